@@ -1,0 +1,110 @@
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::limiter::Permit;
+
+pin_project_lite::pin_project! {
+    /// A response's body as it came, with what its request still holds.
+    ///
+    /// An in-flight slot is given back when the body ends, fails or is dropped: an open stream of
+    /// server-sent events counts as under way.
+    pub struct ResponseBody<R> {
+        #[pin]
+        kind: Kind<R>,
+        permit: Option<Permit>,
+    }
+}
+
+pin_project_lite::pin_project! {
+    #[project = KindProj]
+    enum Kind<R> {
+        Inner { #[pin] body: R },
+        Own { bytes: Option<Bytes> },
+    }
+}
+
+impl<R> ResponseBody<R> {
+    /// The server's body. The permit is kept only if it holds something to give back.
+    pub(crate) fn inner(body: R, permit: Permit) -> Self {
+        Self {
+            kind: Kind::Inner { body },
+            permit: permit.holds_slot().then_some(permit),
+        }
+    }
+
+    /// The server's body, of a request that was left alone.
+    pub(crate) fn untouched(body: R) -> Self {
+        Self {
+            kind: Kind::Inner { body },
+            permit: None,
+        }
+    }
+
+    /// A body of our own.
+    pub(crate) fn own(bytes: Bytes) -> Self {
+        Self {
+            kind: Kind::Own {
+                bytes: Some(bytes).filter(|bytes| !bytes.is_empty()),
+            },
+            permit: None,
+        }
+    }
+}
+
+impl<R: Body<Data = Bytes>> Body for ResponseBody<R> {
+    type Data = Bytes;
+    type Error = R::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, R::Error>>> {
+        let mut this = self.project();
+        let frame = match this.kind.as_mut().project() {
+            KindProj::Inner { body } => ready!(body.poll_frame(cx)),
+            KindProj::Own { bytes } => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
+        };
+        // Who knows by `is_end_stream` that this was the last frame does not poll again.
+        if !matches!(frame, Some(Ok(_))) || this.kind.is_end_stream() {
+            *this.permit = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.kind.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Inner { body } => body.size_hint(),
+            Kind::Own { bytes } => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+        }
+    }
+}
+
+impl<R: Body> Kind<R> {
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Inner { body } => body.is_end_stream(),
+            Self::Own { bytes } => bytes.is_none(),
+        }
+    }
+}
+
+impl<R> fmt::Debug for ResponseBody<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseBody")
+            .field("own", &matches!(self.kind, Kind::Own { .. }))
+            .field("holds_slot", &self.permit.is_some())
+            .finish_non_exhaustive()
+    }
+}

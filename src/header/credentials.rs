@@ -1,0 +1,24 @@
+/// The key in an `authorization` header, whatever the case of its `Bearer`; a value of another
+/// scheme counts as a whole.
+pub(crate) fn credentials(value: &[u8]) -> &[u8] {
+    const SCHEME: &[u8] = b"bearer ";
+    match value.split_at_checked(SCHEME.len()) {
+        Some((scheme, key)) if scheme.eq_ignore_ascii_case(SCHEME) => key.trim_ascii(),
+        _ => value.trim_ascii(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_is_not_the_key() {
+        for value in ["Bearer k", "bearer k", "BEARER  k ", "k", " k"] {
+            assert_eq!(credentials(value.as_bytes()), b"k", "{value}");
+        }
+        assert_eq!(credentials(b"Basic eA=="), b"Basic eA==");
+        assert_eq!(credentials(b"Bearer"), b"Bearer");
+        assert_eq!(credentials(b""), b"");
+    }
+}

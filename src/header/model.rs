@@ -1,0 +1,95 @@
+use std::{borrow::Cow, fmt, sync::Arc};
+
+use serde::{
+    Deserializer as _,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+
+/// The `model` of a JSON body. Reads no further than it must, and nothing of what is no JSON.
+pub(crate) fn model(body: &[u8]) -> Option<Arc<str>> {
+    // Most likely no JSON object: not worth an error.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
+    let mut found = None;
+    // Stopping early is an error to serde; what was found stands.
+    let _ = serde_json::Deserializer::from_slice(body).deserialize_map(Find(&mut found));
+    found.filter(|model: &Arc<str>| !model.is_empty() && model.len() <= LONGEST)
+}
+
+struct Find<'a>(&'a mut Option<Arc<str>>);
+
+impl<'de> Visitor<'de> for Find<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with a model")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key::<Name<'_>>()? {
+            if name.0 == "model" {
+                *self.0 = Some(map.next_value::<Name<'_>>()?.0.into());
+                return Ok(());
+            }
+            map.next_value::<IgnoredAny>()?;
+        }
+        Ok(())
+    }
+}
+
+/// A string, borrowed where it has no escapes.
+struct Name<'de>(Cow<'de, str>);
+
+impl<'de> serde::Deserialize<'de> for Name<'de> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Name<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// No model has a longer name; a longer one must not fill the memory.
+const LONGEST: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wherever_it_stands() {
+        for (body, expected) in [
+            (r#"{"model":"a/b","input":["x"]}"#, Some("a/b")),
+            (r#" {"input":["x",{"model":"inner"}],"model":"a\/b"}"#, Some("a/b")),
+            (r#"{"model":"a","broken"#, Some("a")),
+            (r#"{"model":3}"#, None),
+            (r#"{"model":""}"#, None),
+            (r#"{"input":"model"}"#, None),
+            (r#"["model"]"#, None),
+            ("", None),
+            ("--boundary", None),
+        ] {
+            assert_eq!(model(body.as_bytes()).as_deref(), expected, "{body}");
+        }
+        let long = format!(r#"{{"model":"{}"}}"#, "x".repeat(LONGEST + 1));
+        assert_eq!(model(long.as_bytes()), None);
+        assert_eq!(model(b"{\"model\":\"\xff\"}"), None);
+        assert_eq!(model("[".repeat(100_000).as_bytes()), None);
+        let deep = format!(r#"{{"a":{}"#, "[".repeat(100_000));
+        assert_eq!(model(deep.as_bytes()), None);
+    }
+}

@@ -1,0 +1,79 @@
+use std::time::Duration;
+
+use http::HeaderMap;
+
+/// How long the caller will wait, as `grpc-timeout` (gRPC over HTTP/2) or `x-stainless-timeout`
+/// (the Stainless SDKs of Together and OpenAI, in seconds) says. What makes no sense is ignored.
+pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let grpc = headers.get("grpc-timeout").and_then(|value| grpc(value.to_str().ok()?));
+    grpc.or_else(|| {
+        let value = headers.get("x-stainless-timeout")?;
+        let seconds: f64 = value.to_str().ok()?.trim().parse().ok()?;
+        // Refuses what is negative, infinite, no number, or longer than can be.
+        Duration::try_from_secs_f64(seconds).ok().filter(|timeout| !timeout.is_zero())
+    })
+}
+
+/// At most 8 digits and a unit.
+fn grpc(value: &str) -> Option<Duration> {
+    let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(count * 3600),
+        "M" => Duration::from_secs(count * 60),
+        "S" => Duration::from_secs(count),
+        "m" => Duration::from_millis(count),
+        "u" => Duration::from_micros(count),
+        "n" => Duration::from_nanos(count),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(name: &'static str, value: &str) -> Option<Duration> {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, value.parse().unwrap());
+        timeout(&headers)
+    }
+
+    #[test]
+    fn every_form_and_no_nonsense() {
+        let ms = Duration::from_millis;
+        for (value, expected) in [
+            ("1H", Some(ms(3_600_000))),
+            ("2M", Some(ms(120_000))),
+            ("3S", Some(ms(3_000))),
+            ("40m", Some(ms(40))),
+            ("5000u", Some(ms(5))),
+            ("6000000n", Some(ms(6))),
+            ("99999999H", Some(Duration::from_secs(99_999_999 * 3600))),
+            ("", None),
+            ("S", None),
+            ("-1S", None),
+            ("+1S", None),
+            ("123456789S", None),
+            ("1s", None),
+            ("1.5S", None),
+        ] {
+            assert_eq!(of("grpc-timeout", value), expected, "{value}");
+        }
+        for (value, expected) in [
+            ("60", Some(ms(60_000))),
+            ("0.25", Some(ms(250))),
+            ("0", None),
+            ("-3", None),
+            ("NaN", None),
+            ("inf", None),
+            ("1e300", None),
+            ("NOT_GIVEN", None),
+        ] {
+            assert_eq!(of("x-stainless-timeout", value), expected, "{value}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! One timer for all who wait, and no task.
+//!
+//! A timer belongs to a runtime, and stops with it or while nobody drives it. So there is one for
+//! each runtime in which somebody waits, all set to the same instant: whichever fires first does
+//! what is due for everyone. What it wakes is the limiter itself, so no waiter depends on another
+//! being polled.
+
+use std::{
+    fmt,
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::{Arc, Weak},
+    task::{Context, Wake, Waker},
+};
+
+use tokio::{
+    runtime::{Handle, Id},
+    time::Sleep,
+};
+
+use super::{
+    clock::{Clock, NEVER},
+    shared::Shared,
+};
+
+#[derive(Default)]
+pub(super) struct Alarms {
+    /// What the timers wake, from when somebody first waits.
+    bell: Option<Waker>,
+    alarms: Vec<Alarm>,
+}
+
+struct Alarm {
+    runtime: Id,
+    sleep: Pin<Box<Sleep>>,
+    /// When it goes off; [`NEVER`] if it is not set.
+    at: u64,
+    waiting: usize,
+}
+
+/// The runtime in which somebody waits.
+pub(super) type Runtime = Id;
+
+/// The runtime that polls just now.
+///
+/// # Panics
+///
+/// Outside a Tokio runtime.
+pub(super) fn this_runtime() -> Runtime {
+    Handle::try_current()
+        .expect(
+            "a request that must wait for its turn needs a Tokio runtime with its timer enabled: \
+             poll it inside one",
+        )
+        .id()
+}
+
+impl Alarms {
+    /// Somebody starts to wait, in the runtime that polls just now. Its alarm is not set yet.
+    pub(super) fn enter(&mut self, runtime: Runtime, shared: &Arc<Shared>) {
+        self.bell
+            .get_or_insert_with(|| Waker::from(Arc::new(Bell(Arc::downgrade(shared)))));
+        if let Some(alarm) = self.find(runtime) {
+            alarm.waiting += 1;
+            return;
+        }
+        self.alarms.push(Alarm {
+            runtime,
+            sleep: Box::pin(tokio::time::sleep_until(shared.clock.instant_now())),
+            at: NEVER,
+            waiting: 1,
+        });
+    }
+
+    /// Somebody there waits no more.
+    pub(super) fn leave(&mut self, runtime: Runtime) {
+        let Some(alarm) = self.find(runtime) else {
+            return;
+        };
+        alarm.waiting -= 1;
+        if alarm.waiting == 0 {
+            self.alarms.retain(|alarm| alarm.runtime != runtime);
+        }
+    }
+
+    /// Sets all of them. Returns whether the instant has passed already.
+    #[must_use]
+    pub(super) fn set(&mut self, at: u64, clock: &Clock) -> bool {
+        let (Some(instant), Some(bell)) = (clock.instant(at), &self.bell) else {
+            return false;
+        };
+        let mut passed = false;
+        self.alarms.retain_mut(|alarm| {
+            if alarm.at == at && !alarm.sleep.is_elapsed() {
+                return true;
+            }
+            alarm.at = at;
+            alarm.sleep.as_mut().reset(instant);
+            if alarm.sleep.is_elapsed() {
+                // Elapsed before its time: its runtime has shut down, and polls nobody any more.
+                passed |= instant <= clock.instant_now();
+                return instant <= clock.instant_now();
+            }
+            match alarm.listen(bell) {
+                Ok(elapsed) => {
+                    passed |= elapsed;
+                    true
+                }
+                Err(ShutDown) => false,
+            }
+        });
+        passed
+    }
+
+    fn find(&mut self, runtime: Runtime) -> Option<&mut Alarm> {
+        self.alarms.iter_mut().find(|alarm| alarm.runtime == runtime)
+    }
+}
+
+impl Alarm {
+    /// Has the timer wake `waker`. Returns whether it has gone off already.
+    fn listen(&mut self, waker: &Waker) -> Result<bool, ShutDown> {
+        // Not on the budget of the task that happens to set it: with that spent, a timer answers
+        // by waking at once.
+        let sleep = tokio::task::unconstrained(self.sleep.as_mut());
+        let mut sleep = std::pin::pin!(sleep);
+        let poll = || sleep.as_mut().poll(&mut Context::from_waker(waker)).is_ready();
+        // A timer of a runtime that another thread is shutting down this very moment panics.
+        std::panic::catch_unwind(AssertUnwindSafe(poll)).map_err(|_| ShutDown)
+    }
+}
+
+/// The alarm's runtime has shut down.
+struct ShutDown;
+
+impl fmt::Debug for Alarms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Alarms")
+            .field("runtimes", &self.alarms.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the timers wake.
+struct Bell(Weak<Shared>);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.kick();
+        }
+    }
+}

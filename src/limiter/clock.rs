@@ -1,0 +1,80 @@
+//! The one place where the clock is read.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Nanoseconds since the limiter was made: 64 bits of them last 584 years.
+#[derive(Debug)]
+pub(super) struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    pub(super) fn new() -> Self {
+        Self { origin: now() }
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        self.nanos(now())
+    }
+
+    pub(super) fn instant_now(&self) -> Instant {
+        now()
+    }
+
+    /// An instant before the origin is 0.
+    pub(super) fn nanos(&self, instant: Instant) -> u64 {
+        nanos(instant.saturating_duration_since(self.origin))
+    }
+
+    /// `None` for [`NEVER`].
+    pub(super) fn instant(&self, nanos: u64) -> Option<Instant> {
+        if nanos == NEVER {
+            return None;
+        }
+        self.origin.checked_add(Duration::from_nanos(nanos))
+    }
+}
+
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(NEVER)
+}
+
+/// An instant that does not come.
+pub(super) const NEVER: u64 = u64::MAX;
+
+/// Tokio's clock, so that every test runs in virtual time.
+#[cfg(not(shuttle))]
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[cfg(shuttle)]
+pub(super) use model::{advance_to, now};
+
+/// Under the model checker time is what the test says.
+#[cfg(shuttle)]
+mod model {
+    use std::{cell::Cell, time::Duration};
+
+    use tokio::time::Instant;
+
+    thread_local!(static NOW: Cell<(Option<Instant>, u64)> = const { Cell::new((None, 0)) });
+
+    /// Shuttle runs all its threads on one thread of the system.
+    pub(in crate::limiter) fn advance_to(nanos: u64) {
+        NOW.with(|now| now.set((now.get().0, nanos)));
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    pub(in crate::limiter) fn now() -> Instant {
+        NOW.with(|now| {
+            let (origin, nanos) = now.get();
+            let origin = origin.unwrap_or_else(Instant::now);
+            now.set((Some(origin), nanos));
+            origin + Duration::from_nanos(nanos)
+        })
+    }
+}

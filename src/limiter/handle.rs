@@ -1,0 +1,158 @@
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    acquire::Acquire, clock, permit::Permit, settings::Settings, shared::Shared,
+    snapshot::Snapshot, turn::Turn,
+};
+use crate::words::{Call, Limits, Rejected, hash};
+
+/// Keeps every request it is asked about inside one table of limits.
+///
+/// Cheap to clone: all clones, and all layers made from them, share one state. **Two limiters for
+/// one key allow twice the limit: make one, clone it.**
+///
+/// See the [module](super) for how it decides.
+#[derive(Clone, Debug)]
+pub struct Limiter {
+    shared: Arc<Shared>,
+}
+
+impl Limiter {
+    /// A limiter for these limits, for each API key apart.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            shared: Shared::new(limits, Settings::default()),
+        }
+    }
+
+    /// Refuses at once what could not leave within `wait`. Default: everyone waits as long as it
+    /// takes, within their own deadline.
+    ///
+    /// # Panics
+    ///
+    /// Once the limiter is in use: like every `with_` it is for the moment of making.
+    #[must_use]
+    pub fn with_max_wait(self, wait: Duration) -> Self {
+        self.set(|settings| settings.max_wait = Some(clock::nanos(wait)))
+    }
+
+    /// How many may wait at a time; more are refused at once. Default: 100,000, some 15 MB beside
+    /// the requests themselves.
+    ///
+    /// # Panics
+    ///
+    /// As [`with_max_wait`](Limiter::with_max_wait).
+    #[must_use]
+    pub fn with_max_waiting(self, requests: usize) -> Self {
+        self.set(|settings| settings.max_waiting = requests)
+    }
+
+    /// How many API keys it remembers. Default: 100,000, some 50 MB. Full, it forgets those that
+    /// are no different from new; a key for which there is no room is refused.
+    ///
+    /// # Panics
+    ///
+    /// As [`with_max_wait`](Limiter::with_max_wait), and if `keys` is 0.
+    #[must_use]
+    pub fn with_max_keys(self, keys: usize) -> Self {
+        assert!(keys > 0, "a limiter for no key refuses everything: write at least 1");
+        self.set(|settings| settings.max_keys = keys)
+    }
+
+    /// How many lanes a key has for models; those beyond share one lane for each endpoint.
+    /// Default: 64.
+    ///
+    /// # Panics
+    ///
+    /// As [`with_max_wait`](Limiter::with_max_wait).
+    #[must_use]
+    pub fn with_max_lanes(self, lanes: u16) -> Self {
+        self.set(|settings| settings.max_lanes = lanes.into())
+    }
+
+    /// Waits for a request's turn. The permit says that it may leave, *now*: it is charged when
+    /// the future is ready.
+    ///
+    /// # Errors
+    ///
+    /// At once, or as soon as it is known, if the request cannot leave in time, if too many wait,
+    /// if it can never fit, or if the limiter is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tower_together::{Endpoint, Limiter, Limits, limiter::Call};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_together::Rejected> {
+    /// let limiter = Limiter::new(Limits::default());
+    /// let permit = limiter.acquire(Call::new(Endpoint::Embeddings)).await?;
+    /// // Send the request here, read its answer to the end, and then:
+    /// drop(permit);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn acquire(&self, call: Call) -> Acquire {
+        Acquire::new(call, self.turn())
+    }
+
+    /// A permit if the request may leave at once.
+    ///
+    /// # Errors
+    ///
+    /// If it would have to wait, for as long as [`Rejected::retry_after`] says, or would be
+    /// refused. Nothing is charged then.
+    pub fn try_acquire(&self, call: &Call) -> Result<Permit, Rejected> {
+        self.turn().at_once(call)
+    }
+
+    /// Puts another table in force, at once and for those who wait too.
+    ///
+    /// What was sent stays charged: what is owed of the old pace is paid at the new one, from this
+    /// moment. Who can no longer go in time, or never, is refused.
+    pub fn set_limits(&self, limits: Limits) {
+        let shared = &self.shared;
+        shared.with(|state, now, wakes| state.set_limits(limits, &shared.settings, now, wakes));
+    }
+
+    /// Refuses everyone who waits, and everyone who comes. What has left goes on.
+    pub fn close(&self) {
+        let shared = &self.shared;
+        shared.with(|state, now, wakes| state.close(&shared.settings, now, wakes));
+    }
+
+    /// Says that a job has ended, and frees the slot that
+    /// [`Permit::hold_for_job`] kept for it. Returns whether there was one.
+    pub fn job_ended(&self, job: &str) -> bool {
+        let job = hash(&job);
+        self.shared
+            .with(|state, now, wakes| state.end_job(job, now, wakes))
+    }
+
+    /// What it is doing now. Takes a moment for each key: for a page or a log, not for each
+    /// request.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::take(&self.shared)
+    }
+
+    pub(crate) fn turn(&self) -> Turn {
+        Turn::new(Arc::clone(&self.shared))
+    }
+
+    fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        let shared = Arc::get_mut(&mut self.shared);
+        change(
+            &mut shared
+                .expect("a limiter is set up before it is cloned or used: move the with_ call up")
+                .settings,
+        );
+        self
+    }
+}
+
+impl Default for Limiter {
+    /// A limiter for [`Limits::default`].
+    fn default() -> Self {
+        Self::new(Limits::default())
+    }
+}

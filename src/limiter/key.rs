@@ -1,0 +1,350 @@
+//! One API key: its limits, its lanes, and whose turn it is.
+
+use std::sync::Arc;
+
+use slab::Slab;
+
+use super::{
+    clock::NEVER,
+    lane::{Counts, Lane, OVERFLOW},
+    line::Offer,
+    rules::Rules,
+    waiter::{Standing, Waiter, Wakes},
+};
+use crate::{
+    quota::{Bucket, Verdict},
+    words::{Call, Endpoint, KeyId, Reason, Rejected, hash},
+};
+
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) id: KeyId,
+    pub(super) name: Option<Arc<str>>,
+    pub(super) limits: Vec<Limit>,
+    pub(super) lanes: Vec<Lane>,
+    /// The lanes in which somebody could go, the longest without a departure first.
+    turns: Vec<u16>,
+    /// How many wait, in line or not.
+    pub(super) waiting: u32,
+    /// When it is to be looked at again.
+    pub(super) alarm: u64,
+    pass: u32,
+}
+
+/// One limit's state.
+#[derive(Debug)]
+pub(super) struct Limit {
+    pub(super) rule: u32,
+    /// The pass in which a lane stood in this limit's line.
+    held: u32,
+    pub(super) bucket: Bucket,
+}
+
+/// What a pass over the lanes needs of the world.
+pub(super) struct World<'a> {
+    pub(super) rules: &'a Rules,
+    pub(super) waiters: &'a mut Slab<Waiter>,
+    pub(super) wakes: &'a mut Wakes,
+    pub(super) refused: &'a mut u64,
+    /// Who is being polled just now, and so needs no waking.
+    pub(super) polled: Option<u32>,
+    pub(super) now: u64,
+}
+
+impl Key {
+    pub(super) fn new(call: &Call) -> Self {
+        Self {
+            id: call.key,
+            name: call.key_name.clone(),
+            limits: Vec::new(),
+            lanes: Vec::new(),
+            turns: Vec::new(),
+            waiting: 0,
+            alarm: NEVER,
+            pass: 0,
+        }
+    }
+
+    /// From when on it is no different from a new one; `None` while it is in use.
+    pub(super) fn fresh_at(&self, rules: &Rules) -> Option<u64> {
+        if self.waiting > 0 {
+            return None;
+        }
+        self.limits.iter().try_fold(0, |latest, limit| {
+            let at = limit.bucket.fresh_at(rules.cap(limit.rule))?;
+            Some(at.max(latest))
+        })
+    }
+
+    /// Whether nobody stands in any line, so that who comes may go at once.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.turns.is_empty()
+    }
+
+    /// The lane of a call, made if there is none.
+    pub(super) fn lane(&mut self, call: &Call, rules: &Rules, max_lanes: usize) -> u16 {
+        let model_id = call.model.as_ref().map_or(0, |model| model_id(model));
+        if let Some(lane) = self.find(call.endpoint, model_id) {
+            return lane;
+        }
+        let Some(model) = &call.model else {
+            return self.add_lane(call.endpoint, 0, None, rules);
+        };
+        if self.lanes.len() < max_lanes || rules.knows(model) {
+            return self.add_lane(call.endpoint, model_id, Some(Arc::clone(model)), rules);
+        }
+        self.find(call.endpoint, OVERFLOW)
+            .unwrap_or_else(|| self.add_lane(call.endpoint, OVERFLOW, None, rules))
+    }
+
+    /// Asks every limit of a lane. The second is the one that says no for longest.
+    pub(super) fn ask(
+        &mut self,
+        lane: u16,
+        tokens: u64,
+        ahead: (u64, u64),
+        rules: &Rules,
+        now: u64,
+    ) -> (Verdict, Option<u16>) {
+        let mut latest = (Verdict::Now, None);
+        for &index in &self.lanes[usize::from(lane)].limits {
+            let limit = &mut self.limits[usize::from(index)];
+            let verdict = limit.bucket.ask(rules.cap(limit.rule), tokens, ahead, now);
+            match (verdict, latest.0) {
+                (Verdict::Now, _) => {}
+                (Verdict::Never, _) => return (verdict, Some(index)),
+                (Verdict::Full, _) => latest = (verdict, Some(index)),
+                (Verdict::At(_), Verdict::Full) => {}
+                (Verdict::At(at), Verdict::At(other)) if at <= other => {}
+                (Verdict::At(_), _) => latest = (verdict, Some(index)),
+            }
+        }
+        latest
+    }
+
+    /// Charges every limit of a lane, each of which has said yes under this same lock.
+    pub(super) fn charge(&mut self, lane: u16, tokens: u64, rules: &Rules, now: u64) {
+        let lane = &mut self.lanes[usize::from(lane)];
+        lane.counts.admitted += 1;
+        for &index in &lane.limits {
+            let limit = &mut self.limits[usize::from(index)];
+            limit.bucket.charge(rules.cap(limit.rule), tokens, now);
+        }
+    }
+
+    /// Puts a waiter in its line.
+    pub(super) fn join(&mut self, id: u32, waiter: &mut Waiter) {
+        waiter.standing = Standing::InLine;
+        self.lanes[usize::from(waiter.lane)]
+            .line()
+            .insert(waiter.place, id);
+        if !self.turns.contains(&waiter.lane) {
+            self.turns.push(waiter.lane);
+        }
+    }
+
+    /// Takes a waiter out of its line, as `standing` says.
+    pub(super) fn step_out(&mut self, waiter: &mut Waiter, standing: Standing) {
+        if let (Standing::InLine, Some(line)) = (
+            &waiter.standing,
+            &mut self.lanes[usize::from(waiter.lane)].line,
+        ) {
+            line.remove(waiter.place);
+        }
+        waiter.standing = standing;
+    }
+
+    /// Takes a waiter out of its line to go; its lane's next turn comes after everybody's.
+    pub(super) fn depart(&mut self, waiter: &Waiter) {
+        let lane = &mut self.lanes[usize::from(waiter.lane)];
+        lane.line().depart(waiter.place);
+        if let Some(turn) = self.turns.iter().position(|turn| *turn == waiter.lane) {
+            self.turns[turn..].rotate_left(1);
+        }
+    }
+
+    /// Whether it is this waiter's turn.
+    pub(super) fn offers(&self, id: u32, waiter: &Waiter) -> bool {
+        let line = self.lanes[usize::from(waiter.lane)].line.as_ref();
+        line.and_then(|line| line.offer)
+            .is_some_and(|offer| offer.waiter == id)
+    }
+
+    /// Offers turns to those who may go now. Returns when to look again.
+    ///
+    /// The lanes are asked in the order of their last departures. One that a limit keeps back
+    /// stands in the line of the limit that does so for longest, and so before every later lane
+    /// under that limit: heavy requests are not starved by light ones, and a lane kept back by a
+    /// limit of its own keeps nobody back.
+    pub(super) fn pump(&mut self, world: &mut World<'_>) -> u64 {
+        self.pass = self.pass.wrapping_add(1);
+        let mut next = NEVER;
+        let mut turn = 0;
+        while turn < self.turns.len() {
+            let lane = self.turns[turn];
+            let Some(head) = self.head(lane, world) else {
+                self.lanes[usize::from(lane)].tidy();
+                self.turns.remove(turn);
+                continue;
+            };
+            let tokens = world.waiters[head as usize].tokens;
+            match self.ask(lane, tokens, (0, 0), world.rules, world.now) {
+                (Verdict::Never, _) => {
+                    self.refuse(head, Reason::NeverFits, None, world);
+                    continue;
+                }
+                (Verdict::Now, _) => next = next.min(self.offer(lane, head, world)),
+                (verdict, binding) => {
+                    self.lanes[usize::from(lane)].line().offer = None;
+                    if let Some(index) = binding {
+                        self.limits[usize::from(index)].held = self.pass;
+                    }
+                    if let Verdict::At(at) = verdict {
+                        next = next.min(at);
+                    }
+                }
+            }
+            turn += 1;
+        }
+        next
+    }
+
+    /// Refuses one who waits.
+    pub(super) fn refuse(
+        &mut self,
+        id: u32,
+        reason: Reason,
+        retry_after: Option<std::time::Duration>,
+        world: &mut World<'_>,
+    ) {
+        let waiter = &mut world.waiters[id as usize];
+        let lane = &mut self.lanes[usize::from(waiter.lane)];
+        lane.counts.refused += 1;
+        *world.refused += 1;
+        let rejected = Rejected::new(reason, lane.endpoint, retry_after);
+        self.step_out(waiter, Standing::Refused(Box::new(rejected)));
+        world.wakes.add(&waiter.waker);
+    }
+
+    /// Gives back the slots of a permit.
+    pub(super) fn release(&mut self, rules: &Rules, ids: [u32; 2]) {
+        for limit in &mut self.limits {
+            if ids.contains(&rules.id(limit.rule)) {
+                limit.bucket.release();
+            }
+        }
+    }
+
+    /// Goes on under another table.
+    pub(super) fn rebase(&mut self, old: &Rules, new: &Rules, now: u64) {
+        let mut before: Vec<_> = std::mem::take(&mut self.limits)
+            .into_iter()
+            .map(|limit| (old.id(limit.rule), limit.bucket))
+            .collect();
+        for index in 0..self.lanes.len() {
+            let lane = &self.lanes[index];
+            let rules = new.of(lane.endpoint, lane.model.as_deref());
+            self.lanes[index].limits = self.limits_of(&rules, new);
+        }
+        for limit in &mut self.limits {
+            let id = new.id(limit.rule);
+            if let Some(at) = before.iter().position(|(before, _)| *before == id) {
+                limit.bucket = before.swap_remove(at).1;
+                limit.bucket.rebase(new.cap(limit.rule), now);
+            }
+        }
+    }
+
+    /// The first in a lane that keeps its turn.
+    fn head(&mut self, lane: u16, world: &mut World<'_>) -> Option<u32> {
+        let line = self.lanes[usize::from(lane)].line.as_mut()?;
+        if let Some(offer) = line.offer.filter(|offer| offer.until <= world.now) {
+            let waiter = &mut world.waiters[offer.waiter as usize];
+            line.remove(waiter.place);
+            waiter.standing = Standing::Lapsed;
+        }
+        line.head()
+    }
+
+    /// Offers the turn to the head of a lane whose limits all say yes, unless an earlier lane
+    /// stands in the line of one of them. Returns when the offer ends.
+    fn offer(&mut self, lane: u16, head: u32, world: &mut World<'_>) -> u64 {
+        let lane = &mut self.lanes[usize::from(lane)];
+        let held = |index: &u16| self.limits[usize::from(*index)].held == self.pass;
+        if lane.limits.iter().any(held) {
+            lane.line().offer = None;
+            return NEVER;
+        }
+        for &index in &lane.limits {
+            self.limits[usize::from(index)].held = self.pass;
+        }
+        let line = lane.line();
+        match line.offer {
+            Some(offer) if offer.waiter == head => offer.until,
+            _ => {
+                let until = world.now + OFFER;
+                line.offer = Some(Offer {
+                    waiter: head,
+                    until,
+                });
+                if world.polled != Some(head) {
+                    world.wakes.add(&world.waiters[head as usize].waker);
+                }
+                until
+            }
+        }
+    }
+
+    fn find(&self, endpoint: Endpoint, model_id: u64) -> Option<u16> {
+        let mut lanes = self.lanes.iter();
+        let lane = lanes.position(|lane| lane.model_id == model_id && lane.endpoint == endpoint)?;
+        Some(lane as u16)
+    }
+
+    fn add_lane(
+        &mut self,
+        endpoint: Endpoint,
+        model_id: u64,
+        model: Option<Arc<str>>,
+        rules: &Rules,
+    ) -> u16 {
+        let limits = self.limits_of(&rules.of(endpoint, model.as_deref()), rules);
+        // Most keys have one lane: a vector that doubles would take the memory of four.
+        self.lanes.reserve_exact(1);
+        self.lanes.push(Lane {
+            endpoint,
+            model_id,
+            model,
+            limits,
+            line: None,
+            counts: Counts::default(),
+        });
+        (self.lanes.len() - 1) as u16
+    }
+
+    /// The places of these rules' limits, made where there are none.
+    fn limits_of(&mut self, rules: &[u32], table: &Rules) -> Box<[u16]> {
+        self.limits.reserve_exact(rules.len());
+        let places = rules.iter().map(|rule| {
+            let place = self.limits.iter().position(|limit| limit.rule == *rule);
+            place.unwrap_or_else(|| {
+                self.limits.push(Limit {
+                    rule: *rule,
+                    held: self.pass.wrapping_sub(1),
+                    bucket: Bucket::new(table.cap(*rule)),
+                });
+                self.limits.len() - 1
+            }) as u16
+        });
+        places.collect()
+    }
+}
+
+fn model_id(model: &str) -> u64 {
+    // Two values have a meaning of their own.
+    hash(&model).clamp(1, OVERFLOW - 1)
+}
+
+/// How long a turn waits for its owner to be polled, in nanoseconds: 10 ms, the most that one who
+/// is not polled delays the others.
+const OFFER: u64 = 10_000_000;

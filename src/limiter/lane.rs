@@ -1,0 +1,43 @@
+//! A lane: the requests of one key to one endpoint with one model, first come, first served.
+
+use std::sync::Arc;
+
+use super::line::Line;
+use crate::words::Endpoint;
+
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) endpoint: Endpoint,
+    /// The model's hash; 0 for none, [`OVERFLOW`] for all that have no lane of their own.
+    pub(super) model_id: u64,
+    pub(super) model: Option<Arc<str>>,
+    /// Its limits, as places in its key's list.
+    pub(super) limits: Box<[u16]>,
+    /// Those who wait; made when somebody does.
+    pub(super) line: Option<Box<Line>>,
+    pub(super) counts: Counts,
+}
+
+/// What became of the requests so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) admitted: u64,
+    pub(super) refused: u64,
+    pub(super) throttled: u64,
+}
+
+impl Lane {
+    pub(super) fn line(&mut self) -> &mut Line {
+        self.line.get_or_insert_default()
+    }
+
+    /// Gives an empty line's memory back.
+    pub(super) fn tidy(&mut self) {
+        if self.line.as_ref().is_some_and(|line| line.is_empty()) {
+            self.line = None;
+        }
+    }
+}
+
+/// The model of the lane that a key's later models share.
+pub(super) const OVERFLOW: u64 = u64::MAX;

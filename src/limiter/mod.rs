@@ -1,0 +1,28 @@
+//! Who waits, and when whose turn comes.
+
+mod acquire;
+mod alarm;
+mod clock;
+mod handle;
+mod key;
+mod lane;
+mod line;
+mod permit;
+mod registry;
+mod rules;
+mod settings;
+mod shared;
+mod snapshot;
+mod state;
+mod sync;
+mod turn;
+mod waiter;
+
+pub use self::{
+    acquire::Acquire,
+    handle::Limiter,
+    permit::Permit,
+    snapshot::{LaneSnapshot, LimitSnapshot, Measure, Snapshot},
+};
+pub use crate::words::{Call, Reason, Rejected};
+pub(crate) use self::turn::{Inner, Lost, Turn};

@@ -1,0 +1,95 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::shared::Shared;
+use crate::words::{KeyId, hash};
+
+/// Leave to send one request, from [`Limiter::acquire`](super::Limiter::acquire).
+///
+/// Keep it until the answer's body has ended, then drop it: that gives back its in-flight slot.
+/// Its share of the rate is spent.
+#[must_use = "dropping it says that the request's answer has ended"]
+pub struct Permit {
+    shared: Arc<Shared>,
+    grant: Grant,
+}
+
+/// What was granted, to be given back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grant {
+    pub(super) key: u32,
+    pub(super) key_id: KeyId,
+    pub(super) lane: u16,
+    /// The rules whose slots it holds, 0 for none.
+    pub(super) slots: [u32; 2],
+    pub(super) tokens: u64,
+    /// Nanoseconds.
+    pub(super) waited: u64,
+}
+
+impl Grant {
+    pub(super) const IN_FLIGHT: usize = 0;
+    pub(super) const JOB: usize = 1;
+}
+
+impl Permit {
+    pub(super) fn new(shared: Arc<Shared>, grant: Grant) -> Self {
+        Self { shared, grant }
+    }
+
+    /// How long the request was held back.
+    pub fn waited(&self) -> Duration {
+        Duration::from_nanos(self.grant.waited)
+    }
+
+    /// Says what the request really cost in tokens. The difference to what was charged is charged
+    /// or given back; a second call changes nothing more than the difference to the first.
+    pub fn settle(&mut self, tokens: u64) {
+        let extra = i128::from(tokens) - i128::from(self.grant.tokens);
+        let extra = extra.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+        self.grant.tokens = tokens;
+        if extra != 0 {
+            let grant = self.grant;
+            self.shared
+                .with(|state, now, wakes| state.settle(&grant, extra, now, wakes));
+        }
+    }
+
+    /// Keeps the slot of the job that the request created until
+    /// [`Limiter::job_ended`](super::Limiter::job_ended) names it again, long after this permit is
+    /// dropped. Without a job limit nothing happens.
+    pub fn hold_for_job(&mut self, job: &str) {
+        let job = hash(&job);
+        self.shared
+            .with(|state, _, _| state.start_job(&mut self.grant, job));
+    }
+
+    /// Says that the server answered 429, for [`Snapshot`](super::Snapshot) to count.
+    pub fn throttled(&self) {
+        self.shared
+            .with(|state, _, _| state.throttled(&self.grant));
+    }
+
+    /// Whether anything is given back when it is dropped.
+    pub(crate) fn holds_slot(&self) -> bool {
+        self.grant.slots != [0; 2]
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if self.holds_slot() {
+            let grant = self.grant;
+            self.shared
+                .with(|state, now, wakes| state.release(&grant, now, wakes));
+        }
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit")
+            .field("waited", &self.waited())
+            .field("holds_slot", &self.holds_slot())
+            .finish_non_exhaustive()
+    }
+}

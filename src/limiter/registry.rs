@@ -1,0 +1,125 @@
+//! The keys in use, bounded.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+};
+
+use slab::Slab;
+
+use super::{key::Key, rules::Rules};
+use crate::words::Call;
+
+/// Every key the limiter knows of. Full, it forgets those that are no different from new; where
+/// there is none, a new key is refused.
+#[derive(Debug)]
+pub(super) struct Registry {
+    ids: HashMap<u64, u32, BuildHasherDefault<Hashed>>,
+    keys: Slab<Key>,
+    /// Where to look next for a key to forget.
+    hand: usize,
+    /// Before this instant there is none.
+    none_before: u64,
+}
+
+impl Registry {
+    pub(super) fn new() -> Self {
+        Self {
+            ids: HashMap::default(),
+            keys: Slab::new(),
+            hand: 0,
+            none_before: 0,
+        }
+    }
+
+    /// The key of a call, made if there is none.
+    ///
+    /// # Errors
+    ///
+    /// With the instant from which on asking again makes sense, if `max` keys are in use.
+    pub(super) fn find(
+        &mut self,
+        call: &Call,
+        max: usize,
+        rules: &Rules,
+        now: u64,
+    ) -> Result<u32, u64> {
+        if let Some(index) = self.ids.get(&call.key.0) {
+            return Ok(*index);
+        }
+        while self.keys.len() >= max {
+            self.forget_one(rules, now)?;
+        }
+        let index = self.keys.insert(Key::new(call)) as u32;
+        self.ids.insert(call.key.0, index);
+        Ok(index)
+    }
+
+    pub(super) fn get(&self, index: u32) -> Option<&Key> {
+        self.keys.get(index as usize)
+    }
+
+    pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Key> {
+        self.keys.get_mut(index as usize)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Key)> {
+        self.keys.iter_mut().map(|(index, key)| (index as u32, key))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// A key may have become forgettable that was not when all were looked at.
+    pub(super) fn look_again(&mut self) {
+        self.none_before = 0;
+    }
+
+    /// Goes round the keys once at most. What is found is usually next to what was found last,
+    /// since keys are made, used and become new again in about the same order.
+    fn forget_one(&mut self, rules: &Rules, now: u64) -> Result<(), u64> {
+        if now < self.none_before {
+            return Err(self.none_before);
+        }
+        let mut soonest = u64::MAX;
+        for _ in 0..self.keys.capacity() {
+            let index = self.hand % self.keys.capacity();
+            self.hand = index + 1;
+            let Some(key) = self.keys.get(index) else {
+                continue;
+            };
+            match key.fresh_at(rules) {
+                Some(at) if at <= now => {
+                    self.ids.remove(&key.id.0);
+                    self.keys.remove(index);
+                    return Ok(());
+                }
+                Some(at) => soonest = soonest.min(at),
+                None => {}
+            }
+        }
+        self.none_before = soonest;
+        Err(soonest)
+    }
+}
+
+/// The ids are hashes already, made with a key that nobody outside knows.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}

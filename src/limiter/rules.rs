@@ -1,0 +1,126 @@
+//! The limits in force, and which of them a lane is under.
+
+use crate::words::{Cap, Endpoint, Limits, Rule};
+
+/// The table in force. A rule keeps its id for as long as a table after it limits the same thing,
+/// so that a permit given under one table is returned right under the next.
+#[derive(Debug)]
+pub(super) struct Rules {
+    limits: Limits,
+    ids: Vec<u32>,
+    next_id: u32,
+}
+
+impl Rules {
+    pub(super) fn new(limits: Limits) -> Self {
+        let ids: Vec<u32> = (1..).take(limits.rules().len()).collect();
+        Self {
+            next_id: ids.len() as u32 + 1,
+            ids,
+            limits,
+        }
+    }
+
+    /// The table after this one.
+    pub(super) fn succeed(&self, limits: Limits) -> Self {
+        let mut next_id = self.next_id;
+        let ids = limits.rules().iter().map(|rule| {
+            let mut old = self.limits.rules().iter().zip(&self.ids);
+            old.find(|(old, _)| old.is_about(rule)).map_or_else(
+                || {
+                    next_id += 1;
+                    next_id - 1
+                },
+                |(_, id)| *id,
+            )
+        });
+        Self {
+            ids: ids.collect(),
+            next_id,
+            limits,
+        }
+    }
+
+    pub(super) fn rule(&self, index: u32) -> &Rule {
+        &self.limits.rules()[index as usize]
+    }
+
+    pub(super) fn cap(&self, index: u32) -> &Cap {
+        &self.rule(index).cap
+    }
+
+    pub(super) fn id(&self, index: u32) -> u32 {
+        self.ids[index as usize]
+    }
+
+    /// Whether the table treats this model in a way of its own.
+    pub(super) fn knows(&self, model: &str) -> bool {
+        let named = |rule: &Rule| rule.model.as_deref() == Some(model);
+        self.limits.exempts(model) || self.limits.rules().iter().any(named)
+    }
+
+    /// The rules that a lane is under, by index.
+    pub(super) fn of(&self, endpoint: Endpoint, model: Option<&str>) -> Vec<u32> {
+        if model.is_some_and(|model| self.limits.exempts(model)) {
+            return Vec::new();
+        }
+        let rules = self.limits.rules();
+        let own = |rule: &Rule| rule.model.is_some() && rule.model.as_deref() == model;
+        let replaced =
+            |rule: &Rule| rules.iter().any(|other| own(other) && other.limits_the_same(rule));
+        let holds = |rule: &Rule| {
+            rule.endpoints.contains(&endpoint)
+                && (own(rule) || rule.model.is_none() && !replaced(rule))
+        };
+        (0..)
+            .zip(rules)
+            .filter(|(_, rule)| holds(rule))
+            .map(|(index, _)| index)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+    use crate::words::Quota;
+
+    fn per_minute(max: u64) -> Quota {
+        Quota::per_minute(max).unwrap()
+    }
+
+    #[test]
+    fn a_model_replaces_what_it_names_and_keeps_the_rest() {
+        let chat = Endpoint::ChatCompletions;
+        let rules = Rules::new(
+            Limits::none()
+                .requests(chat, per_minute(600))
+                .in_flight(chat, NonZeroU32::MIN)
+                .shared([chat, Endpoint::Embeddings], per_minute(600))
+                .for_model("slow", Limits::none().requests(chat, per_minute(3)))
+                .exempt("mine/dedicated"),
+        );
+        assert_eq!(rules.of(chat, None), [0, 1, 2]);
+        assert_eq!(rules.of(chat, Some("other")), [0, 1, 2]);
+        assert_eq!(rules.of(chat, Some("slow")), [1, 2, 3]);
+        assert_eq!(rules.of(Endpoint::Embeddings, Some("slow")), [2]);
+        assert!(rules.of(chat, Some("mine/dedicated")).is_empty());
+        assert!(rules.of(Endpoint::Images, None).is_empty());
+        assert!(rules.knows("slow") && rules.knows("mine/dedicated") && !rules.knows("other"));
+    }
+
+    #[test]
+    fn a_rule_keeps_its_id_through_a_change_of_table() {
+        let (chat, embeddings) = (Endpoint::ChatCompletions, Endpoint::Embeddings);
+        let old = Rules::new(Limits::none().requests(chat, per_minute(1)));
+        let new = old.succeed(
+            Limits::none()
+                .requests(embeddings, per_minute(1))
+                .requests(chat, per_minute(2)),
+        );
+        assert_eq!(new.id(1), old.id(0));
+        assert_ne!(new.id(0), old.id(0));
+    }
+}

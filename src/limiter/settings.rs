@@ -1,0 +1,29 @@
+use std::time::Duration;
+
+/// Bounds of one limiter, set before it is used.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    /// Nanoseconds.
+    pub(super) max_wait: Option<u64>,
+    pub(super) max_waiting: usize,
+    pub(super) max_keys: usize,
+    pub(super) max_lanes: usize,
+    pub(super) shortest_retry: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_wait: None,
+            // At about 150 bytes each beside the request itself, 15 MB.
+            max_waiting: 100_000,
+            // At under 500 bytes each, 50 MB.
+            max_keys: 100_000,
+            // More models than anyone calls at a time.
+            max_lanes: 64,
+            // Told to those whom a slot, not an instant, keeps back: nobody knows when it comes
+            // free, and a client told nothing asks again at once.
+            shortest_retry: Duration::from_secs(1),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What every clone of a limiter shares: the state under its lock, and what wakes it.
+
+use std::sync::Arc;
+
+use super::{
+    alarm::Alarms,
+    clock::Clock,
+    settings::Settings,
+    state::State,
+    sync::{AtomicUsize, Mutex, Ordering, lock},
+    waiter::Wakes,
+};
+use crate::words::Limits;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    pub(super) clock: Clock,
+    state: Mutex<State>,
+    alarms: Mutex<Alarms>,
+    /// How often the alarms were to be set since nobody was at it; 0 when nobody is.
+    turns: AtomicUsize,
+}
+
+impl Shared {
+    pub(super) fn new(limits: Limits, settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            clock: Clock::new(),
+            state: Mutex::new(State::new(limits)),
+            alarms: Mutex::new(Alarms::default()),
+            turns: AtomicUsize::new(0),
+        })
+    }
+
+    /// Does something under the lock, and afterwards what follows from it outside.
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut State, u64, &mut Wakes) -> T) -> T {
+        let mut wakes = Wakes::default();
+        let mut state = lock(&self.state);
+        // Read under the lock, so that it never goes back from one holder to the next.
+        let now = self.clock.now();
+        let before = state.next_due();
+        let result = act(&mut state, now, &mut wakes);
+        let changed = state.next_due() != before;
+        drop(state);
+        wakes.wake();
+        if changed {
+            self.kick();
+        }
+        result
+    }
+
+    /// Does what is due and sets the alarms for what is next.
+    ///
+    /// One thread at a time: who finds another at it leaves a note and goes. That makes it safe
+    /// to come here from a timer that fires while it is being set.
+    pub(super) fn kick(&self) {
+        if self.turns.fetch_add(1, Ordering::AcqRel) > 0 {
+            return;
+        }
+        let mut seen = 1;
+        loop {
+            let mut wakes = Wakes::default();
+            let mut state = lock(&self.state);
+            let now = self.clock.now();
+            state.run(&self.settings, now, &mut wakes);
+            let next = state.next_due();
+            drop(state);
+            wakes.wake();
+            if lock(&self.alarms).set(next, &self.clock) {
+                continue;
+            }
+            match self
+                .turns
+                .compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Acquire)
+            {
+                Ok(_) => return,
+                Err(notes) => seen = notes,
+            }
+        }
+    }
+
+    pub(super) fn alarms<T>(&self, act: impl FnOnce(&mut Alarms) -> T) -> T {
+        act(&mut lock(&self.alarms))
+    }
+}

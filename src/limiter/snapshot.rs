@@ -1,0 +1,158 @@
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{clock::Clock, key::Key, rules::Rules, shared::Shared, state::State};
+use crate::{
+    quota::Verdict,
+    words::{Cap, Endpoint},
+};
+
+/// What a limiter is doing, at one instant. From [`Limiter::snapshot`](super::Limiter::snapshot).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// Every lane of every key that is remembered.
+    pub lanes: Vec<LaneSnapshot>,
+    /// Keys that are remembered.
+    pub keys: usize,
+    /// Requests that wait.
+    pub waiting: usize,
+    /// Requests let go since the limiter was made.
+    pub admitted: u64,
+    /// Requests the limiter itself refused since it was made.
+    pub refused: u64,
+    /// 429s the server answered since the limiter was made.
+    pub throttled: u64,
+    /// Whether the limiter was closed.
+    pub closed: bool,
+}
+
+/// One lane: the requests of one key to one endpoint, with one model where models differ.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LaneSnapshot {
+    /// The key's name where it was given one; else a number that tells nothing of the key and
+    /// changes from run to run.
+    pub key: String,
+    /// The endpoint.
+    pub endpoint: Endpoint,
+    /// The model, where its requests name one.
+    pub model: Option<Arc<str>>,
+    /// The limits the lane is under.
+    pub limits: Vec<LimitSnapshot>,
+    /// Requests that wait in it.
+    pub waiting: usize,
+    /// When the next may leave; `None` if one may now, or nobody knows when (all slots are taken).
+    pub next: Option<Instant>,
+    /// Requests let go.
+    pub admitted: u64,
+    /// Requests the limiter itself refused.
+    pub refused: u64,
+    /// 429s the server answered.
+    pub throttled: u64,
+}
+
+/// One limit of a lane.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LimitSnapshot {
+    /// What it counts.
+    pub measure: Measure,
+    /// How many it allows.
+    pub max: u64,
+    /// In which window; `None` for those that count what is under way.
+    pub per: Option<Duration>,
+    /// How many could leave at once now; of slots, how many are free.
+    pub left: u64,
+    /// Whether other lanes use it too.
+    pub shared: bool,
+    /// Whether the user wrote the number.
+    pub ceiling: bool,
+}
+
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Measure {
+    /// Requests per window.
+    Requests,
+    /// Tokens per window.
+    Tokens,
+    /// Requests under way.
+    InFlight,
+    /// Jobs not yet ended.
+    Jobs,
+}
+
+impl Snapshot {
+    pub(super) fn take(shared: &Shared) -> Self {
+        shared.with(|state, now, _| Self::of(state, &shared.clock, now))
+    }
+
+    fn of(state: &mut State, clock: &Clock, now: u64) -> Self {
+        let rules = Arc::clone(&state.rules);
+        let mut lanes = Vec::new();
+        for (_, key) in state.registry.iter_mut() {
+            for lane in 0..key.lanes.len() {
+                lanes.push(lane_of(key, lane as u16, &rules, clock, now));
+            }
+        }
+        Self {
+            lanes,
+            keys: state.registry.len(),
+            waiting: state.waiting(),
+            admitted: state.totals.admitted,
+            refused: state.totals.refused,
+            throttled: state.totals.throttled,
+            closed: state.is_closed(),
+        }
+    }
+}
+
+fn lane_of(key: &mut Key, index: u16, rules: &Rules, clock: &Clock, now: u64) -> LaneSnapshot {
+    let next = match key.ask(index, 0, (0, 0), rules, now).0 {
+        Verdict::At(at) => clock.instant(at),
+        _ => None,
+    };
+    let lane = &key.lanes[usize::from(index)];
+    let limits = lane.limits.iter().map(|&place| {
+        let sharing = key.lanes.iter().filter(|lane| lane.limits.contains(&place));
+        let shared = sharing.count() > 1;
+        let limit = &mut key.limits[usize::from(place)];
+        let rule = rules.rule(limit.rule);
+        let (measure, max, per) = match rule.cap {
+            Cap::Requests(quota) => (Measure::Requests, quota.max(), Some(quota.per())),
+            Cap::Tokens(quota) => (Measure::Tokens, quota.max(), Some(quota.per())),
+            Cap::InFlight(max) => (Measure::InFlight, max.get().into(), None),
+            Cap::Jobs(max) => (Measure::Jobs, max.get().into(), None),
+        };
+        LimitSnapshot {
+            measure,
+            max,
+            per,
+            left: limit.bucket.left(&rule.cap, now),
+            shared: shared || rule.endpoints.len() > 1,
+            ceiling: rule.ceiling,
+        }
+    });
+    LaneSnapshot {
+        limits: limits.collect(),
+        key: label(key),
+        endpoint: lane.endpoint,
+        model: lane.model.clone(),
+        waiting: lane.line.as_ref().map_or(0, |line| line.len()),
+        next,
+        admitted: lane.counts.admitted,
+        refused: lane.counts.refused,
+        throttled: lane.counts.throttled,
+    }
+}
+
+fn label(key: &Key) -> String {
+    match &key.name {
+        Some(name) => name.to_string(),
+        None if key.id.is_anonymous() => "anonymous".to_owned(),
+        None => format!("key-{:08x}", key.id.0 >> 32),
+    }
+}

@@ -1,0 +1,18 @@
+//! What the limiter shares between threads with: std, or the model checker in its place.
+
+#[cfg(not(shuttle))]
+pub(super) use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicUsize, Ordering},
+};
+
+#[cfg(shuttle)]
+pub(super) use shuttle::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// Nothing is left half done under these locks, so one poisoned by a panicking `Waker` is sound.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

@@ -1,0 +1,56 @@
+//! One request that waits.
+
+use std::task::Waker;
+
+use super::line::Place;
+use crate::words::Rejected;
+
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub(super) waker: Waker,
+    pub(super) key: u32,
+    pub(super) lane: u16,
+    pub(super) standing: Standing,
+    pub(super) place: Place,
+    pub(super) tokens: u64,
+    pub(super) since: u64,
+    pub(super) deadline: u64,
+    /// Whether the deadline is the limiter's own `max_wait`.
+    pub(super) impatient: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum Standing {
+    /// In its lane's line.
+    InLine,
+    /// Had its turn and was not polled: skipped until it is.
+    Lapsed,
+    /// Had its turn when the inner service was not ready: skipped until that wakes it.
+    Away,
+    /// Refused; to be told at its next poll.
+    Refused(Box<Rejected>),
+}
+
+/// Wakers to use, and wakers to drop, once the lock is released: waking may run anything, and
+/// dropping one may drop a task, and with it a request that waits here.
+#[derive(Debug, Default)]
+pub(super) struct Wakes {
+    wake: Vec<Waker>,
+    bury: Vec<Waker>,
+}
+
+impl Wakes {
+    pub(super) fn add(&mut self, waker: &Waker) {
+        self.wake.push(waker.clone());
+    }
+
+    pub(super) fn bury(&mut self, waker: Waker) {
+        self.bury.push(waker);
+    }
+
+    pub(super) fn wake(self) {
+        for waker in self.wake {
+            waker.wake();
+        }
+    }
+}

@@ -1,0 +1,151 @@
+use std::num::NonZeroU32;
+
+use super::{gcra::Gcra, window::Window};
+use crate::words::{Cap, Quota};
+
+/// The answer to "may it leave?": admission is never told by a duration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It may leave now.
+    Now,
+    /// Not before this instant.
+    At(u64),
+    /// When a slot comes free; nobody knows when.
+    Full,
+    /// Not even alone.
+    Never,
+}
+
+/// One limit's state, for one key.
+#[derive(Clone, Debug)]
+pub(crate) enum Bucket {
+    Paced(Gcra),
+    Windowed(Box<Window>),
+    Slots(u32),
+}
+
+impl Bucket {
+    pub(crate) fn new(cap: &Cap) -> Self {
+        match cap {
+            Cap::Requests(quota) | Cap::Tokens(quota) if quota.is_windowed() => {
+                Self::Windowed(Box::default())
+            }
+            Cap::Requests(quota) | Cap::Tokens(quota) => Self::Paced(Gcra::new(quota)),
+            Cap::InFlight(_) | Cap::Jobs(_) => Self::Slots(0),
+        }
+    }
+
+    /// Asks for a request that costs `tokens`, with `ahead` requests of `tokens_ahead` tokens to
+    /// leave before it. Changes nothing that could be seen.
+    pub(crate) fn ask(
+        &mut self,
+        cap: &Cap,
+        tokens: u64,
+        (ahead, tokens_ahead): (u64, u64),
+        now: u64,
+    ) -> Verdict {
+        let (quota, cost, ahead) = match cap {
+            Cap::Requests(quota) => (quota, 1, ahead),
+            Cap::Tokens(quota) => (quota, tokens, tokens_ahead),
+            Cap::InFlight(max) | Cap::Jobs(max) => return self.ask_slot(*max),
+        };
+        if cost > quota.max() {
+            return Verdict::Never;
+        }
+        let at = match self {
+            // What costs nothing passes, whatever others owe.
+            _ if cost == 0 => 0,
+            Self::Paced(gcra) => gcra.next(quota, ahead, now),
+            Self::Windowed(window) => window.next(quota, ahead, cost, now),
+            Self::Slots(_) => 0,
+        };
+        if at <= now {
+            Verdict::Now
+        } else {
+            Verdict::At(at)
+        }
+    }
+
+    pub(crate) fn charge(&mut self, cap: &Cap, tokens: u64, now: u64) {
+        let (quota, cost) = match cap {
+            Cap::Requests(quota) => (quota, 1),
+            Cap::Tokens(quota) => (quota, tokens),
+            Cap::InFlight(_) | Cap::Jobs(_) => {
+                if let Self::Slots(used) = self {
+                    *used += 1;
+                }
+                return;
+            }
+        };
+        match self {
+            _ if cost == 0 => {}
+            Self::Paced(gcra) => gcra.charge(quota, cost, now),
+            Self::Windowed(window) => window.charge(quota, cost, now),
+            Self::Slots(_) => {}
+        }
+    }
+
+    /// Gives a slot back.
+    pub(crate) fn release(&mut self) {
+        if let Self::Slots(used) = self {
+            *used = used.saturating_sub(1);
+        }
+    }
+
+    /// Settles the tokens a charge really cost.
+    pub(crate) fn settle(&mut self, extra: i64) {
+        match self {
+            Self::Paced(gcra) => gcra.settle(extra),
+            Self::Windowed(window) => window.settle(extra),
+            Self::Slots(_) => {}
+        }
+    }
+
+    /// Goes on under another number, from now on.
+    pub(crate) fn rebase(&mut self, cap: &Cap, now: u64) {
+        match (&mut *self, quota_of(cap)) {
+            (Self::Paced(gcra), Some(quota)) if !quota.is_windowed() => gcra.rebase(quota, now),
+            (Self::Windowed(_), Some(quota)) if quota.is_windowed() => {}
+            (Self::Slots(_), None) => {}
+            _ => *self = Self::new(cap),
+        }
+    }
+
+    /// From when on this is no different from a new one; `None` while a slot is taken.
+    pub(crate) fn fresh_at(&self, cap: &Cap) -> Option<u64> {
+        match (self, quota_of(cap)) {
+            (Self::Paced(gcra), Some(quota)) => Some(gcra.fresh_at(quota)),
+            (Self::Windowed(window), Some(quota)) => Some(window.fresh_at(quota)),
+            (Self::Slots(used), _) => (*used == 0).then_some(0),
+            _ => Some(0),
+        }
+    }
+
+    /// How much could leave at once now.
+    pub(crate) fn left(&mut self, cap: &Cap, now: u64) -> u64 {
+        match (self, cap) {
+            (Self::Paced(gcra), Cap::Requests(quota) | Cap::Tokens(quota)) => gcra.left(quota, now),
+            (Self::Windowed(window), Cap::Requests(quota) | Cap::Tokens(quota)) => {
+                window.left(quota, now)
+            }
+            (Self::Slots(used), Cap::InFlight(max) | Cap::Jobs(max)) => {
+                max.get().saturating_sub(*used).into()
+            }
+            _ => 0,
+        }
+    }
+
+    fn ask_slot(&self, max: NonZeroU32) -> Verdict {
+        match self {
+            Self::Slots(used) if *used >= max.get() => Verdict::Full,
+            _ => Verdict::Now,
+        }
+    }
+}
+
+fn quota_of(cap: &Cap) -> Option<&Quota> {
+    match cap {
+        Cap::Requests(quota) | Cap::Tokens(quota) => Some(quota),
+        Cap::InFlight(_) | Cap::Jobs(_) => None,
+    }
+}

@@ -1,0 +1,136 @@
+use crate::words::Quota;
+
+/// A paced quota in 16 bytes (the generic cell rate algorithm).
+///
+/// `due` is when the next request is due to leave, were they all evenly spaced. A request may leave
+/// up to a burst before that; having left, it moves `due` on by its cost. One that leaves a little
+/// late moves `due` on as if it had been on time, or late timers would add up.
+///
+/// Never over: of any `max + 1` departures the last leaves at least
+/// `max * interval - (burst - 1) * interval - lateness` after the first, and with
+/// `interval = (per + margin) / (max - burst + 1)` and `lateness <= margin / 4` that is more than
+/// `per`.
+#[derive(Clone, Debug)]
+pub(crate) struct Gcra {
+    due: u64,
+    interval: u64,
+}
+
+impl Gcra {
+    pub(crate) fn new(quota: &Quota) -> Self {
+        Self {
+            due: 0,
+            interval: quota.interval(),
+        }
+    }
+
+    /// The earliest instant the next request may leave, after `ahead` of cost have left before it.
+    pub(crate) fn next(&self, quota: &Quota, ahead: u64, now: u64) -> u64 {
+        let due = if ahead == 0 {
+            self.due
+        } else {
+            self.after(quota, ahead, now)
+        };
+        due.saturating_sub(self.tolerance(quota))
+    }
+
+    pub(crate) fn charge(&mut self, quota: &Quota, cost: u64, now: u64) {
+        self.due = self.after(quota, cost, now);
+    }
+
+    /// From when on this is no different from a new one.
+    pub(crate) fn fresh_at(&self, quota: &Quota) -> u64 {
+        self.due.saturating_add(quota.lateness())
+    }
+
+    /// How many of cost 1 could leave at once now.
+    pub(crate) fn left(&self, quota: &Quota, now: u64) -> u64 {
+        let due = self.due.max(now.saturating_sub(quota.lateness()));
+        let limit = now.saturating_add(self.tolerance(quota));
+        limit.checked_sub(due).map_or(0, |room| room / self.interval + 1)
+    }
+
+    /// Goes on under another quota: what is owed stays owed, paid at the new pace from now on.
+    pub(crate) fn rebase(&mut self, quota: &Quota, now: u64) {
+        let interval = quota.interval();
+        let owed = u128::from(self.due.saturating_sub(now)) * u128::from(interval);
+        let owed = u64::try_from(owed.div_ceil(u128::from(self.interval))).unwrap_or(u64::MAX);
+        if owed > 0 {
+            self.due = now.saturating_add(owed);
+        }
+        self.interval = interval;
+    }
+
+    /// Settles what a charge really cost: `extra` more, or less where it is negative.
+    pub(crate) fn settle(&mut self, extra: i64) {
+        let amount = extra.unsigned_abs().saturating_mul(self.interval);
+        self.due = if extra < 0 {
+            self.due.saturating_sub(amount)
+        } else {
+            self.due.saturating_add(amount)
+        };
+    }
+
+    fn after(&self, quota: &Quota, cost: u64, now: u64) -> u64 {
+        self.due
+            .max(now.saturating_sub(quota.lateness()))
+            .saturating_add(cost.saturating_mul(self.interval))
+    }
+
+    fn tolerance(&self, quota: &Quota) -> u64 {
+        (quota.burst() - 1).saturating_mul(self.interval)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_late_departure_delays_nobody() {
+        let quota = Quota::per_minute(600).unwrap();
+        let mut gcra = Gcra::new(&quota);
+        gcra.charge(&quota, 1, SECOND);
+        let second = gcra.next(&quota, 0, SECOND);
+        // 20 ms late: the third is due as if the second had been on time.
+        gcra.charge(&quota, 1, second + SECOND / 50);
+        assert_eq!(gcra.next(&quota, 0, 0), second + quota.interval());
+    }
+
+    #[test]
+    fn a_quiet_time_saves_up_nothing() {
+        let quota = Quota::per_minute(600).unwrap();
+        let mut gcra = Gcra::new(&quota);
+        let hour = 3_600 * SECOND;
+        gcra.charge(&quota, 1, hour);
+        assert!(gcra.next(&quota, 0, hour) >= hour + quota.interval() - quota.lateness());
+    }
+
+    #[test]
+    fn what_is_owed_stays_owed_at_the_new_pace() {
+        let fast = Quota::per_minute(600).unwrap();
+        let slow = Quota::per_minute(6).unwrap();
+        let mut gcra = Gcra::new(&fast);
+        gcra.charge(&fast, 1, SECOND);
+        let half = SECOND + (gcra.next(&fast, 0, SECOND) - SECOND) / 2;
+        let before = gcra.due - half;
+        gcra.rebase(&slow, half);
+        let after = gcra.due - half;
+        let expected = before as f64 * slow.interval() as f64 / fast.interval() as f64;
+        assert!((after as f64 - expected).abs() < 1_000.0);
+    }
+
+    #[test]
+    fn nothing_overflows() {
+        let quota = Quota::new(1, std::time::Duration::from_secs(366 * 24 * 3600)).unwrap();
+        let mut gcra = Gcra::new(&quota);
+        gcra.charge(&quota, u64::MAX, u64::MAX);
+        gcra.charge(&quota, u64::MAX, u64::MAX);
+        gcra.settle(i64::MIN);
+        gcra.settle(i64::MAX);
+        gcra.rebase(&quota, 1);
+        assert!(gcra.next(&quota, u64::MAX, 5) > 0);
+    }
+}

@@ -1,0 +1,10 @@
+//! The pure core: may this request leave now, not before some instant, or never?
+//!
+//! `now` is an argument, in nanoseconds since the limiter was made. No clock, no lock, no await,
+//! and a refusal changes nothing: ask every limit, then charge all of them or none.
+
+mod bucket;
+mod gcra;
+mod window;
+
+pub(crate) use self::bucket::{Bucket, Verdict};

@@ -1,0 +1,86 @@
+use std::collections::VecDeque;
+
+use crate::words::Quota;
+
+/// An exact sliding window: what left, and when. For those who trade memory for bursts.
+///
+/// Never over: the costs of the last `per + margin` never sum to more than `max`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Window {
+    departures: VecDeque<(u64, u64)>,
+    used: u64,
+}
+
+impl Window {
+    /// The earliest instant at which `cost` fits, after `ahead` of cost have left before it.
+    pub(crate) fn next(&mut self, quota: &Quota, ahead: u64, cost: u64, now: u64) -> u64 {
+        self.forget(quota, now);
+        let cost = cost.saturating_add(ahead);
+        let mut free = quota.max().saturating_sub(self.used);
+        if cost <= free {
+            return 0;
+        }
+        for (at, used) in &self.departures {
+            free += used;
+            if cost <= free {
+                return at + quota.window();
+            }
+        }
+        // More than one whole window waits: at least one window for each full one ahead.
+        now.saturating_add((cost - free).div_ceil(quota.max()).saturating_mul(quota.window()))
+    }
+
+    pub(crate) fn charge(&mut self, quota: &Quota, cost: u64, now: u64) {
+        self.forget(quota, now);
+        self.departures.push_back((now, cost));
+        self.used = self.used.saturating_add(cost);
+    }
+
+    pub(crate) fn fresh_at(&self, quota: &Quota) -> u64 {
+        self.departures
+            .back()
+            .map_or(0, |(at, _)| at.saturating_add(quota.window()))
+    }
+
+    pub(crate) fn left(&mut self, quota: &Quota, now: u64) -> u64 {
+        self.forget(quota, now);
+        quota.max().saturating_sub(self.used)
+    }
+
+    /// Settles what the latest charge really cost.
+    pub(crate) fn settle(&mut self, extra: i64) {
+        if let Some((_, cost)) = self.departures.back_mut() {
+            let settled = cost.saturating_add_signed(extra);
+            self.used = self.used - *cost + settled;
+            *cost = settled;
+        }
+    }
+
+    fn forget(&mut self, quota: &Quota, now: u64) {
+        while let Some((at, cost)) = self.departures.front() {
+            if at.saturating_add(quota.window()) > now {
+                break;
+            }
+            self.used -= cost;
+            self.departures.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_then_exactly_the_window() {
+        let quota = Quota::per_minute(3).unwrap().unpaced();
+        let mut window = Window::default();
+        for now in [10, 20, 30] {
+            assert!(window.next(&quota, 0, 1, now) <= now);
+            window.charge(&quota, 1, now);
+        }
+        assert_eq!(window.next(&quota, 0, 1, 40), 10 + quota.window());
+        assert_eq!(window.next(&quota, 1, 1, 40), 20 + quota.window());
+        assert_eq!(window.left(&quota, 20 + quota.window()), 2);
+    }
+}

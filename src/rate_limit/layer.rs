@@ -1,0 +1,52 @@
+use tower_layer::Layer;
+
+use super::TogetherRateLimit;
+use crate::{
+    limiter::Limiter,
+    words::{Classify, Limits},
+};
+
+/// Holds each request until the API will take it. See the [module](super).
+#[derive(Clone, Debug, Default)]
+pub struct TogetherRateLimitLayer {
+    limiter: Limiter,
+    classify: Classify,
+}
+
+impl TogetherRateLimitLayer {
+    /// A layer with a limiter of its own for these limits, shared by every clone of the layer and
+    /// every service made from it.
+    pub fn new(limits: Limits) -> Self {
+        Self::from(Limiter::new(limits))
+    }
+
+    /// Which requests to limit, and as what. Default: Together's routes on any host.
+    #[must_use]
+    pub fn with_classify(mut self, classify: Classify) -> Self {
+        self.classify = classify;
+        self
+    }
+
+    /// The limiter it asks.
+    pub fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
+}
+
+impl From<Limiter> for TogetherRateLimitLayer {
+    /// A layer that asks this limiter, together with whoever else has a clone of it.
+    fn from(limiter: Limiter) -> Self {
+        Self {
+            limiter,
+            classify: Classify::default(),
+        }
+    }
+}
+
+impl<S> Layer<S> for TogetherRateLimitLayer {
+    type Service = TogetherRateLimit<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        TogetherRateLimit::new(inner, self.limiter.clone(), self.classify.clone())
+    }
+}

@@ -1,0 +1,143 @@
+//! Our own refusals, as the answers a client of the API understands.
+
+use std::{fmt::Write as _, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+
+use crate::words::{Reason, Rejected};
+
+/// The response that stands for a refusal: Together's JSON error shape, or gRPC's.
+pub(super) fn answer(rejected: Rejected, grpc: bool) -> Response<Bytes> {
+    let mut response = if grpc {
+        in_grpc(&rejected)
+    } else {
+        in_json(&rejected)
+    };
+    response.extensions_mut().insert(rejected);
+    response
+}
+
+fn in_json(rejected: &Rejected) -> Response<Bytes> {
+    let (status, kind) = match rejected.reason() {
+        Reason::NeverFits => (StatusCode::BAD_REQUEST, "invalid_request_error"),
+        Reason::Closed => (StatusCode::SERVICE_UNAVAILABLE, "limiter_closed"),
+        _ => (StatusCode::TOO_MANY_REQUESTS, "local_rate_limited"),
+    };
+    let error = serde_json::json!({"error": {
+        "message": rejected.to_string(),
+        "type": kind,
+        "param": null,
+        "code": rejected.reason().name(),
+    }});
+    let mut response = Response::new(Bytes::from(error.to_string()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    set(headers, header::CONTENT_TYPE, "application/json");
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        if let Some(wait) = rejected.retry_after() {
+            // Whole seconds, rounded up: an answer told 0 comes back too early.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            headers.insert(header::RETRY_AFTER, seconds.max(1).into());
+        }
+    } else {
+        set(headers, SHOULD_RETRY, "false");
+    }
+    response
+}
+
+/// "Trailers-only": the status travels in the headers (gRPC over HTTP/2).
+fn in_grpc(rejected: &Rejected) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    let headers = response.headers_mut();
+    set(headers, header::CONTENT_TYPE, "application/grpc");
+    set(headers, GRPC_STATUS, "8");
+    if let Ok(message) = HeaderValue::try_from(percent(&rejected.to_string())) {
+        headers.insert(GRPC_MESSAGE, message);
+    }
+    // gRFC A6: milliseconds to wait, or a negative number for "do not retry".
+    let pushback = match rejected.reason() {
+        Reason::NeverFits | Reason::Closed => -1,
+        _ => millis(rejected.retry_after().unwrap_or(Duration::from_secs(1))),
+    };
+    headers.insert(GRPC_PUSHBACK, pushback.into());
+    response
+}
+
+fn millis(wait: Duration) -> i64 {
+    i64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
+    headers.insert(name, HeaderValue::from_static(value));
+}
+
+fn percent(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        match byte {
+            b' '..=b'~' if byte != b'%' => encoded.push(byte.into()),
+            _ => {
+                let _ = write!(encoded, "%{byte:02X}");
+            }
+        }
+        encoded
+    })
+}
+
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const GRPC_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::Endpoint;
+
+    fn rejected(reason: Reason, millis: Option<u64>) -> Rejected {
+        let wait = millis.map(Duration::from_millis);
+        Rejected::new(reason, Endpoint::ChatCompletions, wait)
+    }
+
+    fn text<'a>(response: &'a Response<Bytes>, name: &str) -> Option<&'a str> {
+        response.headers().get(name).map(|value| value.to_str().unwrap())
+    }
+
+    #[test]
+    fn a_client_understands_what_it_gets() {
+        for (reason, wait, status, retry_after, should_retry) in [
+            (Reason::Deadline, Some(1), 429, Some("1"), None),
+            (Reason::MaxWait, Some(2_001), 429, Some("3"), None),
+            (Reason::QueueFull, Some(0), 429, Some("1"), None),
+            (Reason::KeysFull, None, 429, None, None),
+            (Reason::NeverFits, None, 400, None, Some("false")),
+            (Reason::Closed, None, 503, None, Some("false")),
+        ] {
+            let response = answer(rejected(reason, wait), false);
+            assert_eq!(response.status(), status);
+            assert_eq!(text(&response, "retry-after"), retry_after);
+            assert_eq!(text(&response, "x-should-retry"), should_retry);
+            let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+            assert_eq!(body["error"]["code"], reason.name());
+            assert!(body["error"]["message"].as_str().unwrap().contains("chat"));
+            let carried = response.extensions().get::<Rejected>().unwrap();
+            assert_eq!(carried.reason(), reason);
+        }
+    }
+
+    #[test]
+    fn grpc_is_told_in_grpc() {
+        let response = answer(rejected(Reason::Deadline, Some(1_500)), true);
+        assert_eq!(response.status(), 200);
+        assert_eq!(text(&response, "grpc-status"), Some("8"));
+        assert_eq!(text(&response, "grpc-retry-pushback-ms"), Some("1500"));
+        assert!(response.body().is_empty());
+        let closed = answer(rejected(Reason::Closed, None), true);
+        assert_eq!(text(&closed, "grpc-retry-pushback-ms"), Some("-1"));
+    }
+
+    #[test]
+    fn a_grpc_message_is_percent_encoded() {
+        assert_eq!(percent("50 % \u{e9}"), "50 %25 %C3%A9");
+    }
+}

@@ -1,0 +1,72 @@
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::ResponseFuture;
+use crate::{
+    body::{RequestBody, ResponseBody},
+    limiter::Limiter,
+    words::Classify,
+};
+
+/// A service whose requests wait for their turn. See the [module](super).
+#[derive(Clone, Debug)]
+pub struct TogetherRateLimit<S> {
+    inner: S,
+    limiter: Limiter,
+    classify: Classify,
+}
+
+impl<S> TogetherRateLimit<S> {
+    pub(super) fn new(inner: S, limiter: Limiter, classify: Classify) -> Self {
+        Self {
+            inner,
+            limiter,
+            classify,
+        }
+    }
+
+    /// The limiter it asks.
+    pub fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
+
+    /// The service that sends.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service that sends.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for TogetherRateLimit<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    B: RequestBody,
+    R: Body<Data = Bytes>,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, B>;
+
+    /// Always ready: the wait is in the future, where the request is known, and the inner service
+    /// is asked only when the turn has come, so that nothing of it is held while waiting.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        // A clone that was never ready, so this service's readiness is not used up.
+        let inner = self.inner.clone();
+        match self.classify.endpoint(&request) {
+            Some(endpoint) => ResponseFuture::limited(inner, request, endpoint, &self.limiter),
+            None => ResponseFuture::untouched(inner, request),
+        }
+    }
+}

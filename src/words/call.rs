@@ -1,0 +1,101 @@
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{
+    Endpoint, KeyId,
+    extension::{ApiKey, Deadline},
+    hash,
+};
+
+/// One request as the limiter sees it: who asks, what for, how much and by when.
+///
+/// The tower layer reads it from the `http::Request`; without tower it is written by hand:
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_together::{Endpoint, limiter::Call};
+///
+/// let call = Call::new(Endpoint::ChatCompletions)
+///     .with_model("meta-llama/Llama-3.3-70B-Instruct-Turbo")
+///     .with_tokens(1_200)
+///     .with_deadline(Duration::from_secs(30));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) key: KeyId,
+    pub(crate) key_name: Option<Arc<str>>,
+    pub(crate) model: Option<Arc<str>>,
+    pub(crate) caller: u64,
+    pub(crate) tokens: u64,
+    pub(crate) deadline: Option<Deadline>,
+    pub(crate) again: bool,
+}
+
+impl Call {
+    /// A request to `endpoint` with the anonymous key, no model, no known tokens, no deadline.
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            key: KeyId::ANONYMOUS,
+            key_name: None,
+            model: None,
+            caller: 0,
+            tokens: 0,
+            deadline: None,
+            again: false,
+        }
+    }
+
+    /// The API key whose limits this request uses.
+    #[must_use]
+    pub fn with_key(mut self, key: ApiKey) -> Self {
+        self.key = key.id();
+        self.key_name = key.into_name();
+        self
+    }
+
+    /// The model the request names.
+    #[must_use]
+    pub fn with_model(mut self, model: impl Into<Arc<str>>) -> Self {
+        self.model = Some(model.into());
+        self
+    }
+
+    /// Who asks: callers of one lane are served in turn.
+    #[must_use]
+    pub fn with_caller(mut self, caller: &str) -> Self {
+        self.caller = hash(&caller);
+        self
+    }
+
+    /// What the request will cost in tokens, prompt and answer together.
+    #[must_use]
+    pub fn with_tokens(mut self, tokens: u64) -> Self {
+        self.tokens = tokens;
+        self
+    }
+
+    /// How long the caller is ready to wait, from when the limiter first sees the request.
+    #[must_use]
+    pub fn with_deadline(mut self, within: Duration) -> Self {
+        self.deadline = Some(Deadline::within(within));
+        self
+    }
+
+    /// Until when the caller is ready to wait.
+    #[must_use]
+    pub fn with_deadline_at(mut self, at: Instant) -> Self {
+        self.deadline = Some(Deadline::at(at));
+        self
+    }
+
+    /// Says that this request was sent before and refused by the server: it goes in front of its
+    /// lane and past the queue bound.
+    #[must_use]
+    pub fn again(mut self) -> Self {
+        self.again = true;
+        self
+    }
+}

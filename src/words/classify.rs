@@ -1,0 +1,261 @@
+//! Which requests the layers act on, and as what.
+
+use std::{fmt, sync::Arc};
+
+use http::{
+    Method, Request, Uri,
+    header::HOST,
+    uri::{Authority, Scheme},
+};
+
+use super::endpoint::Endpoint;
+
+#[cfg(test)]
+mod tests;
+
+/// Which requests the layers act on, and as which [`Endpoint`].
+///
+/// By default a request is taken for Together's whatever its host, so that a proxy or a test
+/// server in between changes nothing. A client that also talks to others says where Together is:
+///
+/// ```
+/// use tower_together::Classify;
+///
+/// let classify = Classify::together().only_hosts(Classify::TOGETHER_HOSTS);
+/// ```
+///
+/// A gateway with paths of its own, and a service that is not Together at all:
+///
+/// ```
+/// use tower_together::{Classify, Endpoint};
+///
+/// let gateway = Classify::together().with_prefix("/llm/together");
+/// let other = Classify::together().with(|_, uri| match uri.path() {
+///     "/generate" => Some(Endpoint::Custom("generate")),
+///     _ => None, // not our business: sent at once, never retried
+/// });
+/// ```
+///
+/// Clones share what was configured.
+#[derive(Clone, Default)]
+pub struct Classify {
+    /// `None` is the default, which then needs no look behind a pointer.
+    rules: Option<Arc<Rules>>,
+}
+
+#[derive(Clone, Default)]
+struct Rules {
+    hosts: Option<Vec<Host>>,
+    /// Longest first, with a leading slash and none at the end.
+    prefixes: Vec<String>,
+    custom: Option<Custom>,
+}
+
+type Custom = Arc<dyn Fn(&Method, &Uri) -> Option<Endpoint> + Send + Sync>;
+
+impl Classify {
+    /// The hosts that answer for Together: the one the OpenAPI specification names, and the one
+    /// it named until April 2026, which still answers.
+    pub const TOGETHER_HOSTS: [&'static str; 2] = ["api.together.ai", "api.together.xyz"];
+
+    /// Together's own routes, on any host. This is the default.
+    #[must_use]
+    pub fn together() -> Self {
+        Self::default()
+    }
+
+    /// Looks for Together's routes below this path too, as when a proxy serves them there.
+    ///
+    /// May be called more than once; of several prefixes that fit, the longest that leads to a
+    /// known route counts. Slashes at either end are optional. Paths without the prefix are
+    /// classified as before. Not used by a classification of your own ([`with`](Self::with)).
+    ///
+    /// # Panics
+    ///
+    /// If `prefix` is more than a path: if it has a scheme, a query or a fragment.
+    #[must_use]
+    pub fn with_prefix(self, prefix: &str) -> Self {
+        assert!(
+            !prefix.contains("://") && !prefix.contains(['?', '#']),
+            "no prefix: write a path as in \"/llm/together\""
+        );
+        let path = prefix.trim_matches('/');
+        if path.is_empty() {
+            return self;
+        }
+        self.change(|rules| {
+            rules.prefixes.push(format!("/{path}"));
+            rules.prefixes.sort_by_key(|p| std::cmp::Reverse(p.len()));
+        })
+    }
+
+    /// Acts on requests to these hosts and leaves all others alone. A second call replaces the
+    /// first.
+    ///
+    /// A host is written as in a URL, without scheme: `api.together.ai`, `localhost:8080`,
+    /// `[::1]:8080`. Case does not count. Without a port, any port fits. The host of a request is
+    /// that of its URI, or else its `Host` header; a request with neither is left alone.
+    ///
+    /// # Panics
+    ///
+    /// If an item is no host, such as a whole URL: it would never fit, and every request would
+    /// go out unlimited.
+    #[must_use]
+    pub fn only_hosts<I>(self, hosts: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let hosts = hosts.into_iter().map(|host| Host::new(host.as_ref()));
+        let hosts = hosts.collect();
+        self.change(|rules| rules.hosts = Some(hosts))
+    }
+
+    /// Classifies with `f` instead of Together's routes.
+    ///
+    /// `None` leaves the request alone. `f` is called for each attempt of each request, so it
+    /// should be quick; it may fall back on [`Endpoint::of`]. Hosts given to
+    /// [`only_hosts`](Self::only_hosts) are still looked at first.
+    #[must_use]
+    pub fn with<F>(self, f: F) -> Self
+    where
+        F: Fn(&Method, &Uri) -> Option<Endpoint> + Send + Sync + 'static,
+    {
+        self.change(|rules| rules.custom = Some(Arc::new(f)))
+    }
+
+    /// What the request asks for, or `None` if it is to be left alone.
+    pub(crate) fn endpoint<B>(&self, request: &Request<B>) -> Option<Endpoint> {
+        let Some(rules) = &self.rules else {
+            return Some(Endpoint::of(request.method(), request.uri().path()));
+        };
+        if let Some(hosts) = &rules.hosts {
+            let target = Target::of(request)?;
+            if !hosts.iter().any(|host| host.fits(&target)) {
+                return None;
+            }
+        }
+        match &rules.custom {
+            Some(custom) => custom(request.method(), request.uri()),
+            None => Some(rules.route(request.method(), request.uri().path())),
+        }
+    }
+
+    fn change(self, change: impl FnOnce(&mut Rules)) -> Self {
+        let mut rules = self.rules.map(Arc::unwrap_or_clone).unwrap_or_default();
+        change(&mut rules);
+        Self {
+            rules: Some(Arc::new(rules)),
+        }
+    }
+}
+
+/// Shows hosts and prefixes; a classification of your own as `..`.
+impl fmt::Debug for Classify {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Classify");
+        if let Some(rules) = &self.rules {
+            if let Some(hosts) = &rules.hosts {
+                out.field("hosts", hosts);
+            }
+            if rules.custom.is_some() {
+                out.field("with", &format_args!(".."));
+            } else if !rules.prefixes.is_empty() {
+                out.field("prefixes", &rules.prefixes);
+            }
+        }
+        out.finish()
+    }
+}
+
+impl Rules {
+    fn route(&self, method: &Method, path: &str) -> Endpoint {
+        self.prefixes
+            .iter()
+            .filter_map(|prefix| path.strip_prefix(prefix.as_str()))
+            .filter(|rest| rest.starts_with('/'))
+            .map(|rest| Endpoint::of(method, rest))
+            .find(|endpoint| *endpoint != Endpoint::Other)
+            .unwrap_or_else(|| Endpoint::of(method, path))
+    }
+}
+
+/// A host to act on.
+#[derive(Clone)]
+struct Host {
+    name: String,
+    port: Option<u16>,
+}
+
+impl Host {
+    fn new(written: &str) -> Self {
+        // An authority also takes `user:password@host`, and a port that is no number or none.
+        let valid = !written.contains('@') && written.parse::<Authority>().is_ok();
+        match split_port(written) {
+            Some((name, port)) if valid && !name.is_empty() => Self {
+                name: name.to_ascii_lowercase(),
+                port,
+            },
+            _ => panic!("no host: write it as in \"api.together.ai\" or \"localhost:8080\""),
+        }
+    }
+
+    fn fits(&self, target: &Target<'_>) -> bool {
+        self.name.eq_ignore_ascii_case(target.name)
+            && self.port.is_none_or(|port| target.is_port(port))
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => write!(f, "\"{}:{port}\"", self.name),
+            None => write!(f, "{:?}", self.name),
+        }
+    }
+}
+
+/// Where a request goes.
+struct Target<'a> {
+    name: &'a str,
+    port: Option<u16>,
+    scheme: Option<&'a Scheme>,
+}
+
+impl<'a> Target<'a> {
+    fn of<B>(request: &'a Request<B>) -> Option<Self> {
+        let uri = request.uri();
+        let (name, port) = match uri.host().filter(|host| !host.is_empty()) {
+            Some(host) => (host, uri.port_u16()),
+            None => split_port(request.headers().get(HOST)?.to_str().ok()?.trim())?,
+        };
+        Some(Self {
+            name,
+            port,
+            scheme: uri.scheme(),
+        })
+    }
+
+    /// Without a port it is the scheme's own; a path alone has no scheme, so it may be either's.
+    fn is_port(&self, port: u16) -> bool {
+        match self.port {
+            Some(own) => own == port,
+            None if self.scheme == Some(&Scheme::HTTPS) => port == 443,
+            None if self.scheme == Some(&Scheme::HTTP) => port == 80,
+            None => port == 443 || port == 80,
+        }
+    }
+}
+
+/// Splits `host:port`; the brackets of an IPv6 address stay. `None` if the port is no number.
+fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => {
+            if port.is_empty() {
+                return Some((host, None));
+            }
+            Some((host, Some(port.parse().ok()?)))
+        }
+        _ => Some((authority, None)),
+    }
+}

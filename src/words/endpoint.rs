@@ -1,0 +1,328 @@
+//! The operations of the API, one name each.
+
+use std::fmt;
+
+use http::Method;
+
+mod route;
+#[cfg(test)]
+mod tests;
+
+/// One class of operation of the Together API: what limits, retries and metrics tell apart.
+///
+/// Inference has one class a route. Where something is made that runs or costs (fine-tunes,
+/// batches, files, videos, dedicated endpoints, ...), making it has a class of its own, apart from
+/// listing, reading and stopping it: see [`creates`](Endpoint::creates). The routes are those of
+/// the OpenAPI specification (`togethercomputer/openapi`) and of the official SDKs (`together`
+/// 3.1 for Python, `together-ai` 0.52 for TypeScript).
+///
+/// ```
+/// use http::Method;
+/// use tower_together::Endpoint;
+///
+/// let chat = Endpoint::of(&Method::POST, "/v1/chat/completions");
+/// assert_eq!(chat, Endpoint::ChatCompletions);
+/// assert_eq!(chat.name(), "chat-completions");
+/// assert!(Endpoint::of(&Method::POST, "/v1/batches").creates());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// `POST /chat/completions`.
+    ChatCompletions,
+    /// `POST /completions`.
+    Completions,
+    /// `POST /embeddings`.
+    Embeddings,
+    /// `POST /rerank`.
+    Rerank,
+    /// `POST /images/generations`, edits included.
+    Images,
+    /// `POST /audio/speech`.
+    Speech,
+    /// `GET /audio/speech/websocket`: speech over a websocket.
+    SpeechRealtime,
+    /// `POST /audio/transcriptions`.
+    Transcriptions,
+    /// `POST /audio/translations`.
+    Translations,
+    /// `GET /realtime`: transcription over a websocket.
+    TranscriptionRealtime,
+    /// `GET /voices`.
+    Voices,
+    /// `POST /videos`: starts a video job.
+    VideoCreate,
+    /// `GET /videos/{id}`.
+    VideoGet,
+
+    /// Reading models: `GET /models`, `/supported-models`, and a project's or an organization's
+    /// own models and configurations.
+    Models,
+    /// `POST /models`, or a model or an upload added to a project.
+    ModelUpload,
+    /// What became of model uploads: `GET /jobs`, `GET /projects/{p}/models/uploads`.
+    ModelJobs,
+    /// A project's model changed or deleted.
+    ModelChange,
+
+    /// A file begun: `POST /files/upload`, `/files`, `/files/multipart/initiate`.
+    FileUpload,
+    /// The later steps of an upload: `POST /files/{id}/preprocess`,
+    /// `/files/multipart/complete`, `/files/multipart/abort`.
+    FileUploadStep,
+    /// `GET /files`.
+    FileList,
+    /// `GET /files/{id}`.
+    FileGet,
+    /// `GET /files/{id}/content`.
+    FileContent,
+    /// `DELETE /files/{id}`.
+    FileDelete,
+
+    /// `POST /fine-tunes`: starts a fine-tuning job.
+    FineTuneCreate,
+    /// `GET /fine-tunes`.
+    FineTuneList,
+    /// `GET /fine-tunes/{id}`.
+    FineTuneGet,
+    /// `POST /fine-tunes/{id}/cancel`.
+    FineTuneCancel,
+    /// `DELETE /fine-tunes/{id}`.
+    FineTuneDelete,
+    /// `GET /fine-tunes/{id}/events`.
+    FineTuneEvents,
+    /// `GET /fine-tunes/{id}/checkpoints`.
+    FineTuneCheckpoints,
+    /// `GET /fine-tunes/{id}/metrics`.
+    FineTuneMetrics,
+    /// `GET /finetune/download` and `GET /fine-tunes/{id}/download-tokenized-dataset`.
+    FineTuneDownload,
+    /// `POST /fine-tunes/estimate-price` and `POST /fine-tunes/preview`, which start nothing.
+    FineTuneEstimate,
+    /// `GET /fine-tunes/models/supported` and `GET /fine-tunes/models/limits`.
+    FineTuneModels,
+
+    /// `POST /batches`: starts a batch.
+    BatchCreate,
+    /// `GET /batches`.
+    BatchList,
+    /// `GET /batches/{id}`.
+    BatchGet,
+    /// `POST /batches/{id}/cancel`.
+    BatchCancel,
+
+    /// `POST /evaluation`: starts an evaluation.
+    EvaluationCreate,
+    /// `GET /evaluation`.
+    EvaluationList,
+    /// `GET /evaluation/{id}` and `GET /evaluation/{id}/status`.
+    EvaluationGet,
+    /// `GET /evaluation/model-list`.
+    EvaluationModels,
+
+    /// `POST /tci/execute`: runs code.
+    CodeExecute,
+    /// `GET /tci/sessions`.
+    CodeSessions,
+
+    /// Who is asking: `GET /whoami`, `/projects`, `/billing/usage`.
+    Account,
+
+    /// A dedicated endpoint, or a deployment, adapter, rollout or experiment of one, made.
+    DedicatedCreate,
+    /// Dedicated endpoints, and all below them, listed and read.
+    DedicatedRead,
+    /// A dedicated endpoint, or something below it, changed, started, stopped or deleted.
+    DedicatedChange,
+    /// What dedicated endpoints can run on: `GET /hardware`, `/clusters/availability-zones`,
+    /// `/public/inference-instance-types`, `/projects/{p}/placement-profiles`.
+    Hardware,
+
+    /// A container deployment, secret or volume made: `POST /deployments`, ...
+    DeploymentCreate,
+    /// Container deployments, their logs, revisions, secrets and volumes listed and read.
+    DeploymentRead,
+    /// A container deployment, secret or volume changed, rolled back or deleted.
+    DeploymentChange,
+    /// `POST /queue/submit`: adds a job to a deployment's queue.
+    QueueSubmit,
+    /// `GET /queue/status`.
+    QueueStatus,
+    /// `GET /queue/metrics`.
+    QueueMetrics,
+    /// `POST /queue/cancel`.
+    QueueCancel,
+    /// `POST /queue/clear`.
+    QueueClear,
+
+    /// A GPU cluster, volume or remediation made: `POST /compute/clusters`, ...
+    ClusterCreate,
+    /// GPU clusters, volumes, regions and remediations listed and read.
+    ClusterRead,
+    /// A GPU cluster, volume or remediation changed, decided or deleted.
+    ClusterChange,
+
+    /// A reinforcement-learning session, operation or resource made: `POST /rl/...`.
+    RlCreate,
+    /// Reinforcement-learning sessions, operations, resources and checkpoints read.
+    RlRead,
+    /// A reinforcement-learning session or resource changed or stopped.
+    RlChange,
+    /// `POST /shaping/prepare-for-fp4-inference`: starts a job that prepares a model.
+    ShapingCreate,
+    /// `GET /shaping`, `/shaping/{id}`, `/shaping/{id}/events`, and the estimate.
+    ShapingRead,
+    /// `POST /shaping/{id}/cancel`.
+    ShapingCancel,
+
+    /// A path or method that is not known to be Together's.
+    Other,
+    /// An operation of some other service, by a name of your own. Never the answer of
+    /// [`of`](Endpoint::of); see [`Classify::with`](crate::Classify::with).
+    Custom(&'static str),
+}
+
+impl Endpoint {
+    /// What a request with this method and path asks for.
+    ///
+    /// The path may begin with `/v1`, `/v2`, `/v3` or no version (SDKs differ), may end with a
+    /// slash or repeat one, and may carry a query, which is ignored. Case counts. What is not
+    /// known is [`Other`](Endpoint::Other). Allocates nothing.
+    #[must_use]
+    pub fn of(method: &Method, path: &str) -> Self {
+        route::route(method, path)
+    }
+
+    /// A stable name in kebab case, made for metric labels.
+    ///
+    /// Names do not change between releases. A [`Custom`](Endpoint::Custom) endpoint's name is
+    /// the one it was given.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ChatCompletions => "chat-completions",
+            Self::Completions => "completions",
+            Self::Embeddings => "embeddings",
+            Self::Rerank => "rerank",
+            Self::Images => "images",
+            Self::Speech => "speech",
+            Self::SpeechRealtime => "speech-realtime",
+            Self::Transcriptions => "transcriptions",
+            Self::Translations => "translations",
+            Self::TranscriptionRealtime => "transcription-realtime",
+            Self::Voices => "voices",
+            Self::VideoCreate => "video-create",
+            Self::VideoGet => "video-get",
+            Self::Models => "models",
+            Self::ModelUpload => "model-upload",
+            Self::ModelJobs => "model-jobs",
+            Self::ModelChange => "model-change",
+            Self::FileUpload => "file-upload",
+            Self::FileUploadStep => "file-upload-step",
+            Self::FileList => "file-list",
+            Self::FileGet => "file-get",
+            Self::FileContent => "file-content",
+            Self::FileDelete => "file-delete",
+            Self::FineTuneCreate => "fine-tune-create",
+            Self::FineTuneList => "fine-tune-list",
+            Self::FineTuneGet => "fine-tune-get",
+            Self::FineTuneCancel => "fine-tune-cancel",
+            Self::FineTuneDelete => "fine-tune-delete",
+            Self::FineTuneEvents => "fine-tune-events",
+            Self::FineTuneCheckpoints => "fine-tune-checkpoints",
+            Self::FineTuneMetrics => "fine-tune-metrics",
+            Self::FineTuneDownload => "fine-tune-download",
+            Self::FineTuneEstimate => "fine-tune-estimate",
+            Self::FineTuneModels => "fine-tune-models",
+            Self::BatchCreate => "batch-create",
+            Self::BatchList => "batch-list",
+            Self::BatchGet => "batch-get",
+            Self::BatchCancel => "batch-cancel",
+            Self::EvaluationCreate => "evaluation-create",
+            Self::EvaluationList => "evaluation-list",
+            Self::EvaluationGet => "evaluation-get",
+            Self::EvaluationModels => "evaluation-models",
+            Self::CodeExecute => "code-execute",
+            Self::CodeSessions => "code-sessions",
+            Self::Account => "account",
+            Self::DedicatedCreate => "dedicated-create",
+            Self::DedicatedRead => "dedicated-read",
+            Self::DedicatedChange => "dedicated-change",
+            Self::Hardware => "hardware",
+            Self::DeploymentCreate => "deployment-create",
+            Self::DeploymentRead => "deployment-read",
+            Self::DeploymentChange => "deployment-change",
+            Self::QueueSubmit => "queue-submit",
+            Self::QueueStatus => "queue-status",
+            Self::QueueMetrics => "queue-metrics",
+            Self::QueueCancel => "queue-cancel",
+            Self::QueueClear => "queue-clear",
+            Self::ClusterCreate => "cluster-create",
+            Self::ClusterRead => "cluster-read",
+            Self::ClusterChange => "cluster-change",
+            Self::RlCreate => "rl-create",
+            Self::RlRead => "rl-read",
+            Self::RlChange => "rl-change",
+            Self::ShapingCreate => "shaping-create",
+            Self::ShapingRead => "shaping-read",
+            Self::ShapingCancel => "shaping-cancel",
+            Self::Other => "other",
+            Self::Custom(name) => name,
+        }
+    }
+
+    /// Whether the request makes something (a job, a file, a machine), so that sending it twice
+    /// could make two.
+    ///
+    /// No idempotency key protects these: the specification has none and no SDK sends one.
+    /// `false` for [`Other`](Endpoint::Other) and [`Custom`](Endpoint::Custom), of which nothing
+    /// is known: ask the method there.
+    #[must_use]
+    pub const fn creates(self) -> bool {
+        matches!(
+            self,
+            Self::VideoCreate
+                | Self::ModelUpload
+                | Self::FileUpload
+                | Self::FileUploadStep
+                | Self::FineTuneCreate
+                | Self::BatchCreate
+                | Self::EvaluationCreate
+                | Self::CodeExecute
+                | Self::DedicatedCreate
+                | Self::DeploymentCreate
+                | Self::QueueSubmit
+                | Self::ClusterCreate
+                | Self::RlCreate
+                | Self::ShapingCreate
+        )
+    }
+
+    /// Whether the request's body names the model that is to answer, in JSON or, for
+    /// transcriptions and translations, in a multipart field.
+    ///
+    /// Together's limits on inference go by model. Jobs whose body names a model to work *on*
+    /// (a fine-tune, an evaluation) are not meant; websockets name theirs in the query.
+    #[must_use]
+    pub const fn takes_model(self) -> bool {
+        matches!(
+            self,
+            Self::ChatCompletions
+                | Self::Completions
+                | Self::Embeddings
+                | Self::Rerank
+                | Self::Images
+                | Self::Speech
+                | Self::Transcriptions
+                | Self::Translations
+                | Self::VideoCreate
+        )
+    }
+}
+
+/// Writes [`name`](Endpoint::name).
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}

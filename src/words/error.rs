@@ -1,0 +1,37 @@
+use std::fmt;
+
+/// Configuration that cannot be right, refused where it was given.
+///
+/// Its text says what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    kind: Kind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    Quota(String),
+}
+
+impl Error {
+    pub(crate) fn quota(text: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::Quota(text.into()),
+        }
+    }
+
+    /// Whether a [`Quota`](crate::Quota) was asked for that nothing could keep.
+    pub fn is_quota(&self) -> bool {
+        matches!(self.kind, Kind::Quota(_))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::Quota(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,191 @@
+//! What travels in the `extensions` of a request or a response.
+//!
+//! On the way in the caller may say who asks and for how much; where it says nothing the layers
+//! read the request itself. On the way out the layers say what they did, and only where there is
+//! something to say.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower_together::extension::{Caller, Deadline};
+//!
+//! let request = http::Request::post("https://api.together.ai/v1/chat/completions")
+//!     .extension(Caller::new("nightly-eval"))
+//!     .extension(Deadline::within(Duration::from_secs(20)))
+//!     .body(())?;
+//! # Ok::<(), http::Error>(())
+//! ```
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{KeyId, hash};
+
+/// Request: the API key whose limits it uses, instead of the one in `authorization`.
+///
+/// The key itself is hashed at once and never kept.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    id: KeyId,
+    name: Option<Arc<str>>,
+}
+
+impl ApiKey {
+    /// The key as it stands after `Bearer ` in the `authorization` header.
+    pub fn new(secret: &str) -> Self {
+        Self {
+            id: KeyId::of_secret(secret.trim().as_bytes()),
+            name: None,
+        }
+    }
+
+    /// A name instead of a key, for several keys of one organisation: Together limits the
+    /// organisation, so they share one set of limits. Unlike a key, the name is shown in
+    /// [snapshots](crate::limiter::Snapshot) and logs.
+    pub fn named(name: &str) -> Self {
+        Self {
+            id: KeyId::of_name(name),
+            name: Some(name.into()),
+        }
+    }
+
+    pub(crate) fn id(&self) -> KeyId {
+        self.id
+    }
+
+    pub(crate) fn name(&self) -> Option<&Arc<str>> {
+        self.name.as_ref()
+    }
+
+    pub(crate) fn into_name(self) -> Option<Arc<str>> {
+        self.name
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => f.debug_tuple("ApiKey").field(name).finish(),
+            None => f.write_str("ApiKey(..)"),
+        }
+    }
+}
+
+/// Request: who asks, where several programs or users share one key.
+///
+/// Callers of one lane are served in turn: one's thousand do not delay another's ten.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Caller(u64);
+
+impl Caller {
+    /// A caller by name. The name is hashed, so it may be a credential.
+    pub fn new(name: &str) -> Self {
+        Self(hash(&name))
+    }
+
+    pub(crate) fn id(self) -> u64 {
+        self.0
+    }
+}
+
+/// Request: the model, where the body does not say or cannot be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model(Arc<str>);
+
+impl Model {
+    /// The model as the API names it.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self(name.into())
+    }
+
+    /// The model's name.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+}
+
+/// Request: what it costs of a token quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    tokens: u64,
+}
+
+impl Cost {
+    /// Prompt and expected answer together, in tokens.
+    pub fn tokens(tokens: u64) -> Self {
+        Self { tokens }
+    }
+
+    pub(crate) fn get(self) -> u64 {
+        self.tokens
+    }
+}
+
+/// Request: how long its caller is ready to wait for its turn.
+///
+/// Where none is given, `grpc-timeout` and `x-stainless-timeout` are read. A request that cannot
+/// leave in time is refused at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline(When);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    At(Instant),
+    Within(Duration),
+}
+
+impl Deadline {
+    /// Not after this instant.
+    pub fn at(instant: Instant) -> Self {
+        Self(When::At(instant))
+    }
+
+    /// Not later than this after the layer first sees the request.
+    pub fn within(duration: Duration) -> Self {
+        Self(When::Within(duration))
+    }
+
+    /// The instant, given when the request arrived; `None` if it is centuries away.
+    pub(crate) fn from_arrival(self, now: Instant) -> Option<Instant> {
+        match self.0 {
+            When::At(instant) => Some(instant),
+            When::Within(duration) => now.checked_add(duration),
+        }
+    }
+}
+
+/// Request: which attempt this is, counted from 1. Set by whatever retries; from the second on a
+/// request goes in front of its lane and past the queue bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt(u32);
+
+impl Attempt {
+    /// The attempt of this number, counted from 1.
+    pub fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// Its number, counted from 1.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
+
+/// Response: how long its request was held back. Absent if it was not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waited(Duration);
+
+impl Waited {
+    pub(crate) fn new(duration: Duration) -> Self {
+        Self(duration)
+    }
+
+    /// From when the limiter first saw the request to when it let it go.
+    pub fn duration(self) -> Duration {
+        self.0
+    }
+}

@@ -1,0 +1,375 @@
+use std::{num::NonZeroU32, sync::Arc};
+
+use super::{Endpoint, Error, Quota, Tier};
+
+/// What may be sent: the table the limiter keeps, for each API key apart.
+///
+/// What no line of the table names is not limited.
+///
+/// # Examples
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use tower_together::{Endpoint, Limits, Quota};
+///
+/// // Where this crate starts from, kept to five sixths of it.
+/// let careful = Limits::default().keep_to(500, 600)?;
+///
+/// // A table of one's own: a slow model, and an endpoint of one's own that nothing limits.
+/// let own = Limits::none()
+///     .requests(Endpoint::ChatCompletions, Quota::per_minute(3_000)?)
+///     .tokens(Endpoint::ChatCompletions, Quota::per_minute(500_000)?)
+///     .in_flight(Endpoint::ChatCompletions, NonZeroU32::new(200).unwrap())
+///     .shared(
+///         [Endpoint::ChatCompletions, Endpoint::Embeddings],
+///         Quota::per_minute(4_000)?,
+///     )
+///     .for_model(
+///         "deepseek-ai/DeepSeek-R1",
+///         Limits::none().requests(Endpoint::ChatCompletions, Quota::per_minute(60)?),
+///     )
+///     .exempt("my-project/my-dedicated-endpoint");
+/// # Ok::<(), tower_together::Error>(())
+/// ```
+///
+/// # Ceilings and starting points
+///
+/// A number you write is a ceiling. A number this crate supplied (`default`, `tier`) is a starting
+/// point: Together's real limits are per organisation and model, unpublished, and they move
+/// (docs.together.ai/docs/rate-limits).
+#[derive(Clone, Debug)]
+pub struct Limits {
+    rules: Vec<Rule>,
+    exempt: Vec<Arc<str>>,
+    batch_size: NonZeroU32,
+}
+
+/// One line of the table.
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    /// Those that share it; one, unless the quota is shared.
+    pub(crate) endpoints: Vec<Endpoint>,
+    /// `None`: whatever the model.
+    pub(crate) model: Option<Arc<str>>,
+    pub(crate) cap: Cap,
+    /// Whether the user wrote the number.
+    pub(crate) ceiling: bool,
+}
+
+/// What a line of the table limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cap {
+    Requests(Quota),
+    Tokens(Quota),
+    InFlight(NonZeroU32),
+    Jobs(NonZeroU32),
+}
+
+impl Limits {
+    /// No limit at all.
+    pub fn none() -> Self {
+        Self {
+            rules: Vec::new(),
+            exempt: Vec::new(),
+            batch_size: BATCH_SIZE,
+        }
+    }
+
+    /// Together's published table of a build tier: requests and tokens per minute of chat,
+    /// embeddings, rerank, images and video, and DeepSeek-R1's own.
+    pub fn tier(tier: Tier) -> Self {
+        use Endpoint::{ChatCompletions, Completions, Embeddings, Images, Rerank, VideoCreate};
+        let row = tier.row();
+        let mut limits = Self::none()
+            .requests(ChatCompletions, per_minute(row.chat.0))
+            .tokens(ChatCompletions, per_minute(row.chat.1))
+            .requests(Completions, per_minute(row.chat.0))
+            .tokens(Completions, per_minute(row.chat.1))
+            .requests(Embeddings, per_minute(row.embeddings.0))
+            .tokens(Embeddings, per_minute(row.embeddings.1));
+        if let Some((requests, tokens)) = row.rerank {
+            limits = limits
+                .requests(Rerank, per_minute(requests))
+                .tokens(Rerank, per_minute(tokens));
+        }
+        if let Some(images) = row.images {
+            limits = limits.requests(Images, per_minute(images));
+        }
+        if let Some(video) = row.video {
+            limits = limits.requests(VideoCreate, per_minute(video));
+        }
+        if let Some(r1) = row.deepseek_r1 {
+            limits = limits.for_model(
+                "deepseek-ai/DeepSeek-R1",
+                Self::none().requests(ChatCompletions, per_minute(r1)),
+            );
+        }
+        limits.supplied()
+    }
+
+    /// At most `quota` requests to `endpoint`, whatever the model.
+    #[must_use]
+    pub fn requests(self, endpoint: Endpoint, quota: Quota) -> Self {
+        self.set(vec![endpoint], Cap::Requests(quota))
+    }
+
+    /// At most `quota` tokens to `endpoint`. Only requests whose cost is known count
+    /// ([`Cost`](crate::extension::Cost)); a window may exceed it by the cost of one request.
+    #[must_use]
+    pub fn tokens(self, endpoint: Endpoint, quota: Quota) -> Self {
+        self.set(vec![endpoint], Cap::Tokens(quota))
+    }
+
+    /// At most `max` requests to `endpoint` under way, from leaving to the end of the answer's
+    /// body.
+    #[must_use]
+    pub fn in_flight(self, endpoint: Endpoint, max: NonZeroU32) -> Self {
+        self.set(vec![endpoint], Cap::InFlight(max))
+    }
+
+    /// At most `max` jobs that requests to `endpoint` create. A job's slot is taken before the
+    /// request leaves and given back at the end of its answer's body, or, where
+    /// [`Permit::hold_for_job`](crate::limiter::Permit::hold_for_job) names the job, when
+    /// [`Limiter::job_ended`](crate::Limiter::job_ended) says it ended.
+    #[must_use]
+    pub fn jobs(self, endpoint: Endpoint, max: NonZeroU32) -> Self {
+        self.set(vec![endpoint], Cap::Jobs(max))
+    }
+
+    /// At most `quota` requests to all of `endpoints` together, beside what limits each.
+    #[must_use]
+    pub fn shared(self, endpoints: impl IntoIterator<Item = Endpoint>, quota: Quota) -> Self {
+        self.set(endpoints.into_iter().collect(), Cap::Requests(quota))
+    }
+
+    /// At most `quota` tokens to all of `endpoints` together, beside what limits each.
+    #[must_use]
+    pub fn shared_tokens(
+        self,
+        endpoints: impl IntoIterator<Item = Endpoint>,
+        quota: Quota,
+    ) -> Self {
+        self.set(endpoints.into_iter().collect(), Cap::Tokens(quota))
+    }
+
+    /// Limits of one model's own. Each line replaces the line of the same endpoints and kind for
+    /// requests that name this model; what it does not replace holds for the model too.
+    #[must_use]
+    pub fn for_model(mut self, model: &str, limits: Limits) -> Self {
+        let model: Arc<str> = model.into();
+        for mut rule in limits.rules {
+            rule.model = Some(Arc::clone(&model));
+            self.put(rule);
+        }
+        self
+    }
+
+    /// Leaves requests to this model alone: "no hard rate limits" hold for dedicated endpoints,
+    /// which are named like models (`project/endpoint`).
+    #[must_use]
+    pub fn exempt(mut self, model: &str) -> Self {
+        self.exempt.push(model.into());
+        self
+    }
+
+    /// Takes away every line that names `endpoint`: it shares no quota and has none of its own.
+    #[must_use]
+    pub fn without(mut self, endpoint: Endpoint) -> Self {
+        for rule in &mut self.rules {
+            rule.endpoints.retain(|named| *named != endpoint);
+        }
+        self.rules.retain(|rule| !rule.endpoints.is_empty());
+        self
+    }
+
+    /// How many requests one batch may hold, for whoever cuts batches. Default: 100.
+    #[must_use]
+    pub fn with_batch_size(mut self, requests: NonZeroU32) -> Self {
+        self.batch_size = requests;
+        self
+    }
+
+    /// How many requests one batch may hold.
+    pub fn batch_size(&self) -> NonZeroU32 {
+        self.batch_size
+    }
+
+    /// Keeps to `part` of `whole` of every quota, as a safety margin: `keep_to(500, 600)?`.
+    ///
+    /// # Errors
+    ///
+    /// If `part` is 0 or more than `whole`.
+    pub fn keep_to(self, part: u32, whole: u32) -> Result<Self, Error> {
+        self.keep(|_| true, part, whole)
+    }
+
+    /// Keeps to `part` of `whole` of every quota that `endpoint` alone uses.
+    ///
+    /// # Errors
+    ///
+    /// If `part` is 0 or more than `whole`.
+    pub fn keep_endpoint_to(
+        self,
+        endpoint: Endpoint,
+        part: u32,
+        whole: u32,
+    ) -> Result<Self, Error> {
+        self.keep(|rule| rule.endpoints == [endpoint], part, whole)
+    }
+
+    pub(crate) fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Whether requests to this model pass untouched.
+    pub(crate) fn exempts(&self, model: &str) -> bool {
+        self.exempt.iter().any(|exempt| **exempt == *model)
+    }
+
+    fn keep(
+        mut self,
+        which: impl Fn(&Rule) -> bool,
+        part: u32,
+        whole: u32,
+    ) -> Result<Self, Error> {
+        for rule in self.rules.iter_mut().filter(|rule| which(rule)) {
+            if let Cap::Requests(quota) | Cap::Tokens(quota) = &mut rule.cap {
+                *quota = quota.keep_to(part, whole)?;
+                rule.ceiling = true;
+            }
+        }
+        Ok(self)
+    }
+
+    fn set(mut self, endpoints: Vec<Endpoint>, cap: Cap) -> Self {
+        self.put(Rule {
+            endpoints,
+            model: None,
+            cap,
+            ceiling: true,
+        });
+        self
+    }
+
+    /// The last word on the same thing stands.
+    fn put(&mut self, rule: Rule) {
+        match self.rules.iter_mut().find(|old| old.is_about(&rule)) {
+            Some(old) => *old = rule,
+            None => self.rules.push(rule),
+        }
+    }
+
+    /// The numbers are this crate's, not the user's.
+    fn supplied(mut self) -> Self {
+        for rule in &mut self.rules {
+            rule.ceiling = false;
+        }
+        self
+    }
+}
+
+impl Default for Limits {
+    /// The table this crate starts from, for each API key:
+    ///
+    /// | requests to | at most |
+    /// |---|---|
+    /// | chat completions; completions | 600 a minute each |
+    /// | embeddings | 300 a minute |
+    /// | all three together | 600 a minute |
+    /// | image generation | 60 a minute |
+    /// | fine-tune jobs | 3 at once |
+    /// | batches | 10 at once, of at most 100 requests |
+    ///
+    /// 600 and 60 a minute are what Together published for its first paid tier and as the base of
+    /// its dynamic limits (docs.together.ai/docs/rate-limits, 2025 and early 2026); the rest has
+    /// no official number and is deliberately cautious.
+    fn default() -> Self {
+        use Endpoint::{
+            BatchCreate, ChatCompletions, Completions, Embeddings, FineTuneCreate, Images,
+        };
+        Self::none()
+            .requests(ChatCompletions, per_minute(600))
+            .requests(Completions, per_minute(600))
+            .requests(Embeddings, per_minute(300))
+            .shared([ChatCompletions, Completions, Embeddings], per_minute(600))
+            .requests(Images, per_minute(60))
+            .jobs(FineTuneCreate, FINE_TUNES)
+            .jobs(BatchCreate, BATCHES)
+            .supplied()
+    }
+}
+
+impl Rule {
+    /// Whether both lines limit the same thing, be it to different numbers.
+    pub(crate) fn is_about(&self, other: &Rule) -> bool {
+        self.model == other.model && self.limits_the_same(other)
+    }
+
+    /// Whether both lines limit the same thing, the model apart.
+    pub(crate) fn limits_the_same(&self, other: &Rule) -> bool {
+        self.endpoints == other.endpoints
+            && std::mem::discriminant(&self.cap) == std::mem::discriminant(&other.cap)
+    }
+}
+
+/// A quota whose number stands in this crate, all of them valid.
+fn per_minute(max: u64) -> Quota {
+    Quota::per_minute(max).expect("a constant of this crate, tested")
+}
+
+const FINE_TUNES: NonZeroU32 = NonZeroU32::new(3).expect("not zero");
+const BATCHES: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
+const BATCH_SIZE: NonZeroU32 = NonZeroU32::new(100).expect("not zero");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(limits: &Limits, endpoint: Endpoint) -> Vec<u64> {
+        let quotas = limits.rules.iter().filter_map(|rule| match rule.cap {
+            Cap::Requests(quota) if rule.endpoints == [endpoint] => Some(quota.max()),
+            _ => None,
+        });
+        quotas.collect()
+    }
+
+    #[test]
+    fn the_last_word_stands() {
+        let quota = Quota::per_minute(7).unwrap();
+        let limits = Limits::default().requests(Endpoint::Embeddings, quota);
+        assert_eq!(find(&limits, Endpoint::Embeddings), [7]);
+        assert!(limits.rules.iter().any(|rule| rule.ceiling));
+    }
+
+    #[test]
+    fn a_margin_for_all_or_for_one() {
+        let all = Limits::default().keep_to(500, 600).unwrap();
+        assert_eq!(find(&all, Endpoint::Embeddings), [250]);
+        assert_eq!(find(&all, Endpoint::ChatCompletions), [500]);
+        let one = Limits::default()
+            .keep_endpoint_to(Endpoint::Embeddings, 1, 2)
+            .unwrap();
+        assert_eq!(find(&one, Endpoint::Embeddings), [150]);
+        assert_eq!(find(&one, Endpoint::ChatCompletions), [600]);
+        assert!(Limits::default().keep_to(7, 6).is_err());
+    }
+
+    #[test]
+    fn every_tier_is_a_table() {
+        use Tier::{Five, Four, Free, One, Three, Two};
+        let chat = [Free, One, Two, Three, Four, Five]
+            .map(|tier| find(&Limits::tier(tier), Endpoint::ChatCompletions)[0]);
+        assert_eq!(chat, [60, 600, 1_800, 3_000, 4_500, 6_000]);
+    }
+
+    #[test]
+    fn an_endpoint_can_be_freed() {
+        let limits = Limits::default().without(Endpoint::Embeddings);
+        let named = limits
+            .rules
+            .iter()
+            .any(|rule| rule.endpoints.contains(&Endpoint::Embeddings));
+        assert!(!named);
+        assert_eq!(find(&limits, Endpoint::ChatCompletions), [600]);
+    }
+}

@@ -1,0 +1,27 @@
+//! The words of the crate: plain data, no clock, no lock, no await.
+
+mod call;
+mod classify;
+mod endpoint;
+mod error;
+pub mod extension;
+mod key;
+mod limits;
+mod quota;
+mod rejected;
+mod tier;
+
+pub use self::{
+    call::Call,
+    classify::Classify,
+    endpoint::Endpoint,
+    error::Error,
+    limits::Limits,
+    quota::Quota,
+    rejected::{Reason, Rejected},
+    tier::Tier,
+};
+pub(crate) use self::{
+    key::{KeyId, hash},
+    limits::{Cap, Rule},
+};

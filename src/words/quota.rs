@@ -1,0 +1,292 @@
+use std::time::Duration;
+
+use super::Error;
+
+/// So much per window of time: `Quota::per_minute(600)?`.
+///
+/// # What is promised
+///
+/// No window of length [`per`](Quota::per), wherever it starts, sees more than
+/// [`max`](Quota::max) leave; and with work always waiting, over 20 windows of 30 s or more, at
+/// least 99 % of it is used. What leaves is *paced*: one every `(per + margin) / max`. Together
+/// quotes its limits per minute and enforces them per second ("if 60 RPM, then we limit requests
+/// over 1 RPS internally", docs.together.ai/docs/rate-limits, early 2026), so 600 a minute sent in
+/// the first second is refused 590 times.
+///
+/// # What it costs
+///
+/// The margin keeps what left evenly spaced from arriving bunched: a network whose delay varies by
+/// `m` can squeeze `per + m` of sending into `per` of receiving. By default it is a two-hundredth
+/// of the window, 200 ms at most:
+///
+/// | window | margin | of the quota, used at most |
+/// |---|---|---|
+/// | 1 s | 5 ms | 99.5 % |
+/// | 10 s | 50 ms | 99.5 % |
+/// | 60 s | 200 ms | 99.7 % |
+/// | 1 h | 200 ms | 99.99 % |
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_together::Quota;
+///
+/// let chat = Quota::per_minute(600)?;
+/// let careful = Quota::new(600, Duration::from_secs(60))?
+///     .with_burst(5)?
+///     .with_margin(Duration::from_millis(500))?;
+///
+/// let wrong = Quota::per_minute(0).unwrap_err();
+/// assert!(wrong.to_string().contains("at least 1"));
+/// # Ok::<(), tower_together::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    max: u64,
+    per: u64,
+    burst: u64,
+    margin: u64,
+    windowed: bool,
+}
+
+impl Quota {
+    /// `max` per window of `per`, paced, with the default margin and no burst.
+    ///
+    /// # Errors
+    ///
+    /// If `max` is 0 or more than 10^12, or `per` is not between 1 ms and 366 days.
+    pub fn new(max: u64, per: Duration) -> Result<Self, Error> {
+        if max == 0 {
+            return Err(Error::quota(
+                "a quota of 0 lets nothing through: write at least 1, or drop the requests \
+                 yourself",
+            ));
+        }
+        if max > LARGEST {
+            return Err(Error::quota(format!(
+                "a quota of {max} cannot be counted: write at most {LARGEST}, or leave the limit \
+                 out, since what no limit names is not limited"
+            )));
+        }
+        if per < SHORTEST || per > LONGEST {
+            return Err(Error::quota(format!(
+                "a window of {per:?} cannot be paced: write between {SHORTEST:?} and {LONGEST:?}, \
+                 for example Duration::from_secs(60)"
+            )));
+        }
+        let per = nanos(per);
+        Ok(Self {
+            max,
+            per,
+            burst: 1,
+            margin: (per / 200).min(nanos(WIDEST_DEFAULT_MARGIN)),
+            windowed: false,
+        })
+    }
+
+    /// `max` per second.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Quota::new`].
+    pub fn per_second(max: u64) -> Result<Self, Error> {
+        Self::new(max, Duration::from_secs(1))
+    }
+
+    /// `max` per minute, as Together quotes its limits.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Quota::new`].
+    pub fn per_minute(max: u64) -> Result<Self, Error> {
+        Self::new(max, Duration::from_secs(60))
+    }
+
+    /// `max` per hour.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Quota::new`].
+    pub fn per_hour(max: u64) -> Result<Self, Error> {
+        Self::new(max, Duration::from_secs(3600))
+    }
+
+    /// Lets up to `burst` leave together after a quiet time. Default: 1.
+    ///
+    /// A burst is paid for out of the steady rate, which falls to `max - burst + 1` per window, or
+    /// the promise of [`Quota`] would not hold: a bucket of 600 that refills 600 a minute sends
+    /// 1,200 in its first minute.
+    ///
+    /// # Errors
+    ///
+    /// If `burst` is 0 or more than `max`.
+    pub fn with_burst(mut self, burst: u64) -> Result<Self, Error> {
+        if burst == 0 || burst > self.max {
+            return Err(Error::quota(format!(
+                "a burst of {burst} does not fit a quota of {max}: write between 1 and {max}",
+                max = self.max
+            )));
+        }
+        self.burst = burst;
+        Ok(self)
+    }
+
+    /// How much the network's delay may vary between two requests without the server seeing them
+    /// too close. Default: a two-hundredth of the window, 200 ms at most.
+    ///
+    /// The rate becomes `max` per `per + margin`. For a server that counts in strict windows of one
+    /// second, a margin of 5 % of the minute (3 s) trades 5 % of the quota for five times fewer
+    /// 429s; below 1 s it buys nothing on such a server.
+    ///
+    /// # Errors
+    ///
+    /// If `margin` is longer than the window.
+    pub fn with_margin(mut self, margin: Duration) -> Result<Self, Error> {
+        if margin > self.per() {
+            return Err(Error::quota(format!(
+                "a margin of {margin:?} is longer than the window of {:?}: write at most the \
+                 window, usually the spread of the network's delay, for example \
+                 Duration::from_millis(200)",
+                self.per()
+            )));
+        }
+        self.margin = nanos(margin);
+        Ok(self)
+    }
+
+    /// Counts a sliding window exactly instead of pacing: up to `max` leave at once after a quiet
+    /// time, and each makes room for another `per + margin` later.
+    ///
+    /// For servers *known* to count whole windows, never Together: it answers 429 to all but the
+    /// first second's worth. Costs 16 bytes for each request of the last window, and a burst set
+    /// with [`with_burst`](Quota::with_burst) means nothing.
+    #[must_use]
+    pub fn unpaced(mut self) -> Self {
+        self.windowed = true;
+        self
+    }
+
+    /// Keeps to `part` of `whole` of this quota: `quota.keep_to(500, 600)?` of 600 is 500.
+    ///
+    /// Rounded down, to at least 1.
+    ///
+    /// # Errors
+    ///
+    /// If `part` is 0 or more than `whole`.
+    pub fn keep_to(mut self, part: u32, whole: u32) -> Result<Self, Error> {
+        if part == 0 || part > whole {
+            return Err(Error::quota(format!(
+                "{part} of {whole} is not a part of a quota: write a part between 1 and the whole, \
+                 for example keep_to(500, 600)"
+            )));
+        }
+        self.max = (self.max * u64::from(part) / u64::from(whole)).max(1);
+        self.burst = self.burst.min(self.max);
+        Ok(self)
+    }
+
+    /// How many, or how many tokens, fit in one window.
+    pub fn max(&self) -> u64 {
+        self.max
+    }
+
+    /// The length of the window.
+    pub fn per(&self) -> Duration {
+        Duration::from_nanos(self.per)
+    }
+
+    /// How many may leave together after a quiet time.
+    pub fn burst(&self) -> u64 {
+        self.burst
+    }
+
+    /// The spread of the network's delay that is allowed for.
+    pub fn margin(&self) -> Duration {
+        Duration::from_nanos(self.margin)
+    }
+
+    pub(crate) fn is_windowed(&self) -> bool {
+        self.windowed
+    }
+
+    /// The window as the client must keep it, in nanoseconds.
+    pub(crate) fn window(&self) -> u64 {
+        self.per + self.margin
+    }
+
+    /// Nanoseconds between two departures, rounded up so that the rate is never exceeded.
+    pub(crate) fn interval(&self) -> u64 {
+        self.window().div_ceil(self.max - self.burst + 1)
+    }
+
+    /// How late a departure may be without delaying those after it, in nanoseconds.
+    ///
+    /// A timer that fires a millisecond late at each of ten requests a second would otherwise cost
+    /// 1 % of the quota. Taken out of the margin, which keeps the promise whole.
+    pub(crate) fn lateness(&self) -> u64 {
+        (self.margin / 4).min(nanos(WIDEST_DEFAULT_MARGIN) / 4)
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Beyond this the interval of a one-year window would fall under a nanosecond.
+const LARGEST: u64 = 1_000_000_000_000;
+/// Tokio's timer counts in milliseconds.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// Sums of a few windows stay far below the 584 years that 64 bits of nanoseconds hold.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Covers the delay's spread on an ordinary path (5 to 150 ms each way).
+const WIDEST_DEFAULT_MARGIN: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_right_is_refused_in_words() {
+        let minute = Duration::from_secs(60);
+        let says = |result: Result<Quota, Error>, words: &str| {
+            let error = result.expect_err(words);
+            assert!(error.is_quota());
+            assert!(error.to_string().contains(words), "{error}");
+        };
+        says(Quota::new(0, minute), "write at least 1");
+        says(Quota::new(u64::MAX, minute), "at most");
+        says(Quota::new(1, Duration::ZERO), "between 1ms");
+        says(Quota::new(1, Duration::MAX), "between 1ms");
+        let ten = Quota::new(10, minute).unwrap();
+        says(ten.with_burst(0), "between 1 and 10");
+        says(ten.with_burst(11), "between 1 and 10");
+        says(ten.with_margin(Duration::from_secs(61)), "at most the window");
+        says(ten.keep_to(0, 6), "between 1 and the whole");
+        says(ten.keep_to(7, 6), "between 1 and the whole");
+    }
+
+    #[test]
+    fn a_burst_is_paid_out_of_the_rate() {
+        let quota = Quota::per_minute(600).unwrap();
+        assert_eq!(quota.interval(), 100_333_334);
+        let burst = quota.with_burst(101).unwrap();
+        assert_eq!(burst.interval(), 60_200_000_000u64.div_ceil(500));
+    }
+
+    #[test]
+    fn part_of_a_quota() {
+        let quota = Quota::per_minute(600).unwrap();
+        assert_eq!(quota.keep_to(500, 600).unwrap().max(), 500);
+        assert_eq!(Quota::per_minute(1).unwrap().keep_to(1, 2).unwrap().max(), 1);
+    }
+
+    #[test]
+    fn lateness_stays_small_when_the_margin_is_wide() {
+        let wide = Quota::per_minute(600)
+            .unwrap()
+            .with_margin(Duration::from_secs(3))
+            .unwrap();
+        assert_eq!(wide.lateness(), 50_000_000);
+    }
+}

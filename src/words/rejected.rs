@@ -1,0 +1,108 @@
+use std::{fmt, time::Duration};
+
+use super::Endpoint;
+
+/// A request that the limiter itself refused: it never left, and cost nothing.
+///
+/// The layer answers it with a response in the API's own error shape that carries this as an
+/// extension, which tells it from a refusal by the server; [`Limiter::acquire`] returns it as its
+/// error.
+///
+/// [`Limiter::acquire`]: crate::Limiter::acquire
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    reason: Reason,
+    endpoint: Endpoint,
+    retry_after: Option<Duration>,
+}
+
+/// Why the limiter refused a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// It could not leave before its caller's deadline.
+    Deadline,
+    /// It could not leave within the limiter's `max_wait`.
+    MaxWait,
+    /// The queue is at its bound.
+    QueueFull,
+    /// Every key the limiter has room for is in use.
+    KeysFull,
+    /// It alone costs more than a whole window's quota.
+    NeverFits,
+    /// It would have to wait, and was not to.
+    WouldWait,
+    /// The limiter was closed.
+    Closed,
+}
+
+impl Rejected {
+    pub(crate) fn new(reason: Reason, endpoint: Endpoint, retry_after: Option<Duration>) -> Self {
+        Self {
+            reason,
+            endpoint,
+            retry_after,
+        }
+    }
+
+    /// Why it was refused.
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// What the request was for.
+    pub fn endpoint(&self) -> Endpoint {
+        self.endpoint
+    }
+
+    /// How long to wait before asking again makes sense; `None` if it never does, or nobody knows.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+}
+
+impl Reason {
+    /// The reason as a word, for a metric's label or the `code` of an error body.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deadline => "deadline",
+            Self::MaxWait => "max_wait",
+            Self::QueueFull => "queue_full",
+            Self::KeysFull => "keys_full",
+            Self::NeverFits => "never_fits",
+            Self::WouldWait => "would_wait",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} request not sent: ", self.endpoint)?;
+        f.write_str(match self.reason {
+            Reason::Deadline => {
+                "the rate limit would hold it past its deadline; wait longer or send less"
+            }
+            Reason::MaxWait => {
+                "the rate limit would hold it longer than max_wait; raise max_wait or send less"
+            }
+            Reason::QueueFull => {
+                "too many requests wait already; send later or raise the queue bound"
+            }
+            Reason::KeysFull => {
+                "too many API keys are in use at once; send later or raise the bound on keys"
+            }
+            Reason::NeverFits => {
+                "it costs more than a whole window of its token quota; make it smaller"
+            }
+            Reason::WouldWait => "it would have to wait for its turn; use acquire to wait",
+            Reason::Closed => "the limiter was closed; the program is shutting down",
+        })?;
+        if let Some(wait) = self.retry_after {
+            write!(f, " (try again in {:.1} s)", wait.as_secs_f64())?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Rejected {}

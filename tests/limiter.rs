@@ -1,0 +1,332 @@
+//! The limiter without tower, in virtual time: what its users are promised.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use tokio::time::{Instant, sleep};
+use tokio_test::{assert_pending, assert_ready, task};
+use tower_together::{
+    Endpoint, Limiter, Limits, Quota,
+    limiter::{Call, Reason},
+};
+
+const CHAT: Endpoint = Endpoint::ChatCompletions;
+
+fn per_minute(max: u64) -> Limits {
+    Limits::none().requests(CHAT, Quota::per_minute(max).unwrap())
+}
+
+fn chat() -> Call {
+    Call::new(CHAT)
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_leave_one_by_one_in_the_order_they_came() {
+    let limiter = Limiter::new(per_minute(600));
+    let start = Instant::now();
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..200 {
+        let limiter = limiter.clone();
+        tasks.spawn(async move {
+            let permit = limiter.acquire(chat()).await.unwrap();
+            (n, start.elapsed(), permit.waited())
+        });
+        tokio::task::yield_now().await;
+    }
+    let mut left = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        left.push(done.unwrap());
+    }
+    assert!(left.is_sorted_by_key(|(n, ..)| *n));
+    for pair in left.windows(2) {
+        let gap = pair[1].1 - pair[0].1;
+        assert!((49..=102).contains(&gap.as_millis()), "{gap:?}");
+    }
+    let last = left.last().unwrap();
+    assert_eq!(last.1, last.2);
+    assert!((19_900..=20_000).contains(&last.1.as_millis()), "{:?}", last.1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_one_who_waits_costs_nothing_and_the_next_moves_up() {
+    let limiter = Limiter::new(per_minute(60));
+    let _first = limiter.acquire(chat()).await.unwrap();
+    let start = Instant::now();
+    let mut second = task::spawn(limiter.acquire(chat()));
+    let mut third = task::spawn(limiter.acquire(chat()));
+    assert_pending!(second.poll());
+    assert_pending!(third.poll());
+    sleep(Duration::from_millis(500)).await;
+    drop(second);
+    third.await.unwrap();
+    assert!(start.elapsed() < Duration::from_millis(1_010), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_who_is_not_polled_delays_the_others_by_ten_milliseconds_once() {
+    let limiter = Limiter::new(per_minute(60));
+    let _first = limiter.acquire(chat()).await.unwrap();
+    let start = Instant::now();
+    let mut parked = task::spawn(limiter.acquire(chat()));
+    assert_pending!(parked.poll());
+    for n in 1..=3 {
+        limiter.acquire(chat()).await.unwrap();
+        let due = Duration::from_micros(1_003_334) * n;
+        let late = start.elapsed().saturating_sub(due);
+        assert!(late <= Duration::from_millis(11), "{n}: {late:?}");
+    }
+    assert!(parked.is_woken());
+    // It kept its place: polled again it is the next.
+    assert_pending!(parked.poll());
+    let other = limiter.acquire(chat());
+    tokio::pin!(other);
+    tokio::select! {
+        biased;
+        permit = &mut other => panic!("overtaken: {permit:?}"),
+        permit = &mut parked => drop(permit.unwrap()),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_leave_in_time_is_refused_at_once() {
+    let limiter = Limiter::new(per_minute(60));
+    let _first = limiter.acquire(chat()).await.unwrap();
+    let mut waiting = task::spawn(limiter.acquire(chat()));
+    assert_pending!(waiting.poll());
+    let start = Instant::now();
+    let rejected = limiter
+        .acquire(chat().with_deadline(Duration::from_secs(1)))
+        .await
+        .unwrap_err();
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(rejected.reason(), Reason::Deadline);
+    let wait = rejected.retry_after().unwrap();
+    assert!((1_900..=2_010).contains(&wait.as_millis()), "{wait:?}");
+    // The one ahead goes away: two seconds were enough.
+    let permit = limiter
+        .acquire(chat().with_deadline(Duration::from_millis(2_010)))
+        .await;
+    drop(waiting);
+    drop(permit.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lower_limit_refuses_those_who_can_no_longer_go_in_time() {
+    let limiter = Limiter::new(per_minute(60));
+    let _first = limiter.acquire(chat()).await.unwrap();
+    let mut patient = task::spawn(limiter.acquire(chat()));
+    let mut hasty = task::spawn(limiter.acquire(chat().with_deadline(Duration::from_secs(3))));
+    assert_pending!(patient.poll());
+    assert_pending!(hasty.poll());
+    limiter.set_limits(per_minute(6));
+    assert!(hasty.is_woken());
+    let rejected = assert_ready!(hasty.poll()).unwrap_err();
+    assert_eq!(rejected.reason(), Reason::Deadline);
+    let start = Instant::now();
+    patient.await.unwrap();
+    let waited = start.elapsed();
+    assert!((9_500..=10_050).contains(&waited.as_millis()), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_higher_limit_is_felt_at_once() {
+    let limiter = Limiter::new(per_minute(1));
+    let _first = limiter.acquire(chat()).await.unwrap();
+    let mut second = task::spawn(limiter.acquire(chat()));
+    assert_pending!(second.poll());
+    limiter.set_limits(per_minute(600));
+    let start = Instant::now();
+    second.await.unwrap();
+    assert!(start.elapsed() <= Duration::from_millis(102), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn slots_are_given_back_when_the_permit_is_dropped() {
+    let limiter = Limiter::new(Limits::none().in_flight(CHAT, NonZeroU32::MIN));
+    let first = limiter.acquire(chat()).await.unwrap();
+    let mut second = task::spawn(limiter.acquire(chat()));
+    assert_pending!(second.poll());
+    assert_eq!(
+        limiter.try_acquire(&chat()).unwrap_err().reason(),
+        Reason::WouldWait
+    );
+    drop(first);
+    assert!(second.is_woken());
+    let second = assert_ready!(second.poll()).unwrap();
+    // A permit of another table gives back nothing it did not take.
+    limiter.set_limits(Limits::none());
+    limiter.set_limits(Limits::none().in_flight(CHAT, NonZeroU32::MIN));
+    let third = limiter.try_acquire(&chat()).unwrap();
+    drop(second);
+    assert!(limiter.try_acquire(&chat()).is_err());
+    drop(third);
+    assert!(limiter.try_acquire(&chat()).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_named_job_keeps_its_slot_until_it_ends() {
+    let create = Call::new(Endpoint::FineTuneCreate);
+    let limiter = Limiter::new(Limits::none().jobs(Endpoint::FineTuneCreate, NonZeroU32::MIN));
+    let mut permit = limiter.try_acquire(&create).unwrap();
+    permit.hold_for_job("ft-1");
+    drop(permit);
+    let mut next = task::spawn(limiter.acquire(create));
+    assert_pending!(next.poll());
+    assert!(!limiter.job_ended("ft-2"));
+    assert!(limiter.job_ended("ft-1"));
+    assert!(!limiter.job_ended("ft-1"));
+    assert!(next.is_woken());
+    let _permit = assert_ready!(next.poll()).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_of_one_lane_go_in_turn() {
+    let limiter = Limiter::new(per_minute(600));
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..1_010 {
+        let limiter = limiter.clone();
+        let caller = if n < 1_000 { "many" } else { "few" };
+        tasks.spawn(async move {
+            limiter.acquire(chat().with_caller(caller)).await.unwrap();
+            caller
+        });
+        tokio::task::yield_now().await;
+    }
+    let mut few = 0;
+    for departures in 1.. {
+        few += u32::from(tasks.join_next().await.unwrap().unwrap() == "few");
+        if few == 10 {
+            assert!(departures <= 22, "the ten were done after {departures}");
+            break;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_behind_a_shared_limit_is_not_starved_by_light_ones() {
+    let embeddings = Endpoint::Embeddings;
+    let quota = Quota::per_minute(6_000).unwrap();
+    let limiter = Limiter::new(Limits::none().shared_tokens([CHAT, embeddings], quota));
+    limiter.acquire(chat().with_tokens(1_000)).await.unwrap();
+    let heavy = limiter.acquire(chat().with_tokens(3_000));
+    let mut heavy = task::spawn(heavy);
+    assert_pending!(heavy.poll());
+    for light in 0.. {
+        let mut next = task::spawn(limiter.acquire(Call::new(embeddings).with_tokens(10)));
+        tokio::select! {
+            biased;
+            permit = &mut heavy => { drop(permit.unwrap()); break }
+            permit = &mut next => drop(permit.unwrap()),
+        }
+        assert!(light < 2, "overtaken {light} times");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_blocked_by_its_own_limit_holds_nobody_back() {
+    let embeddings = Endpoint::Embeddings;
+    let limiter = Limiter::new(
+        per_minute(1).shared([CHAT, embeddings], Quota::per_minute(600).unwrap()),
+    );
+    limiter.acquire(chat()).await.unwrap();
+    let mut blocked = task::spawn(limiter.acquire(chat()));
+    assert_pending!(blocked.poll());
+    let start = Instant::now();
+    for _ in 0..50 {
+        limiter.acquire(Call::new(embeddings)).await.unwrap();
+    }
+    assert!(start.elapsed() < Duration::from_millis(5_100), "{:?}", start.elapsed());
+    assert_pending!(blocked.poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_refused_by_the_server_goes_in_front() {
+    let limiter = Limiter::new(per_minute(60)).clone();
+    limiter.acquire(chat()).await.unwrap();
+    let mut first = task::spawn(limiter.acquire(chat()));
+    let mut again = task::spawn(limiter.acquire(chat().again()));
+    assert_pending!(first.poll());
+    assert_pending!(again.poll());
+    sleep(Duration::from_millis(1_005)).await;
+    assert!(again.is_woken());
+    let _ = assert_ready!(again.poll()).unwrap();
+    assert_pending!(first.poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_refuses_and_lets_the_retried_past() {
+    let limiter = Limiter::new(per_minute(60)).with_max_waiting(1);
+    limiter.acquire(chat()).await.unwrap();
+    let mut waiting = task::spawn(limiter.acquire(chat()));
+    assert_pending!(waiting.poll());
+    let rejected = limiter.acquire(chat()).await.unwrap_err();
+    assert_eq!(rejected.reason(), Reason::QueueFull);
+    assert!(rejected.retry_after().is_some());
+    let mut again = task::spawn(limiter.acquire(chat().again()));
+    assert_pending!(again.poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_longer_than_max_wait() {
+    let limiter = Limiter::new(Limits::none().in_flight(CHAT, NonZeroU32::MIN))
+        .with_max_wait(Duration::from_secs(5));
+    let _held = limiter.acquire(chat()).await.unwrap();
+    let start = Instant::now();
+    // Nobody knows when a slot comes free, so it waits as long as it may.
+    let rejected = limiter.acquire(chat()).await.unwrap_err();
+    assert_eq!(rejected.reason(), Reason::MaxWait);
+    assert_eq!(start.elapsed().as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_refuses_those_who_wait_and_those_who_come() {
+    let limiter = Limiter::new(per_minute(60));
+    limiter.acquire(chat()).await.unwrap();
+    let mut waiting = task::spawn(limiter.acquire(chat()));
+    assert_pending!(waiting.poll());
+    limiter.close();
+    assert!(waiting.is_woken());
+    let rejected = assert_ready!(waiting.poll()).unwrap_err();
+    assert_eq!(rejected.reason(), Reason::Closed);
+    assert_eq!(
+        limiter.acquire(chat()).await.unwrap_err().reason(),
+        Reason::Closed
+    );
+    assert!(limiter.snapshot().closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_are_settled_both_ways() {
+    let limiter = Limiter::new(Limits::none().tokens(CHAT, Quota::per_minute(6_000).unwrap()));
+    let start = Instant::now();
+    let mut permit = limiter.acquire(chat().with_tokens(1_000)).await.unwrap();
+    permit.settle(100);
+    permit.settle(100);
+    limiter.acquire(chat().with_tokens(1)).await.unwrap();
+    assert!(start.elapsed() < Duration::from_millis(1_010), "{:?}", start.elapsed());
+    let never = limiter.acquire(chat().with_tokens(6_001)).await.unwrap_err();
+    assert_eq!(never.reason(), Reason::NeverFits);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_tells_each_lane() {
+    let limiter = Limiter::default();
+    let mut permits = Vec::new();
+    let first = limiter.acquire(Call::new(Endpoint::Embeddings)).await.unwrap();
+    first.throttled();
+    for _ in 0..3 {
+        let mut waiting = task::spawn(limiter.acquire(Call::new(Endpoint::Embeddings)));
+        assert_pending!(waiting.poll());
+        permits.push(waiting);
+    }
+    let snapshot = limiter.snapshot();
+    assert_eq!((snapshot.keys, snapshot.waiting), (1, 3));
+    assert_eq!((snapshot.admitted, snapshot.refused, snapshot.throttled), (1, 0, 1));
+    let [lane] = &snapshot.lanes[..] else {
+        panic!("{snapshot:?}")
+    };
+    assert_eq!((lane.key.as_str(), lane.endpoint), ("anonymous", Endpoint::Embeddings));
+    assert_eq!((lane.waiting, lane.admitted, lane.throttled), (3, 1, 1));
+    assert!(lane.next.unwrap() > Instant::now());
+    let limits: Vec<_> = lane.limits.iter().map(|l| (l.max, l.left, l.shared)).collect();
+    assert_eq!(limits, [(300, 0, false), (600, 0, true)]);
+}
