@@ -19,6 +19,11 @@ fn chat() -> Call {
     Call::new(CHAT)
 }
 
+/// Lets a request pass, and its answer end at once.
+async fn pass(limiter: &Limiter, call: Call) {
+    drop(limiter.acquire(call).await.unwrap());
+}
+
 #[tokio::test(start_paused = true)]
 async fn requests_leave_one_by_one_in_the_order_they_came() {
     let limiter = Limiter::new(per_minute(600));
@@ -43,7 +48,11 @@ async fn requests_leave_one_by_one_in_the_order_they_came() {
     }
     let last = left.last().unwrap();
     assert_eq!(last.1, last.2);
-    assert!((19_900..=20_000).contains(&last.1.as_millis()), "{:?}", last.1);
+    assert!(
+        (19_900..=20_000).contains(&last.1.as_millis()),
+        "{:?}",
+        last.1
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -57,8 +66,12 @@ async fn dropping_one_who_waits_costs_nothing_and_the_next_moves_up() {
     assert_pending!(third.poll());
     sleep(Duration::from_millis(500)).await;
     drop(second);
-    third.await.unwrap();
-    assert!(start.elapsed() < Duration::from_millis(1_010), "{:?}", start.elapsed());
+    drop(third.await.unwrap());
+    assert!(
+        start.elapsed() < Duration::from_millis(1_010),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,7 +82,7 @@ async fn one_who_is_not_polled_delays_the_others_by_ten_milliseconds_once() {
     let mut parked = task::spawn(limiter.acquire(chat()));
     assert_pending!(parked.poll());
     for n in 1..=3 {
-        limiter.acquire(chat()).await.unwrap();
+        pass(&limiter, chat()).await;
         let due = Duration::from_micros(1_003_334) * n;
         let late = start.elapsed().saturating_sub(due);
         assert!(late <= Duration::from_millis(11), "{n}: {late:?}");
@@ -122,7 +135,7 @@ async fn a_lower_limit_refuses_those_who_can_no_longer_go_in_time() {
     let rejected = assert_ready!(hasty.poll()).unwrap_err();
     assert_eq!(rejected.reason(), Reason::Deadline);
     let start = Instant::now();
-    patient.await.unwrap();
+    drop(patient.await.unwrap());
     let waited = start.elapsed();
     assert!((9_500..=10_050).contains(&waited.as_millis()), "{waited:?}");
 }
@@ -135,8 +148,12 @@ async fn a_higher_limit_is_felt_at_once() {
     assert_pending!(second.poll());
     limiter.set_limits(per_minute(600));
     let start = Instant::now();
-    second.await.unwrap();
-    assert!(start.elapsed() <= Duration::from_millis(102), "{:?}", start.elapsed());
+    drop(second.await.unwrap());
+    assert!(
+        start.elapsed() <= Duration::from_millis(102),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -186,7 +203,7 @@ async fn callers_of_one_lane_go_in_turn() {
         let limiter = limiter.clone();
         let caller = if n < 1_000 { "many" } else { "few" };
         tasks.spawn(async move {
-            limiter.acquire(chat().with_caller(caller)).await.unwrap();
+            pass(&limiter, chat().with_caller(caller)).await;
             caller
         });
         tokio::task::yield_now().await;
@@ -206,7 +223,7 @@ async fn a_lane_behind_a_shared_limit_is_not_starved_by_light_ones() {
     let embeddings = Endpoint::Embeddings;
     let quota = Quota::per_minute(6_000).unwrap();
     let limiter = Limiter::new(Limits::none().shared_tokens([CHAT, embeddings], quota));
-    limiter.acquire(chat().with_tokens(1_000)).await.unwrap();
+    pass(&limiter, chat().with_tokens(1_000)).await;
     let heavy = limiter.acquire(chat().with_tokens(3_000));
     let mut heavy = task::spawn(heavy);
     assert_pending!(heavy.poll());
@@ -224,24 +241,27 @@ async fn a_lane_behind_a_shared_limit_is_not_starved_by_light_ones() {
 #[tokio::test(start_paused = true)]
 async fn a_lane_blocked_by_its_own_limit_holds_nobody_back() {
     let embeddings = Endpoint::Embeddings;
-    let limiter = Limiter::new(
-        per_minute(1).shared([CHAT, embeddings], Quota::per_minute(600).unwrap()),
-    );
-    limiter.acquire(chat()).await.unwrap();
+    let limiter =
+        Limiter::new(per_minute(1).shared([CHAT, embeddings], Quota::per_minute(600).unwrap()));
+    pass(&limiter, chat()).await;
     let mut blocked = task::spawn(limiter.acquire(chat()));
     assert_pending!(blocked.poll());
     let start = Instant::now();
     for _ in 0..50 {
-        limiter.acquire(Call::new(embeddings)).await.unwrap();
+        pass(&limiter, Call::new(embeddings)).await;
     }
-    assert!(start.elapsed() < Duration::from_millis(5_100), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_millis(5_100),
+        "{:?}",
+        start.elapsed()
+    );
     assert_pending!(blocked.poll());
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_refused_by_the_server_goes_in_front() {
     let limiter = Limiter::new(per_minute(60)).clone();
-    limiter.acquire(chat()).await.unwrap();
+    pass(&limiter, chat()).await;
     let mut first = task::spawn(limiter.acquire(chat()));
     let mut again = task::spawn(limiter.acquire(chat().again()));
     assert_pending!(first.poll());
@@ -255,7 +275,7 @@ async fn what_was_refused_by_the_server_goes_in_front() {
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_refuses_and_lets_the_retried_past() {
     let limiter = Limiter::new(per_minute(60)).with_max_waiting(1);
-    limiter.acquire(chat()).await.unwrap();
+    pass(&limiter, chat()).await;
     let mut waiting = task::spawn(limiter.acquire(chat()));
     assert_pending!(waiting.poll());
     let rejected = limiter.acquire(chat()).await.unwrap_err();
@@ -280,7 +300,7 @@ async fn nobody_waits_longer_than_max_wait() {
 #[tokio::test(start_paused = true)]
 async fn closing_refuses_those_who_wait_and_those_who_come() {
     let limiter = Limiter::new(per_minute(60));
-    limiter.acquire(chat()).await.unwrap();
+    pass(&limiter, chat()).await;
     let mut waiting = task::spawn(limiter.acquire(chat()));
     assert_pending!(waiting.poll());
     limiter.close();
@@ -301,9 +321,16 @@ async fn tokens_are_settled_both_ways() {
     let mut permit = limiter.acquire(chat().with_tokens(1_000)).await.unwrap();
     permit.settle(100);
     permit.settle(100);
-    limiter.acquire(chat().with_tokens(1)).await.unwrap();
-    assert!(start.elapsed() < Duration::from_millis(1_010), "{:?}", start.elapsed());
-    let never = limiter.acquire(chat().with_tokens(6_001)).await.unwrap_err();
+    pass(&limiter, chat().with_tokens(1)).await;
+    assert!(
+        start.elapsed() < Duration::from_millis(1_010),
+        "{:?}",
+        start.elapsed()
+    );
+    let never = limiter
+        .acquire(chat().with_tokens(6_001))
+        .await
+        .unwrap_err();
     assert_eq!(never.reason(), Reason::NeverFits);
 }
 
@@ -311,7 +338,10 @@ async fn tokens_are_settled_both_ways() {
 async fn a_snapshot_tells_each_lane() {
     let limiter = Limiter::default();
     let mut permits = Vec::new();
-    let first = limiter.acquire(Call::new(Endpoint::Embeddings)).await.unwrap();
+    let first = limiter
+        .acquire(Call::new(Endpoint::Embeddings))
+        .await
+        .unwrap();
     first.throttled();
     for _ in 0..3 {
         let mut waiting = task::spawn(limiter.acquire(Call::new(Endpoint::Embeddings)));
@@ -320,13 +350,23 @@ async fn a_snapshot_tells_each_lane() {
     }
     let snapshot = limiter.snapshot();
     assert_eq!((snapshot.keys, snapshot.waiting), (1, 3));
-    assert_eq!((snapshot.admitted, snapshot.refused, snapshot.throttled), (1, 0, 1));
+    assert_eq!(
+        (snapshot.admitted, snapshot.refused, snapshot.throttled),
+        (1, 0, 1)
+    );
     let [lane] = &snapshot.lanes[..] else {
         panic!("{snapshot:?}")
     };
-    assert_eq!((lane.key.as_str(), lane.endpoint), ("anonymous", Endpoint::Embeddings));
+    assert_eq!(
+        (lane.key.as_str(), lane.endpoint),
+        ("anonymous", Endpoint::Embeddings)
+    );
     assert_eq!((lane.waiting, lane.admitted, lane.throttled), (3, 1, 1));
     assert!(lane.next.unwrap() > Instant::now());
-    let limits: Vec<_> = lane.limits.iter().map(|l| (l.max, l.left, l.shared)).collect();
+    let limits: Vec<_> = lane
+        .limits
+        .iter()
+        .map(|l| (l.max, l.left, l.shared))
+        .collect();
     assert_eq!(limits, [(300, 0, false), (600, 0, true)]);
 }

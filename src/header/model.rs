@@ -74,7 +74,10 @@ mod tests {
     fn wherever_it_stands() {
         for (body, expected) in [
             (r#"{"model":"a/b","input":["x"]}"#, Some("a/b")),
-            (r#" {"input":["x",{"model":"inner"}],"model":"a\/b"}"#, Some("a/b")),
+            (
+                r#" {"input":["x",{"model":"inner"}],"model":"a\/b"}"#,
+                Some("a/b"),
+            ),
             (r#"{"model":"a","broken"#, Some("a")),
             (r#"{"model":3}"#, None),
             (r#"{"model":""}"#, None),

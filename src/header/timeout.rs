@@ -5,12 +5,16 @@ use http::HeaderMap;
 /// How long the caller will wait, as `grpc-timeout` (gRPC over HTTP/2) or `x-stainless-timeout`
 /// (the Stainless SDKs of Together and OpenAI, in seconds) says. What makes no sense is ignored.
 pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
-    let grpc = headers.get("grpc-timeout").and_then(|value| grpc(value.to_str().ok()?));
+    let grpc = headers
+        .get("grpc-timeout")
+        .and_then(|value| grpc(value.to_str().ok()?));
     grpc.or_else(|| {
         let value = headers.get("x-stainless-timeout")?;
         let seconds: f64 = value.to_str().ok()?.trim().parse().ok()?;
         // Refuses what is negative, infinite, no number, or longer than can be.
-        Duration::try_from_secs_f64(seconds).ok().filter(|timeout| !timeout.is_zero())
+        Duration::try_from_secs_f64(seconds)
+            .ok()
+            .filter(|timeout| !timeout.is_zero())
     })
 }
 

@@ -114,7 +114,9 @@ impl Alarms {
     }
 
     fn find(&mut self, runtime: Runtime) -> Option<&mut Alarm> {
-        self.alarms.iter_mut().find(|alarm| alarm.runtime == runtime)
+        self.alarms
+            .iter_mut()
+            .find(|alarm| alarm.runtime == runtime)
     }
 }
 
@@ -125,7 +127,12 @@ impl Alarm {
         // by waking at once.
         let sleep = tokio::task::unconstrained(self.sleep.as_mut());
         let mut sleep = std::pin::pin!(sleep);
-        let poll = || sleep.as_mut().poll(&mut Context::from_waker(waker)).is_ready();
+        let poll = || {
+            sleep
+                .as_mut()
+                .poll(&mut Context::from_waker(waker))
+                .is_ready()
+        };
         // A timer of a runtime that another thread is shutting down this very moment panics.
         std::panic::catch_unwind(AssertUnwindSafe(poll)).map_err(|_| ShutDown)
     }

@@ -55,7 +55,10 @@ impl Limiter {
     /// As [`with_max_wait`](Limiter::with_max_wait), and if `keys` is 0.
     #[must_use]
     pub fn with_max_keys(self, keys: usize) -> Self {
-        assert!(keys > 0, "a limiter for no key refuses everything: write at least 1");
+        assert!(
+            keys > 0,
+            "a limiter for no key refuses everything: write at least 1"
+        );
         self.set(|settings| settings.max_keys = keys)
     }
 

@@ -80,7 +80,10 @@ impl Line {
         } else {
             self.remove_from_caller(place)
         };
-        if self.offer.is_some_and(|offer| Some(offer.waiter) == removed) {
+        if self
+            .offer
+            .is_some_and(|offer| Some(offer.waiter) == removed)
+        {
             self.offer = None;
         }
     }
@@ -115,7 +118,9 @@ impl Line {
     /// Everyone in line, with how many leave before it for certain.
     pub(super) fn everyone(&self) -> Vec<(u32, u64)> {
         let again = self.again.values().enumerate();
-        let mut all: Vec<_> = again.map(|(index, waiter)| (*waiter, index as u64)).collect();
+        let mut all: Vec<_> = again
+            .map(|(index, waiter)| (*waiter, index as u64))
+            .collect();
         for (id, caller) in &self.callers {
             for (index, waiter) in caller.waiting.values().enumerate() {
                 all.push((*waiter, self.ahead(*id, false, Some(index))));

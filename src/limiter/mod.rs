@@ -18,6 +18,7 @@ mod sync;
 mod turn;
 mod waiter;
 
+pub(crate) use self::turn::{Inner, Lost, Turn};
 pub use self::{
     acquire::Acquire,
     handle::Limiter,
@@ -25,4 +26,3 @@ pub use self::{
     snapshot::{LaneSnapshot, LimitSnapshot, Measure, Snapshot},
 };
 pub use crate::words::{Call, Reason, Rejected};
-pub(crate) use self::turn::{Inner, Lost, Turn};

@@ -65,8 +65,7 @@ impl Permit {
 
     /// Says that the server answered 429, for [`Snapshot`](super::Snapshot) to count.
     pub fn throttled(&self) {
-        self.shared
-            .with(|state, _, _| state.throttled(&self.grant));
+        self.shared.with(|state, _, _| state.throttled(&self.grant));
     }
 
     /// Whether anything is given back when it is dropped.

@@ -66,8 +66,11 @@ impl Rules {
         }
         let rules = self.limits.rules();
         let own = |rule: &Rule| rule.model.is_some() && rule.model.as_deref() == model;
-        let replaced =
-            |rule: &Rule| rules.iter().any(|other| own(other) && other.limits_the_same(rule));
+        let replaced = |rule: &Rule| {
+            rules
+                .iter()
+                .any(|other| own(other) && other.limits_the_same(rule))
+        };
         let holds = |rule: &Rule| {
             rule.endpoints.contains(&endpoint)
                 && (own(rule) || rule.model.is_none() && !replaced(rule))

@@ -125,7 +125,9 @@ impl State {
             };
             return self.refuse_arrival(index, lane, call, Reason::WouldWait, after(at, now));
         };
-        self.queue(index, lane, call, deadline, ready, waker, settings, now, wakes)
+        self.queue(
+            index, lane, call, deadline, ready, waker, settings, now, wakes,
+        )
     }
 
     /// One who waits is polled.
@@ -324,7 +326,10 @@ impl State {
         self.closed
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one caller, which has just named them all")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one caller, which has just named them all"
+    )]
     fn queue(
         &mut self,
         index: u32,
@@ -337,7 +342,9 @@ impl State {
         now: u64,
         wakes: &mut Wakes,
     ) -> Arrival {
-        let patience = settings.max_wait.map_or(NEVER, |wait| now.saturating_add(wait));
+        let patience = settings
+            .max_wait
+            .map_or(NEVER, |wait| now.saturating_add(wait));
         let limit = deadline.min(patience);
         let key = self.registry.get_mut(index).expect("found just now");
         let least = least_wait(key, lane, call, &self.rules, now);
@@ -442,7 +449,10 @@ impl State {
     fn take(&mut self, id: u32, wakes: &mut Wakes) -> Standing {
         let mut waiter = self.waiters.remove(id as usize);
         self.deadlines.remove(&(waiter.deadline, id));
-        let key = self.registry.get_mut(waiter.key).expect("somebody waited in it");
+        let key = self
+            .registry
+            .get_mut(waiter.key)
+            .expect("somebody waited in it");
         key.waiting -= 1;
         let standing = match waiter.standing {
             Standing::Refused(_) => std::mem::replace(&mut waiter.standing, Standing::Away),
@@ -527,12 +537,7 @@ impl State {
         self.turn_away(call, reason, retry_after)
     }
 
-    fn turn_away(
-        &mut self,
-        call: &Call,
-        reason: Reason,
-        retry_after: Option<Duration>,
-    ) -> Arrival {
+    fn turn_away(&mut self, call: &Call, reason: Reason, retry_after: Option<Duration>) -> Arrival {
         self.totals.refused += 1;
         Arrival::Refused(Rejected::new(reason, call.endpoint, retry_after))
     }

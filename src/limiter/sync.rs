@@ -14,5 +14,7 @@ pub(super) use shuttle::sync::{
 
 /// Nothing is left half done under these locks, so one poisoned by a panicking `Waker` is sound.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }

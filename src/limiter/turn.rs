@@ -94,8 +94,7 @@ impl Turn {
         self.follow();
         let shared = Arc::clone(&self.shared);
         let waiter = self.seat.as_ref().expect("it stands in the queue").waiter;
-        let look =
-            shared.with(|state, now, wakes| state.look(waiter, cx.waker(), now, wakes));
+        let look = shared.with(|state, now, wakes| state.look(waiter, cx.waker(), now, wakes));
         match look {
             Look::Wait => return Poll::Pending,
             Look::Refused(rejected) => {

@@ -47,7 +47,9 @@ impl Gcra {
     pub(crate) fn left(&self, quota: &Quota, now: u64) -> u64 {
         let due = self.due.max(now.saturating_sub(quota.lateness()));
         let limit = now.saturating_add(self.tolerance(quota));
-        limit.checked_sub(due).map_or(0, |room| room / self.interval + 1)
+        limit
+            .checked_sub(due)
+            .map_or(0, |room| room / self.interval + 1)
     }
 
     /// Goes on under another quota: what is owed stays owed, paid at the new pace from now on.

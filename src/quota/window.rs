@@ -27,7 +27,11 @@ impl Window {
             }
         }
         // More than one whole window waits: at least one window for each full one ahead.
-        now.saturating_add((cost - free).div_ceil(quota.max()).saturating_mul(quota.window()))
+        now.saturating_add(
+            (cost - free)
+                .div_ceil(quota.max())
+                .saturating_mul(quota.window()),
+        )
     }
 
     pub(crate) fn charge(&mut self, quota: &Quota, cost: u64, now: u64) {

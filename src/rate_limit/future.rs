@@ -153,7 +153,10 @@ where
     let Some((turn, endpoint)) = turn else {
         return inner.poll_ready(cx).map_ok(|()| None).map_err(Lost::Inner);
     };
-    let mut inner = Behind { service: inner, request: &mut *request };
+    let mut inner = Behind {
+        service: inner,
+        request: &mut *request,
+    };
     let polled = if turn.is_queued() {
         ready!(turn.wait(&mut inner, cx))
     } else {

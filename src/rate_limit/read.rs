@@ -28,7 +28,9 @@ pub(super) fn call<B: RequestBody>(request: &mut Request<B>, endpoint: Endpoint)
     }
     call.caller = said.get::<Caller>().map_or(0, |caller| caller.id());
     call.tokens = said.get::<Cost>().map_or(0, |cost| cost.get());
-    call.again = said.get::<Attempt>().is_some_and(|attempt| attempt.number() > 1);
+    call.again = said
+        .get::<Attempt>()
+        .is_some_and(|attempt| attempt.number() > 1);
     call.deadline = said
         .get::<Deadline>()
         .copied()

@@ -100,7 +100,10 @@ mod tests {
     }
 
     fn text<'a>(response: &'a Response<Bytes>, name: &str) -> Option<&'a str> {
-        response.headers().get(name).map(|value| value.to_str().unwrap())
+        response
+            .headers()
+            .get(name)
+            .map(|value| value.to_str().unwrap())
     }
 
     #[test]

@@ -226,12 +226,7 @@ impl Limits {
         self.exempt.iter().any(|exempt| **exempt == *model)
     }
 
-    fn keep(
-        mut self,
-        which: impl Fn(&Rule) -> bool,
-        part: u32,
-        whole: u32,
-    ) -> Result<Self, Error> {
+    fn keep(mut self, which: impl Fn(&Rule) -> bool, part: u32, whole: u32) -> Result<Self, Error> {
         for rule in self.rules.iter_mut().filter(|rule| which(rule)) {
             if let Cap::Requests(quota) | Cap::Tokens(quota) = &mut rule.cap {
                 *quota = quota.keep_to(part, whole)?;

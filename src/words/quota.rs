@@ -261,7 +261,10 @@ mod tests {
         let ten = Quota::new(10, minute).unwrap();
         says(ten.with_burst(0), "between 1 and 10");
         says(ten.with_burst(11), "between 1 and 10");
-        says(ten.with_margin(Duration::from_secs(61)), "at most the window");
+        says(
+            ten.with_margin(Duration::from_secs(61)),
+            "at most the window",
+        );
         says(ten.keep_to(0, 6), "between 1 and the whole");
         says(ten.keep_to(7, 6), "between 1 and the whole");
     }
@@ -278,7 +281,10 @@ mod tests {
     fn part_of_a_quota() {
         let quota = Quota::per_minute(600).unwrap();
         assert_eq!(quota.keep_to(500, 600).unwrap().max(), 500);
-        assert_eq!(Quota::per_minute(1).unwrap().keep_to(1, 2).unwrap().max(), 1);
+        assert_eq!(
+            Quota::per_minute(1).unwrap().keep_to(1, 2).unwrap().max(),
+            1
+        );
     }
 
     #[test]

@@ -1,0 +1,383 @@
+//! The layer over mocked and hostile inner services, in virtual time.
+
+use std::{
+    convert::Infallible,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+use tokio_test::{assert_pending, assert_ready, task};
+use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit, service_fn};
+use tower_together::{
+    Classify, Endpoint, Limiter, Limits, Quota, Rejected, TogetherRateLimitLayer,
+    body::Opaque,
+    extension::{ApiKey, Attempt, Caller, Deadline, Model, Waited},
+    limiter::Reason,
+};
+
+const CHAT: &str = "https://api.together.ai/v1/chat/completions";
+
+fn per_minute(max: u64) -> TogetherRateLimitLayer {
+    let quota = Quota::per_minute(max).unwrap();
+    TogetherRateLimitLayer::new(Limits::none().requests(Endpoint::ChatCompletions, quota))
+}
+
+fn chat() -> Request<Empty<Bytes>> {
+    Request::post(CHAT).body(Empty::new()).unwrap()
+}
+
+/// Answers at once, with nothing.
+async fn nothing<B>(_: Request<B>) -> Result<Response<Empty<Bytes>>, Infallible> {
+    Ok(Response::new(Empty::new()))
+}
+
+/// How long each of these took to be answered, one after the other.
+async fn elapsed<S, B, T, E: std::fmt::Debug>(
+    service: &S,
+    requests: impl IntoIterator<Item = Request<B>>,
+) -> Vec<u128>
+where
+    S: Service<Request<B>, Response = T, Error = E> + Clone,
+{
+    let mut times = Vec::new();
+    for request in requests {
+        let start = Instant::now();
+        service.clone().oneshot(request).await.unwrap();
+        times.push(start.elapsed().as_millis());
+    }
+    times
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_leaves_when_its_turn_comes_and_says_how_long_it_waited() {
+    let (mut service, mut server) =
+        tower_test::mock::spawn_layer::<Request<Empty<Bytes>>, _, _>(per_minute(60));
+    server.allow(2);
+    assert_ready!(service.poll_ready()).unwrap();
+    let mut first = task::spawn(service.call(chat()));
+    let mut second = task::spawn(service.call(chat()));
+    assert_pending!(first.poll());
+    assert_pending!(second.poll());
+    let (_, reply) = server.next_request().await.unwrap();
+    reply.send_response(Response::new(Empty::<Bytes>::new()));
+    let answer = assert_ready!(first.poll()).unwrap();
+    assert!(answer.extensions().get::<Waited>().is_none());
+
+    sleep(Duration::from_millis(1_005)).await;
+    assert!(second.is_woken());
+    assert_pending!(second.poll());
+    let (_, reply) = server.next_request().await.unwrap();
+    reply.send_response(Response::new(Empty::new()));
+    let answer = assert_ready!(second.poll()).unwrap();
+    let waited = answer.extensions().get::<Waited>().unwrap().duration();
+    assert!((950..=1_006).contains(&waited.as_millis()), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_an_answer_and_the_request_never_leaves() {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&sent);
+    let service = per_minute(60).layer(service_fn(move |request| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        nothing::<Empty<Bytes>>(request)
+    }));
+    service.clone().oneshot(chat()).await.unwrap();
+    let mut late = chat();
+    late.extensions_mut()
+        .insert(Deadline::within(Duration::from_millis(500)));
+    let answer = service.clone().oneshot(late).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(answer.headers()["retry-after"], "2");
+    let rejected = answer.extensions().get::<Rejected>().unwrap();
+    assert_eq!(rejected.reason(), Reason::Deadline);
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["error"]["code"], "deadline");
+
+    let mut told = chat();
+    told.headers_mut()
+        .insert("x-stainless-timeout", "0.5".parse().unwrap());
+    let answer = service.clone().oneshot(told).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(sent.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_have_limits_of_their_own_and_one_name_makes_them_one() {
+    let service = per_minute(1).layer(service_fn(nothing));
+    let keyed = |key: &str| {
+        let mut request = chat();
+        let value = format!("Bearer {key}").parse().unwrap();
+        request.headers_mut().insert("authorization", value);
+        request
+    };
+    let extended = |key| {
+        let mut request = chat();
+        request.extensions_mut().insert(key);
+        request
+    };
+    let times = elapsed(&service, [keyed("a"), keyed("b"), chat()]).await;
+    assert_eq!(times, [0, 0, 0]);
+    assert!(elapsed(&service, [keyed("a")]).await[0] > 59_000);
+    assert!(elapsed(&service, [extended(ApiKey::new("b"))]).await[0] < 1_100);
+    assert!(elapsed(&service, [extended(ApiKey::new("b"))]).await[0] > 59_000);
+    let org = || extended(ApiKey::named("org"));
+    let times = elapsed(&service, [org(), org()]).await;
+    assert!(times[0] == 0 && times[1] > 59_000, "{times:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_model_is_read_from_a_body_in_memory_or_an_extension() {
+    let slow = Quota::per_minute(1).unwrap();
+    let chat_slow = Limits::none().requests(Endpoint::ChatCompletions, slow);
+    let limits = Limits::none().for_model("slow", chat_slow);
+    let service = TogetherRateLimitLayer::new(limits).layer(service_fn(nothing));
+    let of = |model: &str| {
+        let body = format!(r#"{{"messages":[],"model":"{model}"}}"#);
+        Request::post(CHAT)
+            .body(Full::new(Bytes::from(body)))
+            .unwrap()
+    };
+    let said = |model: &str| {
+        let mut request = of("fast");
+        request.extensions_mut().insert(Model::new(model));
+        request
+    };
+    let times = elapsed(&service, [of("slow"), of("fast"), of("fast"), said("fast")]).await;
+    assert_eq!(times, [0, 0, 0, 0]);
+    assert!(elapsed(&service, [said("slow")]).await[0] > 59_000);
+    assert!(elapsed(&service, [of("slow")]).await[0] > 59_000);
+    let lanes = service.limiter().snapshot().lanes;
+    assert!(
+        lanes
+            .iter()
+            .any(|lane| lane.model.as_deref() == Some("slow"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_togethers_is_left_alone() {
+    let quota = Quota::per_minute(1).unwrap();
+    let limits = Limits::none().requests(Endpoint::ChatCompletions, quota);
+    let layer = TogetherRateLimitLayer::new(limits)
+        .with_classify(Classify::together().only_hosts(Classify::TOGETHER_HOSTS));
+    let service = layer.layer(service_fn(nothing));
+    let elsewhere = || {
+        Request::post("http://other.example/v1/chat/completions")
+            .body(())
+            .unwrap()
+    };
+    let here = || Request::post(CHAT).body(()).unwrap();
+    let times = elapsed(&service, [elsewhere(), elsewhere(), here()]).await;
+    assert_eq!(times, [0, 0, 0]);
+    assert!(elapsed(&service, [here()]).await[0] > 59_000);
+    assert_eq!(service.limiter().snapshot().admitted, 2);
+}
+
+/// Promise: nothing of the inner service is held while waiting.
+#[tokio::test(start_paused = true)]
+async fn waiting_holds_no_permit_of_the_inner_service() {
+    let inner = ConcurrencyLimit::new(service_fn(nothing::<Empty<Bytes>>), 1);
+    let limited = per_minute(60).layer(inner.clone());
+    limited.clone().oneshot(chat()).await.unwrap();
+    let mut waiting = task::spawn(limited.clone().oneshot(chat()));
+    assert_pending!(waiting.poll());
+    // The one permit is free for others, all the while.
+    assert_eq!(elapsed(&inner, [chat()]).await, [0]);
+    sleep(Duration::from_millis(1_005)).await;
+    assert_ready!(waiting.poll()).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_holds_no_slot_of_a_buffer() {
+    let inner = tower::buffer::Buffer::new(service_fn(nothing::<Empty<Bytes>>), 1);
+    let limited = per_minute(60).layer(inner.clone());
+    limited.clone().oneshot(chat()).await.unwrap();
+    let mut waiting: Vec<_> = (0..3)
+        .map(|_| task::spawn(limited.clone().oneshot(chat())))
+        .collect();
+    for one in &mut waiting {
+        assert_pending!(one.poll());
+    }
+    assert_eq!(elapsed(&inner, [chat()]).await, [0]);
+    for one in waiting {
+        one.await.unwrap();
+    }
+}
+
+/// A clone that answered `Pending` holds the place in the inner service's own queue: dropped, its
+/// wake is lost and everyone hangs.
+#[tokio::test(start_paused = true)]
+async fn a_busy_inner_service_loses_nobody() {
+    let inner = service_fn(|request: Request<Empty<Bytes>>| async {
+        sleep(Duration::from_millis(300)).await;
+        nothing(request).await
+    });
+    let limited = per_minute(6_000).layer(ConcurrencyLimit::new(inner, 1));
+    let start = Instant::now();
+    let mut tasks = JoinSet::new();
+    for _ in 0..20 {
+        tasks.spawn(limited.clone().oneshot(chat()));
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap().unwrap();
+    }
+    assert_eq!(start.elapsed().as_millis(), 20 * 300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_whose_inner_service_is_busy_holds_nobody_back() {
+    let inner = ConcurrencyLimit::new(service_fn(nothing::<Empty<Bytes>>), 1);
+    let limiter = Limiter::new(
+        Limits::none().requests(Endpoint::ChatCompletions, Quota::per_minute(600).unwrap()),
+    );
+    let busy = TogetherRateLimitLayer::from(limiter.clone()).layer(inner.clone());
+    let free = TogetherRateLimitLayer::from(limiter).layer(service_fn(nothing::<Empty<Bytes>>));
+    let mut holder = inner.clone();
+    holder.ready().await.unwrap();
+    let mut stuck = task::spawn(busy.oneshot(chat()));
+    assert_pending!(stuck.poll());
+    let start = Instant::now();
+    elapsed(&free, (0..10).map(|_| chat())).await;
+    assert!(
+        start.elapsed() < Duration::from_millis(1_010),
+        "{:?}",
+        start.elapsed()
+    );
+    drop(holder);
+    assert!(stuck.is_woken());
+    stuck.await.unwrap();
+}
+
+/// Promise: an open stream of server-sent events counts as under way.
+#[tokio::test(start_paused = true)]
+async fn a_slot_is_held_until_the_body_ends() {
+    let limits = Limits::none().in_flight(Endpoint::ChatCompletions, NonZeroU32::MIN);
+    let service = TogetherRateLimitLayer::new(limits).layer(service_fn(|_| async {
+        let frames = [Frame::data(Bytes::from("a")), Frame::data(Bytes::from("b"))];
+        let frames = futures::stream::iter(frames.map(Ok::<_, Infallible>));
+        Ok::<_, Infallible>(Response::new(StreamBody::new(frames)))
+    }));
+    let mut first = service.clone().oneshot(chat()).await.unwrap().into_body();
+    let mut second = task::spawn(service.clone().oneshot(chat()));
+    assert_pending!(second.poll());
+    for expected in ["a", "b"] {
+        let frame = first.frame().await.unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), expected);
+        assert!(!second.is_woken());
+    }
+    assert!(first.frame().await.is_none());
+    assert!(second.is_woken());
+    // Read to its end it holds nothing, though it is not dropped yet.
+    let answer = assert_ready!(second.poll()).unwrap();
+    let mut third = task::spawn(service.clone().oneshot(chat()));
+    assert_pending!(third.poll());
+    drop(answer);
+    assert!(third.is_woken());
+    // Dropped after its call, before the answer is looked at.
+    drop(third);
+    service.clone().oneshot(chat()).await.unwrap();
+    drop(first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_is_given_back_when_the_call_fails_or_is_dropped() {
+    let limits = Limits::none().in_flight(Endpoint::ChatCompletions, NonZeroU32::MIN);
+    let layer = TogetherRateLimitLayer::new(limits);
+    let failing = layer.layer(service_fn(|_: Request<Empty<Bytes>>| async {
+        Err::<Response<Empty<Bytes>>, _>("reset")
+    }));
+    for _ in 0..3 {
+        assert_eq!(failing.clone().oneshot(chat()).await.unwrap_err(), "reset");
+    }
+    let hanging = layer.layer(service_fn(|_: Request<Empty<Bytes>>| {
+        std::future::pending::<Result<Response<Empty<Bytes>>, Infallible>>()
+    }));
+    for _ in 0..3 {
+        let mut call = task::spawn(hanging.clone().oneshot(chat()));
+        assert_pending!(call.poll());
+        assert_eq!(layer.limiter().snapshot().lanes[0].limits[0].left, 0);
+        drop(call);
+        assert_eq!(layer.limiter().snapshot().lanes[0].limits[0].left, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_servers_429s_are_counted_and_passed_on() {
+    let service = per_minute(600).layer(service_fn(|_: Request<Empty<Bytes>>| async {
+        let answer = Response::builder().status(429).body(Empty::<Bytes>::new());
+        Ok::<_, Infallible>(answer.unwrap())
+    }));
+    let answer = service.clone().oneshot(chat()).await.unwrap();
+    assert_eq!(answer.status(), 429);
+    assert!(answer.extensions().get::<Rejected>().is_none());
+    assert_eq!(service.limiter().snapshot().throttled, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retried_request_goes_first() {
+    let service = per_minute(60).layer(service_fn(nothing));
+    service.clone().oneshot(chat()).await.unwrap();
+    let mut first = task::spawn(service.clone().oneshot(chat()));
+    let mut retried = chat();
+    retried.extensions_mut().insert(Attempt::new(2));
+    let mut retried = task::spawn(service.clone().oneshot(retried));
+    assert_pending!(first.poll());
+    assert_pending!(retried.poll());
+    sleep(Duration::from_millis(1_005)).await;
+    assert!(retried.is_woken() && !first.is_woken());
+    assert_ready!(retried.poll()).unwrap();
+}
+
+/// A service that is neither `Send` nor `'static`, with an error of no trait at all.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_asked_of_the_inner_services_types() {
+    struct NoTraits;
+    let count = std::cell::Cell::new(0);
+    let count = &count;
+    let inner = service_fn(move |request: Request<Opaque<Empty<Bytes>>>| async move {
+        count.set(count.get() + 1);
+        drop(request);
+        Ok::<_, NoTraits>(Response::new(Empty::<Bytes>::new()))
+    });
+    let service = per_minute(60).layer(inner);
+    let answer = service.oneshot(chat().map(Opaque::new)).await;
+    assert!(answer.is_ok());
+    assert_eq!(count.get(), 1);
+}
+
+#[test]
+fn keys_stay_in() {
+    let secret = "sk-very-secret-0123456789";
+    let limiter = Limiter::default();
+    let layer = TogetherRateLimitLayer::from(limiter.clone());
+    let key = ApiKey::new(secret);
+    let call = tower_together::limiter::Call::new(Endpoint::ChatCompletions).with_key(key.clone());
+    let permit = limiter.try_acquire(&call).unwrap();
+    let rejected = limiter.try_acquire(&call).unwrap_err();
+    let service = layer.layer(service_fn(nothing::<()>));
+    let mut request = Request::post(CHAT).body(()).unwrap();
+    let value = format!("Bearer {secret}").parse().unwrap();
+    request.headers_mut().insert("authorization", value);
+    let future = service.clone().oneshot(request);
+    let caller = Caller::new(secret);
+    let all = format!(
+        "{limiter:?}{layer:?}{key:?}{call:?}{permit:?}{rejected:?}{rejected}{service:?}{caller:?}{:?}{:?}",
+        limiter.snapshot(),
+        std::any::type_name_of_val(&future),
+    );
+    assert!(!all.contains("secret"), "{all}");
+    assert!(all.contains("key-"));
+}
