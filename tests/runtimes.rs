@@ -1,0 +1,152 @@
+//! One limiter in several runtimes: a timer belongs to a runtime, a limiter to none.
+//!
+//! In real time, since each runtime has a clock of its own; a few milliseconds each.
+
+use std::{
+    future::Future,
+    task::{Context, Waker},
+    thread,
+    time::Duration,
+};
+
+use tokio::runtime::{Builder, Runtime};
+use tower_together::{
+    Endpoint, Limiter, Limits, Quota,
+    limiter::{Acquire, Call},
+};
+
+const CHAT: Endpoint = Endpoint::ChatCompletions;
+
+/// One every 5 ms.
+fn limiter() -> Limiter {
+    let quota = Quota::new(200, Duration::from_secs(1)).unwrap();
+    Limiter::new(Limits::none().requests(CHAT, quota))
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_time().build().unwrap()
+}
+
+/// Polls once, in the runtime's context.
+fn start(runtime: &Runtime, limiter: &Limiter) -> std::pin::Pin<Box<Acquire>> {
+    let _context = runtime.enter();
+    let mut waiting = Box::pin(limiter.acquire(Call::new(CHAT)));
+    let poll = waiting
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()));
+    assert!(poll.is_pending());
+    waiting
+}
+
+/// That many requests one after the other, or a panic if they hang.
+fn pass(runtime: &Runtime, limiter: &Limiter, requests: usize) {
+    runtime.block_on(async {
+        let all = async {
+            for _ in 0..requests {
+                drop(limiter.acquire(Call::new(CHAT)).await.unwrap());
+            }
+        };
+        let patience = Duration::from_secs(10);
+        tokio::time::timeout(patience, all)
+            .await
+            .expect("somebody hangs");
+    });
+}
+
+#[test]
+fn a_runtime_that_nobody_drives_holds_up_nobody() {
+    let (limiter, kept, other) = (limiter(), runtime(), runtime());
+    pass(&other, &limiter, 1);
+    let waiting = start(&kept, &limiter);
+    pass(&other, &limiter, 10);
+    drop(waiting);
+    pass(&other, &limiter, 3);
+}
+
+#[test]
+fn a_runtime_that_is_dropped_holds_up_nobody() {
+    let (limiter, dropped, other) = (limiter(), runtime(), runtime());
+    pass(&other, &limiter, 1);
+    let waiting = start(&dropped, &limiter);
+    // Its timers fire while it shuts down: at once, and again when they are due.
+    drop(dropped);
+    pass(&other, &limiter, 10);
+    // The future itself lives on, and goes on in another runtime, ahead of who came later.
+    drop(other.block_on(waiting).unwrap());
+}
+
+#[test]
+fn a_runtime_that_is_dropped_long_after_its_timer_was_due_holds_up_nobody() {
+    let (limiter, dropped, other) = (limiter(), runtime(), runtime());
+    pass(&other, &limiter, 1);
+    let waiting = start(&dropped, &limiter);
+    #[expect(clippy::disallowed_methods, reason = "nothing drives that runtime")]
+    thread::sleep(Duration::from_millis(30));
+    drop(dropped);
+    pass(&other, &limiter, 10);
+    drop(waiting);
+}
+
+#[test]
+fn tasks_that_die_with_their_runtime_leave_the_queue() {
+    let (limiter, dropped, other) = (limiter(), runtime(), runtime());
+    for _ in 0..50 {
+        let limiter = limiter.clone();
+        dropped.spawn(async move { limiter.acquire(Call::new(CHAT)).await.map(drop) });
+    }
+    dropped.block_on(tokio::task::yield_now());
+    assert!(limiter.snapshot().waiting > 0);
+    drop(dropped);
+    assert_eq!(limiter.snapshot().waiting, 0);
+    pass(&other, &limiter, 3);
+}
+
+#[test]
+fn several_threads_and_runtimes_share_one_limiter() {
+    let limiter = limiter();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| pass(&runtime(), &limiter, 20));
+        }
+    });
+    let snapshot = limiter.snapshot();
+    assert_eq!((snapshot.admitted, snapshot.waiting), (80, 0));
+}
+
+#[test]
+fn many_workers_of_one_runtime_share_one_limiter() {
+    let quota = Quota::per_second(20_000).unwrap();
+    let limiter = Limiter::new(Limits::none().requests(CHAT, quota));
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..64 {
+            let limiter = limiter.clone();
+            tasks.spawn(async move {
+                for _ in 0..50 {
+                    drop(limiter.acquire(Call::new(CHAT)).await.unwrap());
+                }
+            });
+        }
+        let all = async { while tasks.join_next().await.is_some() {} };
+        let patience = Duration::from_secs(30);
+        tokio::time::timeout(patience, all)
+            .await
+            .expect("somebody hangs");
+    });
+    assert_eq!(limiter.snapshot().admitted, 64 * 50);
+}
+
+#[test]
+fn what_need_not_wait_needs_no_runtime() {
+    let limiter = limiter();
+    let mut acquire = Box::pin(limiter.acquire(Call::new(CHAT)));
+    let poll = acquire
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(poll, std::task::Poll::Ready(Ok(_))));
+}
