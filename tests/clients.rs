@@ -1,0 +1,326 @@
+//! Real clients and servers over real sockets, and the stand-in at the other end.
+
+use std::{convert::Infallible, net::SocketAddr, num::NonZeroU32, time::Duration};
+
+use axum::{Router, body::Body, routing::get};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use together_standin::{Limit, Route, Rules, StandIn};
+use tokio::{net::TcpListener, task::JoinSet, time::Instant};
+use tower::{Layer, Service, ServiceExt};
+use tower_together::{
+    Endpoint, Limiter, Limits, Quota, Rejected, TogetherRateLimitLayer,
+    body::{Opaque, RequestBody},
+    extension::{Deadline, Waited},
+    limiter::Reason,
+};
+
+const BODY: &str = r#"{"model":"m","messages":[{"role":"user","content":"hello"}]}"#;
+
+/// 6,000 a minute: one every 10 ms, as the stand-in enforces it too.
+fn fast() -> Limits {
+    Limits::none().requests(Endpoint::ChatCompletions, Quota::per_minute(6_000).unwrap())
+}
+
+/// A stand-in that takes 100 requests a second, and 10 at once.
+async fn strict() -> StandIn {
+    let minute = Duration::from_secs(60);
+    let rules = Rules::none().limit(Route::Chat, Limit::gcra(6_000, minute, 10));
+    StandIn::builder().rules(rules).start().await.unwrap()
+}
+
+fn client<B>(http2: bool) -> Client<HttpConnector, B>
+where
+    B: http_body::Body + Send,
+    B::Data: Send,
+{
+    Client::builder(TokioExecutor::new())
+        .http2_only(http2)
+        .build_http()
+}
+
+fn chat<B>(url: &str, body: B) -> Request<B> {
+    Request::post(format!("{url}/v1/chat/completions"))
+        .header("authorization", "Bearer key")
+        .header("content-type", "application/json")
+        .body(body)
+        .unwrap()
+}
+
+async fn hundred_at_once(http2: bool) {
+    let server = strict().await;
+    let service = TogetherRateLimitLayer::new(fast()).layer(client::<Full<Bytes>>(http2));
+    let start = Instant::now();
+    let mut calls = JoinSet::new();
+    for _ in 0..100 {
+        calls.spawn(
+            service
+                .clone()
+                .oneshot(chat(&server.url(), Full::from(BODY))),
+        );
+    }
+    let mut waited = 0;
+    while let Some(answer) = calls.join_next().await {
+        let answer = answer.unwrap().unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        waited += u32::from(answer.extensions().get::<Waited>().is_some());
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert!(body["choices"].is_array(), "{body}");
+    }
+    let stats = server.stats();
+    assert_eq!((stats.accepted, stats.refused), (100, 0));
+    assert!(waited >= 90, "{waited}");
+    assert!(start.elapsed() >= Duration::from_millis(900));
+}
+
+#[tokio::test]
+async fn a_strict_server_never_says_429_over_http1() {
+    hundred_at_once(false).await;
+}
+
+#[tokio::test]
+async fn a_strict_server_never_says_429_over_http2() {
+    hundred_at_once(true).await;
+}
+
+#[tokio::test]
+async fn without_the_layer_the_same_server_does() {
+    let server = strict().await;
+    let mut calls = JoinSet::new();
+    for _ in 0..100 {
+        let request = chat(&server.url(), Full::from(BODY));
+        calls.spawn(client::<Full<Bytes>>(false).oneshot(request));
+    }
+    while let Some(answer) = calls.join_next().await {
+        answer.unwrap().unwrap();
+    }
+    assert!(server.stats().refused > 50, "{:?}", server.stats());
+}
+
+/// Sends one body through the layer, and reads the answer.
+async fn send<B>(server: &StandIn, body: B)
+where
+    B: RequestBody + http_body::Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let service = TogetherRateLimitLayer::new(fast()).layer(client::<B>(false));
+    let answer = service.oneshot(chat(&server.url(), body)).await.unwrap();
+    assert_eq!(
+        answer.status(),
+        StatusCode::OK,
+        "{}",
+        std::any::type_name::<B>()
+    );
+}
+
+#[tokio::test]
+async fn every_listed_body_arrives_whole() {
+    let server = strict().await;
+    send(&server, Full::<Bytes>::from(BODY)).await;
+    send(&server, BODY.to_owned()).await;
+    send(&server, Full::<Bytes>::from(BODY).boxed()).await;
+    send(&server, UnsyncBoxBody::new(Full::<Bytes>::from(BODY))).await;
+    send(&server, Body::from(BODY)).await;
+    send(&server, Opaque::new(Full::<Bytes>::from(BODY))).await;
+    let get = Request::get(format!("{}/v1/models", server.url()))
+        .header("authorization", "Bearer key")
+        .body(Empty::<Bytes>::new());
+    let service = TogetherRateLimitLayer::new(fast()).layer(client(false));
+    let answer = service.oneshot(get.unwrap()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+}
+
+/// Promise: the error type of the inner service is untouched.
+#[tokio::test]
+async fn the_clients_own_error_comes_through() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", closed.local_addr().unwrap());
+    drop(closed);
+    let service = TogetherRateLimitLayer::new(fast()).layer(client::<Full<Bytes>>(false));
+    let error = service
+        .oneshot(chat(&url, Full::from(BODY)))
+        .await
+        .unwrap_err();
+    assert!(error.is_connect(), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_open_stream_keeps_its_slot_until_its_end() {
+    let server = StandIn::builder()
+        .rules(Rules::none())
+        .chunk_delay(Duration::from_millis(20))
+        .start()
+        .await
+        .unwrap();
+    let limits = Limits::none().in_flight(Endpoint::ChatCompletions, NonZeroU32::MIN);
+    let limiter = Limiter::new(limits);
+    let layer = TogetherRateLimitLayer::from(limiter.clone());
+    let service = layer.layer(client::<Full<Bytes>>(false));
+    let body = BODY.replace(r#""model""#, r#""stream":true,"model""#);
+    let send = || {
+        service
+            .clone()
+            .oneshot(chat(&server.url(), Full::from(body.clone())))
+    };
+    let free = || limiter.snapshot().lanes[0].limits[0].left;
+
+    let first = send().await.unwrap();
+    assert_eq!(free(), 0);
+    let second = tokio::spawn(send());
+    let text = first.into_body().collect().await.unwrap().to_bytes();
+    assert!(text.ends_with(b"data: [DONE]\n\n"));
+    let second = second.await.unwrap().unwrap();
+    assert_eq!(free(), 0);
+    // Hung up in the middle of the stream.
+    drop(second);
+    assert_eq!(free(), 1);
+}
+
+async fn hi(_: Request<Body>) -> &'static str {
+    "hi"
+}
+
+/// One a minute, and nobody waits.
+fn impatient() -> TogetherRateLimitLayer {
+    let quota = Quota::per_minute(1).unwrap();
+    let limits = Limits::none().requests(Endpoint::ChatCompletions, quota);
+    Limiter::new(limits).with_max_wait(Duration::ZERO).into()
+}
+
+/// `Infallible` stays `Infallible`: no `HandleErrorLayer`.
+async fn two_calls<S>(app: S) -> [StatusCode; 2]
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
+{
+    let mut statuses = [StatusCode::OK; 2];
+    for status in &mut statuses {
+        let request = Request::get("/v1/chat/completions");
+        let answer = app
+            .clone()
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await;
+        *status = answer.unwrap().status();
+    }
+    statuses
+}
+
+const PATH: &str = "/v1/chat/completions";
+
+#[tokio::test]
+async fn an_axum_app_limits_its_own_callers() {
+    // A GET to a chat route is no chat completion: the app says what its routes are.
+    let layer = || {
+        let classify = tower_together::Classify::default()
+            .with(|_, uri| (uri.path() == PATH).then_some(Endpoint::ChatCompletions));
+        impatient().with_classify(classify)
+    };
+    let refused = [StatusCode::OK, StatusCode::TOO_MANY_REQUESTS];
+    let router = Router::new().route(PATH, get(hi));
+    assert_eq!(two_calls(router.clone().layer(layer())).await, refused);
+    assert_eq!(two_calls(router.route_layer(layer())).await, refused);
+    let router = Router::new().route(PATH, get(hi).layer(layer()));
+    assert_eq!(two_calls(router).await, refused);
+}
+
+#[tokio::test]
+async fn a_hyper_server_limits_its_own_callers() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = impatient().layer(tower::service_fn(
+        |_: Request<hyper::body::Incoming>| async {
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("hi")))
+        },
+    ));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = TowerToHyperService::new(service.clone());
+            tokio::spawn(async move {
+                let builder = auto::Builder::new(TokioExecutor::new());
+                let _ = builder
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    });
+    let url = format!("http://{address}");
+    let client = client::<Full<Bytes>>(false);
+    let answer = client.request(chat(&url, Full::from(BODY))).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    let answer = client.request(chat(&url, Full::from(BODY))).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    let seconds: u64 = answer.headers()["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((59..=61).contains(&seconds), "{seconds}");
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&body).contains("max_wait"));
+}
+
+/// A proxy: the body of an incoming request goes out as it comes in.
+#[tokio::test]
+async fn a_body_that_streams_in_streams_out() {
+    let upstream = strict().await;
+    let url = upstream.url();
+    let service = TogetherRateLimitLayer::new(fast()).layer(client::<Body>(false));
+    let app = Router::new().fallback(move |request: Request<Body>| {
+        let (service, url) = (service.clone(), url.clone());
+        async move {
+            let (mut parts, body) = request.into_parts();
+            parts.uri = format!("{url}{}", parts.uri.path()).parse().unwrap();
+            parts.headers.remove("host");
+            let answer = service.oneshot(Request::from_parts(parts, body)).await;
+            answer.unwrap().map(Body::new)
+        }
+    });
+    let address = serve(app).await;
+    let client = client::<Full<Bytes>>(false);
+    let request = chat(&format!("http://{address}"), Full::from(BODY));
+    let answer = client.request(request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(upstream.stats().accepted, 1);
+}
+
+async fn serve(app: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    address
+}
+
+#[tokio::test]
+async fn a_deadline_that_cannot_be_met_is_refused_before_anything_is_sent() {
+    let server = strict().await;
+    let quota = Quota::per_minute(1).unwrap();
+    let limits = Limits::none().requests(Endpoint::ChatCompletions, quota);
+    let service = TogetherRateLimitLayer::new(limits).layer(client::<Full<Bytes>>(true));
+    let send = || {
+        service
+            .clone()
+            .oneshot(with_deadline(chat(&server.url(), Full::from(BODY))))
+    };
+    assert_eq!(send().await.unwrap().status(), StatusCode::OK);
+    let start = Instant::now();
+    let answer = send().await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(4));
+    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    let rejected = answer.extensions().get::<Rejected>().unwrap();
+    assert_eq!(rejected.reason(), Reason::Deadline);
+    assert_eq!(server.stats().arrived, 1);
+}
+
+fn with_deadline<B>(mut request: Request<B>) -> Request<B> {
+    let deadline = Deadline::within(Duration::from_secs(5));
+    request.extensions_mut().insert(deadline);
+    request
+}
