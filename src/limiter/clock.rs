@@ -19,6 +19,7 @@ impl Clock {
         self.nanos(now())
     }
 
+    #[cfg(not(all(test, shuttle)))]
     pub(super) fn instant_now(&self) -> Instant {
         now()
     }
@@ -45,36 +46,11 @@ pub(super) fn nanos(duration: Duration) -> u64 {
 pub(super) const NEVER: u64 = u64::MAX;
 
 /// Tokio's clock, so that every test runs in virtual time.
-#[cfg(not(shuttle))]
+#[cfg(not(all(test, shuttle)))]
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 fn now() -> Instant {
     Instant::now()
 }
 
-#[cfg(shuttle)]
-pub(super) use model::{advance_to, now};
-
-/// Under the model checker time is what the test says.
-#[cfg(shuttle)]
-mod model {
-    use std::{cell::Cell, time::Duration};
-
-    use tokio::time::Instant;
-
-    thread_local!(static NOW: Cell<(Option<Instant>, u64)> = const { Cell::new((None, 0)) });
-
-    /// Shuttle runs all its threads on one thread of the system.
-    pub(in crate::limiter) fn advance_to(nanos: u64) {
-        NOW.with(|now| now.set((now.get().0, nanos)));
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "this is the place")]
-    pub(in crate::limiter) fn now() -> Instant {
-        NOW.with(|now| {
-            let (origin, nanos) = now.get();
-            let origin = origin.unwrap_or_else(Instant::now);
-            now.set((Some(origin), nanos));
-            origin + Duration::from_nanos(nanos)
-        })
-    }
-}
+#[cfg(all(test, shuttle))]
+use super::model::now;

@@ -138,6 +138,11 @@ impl Limiter {
         Snapshot::take(&self.shared)
     }
 
+    #[cfg(all(test, shuttle))]
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     pub(crate) fn turn(&self) -> Turn {
         Turn::new(Arc::clone(&self.shared))
     }

@@ -170,6 +170,17 @@ impl Key {
             .is_some_and(|offer| offer.waiter == id)
     }
 
+    /// A turn that is being taken just now does not lapse under its owner's feet, who would not be
+    /// woken again.
+    pub(super) fn renew(&mut self, id: u32, waiter: &Waiter, now: u64) {
+        let line = self.lanes[usize::from(waiter.lane)].line.as_mut();
+        if let Some(offer) = line.and_then(|line| line.offer.as_mut()) {
+            if offer.waiter == id {
+                offer.until = now + OFFER;
+            }
+        }
+    }
+
     /// Offers turns to those who may go now. Returns when to look again.
     ///
     /// The lanes are asked in the order of their last departures. One that a limit keeps back

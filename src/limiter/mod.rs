@@ -1,12 +1,15 @@
 //! Who waits, and when whose turn comes.
 
 mod acquire;
+#[cfg_attr(all(test, shuttle), path = "model/alarm.rs")]
 mod alarm;
 mod clock;
 mod handle;
 mod key;
 mod lane;
 mod line;
+#[cfg(all(test, shuttle))]
+mod model;
 mod permit;
 mod registry;
 mod rules;

@@ -165,9 +165,12 @@ impl State {
     pub(super) fn claim(&mut self, id: u32, now: u64, wakes: &mut Wakes) -> Option<Grant> {
         let waiter = &mut self.waiters[id as usize];
         let index = waiter.key;
-        if matches!(waiter.standing, Standing::Away | Standing::Lapsed) {
-            let key = self.registry.get_mut(index).expect("somebody waits in it");
-            key.join(id, waiter);
+        let key = self.registry.get_mut(index).expect("somebody waits in it");
+        match waiter.standing {
+            Standing::InLine => key.renew(id, waiter, now),
+            Standing::Away | Standing::Lapsed => key.join(id, waiter),
+            // Told at its next poll, for which it was woken.
+            Standing::Refused(_) => return None,
         }
         // The instant that was offered may have passed, or the limits changed since.
         self.pump(index, Some(id), now, wakes);

@@ -1,12 +1,12 @@
 //! What the limiter shares between threads with: std, or the model checker in its place.
 
-#[cfg(not(shuttle))]
+#[cfg(not(all(test, shuttle)))]
 pub(super) use std::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicUsize, Ordering},
 };
 
-#[cfg(shuttle)]
+#[cfg(all(test, shuttle))]
 pub(super) use shuttle::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicUsize, Ordering},

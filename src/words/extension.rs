@@ -53,10 +53,6 @@ impl ApiKey {
         self.id
     }
 
-    pub(crate) fn name(&self) -> Option<&Arc<str>> {
-        self.name.as_ref()
-    }
-
     pub(crate) fn into_name(self) -> Option<Arc<str>> {
         self.name
     }

@@ -1,0 +1,43 @@
+//! The alarm under the model checker: it goes off when the test says so.
+
+use std::sync::Arc;
+
+use super::{
+    clock::{Clock, NEVER},
+    shared::Shared,
+};
+
+#[derive(Debug, Default)]
+pub(super) struct Alarms {
+    waiting: usize,
+    at: Option<u64>,
+}
+
+pub(super) type Runtime = ();
+
+pub(super) fn this_runtime() -> Runtime {}
+
+impl Alarms {
+    pub(super) fn enter(&mut self, _: Runtime, _: &Arc<Shared>) {
+        self.waiting += 1;
+    }
+
+    pub(super) fn leave(&mut self, _: Runtime) {
+        self.waiting -= 1;
+        if self.waiting == 0 {
+            self.at = None;
+        }
+    }
+
+    pub(super) fn set(&mut self, at: u64, clock: &Clock) -> bool {
+        if self.waiting > 0 {
+            self.at = Some(at).filter(|at| *at != NEVER);
+        }
+        self.at.is_some_and(|at| at <= clock.now())
+    }
+
+    /// When it would go off.
+    pub(super) fn at(&self) -> Option<u64> {
+        self.at
+    }
+}

@@ -1,0 +1,285 @@
+//! The queue under a model checker: no wake is lost in offer, claim, drop and lapse, whichever way
+//! the threads interleave.
+//!
+//! Time stands still until nothing else can happen, and then jumps to the alarm; a request that
+//! nobody wakes makes the run end with an error.
+
+use std::{
+    cell::Cell,
+    future::{Future, poll_fn},
+    num::NonZeroU32,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use shuttle::{
+    future::block_on,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+use tokio::time::Instant;
+
+use super::{
+    Inner, Limiter, Lost, Permit,
+    shared::Shared,
+    sync::{Mutex, lock},
+};
+use crate::words::{Call, Endpoint, Limits, Quota, Rejected};
+
+const CHAT: Endpoint = Endpoint::ChatCompletions;
+
+thread_local!(static NOW: Cell<u64> = const { Cell::new(0) });
+
+/// Shuttle runs all its threads on one thread of the system.
+pub(super) fn now() -> Instant {
+    thread_local!(static ORIGIN: Instant = real());
+    ORIGIN.with(|origin| *origin + Duration::from_nanos(NOW.get()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "where virtual time starts")]
+fn real() -> Instant {
+    Instant::now()
+}
+
+fn per_second(max: u64) -> Limits {
+    Limits::none().requests(CHAT, Quota::per_second(max).unwrap())
+}
+
+fn acquire(limiter: &Limiter) -> Result<Permit, Rejected> {
+    block_on(limiter.acquire(Call::new(CHAT)))
+}
+
+/// Starts to wait, and is never polled again.
+fn park(limiter: &Limiter) -> impl Sized {
+    let mut waiting = Box::pin(limiter.acquire(Call::new(CHAT)));
+    let mut context = Context::from_waker(Waker::noop());
+    let poll = waiting.as_mut().poll(&mut context);
+    (waiting, poll)
+}
+
+/// Runs these at once, in every interleaving that some thousand random schedules meet, while time
+/// passes; all must end.
+fn check(limits: fn() -> Limits, threads: &'static [fn(&Limiter)]) {
+    shuttle::check_random(move || run(limits(), threads), 3_000);
+}
+
+fn run(limits: Limits, threads: &'static [fn(&Limiter)]) {
+    NOW.set(0);
+    let limiter = Limiter::new(limits);
+    let done = Arc::new(AtomicUsize::new(0));
+    let handles: Vec<_> = threads
+        .iter()
+        .map(|act| {
+            let (limiter, done) = (limiter.clone(), Arc::clone(&done));
+            thread::spawn(move || {
+                act(&limiter);
+                done.fetch_add(1, Ordering::SeqCst);
+            })
+        })
+        .collect();
+    let mut idle = 0;
+    while done.load(Ordering::SeqCst) < threads.len() {
+        idle = if limiter.shared().ring() { 0 } else { idle + 1 };
+        assert!(idle < 10_000, "somebody waits, and nothing will wake him");
+        thread::yield_now();
+    }
+    for handle in handles {
+        handle.join().unwrap();
+    }
+    assert_eq!(limiter.snapshot().waiting, 0);
+}
+
+impl Shared {
+    /// Lets time pass to the alarm, if one is set.
+    fn ring(&self) -> bool {
+        let Some(at) = self.alarms(|alarms| alarms.at()) else {
+            return false;
+        };
+        NOW.set(NOW.get().max(at));
+        self.kick();
+        true
+    }
+}
+
+#[test]
+fn everyone_gets_a_turn() {
+    check(
+        || per_second(1),
+        &[
+            |limiter| drop(acquire(limiter).unwrap()),
+            |limiter| drop(acquire(limiter).unwrap()),
+            |limiter| drop(acquire(limiter).unwrap()),
+        ],
+    );
+}
+
+#[test]
+fn dropping_who_waits_wakes_the_next() {
+    check(
+        || per_second(1),
+        &[
+            |limiter| drop(acquire(limiter).unwrap()),
+            |limiter| drop(park(limiter)),
+            |limiter| drop(acquire(limiter).unwrap()),
+        ],
+    );
+}
+
+#[test]
+fn who_is_not_polled_is_passed_by() {
+    check(
+        || per_second(1),
+        &[
+            |limiter| {
+                let parked = park(limiter);
+                drop(acquire(limiter).unwrap());
+                drop(parked);
+            },
+            |limiter| drop(acquire(limiter).unwrap()),
+        ],
+    );
+}
+
+#[test]
+fn a_slot_that_comes_free_is_used() {
+    check(
+        || Limits::none().in_flight(CHAT, NonZeroU32::MIN),
+        &[
+            |limiter| drop(acquire(limiter).unwrap()),
+            |limiter| {
+                // Given back by the same thread, or it would wait for itself.
+                let parked = park(limiter);
+                thread::yield_now();
+                drop(parked);
+            },
+            |limiter| drop(acquire(limiter).unwrap()),
+        ],
+    );
+}
+
+#[test]
+fn a_change_of_limits_is_felt_by_those_who_wait() {
+    check(
+        || Limits::none().in_flight(CHAT, NonZeroU32::MIN),
+        &[
+            |limiter| {
+                let permit = acquire(limiter).unwrap();
+                limiter.set_limits(per_second(1));
+                drop(permit);
+            },
+            |limiter| drop(acquire(limiter).unwrap()),
+            |limiter| drop(acquire(limiter).unwrap()),
+        ],
+    );
+}
+
+#[test]
+fn closing_wakes_everyone() {
+    check(
+        || per_second(1),
+        &[
+            |limiter| drop(acquire(limiter)),
+            |limiter| drop(acquire(limiter)),
+            |limiter| limiter.close(),
+        ],
+    );
+}
+
+/// Two lanes under one quota, each with somebody who leaves.
+#[test]
+fn lanes_that_share_a_quota_pass_it_on() {
+    fn embed(limiter: &Limiter) -> Result<Permit, Rejected> {
+        let mut waiting = pin!(limiter.acquire(Call::new(Endpoint::Embeddings)));
+        block_on(waiting.as_mut())
+    }
+    check(
+        || Limits::none().shared([CHAT, Endpoint::Embeddings], Quota::per_second(1).unwrap()),
+        &[
+            |limiter| drop(acquire(limiter).unwrap()),
+            |limiter| drop(embed(limiter).unwrap()),
+            |limiter| drop(park(limiter)),
+            |limiter| drop(embed(limiter).unwrap()),
+        ],
+    );
+}
+
+/// An inner service that one request at a time can be ready in, as `ConcurrencyLimit` of 1.
+#[derive(Default)]
+struct Narrow {
+    taken: bool,
+    waiting: Vec<Waker>,
+}
+
+struct Behind {
+    narrow: Arc<Mutex<Narrow>>,
+    ready: bool,
+}
+
+impl Inner for Behind {
+    type Error = ();
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
+        let mut narrow = lock(&self.narrow);
+        if narrow.taken && !self.ready {
+            narrow.waiting.push(cx.waker().clone());
+            return Poll::Pending;
+        }
+        narrow.taken = true;
+        self.ready = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn let_go(&mut self) {
+        if std::mem::take(&mut self.ready) {
+            let waiting = {
+                let mut narrow = lock(&self.narrow);
+                narrow.taken = false;
+                std::mem::take(&mut narrow.waiting)
+            };
+            waiting.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+impl Drop for Behind {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
+
+thread_local!(static NARROW: Cell<Option<Arc<Mutex<Narrow>>>> = const { Cell::new(None) });
+
+fn call(limiter: &Limiter) {
+    let narrow = NARROW.take().unwrap_or_default();
+    NARROW.set(Some(Arc::clone(&narrow)));
+    let mut behind = Behind {
+        narrow,
+        ready: false,
+    };
+    let mut turn = limiter.turn();
+    let permit = block_on(poll_fn(|cx| {
+        if turn.is_queued() {
+            turn.wait(&mut behind, cx)
+        } else {
+            turn.arrive(&Call::new(CHAT), &mut behind, cx)
+        }
+    }));
+    match permit {
+        Ok(permit) => drop(permit),
+        Err(Lost::Rejected(rejected)) => panic!("{rejected}"),
+        Err(Lost::Inner(())) => unreachable!(),
+    }
+}
+
+#[test]
+fn an_inner_service_that_is_busy_loses_nobody() {
+    shuttle::check_random(
+        || {
+            NARROW.set(None);
+            run(per_second(1), &[call, call, call]);
+        },
+        3_000,
+    );
+}
