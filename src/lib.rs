@@ -1,4 +1,59 @@
-//! x
+//! Tower layers that keep any HTTP client inside Together AI's rate limits.
+//!
+//! Together AI limits each API key by operation: chat completions, embeddings, images, fine-tune
+//! jobs, batches. Send too fast and it answers 429; send too slowly and paid quota is wasted.
+//! [`TogetherRateLimitLayer`] goes in front of the HTTP client a program already has, and holds
+//! each request until the API will take it.
+//!
+//! ```
+//! use http::Request;
+//! use http_body_util::Full;
+//! use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+//! use tower::{Service, ServiceBuilder, ServiceExt};
+//! use tower_together::TogetherRateLimitLayer;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let api = together_standin::StandIn::start().await?;
+//! # let api = api.url();
+//! let client = Client::builder(TokioExecutor::new()).build_http::<Full<bytes::Bytes>>();
+//! let mut client = ServiceBuilder::new()
+//!     .layer(TogetherRateLimitLayer::default())
+//!     .service(client);
+//!
+//! let request = Request::post(format!("{api}/v1/embeddings"))
+//!     .header("authorization", "Bearer YOUR_KEY")
+//!     .header("content-type", "application/json")
+//!     .body(Full::from(r#"{"model":"BAAI/bge-base-en-v1.5","input":"hello"}"#))?;
+//! let answer = client.ready().await?.call(request).await?;
+//! assert!(answer.status().is_success());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Two limiters for one key allow twice the limit: make one layer, or one [`Limiter`], and clone
+//! it.** All clones share one state.
+//!
+//! # Where to look
+//!
+//! | for | see |
+//! |---|---|
+//! | what is promised, in which order to stack, which timeouts count the wait | [`rate_limit`] |
+//! | what may be sent | [`Limits`], [`Quota`], [`Tier`] |
+//! | use without tower, changes while it runs, what it is doing | [`limiter`] |
+//! | which request is which operation; other hosts, proxies, other services | [`Endpoint`], [`Classify`] |
+//! | keys, callers, models, deadlines, said per request | [`extension`] |
+//! | which request bodies fit | [`body`] |
+//!
+//! # Features
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `axum` | axum's `Body` as a request body: servers, proxies |
+//! | `hyper` | hyper's `Incoming` as a request body: servers |
+//! | `tracing` | an event for each refusal and each 429 |
+//!
+//! None is on by default, and none changes what is there without it.
 
 mod adapter;
 pub mod body;

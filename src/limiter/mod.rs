@@ -1,4 +1,64 @@
-//! Who waits, and when whose turn comes.
+//! The limiter: who waits, and when whose turn comes.
+//!
+//! **Two limiters for one key allow twice the limit: make one, clone it.** Every clone, and every
+//! layer made from one, shares the same state.
+//!
+//! The layers ask it for you. Without tower:
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower_together::{
+//!     Endpoint, Limiter, Limits, Quota,
+//!     extension::ApiKey,
+//!     limiter::{Call, Reason},
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let limiter = Limiter::default();
+//! let call = Call::new(Endpoint::Embeddings).with_key(ApiKey::new("YOUR_KEY"));
+//! let permit = limiter.acquire(call.clone()).await?;
+//! // Send the request, read the answer to its end.
+//! drop(permit);
+//!
+//! // The second of the same instant would have to wait for 200 ms.
+//! let rejected = limiter.try_acquire(&call).unwrap_err();
+//! assert_eq!(rejected.reason(), Reason::WouldWait);
+//! let hurried = call.clone().with_deadline(Duration::from_millis(10));
+//! assert_eq!(limiter.acquire(hurried).await.unwrap_err().reason(), Reason::Deadline);
+//!
+//! // Changed while it runs, and felt by those who wait.
+//! limiter.set_limits(Limits::default().requests(Endpoint::Embeddings, Quota::per_minute(3_000)?));
+//! for lane in limiter.snapshot().lanes {
+//!     println!("{} {}: {} waiting, {:?}", lane.key, lane.endpoint, lane.waiting, lane.limits);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How it decides
+//!
+//! Requests of one key to one endpoint with one model form a *lane*. The first of a lane asks all
+//! the limits it is under; if one says "not yet", the limiter looks again at that instant. Then it
+//! *offers* the turn, by waking the request, and the request *claims* it in its own poll: all its
+//! limits are asked and charged under one lock, in the same poll in which it leaves. A turn that
+//! is not claimed within 10 ms, because its owner is not polled or the service behind is not
+//! ready, passes to the next; its owner keeps its place.
+//!
+//! A lane that a limit of its own keeps back keeps nobody back. One that a *shared* limit keeps
+//! back stands in that limit's line, so that a request that costs much is not overtaken for ever
+//! by those that cost little.
+//!
+//! No task is spawned. One timer per runtime serves everyone who waits there, and a request that
+//! need not wait makes none.
+//!
+//! # Bounds
+//!
+//! | what | at most | beyond it |
+//! |---|---|---|
+//! | [requests that wait](Limiter::with_max_waiting) | 100,000 | refused at once |
+//! | [keys](Limiter::with_max_keys) | 100,000 | those no different from new are forgotten; with none, a new key is refused |
+//! | [lanes of a key](Limiter::with_max_lanes) | 64 | further models share a lane for each endpoint |
 
 mod acquire;
 #[cfg_attr(all(test, shuttle), path = "model/alarm.rs")]

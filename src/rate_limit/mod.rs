@@ -1,4 +1,109 @@
-//! x
+//! The rate limit layer: each request waits here until the API will take it.
+//!
+//! # What is promised
+//!
+//! - **Never over.** No window sees more leave than its quota allows, wherever it starts, because
+//!   a server's windows start where it likes. A request is charged in the same poll in which the
+//!   inner service is called.
+//! - **Never far under.** With work always waiting, at least 99 % of a quota is used
+//!   ([`Quota`](crate::Quota) has the table).
+//! - **Paced**, because Together enforces per second what it quotes per minute.
+//! - **All or nothing.** A request under several limits is charged in all of them or in none.
+//! - **First come, first served** within a lane (key, endpoint, model), and in turn between the
+//!   [callers](crate::extension::Caller) of a lane.
+//! - **Dropping is free** until the inner service is called; after that the in-flight slot comes
+//!   back and the rate does not.
+//! - **Nothing of the inner service is held while waiting**: no `Buffer` slot, no
+//!   `ConcurrencyLimit` permit. The other side of it: `poll_ready` is always ready, so a
+//!   `LoadShed` outside never sheds on what is inside.
+//! - **Errors are the inner service's own.** A refusal of ours is a response in Together's error
+//!   shape that carries [`Rejected`](crate::Rejected): so the layer fits axum (`Infallible`) as it
+//!   fits hyper.
+//!
+//! | refused because | status | told |
+//! |---|---|---|
+//! | deadline, `max_wait`, full queue, too many keys | 429 | `Retry-After`, where it is known |
+//! | it can never fit | 400 | `x-should-retry: false` |
+//! | the limiter is closed | 503 | `x-should-retry: false` |
+//! | any of these, to a gRPC request | 200 | `grpc-status: 8`, `grpc-retry-pushback-ms` |
+//!
+//! # Examples
+//!
+//! The default table, on any client that is a `Service<http::Request<B>>`:
+//!
+//! ```
+//! use std::convert::Infallible;
+//! use http::{Request, Response};
+//! use http_body_util::Empty;
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//! use tower_together::{TogetherRateLimitLayer, extension::Waited};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let client = service_fn(|_: Request<Empty<bytes::Bytes>>| async {
+//! #     Ok::<_, Infallible>(Response::new(Empty::<bytes::Bytes>::new()))
+//! # });
+//! let client = ServiceBuilder::new()
+//!     .layer(TogetherRateLimitLayer::default())
+//!     .service(client);
+//! # let request = || Request::post("https://api.together.ai/v1/embeddings").body(Empty::new());
+//! # client.clone().oneshot(request()?).await?;
+//! let answer = client.oneshot(request()?).await?;
+//! if let Some(waited) = answer.extensions().get::<Waited>() {
+//!     println!("held back for {:?}", waited.duration());
+//! }
+//! # assert!(answer.extensions().get::<Waited>().is_some());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Limits of one's own, nobody waits longer than half a minute, and only Together's hosts are
+//! limited:
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower_together::{Classify, Endpoint, Limiter, Limits, Quota, TogetherRateLimitLayer};
+//!
+//! let limits = Limits::default()
+//!     .requests(Endpoint::ChatCompletions, Quota::per_minute(3_000)?)
+//!     .keep_to(9, 10)?;
+//! let limiter = Limiter::new(limits).with_max_wait(Duration::from_secs(30));
+//! let layer = TogetherRateLimitLayer::from(limiter.clone())
+//!     .with_classify(Classify::together().only_hosts(Classify::TOGETHER_HOSTS));
+//! // Elsewhere: limiter.snapshot(), limiter.set_limits(..), limiter.close()
+//! # Ok::<(), tower_together::Error>(())
+//! ```
+//!
+//! # Which timeouts count the wait
+//!
+//! ```text
+//! caller → Timeout (counts the wait) → TogetherRateLimit → Timeout (does not) → client
+//! ```
+//!
+//! | timeout | counts the wait for the turn |
+//! |---|---|
+//! | `tower::timeout` or `tokio::time::timeout` outside the layer | yes; dropping the future costs nothing |
+//! | a [`Deadline`](crate::extension::Deadline), `grpc-timeout`, `x-stainless-timeout` | yes, and a request that cannot leave in time is refused at once |
+//! | [`max_wait`](crate::Limiter::with_max_wait) | it alone |
+//! | `tower::timeout` inside the layer, a client's own (hyper's connector, reqwest's `timeout`) | no: they start when the request leaves |
+//!
+//! # Leaving is not arriving
+//!
+//! The layer paces what *leaves*. A connection pool that is cold, or slow to open connections,
+//! holds requests back behind it and lets them go together: what was paced arrives bunched. Keep
+//! the pool warm (HTTP/2 does it with one connection), and give a network whose delay varies by
+//! more than 200 ms a wider [margin](crate::Quota::with_margin).
+//!
+//! # Cancel safety
+//!
+//! A future dropped while it waits has cost nothing, and the next in line moves up at once. One
+//! that is kept but not polled when its turn comes delays the others by 10 ms, once, and keeps its
+//! place.
+//!
+//! # Panics
+//!
+//! A request that must wait panics when polled outside a Tokio runtime with its timer enabled.
+
 mod future;
 mod layer;
 mod read;

@@ -1,0 +1,142 @@
+//! The layers of the code, as ARCHITECTURE.md draws them: a file imports only from those below.
+
+use std::{fs, path::Path};
+
+use syn::{
+    ItemMod, ItemUse, UseTree,
+    visit::{self, Visit},
+};
+
+/// A layer, the layers it may use, and the crates it may use beside std.
+const LAYERS: [(&str, &[&str], &[&str]); 8] = [
+    ("words", &[], &["http", "tokio"]),
+    ("header", &["words"], &["http", "serde", "serde_json"]),
+    ("quota", &["words"], &[]),
+    ("observe", &["words"], &["tracing"]),
+    (
+        "limiter",
+        &["words", "quota"],
+        &["tokio", "slab", "shuttle"],
+    ),
+    (
+        "body",
+        &["words", "limiter"],
+        &["bytes", "http_body", "http_body_util", "pin_project_lite"],
+    ),
+    ("adapter", &["body"], &["axum_core", "hyper"]),
+    (
+        "rate_limit",
+        &["words", "header", "observe", "limiter", "body"],
+        &[
+            "bytes",
+            "http",
+            "http_body",
+            "pin_project_lite",
+            "serde_json",
+            "tower_layer",
+            "tower_service",
+        ],
+    ),
+];
+
+const EVERYWHERE: [&str; 3] = ["std", "self", "super"];
+
+#[test]
+fn every_file_imports_only_from_the_layers_below() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    let mut read = 0;
+    for (layer, layers, crates) in LAYERS {
+        let files = files_of(&source, layer);
+        assert!(!files.is_empty(), "there is no layer {layer}");
+        for (file, text) in files {
+            read += 1;
+            for (kind, name) in Names::of(&text).0 {
+                let name = name.as_str();
+                let fine = match kind {
+                    Kind::Layer => name == layer || layers.contains(&name),
+                    Kind::Crate => crates.contains(&name) || EVERYWHERE.contains(&name),
+                };
+                if !fine {
+                    wrong.push(format!("{file}: {name}"));
+                }
+            }
+        }
+    }
+    assert!(read > 40, "only {read} files were read");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What a file's code imports, its unit tests apart: the first word after `use`, or after
+/// `crate::` wherever that stands.
+#[derive(Default)]
+struct Names(Vec<(Kind, String)>);
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Layer,
+    Crate,
+}
+
+impl Names {
+    fn of(text: &str) -> Self {
+        let mut names = Self::default();
+        names.visit_file(&syn::parse_file(text).unwrap());
+        // `use Enum::{..}` is no import from another file.
+        names.0.retain(|(_, name)| name.starts_with(char::is_lowercase));
+        names
+    }
+
+    fn tree(&mut self, kind: Kind, tree: &UseTree) {
+        match tree {
+            UseTree::Path(path) if path.ident == "crate" => self.tree(Kind::Layer, &path.tree),
+            UseTree::Path(path) => self.0.push((kind, path.ident.to_string())),
+            UseTree::Group(group) => group.items.iter().for_each(|tree| self.tree(kind, tree)),
+            UseTree::Name(name) => self.0.push((kind, name.ident.to_string())),
+            UseTree::Rename(_) | UseTree::Glob(_) => {}
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Names {
+    fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        self.tree(Kind::Crate, &item.tree);
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let mut words = path
+            .segments
+            .iter()
+            .map(|segment| segment.ident.to_string());
+        if words.next().as_deref() == Some("crate") {
+            self.0
+                .extend(words.next().map(|layer| (Kind::Layer, layer)));
+        }
+        visit::visit_path(self, path);
+    }
+
+    fn visit_item_mod(&mut self, item: &'ast ItemMod) {
+        if item.ident != "tests" {
+            visit::visit_item_mod(self, item);
+        }
+    }
+}
+
+fn files_of(source: &Path, layer: &str) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    let mut places = vec![source.join(layer), source.join(format!("{layer}.rs"))];
+    while let Some(place) = places.pop() {
+        // The model checker's stand-ins are tests too.
+        if place.ends_with("tests.rs") || place.ends_with("limiter/model") || !place.exists() {
+            continue;
+        }
+        if place.is_dir() {
+            let entries = fs::read_dir(&place).unwrap();
+            places.extend(entries.map(|entry| entry.unwrap().path()));
+        } else {
+            let text = fs::read_to_string(&place).unwrap();
+            files.push((place.display().to_string(), text));
+        }
+    }
+    files
+}
