@@ -1,4 +1,8 @@
 //! Real clients and servers over real sockets, and the stand-in at the other end.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "real sockets and runtimes take real time"
+)]
 
 use std::{convert::Infallible, net::SocketAddr, num::NonZeroU32, time::Duration};
 

@@ -1,4 +1,5 @@
 //! The layer over mocked and hostile inner services, in virtual time.
+#![allow(clippy::disallowed_methods, reason = "in virtual time")]
 
 use std::{
     convert::Infallible,

@@ -83,7 +83,9 @@ impl Names {
         let mut names = Self::default();
         names.visit_file(&syn::parse_file(text).unwrap());
         // `use Enum::{..}` is no import from another file.
-        names.0.retain(|(_, name)| name.starts_with(char::is_lowercase));
+        names
+            .0
+            .retain(|(_, name)| name.starts_with(char::is_lowercase));
         names
     }
 

@@ -1,4 +1,5 @@
 //! The limiter without tower, in virtual time: what its users are promised.
+#![allow(clippy::disallowed_methods, reason = "in virtual time")]
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -369,4 +370,19 @@ async fn a_snapshot_tells_each_lane() {
         .map(|l| (l.max, l.left, l.shared))
         .collect();
     assert_eq!(limits, [(300, 0, false), (600, 0, true)]);
+}
+
+#[test]
+fn who_must_wait_outside_a_runtime_is_told_and_leaves_no_trace() {
+    let limiter = Limiter::new(per_minute(60));
+    drop(limiter.try_acquire(&chat()).unwrap());
+    let waiting = limiter.acquire(chat());
+    let poll = std::panic::catch_unwind(move || {
+        let mut waiting = task::spawn(waiting);
+        assert_pending!(waiting.poll());
+    });
+    let told = poll.unwrap_err();
+    let told = told.downcast_ref::<String>().unwrap();
+    assert!(told.contains("needs a Tokio runtime"), "{told}");
+    assert_eq!(limiter.snapshot().waiting, 0);
 }

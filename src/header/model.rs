@@ -68,6 +68,9 @@ const LONGEST: usize = 256;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -94,5 +97,39 @@ mod tests {
         assert_eq!(model("[".repeat(100_000).as_bytes()), None);
         let deep = format!(r#"{{"a":{}"#, "[".repeat(100_000));
         assert_eq!(model(deep.as_bytes()), None);
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<f64>().prop_map(Value::from),
+            "\\PC{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("model|input|\\PC{0,4}", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_what_a_whole_parse_finds(value in json()) {
+            let expected = value
+                .as_object()
+                .and_then(|object| object.get("model")?.as_str())
+                .filter(|model| !model.is_empty());
+            let text = value.to_string();
+            let found = model(text.as_bytes());
+            prop_assert_eq!(found.as_deref(), expected);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes: Vec<u8>, tail in "\\PC*") {
+            let _ = model(&bytes);
+            let _ = model(format!("{{\"model\":{tail}").as_bytes());
+        }
     }
 }

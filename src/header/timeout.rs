@@ -80,4 +80,12 @@ mod tests {
             assert_eq!(of("x-stainless-timeout", value), expected, "{value}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(value in "[ -~]{0,24}") {
+            of("grpc-timeout", &value);
+            of("x-stainless-timeout", &value);
+        }
+    }
 }

@@ -114,22 +114,20 @@ impl Limiter {
     /// What was sent stays charged: what is owed of the old pace is paid at the new one, from this
     /// moment. Who can no longer go in time, or never, is refused.
     pub fn set_limits(&self, limits: Limits) {
-        let shared = &self.shared;
-        shared.with(|state, now, wakes| state.set_limits(limits, &shared.settings, now, wakes));
+        self.shared
+            .with(|state, moment| state.set_limits(limits, moment));
     }
 
     /// Refuses everyone who waits, and everyone who comes. What has left goes on.
     pub fn close(&self) {
-        let shared = &self.shared;
-        shared.with(|state, now, wakes| state.close(&shared.settings, now, wakes));
+        self.shared.with(|state, moment| state.close(moment));
     }
 
     /// Says that a job has ended, and frees the slot that
     /// [`Permit::hold_for_job`] kept for it. Returns whether there was one.
     pub fn job_ended(&self, job: &str) -> bool {
         let job = hash(&job);
-        self.shared
-            .with(|state, now, wakes| state.end_job(job, now, wakes))
+        self.shared.with(|state, moment| state.end_job(job, moment))
     }
 
     /// What it is doing now. Takes a moment for each key: for a page or a log, not for each

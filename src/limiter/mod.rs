@@ -70,6 +70,7 @@ mod lane;
 mod line;
 #[cfg(all(test, shuttle))]
 mod model;
+mod moment;
 mod permit;
 mod registry;
 mod rules;

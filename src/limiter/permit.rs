@@ -50,7 +50,7 @@ impl Permit {
         if extra != 0 {
             let grant = self.grant;
             self.shared
-                .with(|state, now, wakes| state.settle(&grant, extra, now, wakes));
+                .with(|state, moment| state.settle(&grant, extra, moment));
         }
     }
 
@@ -60,12 +60,12 @@ impl Permit {
     pub fn hold_for_job(&mut self, job: &str) {
         let job = hash(&job);
         self.shared
-            .with(|state, _, _| state.start_job(&mut self.grant, job));
+            .with(|state, _| state.start_job(&mut self.grant, job));
     }
 
     /// Says that the server answered 429, for [`Snapshot`](super::Snapshot) to count.
     pub fn throttled(&self) {
-        self.shared.with(|state, _, _| state.throttled(&self.grant));
+        self.shared.with(|state, _| state.throttled(&self.grant));
     }
 
     /// Whether anything is given back when it is dropped.
@@ -79,7 +79,7 @@ impl Drop for Permit {
         if self.holds_slot() {
             let grant = self.grant;
             self.shared
-                .with(|state, now, wakes| state.release(&grant, now, wakes));
+                .with(|state, moment| state.release(&grant, moment));
         }
     }
 }

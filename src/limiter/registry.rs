@@ -8,7 +8,7 @@ use std::{
 use slab::Slab;
 
 use super::{key::Key, rules::Rules};
-use crate::words::Call;
+use crate::words::{Call, KeyId};
 
 /// Every key the limiter knows of. Full, it forgets those that are no different from new; where
 /// there is none, a new key is refused.
@@ -61,6 +61,11 @@ impl Registry {
 
     pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Key> {
         self.keys.get_mut(index as usize)
+    }
+
+    /// The key of a permit, unless it was forgotten since.
+    pub(super) fn of(&mut self, index: u32, id: KeyId) -> Option<&mut Key> {
+        self.get_mut(index).filter(|key| key.id == id)
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Key)> {

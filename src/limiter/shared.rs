@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::{
     alarm::Alarms,
     clock::Clock,
+    moment::Moment,
     settings::Settings,
     state::State,
     sync::{AtomicUsize, Mutex, Ordering, lock},
-    waiter::Wakes,
 };
 use crate::words::Limits;
 
@@ -34,16 +34,15 @@ impl Shared {
     }
 
     /// Does something under the lock, and afterwards what follows from it outside.
-    pub(super) fn with<T>(&self, act: impl FnOnce(&mut State, u64, &mut Wakes) -> T) -> T {
-        let mut wakes = Wakes::default();
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut State, &mut Moment<'_>) -> T) -> T {
         let mut state = lock(&self.state);
         // Read under the lock, so that it never goes back from one holder to the next.
-        let now = self.clock.now();
+        let mut moment = Moment::new(self.clock.now(), &self.settings);
         let before = state.next_due();
-        let result = act(&mut state, now, &mut wakes);
+        let result = act(&mut state, &mut moment);
         let changed = state.next_due() != before;
         drop(state);
-        wakes.wake();
+        moment.wakes.wake();
         if changed {
             self.kick();
         }
@@ -60,13 +59,12 @@ impl Shared {
         }
         let mut seen = 1;
         loop {
-            let mut wakes = Wakes::default();
             let mut state = lock(&self.state);
-            let now = self.clock.now();
-            state.run(&self.settings, now, &mut wakes);
+            let mut moment = Moment::new(self.clock.now(), &self.settings);
+            state.run(&mut moment);
             let next = state.next_due();
             drop(state);
-            wakes.wake();
+            moment.wakes.wake();
             if lock(&self.alarms).set(next, &self.clock) {
                 continue;
             }

@@ -87,15 +87,14 @@ pub enum Measure {
 
 impl Snapshot {
     pub(super) fn take(shared: &Shared) -> Self {
-        shared.with(|state, now, _| Self::of(state, &shared.clock, now))
+        shared.with(|state, moment| Self::of(state, &shared.clock, moment.now))
     }
 
     fn of(state: &mut State, clock: &Clock, now: u64) -> Self {
-        let rules = Arc::clone(&state.rules);
         let mut lanes = Vec::new();
         for (_, key) in state.registry.iter_mut() {
             for lane in 0..key.lanes.len() {
-                lanes.push(lane_of(key, lane as u16, &rules, clock, now));
+                lanes.push(lane_of(key, lane as u16, &state.rules, clock, now));
             }
         }
         Self {

@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     clock::NEVER,
     permit::{Grant, Permit},
     shared::Shared,
-    state::{Arrival, Look},
+    state::{Arrival, Comer, Look},
 };
 use crate::words::{Call, Rejected};
 
@@ -24,7 +24,8 @@ pub(crate) struct Turn {
 #[derive(Debug)]
 struct Seat {
     waiter: u32,
-    runtime: Runtime,
+    /// Where its alarm is, once it has one.
+    runtime: Option<Runtime>,
 }
 
 /// The service behind the limiter, as far as a turn is concerned.
@@ -66,12 +67,7 @@ impl Turn {
             Poll::Ready(Err(error)) => return Poll::Ready(Err(Lost::Inner(error))),
             Poll::Pending => false,
         };
-        let shared = &self.shared;
-        let arrival = shared.with(|state, now, wakes| {
-            let deadline = deadline(call, shared, now);
-            let waker = Some(cx.waker());
-            state.arrive(call, deadline, ready, waker, &shared.settings, now, wakes)
-        });
+        let arrival = self.come(call, ready, Some(cx.waker()));
         match arrival {
             Arrival::Admitted(grant) => Poll::Ready(Ok(self.permit(grant))),
             Arrival::Refused(rejected) => Poll::Ready(Err(Lost::Rejected(rejected))),
@@ -94,7 +90,7 @@ impl Turn {
         self.follow();
         let shared = Arc::clone(&self.shared);
         let waiter = self.seat.as_ref().expect("it stands in the queue").waiter;
-        let look = shared.with(|state, now, wakes| state.look(waiter, cx.waker(), now, wakes));
+        let look = shared.with(|state, moment| state.look(waiter, cx.waker(), moment));
         match look {
             Look::Wait => return Poll::Pending,
             Look::Refused(rejected) => {
@@ -105,13 +101,13 @@ impl Turn {
         }
         match inner.poll_ready(cx) {
             Poll::Pending => {
-                shared.with(|state, now, wakes| state.step_aside(waiter, now, wakes));
+                shared.with(|state, moment| state.step_aside(waiter, moment));
                 return Poll::Pending;
             }
             Poll::Ready(Err(error)) => return Poll::Ready(Err(Lost::Inner(error))),
             Poll::Ready(Ok(())) => {}
         }
-        let Some(grant) = shared.with(|state, now, wakes| state.claim(waiter, now, wakes)) else {
+        let Some(grant) = shared.with(|state, moment| state.claim(waiter, moment)) else {
             inner.let_go();
             return Poll::Pending;
         };
@@ -121,11 +117,7 @@ impl Turn {
 
     /// Asks once, without waiting.
     pub(super) fn at_once(self, call: &Call) -> Result<Permit, Rejected> {
-        let shared = &self.shared;
-        let arrival = shared.with(|state, now, wakes| {
-            let deadline = deadline(call, shared, now);
-            state.arrive(call, deadline, true, None, &shared.settings, now, wakes)
-        });
+        let arrival = self.come(call, true, None);
         match arrival {
             Arrival::Admitted(grant) => Ok(self.permit(grant)),
             Arrival::Refused(rejected) => Err(rejected),
@@ -133,37 +125,52 @@ impl Turn {
         }
     }
 
+    fn come(&self, call: &Call, ready: bool, waker: Option<&Waker>) -> Arrival {
+        let shared = &self.shared;
+        shared.with(|state, moment| {
+            let comer = Comer {
+                call,
+                deadline: deadline(call, shared, moment.now),
+                ready,
+                waker,
+            };
+            state.arrive(&comer, moment)
+        })
+    }
+
     fn permit(&self, grant: Grant) -> Permit {
         Permit::new(Arc::clone(&self.shared), grant)
     }
 
     fn sit_down(&mut self, waiter: u32) {
-        // Looked up only now that it waits: who need not wait needs no runtime.
-        let runtime = this_runtime();
-        self.seat = Some(Seat { waiter, runtime });
-        let shared = &self.shared;
-        shared.alarms(|alarms| alarms.enter(runtime, shared));
-        shared.kick();
+        self.seat = Some(Seat {
+            waiter,
+            runtime: None,
+        });
+        self.follow();
     }
 
     /// The place itself is gone already.
     fn stand_up(&mut self) {
-        if let Some(seat) = self.seat.take() {
-            self.shared.alarms(|alarms| alarms.leave(seat.runtime));
+        if let Some(runtime) = self.seat.take().and_then(|seat| seat.runtime) {
+            self.shared.alarms(|alarms| alarms.leave(runtime));
         }
     }
 
-    /// A future may move to another runtime between two polls.
+    /// Has an alarm in the runtime that polls: a future may move between two polls. One that need
+    /// not wait needs no runtime, and one that finds none has its place given back by `Drop`.
     fn follow(&mut self) {
-        let Some(seat) = &mut self.seat else { return };
         let runtime = this_runtime();
-        if runtime == seat.runtime {
+        let shared = &self.shared;
+        let Some(seat) = &mut self.seat else { return };
+        if seat.runtime == Some(runtime) {
             return;
         }
-        let left = std::mem::replace(&mut seat.runtime, runtime);
-        let shared = &self.shared;
+        let left = seat.runtime.replace(runtime);
         shared.alarms(|alarms| {
-            alarms.leave(left);
+            if let Some(left) = left {
+                alarms.leave(left);
+            }
             alarms.enter(runtime, shared);
         });
         shared.kick();
@@ -175,7 +182,7 @@ impl Drop for Turn {
         if let Some(seat) = &self.seat {
             let waiter = seat.waiter;
             self.shared
-                .with(|state, now, wakes| state.leave(waiter, now, wakes));
+                .with(|state, moment| state.leave(waiter, moment));
             self.stand_up();
         }
     }
@@ -186,7 +193,7 @@ fn deadline(call: &Call, shared: &Shared, now: u64) -> u64 {
         return NEVER;
     };
     let instant = shared.clock.instant(now);
-    let at = instant.and_then(|now| deadline.from_arrival(now));
+    let at = instant.and_then(|now| deadline.counted_from(now));
     at.map_or(NEVER, |at| shared.clock.nanos(at))
 }
 

@@ -3,7 +3,7 @@
 use std::task::Waker;
 
 use super::line::Place;
-use crate::words::Rejected;
+use crate::words::{Reason, Rejected};
 
 #[derive(Debug)]
 pub(super) struct Waiter {
@@ -31,26 +31,13 @@ pub(super) enum Standing {
     Refused(Box<Rejected>),
 }
 
-/// Wakers to use, and wakers to drop, once the lock is released: waking may run anything, and
-/// dropping one may drop a task, and with it a request that waits here.
-#[derive(Debug, Default)]
-pub(super) struct Wakes {
-    wake: Vec<Waker>,
-    bury: Vec<Waker>,
-}
-
-impl Wakes {
-    pub(super) fn add(&mut self, waker: &Waker) {
-        self.wake.push(waker.clone());
-    }
-
-    pub(super) fn bury(&mut self, waker: Waker) {
-        self.bury.push(waker);
-    }
-
-    pub(super) fn wake(self) {
-        for waker in self.wake {
-            waker.wake();
+impl Waiter {
+    /// Why it is refused when its time is up.
+    pub(super) fn reason(&self) -> Reason {
+        if self.impatient {
+            Reason::MaxWait
+        } else {
+            Reason::Deadline
         }
     }
 }

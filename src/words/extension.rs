@@ -146,7 +146,7 @@ impl Deadline {
     }
 
     /// The instant, given when the request arrived; `None` if it is centuries away.
-    pub(crate) fn from_arrival(self, now: Instant) -> Option<Instant> {
+    pub(crate) fn counted_from(self, now: Instant) -> Option<Instant> {
         match self.0 {
             When::At(instant) => Some(instant),
             When::Within(duration) => now.checked_add(duration),

@@ -1,20 +1,21 @@
 //! One API key: its limits, its lanes, and whose turn it is.
 
-use std::sync::Arc;
+mod pump;
 
-use slab::Slab;
+use std::sync::Arc;
 
 use super::{
     clock::NEVER,
     lane::{Counts, Lane, OVERFLOW},
-    line::Offer,
     rules::Rules,
-    waiter::{Standing, Waiter, Wakes},
+    waiter::{Standing, Waiter},
 };
 use crate::{
     quota::{Bucket, Verdict},
-    words::{Call, Endpoint, KeyId, Reason, Rejected, hash},
+    words::{Call, Endpoint, KeyId, hash},
 };
+
+pub(super) use self::pump::World;
 
 #[derive(Debug)]
 pub(super) struct Key {
@@ -38,17 +39,6 @@ pub(super) struct Limit {
     /// The pass in which a lane stood in this limit's line.
     held: u32,
     pub(super) bucket: Bucket,
-}
-
-/// What a pass over the lanes needs of the world.
-pub(super) struct World<'a> {
-    pub(super) rules: &'a Rules,
-    pub(super) waiters: &'a mut Slab<Waiter>,
-    pub(super) wakes: &'a mut Wakes,
-    pub(super) refused: &'a mut u64,
-    /// Who is being polled just now, and so needs no waking.
-    pub(super) polled: Option<u32>,
-    pub(super) now: u64,
 }
 
 impl Key {
@@ -143,98 +133,23 @@ impl Key {
         }
     }
 
-    /// Takes a waiter out of its line, as `standing` says.
-    pub(super) fn step_out(&mut self, waiter: &mut Waiter, standing: Standing) {
-        if let (Standing::InLine, Some(line)) = (
-            &waiter.standing,
-            &mut self.lanes[usize::from(waiter.lane)].line,
-        ) {
+    /// Takes a waiter out of its line, as `standing` says. Returns how it stood.
+    pub(super) fn step_out(&mut self, waiter: &mut Waiter, standing: Standing) -> Standing {
+        let line = &mut self.lanes[usize::from(waiter.lane)].line;
+        if let (Standing::InLine, Some(line)) = (&waiter.standing, line) {
             line.remove(waiter.place);
         }
-        waiter.standing = standing;
+        std::mem::replace(&mut waiter.standing, standing)
     }
 
     /// Takes a waiter out of its line to go; its lane's next turn comes after everybody's.
-    pub(super) fn depart(&mut self, waiter: &Waiter) {
+    pub(super) fn depart(&mut self, waiter: &mut Waiter) {
         let lane = &mut self.lanes[usize::from(waiter.lane)];
         lane.line().depart(waiter.place);
+        waiter.standing = Standing::Away;
         if let Some(turn) = self.turns.iter().position(|turn| *turn == waiter.lane) {
             self.turns[turn..].rotate_left(1);
         }
-    }
-
-    /// Whether it is this waiter's turn.
-    pub(super) fn offers(&self, id: u32, waiter: &Waiter) -> bool {
-        let line = self.lanes[usize::from(waiter.lane)].line.as_ref();
-        line.and_then(|line| line.offer)
-            .is_some_and(|offer| offer.waiter == id)
-    }
-
-    /// A turn that is being taken just now does not lapse under its owner's feet, who would not be
-    /// woken again.
-    pub(super) fn renew(&mut self, id: u32, waiter: &Waiter, now: u64) {
-        let line = self.lanes[usize::from(waiter.lane)].line.as_mut();
-        if let Some(offer) = line.and_then(|line| line.offer.as_mut()) {
-            if offer.waiter == id {
-                offer.until = now + OFFER;
-            }
-        }
-    }
-
-    /// Offers turns to those who may go now. Returns when to look again.
-    ///
-    /// The lanes are asked in the order of their last departures. One that a limit keeps back
-    /// stands in the line of the limit that does so for longest, and so before every later lane
-    /// under that limit: heavy requests are not starved by light ones, and a lane kept back by a
-    /// limit of its own keeps nobody back.
-    pub(super) fn pump(&mut self, world: &mut World<'_>) -> u64 {
-        self.pass = self.pass.wrapping_add(1);
-        let mut next = NEVER;
-        let mut turn = 0;
-        while turn < self.turns.len() {
-            let lane = self.turns[turn];
-            let Some(head) = self.head(lane, world) else {
-                self.lanes[usize::from(lane)].tidy();
-                self.turns.remove(turn);
-                continue;
-            };
-            let tokens = world.waiters[head as usize].tokens;
-            match self.ask(lane, tokens, (0, 0), world.rules, world.now) {
-                (Verdict::Never, _) => {
-                    self.refuse(head, Reason::NeverFits, None, world);
-                    continue;
-                }
-                (Verdict::Now, _) => next = next.min(self.offer(lane, head, world)),
-                (verdict, binding) => {
-                    self.lanes[usize::from(lane)].line().offer = None;
-                    if let Some(index) = binding {
-                        self.limits[usize::from(index)].held = self.pass;
-                    }
-                    if let Verdict::At(at) = verdict {
-                        next = next.min(at);
-                    }
-                }
-            }
-            turn += 1;
-        }
-        next
-    }
-
-    /// Refuses one who waits.
-    pub(super) fn refuse(
-        &mut self,
-        id: u32,
-        reason: Reason,
-        retry_after: Option<std::time::Duration>,
-        world: &mut World<'_>,
-    ) {
-        let waiter = &mut world.waiters[id as usize];
-        let lane = &mut self.lanes[usize::from(waiter.lane)];
-        lane.counts.refused += 1;
-        *world.refused += 1;
-        let rejected = Rejected::new(reason, lane.endpoint, retry_after);
-        self.step_out(waiter, Standing::Refused(Box::new(rejected)));
-        world.wakes.add(&waiter.waker);
     }
 
     /// Gives back the slots of a permit.
@@ -262,46 +177,6 @@ impl Key {
             if let Some(at) = before.iter().position(|(before, _)| *before == id) {
                 limit.bucket = before.swap_remove(at).1;
                 limit.bucket.rebase(new.cap(limit.rule), now);
-            }
-        }
-    }
-
-    /// The first in a lane that keeps its turn.
-    fn head(&mut self, lane: u16, world: &mut World<'_>) -> Option<u32> {
-        let line = self.lanes[usize::from(lane)].line.as_mut()?;
-        if let Some(offer) = line.offer.filter(|offer| offer.until <= world.now) {
-            let waiter = &mut world.waiters[offer.waiter as usize];
-            line.remove(waiter.place);
-            waiter.standing = Standing::Lapsed;
-        }
-        line.head()
-    }
-
-    /// Offers the turn to the head of a lane whose limits all say yes, unless an earlier lane
-    /// stands in the line of one of them. Returns when the offer ends.
-    fn offer(&mut self, lane: u16, head: u32, world: &mut World<'_>) -> u64 {
-        let lane = &mut self.lanes[usize::from(lane)];
-        let held = |index: &u16| self.limits[usize::from(*index)].held == self.pass;
-        if lane.limits.iter().any(held) {
-            lane.line().offer = None;
-            return NEVER;
-        }
-        for &index in &lane.limits {
-            self.limits[usize::from(index)].held = self.pass;
-        }
-        let line = lane.line();
-        match line.offer {
-            Some(offer) if offer.waiter == head => offer.until,
-            _ => {
-                let until = world.now + OFFER;
-                line.offer = Some(Offer {
-                    waiter: head,
-                    until,
-                });
-                if world.polled != Some(head) {
-                    world.wakes.add(&world.waiters[head as usize].waker);
-                }
-                until
             }
         }
     }
@@ -355,7 +230,3 @@ fn model_id(model: &str) -> u64 {
     // Two values have a meaning of their own.
     hash(&model).clamp(1, OVERFLOW - 1)
 }
-
-/// How long a turn waits for its owner to be polled, in nanoseconds: 10 ms, the most that one who
-/// is not polled delays the others.
-const OFFER: u64 = 10_000_000;

@@ -1,0 +1,46 @@
+//! One turn at the lock: when it is, and what is to follow once it is released.
+
+use std::task::Waker;
+
+use super::settings::Settings;
+
+#[derive(Debug)]
+pub(super) struct Moment<'a> {
+    pub(super) now: u64,
+    pub(super) settings: &'a Settings,
+    pub(super) wakes: Wakes,
+}
+
+/// Wakers to use, and wakers to drop, once the lock is released: waking may run anything, and
+/// dropping one may drop a task, and with it a request that waits here.
+#[derive(Debug, Default)]
+pub(super) struct Wakes {
+    wake: Vec<Waker>,
+    bury: Vec<Waker>,
+}
+
+impl<'a> Moment<'a> {
+    pub(super) fn new(now: u64, settings: &'a Settings) -> Self {
+        Self {
+            now,
+            settings,
+            wakes: Wakes::default(),
+        }
+    }
+}
+
+impl Wakes {
+    pub(super) fn add(&mut self, waker: &Waker) {
+        self.wake.push(waker.clone());
+    }
+
+    pub(super) fn bury(&mut self, waker: Waker) {
+        self.bury.push(waker);
+    }
+
+    pub(super) fn wake(self) {
+        for waker in self.wake {
+            waker.wake();
+        }
+    }
+}

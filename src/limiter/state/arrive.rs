@@ -1,0 +1,173 @@
+//! A request comes.
+
+use std::{task::Waker, time::Duration};
+
+use super::{LOOKED_UP, State};
+use crate::{
+    limiter::{
+        clock::NEVER,
+        key::Key,
+        line::Place,
+        moment::Moment,
+        permit::Grant,
+        rules::Rules,
+        waiter::{Standing, Waiter},
+    },
+    quota::Verdict,
+    words::{Call, Reason, Rejected},
+};
+
+/// A request that comes.
+pub(in crate::limiter) struct Comer<'a> {
+    pub(in crate::limiter) call: &'a Call,
+    pub(in crate::limiter) deadline: u64,
+    /// Whether the inner service could take it now.
+    pub(in crate::limiter) ready: bool,
+    /// Whom to wake, if it may wait.
+    pub(in crate::limiter) waker: Option<&'a Waker>,
+}
+
+/// What becomes of it.
+pub(in crate::limiter) enum Arrival {
+    Admitted(Grant),
+    Queued(u32),
+    Refused(Rejected),
+}
+
+impl State {
+    pub(in crate::limiter) fn arrive(
+        &mut self,
+        comer: &Comer<'_>,
+        moment: &mut Moment<'_>,
+    ) -> Arrival {
+        let (call, settings, now) = (comer.call, moment.settings, moment.now);
+        if self.closed {
+            return self.turn_away(call, Reason::Closed, None);
+        }
+        let found = self
+            .registry
+            .find(call, settings.max_keys, &self.rules, now);
+        let index = match found {
+            Ok(index) => index,
+            Err(at) => return self.turn_away(call, Reason::KeysFull, after(at, now)),
+        };
+        let key = self.registry.get_mut(index).expect(LOOKED_UP);
+        let lane = key.lane(call, &self.rules, settings.max_lanes);
+        let (verdict, _) = key.ask(lane, call.tokens, (0, 0), &self.rules, now);
+        if verdict == Verdict::Never {
+            return self.refuse_arrival(index, lane, call, Reason::NeverFits, None);
+        }
+        if verdict == Verdict::Now && comer.ready && key.is_quiet() && comer.deadline >= now {
+            return Arrival::Admitted(self.grant(index, lane, call.tokens, now, now));
+        }
+        match comer.waker {
+            Some(waker) => self.queue(index, lane, comer, waker, moment),
+            None => {
+                let wait = match verdict {
+                    Verdict::At(at) => after(at, now),
+                    _ => None,
+                };
+                self.refuse_arrival(index, lane, call, Reason::WouldWait, wait)
+            }
+        }
+    }
+
+    fn queue(
+        &mut self,
+        index: u32,
+        lane: u16,
+        comer: &Comer<'_>,
+        waker: &Waker,
+        moment: &mut Moment<'_>,
+    ) -> Arrival {
+        let (call, settings, now) = (comer.call, moment.settings, moment.now);
+        let patience = settings
+            .max_wait
+            .map_or(NEVER, |wait| now.saturating_add(wait));
+        let waiter = Waiter {
+            waker: waker.clone(),
+            key: index,
+            lane,
+            standing: Standing::Away,
+            place: Place {
+                order: self.places,
+                caller: call.caller,
+                again: call.again,
+            },
+            tokens: call.tokens,
+            since: now,
+            deadline: comer.deadline.min(patience),
+            impatient: patience < comer.deadline,
+        };
+        let key = self.registry.get_mut(index).expect(LOOKED_UP);
+        let least = least_wait(key, lane, call, &self.rules, now);
+        let refusal = if waiter.deadline != NEVER && least > waiter.deadline {
+            Some(waiter.reason())
+        } else if self.waiters.len() >= settings.max_waiting && !call.again {
+            Some(Reason::QueueFull)
+        } else {
+            None
+        };
+        if let Some(reason) = refusal {
+            return self.refuse_arrival(index, lane, call, reason, after(least, now));
+        }
+        let id = self.sit_down(waiter, comer.ready);
+        self.pump(index, Some(id), moment);
+        if comer.ready && self.is_offered(id) {
+            if let Some(grant) = self.claim(id, moment) {
+                return Arrival::Admitted(grant);
+            }
+        }
+        Arrival::Queued(id)
+    }
+
+    fn sit_down(&mut self, mut waiter: Waiter, ready: bool) -> u32 {
+        self.places += 1;
+        let id = self.waiters.vacant_key() as u32;
+        let key = self.registry.get_mut(waiter.key).expect(LOOKED_UP);
+        key.waiting += 1;
+        if ready {
+            key.join(id, &mut waiter);
+        }
+        if waiter.deadline != NEVER {
+            self.deadlines.insert((waiter.deadline, id));
+        }
+        self.waiters.insert(waiter);
+        id
+    }
+
+    fn refuse_arrival(
+        &mut self,
+        index: u32,
+        lane: u16,
+        call: &Call,
+        reason: Reason,
+        retry_after: Option<Duration>,
+    ) -> Arrival {
+        if let Some(key) = self.registry.get_mut(index) {
+            key.lanes[usize::from(lane)].counts.refused += 1;
+        }
+        self.turn_away(call, reason, retry_after)
+    }
+
+    fn turn_away(&mut self, call: &Call, reason: Reason, retry_after: Option<Duration>) -> Arrival {
+        self.totals.refused += 1;
+        Arrival::Refused(Rejected::new(reason, call.endpoint, retry_after))
+    }
+}
+
+/// The earliest instant at which a request that comes now could leave, given what is charged and
+/// who waits before it.
+fn least_wait(key: &mut Key, lane: u16, call: &Call, rules: &Rules, now: u64) -> u64 {
+    let line = key.lanes[usize::from(lane)].line.as_ref();
+    let ahead = line.map_or(0, |line| line.ahead(call.caller, call.again, None));
+    match key.ask(lane, call.tokens, (ahead, 0), rules, now).0 {
+        Verdict::At(at) => at,
+        _ => now,
+    }
+}
+
+/// From now to an instant; `None` if nobody knows when that is.
+pub(super) fn after(at: u64, now: u64) -> Option<Duration> {
+    (at != NEVER).then(|| Duration::from_nanos(at.saturating_sub(now)))
+}

@@ -1,0 +1,83 @@
+//! The limits change, or time is up.
+
+use super::{IN_USE, State, arrive::after};
+use crate::{
+    limiter::{key::World, moment::Moment, rules::Rules, waiter::Standing},
+    quota::Verdict,
+    words::{Limits, Reason},
+};
+
+impl State {
+    /// Another table, from now on.
+    pub(in crate::limiter) fn set_limits(&mut self, limits: Limits, moment: &mut Moment<'_>) {
+        let new = self.rules.succeed(limits);
+        let old: Rules = std::mem::replace(&mut self.rules, new);
+        let mut waiting = Vec::new();
+        for (index, key) in self.registry.iter_mut() {
+            key.rebase(&old, &self.rules, moment.now);
+            if key.waiting > 0 {
+                waiting.push(index);
+            }
+        }
+        self.registry.look_again();
+        for index in waiting {
+            self.refuse_hopeless(index, moment);
+            self.pump(index, None, moment);
+        }
+    }
+
+    /// Refuses everyone who waits, and from now on everyone who comes.
+    pub(in crate::limiter) fn close(&mut self, moment: &mut Moment<'_>) {
+        self.closed = true;
+        let all: Vec<u32> = self.waiters.iter().map(|(id, _)| id as u32).collect();
+        for id in all {
+            if !matches!(self.waiters[id as usize].standing, Standing::Refused(_)) {
+                self.refuse(id, Reason::Closed, moment);
+            }
+        }
+    }
+
+    /// Refuses one who waits, and lets the next move up.
+    pub(super) fn refuse(&mut self, id: u32, reason: Reason, moment: &mut Moment<'_>) {
+        let waiter = &self.waiters[id as usize];
+        let (index, lane) = (waiter.key, waiter.lane);
+        self.deadlines.remove(&(waiter.deadline, id));
+        let key = self.registry.get_mut(index).expect(IN_USE);
+        let retry_after = match key.ask(lane, 0, (0, 0), &self.rules, moment.now).0 {
+            _ if reason == Reason::Closed => None,
+            Verdict::At(at) => after(at, moment.now),
+            _ => Some(moment.settings.shortest_retry),
+        };
+        let mut world = World {
+            rules: &self.rules,
+            waiters: &mut self.waiters,
+            wakes: &mut moment.wakes,
+            refused: &mut self.totals.refused,
+            polled: None,
+            now: moment.now,
+        };
+        key.refuse(id, reason, retry_after, &mut world);
+        self.pump(index, None, moment);
+    }
+
+    /// Refuses those of a key who can no longer go in time.
+    fn refuse_hopeless(&mut self, index: u32, moment: &mut Moment<'_>) {
+        let key = self.registry.get_mut(index).expect(IN_USE);
+        let mut hopeless = Vec::new();
+        for lane in 0..key.lanes.len() {
+            let line = key.lanes[lane].line.as_ref();
+            for (id, ahead) in line.map(|line| line.everyone()).unwrap_or_default() {
+                let waiter = &self.waiters[id as usize];
+                let ahead = (ahead, 0);
+                let (verdict, _) =
+                    key.ask(lane as u16, waiter.tokens, ahead, &self.rules, moment.now);
+                if matches!(verdict, Verdict::At(at) if at > waiter.deadline) {
+                    hopeless.push((id, waiter.reason()));
+                }
+            }
+        }
+        for (id, reason) in hopeless {
+            self.refuse(id, reason, moment);
+        }
+    }
+}

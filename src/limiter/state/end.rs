@@ -1,0 +1,75 @@
+//! An answer comes, and ends.
+
+use super::{Held, State};
+use crate::{
+    limiter::{moment::Moment, permit::Grant},
+    words::Cap,
+};
+
+impl State {
+    /// Gives back the slots of a permit.
+    pub(in crate::limiter) fn release(&mut self, grant: &Grant, moment: &mut Moment<'_>) {
+        if let Some(key) = self.registry.of(grant.key, grant.key_id) {
+            key.release(&self.rules, grant.slots);
+            self.registry.look_again();
+            self.pump(grant.key, None, moment);
+        }
+    }
+
+    /// Settles the tokens a request really cost.
+    pub(in crate::limiter) fn settle(
+        &mut self,
+        grant: &Grant,
+        extra: i64,
+        moment: &mut Moment<'_>,
+    ) {
+        let Some(key) = self.registry.of(grant.key, grant.key_id) else {
+            return;
+        };
+        let Some(lane) = key.lanes.get(usize::from(grant.lane)) else {
+            return;
+        };
+        for &index in &lane.limits {
+            let limit = &mut key.limits[usize::from(index)];
+            if matches!(self.rules.cap(limit.rule), Cap::Tokens(_)) {
+                limit.bucket.settle(extra);
+            }
+        }
+        self.pump(grant.key, None, moment);
+    }
+
+    /// The server answered 429.
+    pub(in crate::limiter) fn throttled(&mut self, grant: &Grant) {
+        self.totals.throttled += 1;
+        let key = self.registry.of(grant.key, grant.key_id);
+        if let Some(lane) = key.and_then(|key| key.lanes.get_mut(usize::from(grant.lane))) {
+            lane.counts.throttled += 1;
+        }
+    }
+
+    /// Keeps a permit's job slot until the job of this name ends.
+    pub(in crate::limiter) fn start_job(&mut self, grant: &mut Grant, job: u64) {
+        let rule = std::mem::take(&mut grant.slots[Grant::JOB]);
+        if rule != 0 {
+            let held = Held {
+                key: grant.key,
+                id: grant.key_id,
+                rule,
+            };
+            self.jobs.insert(job, held);
+        }
+    }
+
+    /// Whether a job of this name held a slot, which is given back.
+    pub(in crate::limiter) fn end_job(&mut self, job: u64, moment: &mut Moment<'_>) -> bool {
+        let Some(held) = self.jobs.remove(&job) else {
+            return false;
+        };
+        if let Some(key) = self.registry.of(held.key, held.id) {
+            key.release(&self.rules, [0, held.rule]);
+            self.registry.look_again();
+            self.pump(held.key, None, moment);
+        }
+        true
+    }
+}

@@ -1,0 +1,170 @@
+//! Everything under the limiter's one lock.
+
+mod arrive;
+mod change;
+mod end;
+mod wait;
+
+use std::collections::{BTreeSet, HashMap};
+
+use slab::Slab;
+
+use super::{
+    clock::NEVER,
+    key::World,
+    lane::Counts,
+    moment::Moment,
+    permit::Grant,
+    registry::Registry,
+    rules::Rules,
+    waiter::{Standing, Waiter},
+};
+use crate::words::{Cap, KeyId, Limits};
+
+pub(super) use self::{
+    arrive::{Arrival, Comer},
+    wait::Look,
+};
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) rules: Rules,
+    pub(super) registry: Registry,
+    pub(super) totals: Counts,
+    waiters: Slab<Waiter>,
+    /// When each key is to be looked at again.
+    alarms: BTreeSet<(u64, u32)>,
+    /// When each waiter's time is up, of those who have a limit.
+    deadlines: BTreeSet<(u64, u32)>,
+    /// Slots kept for jobs by name.
+    jobs: HashMap<u64, Held>,
+    /// Places given out so far.
+    places: u64,
+    closed: bool,
+}
+
+/// A slot and whose it is.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    key: u32,
+    id: KeyId,
+    rule: u32,
+}
+
+impl State {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            rules: Rules::new(limits),
+            registry: Registry::new(),
+            totals: Counts::default(),
+            waiters: Slab::new(),
+            alarms: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            jobs: HashMap::new(),
+            places: 0,
+            closed: false,
+        }
+    }
+
+    /// How many wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiters.len()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The next instant at which something is due.
+    pub(super) fn next_due(&self) -> u64 {
+        let alarm = self.alarms.first().map_or(NEVER, |(at, _)| *at);
+        let deadline = self.deadlines.first().map_or(NEVER, |(at, _)| *at);
+        alarm.min(deadline)
+    }
+
+    /// Does what is due by now.
+    pub(super) fn run(&mut self, moment: &mut Moment<'_>) {
+        while let Some(&(at, id)) = self.deadlines.first() {
+            if at > moment.now {
+                break;
+            }
+            self.refuse(id, self.waiters[id as usize].reason(), moment);
+        }
+        while let Some(&(at, index)) = self.alarms.first() {
+            if at > moment.now {
+                break;
+            }
+            self.pump(index, None, moment);
+        }
+    }
+
+    /// Offers the turns of a key to those who may go now. `polled` is being polled, and needs no
+    /// waking.
+    fn pump(&mut self, index: u32, polled: Option<u32>, moment: &mut Moment<'_>) {
+        let Some(key) = self.registry.get_mut(index) else {
+            return;
+        };
+        let next = key.pump(&mut World {
+            rules: &self.rules,
+            waiters: &mut self.waiters,
+            wakes: &mut moment.wakes,
+            refused: &mut self.totals.refused,
+            polled,
+            now: moment.now,
+        });
+        if next != key.alarm {
+            self.alarms.remove(&(key.alarm, index));
+            key.alarm = next;
+            if next != NEVER {
+                self.alarms.insert((next, index));
+            }
+        }
+    }
+
+    /// Charges a lane whose limits have all said yes.
+    fn grant(&mut self, index: u32, lane: u16, tokens: u64, since: u64, now: u64) -> Grant {
+        self.totals.admitted += 1;
+        let key = self.registry.get_mut(index).expect(LOOKED_UP);
+        key.charge(lane, tokens, &self.rules, now);
+        let mut slots = [0; 2];
+        for &limit in &key.lanes[usize::from(lane)].limits {
+            let rule = key.limits[usize::from(limit)].rule;
+            match self.rules.cap(rule) {
+                Cap::InFlight(_) => slots[Grant::IN_FLIGHT] = self.rules.id(rule),
+                Cap::Jobs(_) => slots[Grant::JOB] = self.rules.id(rule),
+                Cap::Requests(_) | Cap::Tokens(_) => {}
+            }
+        }
+        Grant {
+            key: index,
+            key_id: key.id,
+            lane,
+            slots,
+            tokens,
+            waited: now - since,
+        }
+    }
+
+    fn is_offered(&self, id: u32) -> bool {
+        let waiter = &self.waiters[id as usize];
+        let key = self.registry.get(waiter.key);
+        key.is_some_and(|key| key.offers(id, waiter))
+    }
+
+    /// Ends a wait, whatever it came to.
+    fn take(&mut self, id: u32, moment: &mut Moment<'_>) -> Standing {
+        let mut waiter = self.waiters.remove(id as usize);
+        self.deadlines.remove(&(waiter.deadline, id));
+        let key = self.registry.get_mut(waiter.key).expect(IN_USE);
+        key.waiting -= 1;
+        let standing = key.step_out(&mut waiter, Standing::Away);
+        if key.waiting == 0 {
+            self.registry.look_again();
+        }
+        moment.wakes.bury(waiter.waker);
+        standing
+    }
+}
+
+const LOOKED_UP: &str = "looked up under this same lock";
+const IN_USE: &str = "a key in which somebody waits is not forgotten";

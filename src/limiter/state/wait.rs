@@ -1,0 +1,98 @@
+//! One who waits is polled, or dropped.
+
+use std::task::Waker;
+
+use super::{IN_USE, State};
+use crate::{
+    limiter::{moment::Moment, permit::Grant, waiter::Standing},
+    words::Rejected,
+};
+
+/// What one who waits finds when polled.
+pub(in crate::limiter) enum Look {
+    /// Its turn, if the inner service is ready too.
+    Go,
+    Wait,
+    Refused(Rejected),
+}
+
+impl State {
+    pub(in crate::limiter) fn look(
+        &mut self,
+        id: u32,
+        waker: &Waker,
+        moment: &mut Moment<'_>,
+    ) -> Look {
+        let waiter = &mut self.waiters[id as usize];
+        if !waiter.waker.will_wake(waker) {
+            let old = std::mem::replace(&mut waiter.waker, waker.clone());
+            moment.wakes.bury(old);
+        }
+        match waiter.standing {
+            Standing::InLine => {}
+            Standing::Away => return Look::Go,
+            Standing::Lapsed => {
+                let index = waiter.key;
+                let key = self.registry.get_mut(index).expect(IN_USE);
+                key.join(id, waiter);
+                self.pump(index, Some(id), moment);
+            }
+            Standing::Refused(_) => {
+                if let Standing::Refused(rejected) = self.take(id, moment) {
+                    return Look::Refused(*rejected);
+                }
+            }
+        }
+        if self.is_offered(id) {
+            Look::Go
+        } else {
+            Look::Wait
+        }
+    }
+
+    /// One who waits and whose inner service is ready asks to go: charged in all limits, or in
+    /// none and still waiting.
+    pub(in crate::limiter) fn claim(&mut self, id: u32, moment: &mut Moment<'_>) -> Option<Grant> {
+        let waiter = &mut self.waiters[id as usize];
+        let index = waiter.key;
+        let key = self.registry.get_mut(index).expect(IN_USE);
+        match waiter.standing {
+            Standing::InLine => key.renew(id, waiter, moment.now),
+            Standing::Away | Standing::Lapsed => key.join(id, waiter),
+            // Told at its next poll, for which it was woken.
+            Standing::Refused(_) => return None,
+        }
+        // The limits may have changed since the turn was offered.
+        self.pump(index, Some(id), moment);
+        if !self.is_offered(id) {
+            return None;
+        }
+        let waiter = &mut self.waiters[id as usize];
+        let key = self.registry.get_mut(index).expect(IN_USE);
+        key.depart(waiter);
+        let (lane, tokens, since) = (waiter.lane, waiter.tokens, waiter.since);
+        let grant = self.grant(index, lane, tokens, since, moment.now);
+        self.take(id, moment);
+        self.pump(index, None, moment);
+        Some(grant)
+    }
+
+    /// One whose turn it is cannot use it, since the inner service is not ready.
+    pub(in crate::limiter) fn step_aside(&mut self, id: u32, moment: &mut Moment<'_>) {
+        let waiter = &mut self.waiters[id as usize];
+        if matches!(waiter.standing, Standing::Refused(_)) {
+            return;
+        }
+        let index = waiter.key;
+        let key = self.registry.get_mut(index).expect(IN_USE);
+        key.step_out(waiter, Standing::Away);
+        self.pump(index, Some(id), moment);
+    }
+
+    /// One who waits is dropped.
+    pub(in crate::limiter) fn leave(&mut self, id: u32, moment: &mut Moment<'_>) {
+        let index = self.waiters[id as usize].key;
+        self.take(id, moment);
+        self.pump(index, None, moment);
+    }
+}

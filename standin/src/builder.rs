@@ -1,0 +1,152 @@
+//! How a server is set up.
+
+use std::{
+    io,
+    net::SocketAddr,
+    ops::RangeInclusive,
+    sync::{Mutex, atomic::AtomicU64},
+    time::{Duration, Instant},
+};
+
+use tokio::net::TcpListener;
+
+use crate::{
+    Rules, StandIn,
+    engine::Engine,
+    latency::Latency,
+    ledger::Ledger,
+    script::Script,
+    shared::{Books, Shared},
+    stream::Streams,
+};
+
+/// Which answers carry `x-ratelimit-*` headers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Headers {
+    /// Refusals, with `retry-after`: what the API's newest documents say.
+    #[default]
+    On429,
+    /// None, so a client must find its pace by itself.
+    Never,
+    /// Refusals as above, and successes without `retry-after`: what older documents say.
+    Always,
+}
+
+/// Sets up a [`StandIn`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing listens before start()"]
+pub struct Builder {
+    rules: Rules,
+    latency: Latency,
+    headers: Headers,
+    count_refused: bool,
+    chunk_delay: Duration,
+    dimension: usize,
+    listen: String,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Self {
+            rules: Rules::default(),
+            latency: Latency::new(DEFAULT_LATENCY),
+            headers: Headers::default(),
+            count_refused: false,
+            chunk_delay: Duration::ZERO,
+            dimension: DEFAULT_DIMENSION,
+            listen: "127.0.0.1:0".to_owned(),
+        }
+    }
+
+    /// Sets the limits; by default those of [`Rules::default`].
+    pub fn rules(mut self, rules: Rules) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// Sets how long answers take: spread over this range, in the same way each time. By default
+    /// 2 to 20 milliseconds, so that requests overlap as they do in earnest.
+    ///
+    /// # Panics
+    /// If the range ends before it starts.
+    pub fn latency(mut self, latency: RangeInclusive<Duration>) -> Self {
+        self.latency = Latency::new(latency);
+        self
+    }
+
+    /// Sets which answers carry rate limit headers; by default refusals.
+    pub fn headers(mut self, headers: Headers) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// Sets whether refused requests consume too; by default they do not.
+    pub fn count_refused(mut self, count_refused: bool) -> Self {
+        self.count_refused = count_refused;
+        self
+    }
+
+    /// Sets the time from one chunk of a stream to the next; by default none.
+    pub fn chunk_delay(mut self, chunk_delay: Duration) -> Self {
+        self.chunk_delay = chunk_delay;
+        self
+    }
+
+    /// Sets the length of embedding vectors; 64 by default, which is short to print.
+    ///
+    /// # Panics
+    /// If it is 0.
+    pub fn dimension(mut self, dimension: usize) -> Self {
+        assert!(dimension > 0, "a vector needs a dimension: write 1 or more");
+        self.dimension = dimension;
+        self
+    }
+
+    /// Sets the address, on loopback; by default `127.0.0.1:0`, where 0 is any free port.
+    pub fn listen(mut self, listen: impl Into<String>) -> Self {
+        self.listen = listen.into();
+        self
+    }
+
+    /// Binds the address and serves it on the current tokio runtime.
+    ///
+    /// # Errors
+    /// If the address is not one of loopback, or cannot be bound.
+    pub async fn start(self) -> io::Result<StandIn> {
+        let listener = TcpListener::bind(loopback(&self.listen)?).await?;
+        let shared = Shared {
+            started: Instant::now(),
+            headers: self.headers,
+            dimension: self.dimension,
+            latency: self.latency,
+            streams: Streams::new(self.chunk_delay),
+            requests: AtomicU64::new(0),
+            books: Mutex::new(Books {
+                engine: Engine::new(self.rules).count_refused(self.count_refused),
+                ledger: Ledger::default(),
+                script: Script::default(),
+            }),
+        };
+        StandIn::serve(listener, shared)
+    }
+}
+
+/// A server that takes any key and keeps a million arrivals must not be reached from outside.
+fn loopback(listen: &str) -> io::Result<SocketAddr> {
+    listen
+        .parse()
+        .ok()
+        .filter(|address: &SocketAddr| address.ip().is_loopback())
+        .ok_or_else(|| {
+            let message = format!(
+                "{listen} is not a loopback address with a port: this is a test server, so \
+                 listen on 127.0.0.1:PORT or [::1]:PORT"
+            );
+            io::Error::new(io::ErrorKind::InvalidInput, message)
+        })
+}
+
+const DEFAULT_LATENCY: RangeInclusive<Duration> =
+    Duration::from_millis(2)..=Duration::from_millis(20);
+const DEFAULT_DIMENSION: usize = 64;

@@ -1,0 +1,60 @@
+//! What a request says, if it says it correctly.
+
+use axum::http::{HeaderMap, header::AUTHORIZATION, request::Parts};
+use serde_json::Value;
+
+use crate::{Route, error::ApiError};
+
+/// A valid request to one of the known routes. It has the key in it, so it is never printed.
+pub(crate) struct Call {
+    /// The id of this request, and of its answer.
+    pub(crate) id: String,
+    pub(crate) route: Route,
+    pub(crate) key: String,
+    /// Empty where the route has none.
+    pub(crate) model: String,
+    pub(crate) body: Value,
+}
+
+impl Call {
+    /// Reads and checks a request, in the order the API does: where, who, what.
+    pub(crate) fn read(
+        route: Route,
+        id: &str,
+        head: &Parts,
+        body: &[u8],
+    ) -> Result<Self, ApiError> {
+        if route == Route::Other {
+            return Err(ApiError::no_route(head.method.as_str(), head.uri.path()));
+        }
+        let key = bearer(&head.headers).ok_or_else(ApiError::no_key)?;
+        let mut call = Self {
+            id: id.to_owned(),
+            route,
+            key,
+            model: String::new(),
+            body: Value::Null,
+        };
+        if route == Route::Models {
+            return Ok(call);
+        }
+        call.body = serde_json::from_slice(body)
+            .map_err(|_| ApiError::invalid(None, "The body is not valid JSON."))?;
+        call.model = match call.body["model"].as_str() {
+            None | Some("") => {
+                return Err(ApiError::invalid(Some("model"), "`model` is required."));
+            }
+            Some(model) if model.starts_with("unknown") => return Err(ApiError::no_model(model)),
+            Some(model) => model.to_owned(),
+        };
+        Ok(call)
+    }
+}
+
+/// The key of an `Authorization: Bearer KEY` header, if there is one.
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, key) = value.split_once(' ')?;
+    let key = key.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !key.is_empty()).then(|| key.to_owned())
+}

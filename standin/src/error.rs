@@ -1,0 +1,97 @@
+//! Errors in the shape of the API.
+
+use axum::{
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+use crate::replies::json_response;
+
+/// `{"error":{"message","type","param","code"}}` with a status.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    message: String,
+    kind: &'static str,
+    param: Option<&'static str>,
+    code: Option<&'static str>,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+            kind,
+            param: None,
+            code: None,
+        }
+    }
+
+    pub(crate) fn invalid(param: Option<&'static str>, message: &str) -> Self {
+        Self {
+            param,
+            ..Self::new(StatusCode::BAD_REQUEST, INVALID, message)
+        }
+    }
+
+    pub(crate) fn no_key() -> Self {
+        let message = "Missing API key: send it as \"Authorization: Bearer KEY\".";
+        Self {
+            code: Some("missing_api_key"),
+            ..Self::new(StatusCode::UNAUTHORIZED, INVALID, message)
+        }
+    }
+
+    pub(crate) fn no_model(model: &str) -> Self {
+        let message = format!("Unable to access model {model}: there is no such model.");
+        Self {
+            param: Some("model"),
+            code: Some("model_not_available"),
+            ..Self::new(StatusCode::NOT_FOUND, INVALID, message)
+        }
+    }
+
+    pub(crate) fn no_route(method: &str, path: &str) -> Self {
+        let message = format!("Invalid URL ({method} {path}): nothing is scripted there.");
+        Self::new(StatusCode::NOT_FOUND, INVALID, message)
+    }
+
+    pub(crate) fn too_large() -> Self {
+        let message = "Request entity too large, or cut short.";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
+    }
+
+    /// The refusal of a limit with this average rate; its headers are the caller's business.
+    pub(crate) fn rate_limited(per_second: f64) -> Self {
+        // Two places: a third of a request per second is 20 a minute, not 19.999999.
+        let per_minute = (per_second * 6000.0).round() / 100.0;
+        let message = format!(
+            "You have been rate limited. Your rate limit is {per_minute} queries per minute."
+        );
+        let kind = "dynamic_request_limited";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, kind, message)
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    fn body(&self) -> Value {
+        json!({"error": {
+            "message": self.message,
+            "type": self.kind,
+            "param": self.param,
+            "code": self.code,
+        }})
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        json_response(self.status, &self.body())
+    }
+}
+
+const INVALID: &str = "invalid_request_error";

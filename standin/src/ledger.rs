@@ -1,0 +1,170 @@
+//! What arrived, when, and what became of it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use axum::http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use crate::Route;
+
+/// What arrived since the start, or since the last reset.
+///
+/// `arrived` is the sum of the other three. What became of a request is told by the status of its
+/// answer, of a scripted one too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// All requests.
+    pub arrived: u64,
+    /// Those answered with a status below 400.
+    pub accepted: u64,
+    /// Those answered with 429.
+    pub refused: u64,
+    /// Those answered with another error.
+    pub errors: u64,
+    /// The same for each route that was used.
+    pub routes: BTreeMap<Route, Counts>,
+    /// The same for each method and path of [`Route::Other`], such as `POST /batches`; without
+    /// the version.
+    pub others: BTreeMap<String, Counts>,
+    /// When the first request arrived, since the server's start.
+    pub first_arrival: Option<Duration>,
+    /// When the last request arrived, since the server's start.
+    pub last_arrival: Option<Duration>,
+}
+
+/// What arrived at one route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// All requests.
+    pub arrived: u64,
+    /// Those answered with a status below 400.
+    pub accepted: u64,
+    /// Those answered with 429.
+    pub refused: u64,
+    /// Those answered with another error.
+    pub errors: u64,
+}
+
+/// One request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Arrival {
+    /// When its body was complete, since the server's start.
+    pub at: Duration,
+    /// What it asked for.
+    pub route: Route,
+    /// Whether it was answered with a status below 400.
+    pub accepted: bool,
+}
+
+impl Counts {
+    fn add(&mut self, status: StatusCode) {
+        self.arrived += 1;
+        *match status {
+            StatusCode::TOO_MANY_REQUESTS => &mut self.refused,
+            _ if accepted(status) => &mut self.accepted,
+            _ => &mut self.errors,
+        } += 1;
+    }
+
+    fn json(self) -> Value {
+        json!({
+            "arrived": self.arrived,
+            "accepted": self.accepted,
+            "refused": self.refused,
+            "errors": self.errors,
+        })
+    }
+}
+
+impl Stats {
+    pub(crate) fn json(&self, open_streams: usize) -> Value {
+        let routes = self.routes.iter();
+        let routes: Map<_, _> = routes
+            .map(|(route, counts)| (route.name().to_owned(), counts.json()))
+            .collect();
+        let others = self.others.iter();
+        let others: Map<_, _> = others
+            .map(|(name, counts)| (name.clone(), counts.json()))
+            .collect();
+        json!({
+            "arrived": self.arrived,
+            "accepted": self.accepted,
+            "refused": self.refused,
+            "errors": self.errors,
+            "open_streams": open_streams,
+            "first_arrival_s": self.first_arrival.map(|at| at.as_secs_f64()),
+            "last_arrival_s": self.last_arrival.map(|at| at.as_secs_f64()),
+            "routes": routes,
+            "others": others,
+        })
+    }
+}
+
+/// Keeps the numbers.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    stats: Stats,
+    arrivals: Vec<Arrival>,
+}
+
+impl Ledger {
+    /// Notes a request; `name` is its method and path.
+    pub(crate) fn note(&mut self, at: Duration, route: Route, name: String, status: StatusCode) {
+        let stats = &mut self.stats;
+        stats.first_arrival.get_or_insert(at);
+        stats.last_arrival = Some(at);
+        stats.routes.entry(route).or_default().add(status);
+        if route == Route::Other {
+            stats.others.entry(name).or_default().add(status);
+        }
+        if self.arrivals.len() < MAX_ARRIVALS {
+            self.arrivals.push(Arrival {
+                at,
+                route,
+                accepted: accepted(status),
+            });
+        }
+    }
+
+    /// The numbers, with their sums over the routes.
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = self.stats.clone();
+        for counts in self.stats.routes.values() {
+            stats.arrived += counts.arrived;
+            stats.accepted += counts.accepted;
+            stats.refused += counts.refused;
+            stats.errors += counts.errors;
+        }
+        stats
+    }
+
+    pub(crate) fn arrivals(&self) -> Vec<Arrival> {
+        self.arrivals.clone()
+    }
+}
+
+/// Arrivals as a JSON array; a million of them are too many to build as values first.
+pub(crate) fn arrivals_json(arrivals: &[Arrival]) -> String {
+    let entry = |arrival: &Arrival| {
+        format!(
+            r#"{{"at":{},"route":"{}","accepted":{}}}"#,
+            arrival.at.as_micros(),
+            arrival.route.name(),
+            arrival.accepted
+        )
+    };
+    format!(
+        "[{}]",
+        arrivals.iter().map(entry).collect::<Vec<_>>().join(",")
+    )
+}
+
+fn accepted(status: StatusCode) -> bool {
+    status.as_u16() < 400
+}
+
+/// About 32 MB of memory; the counts go on when the list is full.
+const MAX_ARRIVALS: usize = 1_000_000;

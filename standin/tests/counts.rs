@@ -1,0 +1,159 @@
+//! What the server counts, and how it ends.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Caller, MINUTE, chat, quick};
+use serde_json::{Value, json};
+use together_standin::{Answer, Limit, Route, Rules, StandIn};
+use tokio::time::{sleep, timeout};
+
+const PATH: &str = "/v1/chat/completions";
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn stats_tell_who_came_and_what_became_of_them() {
+    let rules = Rules::none().limit(Route::Chat, Limit::fixed(2, MINUTE));
+    let server = quick().rules(rules).start().await.unwrap();
+    let caller = Caller::new(&server);
+    assert_eq!(
+        caller.get("/standin/stats").await.json()["first_arrival_s"],
+        Value::Null
+    );
+    for _ in 0..3 {
+        caller.post(PATH, &chat()).await;
+    }
+    caller.post(PATH, &json!({})).await;
+    server.script("GET", "/batches", Answer::status(200));
+    server.script("GET", "/batches", Answer::status(429));
+    caller.get("/v1/batches").await;
+    caller.get("/v1/batches").await;
+
+    let stats = server.stats();
+    let sum = (stats.arrived, stats.accepted, stats.refused, stats.errors);
+    assert_eq!(sum, (6, 3, 2, 1));
+    let chats = stats.routes[&Route::Chat];
+    let sum = (chats.arrived, chats.accepted, chats.refused, chats.errors);
+    assert_eq!(sum, (4, 2, 1, 1));
+    let batches = stats.others["GET /batches"];
+    assert_eq!(
+        (batches.arrived, batches.accepted, batches.refused),
+        (2, 1, 1)
+    );
+    assert_eq!(stats.routes[&Route::Other], batches);
+
+    let arrivals = server.arrivals();
+    let accepted: Vec<_> = arrivals.iter().map(|arrival| arrival.accepted).collect();
+    assert_eq!(accepted, [true, true, false, false, true, false]);
+    assert!(arrivals.is_sorted_by_key(|arrival| arrival.at));
+    assert_eq!(stats.first_arrival, Some(arrivals[0].at));
+    assert_eq!(stats.last_arrival, Some(arrivals[5].at));
+    assert_eq!(arrivals[5].route, Route::Other);
+
+    let over_http = caller.get("/standin/stats").await.json();
+    assert_eq!(over_http["arrived"], 6);
+    assert_eq!(over_http["errors"], 1);
+    let chats = json!({"arrived": 4, "accepted": 2, "refused": 1, "errors": 1});
+    assert_eq!(over_http["routes"]["chat"], chats);
+    assert_eq!(over_http["others"]["GET /batches"]["arrived"], 2);
+    let first = over_http["first_arrival_s"].as_f64().unwrap();
+    let last = over_http["last_arrival_s"].as_f64().unwrap();
+    assert!(0.0 < first && first < last && last < 60.0);
+    let list = caller.get("/standin/arrivals").await.json();
+    assert_eq!(list.as_array().unwrap().len(), 6);
+    let micros = arrivals[0].at.as_micros() as u64;
+    assert_eq!(
+        list[0],
+        json!({"at": micros, "route": "chat", "accepted": true})
+    );
+}
+
+#[tokio::test]
+async fn a_reset_zeroes_the_counts_and_forgives_nothing() {
+    let rules = Rules::none().limit(Route::Chat, Limit::fixed(1, MINUTE));
+    let server = quick().rules(rules).start().await.unwrap();
+    let caller = Caller::new(&server);
+    assert_eq!(caller.post(PATH, &chat()).await.status, 200);
+    let got = caller.post("/standin/reset", &json!({})).await;
+    assert_eq!(got.status, 204);
+    assert_eq!(server.stats(), together_standin::Stats::default());
+    assert!(server.arrivals().is_empty());
+    assert_eq!(caller.post(PATH, &chat()).await.status, 429);
+    server.reset();
+    assert_eq!(server.stats().arrived, 0);
+}
+
+#[tokio::test]
+async fn a_stream_is_open_until_it_is_done_or_given_up() {
+    let server = quick()
+        .chunk_delay(Duration::from_millis(20))
+        .start()
+        .await
+        .unwrap();
+    let caller = Caller::new(&server);
+    let mut body = chat();
+    body["stream"] = true.into();
+    let open = async || {
+        let body = body.to_string();
+        let sent = caller.open("POST", PATH, Some("Bearer key"), body).await;
+        sent.unwrap().into_body()
+    };
+    let first = open().await;
+    let second = open().await;
+    assert_eq!(server.open_streams(), 2);
+    let since = std::time::Instant::now();
+    axum::body::to_bytes(first, usize::MAX).await.unwrap();
+    // Six words and [DONE], so six pauses; some of the first may be over already.
+    assert!(since.elapsed() >= Duration::from_millis(80));
+    drop(second);
+    let third = open().await;
+    drop(third);
+    let given_up = async {
+        while server.open_streams() > 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, given_up)
+        .await
+        .expect("no stream is open");
+}
+
+#[tokio::test]
+async fn a_dropped_server_ends_its_connections() {
+    let server = quick().chunk_delay(MINUTE).start().await.unwrap();
+    let caller = Caller::new(&server);
+    let mut body = chat();
+    body["stream"] = true.into();
+    let key = Some("Bearer key");
+    let sent = caller.open("POST", PATH, key, body.to_string()).await;
+    let stream = sent.unwrap().into_body();
+    drop(server);
+    let rest = axum::body::to_bytes(stream, usize::MAX);
+    let rest = timeout(PATIENCE, rest).await.expect("the stream ends");
+    assert!(rest.is_err(), "it breaks off");
+    assert!(
+        caller
+            .open("GET", "/v1/models", key, String::new())
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn only_loopback_is_listened_on() {
+    for listen in [
+        "0.0.0.0:0",
+        "[::]:0",
+        "192.0.2.1:80",
+        "127.0.0.1",
+        "example.com:80",
+    ] {
+        let refused = StandIn::builder().listen(listen).start().await;
+        let message = refused.unwrap_err().to_string();
+        assert!(
+            message.contains(listen) && message.contains("127.0.0.1:PORT"),
+            "{message}"
+        );
+    }
+}

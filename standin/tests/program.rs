@@ -1,0 +1,85 @@
+//! The program, run as anybody would run it.
+
+mod common;
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, Stdio},
+};
+
+use axum::{body::Body, http::Request};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+
+/// A process that does not outlive its test, however the test ends.
+struct Program(Child);
+
+impl Program {
+    fn run(args: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_together-standin"));
+        command.args(args);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self(command.spawn().unwrap())
+    }
+
+    /// The first line it prints; empty if it ends without one.
+    fn first_line(&mut self) -> String {
+        let mut line = String::new();
+        let output = self.0.stdout.as_mut().unwrap();
+        BufReader::new(output).read_line(&mut line).unwrap();
+        line
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn it_says_where_it_listens_and_keeps_the_limits_it_is_given() {
+    let mut program = Program::run(&[
+        "--listen=127.0.0.1:0",
+        "--rule=fixed",
+        "--chat=2",
+        "--shared=0",
+        "--latency-ms=0",
+        "--headers=never",
+    ]);
+    let line = program.first_line();
+    let url = line
+        .strip_prefix("listening on ")
+        .expect("the address")
+        .trim();
+
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        let request = Request::post(format!("{url}/v1/chat/completions"))
+            .header("authorization", "Bearer key")
+            .body(Body::from(common::chat().to_string()))
+            .unwrap();
+        let response = client.request(request).await.unwrap();
+        assert!(!response.headers().contains_key("retry-after"));
+        statuses.push(response.status().as_u16());
+    }
+    assert_eq!(statuses, [200, 200, 429]);
+}
+
+#[test]
+fn it_refuses_what_cannot_be_right() {
+    for (arg, says) in [
+        ("--listen=0.0.0.0:8017", "not a loopback address"),
+        ("--latency-ms=20..2", "the shorter and the longer"),
+    ] {
+        let mut program = Program::run(&[arg]);
+        assert_eq!(program.first_line(), "", "{arg}");
+        assert!(!program.0.wait().unwrap().success());
+        let mut message = String::new();
+        let errors = program.0.stderr.as_mut().unwrap();
+        errors.read_to_string(&mut message).unwrap();
+        assert!(message.contains(says), "{message}");
+    }
+}
