@@ -10,8 +10,7 @@ use std::{
     future::Future,
     panic::AssertUnwindSafe,
     pin::Pin,
-    sync::{Arc, Weak},
-    task::{Context, Wake, Waker},
+    task::{Context, Waker},
 };
 
 use tokio::{
@@ -19,10 +18,7 @@ use tokio::{
     time::Sleep,
 };
 
-use super::{
-    clock::{Clock, NEVER},
-    shared::Shared,
-};
+use super::clock::{Clock, NEVER};
 
 #[derive(Default)]
 pub(super) struct Alarms {
@@ -58,16 +54,15 @@ pub(super) fn this_runtime() -> Runtime {
 
 impl Alarms {
     /// Somebody starts to wait, in the runtime that polls just now. Its alarm is not set yet.
-    pub(super) fn enter(&mut self, runtime: Runtime, shared: &Arc<Shared>) {
-        self.bell
-            .get_or_insert_with(|| Waker::from(Arc::new(Bell(Arc::downgrade(shared)))));
+    pub(super) fn enter(&mut self, runtime: Runtime, clock: &Clock, bell: impl FnOnce() -> Waker) {
+        self.bell.get_or_insert_with(bell);
         if let Some(alarm) = self.find(runtime) {
             alarm.waiting += 1;
             return;
         }
         self.alarms.push(Alarm {
             runtime,
-            sleep: Box::pin(tokio::time::sleep_until(shared.clock.instant_now())),
+            sleep: Box::pin(tokio::time::sleep_until(clock.instant_now())),
             at: NEVER,
             waiting: 1,
         });
@@ -146,20 +141,5 @@ impl fmt::Debug for Alarms {
         f.debug_struct("Alarms")
             .field("runtimes", &self.alarms.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// What the timers wake.
-struct Bell(Weak<Shared>);
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if let Some(shared) = self.0.upgrade() {
-            shared.kick();
-        }
     }
 }

@@ -64,6 +64,7 @@ mod acquire;
 #[cfg_attr(all(test, shuttle), path = "model/alarm.rs")]
 mod alarm;
 mod clock;
+mod grant;
 mod handle;
 mod key;
 mod lane;

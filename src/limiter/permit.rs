@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::shared::Shared;
-use crate::words::{KeyId, hash};
+use super::{grant::Grant, shared::Shared};
+use crate::words::hash;
 
 /// Leave to send one request, from [`Limiter::acquire`](super::Limiter::acquire).
 ///
@@ -11,24 +11,6 @@ use crate::words::{KeyId, hash};
 pub struct Permit {
     shared: Arc<Shared>,
     grant: Grant,
-}
-
-/// What was granted, to be given back.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Grant {
-    pub(super) key: u32,
-    pub(super) key_id: KeyId,
-    pub(super) lane: u16,
-    /// The rules whose slots it holds, 0 for none.
-    pub(super) slots: [u32; 2],
-    pub(super) tokens: u64,
-    /// Nanoseconds.
-    pub(super) waited: u64,
-}
-
-impl Grant {
-    pub(super) const IN_FLIGHT: usize = 0;
-    pub(super) const JOB: usize = 1;
 }
 
 impl Permit {

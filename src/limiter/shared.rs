@@ -1,6 +1,9 @@
 //! What every clone of a limiter shares: the state under its lock, and what wakes it.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Weak},
+    task::{Wake, Waker},
+};
 
 use super::{
     alarm::Alarms,
@@ -78,7 +81,27 @@ impl Shared {
         }
     }
 
+    /// What the timers wake.
+    pub(super) fn bell(self: &Arc<Self>) -> Waker {
+        Waker::from(Arc::new(Bell(Arc::downgrade(self))))
+    }
+
     pub(super) fn alarms<T>(&self, act: impl FnOnce(&mut Alarms) -> T) -> T {
         act(&mut lock(&self.alarms))
+    }
+}
+
+/// Rings for a limiter that is still there: a timer must not keep it alive.
+struct Bell(Weak<Shared>);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.kick();
+        }
     }
 }

@@ -8,7 +8,8 @@ use std::{
 use super::{
     alarm::{Runtime, this_runtime},
     clock::NEVER,
-    permit::{Grant, Permit},
+    grant::Grant,
+    permit::Permit,
     shared::Shared,
     state::{Arrival, Comer, Look},
 };
@@ -171,7 +172,7 @@ impl Turn {
             if let Some(left) = left {
                 alarms.leave(left);
             }
-            alarms.enter(runtime, shared);
+            alarms.enter(runtime, &shared.clock, || shared.bell());
         });
         shared.kick();
     }

@@ -1,11 +1,8 @@
 //! The alarm under the model checker: it goes off when the test says so.
 
-use std::sync::Arc;
+use std::task::Waker;
 
-use super::{
-    clock::{Clock, NEVER},
-    shared::Shared,
-};
+use super::clock::{Clock, NEVER};
 
 #[derive(Debug, Default)]
 pub(super) struct Alarms {
@@ -18,7 +15,7 @@ pub(super) type Runtime = ();
 pub(super) fn this_runtime() -> Runtime {}
 
 impl Alarms {
-    pub(super) fn enter(&mut self, _: Runtime, _: &Arc<Shared>) {
+    pub(super) fn enter(&mut self, _: Runtime, _: &Clock, _: impl FnOnce() -> Waker) {
         self.waiting += 1;
     }
 

@@ -6,10 +6,10 @@ use super::{LOOKED_UP, State};
 use crate::{
     limiter::{
         clock::NEVER,
+        grant::Grant,
         key::Key,
         line::Place,
         moment::Moment,
-        permit::Grant,
         rules::Rules,
         waiter::{Standing, Waiter},
     },

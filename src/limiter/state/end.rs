@@ -2,7 +2,7 @@
 
 use super::{Held, State};
 use crate::{
-    limiter::{moment::Moment, permit::Grant},
+    limiter::{grant::Grant, moment::Moment},
     words::Cap,
 };
 

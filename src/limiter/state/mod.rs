@@ -11,10 +11,10 @@ use slab::Slab;
 
 use super::{
     clock::NEVER,
+    grant::Grant,
     key::World,
     lane::Counts,
     moment::Moment,
-    permit::Grant,
     registry::Registry,
     rules::Rules,
     waiter::{Standing, Waiter},

@@ -4,7 +4,7 @@ use std::task::Waker;
 
 use super::{IN_USE, State};
 use crate::{
-    limiter::{moment::Moment, permit::Grant, waiter::Standing},
+    limiter::{grant::Grant, moment::Moment, waiter::Standing},
     words::Rejected,
 };
 

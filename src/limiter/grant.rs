@@ -1,0 +1,19 @@
+use crate::words::KeyId;
+
+/// What was granted, to be given back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grant {
+    pub(super) key: u32,
+    pub(super) key_id: KeyId,
+    pub(super) lane: u16,
+    /// The rules whose slots it holds, 0 for none.
+    pub(super) slots: [u32; 2],
+    pub(super) tokens: u64,
+    /// Nanoseconds.
+    pub(super) waited: u64,
+}
+
+impl Grant {
+    pub(super) const IN_FLIGHT: usize = 0;
+    pub(super) const JOB: usize = 1;
+}
