@@ -69,3 +69,7 @@ pub use crate::{
     rate_limit::TogetherRateLimitLayer,
     words::{Classify, Endpoint, Error, Limits, Quota, Rejected, Tier, extension},
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

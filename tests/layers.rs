@@ -16,7 +16,7 @@ const LAYERS: [(&str, &[&str], &[&str]); 8] = [
     (
         "limiter",
         &["words", "quota"],
-        &["tokio", "slab", "shuttle"],
+        &["tokio", "slab", "smallvec", "shuttle"],
     ),
     (
         "body",

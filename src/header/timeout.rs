@@ -5,17 +5,26 @@ use http::HeaderMap;
 /// How long the caller will wait, as `grpc-timeout` (gRPC over HTTP/2) or `x-stainless-timeout`
 /// (the Stainless SDKs of Together and OpenAI, in seconds) says. What makes no sense is ignored.
 pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
-    let grpc = headers
-        .get("grpc-timeout")
-        .and_then(|value| grpc(value.to_str().ok()?));
-    grpc.or_else(|| {
-        let value = headers.get("x-stainless-timeout")?;
-        let seconds: f64 = value.to_str().ok()?.trim().parse().ok()?;
-        // Refuses what is negative, infinite, no number, or longer than can be.
-        Duration::try_from_secs_f64(seconds)
-            .ok()
-            .filter(|timeout| !timeout.is_zero())
-    })
+    let mut stainless = None;
+    // A look at each of a request's few headers costs less than hashing two names.
+    for (name, value) in headers {
+        match name.as_str() {
+            "grpc-timeout" => {
+                if let Some(timeout) = value.to_str().ok().and_then(grpc) {
+                    return Some(timeout);
+                }
+            }
+            "x-stainless-timeout" => stainless = value.to_str().ok().and_then(seconds),
+            _ => {}
+        }
+    }
+    stainless
+}
+
+/// What is negative, infinite, no number, zero, or longer than can be, is no timeout.
+fn seconds(value: &str) -> Option<Duration> {
+    let timeout = Duration::try_from_secs_f64(value.trim().parse().ok()?).ok()?;
+    Some(timeout).filter(|timeout| !timeout.is_zero())
 }
 
 /// At most 8 digits and a unit.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::line::Line;
 use crate::words::Endpoint;
 
@@ -12,7 +14,9 @@ pub(super) struct Lane {
     pub(super) model_id: u64,
     pub(super) model: Option<Arc<str>>,
     /// Its limits, as places in its key's list.
-    pub(super) limits: Box<[u16]>,
+    pub(super) limits: SmallVec<[u16; 4]>,
+    /// The rules whose slots its requests take, 0 for none.
+    pub(super) slots: [u32; 2],
     /// Those who wait; made when somebody does.
     pub(super) line: Option<Box<Line>>,
     pub(super) counts: Counts,

@@ -1,5 +1,6 @@
 //! The limits in force, and which of them a lane is under.
 
+use super::grant::Grant;
 use crate::words::{Cap, Endpoint, Limits, Rule};
 
 /// The table in force. A rule keeps its id for as long as a table after it limits the same thing,
@@ -51,6 +52,19 @@ impl Rules {
 
     pub(super) fn id(&self, index: u32) -> u32 {
         self.ids[index as usize]
+    }
+
+    /// The ids of those of a lane's rules that give out slots, 0 for none.
+    pub(super) fn slots(&self, rules: &[u32]) -> [u32; 2] {
+        let mut slots = [0; 2];
+        for &rule in rules {
+            match self.cap(rule) {
+                Cap::InFlight(_) => slots[Grant::IN_FLIGHT] = self.id(rule),
+                Cap::Jobs(_) => slots[Grant::JOB] = self.id(rule),
+                Cap::Requests(_) | Cap::Tokens(_) => {}
+            }
+        }
+        slots
     }
 
     /// Whether the table treats this model in a way of its own.

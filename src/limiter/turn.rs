@@ -18,7 +18,9 @@ use crate::words::{Call, Rejected};
 /// A place in the queue, or none yet. Dropped, it gives the place to the next.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    shared: Arc<Shared>,
+    /// Moves into the permit at last: two threads that count references to one thing slow each
+    /// other down.
+    shared: Option<Arc<Shared>>,
     seat: Option<Seat>,
 }
 
@@ -48,7 +50,10 @@ pub(crate) enum Lost<E> {
 
 impl Turn {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, seat: None }
+        Self {
+            shared: Some(shared),
+            seat: None,
+        }
     }
 
     /// Whether it stands in the queue.
@@ -89,7 +94,7 @@ impl Turn {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Permit, Lost<I::Error>>> {
         self.follow();
-        let shared = Arc::clone(&self.shared);
+        let shared = Arc::clone(self.shared());
         let waiter = self.seat.as_ref().expect("it stands in the queue").waiter;
         let look = shared.with(|state, moment| state.look(waiter, cx.waker(), moment));
         match look {
@@ -117,7 +122,7 @@ impl Turn {
     }
 
     /// Asks once, without waiting.
-    pub(super) fn at_once(self, call: &Call) -> Result<Permit, Rejected> {
+    pub(super) fn at_once(mut self, call: &Call) -> Result<Permit, Rejected> {
         let arrival = self.come(call, true, None);
         match arrival {
             Arrival::Admitted(grant) => Ok(self.permit(grant)),
@@ -127,7 +132,7 @@ impl Turn {
     }
 
     fn come(&self, call: &Call, ready: bool, waker: Option<&Waker>) -> Arrival {
-        let shared = &self.shared;
+        let shared = self.shared();
         shared.with(|state, moment| {
             let comer = Comer {
                 call,
@@ -139,8 +144,12 @@ impl Turn {
         })
     }
 
-    fn permit(&self, grant: Grant) -> Permit {
-        Permit::new(Arc::clone(&self.shared), grant)
+    fn shared(&self) -> &Arc<Shared> {
+        self.shared.as_ref().expect(NOT_OVER)
+    }
+
+    fn permit(&mut self, grant: Grant) -> Permit {
+        Permit::new(self.shared.take().expect(NOT_OVER), grant)
     }
 
     fn sit_down(&mut self, waiter: u32) {
@@ -154,7 +163,7 @@ impl Turn {
     /// The place itself is gone already.
     fn stand_up(&mut self) {
         if let Some(runtime) = self.seat.take().and_then(|seat| seat.runtime) {
-            self.shared.alarms(|alarms| alarms.leave(runtime));
+            self.shared().alarms(|alarms| alarms.leave(runtime));
         }
     }
 
@@ -162,7 +171,7 @@ impl Turn {
     /// not wait needs no runtime, and one that finds none has its place given back by `Drop`.
     fn follow(&mut self) {
         let runtime = this_runtime();
-        let shared = &self.shared;
+        let shared = self.shared.as_ref().expect(NOT_OVER);
         let Some(seat) = &mut self.seat else { return };
         if seat.runtime == Some(runtime) {
             return;
@@ -182,7 +191,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         if let Some(seat) = &self.seat {
             let waiter = seat.waiter;
-            self.shared
+            self.shared()
                 .with(|state, moment| state.leave(waiter, moment));
             self.stand_up();
         }
@@ -197,6 +206,8 @@ fn deadline(call: &Call, shared: &Shared, now: u64) -> u64 {
     let at = instant.and_then(|now| deadline.counted_from(now));
     at.map_or(NEVER, |at| shared.clock.nanos(at))
 }
+
+const NOT_OVER: &str = "a turn is over once it has become a permit";
 
 /// Nothing behind the limiter: always ready.
 pub(super) struct Nothing;

@@ -4,6 +4,8 @@ mod pump;
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::{
     clock::NEVER,
     lane::{Counts, Lane, OVERFLOW},
@@ -21,8 +23,9 @@ pub(super) use self::pump::World;
 pub(super) struct Key {
     pub(super) id: KeyId,
     pub(super) name: Option<Arc<str>>,
-    pub(super) limits: Vec<Limit>,
-    pub(super) lanes: Vec<Lane>,
+    // Inline for most keys, so that one of many thousands costs few misses of the cache.
+    pub(super) limits: SmallVec<[Limit; 2]>,
+    pub(super) lanes: SmallVec<[Lane; 1]>,
     /// The lanes in which somebody could go, the longest without a departure first.
     turns: Vec<u16>,
     /// How many wait, in line or not.
@@ -46,8 +49,8 @@ impl Key {
         Self {
             id: call.key,
             name: call.key_name.clone(),
-            limits: Vec::new(),
-            lanes: Vec::new(),
+            limits: SmallVec::new(),
+            lanes: SmallVec::new(),
             turns: Vec::new(),
             waiting: 0,
             alarm: NEVER,
@@ -170,6 +173,7 @@ impl Key {
         for index in 0..self.lanes.len() {
             let lane = &self.lanes[index];
             let rules = new.of(lane.endpoint, lane.model.as_deref());
+            self.lanes[index].slots = new.slots(&rules);
             self.lanes[index].limits = self.limits_of(&rules, new);
         }
         for limit in &mut self.limits {
@@ -194,14 +198,14 @@ impl Key {
         model: Option<Arc<str>>,
         rules: &Rules,
     ) -> u16 {
-        let limits = self.limits_of(&rules.of(endpoint, model.as_deref()), rules);
-        // Most keys have one lane: a vector that doubles would take the memory of four.
-        self.lanes.reserve_exact(1);
+        let applying = rules.of(endpoint, model.as_deref());
+        let limits = self.limits_of(&applying, rules);
         self.lanes.push(Lane {
             endpoint,
             model_id,
             model,
             limits,
+            slots: rules.slots(&applying),
             line: None,
             counts: Counts::default(),
         });
@@ -209,8 +213,7 @@ impl Key {
     }
 
     /// The places of these rules' limits, made where there are none.
-    fn limits_of(&mut self, rules: &[u32], table: &Rules) -> Box<[u16]> {
-        self.limits.reserve_exact(rules.len());
+    fn limits_of(&mut self, rules: &[u32], table: &Rules) -> SmallVec<[u16; 4]> {
         let places = rules.iter().map(|rule| {
             let place = self.limits.iter().position(|limit| limit.rule == *rule);
             place.unwrap_or_else(|| {

@@ -11,8 +11,11 @@ impl State {
     pub(in crate::limiter) fn release(&mut self, grant: &Grant, moment: &mut Moment<'_>) {
         if let Some(key) = self.registry.of(grant.key, grant.key_id) {
             key.release(&self.rules, grant.slots);
+            let quiet = key.is_quiet();
             self.registry.look_again();
-            self.pump(grant.key, None, moment);
+            if !quiet {
+                self.pump(grant.key, None, moment);
+            }
         }
     }
 

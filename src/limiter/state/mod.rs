@@ -19,7 +19,7 @@ use super::{
     rules::Rules,
     waiter::{Standing, Waiter},
 };
-use crate::words::{Cap, KeyId, Limits};
+use crate::words::{KeyId, Limits};
 
 pub(super) use self::{
     arrive::{Arrival, Comer},
@@ -126,20 +126,11 @@ impl State {
         self.totals.admitted += 1;
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
         key.charge(lane, tokens, &self.rules, now);
-        let mut slots = [0; 2];
-        for &limit in &key.lanes[usize::from(lane)].limits {
-            let rule = key.limits[usize::from(limit)].rule;
-            match self.rules.cap(rule) {
-                Cap::InFlight(_) => slots[Grant::IN_FLIGHT] = self.rules.id(rule),
-                Cap::Jobs(_) => slots[Grant::JOB] = self.rules.id(rule),
-                Cap::Requests(_) | Cap::Tokens(_) => {}
-            }
-        }
         Grant {
             key: index,
             key_id: key.id,
             lane,
-            slots,
+            slots: key.lanes[usize::from(lane)].slots,
             tokens,
             waited: now - since,
         }

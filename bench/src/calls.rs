@@ -1,0 +1,68 @@
+//! The loop that is timed.
+
+#![allow(clippy::disallowed_methods, reason = "a stopwatch reads the clock")]
+
+use std::{
+    fmt,
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use http::{Request, Response, StatusCode};
+use tokio::runtime::{Builder, Runtime};
+use tower::{Service, ServiceExt};
+
+use crate::requests::Requests;
+
+/// Calls a service so many times, and tells how long that took.
+pub(crate) type Calls = Box<dyn FnMut(&Runtime, u64) -> Duration + Send>;
+
+/// The runtime of one thread.
+pub fn runtime() -> Runtime {
+    let runtime = Builder::new_current_thread().enable_time().build();
+    runtime.expect("a timer needs nothing of the system")
+}
+
+/// Waits until the service is ready and calls it, over and over.
+pub(crate) fn ready_and_call<S, B, R>(service: &S, requests: &Requests<B>) -> Calls
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S::Error: fmt::Debug,
+    B: Clone + Send + 'static,
+{
+    let (mut service, mut requests) = (service.clone(), requests.clone());
+    Box::new(move |runtime, calls| {
+        runtime.block_on(async {
+            let start = Instant::now();
+            for _ in 0..calls {
+                let request = requests.make();
+                let ready = service.ready().await.expect("no service here fails");
+                let response = ready.call(request).await.expect("no service here fails");
+                assert_eq!(black_box(&response).status(), StatusCode::OK);
+            }
+            start.elapsed()
+        })
+    })
+}
+
+/// Clones the service for each call, as HTTP clients do that are shared.
+pub(crate) fn clone_and_oneshot<S, B, R>(service: &S, requests: &Requests<B>) -> Calls
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S::Error: fmt::Debug,
+    B: Clone + Send + 'static,
+{
+    let (service, mut requests) = (service.clone(), requests.clone());
+    Box::new(move |runtime, calls| {
+        runtime.block_on(async {
+            let start = Instant::now();
+            for _ in 0..calls {
+                let request = requests.make();
+                let answer = service.clone().oneshot(request);
+                let response = answer.await.expect("no service here fails");
+                assert_eq!(black_box(&response).status(), StatusCode::OK);
+            }
+            start.elapsed()
+        })
+    })
+}

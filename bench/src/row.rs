@@ -1,0 +1,58 @@
+use std::{fmt, sync::Barrier, thread, time::Duration};
+
+use tokio::runtime::Runtime;
+
+use crate::calls::{Calls, runtime};
+
+/// A service to be called, by one thread or by two.
+pub struct Row {
+    /// What starts with this row, if anything does.
+    pub heading: Option<&'static str>,
+    /// What is called.
+    pub name: &'static str,
+    /// The row of its no-op.
+    pub no_op: usize,
+    /// The row that is the same with one key.
+    pub one_key: Option<usize>,
+    /// How many keys its requests have.
+    pub(crate) keys: usize,
+    pub(crate) one: Calls,
+    pub(crate) two: Option<[Calls; 2]>,
+}
+
+impl Row {
+    /// One call with each key at least, so that what is made once is made.
+    pub fn prime(&mut self, runtime: &Runtime) {
+        (self.one)(runtime, 1_000.max(self.keys as u64));
+    }
+
+    /// How long so many calls take.
+    pub fn one(&mut self, runtime: &Runtime, calls: u64) -> Duration {
+        (self.one)(runtime, calls)
+    }
+
+    /// How long so many calls take each of two threads; `None` if it is not for two.
+    pub fn two(&mut self, calls: u64) -> Option<Duration> {
+        let start = &Barrier::new(2);
+        let took = thread::scope(|scope| {
+            let threads = self.two.as_mut()?.each_mut().map(|run| {
+                scope.spawn(move || {
+                    let runtime = runtime();
+                    run(&runtime, calls / 10);
+                    start.wait();
+                    run(&runtime, calls)
+                })
+            });
+            Some(threads.map(|thread| thread.join().expect("the loop does not panic")))
+        })?;
+        Some((took[0] + took[1]) / 2)
+    }
+}
+
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Row")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}

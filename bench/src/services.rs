@@ -1,0 +1,140 @@
+//! What is compared: the no-op, the layer, and others' layers, each with a limit that never binds.
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    num::NonZeroU32,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
+use http_body_util::Empty;
+use tower::{
+    BoxError, Layer, Service,
+    buffer::Buffer,
+    limit::{RateLimit, rate::Rate},
+};
+use tower_governor::{
+    GovernorError, GovernorLayer, governor::GovernorConfigBuilder, key_extractor::KeyExtractor,
+};
+use tower_resilience_ratelimiter::{RateLimiter, RateLimiterLayer};
+use tower_together::{
+    Endpoint, Limits, Quota, TogetherRateLimitLayer, rate_limit::TogetherRateLimit,
+};
+
+/// Answers at once, with nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct NoOp;
+
+impl<B> Service<Request<B>> for NoOp {
+    type Response = Response<Empty<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        ready(Ok(Response::new(Empty::new())))
+    }
+}
+
+/// The same with axum's body, which `tower_governor` asks for.
+#[derive(Clone, Copy)]
+pub(crate) struct AxumNoOp;
+
+impl<B> Service<Request<B>> for AxumNoOp {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        ready(Ok(Response::new(Body::empty())))
+    }
+}
+
+/// A table of the default's shape.
+pub(crate) fn together<S>(inner: S) -> TogetherRateLimit<S> {
+    TogetherRateLimitLayer::new(limits()).layer(inner)
+}
+
+pub(crate) fn together_in_flight<S>(inner: S) -> TogetherRateLimit<S> {
+    let limits = limits().in_flight(Endpoint::ChatCompletions, NonZeroU32::MAX);
+    TogetherRateLimitLayer::new(limits).layer(inner)
+}
+
+pub(crate) fn resilience<S>(inner: S) -> RateLimiter<S> {
+    let layer = RateLimiterLayer::builder()
+        .limit_for_period(LARGE as usize)
+        .refresh_period(Duration::from_secs(1))
+        .build();
+    layer
+        .expect("its own default but for the numbers")
+        .layer(inner)
+}
+
+/// The pair that tower has for a rate limit that is shared. Its worker lives in the runtime that
+/// this is called in.
+pub(crate) fn buffered()
+-> impl Service<Request<Empty<Bytes>>, Response = Response<Empty<Bytes>>, Error = BoxError>
++ Clone
++ Send
++ 'static {
+    let rate = Rate::new(LARGE, Duration::from_secs(1));
+    Buffer::new(RateLimit::new(NoOp, rate), 1024)
+}
+
+pub(crate) fn governed<K>(
+    by: K,
+) -> impl Service<Request<Empty<Bytes>>, Response = Response<Body>, Error = Infallible>
++ Clone
++ Send
++ 'static
+where
+    K: KeyExtractor<Key: Send + Sync> + Send + Sync + 'static,
+{
+    let config = GovernorConfigBuilder::default()
+        .per_nanosecond(1)
+        // A thread that is put to sleep between reading its clock and charging must not be refused.
+        .burst_size(u32::MAX)
+        .key_extractor(by)
+        .finish();
+    GovernorLayer::new(config.expect("neither number is 0")).layer(AxumNoOp)
+}
+
+/// A limit for each `authorization` header. The header as it is, since its clone costs least.
+#[derive(Clone)]
+pub(crate) struct ByAuthorization;
+
+impl KeyExtractor for ByAuthorization {
+    type Key = HeaderValue;
+
+    fn extract<T>(&self, request: &Request<T>) -> Result<HeaderValue, GovernorError> {
+        let key = request.headers().get(AUTHORIZATION).cloned();
+        key.ok_or(GovernorError::UnableToExtractKey)
+    }
+}
+
+fn limits() -> Limits {
+    use Endpoint::{BatchCreate, ChatCompletions, Completions, Embeddings, FineTuneCreate, Images};
+    let quota = Quota::per_second(LARGE).expect("the most there is");
+    Limits::none()
+        .requests(ChatCompletions, quota)
+        .requests(Completions, quota)
+        .requests(Embeddings, quota)
+        .shared([ChatCompletions, Completions, Embeddings], quota)
+        .requests(Images, quota)
+        .jobs(FineTuneCreate, NonZeroU32::MAX)
+        .jobs(BatchCreate, NonZeroU32::MAX)
+}
+
+/// So many a second: one a picosecond.
+const LARGE: u64 = 1_000_000_000_000;
