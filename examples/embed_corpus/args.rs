@@ -1,0 +1,87 @@
+//! The command line.
+
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
+
+use clap::Parser;
+use http::Uri;
+
+/// Embeds text over real sockets: as fast as the rate limit allows, and no faster.
+#[derive(Debug, Parser)]
+#[command(name = "embed_corpus", after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// Files and folders of text [default: the text of the repository it was built from]
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// Where the vectors go, one JSON object a line
+    #[arg(short, long, value_name = "FILE", default_value = "embeddings.jsonl")]
+    pub(crate) output: PathBuf,
+
+    /// At most so many requests, of 20 texts each [default: all of PATH, 320 without PATH]
+    #[arg(long, value_name = "N")]
+    pub(crate) requests: Option<NonZeroUsize>,
+
+    /// Requests under way at a time, those included that wait for their turn
+    #[arg(long, value_name = "N", default_value = "64")]
+    pub(crate) concurrency: NonZeroUsize,
+
+    /// The model to embed with
+    #[arg(
+        long,
+        value_name = "ID",
+        default_value = "intfloat/multilingual-e5-large-instruct"
+    )]
+    pub(crate) model: String,
+
+    /// The API's address [default: Together's with TOGETHER_API_KEY, else a stand-in's]
+    #[arg(long, value_name = "URL", value_parser = address)]
+    pub(crate) base_url: Option<String>,
+
+    /// Leave the layer out, to see what it does
+    #[arg(long)]
+    pub(crate) without_limiter: bool,
+}
+
+impl Args {
+    /// The output as long as it is unfinished.
+    pub(crate) fn part(&self) -> PathBuf {
+        let mut name = self.output.clone().into_os_string();
+        name.push(".part");
+        name.into()
+    }
+
+    /// Whether this file is one we write, and so none to read text from.
+    pub(crate) fn writes(&self, path: &Path) -> bool {
+        let same = |ours: &Path| match (ours.canonicalize(), path.canonicalize()) {
+            (Ok(ours), Ok(path)) => ours == path,
+            _ => false,
+        };
+        same(&self.output) || same(&self.part())
+    }
+}
+
+fn address(text: &str) -> Result<String, &'static str> {
+    let uri: Uri = text.parse().map_err(|_| WRONG_ADDRESS)?;
+    match (uri.scheme_str(), uri.host()) {
+        (Some("http" | "https"), Some(_)) => Ok(text.to_owned()),
+        _ => Err(WRONG_ADDRESS),
+    }
+}
+
+const WRONG_ADDRESS: &str = "write it as https://HOST/v1";
+const AFTER_HELP: &str = "\
+With TOGETHER_API_KEY in the environment it embeds with Together AI, which costs money; without,
+with a stand-in inside the program, which costs nothing, and whose vectors mean nothing.
+
+An unfinished output is FILE.part; the same command continues it, also after a crash. A finished
+one is FILE, and starts afresh. A request that fails leaves its reason in place of its vectors.
+
+The last line is for scripts. It counts this run alone: the texts embedded, the requests and
+429s (as the stand-in counted them, where it is used), the requests that failed, the share of the
+quota used in the first 60 s, and the time it took. Of a short run without the layer that share
+is above 100 %: the server lets a second's worth through at once, before it refuses.
+
+The exit status is 0; 1 if a request failed; 2 if it could not work at all; 130 after Ctrl-C.";

@@ -1,0 +1,74 @@
+//! The HTTP client, which knows nothing of limits.
+
+use std::{error::Error, iter, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tokio::time::timeout;
+use tower::{BoxError, Service, ServiceExt, service_fn, util::BoxCloneService};
+
+use crate::traffic::Log;
+
+/// A service that sends requests, be there a layer around it or not.
+pub(crate) type Sender = BoxCloneService<Request<Full<Bytes>>, Response<Bytes>, BoxError>;
+
+/// Any client that is a tower service will do; this one is hyper's, with TLS, HTTP/1 and HTTP/2.
+/// It notes what it sends, and gives up on an answer that does not begin in time: the time starts
+/// when the request leaves, for this is beneath the layer.
+pub(crate) fn http(
+    log: Log,
+) -> impl Service<
+    Request<Full<Bytes>>,
+    Response = Response<impl Body<Data = Bytes, Error: Into<BoxError>> + Send>,
+    Error = BoxError,
+    Future: Send,
+> + Clone
++ Send
++ 'static {
+    let connector = HttpsConnectorBuilder::new()
+        .with_webpki_roots()
+        .https_or_http()
+        .enable_all_versions()
+        .build();
+    let client = Client::builder(TokioExecutor::new()).build(connector);
+    service_fn(move |request| {
+        let (client, log) = (client.clone(), log.clone());
+        async move {
+            let number = log.sent();
+            let answer = timeout(PATIENCE, client.request(request)).await;
+            let answer = answer.map_err(|_| TOO_SLOW)??;
+            log.answered(number, answer.status());
+            Ok(answer)
+        }
+    })
+}
+
+/// Reads each answer to its end, and makes one type of all services.
+pub(crate) fn whole<S, B>(service: S) -> Sender
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>, Error = BoxError, Future: Send>,
+    S: Clone + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    BoxCloneService::new(service.and_then(async |answer: Response<B>| {
+        let (head, body) = answer.into_parts();
+        let body = timeout(PATIENCE, body.collect()).await;
+        let body = body.map_err(|_| TOO_SLOW)?.map_err(Into::into)?;
+        Ok(Response::from_parts(head, body.to_bytes()))
+    }))
+}
+
+/// An error in one line; hyper's own word for a refused connection is just "client error".
+pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let chain = iter::successors(Some(error), |&error| error.source());
+    let words: Vec<_> = chain.map(ToString::to_string).collect();
+    words.join(": ")
+}
+
+/// Twice what a slow answer takes, and short enough for a run not to look stuck.
+const PATIENCE: Duration = Duration::from_secs(60);
+const TOO_SLOW: &str = "no answer within 60 s";

@@ -1,0 +1,93 @@
+//! What was sent, and what arrived.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use http::StatusCode;
+use tokio::time::Instant;
+
+/// What arrived at a server.
+pub(crate) struct Traffic {
+    /// All requests.
+    pub(crate) requests: u64,
+    /// Those answered with 429.
+    pub(crate) refused: u64,
+    /// When each arrived, and whether it was accepted.
+    pub(crate) arrivals: Vec<(Duration, bool)>,
+}
+
+impl Traffic {
+    /// The share of the quota that was used in the first minute, or in the run if that was shorter.
+    ///
+    /// The window opens with the first arrival and does not count it: of requests exactly as far
+    /// apart as the quota says, as many fit as the quota allows. A run of less than a second is
+    /// taken for a second, since what a server lets through at once is a second's worth.
+    pub(crate) fn quota_used(&self) -> f64 {
+        let (Some(first), Some(last)) = (self.arrivals.first(), self.arrivals.last()) else {
+            return 0.0;
+        };
+        let window = last
+            .0
+            .saturating_sub(first.0)
+            .clamp(Duration::from_secs(1), MINUTE);
+        let end = first.0 + window;
+        let used = self.arrivals[1..]
+            .iter()
+            .filter(|(at, accepted)| *accepted && *at <= end);
+        used.count() as f64 / (PER_MINUTE * window.as_secs_f64() / MINUTE.as_secs_f64())
+    }
+}
+
+/// When each request left, beneath the layer, and the status it was answered with.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    since: Instant,
+    sent: Arc<Mutex<Vec<Sent>>>,
+}
+
+/// One request, and the status of its answer.
+type Sent = (Duration, Option<StatusCode>);
+
+impl Log {
+    #[expect(clippy::disallowed_methods, reason = "a program measures real time")]
+    pub(crate) fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            sent: Arc::default(),
+        }
+    }
+
+    /// Notes that a request leaves now, and returns its number.
+    pub(crate) fn sent(&self) -> usize {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.push((self.since.elapsed(), None));
+        sent.len() - 1
+    }
+
+    /// Notes the answer to it.
+    pub(crate) fn answered(&self, number: usize, status: StatusCode) {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        sent[number].1 = Some(status);
+    }
+
+    /// What we know of it ourselves.
+    pub(crate) fn traffic(&self) -> Traffic {
+        let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = |(_, status): &&Sent| *status == Some(StatusCode::TOO_MANY_REQUESTS);
+        let accepted = |status: Option<StatusCode>| status.is_some_and(|code| code.is_success());
+        Traffic {
+            requests: sent.len() as u64,
+            refused: sent.iter().filter(refused).count() as u64,
+            arrivals: sent
+                .iter()
+                .map(|(at, code)| (*at, accepted(*code)))
+                .collect(),
+        }
+    }
+}
+
+/// What `Limits::default()` allows embeddings, and what the stand-in enforces.
+const PER_MINUTE: f64 = 300.0;
+const MINUTE: Duration = Duration::from_secs(60);

@@ -1,0 +1,290 @@
+//! The example `embed_corpus`, run as its users run it: a process, real sockets and real time.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    str::FromStr,
+    thread,
+    time::Duration,
+};
+
+use serde_json::Value;
+use together_standin::{Answer, StandIn};
+
+/// A folder of its own for each test.
+fn folder(test: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("embed_corpus-{test}"));
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// The example, writing `embeddings.jsonl` into a folder.
+fn example(folder: &Path, args: &[&str]) -> Command {
+    // This test is in target/PROFILE/deps, and `cargo test` builds the examples beside that.
+    let deps = std::env::current_exe().unwrap();
+    let profile = deps.parent().and_then(Path::parent).unwrap();
+    let path = profile.join("examples").join("embed_corpus");
+    let path = path.with_extension(std::env::consts::EXE_EXTENSION);
+    assert!(
+        path.exists(),
+        "build it first: cargo build --example embed_corpus"
+    );
+    let mut command = Command::new(path);
+    command
+        .args(args)
+        .current_dir(folder)
+        .env_remove("TOGETHER_API_KEY")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn run(folder: &Path, args: &[&str]) -> Ended {
+    Ended::from(example(folder, args).output().unwrap())
+}
+
+/// A run, when it is over.
+#[derive(Debug)]
+struct Ended {
+    code: Option<i32>,
+    stderr: String,
+    last_line: HashMap<String, String>,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let fields = stdout.trim_end().split(' ').map(|field| {
+            let (name, value) = field.split_once('=').unwrap_or((field, ""));
+            (name.to_owned(), value.to_owned())
+        });
+        let fields: Vec<_> = fields.collect();
+        let names: Vec<_> = fields.iter().map(|(name, _)| name.as_str()).collect();
+        let promised = [
+            "texts",
+            "requests",
+            "failed",
+            "429s",
+            "quota_used",
+            "seconds",
+        ];
+        assert_eq!(names, promised, "{stdout}{stderr}");
+        Self {
+            code: output.status.code(),
+            stderr,
+            last_line: fields.into_iter().collect(),
+        }
+    }
+}
+
+impl Ended {
+    fn number<T: FromStr>(&self, name: &str) -> T {
+        let value = self.last_line[name].trim_end_matches('%');
+        value.parse().ok().expect("a number")
+    }
+
+    fn counts(&self) -> [u32; 4] {
+        ["texts", "requests", "failed", "429s"].map(|name| self.number(name))
+    }
+}
+
+/// The lines of an output, checked for what holds of all of them.
+fn lines(path: PathBuf) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    for (index, line) in lines.iter().enumerate() {
+        assert_eq!(line["index"], index);
+        assert!(!line["text"].as_str().unwrap().is_empty());
+        assert_ne!(line["embedding"].is_array(), line["error"].is_string());
+    }
+    lines
+}
+
+/// Waits until a run has written so many lines.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a process can only be watched in real time"
+)]
+fn wait_for(child: &mut Child, part: &Path, lines: usize) {
+    for _ in 0..1_000 {
+        let written = fs::read_to_string(part).unwrap_or_default();
+        if written.lines().count() >= lines {
+            return;
+        }
+        assert!(child.try_wait().unwrap().is_none(), "it ended too early");
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("it wrote nothing in 10 s");
+}
+
+#[test]
+fn it_embeds_its_own_text_inside_the_limits_and_in_order() {
+    let folder = folder("own");
+    let ended = run(&folder, &["--requests", "12"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.counts(), [240, 12, 0, 0]);
+    // 12 requests at 300 a minute: 11 waits of 0.2 s.
+    let (used, seconds): (f64, f64) = (ended.number("quota_used"), ended.number("seconds"));
+    assert!((80.0..103.0).contains(&used), "{ended:?}");
+    assert!((2.1..5.0).contains(&seconds), "{ended:?}");
+
+    let lines = lines(folder.join("embeddings.jsonl"));
+    assert_eq!(lines.len(), 240);
+    let mut passages: Vec<_> = lines.iter().map(|line| line["text"].as_str()).collect();
+    passages.sort_unstable();
+    passages.dedup();
+    assert_eq!(passages.len(), 240, "every passage is another");
+    assert!(lines.iter().all(|line| line["embedding"].is_array()));
+}
+
+#[test]
+fn a_killed_run_is_continued_and_a_finished_one_starts_afresh() {
+    let folder = folder("killed");
+    // No spaces in one file, and no text in the other.
+    let book = |letter: &str| letter.repeat(55_000);
+    fs::write(folder.join("book.txt"), book("é")).unwrap();
+    fs::write(folder.join("picture.png"), [0x89, b'P', 0xff, 0]).unwrap();
+    let args = ["."];
+    let part = folder.join("embeddings.jsonl.part");
+
+    let mut child = example(&folder, &args).spawn().unwrap();
+    wait_for(&mut child, &part, 40);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // As if the end had come within a line.
+    let killed = fs::read_to_string(&part).unwrap();
+    let done = killed.lines().count();
+    assert_eq!(done % 20, 0);
+    fs::write(&part, format!("{killed}{{\"index\":{done},\"sou")).unwrap();
+
+    let ended = run(&folder, &args);
+    assert!(
+        ended.stderr.contains("done before: continuing"),
+        "{ended:?}"
+    );
+    assert!(!part.exists());
+    let path = folder.join("embeddings.jsonl");
+    let all = lines(path.clone());
+    let left = (all.len() - done) as u32;
+    assert_eq!(ended.counts(), [left, left.div_ceil(20), 0, 0]);
+    assert!(fs::read_to_string(&path).unwrap().starts_with(&killed));
+
+    // Afresh, for it was finished; and nothing of an output of other text is kept.
+    fs::write(folder.join("book.txt"), book("è")).unwrap();
+    fs::write(&part, killed).unwrap();
+    let ended = run(&folder, &["--requests", "3", "."]);
+    assert!(ended.stderr.contains("overwritten"), "{ended:?}");
+    assert_eq!(ended.counts(), [60, 3, 0, 0]);
+    assert_eq!(lines(path).len(), 60);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_stops_at_once_and_loses_nothing() {
+    let folder = folder("ctrl-c");
+    let part = folder.join("embeddings.jsonl.part");
+    let mut child = example(&folder, &[]).spawn().unwrap();
+    wait_for(&mut child, &part, 60);
+    let pid = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let ended = Ended::from(child.wait_with_output().unwrap());
+
+    assert_eq!(ended.code, Some(130));
+    assert!(
+        ended.stderr.contains("the same command continues"),
+        "{ended:?}"
+    );
+    let [texts, requests, failed, refused] = ended.counts();
+    assert_eq!((failed, refused), (0, 0));
+    // What was sent is written; 64 were under way, and waiting for them would have taken 13 s.
+    assert_eq!(texts, requests * 20);
+    assert_eq!(lines(part).len(), texts as usize);
+    assert!(ended.number::<f64>("seconds") < 8.0, "{ended:?}");
+}
+
+#[test]
+fn without_the_layer_most_requests_are_refused() {
+    let folder = folder("without");
+    let ended = run(&folder, &["--requests", "60", "--without-limiter"]);
+    assert_eq!(ended.code, Some(1));
+    let [texts, requests, failed, refused] = ended.counts();
+    assert_eq!((requests, failed), (60, refused));
+    assert!(refused >= 30, "{ended:?}");
+    assert_eq!(texts, (60 - refused) * 20);
+    assert_eq!(lines(folder.join("embeddings.jsonl")).len(), 1_200);
+}
+
+#[tokio::test]
+async fn failures_are_named_and_do_not_stop_the_others() {
+    let folder = folder("failures");
+    let server = StandIn::start().await.unwrap();
+    let script = |answer| server.script("POST", "/embeddings", answer);
+    script(Answer::status(500).body(r#"{"error":{"message":"out of order"}}"#));
+    script(Answer::status(200).body("<html>"));
+    script(Answer::status(200).body(r#"{"data":[]}"#));
+
+    let url = format!("{}/v1", server.url());
+    let run = async |requests| {
+        let command = example(&folder, &["--requests", requests, "--base-url", &url]);
+        let output = tokio::process::Command::from(command).output().await;
+        Ended::from(output.unwrap())
+    };
+    let ended = run("5").await;
+    assert_eq!(ended.code, Some(1));
+    assert_eq!(ended.counts(), [40, 5, 3, 0]);
+    assert_eq!(server.stats().arrived, 5);
+    for said in [
+        "request 1: 500 Internal Server Error: out of order",
+        "request 2: no embeddings: ",
+        "request 3: 0 embeddings for 20 texts",
+    ] {
+        assert!(ended.stderr.contains(said), "{ended:?}");
+    }
+    let lines = lines(folder.join("embeddings.jsonl"));
+    assert_eq!(lines.len(), 100);
+    let failed = lines.iter().filter(|line| line["error"].is_string());
+    assert_eq!(failed.count(), 60);
+
+    // Nobody there at all.
+    drop(server);
+    let ended = run("1").await;
+    assert!(ended.stderr.contains("refused"), "{ended:?}");
+    assert_eq!(ended.counts(), [0, 1, 1, 0]);
+}
+
+#[test]
+fn what_cannot_work_is_said() {
+    let folder = folder("wrong");
+    for (args, said) in [
+        (&["."][..], "there is no text to embed"),
+        (&["nowhere"][..], "nowhere"),
+        (
+            &["--base-url", "https://example.com/v1"][..],
+            "TOGETHER_API_KEY",
+        ),
+        (&["--base-url", "example.com"][..], "write it as https://"),
+        (
+            &["--output", "nowhere/out.jsonl"][..],
+            "nowhere/out.jsonl.part",
+        ),
+    ] {
+        let output = example(&folder, args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains(said), "{args:?}: {stderr}");
+        assert!(output.stdout.is_empty());
+    }
+}
