@@ -9,6 +9,8 @@ pub(super) struct Grant {
     /// The rules whose slots it holds, 0 for none.
     pub(super) slots: [u32; 2],
     pub(super) tokens: u64,
+    /// When it was charged.
+    pub(super) at: u64,
     /// Nanoseconds.
     pub(super) waited: u64,
 }

@@ -54,6 +54,12 @@ impl Rules {
         self.ids[index as usize]
     }
 
+    /// Where in this table the rule of an id stands, if it does.
+    pub(super) fn index(&self, id: u32) -> Option<u32> {
+        let index = self.ids.iter().position(|other| *other == id)?;
+        Some(index as u32)
+    }
+
     /// The ids of those of a lane's rules that give out slots, 0 for none.
     pub(super) fn slots(&self, rules: &[u32]) -> [u32; 2] {
         let mut slots = [0; 2];

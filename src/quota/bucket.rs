@@ -92,11 +92,11 @@ impl Bucket {
         }
     }
 
-    /// Settles the tokens a charge really cost.
-    pub(crate) fn settle(&mut self, extra: i64) {
+    /// Settles the tokens that a charge of this instant really cost.
+    pub(crate) fn settle(&mut self, at: u64, extra: i64) {
         match self {
             Self::Paced(gcra) => gcra.settle(extra),
-            Self::Windowed(window) => window.settle(extra),
+            Self::Windowed(window) => window.settle(at, extra),
             Self::Slots(_) => {}
         }
     }

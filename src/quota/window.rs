@@ -21,9 +21,9 @@ impl Window {
             return 0;
         }
         for (at, used) in &self.departures {
-            free += used;
+            free = free.saturating_add(*used);
             if cost <= free {
-                return at + quota.window();
+                return at.saturating_add(quota.window());
             }
         }
         // More than one whole window waits: at least one window for each full one ahead.
@@ -36,7 +36,10 @@ impl Window {
 
     pub(crate) fn charge(&mut self, quota: &Quota, cost: u64, now: u64) {
         self.forget(quota, now);
-        self.departures.push_back((now, cost));
+        match self.departures.back_mut() {
+            Some((at, used)) if *at == now => *used = used.saturating_add(cost),
+            _ => self.departures.push_back((now, cost)),
+        }
         self.used = self.used.saturating_add(cost);
     }
 
@@ -51,11 +54,13 @@ impl Window {
         quota.max().saturating_sub(self.used)
     }
 
-    /// Settles what the latest charge really cost.
-    pub(crate) fn settle(&mut self, extra: i64) {
-        if let Some((_, cost)) = self.departures.back_mut() {
+    /// Settles what was charged at an instant: `extra` more, or less where it is negative. What has
+    /// left the window is settled already.
+    pub(crate) fn settle(&mut self, at: u64, extra: i64) {
+        if let Ok(index) = self.departures.binary_search_by_key(&at, |(at, _)| *at) {
+            let (_, cost) = &mut self.departures[index];
             let settled = cost.saturating_add_signed(extra);
-            self.used = self.used - *cost + settled;
+            self.used = self.used.saturating_sub(*cost).saturating_add(settled);
             *cost = settled;
         }
     }
@@ -65,7 +70,7 @@ impl Window {
             if at.saturating_add(quota.window()) > now {
                 break;
             }
-            self.used -= cost;
+            self.used = self.used.saturating_sub(*cost);
             self.departures.pop_front();
         }
     }

@@ -32,7 +32,8 @@ pub(super) struct Key {
     pub(super) waiting: u32,
     /// When it is to be looked at again.
     pub(super) alarm: u64,
-    pass: u32,
+    /// Passes over the lanes so far.
+    pass: u64,
 }
 
 /// One limit's state.
@@ -40,7 +41,7 @@ pub(super) struct Key {
 pub(super) struct Limit {
     pub(super) rule: u32,
     /// The pass in which a lane stood in this limit's line.
-    held: u32,
+    held: u64,
     pub(super) bucket: Bucket,
 }
 
@@ -166,7 +167,7 @@ impl Key {
 
     /// Goes on under another table.
     pub(super) fn rebase(&mut self, old: &Rules, new: &Rules, now: u64) {
-        let mut before: Vec<_> = std::mem::take(&mut self.limits)
+        let before: Vec<_> = std::mem::take(&mut self.limits)
             .into_iter()
             .map(|limit| (old.id(limit.rule), limit.bucket))
             .collect();
@@ -176,11 +177,13 @@ impl Key {
             self.lanes[index].slots = new.slots(&rules);
             self.lanes[index].limits = self.limits_of(&rules, new);
         }
-        for limit in &mut self.limits {
-            let id = new.id(limit.rule);
-            if let Some(at) = before.iter().position(|(before, _)| *before == id) {
-                limit.bucket = before.swap_remove(at).1;
-                limit.bucket.rebase(new.cap(limit.rule), now);
+        for (id, mut bucket) in before {
+            let Some(rule) = new.index(id) else { continue };
+            bucket.rebase(new.cap(rule), now);
+            // Kept even where no lane is under it just now: what left is still on its way.
+            match self.limits.iter_mut().find(|limit| limit.rule == rule) {
+                Some(limit) => limit.bucket = bucket,
+                None => self.limits.push(Limit::new(rule, bucket)),
             }
         }
     }
@@ -217,15 +220,23 @@ impl Key {
         let places = rules.iter().map(|rule| {
             let place = self.limits.iter().position(|limit| limit.rule == *rule);
             place.unwrap_or_else(|| {
-                self.limits.push(Limit {
-                    rule: *rule,
-                    held: self.pass.wrapping_sub(1),
-                    bucket: Bucket::new(table.cap(*rule)),
-                });
+                self.limits
+                    .push(Limit::new(*rule, Bucket::new(table.cap(*rule))));
                 self.limits.len() - 1
             }) as u16
         });
         places.collect()
+    }
+}
+
+impl Limit {
+    fn new(rule: u32, bucket: Bucket) -> Self {
+        Self {
+            rule,
+            // Passes are counted from 1.
+            held: 0,
+            bucket,
+        }
     }
 }
 

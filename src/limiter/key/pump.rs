@@ -54,7 +54,7 @@ impl Key {
     /// under that limit: heavy requests are not starved by light ones, and a lane kept back by a
     /// limit of its own keeps nobody back.
     pub(in crate::limiter) fn pump(&mut self, world: &mut World<'_>) -> u64 {
-        self.pass = self.pass.wrapping_add(1);
+        self.pass += 1;
         let mut next = NEVER;
         let mut turn = 0;
         while turn < self.turns.len() {

@@ -35,7 +35,7 @@ impl State {
         for &index in &lane.limits {
             let limit = &mut key.limits[usize::from(index)];
             if matches!(self.rules.cap(limit.rule), Cap::Tokens(_)) {
-                limit.bucket.settle(extra);
+                limit.bucket.settle(grant.at, extra);
             }
         }
         self.pump(grant.key, None, moment);

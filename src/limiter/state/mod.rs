@@ -132,6 +132,7 @@ impl State {
             lane,
             slots: key.lanes[usize::from(lane)].slots,
             tokens,
+            at: now,
             waited: now - since,
         }
     }
