@@ -54,15 +54,19 @@ impl Window {
         quota.max().saturating_sub(self.used)
     }
 
-    /// Settles what was charged at an instant: `extra` more, or less where it is negative. What has
-    /// left the window is settled already.
+    /// Settles what was charged at an instant: `extra` more, or less where it is negative.
     pub(crate) fn settle(&mut self, at: u64, extra: i64) {
-        if let Ok(index) = self.departures.binary_search_by_key(&at, |(at, _)| *at) {
-            let (_, cost) = &mut self.departures[index];
-            let settled = cost.saturating_add_signed(extra);
-            self.used = self.used.saturating_sub(*cost).saturating_add(settled);
-            *cost = settled;
-        }
+        let found = self.departures.binary_search_by_key(&at, |(at, _)| *at);
+        let index = found.unwrap_or_else(|index| {
+            // What was thought to cost nothing is not here yet. If it has left the window instead,
+            // the next look forgets it again.
+            self.departures.insert(index, (at, 0));
+            index
+        });
+        let (_, cost) = &mut self.departures[index];
+        let settled = cost.saturating_add_signed(extra);
+        self.used = self.used.saturating_sub(*cost).saturating_add(settled);
+        *cost = settled;
     }
 
     fn forget(&mut self, quota: &Quota, now: u64) {

@@ -1,0 +1,170 @@
+//! What must be true of every story, told naively.
+
+use std::{collections::HashMap, time::Duration};
+
+use crate::{
+    play::{Event, Story, Visit},
+    table::{Cap, Lane, Line, Table},
+};
+
+/// No window of a quota's length, wherever it starts, sees more than its maximum leave while the
+/// number is in force; and of in-flight slots no more are taken at a time.
+///
+/// A paced window may see more tokens by the cost of its last request.
+pub(crate) fn assert_never_over(tables: &[Table], visits: &[Visit], story: &Story) {
+    let mut lines: Vec<&Line> = Vec::new();
+    for line in tables.iter().flat_map(|table| &table.lines) {
+        if !lines.iter().any(|other| other.is_about(line)) {
+            lines.push(line);
+        }
+    }
+    for line in lines {
+        assert_line_never_over(line, tables, visits, story);
+    }
+}
+
+fn assert_line_never_over(line: &Line, tables: &[Table], visits: &[Visit], story: &Story) {
+    let mut table = &tables[0];
+    let is_under = |table: &Table, n: &usize| {
+        let mut under = table.of(visits[*n].lane).into_iter();
+        under.any(|under| under.is_about(line))
+    };
+    // What left under this line while its number stood, and what of it is under way.
+    let mut left: Vec<(Duration, usize)> = Vec::new();
+    let mut under_way: Vec<usize> = Vec::new();
+    for &(at, event) in story {
+        match event {
+            Event::Table(next) => {
+                assert_within(table.cap_of(line), visits, &left);
+                let stands = tables[next].cap_of(line) == table.cap_of(line);
+                table = &tables[next];
+                left.retain(|(_, n)| stands && is_under(table, n));
+                under_way.retain(|n| stands && is_under(table, n));
+            }
+            Event::Left(n) if is_under(table, &n) => {
+                left.push((at, n));
+                under_way.push(n);
+                if let Some(Cap::InFlight(max)) = table.cap_of(line) {
+                    assert!(under_way.len() <= max as usize, "{under_way:?} at {at:?}");
+                }
+            }
+            Event::Ended(n) => under_way.retain(|other| *other != n),
+            Event::Came(_) | Event::Left(_) | Event::Refused(..) | Event::Dropped(_) => {}
+        }
+    }
+    assert_within(table.cap_of(line), visits, &left);
+}
+
+fn assert_within(cap: Option<Cap>, visits: &[Visit], left: &[(Duration, usize)]) {
+    let (quota, paced_tokens) = match cap {
+        Some(Cap::Requests(quota)) => (quota, false),
+        Some(Cap::Tokens(quota)) => (quota, quota != quota.unpaced()),
+        Some(Cap::InFlight(_)) | None => return,
+    };
+    let costs = left
+        .iter()
+        .map(|(at, n)| (at, cap.map_or(0, |cap| cap.cost(visits[*n].tokens))));
+    // What costs nothing counts for nothing.
+    let costs: Vec<_> = costs.filter(|(_, cost)| *cost > 0).collect();
+    for (first, (start, _)) in costs.iter().enumerate() {
+        let mut used = 0;
+        for (at, cost) in &costs[first..] {
+            if **at >= **start + quota.per() {
+                break;
+            }
+            let counted = if paced_tokens { used } else { used + cost };
+            used += cost;
+            assert!(
+                counted <= quota.max(),
+                "{used} from {start:?} to {at:?} under {quota:?}"
+            );
+        }
+    }
+}
+
+/// In each lane what was refused by the server goes first; then callers go in turn, each one's
+/// requests in the order they came. Holds where everyone who waits is polled.
+pub(crate) fn assert_in_turn(visits: &[Visit], story: &Story) {
+    let mut lanes: HashMap<Lane, Vec<usize>> = HashMap::new();
+    let mut passed = Passed::default();
+    for (_, event) in story {
+        match *event {
+            Event::Came(n) => lanes.entry(visits[n].lane).or_default().push(n),
+            Event::Refused(n, _) | Event::Dropped(n) => {
+                lanes
+                    .get_mut(&visits[n].lane)
+                    .unwrap()
+                    .retain(|other| *other != n);
+            }
+            Event::Left(n) => {
+                let (lane, caller) = (visits[n].lane, visits[n].caller);
+                let waiting = lanes.get_mut(&lane).unwrap();
+                let again = waiting.iter().find(|other| visits[**other].again);
+                let own = |other: &&usize| visits[**other].caller == caller;
+                match again {
+                    Some(first) => assert_eq!(*first, n, "a retried request is passed"),
+                    None => assert_eq!(waiting.iter().find(own), Some(&n), "of one caller"),
+                }
+                waiting.retain(|other| *other != n);
+                if !visits[n].again {
+                    let others = waiting.iter().map(|other| (*other, visits[*other].caller));
+                    passed.by(
+                        (lane, caller),
+                        others.map(|(n, caller)| (n, (lane, caller))),
+                    );
+                }
+            }
+            Event::Ended(_) | Event::Table(_) => {}
+        }
+    }
+}
+
+/// Lanes that wait for one shared quota, and nothing else, go in turn.
+pub(crate) fn assert_lanes_in_turn(visits: &[Visit], story: &Story) {
+    let mut waiting: Vec<usize> = Vec::new();
+    let mut passed = Passed::default();
+    for (_, event) in story {
+        match *event {
+            Event::Came(n) => waiting.push(n),
+            Event::Refused(n, _) | Event::Dropped(n) => waiting.retain(|other| *other != n),
+            Event::Left(n) => {
+                waiting.retain(|other| *other != n);
+                let others = waiting.iter().map(|other| (*other, visits[*other].lane));
+                passed.by(visits[n].lane, others);
+            }
+            Event::Ended(_) | Event::Table(_) => {}
+        }
+    }
+}
+
+/// By whom each request that waits was passed since it came or one of its own kind left.
+struct Passed<K>(HashMap<usize, Vec<K>>);
+
+impl<K> Default for Passed<K> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<K: PartialEq + Copy + std::fmt::Debug> Passed<K> {
+    fn by(&mut self, who: K, waiting: impl Iterator<Item = (usize, K)>) {
+        for (n, kind) in waiting {
+            let passed = self.0.entry(n).or_default();
+            if kind == who {
+                passed.clear();
+            } else {
+                assert!(!passed.contains(&who), "{n} is passed twice by {who:?}");
+                passed.push(who);
+            }
+        }
+    }
+}
+
+/// When each request left.
+pub(crate) fn departures(story: &Story) -> HashMap<usize, Duration> {
+    let left = story.iter().filter_map(|(at, event)| match event {
+        Event::Left(n) => Some((*n, *at)),
+        _ => None,
+    });
+    left.collect()
+}

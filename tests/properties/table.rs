@@ -1,0 +1,181 @@
+//! Tables of limits as the documentation describes them, apart from the crate's own code.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use proptest::{option, prelude::*};
+use tower_together::{Endpoint, Limits, Quota};
+
+/// An endpoint and a model.
+pub(crate) type Lane = (Endpoint, Option<&'static str>);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    pub(crate) lines: Vec<Line>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Line {
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) model: Option<&'static str>,
+    pub(crate) cap: Cap,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Cap {
+    Requests(Quota),
+    Tokens(Quota),
+    InFlight(u32),
+}
+
+impl Table {
+    pub(crate) fn limits(&self) -> Limits {
+        let none = Limits::none().exempt(EXEMPT);
+        self.lines.iter().fold(none, |limits, line| {
+            let own = if line.model.is_some() {
+                Limits::none()
+            } else {
+                limits.clone()
+            };
+            let own = match (line.cap, &line.endpoints[..]) {
+                (Cap::Requests(quota), [endpoint]) => own.requests(*endpoint, quota),
+                (Cap::Tokens(quota), [endpoint]) => own.tokens(*endpoint, quota),
+                (Cap::Requests(quota), all) => own.shared(all.iter().copied(), quota),
+                (Cap::Tokens(quota), all) => own.shared_tokens(all.iter().copied(), quota),
+                (Cap::InFlight(max), all) => own.in_flight(all[0], NonZeroU32::new(max).unwrap()),
+            };
+            match line.model {
+                Some(model) => limits.for_model(model, own),
+                None => own,
+            }
+        })
+    }
+
+    /// The lines that a lane is under: all that name its endpoint, a model's own instead of what
+    /// they replace.
+    pub(crate) fn of(&self, (endpoint, model): Lane) -> Vec<&Line> {
+        if model == Some(EXEMPT) {
+            return Vec::new();
+        }
+        let holds = |line: &&Line| {
+            line.endpoints.contains(&endpoint)
+                && match line.model {
+                    Some(_) => line.model == model,
+                    None => !self.lines.iter().any(|other| {
+                        other.model.is_some() && other.model == model && other.replaces(line)
+                    }),
+                }
+        };
+        self.lines.iter().filter(holds).collect()
+    }
+
+    /// Another table, but for the lines of this one that it keeps.
+    pub(crate) fn followed_by(&self, other: &Self, keeps: &[bool]) -> Self {
+        let kept = self.lines.iter().zip(keeps).filter(|(_, keep)| **keep);
+        let mut lines: Vec<_> = kept.map(|(line, _)| line.clone()).collect();
+        for line in &other.lines {
+            if !lines.iter().any(|kept| kept.is_about(line)) {
+                lines.push(line.clone());
+            }
+        }
+        Self { lines }
+    }
+
+    /// The number in force for what `line` limits.
+    pub(crate) fn cap_of(&self, line: &Line) -> Option<Cap> {
+        let mut same = self.lines.iter().filter(|other| other.is_about(line));
+        same.next().map(|line| line.cap)
+    }
+}
+
+impl Line {
+    pub(crate) fn is_about(&self, other: &Self) -> bool {
+        self.model == other.model && self.replaces(other)
+    }
+
+    fn replaces(&self, other: &Self) -> bool {
+        self.endpoints == other.endpoints
+            && std::mem::discriminant(&self.cap) == std::mem::discriminant(&other.cap)
+    }
+}
+
+impl Cap {
+    /// What one request costs.
+    pub(crate) fn cost(self, tokens: u64) -> u64 {
+        match self {
+            Self::Requests(_) | Self::InFlight(_) => 1,
+            Self::Tokens(_) => tokens,
+        }
+    }
+}
+
+/// Quotas of a few requests a second, with and without bursts, margins and pacing.
+pub(crate) fn requests() -> impl Strategy<Value = Quota> {
+    quota(1..=12)
+}
+
+/// Tables of up to ten lines over two endpoints and a model that has limits of its own.
+pub(crate) fn tables() -> impl Strategy<Value = Table> {
+    let both = vec![CHAT, EMBEDDINGS];
+    (
+        line(vec![CHAT], None, requests().prop_map(Cap::Requests)),
+        line(vec![EMBEDDINGS], None, requests().prop_map(Cap::Requests)),
+        line(both.clone(), None, requests().prop_map(Cap::Requests)),
+        line(vec![CHAT], None, tokens().prop_map(Cap::Tokens)),
+        line(both.clone(), None, tokens().prop_map(Cap::Tokens)),
+        line(vec![CHAT], None, (1..=3u32).prop_map(Cap::InFlight)),
+        line(vec![EMBEDDINGS], None, (1..=3u32).prop_map(Cap::InFlight)),
+        line(vec![CHAT], SLOW, requests().prop_map(Cap::Requests)),
+        line(both, SLOW, requests().prop_map(Cap::Requests)),
+        line(vec![CHAT], SLOW, (1..=2u32).prop_map(Cap::InFlight)),
+    )
+        .prop_map(|(a, b, c, d, e, f, g, h, i, j)| Table {
+            lines: [a, b, c, d, e, f, g, h, i, j]
+                .into_iter()
+                .flatten()
+                .collect(),
+        })
+}
+
+pub(crate) fn lanes() -> impl Strategy<Value = Lane> {
+    let endpoint = prop_oneof![Just(CHAT), Just(EMBEDDINGS)];
+    (endpoint, prop::sample::select(&MODELS[..]))
+}
+
+fn line(
+    endpoints: Vec<Endpoint>,
+    model: Option<&'static str>,
+    cap: impl Strategy<Value = Cap>,
+) -> impl Strategy<Value = Option<Line>> {
+    option::of(cap.prop_map(move |cap| Line {
+        endpoints: endpoints.clone(),
+        model,
+        cap,
+    }))
+}
+
+fn tokens() -> impl Strategy<Value = Quota> {
+    quota(20..=200)
+}
+
+fn quota(max: std::ops::RangeInclusive<u64>) -> impl Strategy<Value = Quota> {
+    let burst = prop_oneof![2 => Just(0.0), 1 => 0.0..=1.0];
+    let margin =
+        prop_oneof![2 => Just(None), 1 => Just(Some(0.0)), 1 => (0.0..=0.5).prop_map(Some)];
+    let unpaced = prop::bool::weighted(0.25);
+    (max, 100..=5_000u64, burst, margin, unpaced).prop_map(|(max, per, burst, margin, unpaced)| {
+        let per = Duration::from_millis(per);
+        let burst = 1 + ((max - 1) as f64 * burst) as u64;
+        let mut quota = Quota::new(max, per).unwrap().with_burst(burst).unwrap();
+        if let Some(margin) = margin {
+            quota = quota.with_margin(per.mul_f64(margin)).unwrap();
+        }
+        if unpaced { quota.unpaced() } else { quota }
+    })
+}
+
+pub(crate) const CHAT: Endpoint = Endpoint::ChatCompletions;
+pub(crate) const EMBEDDINGS: Endpoint = Endpoint::Embeddings;
+pub(crate) const SLOW: Option<&str> = Some("slow");
+/// The models that requests name; one has limits of its own, one has none.
+pub(crate) const MODELS: [Option<&str>; 4] = [None, SLOW, Some("other"), Some(EXEMPT)];
+pub(crate) const EXEMPT: &str = "exempt";
