@@ -31,10 +31,14 @@ pin_project_lite::pin_project! {
 
 impl<R> ResponseBody<R> {
     /// The server's body. The permit is kept only if it holds something to give back.
-    pub(crate) fn inner(body: R, permit: Permit) -> Self {
+    pub(crate) fn inner(body: R, permit: Permit) -> Self
+    where
+        R: Body,
+    {
+        let open = permit.holds_slot() && !body.is_end_stream();
         Self {
             kind: Kind::Inner { body },
-            permit: permit.holds_slot().then_some(permit),
+            permit: open.then_some(permit),
         }
     }
 

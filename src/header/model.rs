@@ -5,14 +5,14 @@ use serde::{
     de::{IgnoredAny, MapAccess, Visitor},
 };
 
-/// The `model` of a JSON body. Reads no further than it must, and nothing of what is no JSON.
+/// The `model` of a JSON body. Of several the last counts, as it does for who will serve the request.
 pub(crate) fn model(body: &[u8]) -> Option<Arc<str>> {
     // Most likely no JSON object: not worth an error.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return None;
     }
     let mut found = None;
-    // Stopping early is an error to serde; what was found stands.
+    // What comes after it may be no JSON; what was found stands.
     let _ = serde_json::Deserializer::from_slice(body).deserialize_map(Find(&mut found));
     found.filter(|model: &Arc<str>| !model.is_empty() && model.len() <= LONGEST)
 }
@@ -30,9 +30,9 @@ impl<'de> Visitor<'de> for Find<'_> {
         while let Some(name) = map.next_key::<Name<'_>>()? {
             if name.0 == "model" {
                 *self.0 = Some(map.next_value::<Name<'_>>()?.0.into());
-                return Ok(());
+            } else {
+                map.next_value::<IgnoredAny>()?;
             }
-            map.next_value::<IgnoredAny>()?;
         }
         Ok(())
     }
@@ -82,6 +82,7 @@ mod tests {
                 Some("a/b"),
             ),
             (r#"{"model":"a","broken"#, Some("a")),
+            (r#"{"model":"a","model":"b"}"#, Some("b")),
             (r#"{"model":3}"#, None),
             (r#"{"model":""}"#, None),
             (r#"{"input":"model"}"#, None),

@@ -37,7 +37,7 @@ impl Limiter {
     }
 
     /// How many may wait at a time; more are refused at once. Default: 100,000, some 15 MB beside
-    /// the requests themselves.
+    /// the requests themselves. Whoever finds the service behind not ready waits too.
     ///
     /// # Panics
     ///
@@ -63,14 +63,15 @@ impl Limiter {
     }
 
     /// How many lanes a key has for models; those beyond share one lane for each endpoint.
-    /// Default: 64.
+    /// Default: 64, and over all keys four for each key there may be, some 120 MB.
     ///
     /// # Panics
     ///
     /// As [`with_max_wait`](Limiter::with_max_wait).
     #[must_use]
     pub fn with_max_lanes(self, lanes: u16) -> Self {
-        self.set(|settings| settings.max_lanes = lanes.into())
+        // Lanes are counted in 16 bits, and there are more than these.
+        self.set(|settings| settings.max_lanes = lanes.min(u16::MAX / 2).into())
     }
 
     /// Waits for a request's turn. The permit says that it may leave, *now*: it is charged when

@@ -19,6 +19,8 @@ pub(super) struct Lane {
     pub(super) slots: [u32; 2],
     /// Those who wait; made when somebody does.
     pub(super) line: Option<Box<Line>>,
+    /// How many wait, in line or not.
+    pub(super) waiting: u32,
     pub(super) counts: Counts,
 }
 

@@ -1,6 +1,6 @@
 //! Who is next among those who wait in one lane.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// Callers in turn, each one's requests in the order they came; before them all, those that the
 /// server refused once already.
@@ -41,11 +41,6 @@ struct Caller {
 impl Line {
     pub(super) fn is_empty(&self) -> bool {
         self.again.is_empty() && self.turns.is_empty()
-    }
-
-    pub(super) fn len(&self) -> usize {
-        let callers = self.callers.values().map(|caller| caller.waiting.len());
-        self.again.len() + callers.sum::<usize>()
     }
 
     pub(super) fn head(&self) -> Option<u32> {
@@ -102,31 +97,36 @@ impl Line {
         }
     }
 
-    /// How many will leave for certain before one that joins now, or, with `index`, before the one
-    /// that has so many of its own caller's before it.
-    pub(super) fn ahead(&self, caller: u64, again: bool, index: Option<usize>) -> u64 {
+    /// How many will leave for certain before one that joins now; of very many callers, some.
+    pub(super) fn ahead(&self, caller: u64, again: bool) -> u64 {
         if again {
-            return index.unwrap_or(self.again.len()) as u64;
+            return self.again.len() as u64;
         }
         let own = self.callers.get(&caller).map_or(0, |own| own.waiting.len());
-        let own = index.unwrap_or(own);
         let others = self.callers.iter().filter(|(id, _)| **id != caller);
+        let others = others.take(if own == 0 { 0 } else { LOOKED_AT });
         let others: usize = others.map(|(_, other)| other.waiting.len().min(own)).sum();
         (self.again.len() + own + others) as u64
     }
 
-    /// Everyone in line, with how many leave before it for certain.
-    pub(super) fn everyone(&self) -> Vec<(u32, u64)> {
-        let again = self.again.values().enumerate();
-        let mut all: Vec<_> = again
-            .map(|(index, waiter)| (*waiter, index as u64))
-            .collect();
-        for (id, caller) in &self.callers {
-            for (index, waiter) in caller.waiting.values().enumerate() {
-                all.push((*waiter, self.ahead(*id, false, Some(index))));
+    /// Goes through everyone in line, in the order in which they leave if nobody else comes. Each
+    /// is told how many of those kept leave before it, and is kept or not.
+    pub(super) fn in_order(&self, mut keep: impl FnMut(u32, u64) -> bool) {
+        let mut ahead = 0;
+        for waiter in self.again.values() {
+            ahead += u64::from(keep(*waiter, ahead));
+        }
+        let callers = self
+            .turns
+            .values()
+            .map(|id| self.callers[id].waiting.values());
+        let mut callers: VecDeque<_> = callers.collect();
+        while let Some(mut caller) = callers.pop_front() {
+            if caller.any(|waiter| keep(*waiter, ahead)) {
+                ahead += 1;
+                callers.push_back(caller);
             }
         }
-        all
     }
 
     fn remove_from_caller(&mut self, place: Place) -> Option<u32> {
@@ -139,6 +139,9 @@ impl Line {
         removed
     }
 }
+
+/// Each request that comes asks, so this must not grow with their number.
+const LOOKED_AT: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -197,11 +200,11 @@ mod tests {
         for n in 0..100 {
             line.insert(place(n, 1, false), n as u32);
         }
-        assert_eq!(line.ahead(1, false, None), 100);
-        assert_eq!(line.ahead(2, false, None), 0);
+        assert_eq!(line.ahead(1, false), 100);
+        assert_eq!(line.ahead(2, false), 0);
         line.insert(place(100, 2, false), 100);
         line.insert(place(101, 2, false), 101);
-        assert_eq!(line.ahead(2, false, None), 4);
-        assert_eq!(line.ahead(1, true, None), 0);
+        assert_eq!(line.ahead(2, false), 4);
+        assert_eq!(line.ahead(1, true), 0);
     }
 }

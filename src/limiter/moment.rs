@@ -40,7 +40,16 @@ impl Wakes {
 
     pub(super) fn wake(self) {
         for waker in self.wake {
-            waker.wake();
+            shielded(move || waker.wake());
+        }
+        for waker in self.bury {
+            shielded(move || drop(waker));
         }
     }
+}
+
+/// A waker that panics is somebody else's fault, and must neither keep the others from being woken
+/// nor unwind into whoever happened to wake it.
+fn shielded(act: impl FnOnce()) {
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
 }

@@ -42,7 +42,7 @@ impl Permit {
     pub fn hold_for_job(&mut self, job: &str) {
         let job = hash(&job);
         self.shared
-            .with(|state, _| state.start_job(&mut self.grant, job));
+            .with(|state, moment| state.start_job(&mut self.grant, job, moment));
     }
 
     /// Says that the server answered 429, for [`Snapshot`](super::Snapshot) to count.

@@ -7,7 +7,7 @@ use std::{
 
 use slab::Slab;
 
-use super::{key::Key, rules::Rules};
+use super::{key::Key, rules::Rules, settings::Settings};
 use crate::words::{Call, KeyId};
 
 /// Every key the limiter knows of. Full, it forgets those that are no different from new; where
@@ -16,6 +16,8 @@ use crate::words::{Call, KeyId};
 pub(super) struct Registry {
     ids: HashMap<u64, u32, BuildHasherDefault<Hashed>>,
     keys: Slab<Key>,
+    /// Lanes of all keys.
+    lanes: usize,
     /// Where to look next for a key to forget.
     hand: usize,
     /// Before this instant there is none.
@@ -27,6 +29,7 @@ impl Registry {
         Self {
             ids: HashMap::default(),
             keys: Slab::new(),
+            lanes: 0,
             hand: 0,
             none_before: 0,
         }
@@ -63,6 +66,24 @@ impl Registry {
         self.keys.get_mut(index as usize)
     }
 
+    /// The lane of a call in its key, made if there is none. Where all keys together have many, a
+    /// model gets none of its own.
+    pub(super) fn lane(
+        &mut self,
+        index: u32,
+        call: &Call,
+        settings: &Settings,
+        rules: &Rules,
+    ) -> u16 {
+        let many = self.lanes >= settings.max_keys.saturating_mul(LANES_A_KEY);
+        let max = if many { 0 } else { settings.max_lanes };
+        let key = &mut self.keys[index as usize];
+        let before = key.lanes.len();
+        let lane = key.lane(call, rules, max);
+        self.lanes += key.lanes.len() - before;
+        lane
+    }
+
     /// The key of a permit, unless it was forgotten since.
     pub(super) fn of(&mut self, index: u32, id: KeyId) -> Option<&mut Key> {
         self.get_mut(index).filter(|key| key.id == id)
@@ -76,9 +97,9 @@ impl Registry {
         self.keys.len()
     }
 
-    /// A key may have become forgettable that was not when all were looked at.
-    pub(super) fn look_again(&mut self) {
-        self.none_before = 0;
+    /// From this instant on there is a key to forget, whatever was found when all were looked at.
+    pub(super) fn look_again(&mut self, at: u64) {
+        self.none_before = self.none_before.min(at);
     }
 
     /// Goes round the keys once at most. What is found is usually next to what was found last,
@@ -97,6 +118,7 @@ impl Registry {
             match key.fresh_at(rules) {
                 Some(at) if at <= now => {
                     self.ids.remove(&key.id.0);
+                    self.lanes -= key.lanes.len();
                     self.keys.remove(index);
                     return Ok(());
                 }
@@ -108,6 +130,9 @@ impl Registry {
         Err(soonest)
     }
 }
+
+/// Lanes for each key there may be, over all keys: who sends the keys may send the models too.
+const LANES_A_KEY: usize = 4;
 
 /// The ids are hashes already, made with a key that nobody outside knows.
 #[derive(Clone, Copy, Debug, Default)]

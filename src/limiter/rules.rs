@@ -25,18 +25,26 @@ impl Rules {
     /// The table after this one.
     pub(super) fn succeed(&self, limits: Limits) -> Self {
         let mut next_id = self.next_id;
-        let ids = limits.rules().iter().map(|rule| {
-            let mut old = self.limits.rules().iter().zip(&self.ids);
-            old.find(|(old, _)| old.is_about(rule)).map_or_else(
-                || {
-                    next_id += 1;
-                    next_id - 1
-                },
-                |(_, id)| *id,
-            )
-        });
+        let mut taken = Vec::new();
+        let ids: Vec<_> = limits
+            .rules()
+            .iter()
+            .map(|rule| {
+                let mut old = self.limits.rules().iter().zip(&self.ids);
+                let same = old.find(|(old, id)| old.is_about(rule) && !taken.contains(*id));
+                let id = same.map_or_else(
+                    || {
+                        next_id += 1;
+                        next_id - 1
+                    },
+                    |(_, id)| *id,
+                );
+                taken.push(id);
+                id
+            })
+            .collect();
         Self {
-            ids: ids.collect(),
+            ids,
             next_id,
             limits,
         }

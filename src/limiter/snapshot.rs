@@ -2,11 +2,8 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{clock::Clock, key::Key, rules::Rules, shared::Shared, state::State};
-use crate::{
-    quota::Verdict,
-    words::{Cap, Endpoint},
-};
+use super::{clock::Clock, key::Key, lane::OVERFLOW, rules::Rules, shared::Shared, state::State};
+use crate::words::{Cap, Endpoint};
 
 /// What a limiter is doing, at one instant. From [`Limiter::snapshot`](super::Limiter::snapshot).
 #[derive(Clone, Debug)]
@@ -39,6 +36,8 @@ pub struct LaneSnapshot {
     pub endpoint: Endpoint,
     /// The model, where its requests name one.
     pub model: Option<Arc<str>>,
+    /// Whether it is the one that the key's further models share.
+    pub overflow: bool,
     /// The limits the lane is under.
     pub limits: Vec<LimitSnapshot>,
     /// Requests that wait in it.
@@ -94,7 +93,8 @@ impl Snapshot {
         let mut lanes = Vec::new();
         for (_, key) in state.registry.iter_mut() {
             for lane in 0..key.lanes.len() {
-                lanes.push(lane_of(key, lane as u16, &state.rules, clock, now));
+                let tokens = |id: u32| state.waiters[id as usize].tokens;
+                lanes.push(lane_of(key, lane as u16, &state.rules, tokens, clock, now));
             }
         }
         Self {
@@ -109,11 +109,24 @@ impl Snapshot {
     }
 }
 
-fn lane_of(key: &mut Key, index: u16, rules: &Rules, clock: &Clock, now: u64) -> LaneSnapshot {
-    let next = match key.ask(index, 0, (0, 0), rules, now).0 {
-        Verdict::At(at) => clock.instant(at),
-        _ => None,
-    };
+fn lane_of(
+    key: &mut Key,
+    index: u16,
+    rules: &Rules,
+    tokens_of: impl FnOnce(u32) -> u64,
+    clock: &Clock,
+    now: u64,
+) -> LaneSnapshot {
+    let head = key.lanes[usize::from(index)]
+        .line
+        .as_ref()
+        .and_then(|line| line.head());
+    // Where nobody waits, for a request of one token.
+    let tokens = head.map_or(1, tokens_of);
+    let next = key
+        .least(index, tokens, 0, rules, now)
+        .filter(|at| *at > now);
+    let next = next.and_then(|at| clock.instant(at));
     let lane = &key.lanes[usize::from(index)];
     let limits = lane.limits.iter().map(|&place| {
         let sharing = key.lanes.iter().filter(|lane| lane.limits.contains(&place));
@@ -140,7 +153,8 @@ fn lane_of(key: &mut Key, index: u16, rules: &Rules, clock: &Clock, now: u64) ->
         key: label(key),
         endpoint: lane.endpoint,
         model: lane.model.clone(),
-        waiting: lane.line.as_ref().map_or(0, |line| line.len()),
+        overflow: lane.model_id == OVERFLOW,
+        waiting: lane.waiting as usize,
         next,
         admitted: lane.counts.admitted,
         refused: lane.counts.refused,

@@ -29,6 +29,8 @@ struct Seat {
     waiter: u32,
     /// Where its alarm is, once it has one.
     runtime: Option<Runtime>,
+    /// Whether it keeps a clone of the inner service that is to wake it.
+    keeps: bool,
 }
 
 /// The service behind the limiter, as far as a turn is concerned.
@@ -77,11 +79,11 @@ impl Turn {
         match arrival {
             Arrival::Admitted(grant) => Poll::Ready(Ok(self.permit(grant))),
             Arrival::Refused(rejected) => Poll::Ready(Err(Lost::Rejected(rejected))),
-            Arrival::Queued(waiter) => {
-                if ready {
+            Arrival::Queued { id, keep } => {
+                self.sit_down(id, keep);
+                if !keep {
                     inner.let_go();
                 }
-                self.sit_down(waiter);
                 Poll::Pending
             }
         }
@@ -95,10 +97,17 @@ impl Turn {
     ) -> Poll<Result<Permit, Lost<I::Error>>> {
         self.follow();
         let shared = Arc::clone(self.shared());
-        let waiter = self.seat.as_ref().expect("it stands in the queue").waiter;
+        let seat = self.seat.as_mut().expect("it stands in the queue");
+        let waiter = seat.waiter;
         let look = shared.with(|state, moment| state.look(waiter, cx.waker(), moment));
         match look {
-            Look::Wait => return Poll::Pending,
+            Look::Wait => {
+                // It was woken by the inner service, and it is not its turn: nothing is held.
+                if std::mem::take(&mut seat.keeps) {
+                    inner.let_go();
+                }
+                return Poll::Pending;
+            }
             Look::Refused(rejected) => {
                 self.stand_up();
                 return Poll::Ready(Err(Lost::Rejected(rejected)));
@@ -107,6 +116,7 @@ impl Turn {
         }
         match inner.poll_ready(cx) {
             Poll::Pending => {
+                seat.keeps = true;
                 shared.with(|state, moment| state.step_aside(waiter, moment));
                 return Poll::Pending;
             }
@@ -114,6 +124,7 @@ impl Turn {
             Poll::Ready(Ok(())) => {}
         }
         let Some(grant) = shared.with(|state, moment| state.claim(waiter, moment)) else {
+            seat.keeps = false;
             inner.let_go();
             return Poll::Pending;
         };
@@ -127,7 +138,7 @@ impl Turn {
         match arrival {
             Arrival::Admitted(grant) => Ok(self.permit(grant)),
             Arrival::Refused(rejected) => Err(rejected),
-            Arrival::Queued(_) => unreachable!("nobody to wake, so it was not queued"),
+            Arrival::Queued { .. } => unreachable!("nobody to wake, so it was not queued"),
         }
     }
 
@@ -152,10 +163,11 @@ impl Turn {
         Permit::new(self.shared.take().expect(NOT_OVER), grant)
     }
 
-    fn sit_down(&mut self, waiter: u32) {
+    fn sit_down(&mut self, waiter: u32, keeps: bool) {
         self.seat = Some(Seat {
             waiter,
             runtime: None,
+            keeps,
         });
         self.follow();
     }

@@ -34,7 +34,11 @@ pub(super) enum Standing {
 impl Waiter {
     /// Why it is refused when its time is up.
     pub(super) fn reason(&self) -> Reason {
-        if self.impatient {
+        Self::reason_of(self.impatient)
+    }
+
+    pub(super) fn reason_of(impatient: bool) -> Reason {
+        if impatient {
             Reason::MaxWait
         } else {
             Reason::Deadline

@@ -93,9 +93,13 @@ impl Bucket {
     }
 
     /// Settles the tokens that a charge of this instant really cost.
-    pub(crate) fn settle(&mut self, at: u64, extra: i64) {
+    pub(crate) fn settle(&mut self, cap: &Cap, at: u64, extra: i64) {
+        let Cap::Tokens(quota) = cap else { return };
+        // What a server says a request cost is not trusted beyond a window's worth.
+        let most = i64::try_from(quota.max()).unwrap_or(i64::MAX);
+        let extra = extra.clamp(-most, most);
         match self {
-            Self::Paced(gcra) => gcra.settle(extra),
+            Self::Paced(gcra) => gcra.settle(quota, at, extra),
             Self::Windowed(window) => window.settle(at, extra),
             Self::Slots(_) => {}
         }

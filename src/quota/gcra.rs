@@ -63,13 +63,15 @@ impl Gcra {
         self.interval = interval;
     }
 
-    /// Settles what a charge really cost: `extra` more, or less where it is negative.
-    pub(crate) fn settle(&mut self, extra: i64) {
+    /// Settles what was charged at an instant: `extra` more, or less where it is negative.
+    pub(crate) fn settle(&mut self, quota: &Quota, at: u64, extra: i64) {
         let amount = extra.unsigned_abs().saturating_mul(self.interval);
         self.due = if extra < 0 {
             self.due.saturating_sub(amount)
         } else {
-            self.due.saturating_add(amount)
+            // Nothing may be due from before it left, or a quiet time would pay for it.
+            let due = self.due.max(at.saturating_sub(quota.lateness()));
+            due.saturating_add(amount)
         };
     }
 
@@ -130,8 +132,8 @@ mod tests {
         let mut gcra = Gcra::new(&quota);
         gcra.charge(&quota, u64::MAX, u64::MAX);
         gcra.charge(&quota, u64::MAX, u64::MAX);
-        gcra.settle(i64::MIN);
-        gcra.settle(i64::MAX);
+        gcra.settle(&quota, 0, i64::MIN);
+        gcra.settle(&quota, u64::MAX, i64::MAX);
         gcra.rebase(&quota, 1);
         assert!(gcra.next(&quota, u64::MAX, 5) > 0);
     }

@@ -16,19 +16,20 @@ impl Window {
     pub(crate) fn next(&mut self, quota: &Quota, ahead: u64, cost: u64, now: u64) -> u64 {
         self.forget(quota, now);
         let cost = cost.saturating_add(ahead);
-        let mut free = quota.max().saturating_sub(self.used);
-        if cost <= free {
+        let fits = |used: u64| used.saturating_add(cost) <= quota.max();
+        let mut used = self.used;
+        if fits(used) {
             return 0;
         }
-        for (at, used) in &self.departures {
-            free = free.saturating_add(*used);
-            if cost <= free {
+        for (at, left) in &self.departures {
+            used = used.saturating_sub(*left);
+            if fits(used) {
                 return at.saturating_add(quota.window());
             }
         }
         // More than one whole window waits: at least one window for each full one ahead.
         now.saturating_add(
-            (cost - free)
+            (cost - quota.max())
                 .div_ceil(quota.max())
                 .saturating_mul(quota.window()),
         )

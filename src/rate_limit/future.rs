@@ -16,7 +16,7 @@ use crate::{
     body::{RequestBody, ResponseBody},
     limiter::{Inner, Limiter, Lost, Permit, Turn},
     observe,
-    words::{Endpoint, extension::Waited},
+    words::{Endpoint, Rejected, extension::Waited},
 };
 
 pin_project_lite::pin_project! {
@@ -166,12 +166,13 @@ where
     Poll::Ready(polled.map(|permit| Some((permit, *endpoint))))
 }
 
-fn finish<R>(answer: Response<R>, admitted: Admitted) -> Response<ResponseBody<R>> {
+fn finish<R: Body>(answer: Response<R>, admitted: Admitted) -> Response<ResponseBody<R>> {
     let Some((permit, endpoint)) = admitted else {
         return answer.map(ResponseBody::untouched);
     };
     let waited = permit.waited();
-    if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+    let ours = answer.extensions().get::<Rejected>().is_some();
+    if answer.status() == StatusCode::TOO_MANY_REQUESTS && !ours {
         permit.throttled();
         observe::throttled(endpoint);
     }

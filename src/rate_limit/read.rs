@@ -45,7 +45,9 @@ pub(super) fn call<B: RequestBody>(request: &mut Request<B>, endpoint: Endpoint)
 /// Whether the answer must be in gRPC's shape.
 pub(super) fn is_grpc<B>(request: &Request<B>) -> bool {
     let content_type = request.headers().get(CONTENT_TYPE);
-    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+    let rest = content_type.and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"));
+    // `application/grpc-web` is another protocol.
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
 fn model<B: RequestBody>(request: &mut Request<B>) -> Option<Arc<str>> {

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
-use crate::words::{Reason, Rejected};
+use crate::words::{Reason, Rejected, extension::Waited};
 
 /// The response that stands for a refusal: Together's JSON error shape, or gRPC's.
 pub(super) fn answer(rejected: Rejected, grpc: bool) -> Response<Bytes> {
@@ -14,6 +14,10 @@ pub(super) fn answer(rejected: Rejected, grpc: bool) -> Response<Bytes> {
     } else {
         in_json(&rejected)
     };
+    if rejected.waited() > Duration::ZERO {
+        let waited = Waited::new(rejected.waited());
+        response.extensions_mut().insert(waited);
+    }
     response.extensions_mut().insert(rejected);
     response
 }

@@ -140,7 +140,7 @@ impl Deadline {
         Self(When::At(instant))
     }
 
-    /// Not later than this after the layer first sees the request.
+    /// Not later than this after the request's future is first polled.
     pub fn within(duration: Duration) -> Self {
         Self(When::Within(duration))
     }

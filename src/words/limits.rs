@@ -76,7 +76,8 @@ impl Limits {
     }
 
     /// Together's published table of a build tier: requests and tokens per minute of chat,
-    /// embeddings, rerank, images and video, and DeepSeek-R1's own.
+    /// embeddings, rerank, images and video, and DeepSeek-R1's own. The token quotas bind only
+    /// requests that say what they [cost](crate::extension::Cost).
     pub fn tier(tier: Tier) -> Self {
         use Endpoint::{ChatCompletions, Completions, Embeddings, Images, Rerank, VideoCreate};
         let row = tier.row();
@@ -108,6 +109,9 @@ impl Limits {
     }
 
     /// At most `quota` requests to `endpoint`, whatever the model.
+    ///
+    /// A quota larger than what this crate guessed that the endpoint shares with others ends that
+    /// guess for the endpoint; a [shared](Limits::shared) quota that you wrote stands.
     #[must_use]
     pub fn requests(self, endpoint: Endpoint, quota: Quota) -> Self {
         self.set(vec![endpoint], Cap::Requests(quota))
@@ -153,7 +157,8 @@ impl Limits {
     }
 
     /// Limits of one model's own. Each line replaces the line of the same endpoints and kind for
-    /// requests that name this model; what it does not replace holds for the model too.
+    /// requests that name this model; what it does not replace holds for the model too. Only the
+    /// lines of `limits` count, not what it exempts or says of batches.
     #[must_use]
     pub fn for_model(mut self, model: &str, limits: Limits) -> Self {
         let model: Arc<str> = model.into();
@@ -230,13 +235,22 @@ impl Limits {
         for rule in self.rules.iter_mut().filter(|rule| which(rule)) {
             if let Cap::Requests(quota) | Cap::Tokens(quota) = &mut rule.cap {
                 *quota = quota.keep_to(part, whole)?;
-                rule.ceiling = true;
             }
         }
         Ok(self)
     }
 
-    fn set(mut self, endpoints: Vec<Endpoint>, cap: Cap) -> Self {
+    fn set(mut self, mut endpoints: Vec<Endpoint>, cap: Cap) -> Self {
+        endpoints.sort_unstable();
+        endpoints.dedup();
+        // More than this crate's guess at what an endpoint shares with others: the guess is wrong.
+        if let [endpoint] = endpoints[..] {
+            for rule in &mut self.rules {
+                if !rule.ceiling && rule.endpoints.len() > 1 && cap.allows_more_than(&rule.cap) {
+                    rule.endpoints.retain(|named| *named != endpoint);
+                }
+            }
+        }
         self.put(Rule {
             endpoints,
             model: None,
@@ -278,6 +292,9 @@ impl Default for Limits {
     /// 600 and 60 a minute are what Together published for its first paid tier and as the base of
     /// its dynamic limits (docs.together.ai/docs/rate-limits, 2025 and early 2026); the rest has
     /// no official number and is deliberately cautious.
+    ///
+    /// A job counts from before its create request leaves to the end of that answer, or to the end
+    /// of the job for those who name it ([`Limits::jobs`]).
     fn default() -> Self {
         use Endpoint::{
             BatchCreate, ChatCompletions, Completions, Embeddings, FineTuneCreate, Images,
@@ -291,6 +308,16 @@ impl Default for Limits {
             .jobs(FineTuneCreate, FINE_TUNES)
             .jobs(BatchCreate, BATCHES)
             .supplied()
+    }
+}
+
+impl Cap {
+    fn allows_more_than(&self, other: &Cap) -> bool {
+        match (self, other) {
+            (Self::Requests(own), Self::Requests(other))
+            | (Self::Tokens(own), Self::Tokens(other)) => own.allows_more_than(other),
+            _ => false,
+        }
     }
 }
 

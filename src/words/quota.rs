@@ -13,6 +13,10 @@ use super::Error;
 /// over 1 RPS internally", docs.together.ai/docs/rate-limits, early 2026), so 600 a minute sent in
 /// the first second is refused 590 times.
 ///
+/// A timer is late by a millisecond, and a busy program by more. So that this does not add up,
+/// what leaves up to a quarter of the margin late (50 ms at most) delays nothing after it; the other
+/// side of it is that above 20 a second a few may leave together.
+///
 /// # What it costs
 ///
 /// The margin keeps what left evenly spaced from arriving bunched: a network whose delay varies by
@@ -55,19 +59,13 @@ impl Quota {
     ///
     /// # Errors
     ///
-    /// If `max` is 0 or more than 10^12, or `per` is not between 1 ms and 366 days.
+    /// If `max` is 0 or more than one every 100 ns, or `per` is not between 1 ms and 366 days.
     pub fn new(max: u64, per: Duration) -> Result<Self, Error> {
         if max == 0 {
             return Err(Error::quota(
                 "a quota of 0 lets nothing through: write at least 1, or drop the requests \
                  yourself",
             ));
-        }
-        if max > LARGEST {
-            return Err(Error::quota(format!(
-                "a quota of {max} cannot be counted: write at most {LARGEST}, or leave the limit \
-                 out, since what no limit names is not limited"
-            )));
         }
         if per < SHORTEST || per > LONGEST {
             return Err(Error::quota(format!(
@@ -76,6 +74,13 @@ impl Quota {
             )));
         }
         let per = nanos(per);
+        if per / max < CLOSEST {
+            return Err(Error::quota(format!(
+                "{max} in that window is more than one every {CLOSEST} ns: write at most {}, or \
+                 leave the limit out, since what no limit names is not limited",
+                per / CLOSEST
+            )));
+        }
         Ok(Self {
             max,
             per,
@@ -135,9 +140,17 @@ impl Quota {
     /// How much the network's delay may vary between two requests without the server seeing them
     /// too close. Default: a two-hundredth of the window, 200 ms at most.
     ///
-    /// The rate becomes `max` per `per + margin`. For a server that counts in strict windows of one
-    /// second, a margin of 5 % of the minute (3 s) trades 5 % of the quota for five times fewer
-    /// 429s; below 1 s it buys nothing on such a server.
+    /// The rate becomes `max` per `per + margin`. A server that counts in strict windows of one
+    /// second refuses what the network bunches, whatever the pace. At 600 a minute and delays of 5
+    /// to 150 ms each way, simulated (`tests/simulation.rs`):
+    ///
+    /// | margin | of the quota, used | answered 429 |
+    /// |---|---|---|
+    /// | 200 ms, the default | 97.5 % | 2.2 % |
+    /// | 2.5 s | 95.2 % | 0.9 % |
+    /// | 5 s | 92.1 % | 0.2 % |
+    ///
+    /// On every other server tried the default is refused nothing.
     ///
     /// # Errors
     ///
@@ -181,7 +194,8 @@ impl Quota {
                  for example keep_to(500, 600)"
             )));
         }
-        self.max = (self.max * u64::from(part) / u64::from(whole)).max(1);
+        let kept = u128::from(self.max) * u128::from(part) / u128::from(whole);
+        self.max = u64::try_from(kept).unwrap_or(self.max).max(1);
         self.burst = self.burst.min(self.max);
         Ok(self)
     }
@@ -204,6 +218,10 @@ impl Quota {
     /// The spread of the network's delay that is allowed for.
     pub fn margin(&self) -> Duration {
         Duration::from_nanos(self.margin)
+    }
+
+    pub(crate) fn allows_more_than(&self, other: &Quota) -> bool {
+        u128::from(self.max) * u128::from(other.per) > u128::from(other.max) * u128::from(self.per)
     }
 
     pub(crate) fn is_windowed(&self) -> bool {
@@ -233,8 +251,8 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Beyond this the interval of a one-year window would fall under a nanosecond.
-const LARGEST: u64 = 1_000_000_000_000;
+/// Intervals are whole nanoseconds, rounded up: from 100 of them on that costs less than 1 %.
+const CLOSEST: u64 = 100;
 /// Tokio's timer counts in milliseconds.
 const SHORTEST: Duration = Duration::from_millis(1);
 /// Sums of a few windows stay far below the 584 years that 64 bits of nanoseconds hold.
@@ -255,7 +273,7 @@ mod tests {
             assert!(error.to_string().contains(words), "{error}");
         };
         says(Quota::new(0, minute), "write at least 1");
-        says(Quota::new(u64::MAX, minute), "at most");
+        says(Quota::new(u64::MAX, minute), "at most 600000000,");
         says(Quota::new(1, Duration::ZERO), "between 1ms");
         says(Quota::new(1, Duration::MAX), "between 1ms");
         let ten = Quota::new(10, minute).unwrap();

@@ -14,6 +14,7 @@ pub struct Rejected {
     reason: Reason,
     endpoint: Endpoint,
     retry_after: Option<Duration>,
+    waited: Duration,
 }
 
 /// Why the limiter refused a request.
@@ -42,7 +43,13 @@ impl Rejected {
             reason,
             endpoint,
             retry_after,
+            waited: Duration::ZERO,
         }
+    }
+
+    pub(crate) fn after(mut self, waited: Duration) -> Self {
+        self.waited = waited;
+        self
     }
 
     /// Why it was refused.
@@ -53,6 +60,11 @@ impl Rejected {
     /// What the request was for.
     pub fn endpoint(&self) -> Endpoint {
         self.endpoint
+    }
+
+    /// How long it had waited.
+    pub fn waited(&self) -> Duration {
+        self.waited
     }
 
     /// How long to wait before asking again makes sense; `None` if it never does, or nobody knows.

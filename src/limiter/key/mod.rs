@@ -75,6 +75,14 @@ impl Key {
         self.turns.is_empty()
     }
 
+    /// Whether one who comes to this lane may go at once, since nobody is before it in the lane
+    /// and, in the pass just made, nobody stands in the line of any of its limits.
+    pub(super) fn lets_by(&self, lane: u16) -> bool {
+        let lane = &self.lanes[usize::from(lane)];
+        let held = |index: &u16| self.limits[usize::from(*index)].held == self.pass;
+        lane.line.is_none() && !lane.limits.iter().any(held)
+    }
+
     /// The lane of a call, made if there is none.
     pub(super) fn lane(&mut self, call: &Call, rules: &Rules, max_lanes: usize) -> u16 {
         let model_id = call.model.as_ref().map_or(0, |model| model_id(model));
@@ -114,6 +122,31 @@ impl Key {
             }
         }
         latest
+    }
+
+    /// The instant before which no limit lets it leave for certain, whatever slots come free; `None`
+    /// if it never fits.
+    pub(super) fn least(
+        &mut self,
+        lane: u16,
+        tokens: u64,
+        ahead: u64,
+        rules: &Rules,
+        now: u64,
+    ) -> Option<u64> {
+        let mut least = now;
+        for &index in &self.lanes[usize::from(lane)].limits {
+            let limit = &mut self.limits[usize::from(index)];
+            match limit
+                .bucket
+                .ask(rules.cap(limit.rule), tokens, (ahead, 0), now)
+            {
+                Verdict::Never => return None,
+                Verdict::At(at) => least = least.max(at),
+                Verdict::Now | Verdict::Full => {}
+            }
+        }
+        Some(least)
     }
 
     /// Charges every limit of a lane, each of which has said yes under this same lock.
@@ -210,6 +243,7 @@ impl Key {
             limits,
             slots: rules.slots(&applying),
             line: None,
+            waiting: 0,
             counts: Counts::default(),
         });
         (self.lanes.len() - 1) as u16

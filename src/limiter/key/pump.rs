@@ -98,7 +98,8 @@ impl Key {
         let lane = &mut self.lanes[usize::from(waiter.lane)];
         lane.counts.refused += 1;
         *world.refused += 1;
-        let rejected = Rejected::new(reason, lane.endpoint, retry_after);
+        let waited = Duration::from_nanos(world.now.saturating_sub(waiter.since));
+        let rejected = Rejected::new(reason, lane.endpoint, retry_after).after(waited);
         self.step_out(waiter, Standing::Refused(Box::new(rejected)));
         world.wakes.add(&waiter.waker);
     }

@@ -30,7 +30,11 @@ pub(in crate::limiter) struct Comer<'a> {
 /// What becomes of it.
 pub(in crate::limiter) enum Arrival {
     Admitted(Grant),
-    Queued(u32),
+    /// `keep`: its turn, but for the inner service, whose pending clone is to be kept.
+    Queued {
+        id: u32,
+        keep: bool,
+    },
     Refused(Rejected),
 }
 
@@ -49,16 +53,26 @@ impl State {
             .find(call, settings.max_keys, &self.rules, now);
         let index = match found {
             Ok(index) => index,
-            Err(at) => return self.turn_away(call, Reason::KeysFull, after(at, now)),
+            Err(at) => {
+                let wait = after(at, now).unwrap_or(settings.shortest_retry);
+                return self.turn_away(call, Reason::KeysFull, Some(wait));
+            }
         };
+        let lane = self.registry.lane(index, call, settings, &self.rules);
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
-        let lane = key.lane(call, &self.rules, settings.max_lanes);
         let (verdict, _) = key.ask(lane, call.tokens, (0, 0), &self.rules, now);
         if verdict == Verdict::Never {
             return self.refuse_arrival(index, lane, call, Reason::NeverFits, None);
         }
-        if verdict == Verdict::Now && comer.ready && key.is_quiet() && comer.deadline >= now {
-            return Arrival::Admitted(self.grant(index, lane, call.tokens, now, now));
+        if verdict == Verdict::Now && comer.ready && comer.deadline >= now {
+            let quiet = key.is_quiet();
+            if !quiet {
+                self.pump(index, None, moment);
+            }
+            let key = self.registry.get(index).expect(LOOKED_UP);
+            if quiet || key.lets_by(lane) {
+                return Arrival::Admitted(self.grant(index, lane, call.tokens, now, now));
+            }
         }
         match comer.waker {
             Some(waker) => self.queue(index, lane, comer, waker, moment),
@@ -84,6 +98,22 @@ impl State {
         let patience = settings
             .max_wait
             .map_or(NEVER, |wait| now.saturating_add(wait));
+        let deadline = comer.deadline.min(patience);
+        let impatient = patience < comer.deadline;
+        let key = self.registry.get_mut(index).expect(LOOKED_UP);
+        let least = least_wait(key, lane, call, &self.rules, now);
+        let refusal = if deadline != NEVER && least > deadline {
+            Some(Waiter::reason_of(impatient))
+        } else if self.waiters.len() >= settings.max_waiting && !call.again {
+            Some(Reason::QueueFull)
+        } else {
+            None
+        };
+        if let Some(reason) = refusal {
+            // Of a full queue nobody knows when it has room; told nothing, a client asks at once.
+            let wait = after(least, now).map(|wait| wait.max(settings.shortest_retry));
+            return self.refuse_arrival(index, lane, call, reason, wait);
+        }
         let waiter = Waiter {
             waker: waker.clone(),
             key: index,
@@ -96,39 +126,29 @@ impl State {
             },
             tokens: call.tokens,
             since: now,
-            deadline: comer.deadline.min(patience),
-            impatient: patience < comer.deadline,
+            deadline,
+            impatient,
         };
-        let key = self.registry.get_mut(index).expect(LOOKED_UP);
-        let least = least_wait(key, lane, call, &self.rules, now);
-        let refusal = if waiter.deadline != NEVER && least > waiter.deadline {
-            Some(waiter.reason())
-        } else if self.waiters.len() >= settings.max_waiting && !call.again {
-            Some(Reason::QueueFull)
-        } else {
-            None
-        };
-        if let Some(reason) = refusal {
-            return self.refuse_arrival(index, lane, call, reason, after(least, now));
-        }
-        let id = self.sit_down(waiter, comer.ready);
+        let id = self.sit_down(waiter);
         self.pump(index, Some(id), moment);
-        if comer.ready && self.is_offered(id) {
+        let keep = self.is_offered(id) && !comer.ready;
+        if keep {
+            self.step_aside(id, moment);
+        } else if self.is_offered(id) {
             if let Some(grant) = self.claim(id, moment) {
                 return Arrival::Admitted(grant);
             }
         }
-        Arrival::Queued(id)
+        Arrival::Queued { id, keep }
     }
 
-    fn sit_down(&mut self, mut waiter: Waiter, ready: bool) -> u32 {
+    fn sit_down(&mut self, mut waiter: Waiter) -> u32 {
         self.places += 1;
         let id = self.waiters.vacant_key() as u32;
         let key = self.registry.get_mut(waiter.key).expect(LOOKED_UP);
         key.waiting += 1;
-        if ready {
-            key.join(id, &mut waiter);
-        }
+        key.lanes[usize::from(waiter.lane)].waiting += 1;
+        key.join(id, &mut waiter);
         if waiter.deadline != NEVER {
             self.deadlines.insert((waiter.deadline, id));
         }
@@ -160,11 +180,9 @@ impl State {
 /// who waits before it.
 fn least_wait(key: &mut Key, lane: u16, call: &Call, rules: &Rules, now: u64) -> u64 {
     let line = key.lanes[usize::from(lane)].line.as_ref();
-    let ahead = line.map_or(0, |line| line.ahead(call.caller, call.again, None));
-    match key.ask(lane, call.tokens, (ahead, 0), rules, now).0 {
-        Verdict::At(at) => at,
-        _ => now,
-    }
+    let ahead = line.map_or(0, |line| line.ahead(call.caller, call.again));
+    key.least(lane, call.tokens, ahead, rules, now)
+        .unwrap_or(now)
 }
 
 /// From now to an instant; `None` if nobody knows when that is.

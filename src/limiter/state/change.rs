@@ -3,7 +3,6 @@
 use super::{IN_USE, State, arrive::after};
 use crate::{
     limiter::{key::World, moment::Moment, rules::Rules, waiter::Standing},
-    quota::Verdict,
     words::{Limits, Reason},
 };
 
@@ -19,7 +18,7 @@ impl State {
                 waiting.push(index);
             }
         }
-        self.registry.look_again();
+        self.registry.look_again(0);
         for index in waiting {
             self.refuse_hopeless(index, moment);
             self.pump(index, None, moment);
@@ -43,10 +42,12 @@ impl State {
         let (index, lane) = (waiter.key, waiter.lane);
         self.deadlines.remove(&(waiter.deadline, id));
         let key = self.registry.get_mut(index).expect(IN_USE);
-        let retry_after = match key.ask(lane, 0, (0, 0), &self.rules, moment.now).0 {
-            _ if reason == Reason::Closed => None,
-            Verdict::At(at) => after(at, moment.now),
-            _ => Some(moment.settings.shortest_retry),
+        let retry_after = match reason {
+            Reason::Closed | Reason::NeverFits => None,
+            _ => key
+                .least(lane, waiter.tokens, 0, &self.rules, moment.now)
+                .and_then(|at| after(at, moment.now))
+                .map(|wait| wait.max(moment.settings.shortest_retry)),
         };
         let mut world = World {
             rules: &self.rules,
@@ -64,17 +65,23 @@ impl State {
     fn refuse_hopeless(&mut self, index: u32, moment: &mut Moment<'_>) {
         let key = self.registry.get_mut(index).expect(IN_USE);
         let mut hopeless = Vec::new();
+        let (waiters, rules, now) = (&self.waiters, &self.rules, moment.now);
         for lane in 0..key.lanes.len() {
-            let line = key.lanes[lane].line.as_ref();
-            for (id, ahead) in line.map(|line| line.everyone()).unwrap_or_default() {
-                let waiter = &self.waiters[id as usize];
-                let ahead = (ahead, 0);
-                let (verdict, _) =
-                    key.ask(lane as u16, waiter.tokens, ahead, &self.rules, moment.now);
-                if matches!(verdict, Verdict::At(at) if at > waiter.deadline) {
-                    hopeless.push((id, waiter.reason()));
-                }
-            }
+            let Some(line) = key.lanes[lane].line.take() else {
+                continue;
+            };
+            // Who is refused is not before the next any more.
+            line.in_order(|id, ahead| {
+                let waiter = &waiters[id as usize];
+                let reason = match key.least(lane as u16, waiter.tokens, ahead, rules, now) {
+                    None => Reason::NeverFits,
+                    Some(at) if at > waiter.deadline => waiter.reason(),
+                    Some(_) => return true,
+                };
+                hopeless.push((id, reason));
+                false
+            });
+            key.lanes[lane].line = Some(line);
         }
         for (id, reason) in hopeless {
             self.refuse(id, reason, moment);

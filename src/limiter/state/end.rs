@@ -1,10 +1,7 @@
 //! An answer comes, and ends.
 
 use super::{Held, State};
-use crate::{
-    limiter::{grant::Grant, moment::Moment},
-    words::Cap,
-};
+use crate::limiter::{grant::Grant, moment::Moment};
 
 impl State {
     /// Gives back the slots of a permit.
@@ -12,7 +9,7 @@ impl State {
         if let Some(key) = self.registry.of(grant.key, grant.key_id) {
             key.release(&self.rules, grant.slots);
             let quiet = key.is_quiet();
-            self.registry.look_again();
+            self.freed(grant.key);
             if !quiet {
                 self.pump(grant.key, None, moment);
             }
@@ -34,10 +31,10 @@ impl State {
         };
         for &index in &lane.limits {
             let limit = &mut key.limits[usize::from(index)];
-            if matches!(self.rules.cap(limit.rule), Cap::Tokens(_)) {
-                limit.bucket.settle(grant.at, extra);
-            }
+            let cap = self.rules.cap(limit.rule);
+            limit.bucket.settle(cap, grant.at, extra);
         }
+        self.freed(grant.key);
         self.pump(grant.key, None, moment);
     }
 
@@ -51,9 +48,16 @@ impl State {
     }
 
     /// Keeps a permit's job slot until the job of this name ends.
-    pub(in crate::limiter) fn start_job(&mut self, grant: &mut Grant, job: u64) {
+    pub(in crate::limiter) fn start_job(
+        &mut self,
+        grant: &mut Grant,
+        job: u64,
+        moment: &mut Moment<'_>,
+    ) {
         let rule = std::mem::take(&mut grant.slots[Grant::JOB]);
         if rule != 0 {
+            // One job, one slot: named again, it gives back the slot it had.
+            self.end_job(job, moment);
             let held = Held {
                 key: grant.key,
                 id: grant.key_id,
@@ -70,7 +74,7 @@ impl State {
         };
         if let Some(key) = self.registry.of(held.key, held.id) {
             key.release(&self.rules, [0, held.rule]);
-            self.registry.look_again();
+            self.freed(held.key);
             self.pump(held.key, None, moment);
         }
         true

@@ -31,7 +31,7 @@ pub(super) struct State {
     pub(super) rules: Rules,
     pub(super) registry: Registry,
     pub(super) totals: Counts,
-    waiters: Slab<Waiter>,
+    pub(super) waiters: Slab<Waiter>,
     /// When each key is to be looked at again.
     alarms: BTreeSet<(u64, u32)>,
     /// When each waiter's time is up, of those who have a limit.
@@ -88,7 +88,11 @@ impl State {
             if at > moment.now {
                 break;
             }
-            self.refuse(id, self.waiters[id as usize].reason(), moment);
+            self.deadlines.pop_first();
+            let waiter = &self.waiters[id as usize];
+            if !matches!(waiter.standing, Standing::Refused(_)) {
+                self.refuse(id, waiter.reason(), moment);
+            }
         }
         while let Some(&(at, index)) = self.alarms.first() {
             if at > moment.now {
@@ -133,7 +137,15 @@ impl State {
             slots: key.lanes[usize::from(lane)].slots,
             tokens,
             at: now,
-            waited: now - since,
+            waited: now.saturating_sub(since),
+        }
+    }
+
+    /// A key may be forgettable sooner than was known.
+    fn freed(&mut self, index: u32) {
+        let key = self.registry.get(index);
+        if let Some(at) = key.and_then(|key| key.fresh_at(&self.rules)) {
+            self.registry.look_again(at);
         }
     }
 
@@ -149,9 +161,11 @@ impl State {
         self.deadlines.remove(&(waiter.deadline, id));
         let key = self.registry.get_mut(waiter.key).expect(IN_USE);
         key.waiting -= 1;
+        key.lanes[usize::from(waiter.lane)].waiting -= 1;
         let standing = key.step_out(&mut waiter, Standing::Away);
-        if key.waiting == 0 {
-            self.registry.look_again();
+        let quiet = key.waiting == 0;
+        if quiet {
+            self.freed(waiter.key);
         }
         moment.wakes.bury(waiter.waker);
         standing

@@ -28,10 +28,14 @@ impl State {
             let old = std::mem::replace(&mut waiter.waker, waker.clone());
             moment.wakes.bury(old);
         }
+        if waiter.deadline < moment.now && !matches!(waiter.standing, Standing::Refused(_)) {
+            let reason = waiter.reason();
+            self.refuse(id, reason, moment);
+        }
+        let waiter = &mut self.waiters[id as usize];
         match waiter.standing {
             Standing::InLine => {}
-            Standing::Away => return Look::Go,
-            Standing::Lapsed => {
+            Standing::Away | Standing::Lapsed => {
                 let index = waiter.key;
                 let key = self.registry.get_mut(index).expect(IN_USE);
                 key.join(id, waiter);
