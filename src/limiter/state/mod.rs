@@ -41,6 +41,8 @@ pub(super) struct State {
     /// Places given out so far.
     places: u64,
     closed: bool,
+    /// The latest instant at which anybody held the lock.
+    now: u64,
 }
 
 /// A slot and whose it is.
@@ -63,7 +65,15 @@ impl State {
             jobs: HashMap::new(),
             places: 0,
             closed: false,
+            now: 0,
         }
+    }
+
+    /// What time it is for one who read the clock before taking the lock: never earlier than it
+    /// was for anybody before him.
+    pub(super) fn advance(&mut self, read: u64) -> u64 {
+        self.now = self.now.max(read);
+        self.now
     }
 
     /// How many wait.

@@ -36,6 +36,7 @@ fn hosts_by_uri_or_header() {
         (TOGETHER, "https://api.together.ai/v1/rerank", None, true),
         (TOGETHER, "https://api.together.xyz/v1/rerank", None, true),
         (TOGETHER, "https://API.Together.AI:443/rerank", None, true),
+        (TOGETHER, "https://api.together.ai./rerank", None, true),
         (TOGETHER, "https://key@api.together.ai/rerank", None, true),
         (TOGETHER, "https://api.openai.com/rerank", None, false),
         (TOGETHER, "https://api.together.ai.evil.com/rerank", None, false),
