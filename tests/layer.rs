@@ -293,6 +293,21 @@ async fn a_slot_is_held_until_the_body_ends() {
     drop(first);
 }
 
+/// Who knows by `is_end_stream` that a frame was the last does not poll again: hyper does so.
+#[tokio::test(start_paused = true)]
+async fn a_slot_comes_back_with_the_last_frame() {
+    let limits = Limits::none().in_flight(Endpoint::ChatCompletions, NonZeroU32::MIN);
+    let layer = TogetherRateLimitLayer::new(limits);
+    let service = layer.layer(service_fn(|_: Request<Empty<Bytes>>| async {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("whole")))
+    }));
+    let mut body = service.oneshot(chat()).await.unwrap().into_body();
+    let free = || layer.limiter().snapshot().lanes[0].limits[0].left;
+    assert_eq!(free(), 0);
+    body.frame().await.unwrap().unwrap();
+    assert_eq!(free(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_slot_is_given_back_when_the_call_fails_or_is_dropped() {
     let limits = Limits::none().in_flight(Endpoint::ChatCompletions, NonZeroU32::MIN);

@@ -336,6 +336,21 @@ async fn tokens_are_settled_both_ways() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_absurd_cost_does_not_stop_a_lane_for_good() {
+    let limiter = Limiter::new(Limits::none().tokens(CHAT, Quota::per_minute(6_000).unwrap()));
+    let start = Instant::now();
+    let mut permit = limiter.acquire(chat().with_tokens(1)).await.unwrap();
+    permit.settle(u64::MAX);
+    pass(&limiter, chat().with_tokens(1)).await;
+    let minutes = start.elapsed().as_secs() / 60;
+    assert_eq!(minutes, 10);
+    permit.settle(1);
+    permit.settle(0);
+    pass(&limiter, chat().with_tokens(1)).await;
+    assert!(start.elapsed().as_secs() / 60 == 10);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_snapshot_tells_each_lane() {
     let limiter = Limiter::default();
     let mut permits = Vec::new();

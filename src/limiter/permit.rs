@@ -24,15 +24,14 @@ impl Permit {
     }
 
     /// Says what the request really cost in tokens. The difference to what was charged is charged
-    /// or given back; a second call changes nothing more than the difference to the first.
+    /// or given back; a second call changes nothing more than the difference to the first. More than
+    /// ten windows' worth is not believed.
     pub fn settle(&mut self, tokens: u64) {
-        let extra = i128::from(tokens) - i128::from(self.grant.tokens);
-        let extra = extra.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
-        self.grant.tokens = tokens;
-        if extra != 0 {
+        if tokens != self.grant.tokens {
             let grant = self.grant;
             self.shared
-                .with(|state, moment| state.settle(&grant, extra, moment));
+                .with(|state, moment| state.settle(&grant, tokens, moment));
+            self.grant.tokens = tokens;
         }
     }
 

@@ -92,12 +92,13 @@ impl Bucket {
         }
     }
 
-    /// Settles the tokens that a charge of this instant really cost.
-    pub(crate) fn settle(&mut self, cap: &Cap, at: u64, extra: i64) {
+    /// Settles that a charge of this instant did not cost `from` tokens but `to`.
+    pub(crate) fn settle(&mut self, cap: &Cap, at: u64, from: u64, to: u64) {
         let Cap::Tokens(quota) = cap else { return };
-        // What a server says a request cost is not trusted beyond a window's worth.
-        let most = i64::try_from(quota.max()).unwrap_or(i64::MAX);
-        let extra = extra.clamp(-most, most);
+        // What a server says a request cost is not believed beyond some windows' worth.
+        let most = quota.max().saturating_mul(BELIEVED);
+        let signed = |tokens: u64| i64::try_from(tokens.min(most)).unwrap_or(i64::MAX);
+        let extra = signed(to) - signed(from);
         match self {
             Self::Paced(gcra) => gcra.settle(quota, at, extra),
             Self::Windowed(window) => window.settle(at, extra),
@@ -153,3 +154,6 @@ fn quota_of(cap: &Cap) -> Option<&Quota> {
         Cap::InFlight(_) | Cap::Jobs(_) => None,
     }
 }
+
+/// Windows of quota that one request is believed to have cost.
+const BELIEVED: u64 = 10;

@@ -16,11 +16,11 @@ impl State {
         }
     }
 
-    /// Settles the tokens a request really cost.
+    /// Settles that a request did not cost the tokens of its grant but `tokens`.
     pub(in crate::limiter) fn settle(
         &mut self,
         grant: &Grant,
-        extra: i64,
+        tokens: u64,
         moment: &mut Moment<'_>,
     ) {
         let Some(key) = self.registry.of(grant.key, grant.key_id) else {
@@ -32,7 +32,7 @@ impl State {
         for &index in &lane.limits {
             let limit = &mut key.limits[usize::from(index)];
             let cap = self.rules.cap(limit.rule);
-            limit.bucket.settle(cap, grant.at, extra);
+            limit.bucket.settle(cap, grant.at, grant.tokens, tokens);
         }
         self.freed(grant.key);
         self.pump(grant.key, None, moment);
