@@ -262,6 +262,24 @@ async fn a_request_whose_inner_service_is_busy_holds_nobody_back() {
     stuck.await.unwrap();
 }
 
+/// Its turn came while the inner service was busy, and is over by the time that is ready.
+#[tokio::test(start_paused = true)]
+async fn a_permit_that_comes_when_it_is_not_ones_turn_is_passed_on() {
+    let inner = ConcurrencyLimit::new(service_fn(nothing::<Empty<Bytes>>), 1);
+    let layer = per_minute(60);
+    let limited = layer.layer(inner.clone());
+    let mut holder = inner.clone();
+    holder.ready().await.unwrap();
+    let mut first = task::spawn(limited.oneshot(chat()));
+    assert_pending!(first.poll());
+    elapsed(&layer.layer(service_fn(nothing)), [chat()]).await;
+    drop(holder);
+    assert!(first.is_woken());
+    assert_pending!(first.poll());
+    assert_eq!(elapsed(&inner, [chat()]).await, [0]);
+    first.await.unwrap();
+}
+
 /// Promise: an open stream of server-sent events counts as under way.
 #[tokio::test(start_paused = true)]
 async fn a_slot_is_held_until_the_body_ends() {

@@ -1,12 +1,13 @@
 //! The limiter without tower, in virtual time: what its users are promised.
 #![allow(clippy::disallowed_methods, reason = "in virtual time")]
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{future::Future, num::NonZeroU32, time::Duration};
 
 use tokio::time::{Instant, sleep};
 use tokio_test::{assert_pending, assert_ready, task};
 use tower_together::{
     Endpoint, Limiter, Limits, Quota,
+    extension::ApiKey,
     limiter::{Call, Reason},
 };
 
@@ -348,6 +349,43 @@ async fn an_absurd_cost_does_not_stop_a_lane_for_good() {
     permit.settle(0);
     pass(&limiter, chat().with_tokens(1)).await;
     assert!(start.elapsed().as_secs() / 60 == 10);
+}
+
+/// Over all keys there are four lanes for each key there may be.
+#[tokio::test(start_paused = true)]
+async fn models_beyond_the_bound_share_a_lane_until_keys_are_forgotten() {
+    let limiter = Limiter::new(per_minute(6_000)).with_max_keys(1);
+    for key in ["a", "b"] {
+        for model in 0..10 {
+            let call = chat().with_key(ApiKey::named(key));
+            pass(&limiter, call.with_model(format!("model-{model}"))).await;
+        }
+        let lanes = limiter.snapshot().lanes;
+        assert!(lanes.iter().all(|lane| lane.key == key));
+        let named: Vec<_> = lanes.iter().filter(|lane| !lane.overflow).collect();
+        assert_eq!((lanes.len(), named.len()), (5, 4));
+        assert_eq!(lanes[4].admitted, 6);
+        sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// A task that has spent its budget is told by tokio's timers to come again, at once.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_has_spent_its_budget_can_wait() {
+    let limiter = Limiter::new(per_minute(60));
+    pass(&limiter, chat()).await;
+    let (send, mut receive) = tokio::sync::mpsc::unbounded_channel();
+    (0..1_000).for_each(|n| send.send(n).unwrap());
+    let mut waiting = std::pin::pin!(limiter.acquire(chat()));
+    let mut spent = false;
+    let permit = std::future::poll_fn(|cx| {
+        while receive.poll_recv(cx).is_ready() {}
+        spent |= !receive.is_empty();
+        waiting.as_mut().poll(cx)
+    })
+    .await;
+    assert!(spent);
+    drop(permit.unwrap());
 }
 
 #[tokio::test(start_paused = true)]

@@ -57,6 +57,12 @@ fn pass(runtime: &Runtime, limiter: &Limiter, requests: usize) {
     });
 }
 
+/// Nobody waits, so no runtime's timer is kept.
+fn has_no_timer(limiter: &Limiter) {
+    let shown = format!("{limiter:?}");
+    assert!(shown.contains("Alarms { runtimes: 0"), "{shown}");
+}
+
 #[test]
 fn a_runtime_that_nobody_drives_holds_up_nobody() {
     let (limiter, kept, other) = (limiter(), runtime(), runtime());
@@ -77,6 +83,7 @@ fn a_runtime_that_is_dropped_holds_up_nobody() {
     pass(&other, &limiter, 10);
     // The future itself lives on, and goes on in another runtime, ahead of who came later.
     drop(other.block_on(waiting).unwrap());
+    has_no_timer(&limiter);
 }
 
 #[test]
@@ -114,6 +121,7 @@ fn several_threads_and_runtimes_share_one_limiter() {
     });
     let snapshot = limiter.snapshot();
     assert_eq!((snapshot.admitted, snapshot.waiting), (80, 0));
+    has_no_timer(&limiter);
 }
 
 #[test]

@@ -86,25 +86,20 @@ impl Alarms {
             return false;
         };
         let mut passed = false;
-        self.alarms.retain_mut(|alarm| {
+        for alarm in &mut self.alarms {
             if alarm.at == at && !alarm.sleep.is_elapsed() {
-                return true;
+                continue;
             }
             alarm.at = at;
             alarm.sleep.as_mut().reset(instant);
-            if alarm.sleep.is_elapsed() {
-                // Elapsed before its time: its runtime has shut down, and polls nobody any more.
-                passed |= instant <= clock.instant_now();
-                return instant <= clock.instant_now();
-            }
-            match alarm.listen(bell) {
-                Ok(elapsed) => {
-                    passed |= elapsed;
-                    true
-                }
-                Err(ShutDown) => false,
-            }
-        });
+            passed |= if alarm.sleep.is_elapsed() {
+                // Before its time that says that its runtime has shut down, where nobody is polled
+                // any more and a timer panics when it is.
+                instant <= clock.instant_now()
+            } else {
+                alarm.listen(bell)
+            };
+        }
         passed
     }
 
@@ -117,24 +112,19 @@ impl Alarms {
 
 impl Alarm {
     /// Has the timer wake `waker`. Returns whether it has gone off already.
-    fn listen(&mut self, waker: &Waker) -> Result<bool, ShutDown> {
+    fn listen(&mut self, waker: &Waker) -> bool {
         // Not on the budget of the task that happens to set it: with that spent, a timer answers
         // by waking at once.
         let sleep = tokio::task::unconstrained(self.sleep.as_mut());
         let mut sleep = std::pin::pin!(sleep);
         let poll = || {
-            sleep
-                .as_mut()
-                .poll(&mut Context::from_waker(waker))
-                .is_ready()
+            let mut context = Context::from_waker(waker);
+            sleep.as_mut().poll(&mut context).is_ready()
         };
         // A timer of a runtime that another thread is shutting down this very moment panics.
-        std::panic::catch_unwind(AssertUnwindSafe(poll)).map_err(|_| ShutDown)
+        std::panic::catch_unwind(AssertUnwindSafe(poll)).unwrap_or(false)
     }
 }
-
-/// The alarm's runtime has shut down.
-struct ShutDown;
 
 impl fmt::Debug for Alarms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
