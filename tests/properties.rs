@@ -9,16 +9,18 @@ mod check;
 mod play;
 #[path = "properties/table.rs"]
 mod table;
+mod virtual_time;
 
 use std::{collections::HashMap, num::NonZeroU32, time::Duration};
 
 use ask::{ask_as_told, assert_all_or_nothing, assert_at_once, deeds};
 use check::{assert_in_turn, assert_lanes_in_turn, assert_never_over, departures};
-use play::{Event, Fate, Visit, play, polled_visits, virtual_time, visits};
+use play::{Event, Fate, Visit, play, polled_visits, visits};
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use table::{CHAT, Cap, EMBEDDINGS, EXEMPT, Line, SLOW, Table, lanes, requests, tables};
 use tokio::time::advance;
 use tower_together::{Limiter, Limits, Quota, limiter::Call};
+use virtual_time::virtual_time;
 
 proptest! {
     #![proptest_config(cases(96))]

@@ -1,5 +1,7 @@
 //! A hundred thousand who wait, and a million keys.
 
+mod virtual_time;
+
 use std::{
     future::{Future, pending, poll_fn},
     pin::pin,
@@ -12,15 +14,15 @@ use std::{
 
 use allocation_counter::measure;
 use tokio::{
-    runtime::{Builder, Runtime},
     task::{JoinSet, yield_now},
-    time::{Instant, sleep, timeout},
+    time::{sleep, timeout},
 };
 use tower_together::{
     Endpoint, Limiter, Limits, Quota,
     extension::ApiKey,
     limiter::{Acquire, Call, Reason},
 };
+use virtual_time::{now, virtual_time};
 
 #[test]
 fn a_hundred_thousand_leave_in_the_order_they_came_in_three_polls_each() {
@@ -216,20 +218,6 @@ fn random_key(random: &mut fastrand::Rng) -> ApiKey {
         .take(32)
         .collect();
     ApiKey::new(&key)
-}
-
-/// A runtime in which time passes only when there is nothing else to do.
-fn virtual_time() -> Runtime {
-    Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap()
-}
-
-#[expect(clippy::disallowed_methods, reason = "virtual time")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 const CHAT: Endpoint = Endpoint::ChatCompletions;

@@ -25,6 +25,7 @@
 mod clients;
 #[path = "simulation/servers.rs"]
 mod servers;
+mod virtual_time;
 
 use std::{ops::Range, time::Duration};
 

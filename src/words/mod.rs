@@ -9,6 +9,7 @@ mod key;
 mod limits;
 mod quota;
 mod rejected;
+mod rule;
 mod tier;
 
 pub use self::{
@@ -23,5 +24,5 @@ pub use self::{
 };
 pub(crate) use self::{
     key::{KeyId, hash},
-    limits::{Cap, Rule},
+    rule::{Cap, Rule},
 };

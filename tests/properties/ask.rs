@@ -10,8 +10,9 @@ use tower_together::{
 };
 
 use crate::{
-    play::{Event, Fate, Story, Visit, call, now, virtual_time},
+    play::{Event, Fate, Story, Visit, call},
     table::{Cap, Lane, Line, MODELS, Table, lanes},
+    virtual_time::{now, virtual_time},
 };
 
 /// One thing done to a limiter.

@@ -8,7 +8,6 @@ use std::{
 
 use proptest::prelude::*;
 use tokio::{
-    runtime::{Builder, Runtime},
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
@@ -17,7 +16,10 @@ use tower_together::{
     limiter::{Call, Measure, Reason},
 };
 
-use crate::table::{Lane, Table, lanes};
+use crate::{
+    table::{Lane, Table, lanes},
+    virtual_time::{now, virtual_time},
+};
 
 /// One request. Times are in milliseconds.
 #[derive(Clone, Debug)]
@@ -214,20 +216,6 @@ impl Stage {
             }
         }
     }
-}
-
-/// A runtime in which time passes only when there is nothing else to do.
-pub(crate) fn virtual_time() -> Runtime {
-    Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap()
-}
-
-#[expect(clippy::disallowed_methods, reason = "virtual time")]
-pub(crate) fn now() -> Instant {
-    Instant::now()
 }
 
 fn ms(milliseconds: u64) -> Duration {

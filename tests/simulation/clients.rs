@@ -6,13 +6,15 @@ use std::{
 };
 
 use tokio::{
-    runtime::{Builder, Runtime},
     task::JoinSet,
     time::{Instant, sleep, timeout},
 };
 use tower_together::{Endpoint, Limiter, Limits, Quota, limiter::Call};
 
-use crate::servers::{Kind, Server};
+use crate::{
+    servers::{Kind, Server},
+    virtual_time::{now, virtual_time},
+};
 
 /// What became of one run's requests.
 #[derive(Clone, Copy, Debug, Default)]
@@ -106,20 +108,6 @@ async fn work(limiter: Limiter, world: Arc<Mutex<World>>, mut random: fastrand::
         sleep(thinks + between(5_000, 150_000)).await;
         drop(permit);
     }
-}
-
-/// A runtime in which time passes only when there is nothing else to do.
-fn virtual_time() -> Runtime {
-    Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap()
-}
-
-#[expect(clippy::disallowed_methods, reason = "virtual time")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 const CHAT: Endpoint = Endpoint::ChatCompletions;

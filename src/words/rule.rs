@@ -1,0 +1,47 @@
+use std::{num::NonZeroU32, sync::Arc};
+
+use super::{Endpoint, Quota};
+
+/// One line of the table.
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    /// Those that share it; one, unless the quota is shared.
+    pub(crate) endpoints: Vec<Endpoint>,
+    /// `None`: whatever the model.
+    pub(crate) model: Option<Arc<str>>,
+    pub(crate) cap: Cap,
+    /// Whether the user wrote the number.
+    pub(crate) ceiling: bool,
+}
+
+/// What a line of the table limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cap {
+    Requests(Quota),
+    Tokens(Quota),
+    InFlight(NonZeroU32),
+    Jobs(NonZeroU32),
+}
+
+impl Cap {
+    pub(super) fn allows_more_than(&self, other: &Cap) -> bool {
+        match (self, other) {
+            (Self::Requests(own), Self::Requests(other))
+            | (Self::Tokens(own), Self::Tokens(other)) => own.allows_more_than(other),
+            _ => false,
+        }
+    }
+}
+
+impl Rule {
+    /// Whether both lines limit the same thing, be it to different numbers.
+    pub(crate) fn is_about(&self, other: &Rule) -> bool {
+        self.model == other.model && self.limits_the_same(other)
+    }
+
+    /// Whether both lines limit the same thing, the model apart.
+    pub(crate) fn limits_the_same(&self, other: &Rule) -> bool {
+        self.endpoints == other.endpoints
+            && std::mem::discriminant(&self.cap) == std::mem::discriminant(&other.cap)
+    }
+}
