@@ -2,26 +2,67 @@
 
 #![allow(clippy::print_stdout, reason = "it is what this program is for")]
 
-use tower_together_bench::{Cost, Measured, OURS, Plan, Row, rows, runtime};
+use std::time::Duration;
+
+use criterion::{BenchmarkGroup, Criterion, SamplingMode, measurement::WallTime};
+use tower_together_bench::{OURS, Row, rows, runtime};
+
+/// Medians, in nanoseconds a call; `None` for what was not asked for or does not apply.
+struct Measured {
+    one: Option<f64>,
+    two: Option<f64>,
+}
 
 fn main() {
-    // Cargo says `--bench` when it is asked to measure, not when it is asked to test.
-    let says = |word: &str| std::env::args().any(|argument| argument == word);
-    let plan = if says("--quick") || !says("--bench") {
-        Plan::QUICK
-    } else {
-        Plan::FULL
-    };
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(800))
+        .sample_size(40)
+        .configure_from_args();
     let runtime = runtime();
     let mut rows = rows(&runtime);
-    let measured = plan.measure(&mut rows, &runtime);
-    table(&rows, &measured);
-    if is_busy(&measured[0]) {
-        println!(
-            "\nThe machine was busy: run again, and do not trust the columns for two threads."
-        );
+    let mut measured = Vec::new();
+    let mut group = criterion.benchmark_group("a call that need not wait");
+    group.sampling_mode(SamplingMode::Flat);
+    for (index, row) in rows.iter_mut().enumerate() {
+        let name = format!("{index:02} {}", row.name);
+        row.prime(&runtime);
+        let one = median(&mut group, &format!("{name}, one thread"), |calls| {
+            row.one(&runtime, calls)
+        });
+        let two = row.is_for_two().then(|| {
+            median(&mut group, &format!("{name}, two threads"), |calls| {
+                row.two(calls)
+            })
+        });
+        let two = two.flatten();
+        measured.push(Measured { one, two });
     }
+    group.finish();
+    table(&rows, &measured);
     aims(&rows, &measured);
+    criterion.final_summary();
+}
+
+/// Has criterion measure, and keeps its samples: the ratios between rows are made of them.
+fn median(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    mut run: impl FnMut(u64) -> Duration,
+) -> Option<f64> {
+    let mut samples = Vec::new();
+    group.bench_function(name, |bencher| {
+        bencher.iter_custom(|calls| {
+            let took = run(calls);
+            // The first of a warm-up are too short to say anything.
+            if calls >= FEWEST {
+                samples.push(took.as_secs_f64() * 1e9 / calls as f64);
+            }
+            took
+        });
+    });
+    samples.sort_by(f64::total_cmp);
+    samples.get(samples.len() / 2).copied()
 }
 
 fn table(rows: &[Row], measured: &[Measured]) {
@@ -34,56 +75,70 @@ fn table(rows: &[Row], measured: &[Measured]) {
         "a call that need not wait", "ns", "x no-op"
     );
     println!("{:>11} {:>10}{:>12}", "ns", "x no-op", "x one key");
-    for (row, measured) in rows.iter().zip(measured) {
+    for (row, cost) in rows.iter().zip(measured) {
+        let no_op = &measured[row.no_op];
         if let Some(heading) = row.heading {
             println!("{heading}");
         }
-        print!("  {:44}{}", row.name, cost(Some(measured.one)));
-        print!(" {}", cost(measured.two));
-        println!(
-            "{:>12}",
-            measured
-                .to_one_key
-                .map(|times| format!("{times:.2}"))
-                .unwrap_or_default()
+        print!("  {:44}", row.name);
+        print!(
+            "{} {}",
+            number(cost.one, 9, 1),
+            number(ratio(cost.one, no_op.one), 10, 2)
         );
+        print!(
+            "  {} {}",
+            number(cost.two, 9, 1),
+            number(ratio(cost.two, no_op.two), 10, 2)
+        );
+        println!("{}", number(to_one_key(row, cost, measured), 12, 2));
     }
 }
 
-/// Two threads of the no-op share nothing, so only a machine without two free cores slows them.
-fn is_busy(no_op: &Measured) -> bool {
-    let slower = |cost: Cost| cost.nanos > 1.25 * no_op.one.least;
-    slower(no_op.one) || no_op.two.is_some_and(slower)
-}
-
-fn cost(cost: Option<Cost>) -> String {
-    cost.map_or_else(
-        || format!("{:>9} {:>10}", "-", "-"),
-        |cost| format!("{:>9.1} {:>10.2}", cost.nanos, cost.ratio),
-    )
-}
-
 fn aims(rows: &[Row], measured: &[Measured]) {
-    let mut ours = rows
+    let ours = rows
         .iter()
         .zip(measured)
         .filter(|(row, _)| row.name == OURS);
-    let Some((_, first)) = ours.next() else {
+    let ours: Vec<_> = ours.collect();
+    let Some((row, first)) = ours.first() else {
         return;
     };
-    let two = first.two.map_or(f64::NAN, |two| two.ratio);
-    let many = ours.filter_map(|(_, many)| many.to_one_key).next_back();
+    let one = ratio(first.one, measured[row.no_op].one);
+    let two = ratio(first.two, measured[row.no_op].two);
+    let many = ours
+        .iter()
+        .rev()
+        .find_map(|(row, cost)| to_one_key(row, cost, measured));
     println!();
-    aim("of the no-op's time, one thread", first.one.ratio, 6.0);
+    aim("of the no-op's time, one thread", one, 6.0);
     aim(
         "two threads' multiple over one thread's",
-        two / first.one.ratio,
+        ratio(two, one),
         2.0,
     );
-    aim("100,000 keys over one key", many.unwrap_or(f64::NAN), 2.0);
+    aim("100,000 keys over one key", many, 2.0);
 }
 
-fn aim(of: &str, is: f64, at_most: f64) {
+fn aim(of: &str, is: Option<f64>, at_most: f64) {
+    let Some(is) = is else { return };
     let verdict = if is <= at_most { "reached" } else { "MISSED" };
     println!("{OURS}, {of}: {is:.2} (aim: at most {at_most}) {verdict}");
 }
+
+fn to_one_key(row: &Row, cost: &Measured, measured: &[Measured]) -> Option<f64> {
+    ratio(cost.one, measured[row.one_key?].one)
+}
+
+fn ratio(of: Option<f64>, to: Option<f64>) -> Option<f64> {
+    Some(of? / to?)
+}
+
+fn number(value: Option<f64>, width: usize, digits: usize) -> String {
+    value.map_or_else(
+        || format!("{:>width$}", "-"),
+        |value| format!("{value:>width$.digits$}"),
+    )
+}
+
+const FEWEST: u64 = 1_000;

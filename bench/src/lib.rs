@@ -1,7 +1,7 @@
 //! What the layer costs a request that need not wait.
 //!
 //! ```sh
-//! cargo bench -p tower-together-bench              # under a minute
+//! cargo bench -p tower-together-bench              # about a minute
 //! cargo bench -p tower-together-bench -- --quick   # a first impression
 //! ```
 //!
@@ -18,23 +18,21 @@
 //!
 //! # How to read the tables
 //!
-//! The machine's own speed drops out of the *ratios*: each row is divided by the no-op service
-//! above it, which takes the same request and gives the same response. Rows take turns, a few
-//! milliseconds each, in every round; a ratio is made within its round, and the median over the
-//! rounds is printed. So another program on the machine slows a row and its no-op alike.
+//! The *ratios* are what to read: each row is divided by the no-op service above it, which takes the
+//! same request and gives the same response, in the same run. Criterion does the measuring
+//! and keeps its own account of each row under `target/criterion`; the tables are made of medians of
+//! its samples.
 //!
 //! With two threads each has a runtime of its own and a clone of the one service, and nothing else
 //! that is written is shared; time is a thread's own, for each of its calls, and the ratio is to
 //! the no-op with two threads. Threads that do not run at once do not meet at a lock, so these
-//! columns are of the quietest quarter of the rounds; if even there the no-op is slower than it can
-//! be, the program says so.
+//! columns need two free cores.
 //!
 //! With many keys the prepared requests are walked in random order, round and round, by the no-op
 //! too. Whoever builds a request has just written its header, so building reads it into the cache
 //! here too.
 
 mod calls;
-mod measure;
 mod requests;
 mod row;
 mod rows;
@@ -42,7 +40,6 @@ mod services;
 
 pub use self::{
     calls::runtime,
-    measure::{Cost, Measured, Plan},
     row::Row,
     rows::{OURS, rows},
 };

@@ -31,21 +31,31 @@ impl Row {
         (self.one)(runtime, calls)
     }
 
-    /// How long so many calls take each of two threads; `None` if it is not for two.
-    pub fn two(&mut self, calls: u64) -> Option<Duration> {
+    /// Whether two threads can call it.
+    pub fn is_for_two(&self) -> bool {
+        self.two.is_some()
+    }
+
+    /// How long so many calls take each of two threads; nothing if it is not for two.
+    pub fn two(&mut self, calls: u64) -> Duration {
         let start = &Barrier::new(2);
-        let took = thread::scope(|scope| {
-            let threads = self.two.as_mut()?.each_mut().map(|run| {
-                scope.spawn(move || {
-                    let runtime = runtime();
-                    run(&runtime, calls / 10);
-                    start.wait();
-                    run(&runtime, calls)
+        let both = self.two.iter_mut().flatten();
+        let took: Duration = thread::scope(|scope| {
+            let threads: Vec<_> = both
+                .map(|run| {
+                    scope.spawn(move || {
+                        let runtime = runtime();
+                        run(&runtime, calls / 10);
+                        start.wait();
+                        run(&runtime, calls)
+                    })
                 })
-            });
-            Some(threads.map(|thread| thread.join().expect("the loop does not panic")))
-        })?;
-        Some((took[0] + took[1]) / 2)
+                .collect();
+            let took = threads.into_iter().map(|thread| thread.join());
+            took.map(|took| took.expect("the loop does not panic"))
+                .sum()
+        });
+        took / 2
     }
 }
 
