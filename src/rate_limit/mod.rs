@@ -22,7 +22,7 @@
 //!
 //! | refused because | status | told |
 //! |---|---|---|
-//! | deadline, `max_wait`, full queue, too many keys | 429 | `Retry-After`, where it is known |
+//! | deadline, `max_wait`, full queue, too many keys | 429 | `Retry-After` |
 //! | it can never fit | 400 | `x-should-retry: false` |
 //! | the limiter is closed | 503 | `x-should-retry: false` |
 //! | any of these, to a gRPC request | 200 | `grpc-status: 8`, `grpc-retry-pushback-ms` |
