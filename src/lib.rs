@@ -57,17 +57,22 @@
 
 mod adapter;
 pub mod body;
+mod clock;
 mod header;
+mod layer;
 pub mod limiter;
 mod observe;
 mod quota;
 pub mod rate_limit;
+pub mod retry;
 mod words;
 
 pub use crate::{
+    layer::TogetherLayer,
     limiter::Limiter,
     rate_limit::TogetherRateLimitLayer,
-    words::{Classify, Endpoint, Error, Limits, Quota, Rejected, Tier, extension},
+    retry::TogetherRetryLayer,
+    words::{ApiError, Classify, Endpoint, Error, Limits, Quota, Rejected, Tier, extension},
 };
 
 #[cfg(doctest)]

@@ -1,6 +1,8 @@
 //! Every tracing event of the crate. Without the feature `tracing` each is nothing.
 
-use crate::words::{Endpoint, Rejected};
+use std::time::Duration;
+
+use crate::words::{Endpoint, Rejected, extension::Failure};
 
 /// The limiter itself refused a request.
 pub(crate) fn refused(rejected: &Rejected) {
@@ -19,4 +21,28 @@ pub(crate) fn throttled(endpoint: Endpoint) {
     #[cfg(feature = "tracing")]
     tracing::warn!(endpoint = endpoint.name(), "the server answered 429");
     let _ = endpoint;
+}
+
+/// A request is sent again, after a wait.
+pub(crate) fn retrying(endpoint: Endpoint, failure: Failure, retry: u32, wait: Duration) {
+    #[cfg(feature = "tracing")]
+    tracing::debug!(
+        endpoint = endpoint.name(),
+        failure = %failure,
+        retry,
+        wait_ms = wait.as_millis() as u64,
+        "sending again"
+    );
+    let _ = (endpoint, failure, retry, wait);
+}
+
+/// A request is not sent again, though it failed for a passing reason.
+pub(crate) fn budget_spent(endpoint: Endpoint, failure: Failure) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        endpoint = endpoint.name(),
+        failure = %failure,
+        "not sent again: the retry budget is spent"
+    );
+    let _ = (endpoint, failure);
 }

@@ -8,34 +8,71 @@ use syn::{
 };
 
 /// A layer, the layers it may use, and the crates it may use beside std.
-const LAYERS: [(&str, &[&str], &[&str]); 8] = [
+const LAYERS: [(&str, &[&str], &[&str]); 11] = [
+    ("clock", &[], &["tokio"]),
     ("words", &[], &["http", "tokio"]),
-    ("header", &["words"], &["http", "serde", "serde_json"]),
+    (
+        "header",
+        &["clock", "words"],
+        &["http", "httpdate", "serde", "serde_json"],
+    ),
     ("quota", &["words"], &[]),
     ("observe", &["words"], &["tracing"]),
     (
         "limiter",
-        &["words", "quota"],
+        &["clock", "words", "quota"],
         &["tokio", "slab", "smallvec", "shuttle"],
     ),
     (
         "body",
         &["words", "limiter"],
-        &["bytes", "http_body", "http_body_util", "pin_project_lite"],
+        &[
+            "bytes",
+            "http",
+            "http_body",
+            "http_body_util",
+            "pin_project_lite",
+            "tokio",
+        ],
     ),
-    ("adapter", &["body"], &["axum_core", "hyper"]),
+    (
+        "adapter",
+        &["words", "body"],
+        &["axum_core", "h2", "hyper", "hyper_util"],
+    ),
     (
         "rate_limit",
-        &["words", "header", "observe", "limiter", "body"],
+        &["clock", "words", "header", "observe", "limiter", "body"],
         &[
             "bytes",
             "http",
             "http_body",
             "pin_project_lite",
             "serde_json",
+            "tokio",
             "tower_layer",
             "tower_service",
         ],
+    ),
+    (
+        "retry",
+        &["clock", "words", "header", "observe", "body", "adapter"],
+        &[
+            "bytes",
+            "fastrand",
+            "http",
+            "http_body",
+            "pin_project_lite",
+            "tokio",
+            "tower",
+            "tower_layer",
+            "tower_service",
+        ],
+    ),
+    (
+        "layer",
+        &["words", "limiter", "rate_limit", "retry"],
+        &["tower_layer"],
     ),
 ];
 

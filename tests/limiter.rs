@@ -396,7 +396,7 @@ async fn a_snapshot_tells_each_lane() {
         .acquire(Call::new(Endpoint::Embeddings))
         .await
         .unwrap();
-    first.throttled();
+    first.throttled(None);
     for _ in 0..3 {
         let mut waiting = task::spawn(limiter.acquire(Call::new(Endpoint::Embeddings)));
         assert_pending!(waiting.poll());

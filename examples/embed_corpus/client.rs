@@ -23,7 +23,7 @@ pub(crate) fn http(
     log: Log,
 ) -> impl Service<
     Request<Full<Bytes>>,
-    Response = Response<impl Body<Data = Bytes, Error: Into<BoxError>> + Send>,
+    Response = Response<impl Body<Data = Bytes, Error: Into<BoxError> + Send> + Send>,
     Error = BoxError,
     Future: Send,
 > + Clone

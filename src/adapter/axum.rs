@@ -1,9 +1,23 @@
-use axum_core::body::Body;
+use axum_core::{Error, body::Body};
 
-use crate::body::RequestBody;
+use crate::body::{Kept, Memory, RequestBody, record};
 
 impl RequestBody for Body {
+    type Again = Option<Kept<Body>>;
+
     fn peek<T>(&mut self, _: impl FnOnce(&[u8]) -> T) -> Option<T> {
         None
     }
+
+    fn replayable(self, memory: &Memory) -> (Self, Self::Again) {
+        record(self, memory, Body::new, given_up)
+    }
+
+    fn again(kept: &Self::Again) -> Option<Self> {
+        Some(Body::new(kept.as_ref()?.again()?))
+    }
+}
+
+fn given_up() -> Option<Error> {
+    crate::body::given_up().map(|error: Box<dyn std::error::Error + Send + Sync>| Error::new(error))
 }

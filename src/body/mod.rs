@@ -1,12 +1,33 @@
 //! Bodies: what the layers ask of a request's, and what they make of a response's.
 //!
 //! A layer fits a client whatever its body type, as long as [`RequestBody`] is implemented for it:
-//! it is for `Full`, `Empty`, `String`, `Vec<u8>`, `Bytes`, `&'static str`, `()`, `BoxBody` and
-//! `UnsyncBoxBody`, for axum's with the feature `axum`, and for hyper's `Incoming` with the feature
-//! `hyper`. Wrap any other in [`Opaque`].
+//!
+//! | body | the model is read from it | sent again |
+//! |---|---|---|
+//! | `Full`, `Empty`, `Bytes`, `&'static str`, `()` | yes | yes, without a copy |
+//! | `String`, `Vec<u8>` | yes | yes, from a copy |
+//! | `BoxBody`, `UnsyncBoxBody`, axum's `Body` (feature `axum`) | no | yes, recorded while it is sent |
+//! | [`Opaque`], around any body | no | yes, recorded while it is sent |
+//! | hyper's `Incoming` (feature `hyper`) | no | no: wrap it in `Opaque` |
+//!
+//! Copies and records are bounded by the retry layer's [`Memory`]: a body that is larger is sent
+//! once, and its answer returned, whatever it is.
 
+mod memory;
 mod opaque;
+mod peek;
+mod replay;
 mod request;
 mod response;
 
-pub use self::{opaque::Opaque, request::RequestBody, response::ResponseBody};
+pub use self::{
+    memory::{Memory, Reserved},
+    opaque::Opaque,
+    replay::Kept,
+    request::RequestBody,
+    response::ResponseBody,
+};
+pub(crate) use self::{
+    peek::{Bound, Peek},
+    replay::{given_up, record},
+};

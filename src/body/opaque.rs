@@ -1,40 +1,79 @@
 use std::{
+    fmt,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use http_body::{Body, Frame, SizeHint};
 
-use super::RequestBody;
+use super::{
+    Memory, RequestBody,
+    replay::{self, Kept, Replay},
+};
 
 pin_project_lite::pin_project! {
-    /// Any body at all, never looked at.
-    #[derive(Clone, Copy, Debug, Default)]
-    pub struct Opaque<B> {
+    /// Any body at all: never looked at, recorded while it is sent, and so sent again.
+    ///
+    /// Its errors are the body's own. Beneath two retry layers the outer one alone can send it again.
+    pub struct Opaque<B>
+    where
+        B: Body,
+    {
         #[pin]
-        body: B,
+        kind: Kind<B>,
     }
 }
 
-impl<B> Opaque<B> {
+pin_project_lite::pin_project! {
+    #[project = KindProj]
+    enum Kind<B>
+    where
+        B: Body,
+    {
+        Plain { #[pin] body: B },
+        Replay { body: Replay<B> },
+    }
+}
+
+impl<B: Body> Opaque<B> {
     /// Wraps a body.
     pub fn new(body: B) -> Self {
-        Self { body }
+        Self {
+            kind: Kind::Plain { body },
+        }
     }
 
-    /// The body.
-    pub fn into_inner(self) -> B {
-        self.body
+    fn replay(body: Replay<B>) -> Self {
+        Self {
+            kind: Kind::Replay { body },
+        }
     }
 }
 
-impl<B> RequestBody for Opaque<B> {
+impl<B: Body<Data: Clone, Error: 'static>> RequestBody for Opaque<B> {
+    type Again = Option<Kept<B>>;
+
     fn peek<T>(&mut self, _: impl FnOnce(&[u8]) -> T) -> Option<T> {
         None
     }
+
+    fn replayable(self, memory: &Memory) -> (Self, Self::Again) {
+        let body = match self.kind {
+            Kind::Plain { body } => body,
+            Kind::Replay { .. } => return (self, None),
+        };
+        match Kept::new(body, memory, replay::given_up) {
+            Ok(kept) => (Self::replay(kept.first()), Some(kept)),
+            Err(body) => (Self::new(body), None),
+        }
+    }
+
+    fn again(kept: &Self::Again) -> Option<Self> {
+        Some(Self::replay(kept.as_ref()?.again()?))
+    }
 }
 
-impl<B: Body> Body for Opaque<B> {
+impl<B: Body<Data: Clone>> Body for Opaque<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -42,14 +81,29 @@ impl<B: Body> Body for Opaque<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        self.project().body.poll_frame(cx)
+        match self.project().kind.project() {
+            KindProj::Plain { body } => body.poll_frame(cx),
+            KindProj::Replay { body } => Pin::new(body).poll_frame(cx),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.kind {
+            Kind::Plain { body } => body.is_end_stream(),
+            Kind::Replay { body } => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.kind {
+            Kind::Plain { body } => body.size_hint(),
+            Kind::Replay { body } => body.size_hint(),
+        }
+    }
+}
+
+impl<B: Body> fmt::Debug for Opaque<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opaque").finish_non_exhaustive()
     }
 }

@@ -1,15 +1,25 @@
+use std::{
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
 use bytes::{Buf, Bytes};
 use http_body::Body;
 use http_body_util::{
     Empty, Full,
     combinators::{BoxBody, UnsyncBoxBody},
 };
-use std::{
-    pin::Pin,
-    task::{Context, Poll, Waker},
+
+use super::{
+    Memory, Reserved,
+    replay::{self, Kept},
 };
 
-/// A request body the layers can work with: looked at where it is in memory, and never changed.
+/// A request body the layers can work with: looked at where it is in memory, and sent again.
+///
+/// Its type is kept, so the same client takes it. For a type of your own use
+/// [`Opaque`](super::Opaque), or write these three: a body that is not to be sent again has
+/// `type Again = ()`, and its `again` is `None`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a request body that tower-together knows",
     label = "no `RequestBody` for this body",
@@ -17,11 +27,26 @@ use std::{
     note = "for axum's `Body` enable the feature `axum`, for hyper's `Incoming` the feature `hyper`"
 )]
 pub trait RequestBody: Sized {
+    /// What is kept while it is being sent, to make it again.
+    type Again;
+
     /// Reads the whole body, if it lies in memory; `None` if it does not, or nobody can tell.
     fn peek<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> Option<T>;
+
+    /// The body to send, and what it can be made again of. What that copies is reserved from
+    /// `memory`; where there is no room, the body is sent and cannot be made again.
+    fn replayable(self, memory: &Memory) -> (Self, Self::Again);
+
+    /// The same bytes again, from the first to the last; `None` if that is not possible.
+    ///
+    /// From then on the one before, should it still be read, ends with an error or at its true end,
+    /// never as if what it gave so far were all.
+    fn again(kept: &Self::Again) -> Option<Self>;
 }
 
-impl<D: Buf> RequestBody for Full<D> {
+impl<D: Buf + Clone> RequestBody for Full<D> {
+    type Again = Self;
+
     fn peek<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
         // Its data has no accessor: it is taken out as the one frame it is, and put back.
         let polled = Pin::new(&mut *self).poll_frame(&mut Context::from_waker(Waker::noop()));
@@ -34,47 +59,127 @@ impl<D: Buf> RequestBody for Full<D> {
         *self = Full::new(data);
         result
     }
+
+    fn replayable(self, _: &Memory) -> (Self, Self) {
+        (self.clone(), self)
+    }
+
+    fn again(kept: &Self) -> Option<Self> {
+        Some(kept.clone())
+    }
 }
 
 impl<D> RequestBody for Empty<D> {
+    type Again = ();
+
     fn peek<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
         Some(read(&[]))
+    }
+
+    fn replayable(self, _: &Memory) -> (Self, ()) {
+        (self, ())
+    }
+
+    fn again((): &()) -> Option<Self> {
+        Some(Self::new())
     }
 }
 
 impl RequestBody for () {
+    type Again = ();
+
     fn peek<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
         Some(read(&[]))
     }
+
+    fn replayable(self, _: &Memory) -> (Self, ()) {
+        ((), ())
+    }
+
+    fn again((): &()) -> Option<Self> {
+        Some(())
+    }
 }
 
-/// Bodies that are nothing but their bytes.
-macro_rules! in_memory {
+/// Bodies that are nothing but their bytes, and that a clone only counts once more.
+macro_rules! counted {
     ($($body:ty),*) => {$(
         impl RequestBody for $body {
+            type Again = Self;
+
             fn peek<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
                 Some(read(self.as_ref()))
+            }
+
+            fn replayable(self, _: &Memory) -> (Self, Self) {
+                (self.clone(), self)
+            }
+
+            fn again(kept: &Self) -> Option<Self> {
+                Some(kept.clone())
             }
         }
     )*};
 }
 
-in_memory!(String, &'static str, Bytes, Vec<u8>);
+counted!(&'static str, Bytes);
 
-impl<D, E> RequestBody for BoxBody<D, E> {
-    fn peek<T>(&mut self, _: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        None
-    }
+/// Bodies that are nothing but their bytes, which a clone copies.
+macro_rules! copied {
+    ($($body:ty),*) => {$(
+        impl RequestBody for $body {
+            type Again = Option<(Self, Reserved)>;
+
+            fn peek<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
+                Some(read(self.as_ref()))
+            }
+
+            fn replayable(self, memory: &Memory) -> (Self, Self::Again) {
+                let reserved = memory.reserve(self.len());
+                let kept = reserved.map(|reserved| (self.clone(), reserved));
+                (self, kept)
+            }
+
+            fn again(kept: &Self::Again) -> Option<Self> {
+                Some(kept.as_ref()?.0.clone())
+            }
+        }
+    )*};
 }
 
-impl<D, E> RequestBody for UnsyncBoxBody<D, E> {
-    fn peek<T>(&mut self, _: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        None
-    }
+copied!(String, Vec<u8>);
+
+/// Bodies that may be anything, in a box: recorded while they are sent.
+macro_rules! boxed {
+    ($($body:ident where $($bound:ident)+);*) => {$(
+        impl<D, E> RequestBody for $body<D, E>
+        where
+            D: Buf + Clone $(+ $bound)+ + 'static,
+            E: Send + 'static,
+        {
+            type Again = Option<Kept<Self>>;
+
+            fn peek<T>(&mut self, _: impl FnOnce(&[u8]) -> T) -> Option<T> {
+                None
+            }
+
+            fn replayable(self, memory: &Memory) -> (Self, Self::Again) {
+                replay::record(self, memory, Self::new, replay::given_up)
+            }
+
+            fn again(kept: &Self::Again) -> Option<Self> {
+                Some(Self::new(kept.as_ref()?.again()?))
+            }
+        }
+    )*};
 }
+
+boxed!(BoxBody where Send Sync; UnsyncBoxBody where Send);
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use http_body_util::BodyExt;
 
     use super::*;
@@ -83,20 +188,37 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(body.peek(<[u8]>::to_vec).as_deref(), Some(expected));
         }
+        let (body, kept) = body.replayable(&Memory::default());
+        for _ in 0..2 {
+            let mut again = B::again(&kept).unwrap();
+            assert_eq!(again.peek(<[u8]>::to_vec).as_deref(), Some(expected));
+        }
         body
     }
 
     #[tokio::test]
-    async fn looking_changes_nothing() {
+    async fn looking_changes_nothing_and_again_is_the_same() {
         let full = check(Full::new(Bytes::from("abc")), b"abc");
         assert_eq!(full.collect().await.unwrap().to_bytes(), "abc");
         check(Full::<Bytes>::default(), b"");
         check(Empty::<Bytes>::new(), b"");
         check(String::from("abc"), b"abc");
+        check(b"abc".to_vec(), b"abc");
+        check("abc", b"abc");
         check((), b"");
-        let scattered = Buf::chain(&b"ab"[..], &b"c"[..]);
+        let mut scattered: VecDeque<u8> = b"bc".iter().copied().collect();
+        scattered.push_front(b'a');
         let mut scattered = Full::new(scattered);
         assert_eq!(scattered.peek(<[u8]>::to_vec), None);
         assert_eq!(scattered.collect().await.unwrap().to_bytes(), "abc");
+    }
+
+    #[test]
+    fn a_copy_takes_room_and_a_count_takes_none() {
+        let memory = Memory::new(2, 2);
+        let (_, kept) = String::from("abc").replayable(&memory);
+        assert!(String::again(&kept).is_none());
+        let (_, kept) = Bytes::from("abc").replayable(&memory);
+        assert!(Bytes::again(&kept).is_some());
     }
 }

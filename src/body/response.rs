@@ -7,6 +7,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::Peek;
 use crate::limiter::Permit;
 
 pin_project_lite::pin_project! {
@@ -14,7 +15,10 @@ pin_project_lite::pin_project! {
     ///
     /// An in-flight slot is given back when the body ends, fails or is dropped: an open stream of
     /// server-sent events counts as under way.
-    pub struct ResponseBody<R> {
+    pub struct ResponseBody<R>
+    where
+        R: Body,
+    {
         #[pin]
         kind: Kind<R>,
         permit: Option<Permit>,
@@ -23,41 +27,42 @@ pin_project_lite::pin_project! {
 
 pin_project_lite::pin_project! {
     #[project = KindProj]
-    enum Kind<R> {
+    enum Kind<R>
+    where
+        R: Body,
+    {
         Inner { #[pin] body: R },
+        Peeked { body: Box<Peek<R>> },
         Own { bytes: Option<Bytes> },
     }
 }
 
-impl<R> ResponseBody<R> {
+impl<R: Body<Data = Bytes>> ResponseBody<R> {
     /// The server's body. The permit is kept only if it holds something to give back.
-    pub(crate) fn inner(body: R, permit: Permit) -> Self
-    where
-        R: Body,
-    {
-        let open = permit.holds_slot() && !body.is_end_stream();
-        Self {
-            kind: Kind::Inner { body },
-            permit: open.then_some(permit),
-        }
+    pub(crate) fn inner(body: R, permit: Permit) -> Self {
+        Self::holding(Kind::Inner { body }, Some(permit))
     }
 
-    /// The server's body, of a request that was left alone.
+    /// The server's body, after it was looked at.
+    pub(crate) fn peeked(body: Peek<R>, permit: Option<Permit>) -> Self {
+        let body = Box::new(body);
+        Self::holding(Kind::Peeked { body }, permit)
+    }
+
+    /// The server's body, of a request that holds nothing.
     pub(crate) fn untouched(body: R) -> Self {
-        Self {
-            kind: Kind::Inner { body },
-            permit: None,
-        }
+        Self::holding(Kind::Inner { body }, None)
     }
 
     /// A body of our own.
     pub(crate) fn own(bytes: Bytes) -> Self {
-        Self {
-            kind: Kind::Own {
-                bytes: Some(bytes).filter(|bytes| !bytes.is_empty()),
-            },
-            permit: None,
-        }
+        let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
+        Self::holding(Kind::Own { bytes }, None)
+    }
+
+    fn holding(kind: Kind<R>, permit: Option<Permit>) -> Self {
+        let permit = permit.filter(|permit| permit.holds_slot() && !kind.is_end_stream());
+        Self { kind, permit }
     }
 }
 
@@ -72,6 +77,7 @@ impl<R: Body<Data = Bytes>> Body for ResponseBody<R> {
         let mut this = self.project();
         let frame = match this.kind.as_mut().project() {
             KindProj::Inner { body } => ready!(body.poll_frame(cx)),
+            KindProj::Peeked { body } => ready!(body.poll_frame(cx)),
             KindProj::Own { bytes } => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
         };
         // Who knows by `is_end_stream` that this was the last frame does not poll again.
@@ -88,6 +94,7 @@ impl<R: Body<Data = Bytes>> Body for ResponseBody<R> {
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Inner { body } => body.size_hint(),
+            Kind::Peeked { body } => body.size_hint(),
             Kind::Own { bytes } => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
@@ -95,16 +102,17 @@ impl<R: Body<Data = Bytes>> Body for ResponseBody<R> {
     }
 }
 
-impl<R: Body> Kind<R> {
+impl<R: Body<Data = Bytes>> Kind<R> {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Inner { body } => body.is_end_stream(),
+            Self::Peeked { body } => body.is_end_stream(),
             Self::Own { bytes } => bytes.is_none(),
         }
     }
 }
 
-impl<R> fmt::Debug for ResponseBody<R> {
+impl<R: Body> fmt::Debug for ResponseBody<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseBody")
             .field("own", &matches!(self.kind, Kind::Own { .. }))

@@ -1,4 +1,4 @@
-//! The one place where the clock is read.
+//! Instants as the limiter counts them.
 
 use std::time::Duration;
 
@@ -29,6 +29,11 @@ impl Clock {
         nanos(instant.saturating_duration_since(self.origin))
     }
 
+    /// An instant that is known to come.
+    pub(super) fn at(&self, nanos: u64) -> Instant {
+        self.instant(nanos).unwrap_or(self.origin)
+    }
+
     /// `None` for [`NEVER`].
     pub(super) fn instant(&self, nanos: u64) -> Option<Instant> {
         if nanos == NEVER {
@@ -45,12 +50,8 @@ pub(super) fn nanos(duration: Duration) -> u64 {
 /// An instant that does not come.
 pub(super) const NEVER: u64 = u64::MAX;
 
-/// Tokio's clock, so that every test runs in virtual time.
 #[cfg(not(all(test, shuttle)))]
-#[expect(clippy::disallowed_methods, reason = "this is the place")]
-fn now() -> Instant {
-    Instant::now()
-}
+use crate::clock::now;
 
 #[cfg(all(test, shuttle))]
 use super::model::now;

@@ -1,11 +1,13 @@
-use crate::words::KeyId;
+use crate::quota::Passage;
 
 /// What was granted, to be given back.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Grant {
     pub(super) key: u32,
-    pub(super) key_id: KeyId,
+    /// Which key that was: its place may be another's by now.
+    pub(super) born: u64,
     pub(super) lane: u16,
+    pub(super) passage: Passage,
     /// The rules whose slots it holds, 0 for none.
     pub(super) slots: [u32; 2],
     pub(super) tokens: u64,

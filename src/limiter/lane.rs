@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::line::Line;
-use crate::words::Endpoint;
+use crate::{quota::Gate, words::Endpoint};
 
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -17,6 +17,8 @@ pub(super) struct Lane {
     pub(super) limits: SmallVec<[u16; 4]>,
     /// The rules whose slots its requests take, 0 for none.
     pub(super) slots: [u32; 2],
+    /// What the server asked for; made when it refuses for the first time.
+    pub(super) gate: Option<Box<Gate>>,
     /// Those who wait; made when somebody does.
     pub(super) line: Option<Box<Line>>,
     /// How many wait, in line or not.
@@ -35,6 +37,22 @@ pub(super) struct Counts {
 impl Lane {
     pub(super) fn line(&mut self) -> &mut Line {
         self.line.get_or_insert_default()
+    }
+
+    pub(super) fn gate(&mut self) -> &mut Gate {
+        self.gate.get_or_insert_default()
+    }
+
+    /// Until when the server asked it to wait.
+    pub(super) fn pause(&self, now: u64) -> Option<u64> {
+        let gate = self.gate.as_ref()?;
+        Some(gate.until()).filter(|at| *at > now)
+    }
+
+    /// Until when it is kept back by a pause, or by the slow restart after one.
+    pub(super) fn paused(&self, now: u64) -> Option<u64> {
+        let gate = self.gate.as_ref()?;
+        Some(gate.next()).filter(|at| *at > now)
     }
 
     /// Gives an empty line's memory back.

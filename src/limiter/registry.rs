@@ -8,7 +8,7 @@ use std::{
 use slab::Slab;
 
 use super::{key::Key, rules::Rules, settings::Settings};
-use crate::words::{Call, KeyId};
+use crate::words::Call;
 
 /// Every key the limiter knows of. Full, it forgets those that are no different from new; where
 /// there is none, a new key is refused.
@@ -16,6 +16,8 @@ use crate::words::{Call, KeyId};
 pub(super) struct Registry {
     ids: HashMap<u64, u32, BuildHasherDefault<Hashed>>,
     keys: Slab<Key>,
+    /// Keys made so far.
+    born: u64,
     /// Lanes of all keys.
     lanes: usize,
     /// Where to look next for a key to forget.
@@ -29,6 +31,7 @@ impl Registry {
         Self {
             ids: HashMap::default(),
             keys: Slab::new(),
+            born: 0,
             lanes: 0,
             hand: 0,
             none_before: 0,
@@ -53,7 +56,8 @@ impl Registry {
         while self.keys.len() >= max {
             self.forget_one(rules, now)?;
         }
-        let index = self.keys.insert(Key::new(call)) as u32;
+        self.born += 1;
+        let index = self.keys.insert(Key::new(call, self.born)) as u32;
         self.ids.insert(call.key.0, index);
         Ok(index)
     }
@@ -85,8 +89,8 @@ impl Registry {
     }
 
     /// The key of a permit, unless it was forgotten since.
-    pub(super) fn of(&mut self, index: u32, id: KeyId) -> Option<&mut Key> {
-        self.get_mut(index).filter(|key| key.id == id)
+    pub(super) fn of(&mut self, index: u32, born: u64) -> Option<&mut Key> {
+        self.get_mut(index).filter(|key| key.born == born)
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Key)> {

@@ -44,6 +44,8 @@ pub struct LaneSnapshot {
     pub waiting: usize,
     /// When the next may leave; `None` if one may now, or nobody knows when (all slots are taken).
     pub next: Option<Instant>,
+    /// Until when the server asked it to wait, if that is still to come.
+    pub paused: Option<Instant>,
     /// Requests let go.
     pub admitted: u64,
     /// Requests the limiter itself refused.
@@ -156,6 +158,7 @@ fn lane_of(
         overflow: lane.model_id == OVERFLOW,
         waiting: lane.waiting as usize,
         next,
+        paused: lane.pause(now).and_then(|until| clock.instant(until)),
         admitted: lane.counts.admitted,
         refused: lane.counts.refused,
         throttled: lane.counts.throttled,

@@ -4,7 +4,11 @@
 //! and a refusal changes nothing: ask every limit, then charge all of them or none.
 
 mod bucket;
+mod gate;
 mod gcra;
 mod window;
 
-pub(crate) use self::bucket::{Bucket, Verdict};
+pub(crate) use self::{
+    bucket::{Bucket, Verdict},
+    gate::{Gate, Passage},
+};

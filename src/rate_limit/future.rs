@@ -7,20 +7,23 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, response};
 use http_body::Body;
+use tokio::time::Instant;
 use tower_service::Service;
 
-use super::{read, refusal};
+use super::{answer, read, refusal};
 use crate::{
-    body::{RequestBody, ResponseBody},
+    body::{Bound, Peek, RequestBody, ResponseBody},
+    clock,
     limiter::{Inner, Limiter, Lost, Permit, Turn},
     observe,
-    words::{Endpoint, Rejected, extension::Waited},
+    words::Endpoint,
 };
 
 pin_project_lite::pin_project! {
-    /// A request on its way: first it waits for its turn, then for its answer.
+    /// A request on its way: first it waits for its turn, then for its answer, and of an error for
+    /// the beginning of the body too.
     ///
     /// # Cancel safety
     ///
@@ -32,18 +35,23 @@ pin_project_lite::pin_project! {
     ///
     /// When it has to wait and is polled outside a Tokio runtime with its timer enabled, and when
     /// polled after it was ready.
-    pub struct ResponseFuture<S, B>
+    pub struct ResponseFuture<S, B, R>
     where
         S: Service<Request<B>>,
+        R: Body,
     {
+        bound: Bound,
         #[pin]
-        state: State<S, B, S::Future>,
+        state: State<S, B, S::Future, R>,
     }
 }
 
 pin_project_lite::pin_project! {
     #[project = StateProj]
-    enum State<S, B, F> {
+    enum State<S, B, F, R>
+    where
+        R: Body,
+    {
         Waiting {
             inner: S,
             request: Option<Request<B>>,
@@ -55,29 +63,47 @@ pin_project_lite::pin_project! {
             answer: F,
             permit: Option<(Permit, Endpoint)>,
         },
+        Reading { error: Option<Box<Reading<R>>> },
         Done,
     }
 }
 
-impl<S, B> ResponseFuture<S, B>
+/// An error whose body is being read.
+struct Reading<R: Body> {
+    head: response::Parts,
+    body: Peek<R>,
+    permit: Permit,
+    endpoint: Endpoint,
+    since: Instant,
+}
+
+impl<S, B, R> ResponseFuture<S, B, R>
 where
     S: Service<Request<B>>,
+    R: Body,
 {
     pub(super) fn limited(
         inner: S,
         request: Request<B>,
         endpoint: Endpoint,
         limiter: &Limiter,
+        bound: Bound,
     ) -> Self {
-        Self::waiting(inner, request, Some((limiter.turn(), endpoint)))
+        Self::waiting(inner, request, Some((limiter.turn(), endpoint)), bound)
     }
 
-    pub(super) fn untouched(inner: S, request: Request<B>) -> Self {
-        Self::waiting(inner, request, None)
+    pub(super) fn untouched(inner: S, request: Request<B>, bound: Bound) -> Self {
+        Self::waiting(inner, request, None, bound)
     }
 
-    fn waiting(inner: S, request: Request<B>, turn: Option<(Turn, Endpoint)>) -> Self {
+    fn waiting(
+        inner: S,
+        request: Request<B>,
+        turn: Option<(Turn, Endpoint)>,
+        bound: Bound,
+    ) -> Self {
         Self {
+            bound,
             state: State::Waiting {
                 inner,
                 request: Some(request),
@@ -87,7 +113,7 @@ where
     }
 }
 
-impl<S, B, R> Future for ResponseFuture<S, B>
+impl<S, B, R> Future for ResponseFuture<S, B, R>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
     B: RequestBody,
@@ -96,7 +122,8 @@ where
     type Output = Result<Response<ResponseBody<R>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.project().state;
+        let this = self.project();
+        let mut state = this.state;
         loop {
             match state.as_mut().project() {
                 StateProj::Waiting {
@@ -129,8 +156,27 @@ where
                 StateProj::Calling { answer, permit } => {
                     let answer = ready!(answer.poll(cx));
                     let permit = permit.take();
+                    match answer.map(|answer| Answered::of(answer, permit, *this.bound)) {
+                        Ok(Answered::Error(error)) => {
+                            let error = Some(error);
+                            state.set(State::Reading { error });
+                        }
+                        Ok(Answered::Done(answer)) => {
+                            state.set(State::Done);
+                            return Poll::Ready(Ok(answer));
+                        }
+                        Err(error) => {
+                            state.set(State::Done);
+                            return Poll::Ready(Err(error));
+                        }
+                    }
+                }
+                StateProj::Reading { error } => {
+                    let reading = error.as_mut().expect("taken only when read");
+                    ready!(reading.body.poll_read(cx));
+                    let read = error.take().expect("taken only when read");
                     state.set(State::Done);
-                    return Poll::Ready(answer.map(|answer| finish(answer, permit)));
+                    return Poll::Ready(Ok(read.finish()));
                 }
                 StateProj::Done => panic!("polled after it was ready"),
             }
@@ -166,21 +212,43 @@ where
     Poll::Ready(polled.map(|permit| Some((permit, *endpoint))))
 }
 
-fn finish<R: Body>(answer: Response<R>, admitted: Admitted) -> Response<ResponseBody<R>> {
-    let Some((permit, endpoint)) = admitted else {
-        return answer.map(ResponseBody::untouched);
-    };
-    let waited = permit.waited();
-    let ours = answer.extensions().get::<Rejected>().is_some();
-    if answer.status() == StatusCode::TOO_MANY_REQUESTS && !ours {
-        permit.throttled();
-        observe::throttled(endpoint);
+enum Answered<R: Body> {
+    Done(Response<ResponseBody<R>>),
+    Error(Box<Reading<R>>),
+}
+
+impl<R: Body<Data = Bytes>> Answered<R> {
+    fn of(answer: Response<R>, admitted: Admitted, bound: Bound) -> Self {
+        let Some((permit, endpoint)) = admitted else {
+            return Self::Done(answer.map(ResponseBody::untouched));
+        };
+        let (mut head, body) = answer.into_parts();
+        if answer::is_error(&head) {
+            return Self::Error(Box::new(Reading {
+                head,
+                body: Peek::new(body, bound),
+                permit,
+                endpoint,
+                since: clock::now(),
+            }));
+        }
+        answer::learn(&mut head, &permit, endpoint, Duration::ZERO);
+        Self::Done(Response::from_parts(
+            head,
+            ResponseBody::inner(body, permit),
+        ))
     }
-    let mut answer = answer.map(|body| ResponseBody::inner(body, permit));
-    if waited > Duration::ZERO {
-        answer.extensions_mut().insert(Waited::new(waited));
+}
+
+impl<R: Body<Data = Bytes>> Reading<R> {
+    fn finish(self) -> Response<ResponseBody<R>> {
+        let mut head = self.head;
+        answer::name(&mut head, &self.body.bytes());
+        // What the server asks for counts from when its answer came.
+        let late = clock::now().saturating_duration_since(self.since);
+        answer::learn(&mut head, &self.permit, self.endpoint, late);
+        Response::from_parts(head, ResponseBody::peeked(self.body, Some(self.permit)))
     }
-    answer
 }
 
 /// The inner service, as the turn sees it.
@@ -205,9 +273,10 @@ where
     }
 }
 
-impl<S, B> fmt::Debug for ResponseFuture<S, B>
+impl<S, B, R> fmt::Debug for ResponseFuture<S, B, R>
 where
     S: Service<Request<B>>,
+    R: Body,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()

@@ -1,16 +1,20 @@
+use std::time::Duration;
+
 use tower_layer::Layer;
 
 use super::TogetherRateLimit;
 use crate::{
+    body::Bound,
     limiter::Limiter,
     words::{Classify, Limits},
 };
 
 /// Holds each request until the API will take it. See the [module](super).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct TogetherRateLimitLayer {
     limiter: Limiter,
     classify: Classify,
+    error_body: Bound,
 }
 
 impl TogetherRateLimitLayer {
@@ -27,6 +31,15 @@ impl TogetherRateLimitLayer {
         self
     }
 
+    /// How much of an error's body is read into [`ApiError`](crate::ApiError), and for how long at
+    /// most. Default: 16 KiB, a hundred times what the API's errors are, and 1 s. The answer's body
+    /// is handed on whole.
+    #[must_use]
+    pub fn with_error_body(mut self, bytes: usize, time: Duration) -> Self {
+        self.error_body = Bound { bytes, time };
+        self
+    }
+
     /// The limiter it asks.
     pub fn limiter(&self) -> &Limiter {
         &self.limiter
@@ -39,7 +52,15 @@ impl From<Limiter> for TogetherRateLimitLayer {
         Self {
             limiter,
             classify: Classify::default(),
+            error_body: Bound::ERROR,
         }
+    }
+}
+
+impl Default for TogetherRateLimitLayer {
+    /// A layer with a limiter of its own for [`Limits::default`].
+    fn default() -> Self {
+        Self::new(Limits::default())
     }
 }
 
@@ -47,6 +68,11 @@ impl<S> Layer<S> for TogetherRateLimitLayer {
     type Service = TogetherRateLimit<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        TogetherRateLimit::new(inner, self.limiter.clone(), self.classify.clone())
+        TogetherRateLimit::new(
+            inner,
+            self.limiter.clone(),
+            self.classify.clone(),
+            self.error_body,
+        )
     }
 }

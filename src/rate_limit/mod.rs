@@ -104,6 +104,7 @@
 //!
 //! A request that must wait panics when polled outside a Tokio runtime with its timer enabled.
 
+mod answer;
 mod future;
 mod layer;
 mod read;

@@ -7,7 +7,7 @@ use tower_service::Service;
 
 use super::ResponseFuture;
 use crate::{
-    body::{RequestBody, ResponseBody},
+    body::{Bound, RequestBody, ResponseBody},
     limiter::Limiter,
     words::Classify,
 };
@@ -18,14 +18,16 @@ pub struct TogetherRateLimit<S> {
     inner: S,
     limiter: Limiter,
     classify: Classify,
+    bound: Bound,
 }
 
 impl<S> TogetherRateLimit<S> {
-    pub(super) fn new(inner: S, limiter: Limiter, classify: Classify) -> Self {
+    pub(super) fn new(inner: S, limiter: Limiter, classify: Classify, bound: Bound) -> Self {
         Self {
             inner,
             limiter,
             classify,
+            bound,
         }
     }
 
@@ -53,7 +55,7 @@ where
 {
     type Response = Response<ResponseBody<R>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S, B>;
+    type Future = ResponseFuture<S, B, R>;
 
     /// Always ready: the wait is in the future, where the request is known, and the inner service
     /// is asked only when the turn has come, so that nothing of it is held while waiting.
@@ -65,8 +67,10 @@ where
         // A clone that was never ready, so this service's readiness is not used up.
         let inner = self.inner.clone();
         match self.classify.endpoint(&request) {
-            Some(endpoint) => ResponseFuture::limited(inner, request, endpoint, &self.limiter),
-            None => ResponseFuture::untouched(inner, request),
+            Some(endpoint) => {
+                ResponseFuture::limited(inner, request, endpoint, &self.limiter, self.bound)
+            }
+            None => ResponseFuture::untouched(inner, request, self.bound),
         }
     }
 }

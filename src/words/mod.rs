@@ -1,5 +1,6 @@
 //! The words of the crate: plain data, no clock, no lock, no await.
 
+mod api_error;
 mod call;
 mod classify;
 mod endpoint;
@@ -13,6 +14,7 @@ mod rule;
 mod tier;
 
 pub use self::{
+    api_error::ApiError,
     call::Call,
     classify::Classify,
     endpoint::Endpoint,
@@ -23,6 +25,7 @@ pub use self::{
     tier::Tier,
 };
 pub(crate) use self::{
+    api_error::Told,
     key::{KeyId, hash},
     rule::{Cap, Rule},
 };

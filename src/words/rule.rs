@@ -1,4 +1,7 @@
-use std::{num::NonZeroU32, sync::Arc};
+use std::{
+    num::{NonZeroU32, NonZeroU64},
+    sync::Arc,
+};
 
 use super::{Endpoint, Quota};
 
@@ -24,6 +27,14 @@ pub(crate) enum Cap {
 }
 
 impl Cap {
+    /// How far apart it keeps requests, in nanoseconds, if it counts them.
+    pub(crate) fn interval(&self) -> Option<NonZeroU64> {
+        match self {
+            Self::Requests(quota) => NonZeroU64::new(quota.interval()),
+            Self::Tokens(_) | Self::InFlight(_) | Self::Jobs(_) => None,
+        }
+    }
+
     pub(super) fn allows_more_than(&self, other: &Cap) -> bool {
         match (self, other) {
             (Self::Requests(own), Self::Requests(other))

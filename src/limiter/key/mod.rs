@@ -13,7 +13,7 @@ use super::{
     waiter::{Standing, Waiter},
 };
 use crate::{
-    quota::{Bucket, Verdict},
+    quota::{Bucket, Passage, Verdict},
     words::{Call, Endpoint, KeyId, hash},
 };
 
@@ -22,6 +22,8 @@ pub(super) use self::pump::World;
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) id: KeyId,
+    /// Its number among all keys ever made.
+    pub(super) born: u64,
     pub(super) name: Option<Arc<str>>,
     // Inline for most keys, so that one of many thousands costs few misses of the cache.
     pub(super) limits: SmallVec<[Limit; 2]>,
@@ -46,9 +48,10 @@ pub(super) struct Limit {
 }
 
 impl Key {
-    pub(super) fn new(call: &Call) -> Self {
+    pub(super) fn new(call: &Call, born: u64) -> Self {
         Self {
             id: call.key,
+            born,
             name: call.key_name.clone(),
             limits: SmallVec::new(),
             lanes: SmallVec::new(),
@@ -64,7 +67,9 @@ impl Key {
         if self.waiting > 0 {
             return None;
         }
-        self.limits.iter().try_fold(0, |latest, limit| {
+        let gates = self.lanes.iter().filter_map(|lane| lane.gate.as_ref());
+        let paused = gates.map(|gate| gate.fresh_at()).max().unwrap_or(0);
+        self.limits.iter().try_fold(paused, |latest, limit| {
             let at = limit.bucket.fresh_at(rules.cap(limit.rule))?;
             Some(at.max(latest))
         })
@@ -99,7 +104,8 @@ impl Key {
             .unwrap_or_else(|| self.add_lane(call.endpoint, OVERFLOW, None, rules))
     }
 
-    /// Asks every limit of a lane. The second is the one that says no for longest.
+    /// Asks every limit of a lane, and the pause it may be under. The second is the limit that says
+    /// no for longest; a pause is none, for it is the lane's own.
     pub(super) fn ask(
         &mut self,
         lane: u16,
@@ -108,8 +114,12 @@ impl Key {
         rules: &Rules,
         now: u64,
     ) -> (Verdict, Option<u16>) {
-        let mut latest = (Verdict::Now, None);
-        for &index in &self.lanes[usize::from(lane)].limits {
+        let lane = &self.lanes[usize::from(lane)];
+        let mut latest = match lane.paused(now) {
+            Some(at) => (Verdict::At(at), None),
+            None => (Verdict::Now, None),
+        };
+        for &index in &lane.limits {
             let limit = &mut self.limits[usize::from(index)];
             let verdict = limit.bucket.ask(rules.cap(limit.rule), tokens, ahead, now);
             match (verdict, latest.0) {
@@ -134,8 +144,9 @@ impl Key {
         rules: &Rules,
         now: u64,
     ) -> Option<u64> {
-        let mut least = now;
-        for &index in &self.lanes[usize::from(lane)].limits {
+        let lane = &self.lanes[usize::from(lane)];
+        let mut least = lane.paused(now).unwrap_or(now);
+        for &index in &lane.limits {
             let limit = &mut self.limits[usize::from(index)];
             match limit
                 .bucket
@@ -150,12 +161,19 @@ impl Key {
     }
 
     /// Charges every limit of a lane, each of which has said yes under this same lock.
-    pub(super) fn charge(&mut self, lane: u16, tokens: u64, rules: &Rules, now: u64) {
+    pub(super) fn charge(&mut self, lane: u16, tokens: u64, rules: &Rules, now: u64) -> Passage {
         let lane = &mut self.lanes[usize::from(lane)];
         lane.counts.admitted += 1;
+        let mut interval = None;
         for &index in &lane.limits {
             let limit = &mut self.limits[usize::from(index)];
-            limit.bucket.charge(rules.cap(limit.rule), tokens, now);
+            let cap = rules.cap(limit.rule);
+            limit.bucket.charge(cap, tokens, now);
+            interval = interval.max(cap.interval());
+        }
+        match &mut lane.gate {
+            Some(gate) => gate.pass(interval, now),
+            None => Passage::default(),
         }
     }
 
@@ -242,6 +260,7 @@ impl Key {
             model,
             limits,
             slots: rules.slots(&applying),
+            gate: None,
             line: None,
             waiting: 0,
             counts: Counts::default(),

@@ -62,7 +62,7 @@ impl State {
     }
 
     /// Refuses those of a key who can no longer go in time.
-    fn refuse_hopeless(&mut self, index: u32, moment: &mut Moment<'_>) {
+    pub(super) fn refuse_hopeless(&mut self, index: u32, moment: &mut Moment<'_>) {
         let key = self.registry.get_mut(index).expect(IN_USE);
         let mut hopeless = Vec::new();
         let (waiters, rules, now) = (&self.waiters, &self.rules, moment.now);

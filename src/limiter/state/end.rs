@@ -6,7 +6,7 @@ use crate::limiter::{grant::Grant, moment::Moment};
 impl State {
     /// Gives back the slots of a permit.
     pub(in crate::limiter) fn release(&mut self, grant: &Grant, moment: &mut Moment<'_>) {
-        if let Some(key) = self.registry.of(grant.key, grant.key_id) {
+        if let Some(key) = self.registry.of(grant.key, grant.born) {
             key.release(&self.rules, grant.slots);
             let quiet = key.is_quiet();
             self.freed(grant.key);
@@ -23,7 +23,7 @@ impl State {
         tokens: u64,
         moment: &mut Moment<'_>,
     ) {
-        let Some(key) = self.registry.of(grant.key, grant.key_id) else {
+        let Some(key) = self.registry.of(grant.key, grant.born) else {
             return;
         };
         let Some(lane) = key.lanes.get(usize::from(grant.lane)) else {
@@ -36,15 +36,6 @@ impl State {
         }
         self.freed(grant.key);
         self.pump(grant.key, None, moment);
-    }
-
-    /// The server answered 429.
-    pub(in crate::limiter) fn throttled(&mut self, grant: &Grant) {
-        self.totals.throttled += 1;
-        let key = self.registry.of(grant.key, grant.key_id);
-        if let Some(lane) = key.and_then(|key| key.lanes.get_mut(usize::from(grant.lane))) {
-            lane.counts.throttled += 1;
-        }
     }
 
     /// Keeps a permit's job slot until the job of this name ends.
@@ -60,7 +51,7 @@ impl State {
             self.end_job(job, moment);
             let held = Held {
                 key: grant.key,
-                id: grant.key_id,
+                born: grant.born,
                 rule,
             };
             self.jobs.insert(job, held);
@@ -72,7 +63,7 @@ impl State {
         let Some(held) = self.jobs.remove(&job) else {
             return false;
         };
-        if let Some(key) = self.registry.of(held.key, held.id) {
+        if let Some(key) = self.registry.of(held.key, held.born) {
             key.release(&self.rules, [0, held.rule]);
             self.freed(held.key);
             self.pump(held.key, None, moment);

@@ -3,6 +3,7 @@
 mod arrive;
 mod change;
 mod end;
+mod pause;
 mod wait;
 
 use std::collections::{BTreeSet, HashMap};
@@ -19,7 +20,7 @@ use super::{
     rules::Rules,
     waiter::{Standing, Waiter},
 };
-use crate::words::{KeyId, Limits};
+use crate::words::Limits;
 
 pub(super) use self::{
     arrive::{Arrival, Comer},
@@ -49,7 +50,7 @@ pub(super) struct State {
 #[derive(Clone, Copy, Debug)]
 struct Held {
     key: u32,
-    id: KeyId,
+    born: u64,
     rule: u32,
 }
 
@@ -139,11 +140,12 @@ impl State {
     fn grant(&mut self, index: u32, lane: u16, tokens: u64, since: u64, now: u64) -> Grant {
         self.totals.admitted += 1;
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
-        key.charge(lane, tokens, &self.rules, now);
+        let passage = key.charge(lane, tokens, &self.rules, now);
         Grant {
             key: index,
-            key_id: key.id,
+            born: key.born,
             lane,
+            passage,
             slots: key.lanes[usize::from(lane)].slots,
             tokens,
             at: now,

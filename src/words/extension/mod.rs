@@ -21,6 +21,10 @@ use tokio::time::Instant;
 
 use super::{KeyId, hash};
 
+mod retry;
+
+pub use self::retry::{Failure, Retries, RetryReport};
+
 /// Request: the API key whose limits it uses, instead of the one in `authorization`.
 ///
 /// The key itself is hashed at once and never kept.
@@ -154,8 +158,8 @@ impl Deadline {
     }
 }
 
-/// Request: which attempt this is, counted from 1. Set by whatever retries; from the second on a
-/// request goes in front of its lane and past the queue bound.
+/// Request: which attempt this is, counted from 1; absent on the first. Set by whatever retries; from
+/// the second on a request goes in front of its lane and past the queue bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt(u32);
 
@@ -182,6 +186,22 @@ impl Waited {
 
     /// From when the limiter first saw the request to when it let it go.
     pub fn duration(self) -> Duration {
+        self.0
+    }
+}
+
+/// Response: the server asked to wait, and the request's lane is paused until then. The same request
+/// sent again through the same limiter waits there, in front, so nobody need wait for it outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paused(Instant);
+
+impl Paused {
+    pub(crate) fn new(until: Instant) -> Self {
+        Self(until)
+    }
+
+    /// Until when.
+    pub fn until(self) -> Instant {
         self.0
     }
 }

@@ -1,0 +1,172 @@
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::{
+    runtime::Handle,
+    time::{Sleep, sleep},
+};
+
+/// How much of a body to read, and for how long at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    pub(crate) bytes: usize,
+    pub(crate) time: Duration,
+}
+
+impl Bound {
+    /// What is read of an error.
+    pub(crate) const ERROR: Self = Self {
+        bytes: 16 << 10,
+        time: Duration::from_secs(1),
+    };
+
+    /// What is read of an answer that is thrown away, so that its connection can be used again: a new
+    /// one costs more than this much of an old one.
+    pub(crate) const DRAIN: Self = Self {
+        bytes: 256 << 10,
+        time: Duration::from_millis(500),
+    };
+}
+
+/// The beginning of an answer's body, read to be looked at, and then handed on whole; or to be
+/// thrown away.
+pub(crate) struct Peek<R: Body> {
+    body: Pin<Box<R>>,
+    frames: VecDeque<Frame<Bytes>>,
+    /// Bytes read.
+    read: usize,
+    end: Option<End<R::Error>>,
+    bound: Bound,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+enum End<E> {
+    Whole,
+    Failed(E),
+}
+
+impl<R: Body<Data = Bytes>> Peek<R> {
+    pub(crate) fn new(body: R, bound: Bound) -> Self {
+        Self {
+            body: Box::pin(body),
+            frames: VecDeque::new(),
+            read: 0,
+            end: None,
+            bound,
+            sleep: None,
+        }
+    }
+
+    /// What was read so far, and more up to another bound.
+    pub(crate) fn bounded(self, bound: Bound) -> Self {
+        Self {
+            bound,
+            sleep: None,
+            ..self
+        }
+    }
+
+    /// Ready when the body has ended, or the bound is reached. A timer is made only if it has to
+    /// wait; where there is no runtime to make one in, it does not wait.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.end.is_none() && self.read < self.bound.bytes {
+            let Poll::Ready(frame) = self.body.as_mut().poll_frame(cx) else {
+                return self.poll_time(cx);
+            };
+            match frame {
+                Some(Ok(frame)) => {
+                    self.read += frame.data_ref().map_or(0, Bytes::len);
+                    self.frames.push_back(frame);
+                    // Who knows by this that it was the last does not poll again.
+                    if self.body.is_end_stream() {
+                        self.end = Some(End::Whole);
+                    }
+                }
+                Some(Err(error)) => self.end = Some(End::Failed(error)),
+                None => self.end = Some(End::Whole),
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// The same, but nothing of what is read is kept.
+    pub(crate) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let polled = self.poll_read(cx);
+        self.frames.clear();
+        polled
+    }
+
+    /// What was read, as far as the bound.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let data = self.frames.iter().filter_map(Frame::data_ref);
+        let mut bytes: Vec<u8> = data.flatten().copied().collect();
+        bytes.truncate(self.bound.bytes);
+        bytes
+    }
+
+    fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.sleep.is_none() && Handle::try_current().is_err() {
+            return Poll::Ready(());
+        }
+        let time = self.bound.time;
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(time)));
+        sleep.as_mut().poll(cx)
+    }
+
+    /// The next frame of the whole, from the first on.
+    pub(super) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, R::Error>>> {
+        if let Some(frame) = self.frames.pop_front() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        match self.end.take() {
+            None => self.body.as_mut().poll_frame(cx),
+            Some(End::Whole) => {
+                self.end = Some(End::Whole);
+                Poll::Ready(None)
+            }
+            Some(End::Failed(error)) => {
+                self.end = Some(End::Whole);
+                Poll::Ready(Some(Err(error)))
+            }
+        }
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        let ended = match &self.end {
+            None => self.body.is_end_stream(),
+            Some(End::Whole) => true,
+            Some(End::Failed(_)) => false,
+        };
+        self.frames.is_empty() && ended
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        let waiting: usize = self
+            .frames
+            .iter()
+            .filter_map(Frame::data_ref)
+            .map(Bytes::len)
+            .sum();
+        let waiting = waiting as u64;
+        let rest = match self.end {
+            None => self.body.size_hint(),
+            Some(_) => SizeHint::with_exact(0),
+        };
+        let mut hint = SizeHint::new();
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(waiting));
+        }
+        hint.set_lower(rest.lower().saturating_add(waiting));
+        hint
+    }
+}

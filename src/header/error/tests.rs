@@ -1,0 +1,236 @@
+use http::{HeaderMap, StatusCode};
+
+use crate::words::ApiError;
+
+fn parse(status: u16, body: &str) -> ApiError {
+    let status = StatusCode::from_u16(status).unwrap();
+    ApiError::parse(status, &HeaderMap::new(), body.as_bytes())
+}
+
+/// Kind, code, message.
+type Fields<'a> = (Option<&'a str>, Option<&'a str>, &'a str);
+
+fn fields(error: &ApiError) -> Fields<'_> {
+    (error.kind(), error.code(), error.message())
+}
+
+/// Bodies as they were published; the links stand beside the numbers they are read for.
+#[test]
+fn every_shape_of_the_api() {
+    let cases: [(u16, &str, Fields<'_>); 14] = [
+        // The OpenAPI specification's `ErrorData`.
+        (
+            404,
+            r#"{"error":{"message":"no such model","type":"invalid_request_error","param":null,"code":"model_not_available"}}"#,
+            (
+                Some("invalid_request_error"),
+                Some("model_not_available"),
+                "no such model",
+            ),
+        ),
+        // github.com/bespokelabsai/curator/issues/205
+        (
+            429,
+            r#"{"id":"x","error":{"message":"Your rate limits are 600 RPM (10 QPS)","type":"credit_limit","param":null,"code":null}}"#,
+            (
+                Some("credit_limit"),
+                None,
+                "Your rate limits are 600 RPM (10 QPS)",
+            ),
+        ),
+        // The dynamic limits of 2026; where `error_type` stands is not documented.
+        (
+            429,
+            r#"{"error_type":"dynamic_token_limited","error":{"message":"m","type":"t"}}"#,
+            (Some("dynamic_token_limited"), None, "m"),
+        ),
+        (
+            429,
+            r#"{"error":{"message":"m","error_type":"dynamic_request_limited"}}"#,
+            (Some("dynamic_request_limited"), None, "m"),
+        ),
+        (
+            429,
+            r#"{"error_type":"dynamic_request_limited","message":"m"}"#,
+            (Some("dynamic_request_limited"), None, "m"),
+        ),
+        // `/batches`, bare string.
+        (
+            404,
+            r#"{"error":"Job not found","request_id":"r1"}"#,
+            (None, None, "Job not found"),
+        ),
+        // `/queue`, flat; clusters, flat with a number.
+        (
+            409,
+            r#"{"code":"not_pending","message":"m","param":"","type":"invalid"}"#,
+            (Some("invalid"), Some("not_pending"), "m"),
+        ),
+        (500, r#"{"code":13,"message":"m"}"#, (None, Some("13"), "m")),
+        // Old inference servers.
+        (
+            400,
+            r#"{"model":"m","job_id":"j","request_id":"r","error":"said so","message":"old","type":"t"}"#,
+            (Some("t"), None, "said so"),
+        ),
+        // Python servers behind a proxy.
+        (400, r#"{"detail":"m"}"#, (None, None, "m")),
+        (500, r#""a string""#, (None, None, "a string")),
+        // Cloudflare.
+        (403, "error code: 1010", (None, None, "error code: 1010")),
+        (
+            502,
+            "<html>\r\n<head><title> 502 Bad Gateway </title></head><body>..</body></html>",
+            (None, None, "502 Bad Gateway"),
+        ),
+        (503, "", (None, None, "")),
+    ];
+    for (status, body, expected) in cases {
+        let error = parse(status, body);
+        assert_eq!(fields(&error), expected, "{body}");
+        assert_eq!(error.text(), body);
+        assert_eq!(error.status().as_u16(), status);
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_empty() {
+    for body in [
+        r#"{"error":null}"#,
+        r#"{"error":{}}"#,
+        r#"{"error":{"message":{"deep":1},"type":[],"code":null}}"#,
+        r#"{"error":{"message":"cut sho"#,
+        "[1,2]",
+        "<html></html>",
+        "null",
+        "  \r\n ",
+    ] {
+        let expected = if body == "null" { "null" } else { "" };
+        assert_eq!(fields(&parse(500, body)), (None, None, expected), "{body}");
+    }
+    assert_eq!(parse(500, "a\u{1b}[31mb\nc").message(), "a [31mb");
+}
+
+#[test]
+fn nothing_grows_without_bound() {
+    let long = "\u{e9}".repeat(100_000);
+    let body = format!(r#"{{"error":{{"message":"{long}","type":"{long}"}}}}"#);
+    let error = parse(500, &body);
+    assert_eq!(error.message().len(), 2_048);
+    assert_eq!(error.kind().unwrap().len(), 128);
+    assert!(parse(500, &"[".repeat(100_000)).message().is_empty());
+}
+
+#[test]
+fn the_request_id_is_the_headers_or_else_the_bodys() {
+    let body = br#"{"error":"e","request_id":"body"}"#;
+    let mut headers = HeaderMap::new();
+    let id = |headers: &HeaderMap| {
+        let error = ApiError::parse(StatusCode::NOT_FOUND, headers, body);
+        error.request_id().unwrap().to_owned()
+    };
+    assert_eq!(id(&headers), "body");
+    headers.insert("x-together-traceid", "trace".parse().unwrap());
+    assert_eq!(id(&headers), "trace");
+    headers.insert("x-request-id", "request".parse().unwrap());
+    assert_eq!(id(&headers), "request");
+}
+
+#[test]
+fn of_a_compressed_body_nothing_is_read() {
+    let mut headers = HeaderMap::new();
+    headers.insert("content-encoding", "gzip".parse().unwrap());
+    let error = ApiError::parse(StatusCode::BAD_GATEWAY, &headers, b"\x1f\x8b\x08");
+    assert_eq!((error.message(), error.text()), ("", ""));
+}
+
+/// `credit_limit` alone is no sign: Together has used it for rate limits too.
+#[test]
+fn money_is_told_from_haste() {
+    for (status, body, out_of_money) in [
+        (402, "", true),
+        (
+            402,
+            r#"{"error":{"message":"Credit limit exceeded. Please navigate to https://api.together.xyz/settings/billing to add credit or upgrade your plan.","type":"credit_limit"}}"#,
+            true,
+        ),
+        (
+            429,
+            r#"{"error":{"message":"Credit limit exceeded. Please add credit","type":"credit_limit"}}"#,
+            true,
+        ),
+        (
+            429,
+            r#"{"error":{"message":"m","type":"insufficient_quota"}}"#,
+            true,
+        ),
+        (
+            429,
+            r#"{"error":{"message":"m","code":"billing_hard_limit_reached"}}"#,
+            true,
+        ),
+        (
+            429,
+            r#"{"error":{"message":"You exceeded your current quota, please check your plan"}}"#,
+            true,
+        ),
+        (
+            429,
+            r#"{"error":{"message":"You have been rate limited. Your rate limit is 60 queries per minute. Please navigate to https://api.together.xyz/settings/billing to upgrade to a paid plan.","type":"credit_limit"}}"#,
+            false,
+        ),
+        (
+            429,
+            r#"{"error":{"message":"m","type":"dynamic_request_limited"}}"#,
+            false,
+        ),
+        (429, "<html></html>", false),
+    ] {
+        assert_eq!(
+            parse(status, body).is_out_of_money(),
+            out_of_money,
+            "{body}"
+        );
+    }
+}
+
+#[test]
+fn the_commonest_errors_say_what_to_do() {
+    for (status, body, says) in [
+        (401, "{}", "check the key"),
+        (402, "{}", "billing"),
+        (
+            404,
+            r#"{"error":{"message":"m","code":"model_not_available"}}"#,
+            "GET /v1/models",
+        ),
+        (
+            400,
+            r#"{"error":{"message":"Unable to access non-serverless model x. Please visit ...","code":"model_not_available"}}"#,
+            "dedicated endpoints",
+        ),
+        (404, "{}", "base URL"),
+        (
+            403,
+            r#"{"error":{"message":"input tokens + max_tokens must be below the context length"}}"#,
+            "shorten",
+        ),
+        (403, "error code: 1010", "user-agent"),
+        (403, r#"{"error":"denied"}"#, "15 minutes"),
+        (413, "{}", "too large"),
+        (429, "{}", "send slower"),
+        (503, "{}", "overloaded"),
+        (524, "<html></html>", "stream it"),
+    ] {
+        let error = parse(status, body);
+        assert!(error.hint().unwrap().contains(says), "{error:?}");
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    assert_eq!(parse(400, r#"{"error":"temperature"}"#).hint(), None);
+    let all = parse(
+        500,
+        r#"{"error":{"message":"m","type":"server_error"},"id":"r"}"#,
+    );
+    let expected = "500 Internal Server Error: m (server_error) [request r]";
+    assert_eq!(all.to_string(), expected);
+}

@@ -1,0 +1,91 @@
+use tower_layer::Layer;
+
+use crate::{
+    limiter::Limiter,
+    rate_limit::{TogetherRateLimit, TogetherRateLimitLayer},
+    retry::{TogetherRetry, TogetherRetryLayer},
+    words::{Classify, Limits},
+};
+
+/// Both layers in one line: each request waits until the API will take it, and is sent again if it
+/// fails for a passing reason.
+///
+/// ```text
+/// caller → TogetherRetry → TogetherRateLimit → client
+/// ```
+///
+/// Retry stands outside, so that each attempt waits its turn and pays for itself.
+///
+/// ```
+/// use tower::ServiceBuilder;
+/// use tower_together::{Limits, TogetherLayer, TogetherRateLimitLayer, TogetherRetryLayer};
+///
+/// // With all defaults, and with numbers of one's own:
+/// let stack = ServiceBuilder::new().layer(TogetherLayer::default());
+/// let stack = ServiceBuilder::new().layer(
+///     TogetherLayer::new(Limits::default().keep_to(9, 10)?)
+///         .with_retry(TogetherRetryLayer::default().with_max_retries(8)),
+/// );
+/// // The same by hand:
+/// let stack = ServiceBuilder::new()
+///     .layer(TogetherRetryLayer::default().with_max_retries(8))
+///     .layer(TogetherRateLimitLayer::new(Limits::default().keep_to(9, 10)?));
+/// # Ok::<(), tower_together::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct TogetherLayer {
+    rate_limit: TogetherRateLimitLayer,
+    retry: TogetherRetryLayer,
+}
+
+impl TogetherLayer {
+    /// Both layers, over a limiter of its own for these limits, which all clones share.
+    pub fn new(limits: Limits) -> Self {
+        Self::from(Limiter::new(limits))
+    }
+
+    /// Retries as this layer does.
+    #[must_use]
+    pub fn with_retry(mut self, retry: TogetherRetryLayer) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Which requests to act on, and as what, in both layers. Default: Together's routes on any host.
+    #[must_use]
+    pub fn with_classify(mut self, classify: Classify) -> Self {
+        self.rate_limit = self.rate_limit.with_classify(classify.clone());
+        self.retry = self.retry.with_classify(classify);
+        self
+    }
+
+    /// The limiter it asks.
+    pub fn limiter(&self) -> &Limiter {
+        self.rate_limit.limiter()
+    }
+}
+
+impl From<Limiter> for TogetherLayer {
+    /// Both layers, over this limiter.
+    fn from(limiter: Limiter) -> Self {
+        Self::from(TogetherRateLimitLayer::from(limiter))
+    }
+}
+
+impl From<TogetherRateLimitLayer> for TogetherLayer {
+    /// Retries over this layer.
+    fn from(rate_limit: TogetherRateLimitLayer) -> Self {
+        Self {
+            rate_limit,
+            retry: TogetherRetryLayer::default(),
+        }
+    }
+}
+
+impl<S> Layer<S> for TogetherLayer {
+    type Service = TogetherRetry<TogetherRateLimit<S>>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        self.retry.layer(self.rate_limit.layer(inner))
+    }
+}

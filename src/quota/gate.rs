@@ -1,0 +1,194 @@
+use std::num::NonZeroU64;
+
+/// What a server's "not now" does to a lane: nobody leaves until the instant it named, and then
+/// they leave one by one, slowly at first.
+///
+/// Time is counted in *episodes*. The first refusal of a request that left in the present one opens
+/// the next; a refusal of one that left before it is a straggler, and can only lengthen the pause.
+/// Without that, one moment of haste is punished once for each request that was under way.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gate {
+    /// Nobody leaves before this instant.
+    until: u64,
+    /// Nor before this one, which each departure moves on for a while after the pause.
+    next: u64,
+    episode: u32,
+    /// How many have left in this episode.
+    left: u32,
+    /// How often in a row an episode ended as soon as it began.
+    blocked: u32,
+}
+
+/// When a request left, as its lane's gate counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Passage {
+    episode: u32,
+    /// Its place among those that left in the episode, from 1; 0 where there was no gate yet.
+    nth: u32,
+}
+
+impl Gate {
+    /// Not before this instant.
+    pub(crate) fn next(&self) -> u64 {
+        self.until.max(self.next)
+    }
+
+    /// Until when the lane is paused.
+    pub(crate) fn until(&self) -> u64 {
+        self.until
+    }
+
+    /// One leaves. `interval` is how far apart the lane's own limits keep its requests, if any does.
+    pub(crate) fn pass(&mut self, interval: Option<NonZeroU64>, now: u64) -> Passage {
+        self.left = self.left.saturating_add(1);
+        let since = now.saturating_sub(self.until);
+        if since < RESTART {
+            self.next = now.saturating_add(apart(interval, since));
+        }
+        Passage {
+            episode: self.episode,
+            nth: self.left,
+        }
+    }
+
+    /// The server refused one, and said for how long if it did. Returns until when the lane is
+    /// paused.
+    pub(crate) fn refused(&mut self, passage: Passage, wait: Option<u64>, now: u64) -> u64 {
+        if passage.episode == self.episode {
+            let blocked = self.episode > 0 && passage.nth <= SOON;
+            self.blocked = if blocked { self.blocked + 1 } else { 0 };
+            self.episode += 1;
+            self.left = 0;
+            let wait = wait.unwrap_or_else(|| backoff(self.blocked));
+            self.pause(wait, now);
+        } else if let Some(wait) = wait {
+            self.pause(wait, now);
+        }
+        self.until
+    }
+
+    /// Pauses the lane for so long, or leaves it paused for longer. What the server asks for is
+    /// believed up to a bound.
+    pub(crate) fn pause(&mut self, wait: u64, now: u64) {
+        self.until = self.until.max(now.saturating_add(wait.min(LONGEST)));
+    }
+
+    /// From when on this is no different from a new one.
+    pub(crate) fn fresh_at(&self) -> u64 {
+        self.until.saturating_add(RESTART).max(self.next)
+    }
+}
+
+/// How far apart requests leave so long after a pause: twice as far as their limits ask, falling to
+/// just that. Where nothing keeps them apart, 100 ms, halved every second.
+fn apart(interval: Option<NonZeroU64>, since: u64) -> u64 {
+    match interval {
+        Some(interval) => {
+            let interval = u128::from(interval.get());
+            let extra = interval * u128::from(RESTART - since) / u128::from(RESTART);
+            u64::try_from(interval + extra).unwrap_or(u64::MAX)
+        }
+        None => UNLIMITED >> (since / SECOND),
+    }
+}
+
+/// How long to pause where the server does not say.
+fn backoff(blocked: u32) -> u64 {
+    SECOND.saturating_mul(1 << blocked.min(5)).min(30 * SECOND)
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+/// How long a restart is slow. Simulated against a server that allows less than is believed, a
+/// restart at full pace has a third more 429s than one that takes 8 s.
+const RESTART: u64 = 8 * SECOND;
+
+/// A refusal of one of the first so many after a pause says that the pause was too short, and
+/// nothing new of the rate.
+const SOON: u32 = 3;
+
+const UNLIMITED: u64 = SECOND / 10;
+
+/// An hour: beyond that, asking once in vain costs less than waiting for nothing.
+const LONGEST: u64 = 3_600 * SECOND;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(seconds: u64) -> Option<u64> {
+        Some(seconds * SECOND)
+    }
+
+    #[test]
+    fn one_refusal_pauses_and_stragglers_only_lengthen_it() {
+        let mut gate = Gate::default();
+        let early = Passage::default();
+        assert_eq!(gate.refused(early, after(3), SECOND), 4 * SECOND);
+        // Sent before the pause: shorter and unknown waits change nothing, a longer one counts.
+        assert_eq!(gate.refused(early, after(1), 2 * SECOND), 4 * SECOND);
+        assert_eq!(gate.refused(early, None, 3 * SECOND), 4 * SECOND);
+        assert_eq!(gate.refused(early, after(5), 3 * SECOND), 8 * SECOND);
+        assert_eq!(gate.episode, 1);
+        assert_eq!(gate.next(), 8 * SECOND);
+    }
+
+    #[test]
+    fn without_a_hint_the_pause_doubles_while_the_lane_stays_blocked() {
+        let mut gate = Gate::default();
+        let mut now = 0;
+        let mut passage = Passage::default();
+        for seconds in [1, 2, 4, 8, 16, 30, 30] {
+            let until = gate.refused(passage, None, now);
+            assert_eq!(until - now, seconds * SECOND);
+            now = until;
+            passage = gate.pass(None, now);
+        }
+        // Three got through: it is a new story.
+        for _ in 0..3 {
+            passage = gate.pass(None, now);
+        }
+        assert_eq!(gate.refused(passage, None, now) - now, SECOND);
+    }
+
+    #[test]
+    fn after_a_pause_they_leave_one_by_one_at_half_the_pace_and_then_at_their_own() {
+        let interval = SECOND / 10;
+        let mut gate = Gate::default();
+        gate.refused(Passage::default(), after(1), 0);
+        let mut now = gate.next();
+        let mut left = 0;
+        gate.pass(NonZeroU64::new(interval), now);
+        assert_eq!(gate.next() - now, 2 * interval);
+        while now < 9 * SECOND {
+            now = gate.next().max(now + interval);
+            gate.pass(NonZeroU64::new(interval), now);
+            left += 1;
+        }
+        // Of 80 at full pace, as many as a pace that grows from one half to the whole lets go.
+        assert!((54..=58).contains(&left), "{left}");
+        // The slow restart is over: the gate says nothing more.
+        assert!(gate.next() <= now + interval);
+    }
+
+    #[test]
+    fn where_nothing_is_limited_a_pause_does_not_end_with_everybody_at_once() {
+        let mut gate = Gate::default();
+        gate.refused(Passage::default(), after(1), 0);
+        let mut now = gate.next();
+        for _ in 0..10 {
+            gate.pass(None, now);
+            now = gate.next();
+        }
+        assert!(now >= 2 * SECOND - SECOND / 10);
+    }
+
+    #[test]
+    fn no_server_pauses_a_lane_for_more_than_an_hour() {
+        let mut gate = Gate::default();
+        let until = gate.refused(Passage::default(), Some(u64::MAX), SECOND);
+        assert_eq!(until, LONGEST + SECOND);
+        gate.pause(u64::MAX, u64::MAX);
+        assert_eq!(gate.fresh_at(), u64::MAX);
+    }
+}

@@ -1,0 +1,86 @@
+//! What an answer teaches the limiter.
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode, response::Parts};
+
+use crate::{
+    clock, header,
+    header::{Pushback, RESOURCE_EXHAUSTED, UNAVAILABLE},
+    limiter::Permit,
+    observe,
+    words::{
+        ApiError, Endpoint, Rejected,
+        extension::{Paused, Waited},
+    },
+};
+
+/// The server's "not now", and for how long it said.
+enum NotNow {
+    /// This client sends too much.
+    Throttled(Option<Duration>),
+    /// So do all together.
+    Overloaded(Duration),
+}
+
+/// Whether the answer's body is to be read: errors say there what they are about. Not of a refusal
+/// of our own, by another limiter beneath.
+pub(super) fn is_error(head: &Parts) -> bool {
+    let failed = head.status.is_client_error() || head.status.is_server_error();
+    failed && head.extensions.get::<Rejected>().is_none()
+}
+
+/// Pauses the lane if the server asks for it, and says so in the answer.
+///
+/// 429 and 503 are different words (docs.together.ai/docs/rate-limits): the first is about this
+/// client; the second is about the platform, and pauses the lane only if it says for how long. When
+/// money has run out there is nothing to wait for.
+pub(super) fn learn(head: &mut Parts, permit: &Permit, endpoint: Endpoint, late: Duration) {
+    let waited = permit.waited();
+    if waited > Duration::ZERO {
+        head.extensions.insert(Waited::new(waited));
+    }
+    let error = head.extensions.get::<ApiError>();
+    let until = match not_now(head.status, &head.headers, error) {
+        None => return,
+        Some(NotNow::Throttled(wait)) => {
+            observe::throttled(endpoint);
+            permit.throttled(wait.map(|wait| wait.saturating_sub(late)))
+        }
+        Some(NotNow::Overloaded(wait)) => permit.overloaded(wait.saturating_sub(late)),
+    };
+    head.extensions.insert(Paused::new(until));
+}
+
+fn not_now(status: StatusCode, headers: &HeaderMap, error: Option<&ApiError>) -> Option<NotNow> {
+    match (status, error) {
+        (StatusCode::TOO_MANY_REQUESTS, Some(error)) if !error.is_out_of_money() => {
+            Some(NotNow::Throttled(error.retry_after()))
+        }
+        (StatusCode::SERVICE_UNAVAILABLE, Some(error)) => {
+            error.retry_after().map(NotNow::Overloaded)
+        }
+        (StatusCode::OK, None) => not_now_in_grpc(headers),
+        _ => None,
+    }
+}
+
+fn not_now_in_grpc(headers: &HeaderMap) -> Option<NotNow> {
+    let status = header::grpc_failure(headers)?;
+    let wait = match header::pushback(headers) {
+        Pushback::Wait(wait) => Some(wait),
+        Pushback::None | Pushback::Never => None,
+    };
+    match (status, wait) {
+        (RESOURCE_EXHAUSTED, wait) => Some(NotNow::Throttled(wait)),
+        (UNAVAILABLE, Some(wait)) => Some(NotNow::Overloaded(wait)),
+        _ => None,
+    }
+}
+
+/// What the error says of itself, in the answer's extensions.
+pub(super) fn name(head: &mut Parts, body: &[u8]) {
+    let wait = header::wait(&head.headers, clock::time_of_day);
+    let error = ApiError::told(head.status, &head.headers, body, wait);
+    head.extensions.insert(error);
+}

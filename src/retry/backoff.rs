@@ -1,0 +1,104 @@
+//! How long to wait before sending again.
+
+use std::time::Duration;
+
+use super::verdict::Pace;
+
+/// How long to wait; see the setters of [`TogetherRetryLayer`](super::TogetherRetryLayer).
+#[derive(Clone, Debug)]
+pub(super) struct Backoff {
+    pub(super) first: Duration,
+    pub(super) longest: Duration,
+    pub(super) jitter: Duration,
+    pub(super) unhinted: Duration,
+}
+
+impl Backoff {
+    /// The wait before the `nth` retry, counted from 1, where the server asked for `hint`. `random`
+    /// is at least 0 and below 1.
+    ///
+    /// What the server asks for is a least wait: the jitter comes after it, so that nobody comes
+    /// early and not everybody at once.
+    pub(super) fn wait(
+        &self,
+        pace: Pace,
+        nth: u32,
+        hint: Option<Duration>,
+        random: f64,
+    ) -> Duration {
+        match (pace, hint) {
+            (Pace::Pushback(wait), _) => wait,
+            (_, Some(hint)) => hint.saturating_add(self.jitter.mul_f64(random)),
+            (Pace::Throttled, None) => self.unhinted.saturating_add(self.jitter.mul_f64(random)),
+            (Pace::Failed, None) => self.ceiling(nth).mul_f64(random),
+        }
+    }
+
+    /// Full jitter draws from nothing to this: `first`, doubled each time, up to `longest`.
+    fn ceiling(&self, nth: u32) -> Duration {
+        let doubled = 1u32.checked_shl(nth - 1).unwrap_or(u32::MAX);
+        self.first.saturating_mul(doubled).min(self.longest)
+    }
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self {
+            // Together's own SDKs: 1 s, doubled (together 3.1.1, `_constants.py`). They stop at 10 s,
+            // too soon to outlast an outage of a minute.
+            first: Duration::from_secs(1),
+            longest: Duration::from_secs(30),
+            // Twenty clients told the same wait came back together and were refused together
+            // (github.com/NousResearch/hermes-agent/pull/109234).
+            jitter: Duration::from_secs(2),
+            unhinted: Duration::from_secs(5),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_hint_is_a_least_wait_and_jitter_comes_after_it() {
+        let backoff = Backoff::default();
+        let wait = |pace, hint, random| backoff.wait(pace, 1, hint, random);
+        for pace in [Pace::Throttled, Pace::Failed] {
+            assert_eq!(wait(pace, Some(7 * SECOND), 0.0), 7 * SECOND);
+            assert_eq!(wait(pace, Some(7 * SECOND), 0.5), 8 * SECOND);
+        }
+        assert_eq!(wait(Pace::Throttled, None, 0.0), 5 * SECOND);
+        assert_eq!(wait(Pace::Throttled, None, 0.5), 6 * SECOND);
+        // gRPC says exactly when.
+        assert_eq!(wait(Pace::Pushback(SECOND), None, 0.9), SECOND);
+        assert_eq!(
+            wait(Pace::Throttled, Some(Duration::MAX), 0.9),
+            Duration::MAX
+        );
+    }
+
+    #[test]
+    fn failures_double_the_range_up_to_30_s() {
+        let backoff = Backoff::default();
+        let most = |nth| backoff.wait(Pace::Failed, nth, None, 1.0).as_secs();
+        let ranges = [1, 2, 3, 4, 5, 6, 7, 40, u32::MAX].map(most);
+        assert_eq!(ranges, [1, 2, 4, 8, 16, 30, 30, 30, 30]);
+        assert_eq!(backoff.wait(Pace::Failed, 9, None, 0.0), Duration::ZERO);
+    }
+
+    /// tower 0.5's backoff clones its random numbers into every request, so that all of them wait
+    /// equally long; others lose the jitter of whole seconds.
+    #[test]
+    fn a_thousand_draws_from_one_second_are_a_thousand_waits() {
+        let backoff = Backoff::default();
+        let draw = |_| backoff.wait(Pace::Failed, 1, None, fastrand::f64());
+        let waits: HashSet<_> = (0..1_000).map(draw).collect();
+        assert!(waits.len() > 900);
+        assert!(waits.iter().all(|wait| *wait < SECOND));
+    }
+}

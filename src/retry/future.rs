@@ -1,0 +1,290 @@
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, response};
+use http_body::Body;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tower_service::Service;
+
+use super::{
+    session::{Next, Session},
+    settings::Settings,
+    tries::When,
+    verdict::failure,
+};
+use crate::{
+    adapter,
+    body::{Peek, RequestBody, ResponseBody},
+    clock,
+    words::{ApiError, extension::Failure},
+};
+
+pin_project_lite::pin_project! {
+    /// A request on its way, as often as it takes.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, nothing is sent again; an attempt that is under way is dropped with it.
+    ///
+    /// # Panics
+    ///
+    /// When it has to wait and is polled outside a Tokio runtime with its timer enabled, and when
+    /// polled after it was ready.
+    pub struct ResponseFuture<S, B, R>
+    where
+        S: Service<Request<B>>,
+        B: RequestBody,
+        R: Body,
+    {
+        inner: S,
+        // `None` until it is first polled, and for a request that is left alone.
+        session: Option<Session<B::Again>>,
+        #[pin]
+        state: State<B, S::Future, R>,
+    }
+}
+
+pin_project_lite::pin_project! {
+    #[project = StateProj]
+    enum State<B, F, R>
+    where
+        R: Body,
+    {
+        Starting { start: Option<(Request<B>, Arc<Settings>)> },
+        Readying { request: Option<Request<B>> },
+        Calling { #[pin] answer: F },
+        Reading { read: Option<Box<Read<R>>> },
+        Draining { drain: Box<Peek<R>>, next: Option<Next<B>> },
+        Sleeping { #[pin] sleep: Sleep, request: Option<Request<B>> },
+        Done,
+    }
+}
+
+/// An error whose body is being read.
+struct Read<R: Body> {
+    head: response::Parts,
+    body: Peek<R>,
+    failure: Failure,
+    since: Instant,
+}
+
+impl<S, B, R> ResponseFuture<S, B, R>
+where
+    S: Service<Request<B>>,
+    B: RequestBody,
+    R: Body,
+{
+    pub(super) fn new(inner: S, request: Request<B>, settings: Arc<Settings>) -> Self {
+        Self {
+            inner,
+            session: None,
+            state: State::Starting {
+                start: Some((request, settings)),
+            },
+        }
+    }
+}
+
+impl<S, B, R> Future for ResponseFuture<S, B, R>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S::Error: 'static,
+    B: RequestBody,
+    R: Body<Data = Bytes>,
+{
+    type Output = Result<Response<ResponseBody<R>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let (inner, session, mut state) = (this.inner, this.session, this.state);
+        loop {
+            let next = match state.as_mut().project() {
+                StateProj::Starting { start } => {
+                    let (request, settings) = start.take().expect(ONCE);
+                    let request = match settings.classify.endpoint(&request) {
+                        Some(endpoint) => {
+                            let (begun, request) =
+                                Session::begin(request, endpoint, settings, clock::now());
+                            *session = Some(begun);
+                            request
+                        }
+                        None => request,
+                    };
+                    let request = Some(request);
+                    State::Readying { request }
+                }
+                StateProj::Readying { request } => {
+                    if let Err(error) = ready!(inner.poll_ready(cx)) {
+                        state.set(State::Done);
+                        return Poll::Ready(Err(error));
+                    }
+                    let answer = inner.call(request.take().expect(ONCE));
+                    State::Calling { answer }
+                }
+                StateProj::Calling { answer } => {
+                    let step = match ready!(answer.poll(cx)) {
+                        Ok(answer) => answered(answer, session),
+                        Err(error) => failed(error, session),
+                    };
+                    match step {
+                        Step::Done(result) => {
+                            state.set(State::Done);
+                            return Poll::Ready(result);
+                        }
+                        Step::Go(next) => next,
+                    }
+                }
+                StateProj::Reading { read } => {
+                    ready!(read.as_mut().expect(ONCE).body.poll_read(cx));
+                    let read = read.take().expect(ONCE);
+                    match read.finish(session) {
+                        Step::Done(result) => {
+                            state.set(State::Done);
+                            return Poll::Ready(result);
+                        }
+                        Step::Go(next) => next,
+                    }
+                }
+                StateProj::Draining { drain, next } => {
+                    ready!(drain.poll_drain(cx));
+                    // With it the body is dropped, and what it holds of the connection and of the
+                    // limiter, before anything is waited for.
+                    sleeping(next.take().expect(ONCE))
+                }
+                StateProj::Sleeping { sleep, request } => {
+                    ready!(sleep.poll(cx));
+                    let request = request.take();
+                    State::Readying { request }
+                }
+                StateProj::Done => panic!("polled after it was ready"),
+            };
+            state.set(next);
+        }
+    }
+}
+
+/// What follows from an attempt.
+enum Step<B, F, R: Body, E> {
+    Done(Result<Response<ResponseBody<R>>, E>),
+    Go(State<B, F, R>),
+}
+
+fn answered<B, F, R, E>(
+    answer: Response<R>,
+    session: &mut Option<Session<B::Again>>,
+) -> Step<B, F, R, E>
+where
+    B: RequestBody,
+    R: Body<Data = Bytes>,
+{
+    let Some(kept) = session else {
+        return Step::Done(Ok(answer.map(ResponseBody::untouched)));
+    };
+    let failure = failure(answer.status(), answer.headers(), answer.extensions());
+    let (head, body) = answer.into_parts();
+    let Some(failure) = failure else {
+        return finish(head, ResponseBody::untouched(body), session);
+    };
+    let now = clock::now();
+    if matches!(failure, Failure::Status(_)) && head.extensions.get::<ApiError>().is_none() {
+        // No limiter beneath has looked.
+        let read = Read {
+            head,
+            body: Peek::new(body, kept.settings().error_body),
+            failure,
+            since: now,
+        };
+        let read = Some(Box::new(read));
+        return Step::Go(State::Reading { read });
+    }
+    match kept.next(failure, Some(&head), now) {
+        Some(next) => {
+            let drain = Box::new(Peek::new(body, kept.settings().drain));
+            let next = Some(next);
+            Step::Go(State::Draining { drain, next })
+        }
+        None => finish(head, ResponseBody::untouched(body), session),
+    }
+}
+
+fn failed<B, F, R, E>(error: E, session: &mut Option<Session<B::Again>>) -> Step<B, F, R, E>
+where
+    B: RequestBody,
+    R: Body<Data = Bytes>,
+    E: 'static,
+{
+    let next = session.as_mut().and_then(|session| {
+        let failure = adapter::failure(&error)?;
+        session.next(failure, None, clock::now())
+    });
+    match next {
+        Some(next) => Step::Go(sleeping(next)),
+        None => Step::Done(Err(error)),
+    }
+}
+
+impl<R: Body<Data = Bytes>> Read<R> {
+    fn finish<B, F, E>(self, session: &mut Option<Session<B::Again>>) -> Step<B, F, R, E>
+    where
+        B: RequestBody,
+    {
+        let mut head = self.head;
+        let error = ApiError::parse(head.status, &head.headers, &self.body.bytes());
+        head.extensions.insert(error);
+        let kept = session.as_mut().expect("only what is kept is read");
+        // What the server asks for counts from when its answer came.
+        match kept.next(self.failure, Some(&head), self.since) {
+            Some(next) => {
+                let drain = Box::new(self.body.bounded(kept.settings().drain));
+                let next = Some(next);
+                Step::Go(State::Draining { drain, next })
+            }
+            None => finish(head, ResponseBody::peeked(self.body, None), session),
+        }
+    }
+}
+
+fn finish<B, F, R, E>(
+    mut head: response::Parts,
+    body: ResponseBody<R>,
+    session: &mut Option<Session<B::Again>>,
+) -> Step<B, F, R, E>
+where
+    B: RequestBody,
+    R: Body,
+{
+    if let Some(report) = session.take().and_then(Session::report) {
+        head.extensions.insert(report);
+    }
+    Step::Done(Ok(Response::from_parts(head, body)))
+}
+
+fn sleeping<B, F, R: Body>(next: Next<B>) -> State<B, F, R> {
+    let request = Some(next.request);
+    match next.when {
+        When::At(at) => State::Sleeping {
+            sleep: sleep_until(at),
+            request,
+        },
+        When::InItsLane => State::Readying { request },
+    }
+}
+
+impl<S, B, R> fmt::Debug for ResponseFuture<S, B, R>
+where
+    S: Service<Request<B>>,
+    B: RequestBody,
+    R: Body,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+const ONCE: &str = "taken only when the state ends";

@@ -1,0 +1,125 @@
+use std::{sync::Arc, time::Duration};
+
+use tower_layer::Layer;
+
+use super::{Budget, TogetherRetry, settings::Settings};
+use crate::{
+    body::{Bound, Memory},
+    words::Classify,
+};
+
+/// Sends again what failed for a passing reason. See the [module](super).
+///
+/// Clones share one [`Budget`] and one [`Memory`].
+#[derive(Clone, Debug, Default)]
+pub struct TogetherRetryLayer {
+    pub(super) settings: Arc<Settings>,
+}
+
+impl TogetherRetryLayer {
+    /// A layer with all defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How often a request is sent again at most; a request may [say otherwise]. Default: 4, as the
+    /// API's first Python SDK (5 attempts); the present ones have 2, which does not outlast a restart.
+    ///
+    /// [say otherwise]: crate::extension::Retries
+    #[must_use]
+    pub fn with_max_retries(self, retries: u32) -> Self {
+        self.with(|settings| settings.max_retries = retries)
+    }
+
+    /// How many retries there may be for each first attempt. Default: one in five, and ten a minute.
+    #[must_use]
+    pub fn with_budget(self, budget: Budget) -> Self {
+        self.with(|settings| settings.budget = Arc::new(budget))
+    }
+
+    /// How long to wait after a failure where the server does not say: a random time of at most
+    /// `first`, doubled for each further retry, up to `longest`. Default: 1 s and 30 s.
+    ///
+    /// The wait is drawn from the whole range ("full jitter"), or those that failed together would
+    /// come back together.
+    ///
+    /// # Panics
+    ///
+    /// If `first` is longer than `longest`.
+    #[must_use]
+    pub fn with_backoff(self, first: Duration, longest: Duration) -> Self {
+        assert!(
+            first <= longest,
+            "a backoff grows: write the shorter wait first, as in \
+             with_backoff(Duration::from_secs(1), Duration::from_secs(30))"
+        );
+        self.with(|settings| {
+            settings.backoff.first = first;
+            settings.backoff.longest = longest;
+        })
+    }
+
+    /// How much longer to wait than the server asks, at most, at random. Default: 2 s, so that those
+    /// who were told the same do not come back together; never less than was asked.
+    #[must_use]
+    pub fn with_jitter(self, jitter: Duration) -> Self {
+        self.with(|settings| settings.backoff.jitter = jitter)
+    }
+
+    /// How long to wait after a 429 that does not say for how long, before the jitter. Default: 5 s.
+    ///
+    /// Over a [rate limit layer](crate::rate_limit) it is not used: there the lane is paused.
+    #[must_use]
+    pub fn with_wait_after_429(self, wait: Duration) -> Self {
+        self.with(|settings| settings.backoff.unhinted = wait)
+    }
+
+    /// The longest wait that a server may ask for; where it asks for more, its answer is returned at
+    /// once. Default: 2 minutes, the most that an SDK with a bound believes (openai-python's
+    /// `MAX_RETRY_AFTER_DELAY`).
+    #[must_use]
+    pub fn with_max_wait(self, wait: Duration) -> Self {
+        self.with(|settings| settings.max_wait = wait)
+    }
+
+    /// How much may be kept of request bodies that cannot be cloned. Default: 2 MiB of each, 64 MiB of
+    /// all. What is larger is sent once.
+    #[must_use]
+    pub fn with_memory(self, memory: Memory) -> Self {
+        self.with(|settings| settings.memory = memory)
+    }
+
+    /// How much of an answer that is thrown away is read, and for how long at most, so that its
+    /// connection can be used again. Default: 256 KiB and 500 ms; a body longer than that costs a new
+    /// connection.
+    #[must_use]
+    pub fn with_drain(self, bytes: usize, time: Duration) -> Self {
+        self.with(|settings| settings.drain = Bound { bytes, time })
+    }
+
+    /// How much of an error's body is read into [`ApiError`](crate::ApiError), and for how long at
+    /// most, where no rate limit layer beneath has read it. Default: 16 KiB and 1 s.
+    #[must_use]
+    pub fn with_error_body(self, bytes: usize, time: Duration) -> Self {
+        self.with(|settings| settings.error_body = Bound { bytes, time })
+    }
+
+    /// Which requests to send again, and as what. Default: Together's routes on any host.
+    #[must_use]
+    pub fn with_classify(self, classify: Classify) -> Self {
+        self.with(|settings| settings.classify = classify)
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(Arc::make_mut(&mut self.settings));
+        self
+    }
+}
+
+impl<S> Layer<S> for TogetherRetryLayer {
+    type Service = TogetherRetry<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        TogetherRetry::new(inner, Arc::clone(&self.settings))
+    }
+}

@@ -1,0 +1,118 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use tokio::time::{Sleep, sleep_until};
+
+use super::{
+    TogetherRetryLayer,
+    settings::Settings,
+    tries::{Tries, When},
+    verdict::failure,
+};
+use crate::{adapter, clock};
+
+/// The same rules as a policy for `tower::retry`, for those who have its layer already.
+///
+/// [`TogetherRetryLayer`] can do what a policy cannot: send a streamed body again, read an error's
+/// body where no rate limit layer beneath it does, and read an answer to its end before it is thrown
+/// away, so that its connection can be used again. A request whose body is no `Clone` has no use for
+/// this one.
+///
+/// ```
+/// use tower::ServiceBuilder;
+/// use tower_together::{TogetherRateLimitLayer, TogetherRetryLayer};
+///
+/// let stack = ServiceBuilder::new()
+///     .retry(TogetherRetryLayer::default().policy())
+///     .layer(TogetherRateLimitLayer::default());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Policy {
+    settings: Arc<Settings>,
+    /// Of this one request: `tower::retry` clones the policy for each.
+    tries: Option<Tries>,
+}
+
+impl TogetherRetryLayer {
+    /// A policy that shares this layer's settings, budget included.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            settings: Arc::clone(&self.settings),
+            tries: None,
+        }
+    }
+}
+
+impl<B: Clone, R, E: 'static> tower::retry::Policy<Request<B>, Response<R>, E> for Policy {
+    type Future = Wait;
+
+    fn retry(
+        &mut self,
+        request: &mut Request<B>,
+        result: &mut Result<Response<R>, E>,
+    ) -> Option<Wait> {
+        let tries = self.tries.as_mut()?;
+        let (failure, said) = match result {
+            Ok(answer) => {
+                let (headers, extensions) = (answer.headers(), answer.extensions());
+                let failure = failure(answer.status(), headers, extensions);
+                (failure, Some((headers, extensions)))
+            }
+            Err(error) => (adapter::failure(error), None),
+        };
+        let again =
+            failure.and_then(|failure| tries.again(failure, said, clock::now(), || Some(())));
+        if let Some((when, ())) = again {
+            tries.mark(request.extensions_mut());
+            return Some(Wait::new(when));
+        }
+        if let (Ok(answer), Some(report)) = (result, self.tries.take().and_then(Tries::report)) {
+            answer.extensions_mut().insert(report);
+        }
+        None
+    }
+
+    fn clone_request(&mut self, request: &Request<B>) -> Option<Request<B>> {
+        if self.tries.is_none() {
+            let endpoint = self.settings.classify.endpoint(request)?;
+            let settings = Arc::clone(&self.settings);
+            self.tries = Some(Tries::begin(request, endpoint, settings, clock::now()));
+        }
+        Some(request.clone())
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// The wait before a request is sent again.
+    #[derive(Debug)]
+    pub struct Wait {
+        #[pin]
+        sleep: Option<Sleep>,
+    }
+}
+
+impl Wait {
+    fn new(when: When) -> Self {
+        let sleep = match when {
+            When::InItsLane => None,
+            When::At(at) => Some(sleep_until(at)),
+        };
+        Self { sleep }
+    }
+}
+
+impl Future for Wait {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.project().sleep.as_pin_mut() {
+            Some(sleep) => sleep.poll(cx),
+            None => Poll::Ready(()),
+        }
+    }
+}

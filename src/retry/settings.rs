@@ -1,0 +1,36 @@
+use std::{sync::Arc, time::Duration};
+
+use super::{Budget, backoff::Backoff};
+use crate::{
+    body::{Bound, Memory},
+    words::Classify,
+};
+
+/// What a layer was told, shared by all its clones and services.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) max_retries: u32,
+    pub(super) max_wait: Duration,
+    pub(super) backoff: Backoff,
+    pub(super) budget: Arc<Budget>,
+    pub(super) memory: Memory,
+    pub(super) drain: Bound,
+    pub(super) error_body: Bound,
+    pub(super) classify: Classify,
+}
+
+/// The setters of the layer say where each number is from.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_retries: 4,
+            max_wait: Duration::from_secs(120),
+            backoff: Backoff::default(),
+            budget: Arc::default(),
+            memory: Memory::default(),
+            drain: Bound::DRAIN,
+            error_body: Bound::ERROR,
+            classify: Classify::default(),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! How often one request was tried, and whether to try again.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{Extensions, HeaderMap, request};
+use tokio::time::Instant;
+
+use super::{
+    settings::Settings,
+    verdict::{Nature, Pace, Verdict, verdict},
+};
+use crate::{
+    clock, header, observe,
+    words::{
+        ApiError, Endpoint,
+        extension::{Attempt, Deadline, Failure, Paused, Retries, RetryReport},
+    },
+};
+
+/// One request, through all its attempts.
+#[derive(Clone, Debug)]
+pub(super) struct Tries {
+    settings: Arc<Settings>,
+    endpoint: Endpoint,
+    nature: Nature,
+    /// When its caller will have it no more.
+    deadline: Option<Instant>,
+    max_retries: u32,
+    retries: u32,
+    waited: Duration,
+    failures: Vec<Failure>,
+}
+
+/// When to send again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    /// At once: its lane is paused, and it waits there.
+    InItsLane,
+    At(Instant),
+}
+
+impl Tries {
+    /// The first attempt is made now.
+    pub(super) fn begin<B>(
+        request: &request::Request<B>,
+        endpoint: Endpoint,
+        settings: Arc<Settings>,
+        now: Instant,
+    ) -> Self {
+        let retries = request.extensions().get::<Retries>().copied();
+        let retries = retries.unwrap_or_default();
+        let nature = match retries.repeats() {
+            true => Nature::Repeatable,
+            false => Nature::of(endpoint, request.method()),
+        };
+        settings.budget.deposit(now);
+        Self {
+            endpoint,
+            nature,
+            deadline: deadline(request.extensions(), request.headers(), now),
+            max_retries: retries.limit().unwrap_or(settings.max_retries),
+            settings,
+            retries: 0,
+            waited: Duration::ZERO,
+            failures: Vec::new(),
+        }
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether to try again what failed so, and when. `said` is the answer's head, if there was one.
+    ///
+    /// `body` makes the body again, once all else is well.
+    pub(super) fn again<B>(
+        &mut self,
+        failure: Failure,
+        said: Option<(&HeaderMap, &Extensions)>,
+        now: Instant,
+        body: impl FnOnce() -> Option<B>,
+    ) -> Option<(When, B)> {
+        let (none, nothing) = (HeaderMap::new(), Extensions::new());
+        let (headers, extensions) = said.unwrap_or((&none, &nothing));
+        let error = extensions.get::<ApiError>();
+        let Verdict::Again(pace) = verdict(self.nature, failure, headers, error) else {
+            return None;
+        };
+        if self.retries >= self.max_retries {
+            return None;
+        }
+        let when = match extensions.get::<Paused>() {
+            Some(paused) => {
+                let wait = paused.until().saturating_duration_since(now);
+                let fits = wait <= self.settings.max_wait && self.is_in_time(paused.until());
+                fits.then_some(When::InItsLane)?
+            }
+            None => When::At(self.at(pace, headers, error, now)?),
+        };
+        let body = self.afford(when, failure, now, body)?;
+        self.retries += 1;
+        if self.failures.len() < MOST_FAILURES {
+            self.failures.push(failure);
+        }
+        let wait = when.after(now);
+        self.waited = self.waited.saturating_add(wait);
+        observe::retrying(self.endpoint, failure, self.retries, wait);
+        Some((when, body))
+    }
+
+    /// Marks a request as the attempt that is to be made next.
+    pub(super) fn mark(&self, extensions: &mut Extensions) {
+        extensions.insert(Attempt::new(self.retries + 1));
+        if let Some(deadline) = self.deadline {
+            // The time that has passed since the first attempt is the caller's too.
+            extensions.insert(Deadline::at(deadline));
+        }
+    }
+
+    /// What was done, if it was anything.
+    pub(super) fn report(self) -> Option<RetryReport> {
+        (self.retries > 0).then(|| RetryReport::new(self.retries + 1, self.waited, self.failures))
+    }
+
+    /// When to send again by our own clock, if that is in time.
+    fn at(
+        &self,
+        pace: Pace,
+        headers: &HeaderMap,
+        error: Option<&ApiError>,
+        now: Instant,
+    ) -> Option<Instant> {
+        let hint = match error {
+            Some(error) => error.retry_after(),
+            None => header::wait(headers, clock::time_of_day),
+        };
+        let asked = match pace {
+            Pace::Pushback(wait) => Some(wait),
+            Pace::Throttled | Pace::Failed => hint,
+        };
+        if asked.is_some_and(|asked| asked > self.settings.max_wait) {
+            return None;
+        }
+        let backoff = &self.settings.backoff;
+        let wait = backoff.wait(pace, self.retries + 1, hint, fastrand::f64());
+        let at = now.checked_add(wait)?;
+        self.is_in_time(at).then_some(at)
+    }
+
+    /// The body, and a retry out of the budget. What waits in its lane is paced there, and costs none.
+    fn afford<B>(
+        &self,
+        when: When,
+        failure: Failure,
+        now: Instant,
+        body: impl FnOnce() -> Option<B>,
+    ) -> Option<B> {
+        if when == When::InItsLane {
+            return body();
+        }
+        let budget = &self.settings.budget;
+        if !budget.withdraw(now) {
+            observe::budget_spent(self.endpoint, failure);
+            return None;
+        }
+        let body = body();
+        if body.is_none() {
+            budget.refund(now);
+        }
+        body
+    }
+
+    fn is_in_time(&self, at: Instant) -> bool {
+        self.deadline.is_none_or(|deadline| at < deadline)
+    }
+}
+
+impl When {
+    pub(super) fn after(self, now: Instant) -> Duration {
+        match self {
+            Self::InItsLane => Duration::ZERO,
+            Self::At(at) => at.saturating_duration_since(now),
+        }
+    }
+}
+
+/// The caller's deadline, as the limiter reads it too.
+fn deadline(extensions: &Extensions, headers: &HeaderMap, now: Instant) -> Option<Instant> {
+    let said = extensions.get::<Deadline>().copied();
+    let deadline = said.or_else(|| header::timeout(headers).map(Deadline::within))?;
+    deadline.counted_from(now)
+}
+
+/// Enough to see what went on; a request without a limit to its retries must not fill the memory.
+const MOST_FAILURES: usize = 32;

@@ -1,0 +1,128 @@
+//! When to send again: the table of the [module](super), as code.
+
+use http::{Extensions, HeaderMap, HeaderName, Method, StatusCode};
+
+use crate::{
+    header::{Pushback, RESOURCE_EXHAUSTED, UNAVAILABLE, grpc_failure, pushback},
+    words::{ApiError, Endpoint, Rejected, extension::Failure},
+};
+
+/// What a request does, as far as sending it again is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nature {
+    /// Done twice, it is as if done once, or costs no more than an answer.
+    Repeatable,
+    /// It creates or changes something, and no idempotency key protects it.
+    Once,
+}
+
+/// Whether to send again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    No,
+    Again(Pace),
+}
+
+/// How the wait before it is to be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// The server has had enough of this client.
+    Throttled,
+    /// Something failed.
+    Failed,
+    /// The server says exactly when (gRPC's pushback).
+    Pushback(std::time::Duration),
+}
+
+impl Nature {
+    pub(super) fn of(endpoint: Endpoint, method: &Method) -> Self {
+        use Endpoint::{
+            ClusterChange, Custom, DedicatedChange, DeploymentChange, ModelChange, Other,
+            QueueClear, RlChange,
+        };
+        let once = match endpoint {
+            // A rollback done twice goes back two revisions, and of what is not known nothing is
+            // assumed but what HTTP says of its methods.
+            Other | Custom(_) | ModelChange | DedicatedChange | DeploymentChange
+            | ClusterChange | RlChange => !method.is_idempotent(),
+            // What came into the queue since would go too.
+            QueueClear => true,
+            _ => endpoint.creates(),
+        };
+        if once { Self::Once } else { Self::Repeatable }
+    }
+}
+
+/// How an answer failed; `None` if it did not, or is a refusal of our own limiter.
+pub(super) fn failure(
+    status: StatusCode,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Option<Failure> {
+    if status.is_success() {
+        let ours = || extensions.get::<Rejected>().is_some();
+        return grpc_failure(headers).filter(|_| !ours()).map(Failure::Grpc);
+    }
+    let failed = status.is_client_error() || status.is_server_error();
+    let failed = failed && extensions.get::<Rejected>().is_none();
+    failed.then_some(Failure::Status(status))
+}
+
+/// Whether to send again what was answered so.
+pub(super) fn verdict(
+    nature: Nature,
+    failure: Failure,
+    headers: &HeaderMap,
+    error: Option<&ApiError>,
+) -> Verdict {
+    if let Failure::Grpc(status) = failure {
+        return grpc_verdict(status, headers);
+    }
+    let said = headers.get(SHOULD_RETRY).map(|said| said.as_bytes());
+    if said == Some(b"false") {
+        return Verdict::No;
+    }
+    let is_certain = matches!(failure, Failure::NotSent)
+        || matches!(failure, Failure::Status(status) if DECLINED.contains(&status.as_u16()));
+    let may = nature == Nature::Repeatable || is_certain;
+    let wanted = said == Some(b"true") || is_passing(failure, error);
+    match failure {
+        _ if !may || !wanted => Verdict::No,
+        Failure::Status(StatusCode::TOO_MANY_REQUESTS) => Verdict::Again(Pace::Throttled),
+        _ => Verdict::Again(Pace::Failed),
+    }
+}
+
+fn is_passing(failure: Failure, error: Option<&ApiError>) -> bool {
+    match failure {
+        Failure::Status(StatusCode::TOO_MANY_REQUESTS) => {
+            !error.is_some_and(ApiError::is_out_of_money)
+        }
+        Failure::Status(status) => PASSING.contains(&status.as_u16()),
+        Failure::NotSent | Failure::Interrupted => true,
+        Failure::Grpc(_) => false,
+    }
+}
+
+fn grpc_verdict(status: u32, headers: &HeaderMap) -> Verdict {
+    let pace = match status {
+        RESOURCE_EXHAUSTED => Pace::Throttled,
+        UNAVAILABLE => Pace::Failed,
+        _ => return Verdict::No,
+    };
+    match pushback(headers) {
+        Pushback::None => Verdict::Again(pace),
+        Pushback::Wait(wait) => Verdict::Again(Pace::Pushback(wait)),
+        Pushback::Never => Verdict::No,
+    }
+}
+
+/// The server has not done what was asked: it says so by refusing it.
+const DECLINED: [u16; 2] = [429, 503];
+
+/// 429 apart. 408 and all of 5xx but 501, 505 and their like, which do not pass; 500 because
+/// Together says "try again after a brief wait" (docs.together.ai/docs/error-codes), as its SDKs for
+/// Python and Go do.
+const PASSING: [u16; 8] = [408, 500, 502, 503, 504, 520, 524, 529];
+
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");

@@ -1,0 +1,189 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::StatusCode;
+
+/// What the server says of an error, whatever shape it says it in.
+///
+/// The layers put it into the extensions of every answer with a status of 400 or above, and leave
+/// the answer's body as it came. Without them, [`ApiError::parse`] makes one.
+///
+/// The API has at least five shapes of errors (an object, a bare string, flat, an old one, and
+/// Cloudflare's HTML in front of it). None of them makes parsing fail: what is not found is empty.
+///
+/// ```
+/// use http::{HeaderMap, StatusCode};
+/// use tower_together::ApiError;
+///
+/// let body = br#"{"error":{"message":"Unable to access model x","code":"model_not_available"}}"#;
+/// let error = ApiError::parse(StatusCode::NOT_FOUND, &HeaderMap::new(), body);
+/// assert_eq!(error.code(), Some("model_not_available"));
+/// assert!(error.hint().unwrap().contains("GET /v1/models"));
+/// ```
+#[derive(Clone)]
+pub struct ApiError(pub(crate) Arc<Told>);
+
+/// What was read.
+#[derive(Default)]
+pub(crate) struct Told {
+    pub(crate) status: StatusCode,
+    pub(crate) kind: Option<String>,
+    pub(crate) code: Option<String>,
+    pub(crate) message: String,
+    pub(crate) request_id: Option<String>,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) text: String,
+    pub(crate) is_json: bool,
+}
+
+impl ApiError {
+    /// The answer's status.
+    pub fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    /// The error's `type`, such as `dynamic_request_limited`; of an `error_type` too.
+    pub fn kind(&self) -> Option<&str> {
+        self.0.kind.as_deref()
+    }
+
+    /// The error's `code`, such as `model_not_available`.
+    pub fn code(&self) -> Option<&str> {
+        self.0.code.as_deref()
+    }
+
+    /// What the server says; of an HTML page its title. Empty if it says nothing.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The request's id, to tell Together's support.
+    pub fn request_id(&self) -> Option<&str> {
+        self.0.request_id.as_deref()
+    }
+
+    /// How long the server asks to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// The body's text, as far as it was read: 16 KiB unless the layer was told otherwise.
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    /// Whether the account has run out of money, or reached the limit of what it may spend: waiting
+    /// does not help.
+    ///
+    /// Together answers 402 then. A 429 counts if it names OpenAI's `insufficient_quota` and its
+    /// like, or says so in words; not for its type alone, since Together has used `credit_limit` for
+    /// rate limits too (github.com/togethercomputer/MoA/issues/27).
+    pub fn is_out_of_money(&self) -> bool {
+        if self.0.status == StatusCode::PAYMENT_REQUIRED {
+            return true;
+        }
+        let named = [self.kind(), self.code()].into_iter().flatten();
+        let message = self.0.message.to_ascii_lowercase();
+        named.into_iter().any(|name| OUT_OF_MONEY.contains(&name))
+            || IN_WORDS.iter().any(|words| message.contains(words))
+    }
+
+    /// What to do about it, for the errors people meet most.
+    pub fn hint(&self) -> Option<&'static str> {
+        let says = |words: &[&str]| {
+            let message = self.0.message.to_ascii_lowercase();
+            words.iter().any(|words| message.contains(words))
+        };
+        if self.is_out_of_money() {
+            return Some(
+                "the account's credit or spending limit is used up: see its billing settings at \
+                 api.together.ai",
+            );
+        }
+        Some(match self.0.status.as_u16() {
+            400 | 404 if self.code() == Some("model_not_available") || says(&["model"]) => {
+                if says(&["non-serverless"]) {
+                    "the model runs on dedicated endpoints only: create one, or choose another of \
+                     GET /v1/models"
+                } else {
+                    "list the models there are with GET /v1/models"
+                }
+            }
+            401 => "check the key: it is sent as `authorization: Bearer KEY`",
+            403 if says(&["context", "token"]) => {
+                "prompt and max_tokens together exceed the model's context: shorten the one or \
+                 lower the other"
+            }
+            403 if !self.0.is_json => {
+                "send a user-agent header: Cloudflare, in front of the API, refuses requests \
+                 without one (its error 1010)"
+            }
+            403 => {
+                "the account may not use this; after a purchase it can take 15 minutes until it may"
+            }
+            404 => {
+                "check the URL: a base URL ends with /v1 for some clients and without it for others"
+            }
+            413 => "the request is too large: send less in one",
+            422 => "a parameter is wrong, or the prompt is longer than the model's context",
+            429 => "send slower: a `TogetherRateLimitLayer` in front of the client does",
+            503 => "the platform is overloaded, which is not this client's doing: try again later",
+            524 => "the answer took longer than Cloudflare waits: stream it, or ask for less",
+            _ => return None,
+        })
+    }
+}
+
+/// In one line: status, message, type, request id, and what to do.
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.status)?;
+        if !self.0.message.is_empty() {
+            write!(f, ": {}", self.0.message)?;
+        }
+        if let Some(kind) = self.code().or(self.kind()) {
+            write!(f, " ({kind})")?;
+        }
+        if let Some(id) = &self.0.request_id {
+            write!(f, " [request {id}]")?;
+        }
+        match self.hint() {
+            Some(hint) => write!(f, "; {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Without the body's text, which can be long.
+impl fmt::Debug for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiError")
+            .field("status", &self.0.status)
+            .field("kind", &self.0.kind)
+            .field("code", &self.0.code)
+            .field("message", &self.0.message)
+            .field("request_id", &self.0.request_id)
+            .field("retry_after", &self.0.retry_after)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+/// OpenAI's names, which gateways in front of Together use too.
+const OUT_OF_MONEY: [&str; 5] = [
+    "insufficient_quota",
+    "insufficient_funds",
+    "insufficient_balance",
+    "billing_hard_limit_reached",
+    "billing_not_active",
+];
+
+/// Together's words ("Credit limit exceeded. Please navigate to ... to add credit",
+/// github.com/expectedparrot/edsl/issues/2098) and OpenAI's.
+const IN_WORDS: [&str; 5] = [
+    "credit limit exceeded",
+    "exceeded your current quota",
+    "spending limit",
+    "insufficient credit",
+    "out of credits",
+];
