@@ -49,9 +49,7 @@ fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'sta
 /// What one error of a chain says; the outer `None` if nothing.
 fn told(error: &(dyn Error + 'static)) -> Option<Option<Failure>> {
     if let Some(error) = error.downcast_ref::<io::Error>() {
-        use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
-        let unconnected = [ConnectionRefused, HostUnreachable, NetworkUnreachable];
-        return unconnected
+        return UNCONNECTED
             .contains(&error.kind())
             .then_some(Some(Failure::NotSent));
     }
@@ -61,6 +59,13 @@ fn told(error: &(dyn Error + 'static)) -> Option<Option<Failure>> {
     }
     None
 }
+
+/// These come of connecting only.
+const UNCONNECTED: [io::ErrorKind; 3] = [
+    io::ErrorKind::ConnectionRefused,
+    io::ErrorKind::HostUnreachable,
+    io::ErrorKind::NetworkUnreachable,
+];
 
 #[cfg(test)]
 mod tests {

@@ -238,6 +238,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "write 0.2 for one retry in five")]
     fn what_is_no_share_is_refused_in_words() {
-        drop(Budget::new(f64::NAN, 1));
+        let _ = Budget::new(f64::NAN, 1);
     }
 }

@@ -22,9 +22,11 @@ pub(crate) struct Replay<B: Body> {
     passed: u64,
 }
 
+type Polled<B> = Poll<Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>>;
+
 /// What to do next, decided under the lock.
 enum Step<B: Body> {
-    Done(Poll<Option<Result<Frame<B::Data>, B::Error>>>),
+    Done(Polled<B>),
     Poll(Pin<Box<B>>),
 }
 
@@ -71,11 +73,7 @@ impl<B: Body> Replay<B> {
     }
 
     /// Puts the source back after it was polled, and keeps what it gave.
-    fn put_back(
-        &mut self,
-        mut body: Option<Pin<Box<B>>>,
-        polled: Poll<Option<Result<Frame<B::Data>, B::Error>>>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>>
+    fn put_back(&mut self, mut body: Option<Pin<Box<B>>>, polled: Polled<B>) -> Polled<B>
     where
         B::Data: Clone,
     {
@@ -116,10 +114,7 @@ impl<B: Body<Data: Clone>> Body for Replay<B> {
     type Data = B::Data;
     type Error = B::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled<B> {
         let mut body = match self.step(cx.waker()) {
             Step::Done(done) => return done,
             Step::Poll(body) => body,
