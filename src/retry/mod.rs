@@ -1,4 +1,133 @@
-//! The retry layer.
+//! The retry layer: what failed for a passing reason is sent again, when the server said.
+//!
+//! It stands outside the [rate limit layer](crate::rate_limit), so that each attempt waits its turn
+//! and pays for itself; [`TogetherLayer`](crate::TogetherLayer) is the two in one line. One of it is
+//! enough: three retry layers of 3 retries each send one request 64 times, and some clients have
+//! one inside (`reqwest`: switch it off with `reqwest::retry::never()`).
+//!
+//! # When it sends again
+//!
+//! | what came | again | source |
+//! |---|---|---|
+//! | 429 | yes, after the server's wait | docs.together.ai/docs/rate-limits: above one's rate |
+//! | 402; 429 that says that money has run out | no | docs.together.ai/docs/error-codes; OpenAI's `insufficient_quota` |
+//! | 503 | yes, with backoff | docs.together.ai/docs/rate-limits: within one's rate, the platform is overloaded |
+//! | 408 | yes, with backoff, unless it creates something | every official SDK retries it |
+//! | 500 | the same | error-codes: "try again after a brief wait"; the SDKs for Python and Go, not TypeScript's |
+//! | 502, 504, 520, 524, 529 | the same | error-codes; fine-tuning/troubleshooting: "safe to retry after a short wait" |
+//! | not sent: no connection, HTTP/2's `REFUSED_STREAM` or graceful `GOAWAY` | yes, with backoff | RFC 9113, section 8.7: never processed |
+//! | no answer, or not in time: a reset, a timeout, an error of which nothing is known | yes, unless it creates something | chat included: an answer lost is worth another |
+//! | 409 | no | all that are known are final: cancelling what has ended, uploading what is there |
+//! | 400, 401, 403, 404, 413, 422 and all others | no | error-codes; 403 is a prompt too long, or no access |
+//! | gRPC `UNAVAILABLE`, `RESOURCE_EXHAUSTED` in the answer's headers | as 503, as 429 | gRPC's own retry rules (gRFC A6) |
+//! | [`Rejected`](crate::Rejected): a refusal of our own limiter | no | it knows when there is room |
+//!
+//! `x-should-retry: true` or `false`, which the SDKs read, overrules that. **Nothing that creates
+//! something is sent twice**: jobs, files, videos, machines ([`Endpoint::creates`]), and whatever is
+//! no route of Together's and not idempotent by its method, are sent again only after 429, 503 and
+//! what was not sent, since no idempotency key protects them; not even `x-should-retry` changes that,
+//! only the caller ([`Retries::may_repeat`]).
+//!
+//! [`Endpoint::creates`]: crate::Endpoint::creates
+//! [`Retries::may_repeat`]: crate::extension::Retries::may_repeat
+//!
+//! # When that is
+//!
+//! | | wait | set by |
+//! |---|---|---|
+//! | over a rate limit layer: 429, and 503 that says for how long | none here: the lane is paused, and the request waits in it, in front of all others | |
+//! | else, if the server says for how long | that, and up to 2 s more | [`with_jitter`] |
+//! | 429 that does not | 5 s, and up to 2 s more | [`with_wait_after_429`] |
+//! | all others | up to 1 s, 2 s, 4 s, 8 s, ... 30 s, at random | [`with_backoff`] |
+//! | gRPC's pushback | exactly that | |
+//!
+//! The server says so in `retry-after-ms`, `retry-after` (seconds, whole or not, or a date, which
+//! counts from the answer's own `date`) or `x-ratelimit-reset`, in this order. The last is the one
+//! that Together documents, and that no SDK reads. It is rounded up, never a millisecond early, and
+//! counts only on what is sent again: Together was seen to send `retry-after` with 200.
+//!
+//! It is left at the last answer, returned whole and at once, if
+//!
+//! - that were the fifth retry ([`with_max_retries`], [`Retries`](crate::extension::Retries));
+//! - the wait does not fit before the caller's [`Deadline`](crate::extension::Deadline), or the
+//!   server asks for more than 2 minutes ([`with_max_wait`]);
+//! - the [`Budget`] is spent: one retry for five first attempts, and ten a minute;
+//! - the body cannot be sent again ([`body`](crate::body)).
+//!
+//! [`with_jitter`]: TogetherRetryLayer::with_jitter
+//! [`with_wait_after_429`]: TogetherRetryLayer::with_wait_after_429
+//! [`with_backoff`]: TogetherRetryLayer::with_backoff
+//! [`with_max_retries`]: TogetherRetryLayer::with_max_retries
+//! [`with_max_wait`]: TogetherRetryLayer::with_max_wait
+//!
+//! # What the caller gets
+//!
+//! The last answer, or the client's own error. In the answer's extensions: a
+//! [`RetryReport`](crate::extension::RetryReport) if anything was sent again, and an
+//! [`ApiError`](crate::ApiError) if it is an error.
+//!
+//! ```
+//! use http::{Request, Response, StatusCode};
+//! use http_body_util::Full;
+//! use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
+//! use tower_together::{ApiError, TogetherRetryLayer, extension::RetryReport};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! # let client = service_fn(|_: Request<Full<bytes::Bytes>>| async {
+//! #     let mut response = Response::new(Full::<bytes::Bytes>::default());
+//! #     *response.status_mut() = StatusCode::BAD_GATEWAY;
+//! #     Ok::<_, BoxError>(response)
+//! # });
+//! let client = ServiceBuilder::new()
+//!     .layer(TogetherRetryLayer::default())
+//!     .service(client);
+//! # let request = Request::post("https://api.together.ai/v1/embeddings").body(Full::default())?;
+//! let answer = client.oneshot(request).await?;
+//! if let Some(report) = answer.extensions().get::<RetryReport>() {
+//!     println!("sent {} times: {:?}", report.attempts(), report.failures());
+//! }
+//! if let Some(error) = answer.extensions().get::<ApiError>() {
+//!     eprintln!("{error}"); // with a hint what to do, for the commonest
+//! }
+//! # assert_eq!(answer.extensions().get::<RetryReport>().unwrap().attempts(), 5);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! More patience, and a request that wants none of it:
+//!
+//! ```
+//! use std::time::Duration;
+//! use http::Request;
+//! use tower_together::{TogetherRetryLayer, extension::{Deadline, Retries}, retry::Budget};
+//!
+//! let layer = TogetherRetryLayer::default()
+//!     .with_max_retries(10)
+//!     .with_backoff(Duration::from_secs(2), Duration::from_secs(60))
+//!     .with_budget(Budget::new(0.5, 60));
+//! let request = Request::post("https://api.together.ai/v1/chat/completions")
+//!     .extension(Retries::at_most(1))
+//!     .extension(Deadline::within(Duration::from_secs(20)))
+//!     .body(())?;
+//! # Ok::<(), http::Error>(())
+//! ```
+//!
+//! # What is sent again
+//!
+//! Exactly the bytes, headers and extensions of the original, with an
+//! [`Attempt`](crate::extension::Attempt) in the extensions. An answer that is thrown away is read to
+//! its end first, up to 256 KiB and 500 ms, so that its connection can be used again; then it is
+//! dropped, and nothing of the client or the limiter is held while it waits.
+//!
+//! # Cancel safety
+//!
+//! Dropped, nothing is sent again.
+//!
+//! # Panics
+//!
+//! A request that must wait panics when polled outside a Tokio runtime with its timer enabled.
+
 mod backoff;
 mod budget;
 mod future;

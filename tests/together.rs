@@ -1,0 +1,231 @@
+//! Both layers over one limiter, in virtual time: what a pause does.
+#![allow(clippy::disallowed_methods, reason = "in virtual time")]
+
+#[path = "retry/script.rs"]
+mod script;
+
+use std::{num::NonZeroU32, time::Duration};
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use script::{Reply, Script, status};
+use tokio::time::{Instant, sleep};
+use tower::{Layer, ServiceExt};
+use tower_together::{
+    ApiError, Endpoint, Limiter, Limits, Quota, Rejected, TogetherLayer, TogetherRetryLayer,
+    extension::{Deadline, Retries, RetryReport, Waited},
+    retry::Budget,
+};
+
+const CHAT: &str = "/v1/chat/completions";
+
+fn post(path: &str) -> Request<Full<Bytes>> {
+    let request = Request::post(format!("https://api.together.ai{path}"));
+    request.body(Full::from("{}")).unwrap()
+}
+
+fn within(seconds: u64) -> Request<Full<Bytes>> {
+    let mut request = post(CHAT);
+    let deadline = Deadline::within(Duration::from_secs(seconds));
+    request.extensions_mut().insert(deadline);
+    request
+}
+
+fn per_minute(max: u64) -> Limits {
+    Limits::none().requests(Endpoint::ChatCompletions, Quota::per_minute(max).unwrap())
+}
+
+/// No jitter, so that the instants are known, and no end of retries out of the budget.
+fn exact() -> TogetherRetryLayer {
+    TogetherRetryLayer::default()
+        .with_jitter(Duration::ZERO)
+        .with_budget(Budget::unlimited())
+}
+
+fn both(limits: Limits) -> TogetherLayer {
+    TogetherLayer::new(limits).with_retry(exact())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_refused_waits_in_its_lane_and_goes_first() {
+    let script = Script::new([status(429).header("retry-after", 7)]);
+    let layer = both(per_minute(600));
+    let service = layer.layer(script.client());
+    let first = tokio::spawn(service.clone().oneshot(post(CHAT)));
+    tokio::task::yield_now().await;
+    // They come while the lane is paused, and wait behind it.
+    let others: Vec<_> = (0..2)
+        .map(|_| tokio::spawn(service.clone().oneshot(post(CHAT))))
+        .collect();
+    let answer = first.await.unwrap().unwrap();
+    assert_eq!(answer.status(), 200);
+    let report = answer.extensions().get::<RetryReport>().unwrap();
+    // It slept nowhere but in its lane.
+    assert_eq!(report.waited(), Duration::ZERO);
+    let waited = answer.extensions().get::<Waited>().unwrap().duration();
+    assert_eq!(waited.as_millis(), 7_000);
+    for other in others {
+        other.await.unwrap().unwrap();
+    }
+    let attempts: Vec<_> = script.sent().iter().map(|sent| sent.attempt).collect();
+    assert_eq!(attempts, [0, 2, 0, 0]);
+    let millis = script.millis();
+    assert_eq!(millis[..2], [0, 7_000]);
+    // One by one, and at half the pace at first.
+    assert!(
+        millis[2] >= 7_200 && millis[3] >= millis[2] + 195,
+        "{millis:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_without_a_hint_pauses_the_lane_for_1_s_and_doubles() {
+    let script = Script::new(vec![status(429); 7]);
+    let mut patient = post(CHAT);
+    patient.extensions_mut().insert(Retries::unlimited());
+    both(per_minute(600))
+        .layer(script.client())
+        .oneshot(patient)
+        .await
+        .unwrap();
+    let seconds: Vec<_> = script.millis().iter().map(|at| at / 1_000).collect();
+    assert_eq!(seconds, [0, 1, 3, 7, 15, 31, 61, 91]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_overloaded_server_that_says_for_how_long_pauses_the_lane_and_lowers_no_rate() {
+    let script = Script::new([status(503).header("retry-after", 20)]);
+    let layer = both(per_minute(600));
+    let service = layer.layer(script.client());
+    service.clone().oneshot(post(CHAT)).await.unwrap();
+    assert_eq!(script.millis(), [0, 20_000]);
+    let snapshot = layer.limiter().snapshot();
+    assert_eq!((snapshot.admitted, snapshot.throttled), (2, 0));
+    assert_eq!(snapshot.lanes[0].limits[0].max, 600);
+
+    // Without a wait only that request backs off; others pass.
+    let script = Script::new([status(503)]);
+    let service = both(per_minute(60_000)).layer(script.client());
+    fastrand::seed(5);
+    let failed = tokio::spawn(service.clone().oneshot(post(CHAT)));
+    sleep(Duration::from_millis(10)).await;
+    service.oneshot(post(CHAT)).await.unwrap();
+    assert_eq!(script.millis(), [0, 10]);
+    failed.await.unwrap().unwrap();
+    assert_eq!(script.sent().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_lanes_and_other_keys_are_not_paused() {
+    let layer = both(Limits::none());
+    let script = Script::new([status(429).header("retry-after", 60)]);
+    let service = layer.layer(script.client());
+    let refused = tokio::spawn(service.clone().oneshot(post(CHAT)));
+    tokio::task::yield_now().await;
+    let start = Instant::now();
+    service
+        .clone()
+        .oneshot(post("/v1/embeddings"))
+        .await
+        .unwrap();
+    let mut keyed = post(CHAT);
+    keyed
+        .headers_mut()
+        .insert("authorization", "Bearer another".parse().unwrap());
+    service.oneshot(keyed).await.unwrap();
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    let lanes = layer.limiter().snapshot().lanes;
+    let paused: Vec<_> = lanes.iter().filter(|lane| lane.paused.is_some()).collect();
+    assert_eq!(paused.len(), 1);
+    assert_eq!(paused[0].endpoint, Endpoint::ChatCompletions);
+    refused.await.unwrap().unwrap();
+}
+
+/// A pause past the deadline is not waited for: neither by the request that was refused, which gets
+/// the server's answer, nor by one that waits or comes, which never leaves.
+#[tokio::test(start_paused = true)]
+async fn a_pause_past_the_deadline_is_told_at_once() {
+    let script = Script::new([status(429).header("retry-after", 30)]);
+    let service = both(per_minute(60)).layer(script.client());
+    let start = Instant::now();
+    let (first, second) = tokio::join!(
+        service.clone().oneshot(within(5)),
+        service.clone().oneshot(within(5))
+    );
+    let third = service.oneshot(within(5)).await.unwrap();
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    let first = first.unwrap();
+    assert_eq!(first.status(), 429);
+    assert!(first.extensions().get::<Rejected>().is_none());
+    for refused in [second.unwrap(), third] {
+        assert!(refused.extensions().get::<Rejected>().is_some());
+        assert_eq!(refused.headers()["retry-after"], "30");
+    }
+    assert_eq!(script.sent().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn out_of_money_pauses_nobody() {
+    let broke = status(429)
+        .header("retry-after", 60)
+        .body(r#"{"error":{"message":"m","type":"insufficient_quota"}}"#);
+    let script = Script::new([broke]);
+    let service = both(Limits::none()).layer(script.client());
+    let answer = service.clone().oneshot(post(CHAT)).await.unwrap();
+    assert_eq!(answer.status(), 429);
+    let error = answer.extensions().get::<ApiError>().unwrap();
+    assert!(error.is_out_of_money());
+    assert!(error.to_string().contains("billing"));
+    service.oneshot(post(CHAT)).await.unwrap();
+    assert_eq!(script.millis(), [0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_our_own_is_never_retried() {
+    let limits = per_minute(1);
+    let script = Script::new([]);
+    let limiter = Limiter::new(limits).with_max_wait(Duration::ZERO);
+    let service = TogetherLayer::from(limiter)
+        .with_retry(exact())
+        .layer(script.client());
+    service.clone().oneshot(post(CHAT)).await.unwrap();
+    let start = Instant::now();
+    let answer = service.oneshot(post(CHAT)).await.unwrap();
+    assert_eq!(answer.status(), 429);
+    assert!(answer.extensions().get::<Rejected>().is_some());
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(script.sent().len(), 1);
+}
+
+/// Promise: nothing of the inner service is held while waiting, an in-flight slot of our own neither.
+#[tokio::test(start_paused = true)]
+async fn a_backoff_holds_no_slot() {
+    let limits = Limits::none().in_flight(Endpoint::ChatCompletions, NonZeroU32::MIN);
+    let script = Script::new([status(500)]);
+    let service = both(limits).layer(script.client());
+    fastrand::seed(6);
+    let backing_off = tokio::spawn(service.clone().oneshot(post(CHAT)));
+    sleep(Duration::from_millis(1)).await;
+    service.oneshot(post(CHAT)).await.unwrap();
+    assert_eq!(script.millis(), [0, 1]);
+    assert_eq!(backing_off.await.unwrap().unwrap().status(), 200);
+}
+
+/// Each attempt waits its turn and pays for itself.
+#[tokio::test(start_paused = true)]
+async fn every_attempt_pays() {
+    let script = Script::new([Reply::Reset, Reply::Refused, status(500)]);
+    let layer = both(per_minute(60));
+    layer
+        .layer(script.client())
+        .oneshot(post(CHAT))
+        .await
+        .unwrap();
+    assert_eq!(layer.limiter().snapshot().admitted, 4);
+    let millis = script.millis();
+    assert!(
+        millis.windows(2).all(|pair| pair[1] - pair[0] >= 950),
+        "{millis:?}"
+    );
+}
