@@ -36,7 +36,6 @@ pub(crate) struct Sent {
     pub(crate) at: Duration,
     /// 0 where it does not say.
     pub(crate) attempt: u32,
-    pub(crate) headers: http::HeaderMap,
 }
 
 #[derive(Clone)]
@@ -109,7 +108,6 @@ impl Script {
             script.sent.lock().unwrap().push(Sent {
                 at: script.start.elapsed(),
                 attempt: attempt.map_or(0, |attempt| attempt.number()),
-                headers: request.headers().clone(),
             });
             let reply = script.replies.lock().unwrap().pop_front();
             async move { reply.unwrap_or(status(200)).result() }
