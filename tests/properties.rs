@@ -15,7 +15,7 @@ use std::{collections::HashMap, num::NonZeroU32, time::Duration};
 
 use ask::{ask_as_told, assert_all_or_nothing, assert_at_once, deeds};
 use check::{assert_in_turn, assert_lanes_in_turn, assert_never_over, departures};
-use play::{Event, Fate, Visit, play, polled_visits, visits};
+use play::{Event, Fate, Visit, answered_visits, play, polled_visits, visits};
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use table::{CHAT, Cap, EMBEDDINGS, EXEMPT, Line, SLOW, Table, lanes, requests, tables};
 use tokio::time::advance;
@@ -76,6 +76,33 @@ proptest! {
             });
             assert_eq!(ends.count(), 1, "{n}: {visit:?}");
         }
+    }
+
+    /// And everyone leaves or is refused in the end all the same: playing it asserts that.
+    #[test]
+    fn while_a_lane_is_paused_nobody_of_it_leaves_and_no_window_is_over(
+        tables in tables_in_order(),
+        visits in answered_visits(40),
+    ) {
+        let story = play(&tables, &visits);
+        let mut paused = HashMap::new();
+        for (at, event) in &story {
+            match *event {
+                Event::Paused(n, until) => {
+                    let pause = paused.entry(visits[n].lane).or_insert(until);
+                    // A pause is never cut short.
+                    prop_assert!(until >= *pause || *pause <= *at);
+                    *pause = until;
+                }
+                Event::Left(n) => {
+                    let pause = paused.get(&visits[n].lane);
+                    prop_assert!(pause.is_none_or(|until| at >= until), "{n} left at {at:?}");
+                }
+                _ => {}
+            }
+        }
+        let tables: Vec<_> = tables.into_iter().map(|(_, table)| table).collect();
+        assert_never_over(&tables, &visits, &story);
     }
 
     #[test]

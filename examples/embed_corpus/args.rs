@@ -40,9 +40,19 @@ pub(crate) struct Args {
     #[arg(long, value_name = "URL", value_parser = address)]
     pub(crate) base_url: Option<String>,
 
-    /// Leave the layer out, to see what it does
+    /// Leave the layers out, to see what they do
     #[arg(long)]
     pub(crate) without_limiter: bool,
+
+    /// Have the stand-in fail requests in every way that is retried, as a seed decides
+    #[arg(
+        long,
+        value_name = "SEED",
+        num_args = 0..=1,
+        default_missing_value = "1",
+        conflicts_with = "base_url"
+    )]
+    pub(crate) chaos: Option<u64>,
 }
 
 impl Args {
@@ -76,12 +86,15 @@ const AFTER_HELP: &str = "\
 With TOGETHER_API_KEY in the environment it embeds with Together AI, which costs money; without,
 with a stand-in inside the program, which costs nothing, and whose vectors mean nothing.
 
+With --chaos it is always the stand-in, which says in the end in which ways it failed. The output is
+complete all the same: the layers send again what failed for a passing reason.
+
 An unfinished output is FILE.part; the same command continues it, also after a crash. A finished
 one is FILE, and starts afresh. A request that fails leaves its reason in place of its vectors.
 
 The last line is for scripts. It counts this run alone: the texts embedded, the requests and
-429s (as the stand-in counted them, where it is used), the requests that failed, the share of the
-quota used in the first 60 s, and the time it took. Of a short run without the layer that share
+429s (as the stand-in counted them, where it is used; those sent again count again), the requests
+that failed in the end, the share of the quota used in the first 60 s, and the time it took. Of a short run without the layers that share
 is above 100 %: the server lets a second's worth through at once, before it refuses.
 
 The exit status is 0; 1 if a request failed; 2 if it could not work at all; 130 after Ctrl-C.";

@@ -16,11 +16,21 @@ use crate::traffic::Log;
 /// A service that sends requests, be there a layer around it or not.
 pub(crate) type Sender = BoxCloneService<Request<Full<Bytes>>, Response<Bytes>, BoxError>;
 
+/// How to speak to a server.
+#[derive(Clone, Copy)]
+pub(crate) struct How {
+    /// HTTP/2 without being asked.
+    pub(crate) http2: bool,
+    /// How long an answer may take to begin, or to end.
+    pub(crate) patience: Duration,
+}
+
 /// Any client that is a tower service will do; this one is hyper's, with TLS, HTTP/1 and HTTP/2.
 /// It notes what it sends, and gives up on an answer that does not begin in time: the time starts
-/// when the request leaves, for this is beneath the layer.
+/// when the request leaves, for this is beneath the layers.
 pub(crate) fn http(
     log: Log,
+    how: How,
 ) -> impl Service<
     Request<Full<Bytes>>,
     Response = Response<impl Body<Data = Bytes, Error: Into<BoxError> + Send> + Send>,
@@ -34,12 +44,14 @@ pub(crate) fn http(
         .https_or_http()
         .enable_all_versions()
         .build();
-    let client = Client::builder(TokioExecutor::new()).build(connector);
+    let client = Client::builder(TokioExecutor::new())
+        .http2_only(how.http2)
+        .build(connector);
     service_fn(move |request| {
         let (client, log) = (client.clone(), log.clone());
         async move {
             let number = log.sent();
-            let answer = timeout(PATIENCE, client.request(request)).await;
+            let answer = timeout(how.patience, client.request(request)).await;
             let answer = answer.map_err(|_| TOO_SLOW)??;
             log.answered(number, answer.status());
             Ok(answer)
@@ -48,15 +60,15 @@ pub(crate) fn http(
 }
 
 /// Reads each answer to its end, and makes one type of all services.
-pub(crate) fn whole<S, B>(service: S) -> Sender
+pub(crate) fn whole<S, B>(service: S, how: How) -> Sender
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>, Error = BoxError, Future: Send>,
     S: Clone + Send + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    BoxCloneService::new(service.and_then(async |answer: Response<B>| {
+    BoxCloneService::new(service.and_then(async move |answer: Response<B>| {
         let (head, body) = answer.into_parts();
-        let body = timeout(PATIENCE, body.collect()).await;
+        let body = timeout(how.patience, body.collect()).await;
         let body = body.map_err(|_| TOO_SLOW)?.map_err(Into::into)?;
         Ok(Response::from_parts(head, body.to_bytes()))
     }))
@@ -69,6 +81,4 @@ pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
     words.join(": ")
 }
 
-/// Twice what a slow answer takes, and short enough for a run not to look stuck.
-const PATIENCE: Duration = Duration::from_secs(60);
-const TOO_SLOW: &str = "no answer within 60 s";
+const TOO_SLOW: &str = "no answer in time";

@@ -1,17 +1,22 @@
 //! One request: texts in, vectors out.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Request, Uri,
+    HeaderValue, Request, StatusCode, Uri,
     header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
 };
 use http_body_util::Full;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
+use tokio::time::sleep;
 use tower::ServiceExt;
-use tower_together::{Rejected, limiter::Reason};
+use tower_together::{ApiError, Rejected, limiter::Reason};
 
 use crate::{
     args::Args,
@@ -25,13 +30,19 @@ pub(crate) struct Embedder {
     embeddings: Uri,
     key: HeaderValue,
     model: String,
+    /// How often a request is made anew that the layers gave up on.
+    resubmits: u32,
+    /// Whether the server has answered anything at all.
+    answered: AtomicBool,
 }
 
 /// Why there are no vectors.
 pub(crate) enum Failure {
     /// The limiter was closed before the request's turn came.
     NotSent,
-    /// The server, or the way there, failed.
+    /// The server, or the way there, failed, and may not next time.
+    Passing(String),
+    /// It will fail next time too.
     Failed(String),
 }
 
@@ -42,22 +53,48 @@ impl Embedder {
             embeddings: target.embeddings.clone(),
             key: target.key.clone(),
             model: args.model.clone(),
+            resubmits: if args.without_limiter { 0 } else { RESUBMITS },
+            answered: AtomicBool::new(false),
         }
     }
 
     /// A vector for each text, in order.
+    ///
+    /// The layers give up after some seconds, as they should for a caller who waits; a job of hours
+    /// has the time to make the request anew until a longer outage is over. A server that was never
+    /// there is not waited for.
     pub(crate) async fn embed(&self, texts: Vec<&str>) -> Result<Vec<Vec<f32>>, Failure> {
-        let request = self.request(&texts)?;
+        let mut resubmits = self.resubmits;
+        loop {
+            let answer = self.once(&texts).await;
+            if answer.is_ok() {
+                self.answered.store(true, Relaxed);
+            }
+            let passing = matches!(answer, Err(Failure::Passing(_)));
+            if !passing || resubmits == 0 || !self.answered.load(Relaxed) {
+                return answer;
+            }
+            resubmits -= 1;
+            sleep(BETWEEN_SUBMITS).await;
+        }
+    }
+
+    async fn once(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, Failure> {
+        let request = self.request(texts)?;
         let answer = self.service.clone().oneshot(request).await;
-        let answer = answer.map_err(|error| Failure::Failed(with_causes(&*error)))?;
+        let answer = answer.map_err(|error| Failure::Passing(with_causes(&*error)))?;
         let rejected = answer.extensions().get::<Rejected>();
         if rejected.is_some_and(|rejected| rejected.reason() == Reason::Closed) {
             return Err(Failure::NotSent);
         }
-        if !answer.status().is_success() {
-            let status = answer.status();
-            let message = message(answer.body()).unwrap_or_default();
-            return Err(Failure::Failed(format!("{status}{message}")));
+        let status = answer.status();
+        if !status.is_success() {
+            let error = ApiError::parse(status, answer.headers(), answer.body());
+            let passing = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+            return Err(match passing && !error.is_out_of_money() {
+                true => Failure::Passing(error.to_string()),
+                false => Failure::Failed(error.to_string()),
+            });
         }
         vectors(answer.body(), texts.len()).map_err(Failure::Failed)
     }
@@ -98,19 +135,15 @@ fn vectors(body: &[u8], wanted: usize) -> Result<Vec<Vec<f32>>, String> {
     Ok(items.into_iter().map(|item| item.embedding).collect())
 }
 
-/// What the API says of an error; `error` is an object or a string, depending on the endpoint.
-fn message(body: &[u8]) -> Option<String> {
-    let body: Value = serde_json::from_slice(body).ok()?;
-    let error = body.get("error").unwrap_or(&body);
-    let message = error.get("message").unwrap_or(error).as_str()?;
-    Some(format!(": {message}"))
-}
-
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotSent => f.write_str("not sent"),
-            Self::Failed(why) => f.write_str(why),
+            Self::Passing(why) | Self::Failed(why) => f.write_str(why),
         }
     }
 }
+
+/// Together they outlast an outage of a minute and a half.
+const RESUBMITS: u32 = 8;
+const BETWEEN_SUBMITS: Duration = Duration::from_secs(5);

@@ -3,12 +3,13 @@
 //! ```sh
 //! cargo run --release --example embed_corpus            # this repository's text, no key needed
 //! cargo run --release --example embed_corpus -- --without-limiter        # to see the difference
+//! cargo run --release --example embed_corpus -- --chaos    # every failure there is, and no text lost
 //! TOGETHER_API_KEY=... cargo run --release --example embed_corpus -- notes/ book.txt
 //! ```
 //!
-//! All that keeps it inside the limits is one line in [`run`], marked *here*. There is no sleep,
-//! no semaphore and no retry: requests are made as if there were no limits, and each leaves when
-//! its turn comes.
+//! All that keeps it inside the limits, and brings it through what fails on the way, is one line in
+//! [`run`], marked *here*. Requests are made as if there were no limits and no failures: each leaves
+//! when its turn comes, and again if it has to.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -44,7 +45,7 @@ use clap::Parser;
 use futures::{StreamExt, stream};
 use tokio::signal::ctrl_c;
 use tower::{BoxError, Layer};
-use tower_together::{Limiter, TogetherRateLimitLayer};
+use tower_together::{Limiter, TogetherLayer};
 
 use crate::{
     args::Args,
@@ -69,13 +70,13 @@ async fn main() -> ExitCode {
 async fn run(args: Args) -> Result<ExitCode, BoxError> {
     let corpus = Corpus::new(&args)?;
     let target = Target::choose(&args).await?;
-    let http = client::http(target.log.clone());
+    let http = client::http(target.log.clone(), target.how(&args));
 
-    let layer = TogetherRateLimitLayer::default();
+    let layer = TogetherLayer::default();
     let service = if args.without_limiter {
-        client::whole(http)
+        client::whole(http, target.how(&args))
     } else {
-        client::whole(layer.layer(http)) // <- here
+        client::whole(layer.layer(http), target.how(&args)) // <- here
     };
 
     let embedder = Embedder::new(service, &target, &args);
@@ -84,7 +85,7 @@ async fn run(args: Args) -> Result<ExitCode, BoxError> {
     let stop = stop_on_ctrl_c(layer.limiter().clone());
 
     // `buffered` keeps so many requests under way and yields their answers in order. Most of them
-    // wait in the layer; 64 keep up 5 a second as long as an answer takes less than 12 s.
+    // wait in the layers; 64 keep up 5 a second as long as an answer takes less than 12 s.
     let mut answers = stream::iter(output.done()..corpus.requests())
         .take_while(|_| ready(!stop.load(Relaxed)))
         .map(|request| embedder.embed(corpus.texts(request)))

@@ -103,6 +103,13 @@ impl Report {
                 self.total,
             ));
         }
+        let faults = target.faults();
+        if !faults.is_empty() {
+            say(&format!(
+                "the stand-in failed on purpose: {}",
+                list(&faults)
+            ));
+        }
         let traffic = target.traffic();
         let Traffic {
             requests, refused, ..
@@ -136,6 +143,17 @@ impl Report {
 /// Writes a line to standard error; there is nobody to tell if that fails.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// The names of faults, those that happened more than once with how often.
+fn list(faults: &BTreeMap<&str, u64>) -> String {
+    let name = |(name, times): (&&str, &u64)| match times {
+        1 => (*name).to_owned(),
+        times => format!("{name} x{times}"),
+    };
+    let happened = faults.iter().filter(|(_, times)| **times > 0);
+    let names: Vec<_> = happened.map(name).collect();
+    names.join(", ")
 }
 
 /// Numbers of requests for people: counted from 1, neighbours together.

@@ -1,13 +1,14 @@
 //! Where requests go, and what is known of those that arrived.
 
-use std::{env, net::IpAddr};
+use std::{collections::BTreeMap, env, net::IpAddr, time::Duration};
 
 use http::{HeaderValue, Uri};
-use together_standin::StandIn;
+use together_standin::{Builder, StandIn};
 use tower::BoxError;
 
 use crate::{
     args::Args,
+    client::How,
     traffic::{Log, Traffic},
 };
 
@@ -25,21 +26,45 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Together with a key, the stand-in without, and anything else that is asked for.
+    /// Together with a key, the stand-in without or for chaos, and anything else that is asked for.
     pub(crate) async fn choose(args: &Args) -> Result<Self, BoxError> {
         let key = env::var("TOGETHER_API_KEY").unwrap_or_default();
-        let base = match (&args.base_url, key.as_str()) {
-            (Some(url), _) => url.as_str(),
-            (None, "") => {
-                let stand_in = StandIn::start().await?;
-                return Ok(Self {
-                    name: "the stand-in".to_owned(),
-                    ..Self::new(&format!("{}/v1", stand_in.url()), "", Some(stand_in))?
-                });
-            }
-            (None, _) => "https://api.together.ai/v1",
+        let base = match (&args.base_url, key.as_str(), args.chaos) {
+            (None, _, Some(seed)) => return Self::stand_in(StandIn::builder().chaos(seed)).await,
+            (None, "", None) => return Self::stand_in(StandIn::builder()).await,
+            (None, _, None) => "https://api.together.ai/v1",
+            (Some(url), _, _) => url.as_str(),
         };
         Self::new(base, &key, None)
+    }
+
+    async fn stand_in(builder: Builder) -> Result<Self, BoxError> {
+        let stand_in = builder.start().await?;
+        Ok(Self {
+            name: "the stand-in".to_owned(),
+            ..Self::new(&format!("{}/v1", stand_in.url()), "", Some(stand_in))?
+        })
+    }
+
+    /// How to speak to it: the stand-in has no TLS to agree on HTTP/2 in, as Together does.
+    pub(crate) fn how(&self, args: &Args) -> How {
+        How {
+            http2: self.stand_in.is_some(),
+            // One of chaos's ways is not to answer at all.
+            patience: if args.chaos.is_some() {
+                HURRIED
+            } else {
+                PATIENCE
+            },
+        }
+    }
+
+    /// In which ways the stand-in failed on purpose, and how often.
+    pub(crate) fn faults(&self) -> BTreeMap<&'static str, u64> {
+        self.stand_in
+            .as_ref()
+            .map(StandIn::faults)
+            .unwrap_or_default()
     }
 
     fn new(base: &str, key: &str, stand_in: Option<StandIn>) -> Result<Self, BoxError> {
@@ -85,3 +110,7 @@ fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse();
     host == "localhost" || address.is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
+
+/// Twice what a slow answer takes, and short enough for a run not to look stuck.
+const PATIENCE: Duration = Duration::from_secs(60);
+const HURRIED: Duration = Duration::from_secs(2);

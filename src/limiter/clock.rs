@@ -29,11 +29,6 @@ impl Clock {
         nanos(instant.saturating_duration_since(self.origin))
     }
 
-    /// An instant that is known to come.
-    pub(super) fn at(&self, nanos: u64) -> Instant {
-        self.instant(nanos).unwrap_or(self.origin)
-    }
-
     /// `None` for [`NEVER`].
     pub(super) fn instant(&self, nanos: u64) -> Option<Instant> {
         if nanos == NEVER {

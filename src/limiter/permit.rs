@@ -48,28 +48,28 @@ impl Permit {
 
     /// Says that the server answered 429, and for how long it asked to wait. Nothing of the lane
     /// leaves until then, and what leaves after it does so one by one, slowly for the first 8 s.
-    /// Returns that instant.
+    /// Returns that instant; `None` if the key has been idle for so long that the limiter forgot it.
     ///
     /// `None` pauses the lane for 1 s, doubling to 30 s while the first requests after each pause
     /// are refused again. Of several requests that were under way the first refusal counts; those
     /// after it can only lengthen the pause. More than an hour is not believed.
     ///
     /// Send the request again [as such](super::Call::again), and it goes in front of its lane.
-    pub fn throttled(&self, wait: Option<Duration>) -> Instant {
+    pub fn throttled(&self, wait: Option<Duration>) -> Option<Instant> {
         let wait = wait.map(clock::nanos);
         let shared = &self.shared;
         let until = shared.with(|state, moment| state.throttled(&self.grant, wait, moment));
-        shared.clock.at(until)
+        until.and_then(|until| shared.clock.instant(until))
     }
 
     /// Says that the server is overloaded (503) and for how long it asked to wait: the lane is
     /// paused as by [`throttled`](Permit::throttled), but it is not this client's haste that did it.
     /// Returns until when.
-    pub fn overloaded(&self, wait: Duration) -> Instant {
+    pub fn overloaded(&self, wait: Duration) -> Option<Instant> {
         let wait = clock::nanos(wait);
         let shared = &self.shared;
         let until = shared.with(|state, moment| state.overloaded(&self.grant, wait, moment));
-        shared.clock.at(until)
+        until.and_then(|until| shared.clock.instant(until))
     }
 
     /// Whether anything is given back when it is dropped.

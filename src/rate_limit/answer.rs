@@ -49,7 +49,9 @@ pub(super) fn learn(head: &mut Parts, permit: &Permit, endpoint: Endpoint, late:
         }
         Some(NotNow::Overloaded(wait)) => permit.overloaded(wait.saturating_sub(late)),
     };
-    head.extensions.insert(Paused::new(until));
+    if let Some(until) = until {
+        head.extensions.insert(Paused::new(until));
+    }
 }
 
 fn not_now(status: StatusCode, headers: &HeaderMap, error: Option<&ApiError>) -> Option<NotNow> {

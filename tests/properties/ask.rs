@@ -10,7 +10,7 @@ use tower_together::{
 };
 
 use crate::{
-    play::{Event, Fate, Story, Visit, call},
+    play::{Answer, Event, Fate, Story, Visit, call},
     table::{Cap, Lane, Line, MODELS, Table, lanes},
     virtual_time::{now, virtual_time},
 };
@@ -335,5 +335,6 @@ fn visit(lane: Lane, tokens: u64) -> Visit {
         deadline: None,
         fate: Fate::Awaited,
         takes: 0,
+        answer: Answer::Fine,
     }
 }

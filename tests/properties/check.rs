@@ -49,7 +49,11 @@ fn assert_line_never_over(line: &Line, tables: &[Table], visits: &[Visit], story
                 }
             }
             Event::Ended(n) => under_way.retain(|other| *other != n),
-            Event::Came(_) | Event::Left(_) | Event::Refused(..) | Event::Dropped(_) => {}
+            Event::Came(_)
+            | Event::Left(_)
+            | Event::Refused(..)
+            | Event::Dropped(_)
+            | Event::Paused(..) => {}
         }
     }
     assert_within(table.cap_of(line), visits, &left);
@@ -114,7 +118,7 @@ pub(crate) fn assert_in_turn(visits: &[Visit], story: &Story) {
                     );
                 }
             }
-            Event::Ended(_) | Event::Table(_) => {}
+            Event::Ended(_) | Event::Paused(..) | Event::Table(_) => {}
         }
     }
 }
@@ -132,7 +136,7 @@ pub(crate) fn assert_lanes_in_turn(visits: &[Visit], story: &Story) {
                 let others = waiting.iter().map(|other| (*other, visits[*other].lane));
                 passed.by(visits[n].lane, others);
             }
-            Event::Ended(_) | Event::Table(_) => {}
+            Event::Ended(_) | Event::Paused(..) | Event::Table(_) => {}
         }
     }
 }

@@ -33,6 +33,17 @@ pub(crate) struct Visit {
     pub(crate) fate: Fate,
     /// How long its answer takes.
     pub(crate) takes: u64,
+    pub(crate) answer: Answer,
+}
+
+/// What the server says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Answer {
+    Fine,
+    /// 429, and for how long.
+    Throttled(Option<u64>),
+    /// 503, and for how long.
+    Overloaded(u64),
 }
 
 /// What its caller does with the future.
@@ -57,6 +68,8 @@ pub(crate) enum Event {
     Dropped(usize),
     /// Its answer ended.
     Ended(usize),
+    /// The server asked to wait, and its lane is paused until then.
+    Paused(usize, Duration),
     /// Another table was put in force.
     Table(usize),
 }
@@ -110,6 +123,21 @@ pub(crate) fn visits(most: usize) -> impl Strategy<Value = Vec<Visit>> {
     prop::collection::vec(visit(), 1..=most)
 }
 
+/// The same, and some of them are answered "not now".
+pub(crate) fn answered_visits(most: usize) -> impl Strategy<Value = Vec<Visit>> {
+    let answer = prop_oneof![
+        3 => Just(Answer::Fine),
+        1 => prop::option::of(1..3_000u64).prop_map(Answer::Throttled),
+        1 => (1..3_000u64).prop_map(Answer::Overloaded),
+    ];
+    prop::collection::vec((visit(), answer), 1..=most).prop_map(|visits| {
+        let answered = visits.into_iter();
+        answered
+            .map(|(visit, answer)| Visit { answer, ..visit })
+            .collect()
+    })
+}
+
 /// Requests whose futures are awaited, or dropped at some time.
 pub(crate) fn polled_visits(most: usize) -> impl Strategy<Value = Vec<Visit>> {
     visits(most).prop_map(|mut visits| {
@@ -153,6 +181,7 @@ fn visit() -> impl Strategy<Value = Visit> {
                 deadline,
                 fate,
                 takes,
+                answer: Answer::Fine,
             },
         )
 }
@@ -187,6 +216,14 @@ impl Stage {
             Ok(permit) => {
                 self.note(Event::Left(n));
                 sleep(ms(visit.takes)).await;
+                let paused = match visit.answer {
+                    Answer::Fine => None,
+                    Answer::Throttled(wait) => permit.throttled(wait.map(ms)),
+                    Answer::Overloaded(wait) => permit.overloaded(ms(wait)),
+                };
+                if let Some(until) = paused {
+                    self.note(Event::Paused(n, until - self.start));
+                }
                 self.note(Event::Ended(n));
                 drop(permit);
             }

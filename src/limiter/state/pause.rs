@@ -5,13 +5,13 @@ use crate::limiter::{grant::Grant, lane::Lane, moment::Moment};
 
 impl State {
     /// The server answered 429, and said for how long if it did. Returns until when the lane is
-    /// paused.
+    /// paused; nothing if its key is forgotten.
     pub(in crate::limiter) fn throttled(
         &mut self,
         grant: &Grant,
         wait: Option<u64>,
         moment: &mut Moment<'_>,
-    ) -> u64 {
+    ) -> Option<u64> {
         self.totals.throttled += 1;
         let now = moment.now;
         self.pause(grant, moment, |lane| {
@@ -26,7 +26,7 @@ impl State {
         grant: &Grant,
         wait: u64,
         moment: &mut Moment<'_>,
-    ) -> u64 {
+    ) -> Option<u64> {
         let now = moment.now;
         self.pause(grant, moment, |lane| {
             lane.gate().pause(wait, now);
@@ -39,12 +39,9 @@ impl State {
         grant: &Grant,
         moment: &mut Moment<'_>,
         act: impl FnOnce(&mut Lane) -> u64,
-    ) -> u64 {
+    ) -> Option<u64> {
         let key = self.registry.of(grant.key, grant.born);
-        let Some(lane) = key.and_then(|key| key.lanes.get_mut(usize::from(grant.lane))) else {
-            // The key was idle for so long that it is forgotten: nobody waits there.
-            return moment.now;
-        };
+        let lane = key?.lanes.get_mut(usize::from(grant.lane))?;
         let before = lane.paused(moment.now);
         let until = act(lane);
         if lane.paused(moment.now) != before && lane.waiting > 0 {
@@ -53,6 +50,6 @@ impl State {
             }
             self.pump(grant.key, None, moment);
         }
-        until
+        Some(until)
     }
 }
