@@ -439,3 +439,65 @@ fn who_must_wait_outside_a_runtime_is_told_and_leaves_no_trace() {
     assert!(told.contains("needs a Tokio runtime"), "{told}");
     assert_eq!(limiter.snapshot().waiting, 0);
 }
+
+fn of_key(key: &str) -> Call {
+    chat().with_key(ApiKey::new(key))
+}
+
+/// A key that the server asked to wait is not forgotten, or it would come back as if new.
+#[tokio::test(start_paused = true)]
+async fn a_paused_key_is_not_forgotten() {
+    let limiter = Limiter::new(Limits::none()).with_max_keys(1);
+    let permit = limiter.try_acquire(&of_key("a")).unwrap();
+    permit.throttled(Some(Duration::from_secs(60)));
+    let other = limiter.try_acquire(&of_key("b")).unwrap_err();
+    assert_eq!(other.reason(), Reason::KeysFull);
+    let wait = limiter.try_acquire(&of_key("a")).unwrap_err().retry_after();
+    assert_eq!(wait, Some(Duration::from_secs(60)));
+    // Over the pause, and the slow restart after it.
+    sleep(Duration::from_secs(69)).await;
+    drop(limiter.try_acquire(&of_key("b")).unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_to_a_key_that_is_forgotten_pauses_no_other() {
+    let limiter = Limiter::new(Limits::none()).with_max_keys(1);
+    let permit = limiter.try_acquire(&of_key("a")).unwrap();
+    drop(limiter.try_acquire(&of_key("b")).unwrap());
+    assert_eq!(permit.throttled(Some(Duration::from_secs(60))), None);
+    drop(limiter.try_acquire(&of_key("b")).unwrap());
+}
+
+/// Promise: the refusal comes again when a pause makes it so.
+#[tokio::test(start_paused = true)]
+async fn a_pause_refuses_those_whose_deadline_it_passes() {
+    let limiter = Limiter::new(per_minute(60));
+    let permit = limiter.acquire(chat()).await.unwrap();
+    let in_time = limiter.acquire(chat().with_deadline(Duration::from_secs(9)));
+    let too_late = limiter.acquire(chat().with_deadline(Duration::from_secs(5)));
+    let (mut in_time, mut too_late) = (task::spawn(in_time), task::spawn(too_late));
+    assert_pending!(too_late.poll());
+    assert_pending!(in_time.poll());
+    permit.overloaded(Duration::from_secs(7));
+    assert!(too_late.is_woken());
+    let rejected = assert_ready!(too_late.poll()).unwrap_err();
+    assert_eq!(rejected.reason(), Reason::Deadline);
+    drop(in_time.await.unwrap());
+}
+
+/// Who stands in a shared limit's line and is paused leaves it, and holds nobody back there.
+#[tokio::test(start_paused = true)]
+async fn a_paused_lane_leaves_the_line_of_a_shared_limit() {
+    let tokens = Quota::per_minute(60).unwrap().unpaced();
+    let both = [CHAT, Endpoint::Embeddings];
+    let limiter = Limiter::new(Limits::none().shared_tokens(both, tokens));
+    let permit = limiter.acquire(chat().with_tokens(10)).await.unwrap();
+    let mut dear = task::spawn(limiter.acquire(chat().with_tokens(55)));
+    assert_pending!(dear.poll());
+    let cheap = Call::new(Endpoint::Embeddings).with_tokens(1);
+    let mut cheap = task::spawn(limiter.acquire(cheap));
+    assert_pending!(cheap.poll());
+    permit.throttled(Some(Duration::from_secs(100)));
+    assert!(cheap.is_woken());
+    drop(assert_ready!(cheap.poll()).unwrap());
+}

@@ -4,17 +4,18 @@
 #[path = "retry/script.rs"]
 mod script;
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{convert::Infallible, num::NonZeroU32, time::Duration};
 
 use bytes::Bytes;
-use http::Request;
-use http_body_util::Full;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{Full, StreamBody};
 use script::{Reply, Script, status};
 use tokio::time::{Instant, sleep};
-use tower::{Layer, ServiceExt};
+use tower::{Layer, ServiceExt, service_fn};
 use tower_together::{
     ApiError, Endpoint, Limiter, Limits, Quota, Rejected, TogetherLayer, TogetherRetryLayer,
-    extension::{Deadline, Retries, RetryReport, Waited},
+    extension::{Attempt, Deadline, Retries, RetryReport, Waited},
     retry::Budget,
 };
 
@@ -228,4 +229,32 @@ async fn every_attempt_pays() {
         millis.windows(2).all(|pair| pair[1] - pair[0] >= 950),
         "{millis:?}"
     );
+}
+
+/// What the server asks for counts from when its answer's head came, not from its body's end.
+#[tokio::test(start_paused = true)]
+async fn a_slow_body_makes_no_pause_longer() {
+    let client = service_fn(|request: Request<Full<Bytes>>| async move {
+        let again = request.extensions().get::<Attempt>().is_some();
+        let body = futures::stream::once(async move {
+            sleep(Duration::from_millis(if again { 0 } else { 700 })).await;
+            Ok::<_, Infallible>(Frame::data(Bytes::from("{}")))
+        });
+        let mut response = Response::new(StreamBody::new(Box::pin(body)));
+        if !again {
+            *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+            let two = HeaderValue::from_static("2");
+            response.headers_mut().insert("retry-after", two);
+        }
+        Ok::<_, Infallible>(response)
+    });
+    // With a limiter that sees the answer, and by the retry layer's own clock.
+    let start = Instant::now();
+    let answer = both(Limits::none()).layer(client).oneshot(post(CHAT)).await;
+    assert_eq!(answer.unwrap().status(), 200);
+    assert_eq!(start.elapsed().as_millis(), 2_000);
+    let start = Instant::now();
+    let answer = exact().layer(client).oneshot(post(CHAT)).await;
+    assert_eq!(answer.unwrap().status(), 200);
+    assert_eq!(start.elapsed().as_millis(), 2_000);
 }
