@@ -1,16 +1,19 @@
-//! Tower layers that keep any HTTP client inside Together AI's rate limits.
+//! Tower layers that keep any HTTP client inside Together AI's rate limits, and bring its requests
+//! through what fails on the way.
 //!
 //! Together AI limits each API key by operation: chat completions, embeddings, images, fine-tune
 //! jobs, batches. Send too fast and it answers 429; send too slowly and paid quota is wasted.
-//! [`TogetherRateLimitLayer`] goes in front of the HTTP client a program already has, and holds
-//! each request until the API will take it.
+//! [`TogetherLayer`] goes in front of the HTTP client a program already has: it holds each request
+//! until the API will take it, and sends it again, when the server said, if it fails for a passing
+//! reason. It is two layers, which also go alone: [`TogetherRetryLayer`] over
+//! [`TogetherRateLimitLayer`].
 //!
 //! ```
 //! use http::Request;
 //! use http_body_util::Full;
 //! use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 //! use tower::{Service, ServiceBuilder, ServiceExt};
-//! use tower_together::TogetherRateLimitLayer;
+//! use tower_together::TogetherLayer;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,7 +21,7 @@
 //! # let api = api.url();
 //! let client = Client::builder(TokioExecutor::new()).build_http::<Full<bytes::Bytes>>();
 //! let mut client = ServiceBuilder::new()
-//!     .layer(TogetherRateLimitLayer::default())
+//!     .layer(TogetherLayer::default())
 //!     .service(client);
 //!
 //! let request = Request::post(format!("{api}/v1/embeddings"))
@@ -39,10 +42,12 @@
 //! | for | see |
 //! |---|---|
 //! | what is promised, in which order to stack, which timeouts count the wait | [`rate_limit`] |
+//! | what is sent again, and when | [`retry`] |
+//! | what an error says, and what to do about it | [`ApiError`] |
 //! | what may be sent | [`Limits`], [`Quota`], [`Tier`] |
 //! | use without tower, changes while it runs, what it is doing | [`limiter`] |
 //! | which request is which operation; other hosts, proxies, other services | [`Endpoint`], [`Classify`] |
-//! | keys, callers, models, deadlines, said per request | [`extension`] |
+//! | keys, callers, models, deadlines, retries, said per request | [`extension`] |
 //! | which request bodies fit | [`body`] |
 //!
 //! # Features
@@ -50,8 +55,9 @@
 //! | feature | brings |
 //! |---|---|
 //! | `axum` | axum's `Body` as a request body: servers, proxies |
-//! | `hyper` | hyper's `Incoming` as a request body: servers |
-//! | `tracing` | an event for each refusal and each 429 |
+//! | `hyper` | hyper's `Incoming` as a request body: servers; and the errors of hyper and its clients told apart: which of them never left |
+//! | `tower` | the retry layer's rules as a policy for `tower::retry` |
+//! | `tracing` | an event for each refusal, each 429 and each retry |
 //!
 //! None is on by default, and none changes what is there without it.
 
