@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 use tower_together::{
     ApiError, Classify, Limits, TogetherRateLimitLayer, TogetherRetryLayer,
+    body::Memory,
     extension::{Deadline, Failure, Retries, RetryReport},
     retry::Budget,
 };
@@ -430,6 +431,36 @@ async fn what_is_not_togethers_is_left_alone() {
     let elsewhere = Classify::together().only_hosts(["other.example"]);
     let layer = exact().with_classify(elsewhere);
     assert_eq!(send(&layer, post(CHAT), [status(503)]).await.0, [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_is_bounded() {
+    let script = Script::new(vec![status(429).header("retry-after", 1); 40]);
+    let request = with(Retries::unlimited());
+    let answer = exact().layer(script.client()).oneshot(request).await;
+    let answer = answer.unwrap();
+    let report = answer.extensions().get::<RetryReport>().unwrap();
+    assert_eq!((report.attempts(), report.failures().len()), (41, 32));
+}
+
+/// It is sent once, its answer is returned, and another's retry is not lost to it.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_cannot_be_kept_costs_no_budget() {
+    let layer = exact()
+        .with_budget(Budget::new(0.0, 1))
+        .with_memory(Memory::new(10, 10));
+    let script = Script::new([status(503), status(503)]);
+    let client = script.client();
+    let service = layer.layer(service_fn(move |request: Request<String>| {
+        client.clone().oneshot(request.map(Full::from))
+    }));
+    let send = async |body: &str| {
+        let request = post(CHAT).map(|_| body.to_owned());
+        service.clone().oneshot(request).await.unwrap().status()
+    };
+    assert_eq!(send("more than ten bytes").await, 503);
+    assert_eq!(send("ten bytes").await, 200);
+    assert_eq!(script.sent().len(), 3);
 }
 
 /// A service that can never be ready again, as a `Buffer` whose worker is gone, says so once.

@@ -258,3 +258,55 @@ async fn a_slow_body_makes_no_pause_longer() {
     assert_eq!(answer.unwrap().status(), 200);
     assert_eq!(start.elapsed().as_millis(), 2_000);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_our_own_in_grpc_is_never_retried_either() {
+    let script = Script::new([]);
+    let limiter = Limiter::new(per_minute(1)).with_max_wait(Duration::ZERO);
+    let service = TogetherLayer::from(limiter)
+        .with_retry(exact())
+        .layer(script.client());
+    service.clone().oneshot(post(CHAT)).await.unwrap();
+    let mut grpc = post(CHAT);
+    let kind = HeaderValue::from_static("application/grpc");
+    grpc.headers_mut().insert("content-type", kind);
+    let answer = service.oneshot(grpc).await.unwrap();
+    assert_eq!(answer.headers()["grpc-status"], "8");
+    assert!(answer.extensions().get::<RetryReport>().is_none());
+    assert_eq!(script.sent().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_longer_than_the_bound_is_not_waited_for() {
+    let script = Script::new([status(429).header("retry-after", 121)]);
+    let start = Instant::now();
+    let service = both(Limits::none()).layer(script.client());
+    let answer = service.oneshot(post(CHAT)).await.unwrap();
+    assert_eq!(answer.status(), 429);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+/// The time that has passed since the first attempt is the caller's too.
+#[tokio::test(start_paused = true)]
+async fn every_attempt_has_the_same_deadline() {
+    let script = Script::new([status(500)]);
+    let service = both(per_minute(6)).layer(script.client());
+    fastrand::seed(7);
+    let start = Instant::now();
+    // The second attempt's turn comes after 10.03 s, and it is made a little after the first.
+    let answer = service.oneshot(within(10)).await.unwrap();
+    assert!(answer.extensions().get::<Rejected>().is_some());
+    assert!(start.elapsed() > Duration::from_millis(50));
+    assert!(start.elapsed() < Duration::from_secs(1));
+}
+
+/// The limiter paces what waits in its lane, so the budget is for the others.
+#[tokio::test(start_paused = true)]
+async fn what_waits_in_its_lane_costs_no_budget() {
+    let broke = TogetherRetryLayer::default().with_budget(Budget::new(0.0, 0));
+    let layer = TogetherLayer::new(Limits::none()).with_retry(broke);
+    let script = Script::new([status(429).header("retry-after", 1), status(500)]);
+    let answer = layer.layer(script.client()).oneshot(post(CHAT)).await;
+    assert_eq!(answer.unwrap().status(), 500);
+    assert_eq!(script.millis(), [0, 1_000]);
+}
