@@ -49,6 +49,9 @@
 //! back stands in that limit's line, so that a request that costs much is not overtaken for ever
 //! by those that cost little.
 //!
+//! A lane that the server asked to wait ([`Permit::throttled`], [`Permit::overloaded`]) is paused: that
+//! is a limit of its own. After it, its requests leave one by one and slowly at first.
+//!
 //! No task is spawned. One timer per runtime serves everyone who waits there, and a request that
 //! need not wait makes none.
 //!

@@ -16,6 +16,13 @@
 //! - **Nothing of the inner service is held while waiting**: no `Buffer` slot, no
 //!   `ConcurrencyLimit` permit. The other side of it: `poll_ready` is always ready, so a
 //!   `LoadShed` outside never sheds on what is inside.
+//! - **One 429 teaches everyone.** A 429, or a 503 that says for how long, pauses its lane until the
+//!   instant the server named ([`Paused`](crate::extension::Paused) in the answer); then the lane
+//!   starts again one by one, at half its pace, and reaches the whole after 8 s. A 429 that names no
+//!   wait pauses it for 1 s, doubling to 30 s while it stays blocked. A refusal of what was sent
+//!   before the pause only lengthens it. Whoever cannot go in time any more is told at once.
+//! - **Errors say what they are about.** The beginning of an error's body is read into
+//!   [`ApiError`](crate::ApiError), in the answer's extensions; the body is handed on whole.
 //! - **Errors are the inner service's own.** A refusal of ours is a response in Together's error
 //!   shape that carries [`Rejected`](crate::Rejected): so the layer fits axum (`Infallible`) as it
 //!   fits hyper.
