@@ -310,3 +310,33 @@ async fn what_waits_in_its_lane_costs_no_budget() {
     assert_eq!(answer.unwrap().status(), 500);
     assert_eq!(script.millis(), [0, 1_000]);
 }
+
+/// No bound of the layers keeps a service out that is not `Send` or borrows, nor makes a future less
+/// `Send` than what it sends through.
+#[tokio::test(start_paused = true)]
+async fn any_service_will_do() {
+    let sent = std::rc::Rc::new(std::cell::Cell::new(0));
+    let sent = &sent;
+    let borrowing = service_fn(move |_: Request<Full<Bytes>>| async move {
+        sent.set(sent.get() + 1);
+        let mut response = Response::new(Full::<Bytes>::default());
+        if sent.get() == 1 {
+            *response.status_mut() = StatusCode::BAD_GATEWAY;
+        }
+        Ok::<_, Infallible>(response)
+    });
+    let answer = both(Limits::none())
+        .layer(borrowing)
+        .oneshot(post(CHAT))
+        .await;
+    assert_eq!(answer.unwrap().status(), 200);
+    assert_eq!(sent.get(), 2);
+
+    fn assert_send<T: Send>(_: &T) {}
+    let script = Script::new([]);
+    let service = both(Limits::none()).layer(script.client());
+    assert_send(&service);
+    let call = service.oneshot(post(CHAT));
+    assert_send(&call);
+    assert_send(&call.await);
+}
