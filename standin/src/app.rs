@@ -1,47 +1,92 @@
-//! The HTTP side: the server's own paths, and everything else.
+//! The HTTP side: the API's paths, and the server's own.
 
-use std::sync::Arc;
+use std::{
+    error::Error,
+    iter::successors,
+    sync::{Arc, atomic::Ordering},
+};
 
 use axum::{
     Router,
     body::{Body, to_bytes},
-    extract::{Request, State},
-    http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
+    extract::State,
+    http::{
+        HeaderValue, Request, StatusCode, Version,
+        header::{CONNECTION, CONTENT_TYPE},
+    },
     response::Response,
     routing::{get, post},
 };
+use hyper::body::{Body as _, Incoming};
 use tokio::time::sleep;
 
 use crate::{
+    fault::Fault,
     ledger::{Ledger, arrivals_json},
     replies::json_response,
     shared::Shared,
 };
 
-/// Paths below `/standin` are about the server; all others are the API's.
+/// Answers a request to the API.
+pub(crate) async fn api(shared: &Shared, request: Request<Incoming>) -> Result<Response, Fault> {
+    let (head, body) = request.into_parts();
+    let (outcome, delay) = match shared.receive_early(&head) {
+        Some((outcome, delay)) if head.version < Version::HTTP_2 && !body.is_end_stream() => {
+            // What is unread lies in the way of the next request, and the client should know.
+            (outcome.map(closing), delay)
+        }
+        Some(early) => early,
+        None => {
+            let body = match to_bytes(Body::new(body), MAX_BODY).await {
+                Ok(body) => Some(body),
+                // It has not arrived: it is not counted, and uses up nothing.
+                Err(error) if broke(&error) => return Err(Fault::Reset),
+                Err(_) => None,
+            };
+            shared.receive(&head, body.as_deref())
+        }
+    };
+    // The timer has a grain of a millisecond, so it is not asked to wait for nothing.
+    if !delay.is_zero() {
+        sleep(delay).await;
+    }
+    outcome
+}
+
+/// Whether a body ended before its end, rather than being too large.
+fn broke(error: &axum::Error) -> bool {
+    let first: &(dyn Error + 'static) = error;
+    successors(Some(first), |&error| error.source()).any(|error| error.is::<hyper::Error>())
+}
+
+fn closing(mut response: Response) -> Response {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(CONNECTION, close);
+    response
+}
+
+/// Paths below this are about the server; all others are the API's.
+pub(crate) const OWN: &str = "/standin/";
+
+/// Answers requests about the server.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/standin/stats", get(stats))
         .route("/standin/arrivals", get(arrivals))
         .route("/standin/reset", post(reset))
-        .fallback(api)
         .with_state(shared)
 }
 
-async fn api(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    let (head, body) = request.into_parts();
-    let body = to_bytes(body, MAX_BODY).await.ok();
-    let (response, delay) = shared.receive(&head, body.as_deref());
-    // The timer has a grain of a millisecond, so it is not asked to wait for nothing.
-    if !delay.is_zero() {
-        sleep(delay).await;
-    }
-    response
-}
-
 async fn stats(State(shared): State<Arc<Shared>>) -> Response {
-    let stats = shared.books().ledger.stats();
-    json_response(StatusCode::OK, &stats.json(shared.streams.open()))
+    let books = shared.books();
+    let mut json = books.ledger.stats().json();
+    json["open_streams"] = shared.streams.open().into();
+    json["connections"] = shared.connections.load(Ordering::Relaxed).into();
+    json["connected"] = shared.connected.load(Ordering::Relaxed).into();
+    if let Some(chaos) = &books.chaos {
+        json["faults"] = chaos.counts().into_iter().collect();
+    }
+    json_response(StatusCode::OK, &json)
 }
 
 async fn arrivals(State(shared): State<Arc<Shared>>) -> Response {

@@ -48,6 +48,10 @@ pub(crate) struct Args {
     /// Time between the chunks of a stream
     #[arg(long, value_name = "MS", default_value_t = 0)]
     chunk_delay_ms: u64,
+
+    /// Fails about one request in 20 on purpose, in all ways there are, drawn from this seed
+    #[arg(long, value_name = "SEED")]
+    chaos: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -78,13 +82,17 @@ impl Args {
             When::Never => Headers::Never,
             When::Always => Headers::Always,
         };
-        StandIn::builder()
+        let builder = StandIn::builder()
             .rules(self.rules())
             .headers(headers)
             .count_refused(self.count_refused)
             .latency(self.latency_ms.clone())
             .chunk_delay(Duration::from_millis(self.chunk_delay_ms))
-            .listen(&self.listen)
+            .listen(&self.listen);
+        match self.chaos {
+            Some(seed) => builder.chaos(seed),
+            None => builder,
+        }
     }
 
     fn rules(&self) -> Rules {

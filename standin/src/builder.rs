@@ -4,14 +4,13 @@ use std::{
     io,
     net::SocketAddr,
     ops::RangeInclusive,
-    sync::{Mutex, atomic::AtomicU64},
+    sync::{Arc, Mutex, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
-use tokio::net::TcpListener;
-
 use crate::{
     Rules, StandIn,
+    chaos::Chaos,
     engine::Engine,
     latency::Latency,
     ledger::Ledger,
@@ -44,6 +43,7 @@ pub struct Builder {
     chunk_delay: Duration,
     dimension: usize,
     listen: String,
+    chaos: Option<u64>,
 }
 
 impl Builder {
@@ -56,6 +56,7 @@ impl Builder {
             chunk_delay: Duration::ZERO,
             dimension: DEFAULT_DIMENSION,
             listen: "127.0.0.1:0".to_owned(),
+            chaos: None,
         }
     }
 
@@ -109,26 +110,47 @@ impl Builder {
         self
     }
 
+    /// Fails some of the requests that would have been accepted, in each way a server can fail; by
+    /// default none. The faults are listed at the [crate]'s front page, and counted by
+    /// [`StandIn::faults`].
+    ///
+    /// The seed decides which requests: the same one fails the same numbers in the same ways,
+    /// counted over all requests that would have been accepted, in the order they arrive. By the
+    /// 240th each fault has happened once; from then on it is one request in 20. Two in a row
+    /// never fail. A failed request consumes nothing. What is [scripted](StandIn::script) is left
+    /// alone.
+    pub fn chaos(mut self, seed: u64) -> Self {
+        self.chaos = Some(seed);
+        self
+    }
+
     /// Binds the address and serves it on the current tokio runtime.
     ///
     /// # Errors
     /// If the address is not one of loopback, or cannot be bound.
     pub async fn start(self) -> io::Result<StandIn> {
-        let listener = TcpListener::bind(loopback(&self.listen)?).await?;
-        let shared = Shared {
+        let address = loopback(&self.listen)?;
+        StandIn::serve(address, self.shared())
+    }
+
+    /// The state of a server that nobody has called yet.
+    pub(crate) fn shared(self) -> Shared {
+        Shared {
             started: Instant::now(),
             headers: self.headers,
             dimension: self.dimension,
             latency: self.latency,
             streams: Streams::new(self.chunk_delay),
+            connections: Arc::default(),
+            connected: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             books: Mutex::new(Books {
                 engine: Engine::new(self.rules).count_refused(self.count_refused),
                 ledger: Ledger::default(),
                 script: Script::default(),
+                chaos: self.chaos.map(Chaos::new),
             }),
-        };
-        StandIn::serve(listener, shared)
+        }
     }
 }
 

@@ -59,7 +59,7 @@ impl ApiError {
     }
 
     pub(crate) fn too_large() -> Self {
-        let message = "Request entity too large, or cut short.";
+        let message = "Request entity too large.";
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
     }
 

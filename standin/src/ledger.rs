@@ -10,7 +10,8 @@ use crate::Route;
 /// What arrived since the start, or since the last reset.
 ///
 /// `arrived` is the sum of the other three. What became of a request is told by the status of its
-/// answer, of a scripted one too.
+/// answer, of a scripted one too, and of one that was cut. One that got no answer, because it was
+/// reset in place of it, is among the errors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -20,7 +21,7 @@ pub struct Stats {
     pub accepted: u64,
     /// Those answered with 429.
     pub refused: u64,
-    /// Those answered with another error.
+    /// Those answered with another error, or not at all.
     pub errors: u64,
     /// The same for each route that was used.
     pub routes: BTreeMap<Route, Counts>,
@@ -43,7 +44,7 @@ pub struct Counts {
     pub accepted: u64,
     /// Those answered with 429.
     pub refused: u64,
-    /// Those answered with another error.
+    /// Those answered with another error, or not at all.
     pub errors: u64,
 }
 
@@ -51,7 +52,8 @@ pub struct Counts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Arrival {
-    /// When its body was complete, since the server's start.
+    /// When its body was complete, since the server's start; of one that was answered
+    /// [early](crate::Answer::early), when its head was.
     pub at: Duration,
     /// What it asked for.
     pub route: Route,
@@ -60,10 +62,10 @@ pub struct Arrival {
 }
 
 impl Counts {
-    fn add(&mut self, status: StatusCode) {
+    fn add(&mut self, status: Option<StatusCode>) {
         self.arrived += 1;
         *match status {
-            StatusCode::TOO_MANY_REQUESTS => &mut self.refused,
+            Some(StatusCode::TOO_MANY_REQUESTS) => &mut self.refused,
             _ if accepted(status) => &mut self.accepted,
             _ => &mut self.errors,
         } += 1;
@@ -80,7 +82,7 @@ impl Counts {
 }
 
 impl Stats {
-    pub(crate) fn json(&self, open_streams: usize) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let routes = self.routes.iter();
         let routes: Map<_, _> = routes
             .map(|(route, counts)| (route.name().to_owned(), counts.json()))
@@ -94,7 +96,6 @@ impl Stats {
             "accepted": self.accepted,
             "refused": self.refused,
             "errors": self.errors,
-            "open_streams": open_streams,
             "first_arrival_s": self.first_arrival.map(|at| at.as_secs_f64()),
             "last_arrival_s": self.last_arrival.map(|at| at.as_secs_f64()),
             "routes": routes,
@@ -111,8 +112,14 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Notes a request; `name` is its method and path.
-    pub(crate) fn note(&mut self, at: Duration, route: Route, name: String, status: StatusCode) {
+    /// Notes a request; `name` is its method and path, and it has a status if it is answered.
+    pub(crate) fn note(
+        &mut self,
+        at: Duration,
+        route: Route,
+        name: String,
+        status: Option<StatusCode>,
+    ) {
         let stats = &mut self.stats;
         stats.first_arrival.get_or_insert(at);
         stats.last_arrival = Some(at);
@@ -162,8 +169,8 @@ pub(crate) fn arrivals_json(arrivals: &[Arrival]) -> String {
     )
 }
 
-fn accepted(status: StatusCode) -> bool {
-    status.as_u16() < 400
+fn accepted(status: Option<StatusCode>) -> bool {
+    status.is_some_and(|status| status.as_u16() < 400)
 }
 
 /// About 32 MB of memory; the counts go on when the list is full.

@@ -27,6 +27,10 @@
 //!     .await?;
 //! server.script("POST", "/chat/completions", Answer::status(503).header("retry-after", "1"));
 //! assert_eq!(server.stats().arrived, 0);
+//!
+//! // A bad day: one request in 20 or so fails, in each way a server can fail.
+//! let server = StandIn::builder().chaos(7).start().await?;
+//! assert_eq!(server.faults()["refused-stream"], 0);
 //! # Ok(())
 //! # }
 //! ```
@@ -63,6 +67,34 @@
 //!
 //! Tokens are not limited, and the limits do not move with traffic as the real ones do.
 //!
+//! # How it fails
+//!
+//! As it is told to, request by request: an [`Answer`] that is scripted is a response of any
+//! status, which may come [early](Answer::early), late or [cut](Answer::cut) in two, or it is a
+//! fault in place of one: [`Answer::reset`], [`Answer::refused`], [`Answer::go_away`].
+//!
+//! All at once, for a while: [`StandIn::outage`].
+//!
+//! Now and then, with [`Builder::chaos`]: requests that would have been accepted fail, and consume
+//! nothing. These are the faults, by the names they have in [`StandIn::faults`]:
+//!
+//! | fault | what the client gets |
+//! |---|---|
+//! | `429-retry-after`, `429-retry-after-decimal` | 429 with `retry-after: 1`; with `0.5` |
+//! | `429-retry-after-ms`, `429-reset-only` | 429 with only `retry-after-ms: 300`; `x-ratelimit-reset: 1` |
+//! | `429-imf-fixdate`, `429-rfc850-date`, `429-asctime-date` | 429 with a date in `retry-after`, 2 s after the one in `date` |
+//! | `429-no-hint`, `429-html` | 429 that does not say when; with a page of HTML and `retry-after: 1` |
+//! | `400-should-retry` | 400 with `x-should-retry: true` |
+//! | `408`, `500`, `503`, `504`, `529` | that status, without a hint |
+//! | `503-retry-after` | 503 with `retry-after: 1` |
+//! | `502-html`, `520`, `524` | that status with a page of HTML |
+//! | `reset`, `refused-stream`, `go-away` | what the [`Answer`] of that name does |
+//! | `hang` | nothing for an hour: only a timeout of the client's ends it |
+//! | `outage` | an [outage](StandIn::outage) of 300 ms, for everybody |
+//!
+//! Their JSON bodies are in one of the API's three shapes: the object above, that object's four
+//! fields without `error` around them, or `{"error":"message"}`.
+//!
 //! # What it counts
 //!
 //! Whatever arrived, when its body was complete: [`StandIn::stats`] and [`StandIn::arrivals`],
@@ -70,20 +102,33 @@
 //! `POST /standin/reset`. Requests to `/standin` are not counted themselves. Keys are hashed for
 //! the comparison and neither stored nor shown.
 //!
+//! Connections: [`StandIn::connections`] are open, [`StandIn::connected`] have been accepted.
+//! Faults of chaos: [`StandIn::faults`]. `GET /standin/stats` has all of these too, and the
+//! connection that asks is among those it counts.
+//!
 //! # Cancel safety and panics
 //!
-//! Dropping the [`StandIn`] closes the listener and all connections. A client that goes away
-//! while it waits for its answer has still been counted and has still consumed. Builder methods
-//! panic on values that cannot be right, as each of them says.
+//! Dropping the [`StandIn`] closes the listener and all connections, also during an outage, which
+//! it ends for good. A client that goes away while it waits for its answer has still been counted
+//! and has still consumed; one that goes away while it sends its request has not arrived. Builder
+//! methods panic on values that cannot be right, as each of them says.
 
+mod answer;
 mod app;
 mod builder;
 mod call;
+mod chaos;
+mod connection;
+mod cut;
 pub mod engine;
 mod error;
+mod fault;
 mod latency;
 mod ledger;
 mod limit;
+mod linger;
+mod open;
+mod port;
 mod replies;
 mod route;
 mod rules;
@@ -91,11 +136,12 @@ mod script;
 mod server;
 mod shared;
 mod stream;
+mod verdict;
 
+pub use answer::Answer;
 pub use builder::{Builder, Headers};
 pub use ledger::{Arrival, Counts, Stats};
 pub use limit::Limit;
 pub use route::Route;
 pub use rules::Rules;
-pub use script::Answer;
 pub use server::StandIn;

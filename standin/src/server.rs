@@ -1,28 +1,22 @@
-//! The running server and its handle.
+//! The handle of a running server.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-
-use axum::Router;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto,
-    service::TowerToHyperService,
-};
-use tokio::{
-    net::TcpListener,
-    task::{JoinHandle, JoinSet},
-    time::sleep,
+use std::{
+    collections::BTreeMap,
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
-use crate::{Answer, Arrival, Builder, Stats, app::router, ledger::Ledger, shared::Shared};
+use crate::{
+    Answer, Arrival, Builder, Stats, chaos::Chaos, ledger::Ledger, port::Port, shared::Shared,
+};
 
 /// A running stand-in; it stops when this is dropped.
 #[derive(Debug)]
 #[must_use = "the server stops when its handle is dropped"]
 pub struct StandIn {
-    address: SocketAddr,
-    shared: Arc<Shared>,
-    accepting: JoinHandle<()>,
+    port: Arc<Port>,
 }
 
 impl StandIn {
@@ -39,33 +33,29 @@ impl StandIn {
         Self::builder().start().await
     }
 
-    pub(crate) fn serve(listener: TcpListener, shared: Shared) -> io::Result<Self> {
-        let shared = Arc::new(shared);
-        Ok(Self {
-            address: listener.local_addr()?,
-            accepting: tokio::spawn(accept(listener, router(Arc::clone(&shared)))),
-            shared,
-        })
+    pub(crate) fn serve(address: SocketAddr, shared: Shared) -> io::Result<Self> {
+        let port = Port::open(address, shared)?;
+        Ok(Self { port })
     }
 
     /// Where it listens: `http://127.0.0.1:PORT`, without a slash at the end.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.port.address)
     }
 
     /// What arrived so far.
     pub fn stats(&self) -> Stats {
-        self.shared.books().ledger.stats()
+        self.shared().books().ledger.stats()
     }
 
     /// The requests in the order they arrived; the first million of them.
     pub fn arrivals(&self) -> Vec<Arrival> {
-        self.shared.books().ledger.arrivals()
+        self.shared().books().ledger.arrivals()
     }
 
     /// Sets stats and arrivals to zero. The clock goes on, and what was consumed stays consumed.
     pub fn reset(&self) {
-        self.shared.books().ledger = Ledger::default();
+        self.shared().books().ledger = Ledger::default();
     }
 
     /// Adds an answer to those waiting for a method and path, such as `"POST"` and `"/batches"`;
@@ -81,46 +71,47 @@ impl StandIn {
             path.starts_with('/'),
             "a path begins with a slash: write \"/{path}\""
         );
-        let mut books = self.shared.books();
+        let mut books = self.shared().books();
         books.script.push(method.as_ref(), path, answer);
+    }
+
+    /// Is gone for this long: the listener and all connections are closed at once, so that
+    /// requests under way break and connects are refused. Then it listens on the same port again.
+    /// It does not wait for that. Another outage during one begins the time anew.
+    pub fn outage(&self, duration: Duration) {
+        self.port.outage(duration);
     }
 
     /// How many streams have begun and not sent their `[DONE]` yet.
     pub fn open_streams(&self) -> usize {
-        self.shared.streams.open()
+        self.shared().streams.open()
+    }
+
+    /// How many connections are open now.
+    pub fn connections(&self) -> usize {
+        self.shared().connections.load(Ordering::Relaxed)
+    }
+
+    /// How many connections have been accepted since the start; a [`reset`](Self::reset) changes
+    /// nothing about it.
+    pub fn connected(&self) -> u64 {
+        self.shared().connected.load(Ordering::Relaxed)
+    }
+
+    /// How often each of the faults of [`Builder::chaos`] has happened since the start; those that
+    /// have not yet are in it with 0. Empty without chaos.
+    pub fn faults(&self) -> BTreeMap<&'static str, u64> {
+        let books = self.shared().books();
+        books.chaos.as_ref().map(Chaos::counts).unwrap_or_default()
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.port.shared
     }
 }
 
 impl Drop for StandIn {
     fn drop(&mut self) {
-        self.accepting.abort();
+        self.port.close();
     }
 }
-
-/// Serves each connection in a task of its own. They are held here, so that they end when this
-/// future is dropped; `axum::serve` would leave them running.
-async fn accept(listener: TcpListener, router: Router) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    // Not fatal: the answers just come a little later.
-                    let _ = stream.set_nodelay(true);
-                    let service = TowerToHyperService::new(router.clone());
-                    connections.spawn(async move {
-                        // A connection ends as its client likes; there is nobody to tell.
-                        let _ = auto::Builder::new(TokioExecutor::new())
-                            .serve_connection(TokioIo::new(stream), service)
-                            .await;
-                    });
-                }
-                // Out of file descriptors, mostly: some will be closed.
-                Err(_) => sleep(ACCEPT_AGAIN).await,
-            },
-            Some(_) = connections.join_next() => {}
-        }
-    }
-}
-
-const ACCEPT_AGAIN: Duration = Duration::from_millis(10);

@@ -2,28 +2,31 @@
 
 use std::{
     sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use axum::{
-    http::{HeaderName, HeaderValue, StatusCode, header::RETRY_AFTER, request::Parts},
-    response::{IntoResponse, Response},
+    http::{HeaderName, HeaderValue, request::Parts},
+    response::Response,
 };
 
 use crate::{
-    Headers, Route,
+    Answer, Headers, Route,
     call::Call,
-    engine::{Decision, Engine, Gauge},
+    chaos::Chaos,
+    engine::{Decision, Engine},
     error::ApiError,
+    fault::Fault,
     latency::Latency,
     ledger::Ledger,
     replies::Reply,
     route::unversioned,
-    script::{Answer, Script},
+    script::Script,
     stream::Streams,
+    verdict::Verdict,
 };
 
 /// The server's state.
@@ -34,6 +37,10 @@ pub(crate) struct Shared {
     pub(crate) dimension: usize,
     pub(crate) latency: Latency,
     pub(crate) streams: Streams,
+    /// Connections open now.
+    pub(crate) connections: Arc<AtomicUsize>,
+    /// Connections accepted since the start.
+    pub(crate) connected: AtomicU64,
     pub(crate) requests: AtomicU64,
     pub(crate) books: Mutex<Books>,
 }
@@ -45,15 +52,11 @@ pub(crate) struct Books {
     pub(crate) engine: Engine,
     pub(crate) ledger: Ledger,
     pub(crate) script: Script,
+    pub(crate) chaos: Option<Chaos>,
 }
 
-/// What becomes of a request.
-enum Verdict {
-    Scripted(Answer),
-    Invalid(ApiError),
-    Accepted(Reply, Option<Gauge>),
-    Refused(Gauge),
-}
+/// What a request gets, and after what time.
+pub(crate) type Outcome = (Result<Response, Fault>, Duration);
 
 impl Shared {
     /// The books. A panic of another connection does not spoil them: each is a plain value.
@@ -61,103 +64,92 @@ impl Shared {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers a request, and says after what time. `None` is a body that could not be read.
-    pub(crate) fn receive(&self, head: &Parts, body: Option<&[u8]>) -> (Response, Duration) {
-        let nth = self.requests.fetch_add(1, Ordering::Relaxed);
-        let id = format!("standin-{nth:08x}");
-        let verdict = self.judge(&id, head, body);
-        let delay = match &verdict {
-            Verdict::Scripted(answer) => answer.delayed(),
-            _ => None,
-        };
-        let mut response = self.compose(verdict);
-        let id = HeaderValue::try_from(id).expect("an id is ASCII");
-        response.headers_mut().entry(REQUEST_ID).or_insert(id);
-        (response, delay.unwrap_or_else(|| self.latency.nth(nth)))
+    /// Answers a request of which only the head is known, if the script wants that.
+    pub(crate) fn receive_early(&self, head: &Parts) -> Option<Outcome> {
+        let (method, path) = (head.method.as_str(), head.uri.path());
+        let mut books = self.books();
+        let verdict = Verdict::Given(books.script.next_early(method, path)?);
+        books.note(self.started.elapsed(), method, path, &verdict);
+        drop(books);
+        Some(self.outcome(self.number(), verdict))
+    }
+
+    /// Answers a request. `None` is a body that was too large.
+    pub(crate) fn receive(&self, head: &Parts, body: Option<&[u8]>) -> Outcome {
+        let nth = self.number();
+        let verdict = self.judge(&id(nth), head, body);
+        self.outcome(nth, verdict)
+    }
+
+    fn number(&self) -> u64 {
+        self.requests.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Decides and keeps the books. What takes long is done before the lock or after it.
     fn judge(&self, id: &str, head: &Parts, body: Option<&[u8]>) -> Verdict {
         let (method, path) = (head.method.as_str(), head.uri.path());
-        let route = Route::of(method, path);
-        let name = format!("{method} {}", unversioned(path));
         let call = body
             .ok_or_else(ApiError::too_large)
-            .and_then(|body| Call::read(route, id, head, body))
+            .and_then(|body| Call::read(Route::of(method, path), id, head, body))
             .and_then(|call| Ok((Reply::to(&call, self.dimension)?, call)));
 
         let mut books = self.books();
         let at = self.started.elapsed();
         let verdict = match (books.script.next(method, path), call) {
-            (Some(answer), _) => Verdict::Scripted(answer),
+            (Some(answer), _) => Verdict::Given(answer),
             (None, Err(error)) => Verdict::Invalid(error),
-            (None, Ok((reply, call))) => {
-                let now = at.as_micros() as u64;
-                let (key, model) = (&call.key, &call.model);
-                let decision = books.engine.decide(key, model, route, now);
-                let gauge = books.engine.gauge(key, model, route, now);
-                match (decision, gauge) {
-                    (Decision::Refuse { .. }, Some(gauge)) => Verdict::Refused(gauge),
-                    (_, gauge) => Verdict::Accepted(reply, gauge),
-                }
-            }
+            (None, Ok((reply, call))) => books.decide(&call, reply, at),
         };
-        books.ledger.note(at, route, name, verdict.status());
+        books.note(at, method, path, &verdict);
         verdict
     }
 
-    fn compose(&self, verdict: Verdict) -> Response {
-        match verdict {
-            Verdict::Scripted(answer) => answer.into_response(),
-            Verdict::Invalid(error) => error.into_response(),
-            Verdict::Accepted(reply, gauge) => {
-                let mut response = reply.into_response(&self.streams);
-                if let (Headers::Always, Some(gauge)) = (self.headers, gauge) {
-                    put_gauge(&mut response, &gauge);
-                }
-                response
-            }
-            Verdict::Refused(gauge) => {
-                let mut response = ApiError::rate_limited(gauge.per_second).into_response();
-                if self.headers != Headers::Never {
-                    let headers = response.headers_mut();
-                    headers.insert(RETRY_AFTER, seconds(gauge.wait).into());
-                    headers.insert(RATELIMIT, HeaderValue::from_static("true"));
-                    put_gauge(&mut response, &gauge);
-                }
-                response
-            }
-        }
+    fn outcome(&self, nth: u64, verdict: Verdict) -> Outcome {
+        let delay = verdict.delay().unwrap_or_else(|| self.latency.nth(nth));
+        let response = verdict.compose(self.headers, &self.streams);
+        let response = response.map(|mut response| {
+            let id = HeaderValue::try_from(id(nth)).expect("an id is ASCII");
+            response.headers_mut().entry(REQUEST_ID).or_insert(id);
+            response
+        });
+        (response, delay)
     }
 }
 
-impl Verdict {
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::Scripted(answer) => answer.code(),
-            Self::Invalid(error) => error.status(),
-            Self::Accepted(..) => StatusCode::OK,
-            Self::Refused(_) => StatusCode::TOO_MANY_REQUESTS,
+impl Books {
+    /// Decides on a valid call that nothing is scripted for.
+    fn decide(&mut self, call: &Call, reply: Reply, at: Duration) -> Verdict {
+        let now = at.as_micros() as u64;
+        if let Some(answer) = self.disturb(call, now) {
+            return Verdict::Given(answer);
         }
+        let (key, model) = (&call.key, &call.model);
+        let decision = self.engine.decide(key, model, call.route, now);
+        let gauge = self.engine.gauge(key, model, call.route, now);
+        match (decision, gauge) {
+            (Decision::Refuse { .. }, Some(gauge)) => Verdict::Refused(gauge),
+            (_, gauge) => Verdict::Accepted(reply, gauge),
+        }
+    }
+
+    /// What chaos does to a call that would pass. Looking at the gauge consumes nothing.
+    fn disturb(&mut self, call: &Call, now: u64) -> Option<Answer> {
+        let chaos = self.chaos.as_mut()?;
+        let (key, model) = (&call.key, &call.model);
+        let gauge = self.engine.gauge(key, model, call.route, now);
+        let passes = gauge.is_none_or(|gauge| gauge.wait.is_zero());
+        passes.then(|| chaos.next(SystemTime::now())).flatten()
+    }
+
+    fn note(&mut self, at: Duration, method: &str, path: &str, verdict: &Verdict) {
+        let name = format!("{method} {}", unversioned(path));
+        let route = Route::of(method, path);
+        self.ledger.note(at, route, name, verdict.status());
     }
 }
 
-/// Rates are per second and may have a fraction; the reset is a time to wait, not a date.
-fn put_gauge(response: &mut Response, gauge: &Gauge) {
-    let rate = HeaderValue::try_from(gauge.per_second.to_string()).expect("a number is ASCII");
-    let headers = response.headers_mut();
-    headers.insert(LIMIT, rate);
-    headers.insert(REMAINING, gauge.remaining.into());
-    headers.insert(RESET, seconds(gauge.wait).into());
-}
-
-/// Whole seconds, rounded up: who waits that long has waited long enough.
-fn seconds(wait: Duration) -> u64 {
-    wait.as_micros().div_ceil(1_000_000) as u64
+fn id(nth: u64) -> String {
+    format!("standin-{nth:08x}")
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const RATELIMIT: HeaderName = HeaderName::from_static("x-ratelimit");
-const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
-const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
-const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");

@@ -21,6 +21,8 @@ use http_body::Frame;
 use serde_json::Value;
 use tokio::time::{Sleep, sleep};
 
+use crate::open::Open;
+
 /// Sends streams and knows how many are open.
 #[derive(Debug)]
 pub(crate) struct Streams {
@@ -91,21 +93,5 @@ impl http_body::Body for Events {
             this.pause = Some(Box::pin(sleep(this.delay)));
         }
         Poll::Ready(line.map(|line| Ok(Frame::data(line))))
-    }
-}
-
-/// Counts one open stream for as long as it lives.
-struct Open(Arc<AtomicUsize>);
-
-impl Open {
-    fn new(open: &Arc<AtomicUsize>) -> Self {
-        open.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(open))
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -4,10 +4,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Caller, MINUTE, chat, quick};
+use common::{Caller, MINUTE, chat, quick, until};
 use serde_json::{Value, json};
 use together_standin::{Answer, Limit, Route, Rules, StandIn};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 const PATH: &str = "/v1/chat/completions";
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -109,14 +109,33 @@ async fn a_stream_is_open_until_it_is_done_or_given_up() {
     drop(second);
     let third = open().await;
     drop(third);
-    let given_up = async {
-        while server.open_streams() > 0 {
-            sleep(Duration::from_millis(1)).await;
-        }
-    };
-    timeout(PATIENCE, given_up)
-        .await
-        .expect("no stream is open");
+    until("no stream is open", || server.open_streams() == 0).await;
+}
+
+#[tokio::test]
+async fn connections_are_counted_open_and_in_all() {
+    let server = quick().start().await.unwrap();
+    assert_eq!((server.connections(), server.connected()), (0, 0));
+    let slow = Answer::status(200).delay(Duration::from_millis(50));
+    server.script("GET", "/slow", slow.times(4));
+    let (one, two) = (Caller::new(&server), Caller::http2(&server));
+    for (caller, connections, connected) in [(&one, 2, 2), (&two, 3, 3)] {
+        // HTTP/1 needs a connection for each request under way, HTTP/2 one for all of them.
+        tokio::join!(caller.get("/slow"), caller.get("/slow"));
+        assert_eq!(server.connections(), connections);
+        assert_eq!(server.connected(), connected);
+    }
+    let stats = two.get("/standin/stats").await.json();
+    assert_eq!(
+        (&stats["connections"], &stats["connected"]),
+        (&3.into(), &3.into())
+    );
+    drop(one);
+    until("its two are closed", || server.connections() == 1).await;
+    server.reset();
+    assert_eq!(server.connected(), 3);
+    drop(two);
+    until("all are closed", || server.connections() == 0).await;
 }
 
 #[tokio::test]

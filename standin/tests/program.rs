@@ -28,6 +28,13 @@ impl Program {
         BufReader::new(output).read_line(&mut line).unwrap();
         line
     }
+
+    /// Where it says that it listens.
+    fn url(&mut self) -> String {
+        let line = self.first_line();
+        let url = line.strip_prefix("listening on ").expect("the address");
+        url.trim().to_owned()
+    }
 }
 
 impl Drop for Program {
@@ -48,12 +55,7 @@ async fn it_says_where_it_listens_and_keeps_the_limits_it_is_given() {
         "--latency-ms=0",
         "--headers=never",
     ]);
-    let line = program.first_line();
-    let url = line
-        .strip_prefix("listening on ")
-        .expect("the address")
-        .trim();
-
+    let url = program.url();
     let client = Client::builder(TokioExecutor::new()).build_http();
     let mut statuses = Vec::new();
     for _ in 0..3 {
@@ -66,6 +68,23 @@ async fn it_says_where_it_listens_and_keeps_the_limits_it_is_given() {
         statuses.push(response.status().as_u16());
     }
     assert_eq!(statuses, [200, 200, 429]);
+}
+
+#[tokio::test]
+async fn it_fails_requests_when_told_to() {
+    for (args, faults) in [
+        (&["--listen=127.0.0.1:0", "--chaos=7"][..], 24),
+        (&["--listen=127.0.0.1:0"], 0),
+    ] {
+        let mut program = Program::run(args);
+        let uri = format!("{}/standin/stats", program.url());
+        let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
+        let response = client.get(uri.parse().unwrap()).await.unwrap();
+        let (stats, _) = common::read(Body::new(response.into_body())).await;
+        let stats: serde_json::Value = serde_json::from_slice(&stats).unwrap();
+        let listed = stats["faults"].as_object().map_or(0, |faults| faults.len());
+        assert_eq!(listed, faults, "{args:?}");
+    }
 }
 
 #[test]

@@ -3,18 +3,29 @@
 // Each test binary compiles this file and uses its own part of it.
 #![allow(dead_code)]
 
-use std::time::Duration;
+use std::{
+    convert::Infallible,
+    error::Error as _,
+    future::poll_fn,
+    io,
+    net::{SocketAddr, TcpStream},
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
-    body::{Body, Bytes, to_bytes},
-    http::{HeaderMap, Request, StatusCode},
+    body::{Body, Bytes, HttpBody as _, to_bytes},
+    http::{HeaderMap, Request, Response, StatusCode},
 };
+use http_body::Frame;
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{Client, Error, connect::HttpConnector},
     rt::TokioExecutor,
 };
 use serde_json::{Value, json};
 use together_standin::{Builder, StandIn};
+use tokio::time::{sleep, timeout};
 
 /// What came back, read to its end.
 pub(crate) struct Got {
@@ -64,11 +75,15 @@ impl Caller {
     }
 
     fn build(server: &StandIn, http2: bool) -> Self {
+        let mut connector = HttpConnector::new();
+        // A request of HTTP/2 is written in pieces, and Nagle's algorithm holds back the last of
+        // them for 40 ms.
+        connector.set_nodelay(true);
         Self {
             url: server.url(),
             client: Client::builder(TokioExecutor::new())
                 .http2_only(http2)
-                .build_http(),
+                .build(connector),
         }
     }
 
@@ -98,23 +113,97 @@ impl Caller {
         }
     }
 
+    /// A chat completion, or why there is none.
+    pub(crate) async fn chat(&self) -> Result<Response<Body>, Error> {
+        self.chat_with(chat().to_string()).await
+    }
+
+    pub(crate) async fn chat_with(&self, body: impl Into<Body>) -> Result<Response<Body>, Error> {
+        let path = "/v1/chat/completions";
+        self.open("POST", path, Some("Bearer key"), body).await
+    }
+
     /// A response whose body has not been read.
     pub(crate) async fn open(
         &self,
         method: &str,
         path: &str,
         key: Option<&str>,
-        body: String,
-    ) -> Result<axum::http::Response<Body>, hyper_util::client::legacy::Error> {
+        body: impl Into<Body>,
+    ) -> Result<Response<Body>, Error> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.url));
         if let Some(key) = key {
             request = request.header("authorization", key);
         }
-        let request = request.body(Body::from(body)).unwrap();
+        let request = request.body(body.into()).unwrap();
         Ok(self.client.request(request).await?.map(Body::new))
     }
+}
+
+/// What the HTTP/2 stream of a failed request was reset with.
+pub(crate) fn reason(error: &Error) -> Option<h2::Reason> {
+    let mut source = error.source();
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            assert!(error.is_remote(), "{error:?}");
+            return error.reason();
+        }
+        source = error.source();
+    }
+    None
+}
+
+/// What came of a body, and whether it then broke off.
+pub(crate) async fn read(mut body: Body) -> (Vec<u8>, bool) {
+    let mut read = Vec::new();
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        match frame {
+            Ok(frame) => read.extend(frame.into_data().unwrap()),
+            Err(_) => return (read, true),
+        }
+    }
+    (read, false)
+}
+
+/// The body of a client that says one word and then nothing for ever.
+pub(crate) fn endless() -> Body {
+    Body::new(Endless(Some(Bytes::from_static(b"{"))))
+}
+
+struct Endless(Option<Bytes>);
+
+impl http_body::Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut().0.take() {
+            Some(word) => Poll::Ready(Some(Ok(Frame::data(word)))),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// Whether the server's port takes connections, and what it says if it does not.
+pub(crate) fn connect(url: &str) -> io::Result<TcpStream> {
+    let address: SocketAddr = url.strip_prefix("http://").unwrap().parse().unwrap();
+    TcpStream::connect(address)
+}
+
+/// Waits for something that must come true soon.
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let patience = async {
+        while !holds() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let waited = timeout(Duration::from_secs(10), patience).await;
+    waited.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 /// A server that answers at once.

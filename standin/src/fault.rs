@@ -1,0 +1,28 @@
+//! How a request can end without an answer.
+
+use std::time::Duration;
+
+use h2::Reason;
+
+/// What is done to a request instead of answering it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The stream is reset, or the HTTP/1 connection closed.
+    Reset,
+    /// The same, but the client is told that nothing was done with the request.
+    Refused,
+    /// The same, and the whole connection takes leave; its other streams may finish.
+    GoAway,
+    /// The whole server is gone for this long.
+    Outage(Duration),
+}
+
+impl Fault {
+    /// What the HTTP/2 stream is reset with.
+    pub(crate) fn reason(self) -> Reason {
+        match self {
+            Self::Reset | Self::Outage(_) => Reason::INTERNAL_ERROR,
+            Self::Refused | Self::GoAway => Reason::REFUSED_STREAM,
+        }
+    }
+}
