@@ -28,7 +28,7 @@ impl ApiError {
     ) -> Self {
         let encoded = headers
             .get(CONTENT_ENCODING)
-            .is_some_and(|encoding| encoding != "identity");
+            .is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
         let body = if encoded { &[] } else { body };
         let mut told = Told {
             status,
@@ -42,10 +42,8 @@ impl ApiError {
         }
         let id = [REQUEST_ID, TRACE_ID]
             .into_iter()
-            .find_map(|name| headers.get(name));
-        if let Some(id) = id.and_then(|id| id.to_str().ok()) {
-            told.request_id = Some(cut(id, LONGEST_NAME));
-        }
+            .find_map(|name| said(headers.get(name)?.to_str().ok()?, LONGEST_NAME));
+        told.request_id = id.or(told.request_id);
         told.text = String::from_utf8_lossy(body).into_owned();
         Self(Arc::new(told))
     }
@@ -55,29 +53,29 @@ impl ApiError {
 fn read_object(told: &mut Told, outer: &Map<String, Value>) {
     let inner = outer.get("error").and_then(Value::as_object);
     let places = [inner, Some(outer)].into_iter().flatten();
-    let find = |names: &[&str]| {
-        let mut found = places
-            .clone()
-            .flat_map(|place| names.iter().filter_map(|name| text(place.get(*name)?)));
+    let find = |names: &[&str], longest| {
+        let mut found = places.clone().flat_map(|place| {
+            let values = names.iter().filter_map(|name| place.get(*name));
+            values.filter_map(|value| text(value, longest))
+        });
         found.next()
     };
     told.is_json = true;
-    let kind = find(&["error_type"]).or_else(|| find(&["type"]));
-    told.kind = kind.map(|kind| cut(&kind, LONGEST_NAME));
-    told.code = find(&["code"]).map(|code| cut(&code, LONGEST_NAME));
-    told.request_id = find(&["request_id", "id"]).map(|id| cut(&id, LONGEST_NAME));
+    told.kind = find(&["error_type"], LONGEST_NAME).or_else(|| find(&["type"], LONGEST_NAME));
+    told.code = find(&["code"], LONGEST_NAME);
+    told.request_id = find(&["request_id", "id"], LONGEST_NAME);
     // A bare string says more than the `message` that old answers have beside it.
     let bare = outer.get("error").and_then(Value::as_str);
-    let message = bare
-        .map(str::to_owned)
-        .or_else(|| find(&["message", "detail"]));
-    told.message = message.map_or_else(String::new, |message| cut(&message, LONGEST_MESSAGE));
+    told.message = bare
+        .and_then(|bare| said(bare, LONGEST_MESSAGE))
+        .or_else(|| find(&["message", "detail"], LONGEST_MESSAGE))
+        .unwrap_or_default();
 }
 
-/// Strings, and numbers as such: a code is one or the other.
-fn text(value: &Value) -> Option<String> {
+/// Strings that say something, and numbers as such: a code is one or the other.
+fn text(value: &Value, longest: usize) -> Option<String> {
     match value {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::String(text) => said(text, longest),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
@@ -98,13 +96,25 @@ fn first_words(body: &str) -> &str {
     }
 }
 
+/// What is left of it, if anything is.
+fn said(text: &str, longest: usize) -> Option<String> {
+    Some(cut(text, longest)).filter(|text| !text.is_empty())
+}
+
 /// At most so many bytes, in whole letters, without what would garble a line.
 fn cut(text: &str, longest: usize) -> String {
+    let blank = |char: char| char.is_whitespace() || garbles(char);
+    let text = text.trim_start_matches(blank);
     let mut end = text.len().min(longest);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    text[..end].trim().replace(char::is_control, " ")
+    text[..end].trim_end_matches(blank).replace(garbles, " ")
+}
+
+/// Unicode's line and paragraph separators end a line too, and count as no control characters.
+fn garbles(char: char) -> bool {
+    char.is_control() || matches!(char, '\u{2028}' | '\u{2029}')
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

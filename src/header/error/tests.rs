@@ -111,6 +111,35 @@ fn what_makes_no_sense_is_empty() {
     assert_eq!(parse(500, "a\u{1b}[31mb\nc").message(), "a [31mb");
 }
 
+/// Found by the fuzzer's promises: a blank name was `Some("")`, what is blank hid what is not, and
+/// what was cut or replaced at an end left a space there.
+#[test]
+fn what_is_blank_is_not_there() {
+    for (body, expected) in [
+        (
+            r#"{"error":{"message":" \n","type":" ","code":"\u0000"}}"#,
+            (None, None, ""),
+        ),
+        (
+            r#"{"error":" ","message":"m","type":"t","code":"c"}"#,
+            (Some("t"), Some("c"), "m"),
+        ),
+        (
+            r#"{"error":{"type":" ","code":"\t"},"type":"t","code":"c"}"#,
+            (Some("t"), Some("c"), ""),
+        ),
+        ("\u{0} m\u{1b}", (None, None, "m")),
+        // Unicode's own ends of a line.
+        ("a\u{2028}b\u{2029}c", (None, None, "a b c")),
+    ] {
+        assert_eq!(fields(&parse(500, body)), expected, "{body}");
+    }
+    let late = format!("{}m", " ".repeat(4_000));
+    assert_eq!(parse(500, &late).message(), "m");
+    let cut = format!("{} m", "x".repeat(2_047));
+    assert_eq!(parse(500, &cut).message(), "x".repeat(2_047));
+}
+
 #[test]
 fn nothing_grows_without_bound() {
     let long = "\u{e9}".repeat(100_000);
@@ -134,6 +163,13 @@ fn the_request_id_is_the_headers_or_else_the_bodys() {
     assert_eq!(id(&headers), "trace");
     headers.insert("x-request-id", "request".parse().unwrap());
     assert_eq!(id(&headers), "request");
+    // One that says nothing, or cannot be read, hides no other.
+    for value in ["", " ", "\t", "\u{e9}"] {
+        headers.insert("x-request-id", value.parse().unwrap());
+        assert_eq!(id(&headers), "trace", "{value:?}");
+    }
+    headers.insert("x-together-traceid", "".parse().unwrap());
+    assert_eq!(id(&headers), "body");
 }
 
 #[test]
@@ -142,6 +178,9 @@ fn of_a_compressed_body_nothing_is_read() {
     headers.insert("content-encoding", "gzip".parse().unwrap());
     let error = ApiError::parse(StatusCode::BAD_GATEWAY, &headers, b"\x1f\x8b\x08");
     assert_eq!((error.message(), error.text()), ("", ""));
+    headers.insert("content-encoding", "Identity".parse().unwrap());
+    let error = ApiError::parse(StatusCode::BAD_GATEWAY, &headers, b"m");
+    assert_eq!((error.message(), error.text()), ("m", "m"));
 }
 
 /// `credit_limit` alone is no sign: Together has used it for rate limits too.

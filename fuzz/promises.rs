@@ -1,0 +1,113 @@
+//! What is promised of every error that is read, for the fuzzer and for `tests/parsers.rs`.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use tower_together::ApiError;
+
+/// Reads an answer that is written as in `corpus/`: a status, headers, an empty line, a body.
+pub(crate) fn check(input: &[u8]) -> ApiError {
+    let (status, headers, body) = answer(input);
+    let error = ApiError::parse(status, &headers, body);
+    assert_eq!(error.status(), status);
+    assert_short(error.message(), 2_048);
+    for name in [error.kind(), error.code(), error.request_id()] {
+        assert!(name != Some(""), "empty, not none");
+        assert_short(name.unwrap_or_default(), 128);
+    }
+    let encoding = headers.get(header::CONTENT_ENCODING);
+    let plain =
+        encoding.is_none_or(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let read = if plain { body } else { &[] };
+    assert_eq!(error.text(), String::from_utf8_lossy(read));
+    assert_one_line(&error.to_string());
+    assert_one_line(&format!("{error:?}"));
+    assert!(error.hint().is_some() || !error.is_out_of_money());
+    assert_wait(&headers, error.retry_after());
+    assert_same(&headers, &error, &ApiError::parse(status, &headers, body));
+    error
+}
+
+fn assert_short(text: &str, longest: usize) {
+    assert!(text.len() <= longest, "{} bytes", text.len());
+    assert_eq!(text, text.trim());
+    assert_one_line(text);
+}
+
+fn assert_one_line(text: &str) {
+    let breaks = |char: char| char.is_control() || matches!(char, '\u{2028}' | '\u{2029}');
+    assert!(!text.contains(breaks), "{text:?}");
+}
+
+/// Never nothing; of a plain number never early, and less than a millisecond late.
+fn assert_wait(headers: &HeaderMap, wait: Option<Duration>) {
+    assert_ne!(wait, Some(Duration::ZERO));
+    let first = WAITS
+        .into_iter()
+        .find(|(name, _)| headers.contains_key(*name));
+    let asked = first.and_then(|(name, unit)| nanos(headers[name].to_str().ok()?, unit));
+    if let Some(asked) = asked.filter(|asked| *asked > 0) {
+        let wait = wait.expect("a wait was asked for").as_nanos();
+        // The nanosecond, and what is lost to floating point, which is less than the least wait.
+        let inexact = 1 + (asked >> 50);
+        assert!(wait + inexact >= asked, "{wait} ns, not {asked}");
+        assert!(wait < asked + 1_000_000 + inexact, "{wait} ns, not {asked}");
+    }
+}
+
+/// A plain decimal of at most 8 digits before its point and 18 behind it, in nanoseconds, rounded down.
+fn nanos(text: &str, unit: u128) -> Option<u128> {
+    let (whole, part) = text.trim().split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str, longest| {
+        let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+        (plain && text.len() <= longest).then(|| text.parse::<u128>().ok())?
+    };
+    let part_of = 10_u128.pow(u32::try_from(part.len().min(18)).ok()?);
+    Some(digits(whole, 8)? * unit + digits(part, 18)? * unit / part_of)
+}
+
+/// The same answer says the same. A date counts from today where the answer has none.
+fn assert_same(headers: &HeaderMap, one: &ApiError, other: &ApiError) {
+    let dated = |value: &HeaderValue| value.as_bytes().contains(&b':');
+    if !headers.get(header::RETRY_AFTER).is_some_and(dated) {
+        assert_eq!(one.retry_after(), other.retry_after());
+    }
+    let rest = |error: &ApiError| {
+        let names = [error.kind(), error.code(), error.request_id()];
+        let names = names.map(|name| name.map(str::to_owned));
+        (names, error.to_string(), error.text().to_owned())
+    };
+    assert_eq!(rest(one), rest(other));
+}
+
+/// What of it is no status, no header or not there is left out.
+fn answer(mut rest: &[u8]) -> (StatusCode, HeaderMap, &[u8]) {
+    let mut line = || {
+        let end = rest.iter().position(|byte| *byte == b'\n');
+        let (line, after) = rest.split_at(end.unwrap_or(rest.len()));
+        rest = after.get(1..).unwrap_or_default();
+        line.trim_ascii()
+    };
+    let status = StatusCode::from_bytes(line()).unwrap_or(StatusCode::TOO_MANY_REQUESTS);
+    let mut headers = HeaderMap::new();
+    loop {
+        let line = line();
+        if line.is_empty() {
+            return (status, headers, rest);
+        }
+        let mut sides = line.splitn(2, |byte| *byte == b':');
+        let name = HeaderName::from_bytes(sides.next().unwrap_or_default());
+        let value = HeaderValue::from_bytes(sides.next().unwrap_or_default().trim_ascii());
+        if let (Ok(name), Ok(value)) = (name, value) {
+            // More than a map can hold are left out too.
+            let _ = headers.try_append(name, value);
+        }
+    }
+}
+
+/// In the order in which they count, each with its unit in nanoseconds.
+const WAITS: [(&str, u128); 3] = [
+    ("retry-after-ms", 1_000_000),
+    ("retry-after", 1_000_000_000),
+    ("x-ratelimit-reset", 1_000_000_000),
+];
