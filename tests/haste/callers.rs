@@ -1,0 +1,94 @@
+//! Callers that always have another request, and what becomes of their 429s.
+
+use std::{convert::Infallible, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header::RETRY_AFTER};
+use http_body_util::Empty;
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_together::{Endpoint, Limiter, Limits, Quota, TogetherLayer, limiter::Call};
+
+use crate::{
+    network::{Network, Outcome, TEN_MINUTES},
+    servers::Kind,
+    virtual_time::virtual_time,
+};
+
+/// So many callers, and who deals with their 429s.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Callers {
+    /// Both layers.
+    Layers(usize),
+    /// Each caller for itself: it sleeps as long as its answer says, and asks the limiter again,
+    /// which never hears of it.
+    Themselves(usize),
+}
+
+/// Ten minutes of them, before one server.
+pub(crate) fn send(callers: Callers, kind: Kind, says: bool, seed: u64) -> Outcome {
+    // The retry layer draws its jitter from the thread's generator, and all this is one thread.
+    fastrand::seed(seed);
+    virtual_time().block_on(async {
+        let network = Network::new(kind, says, fastrand::Rng::with_seed(seed));
+        let mut workers = JoinSet::new();
+        match callers {
+            Callers::Layers(callers) => {
+                let network = network.clone();
+                let client = service_fn(move |_| {
+                    let network = network.clone();
+                    async move { Ok::<_, Infallible>(network.send().await) }
+                });
+                let service = TogetherLayer::new(believed()).layer(client);
+                for _ in 0..callers {
+                    workers.spawn(call(service.clone()));
+                }
+            }
+            Callers::Themselves(callers) => {
+                let limiter = Limiter::new(believed());
+                for _ in 0..callers {
+                    workers.spawn(for_itself(limiter.clone(), network.clone()));
+                }
+            }
+        }
+        let stopped = timeout(TEN_MINUTES, workers.join_next()).await;
+        assert!(stopped.is_err(), "a worker stopped: {stopped:?}");
+        network.outcome()
+    })
+}
+
+async fn call<S, B>(mut service: S)
+where
+    S: Service<Request<Empty<Bytes>>, Response = Response<B>, Error = Infallible>,
+{
+    loop {
+        let Ok(service) = service.ready().await;
+        let Ok(answer) = service.call(chat()).await;
+        assert!(answer.status().is_success(), "{}", answer.status());
+    }
+}
+
+async fn for_itself(limiter: Limiter, network: Network) {
+    loop {
+        let call = Call::new(Endpoint::ChatCompletions);
+        let permit = limiter.acquire(call).await.unwrap();
+        let answer = network.send().await;
+        drop(permit);
+        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+            let seconds = answer.headers()[RETRY_AFTER].to_str().unwrap();
+            sleep(Duration::from_secs(seconds.parse().unwrap())).await;
+        }
+    }
+}
+
+fn believed() -> Limits {
+    Limits::none().requests(Endpoint::ChatCompletions, Quota::per_minute(750).unwrap())
+}
+
+fn chat() -> Request<Empty<Bytes>> {
+    let request = Request::post("https://api.together.ai/v1/chat/completions");
+    request.body(Empty::new()).unwrap()
+}
