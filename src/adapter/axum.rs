@@ -1,6 +1,6 @@
 use axum_core::{Error, body::Body};
 
-use crate::body::{Kept, Memory, RequestBody, record};
+use crate::body::{Kept, Memory, RequestBody, replay};
 
 impl RequestBody for Body {
     type Again = Option<Kept<Body>>;
@@ -10,7 +10,7 @@ impl RequestBody for Body {
     }
 
     fn replayable(self, memory: &Memory) -> (Self, Self::Again) {
-        record(self, memory, Body::new, given_up)
+        replay::record(self, memory, Body::new, given_up)
     }
 
     fn again(kept: &Self::Again) -> Option<Self> {
@@ -19,5 +19,5 @@ impl RequestBody for Body {
 }
 
 fn given_up() -> Option<Error> {
-    crate::body::given_up().map(|error: Box<dyn std::error::Error + Send + Sync>| Error::new(error))
+    replay::given_up().map(|error: Box<dyn std::error::Error + Send + Sync>| Error::new(error))
 }

@@ -16,18 +16,15 @@
 mod memory;
 mod opaque;
 mod peek;
-mod replay;
+pub(crate) mod replay;
 mod request;
 mod response;
 
+pub(crate) use self::peek::{Bound, Peek};
 pub use self::{
     memory::{Memory, Reserved},
     opaque::Opaque,
     replay::Kept,
     request::RequestBody,
     response::ResponseBody,
-};
-pub(crate) use self::{
-    peek::{Bound, Peek},
-    replay::{given_up, record},
 };
