@@ -2,10 +2,14 @@
 
 #![allow(clippy::print_stdout, reason = "it is what this program is for")]
 
-use std::time::Duration;
+mod measure;
 
-use criterion::{BenchmarkGroup, Criterion, SamplingMode, measurement::WallTime};
-use tower_together_bench::{OURS, Row, rows, runtime};
+use std::{ops::RangeInclusive, time::Duration};
+
+use criterion::{Criterion, SamplingMode};
+use tower_together_bench::{BESIDE, OURS, Row, rows, runtime};
+
+use crate::measure::{median, number, ratio};
 
 /// Medians, in nanoseconds a call; `None` for what was not asked for or does not apply.
 struct Measured {
@@ -27,11 +31,11 @@ fn main() {
     for (index, row) in rows.iter_mut().enumerate() {
         let name = format!("{index:02} {}", row.name);
         row.prime(&runtime);
-        let one = median(&mut group, &format!("{name}, one thread"), |calls| {
+        let one = median(&mut group, &format!("{name}, one thread"), ONE, |calls| {
             row.one(&runtime, calls)
         });
         let two = row.is_for_two().then(|| {
-            median(&mut group, &format!("{name}, two threads"), |calls| {
+            median(&mut group, &format!("{name}, two threads"), TWO, |calls| {
                 row.two(calls)
             })
         });
@@ -42,27 +46,6 @@ fn main() {
     table(&rows, &measured);
     aims(&rows, &measured);
     criterion.final_summary();
-}
-
-/// Has criterion measure, and keeps its samples: the ratios between rows are made of them.
-fn median(
-    group: &mut BenchmarkGroup<'_, WallTime>,
-    name: &str,
-    mut run: impl FnMut(u64) -> Duration,
-) -> Option<f64> {
-    let mut samples = Vec::new();
-    group.bench_function(name, |bencher| {
-        bencher.iter_custom(|calls| {
-            let took = run(calls);
-            // The first of a warm-up are too short to say anything.
-            if calls >= FEWEST {
-                samples.push(took.as_secs_f64() * 1e9 / calls as f64);
-            }
-            took
-        });
-    });
-    samples.sort_by(f64::total_cmp);
-    samples.get(samples.len() / 2).copied()
 }
 
 fn table(rows: &[Row], measured: &[Measured]) {
@@ -111,34 +94,43 @@ fn aims(rows: &[Row], measured: &[Measured]) {
         .rev()
         .find_map(|(row, cost)| to_one_key(row, cost, measured));
     println!();
-    aim("of the no-op's time, one thread", one, 6.0);
+    aim(OURS, "of the no-op's time, one thread", one, 6.0);
     aim(
+        OURS,
         "two threads' multiple over one thread's",
         ratio(two, one),
         2.0,
     );
-    aim("100,000 keys over one key", many, 2.0);
+    aim(OURS, "100,000 keys over one key", many, 2.0);
+    for beside in BESIDE {
+        aims_beside(beside, rows, measured);
+    }
 }
 
-fn aim(of: &str, is: Option<f64>, at_most: f64) {
+/// In each section that has both.
+fn aims_beside((ours, theirs): (&str, &str), rows: &[Row], measured: &[Measured]) {
+    let named = |name| {
+        let named = rows.iter().zip(measured);
+        named.filter(move |(row, _)| row.name == name)
+    };
+    for ((row, our), (_, their)) in named(ours).zip(named(theirs)) {
+        let heading = rows[row.no_op].heading.unwrap_or_default();
+        let of = format!("beside {theirs} ({heading})");
+        aim(ours, &of, ratio(our.one, their.one), 1.5);
+    }
+}
+
+fn aim(what: &str, of: &str, is: Option<f64>, at_most: f64) {
     let Some(is) = is else { return };
     let verdict = if is <= at_most { "reached" } else { "MISSED" };
-    println!("{OURS}, {of}: {is:.2} (aim: at most {at_most}) {verdict}");
+    println!("{what}, {of}: {is:.2} (aim: at most {at_most}) {verdict}");
 }
 
 fn to_one_key(row: &Row, cost: &Measured, measured: &[Measured]) -> Option<f64> {
     ratio(cost.one, measured[row.one_key?].one)
 }
 
-fn ratio(of: Option<f64>, to: Option<f64>) -> Option<f64> {
-    Some(of? / to?)
-}
-
-fn number(value: Option<f64>, width: usize, digits: usize) -> String {
-    value.map_or_else(
-        || format!("{:>width$}", "-"),
-        |value| format!("{value:>width$.digits$}"),
-    )
-}
-
-const FEWEST: u64 = 1_000;
+/// A tenth of a millisecond or more.
+const ONE: RangeInclusive<u64> = 1_000..=1_000;
+/// Threads are started for it: the more the better.
+const TWO: RangeInclusive<u64> = 1_000..=u64::MAX;

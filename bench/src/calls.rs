@@ -23,6 +23,12 @@ pub fn runtime() -> Runtime {
     runtime.expect("a timer needs nothing of the system")
 }
 
+/// The same, for what sends through sockets.
+pub fn runtime_with_sockets() -> Runtime {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.expect("a file handle can be had")
+}
+
 /// Waits until the service is ready and calls it, over and over.
 pub(crate) fn ready_and_call<S, B, R>(service: &S, requests: &Requests<B>) -> Calls
 where

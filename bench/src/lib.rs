@@ -32,14 +32,21 @@
 //! too. Whoever builds a request has just written its header, so building reads it into the cache
 //! here too.
 
+mod by_hand;
 mod calls;
+mod loopback;
 mod requests;
+mod retries;
 mod row;
 mod rows;
+mod section;
+mod server;
 mod services;
 
 pub use self::{
-    calls::runtime,
+    calls::{runtime, runtime_with_sockets},
+    loopback::loopback,
     row::Row,
-    rows::{OURS, rows},
+    rows::{BESIDE, OURS, rows},
+    server::Server,
 };

@@ -25,8 +25,13 @@ pub(crate) struct Requests<B> {
 
 impl<B: Clone> Requests<B> {
     pub(crate) fn new(keys: &Keys, body: &B) -> Self {
+        let uri = Uri::from_static("https://api.together.ai/v1/chat/completions");
+        Self::to(uri, keys, body)
+    }
+
+    pub(crate) fn to(uri: Uri, keys: &Keys, body: &B) -> Self {
         Self {
-            uri: Uri::from_static("https://api.together.ai/v1/chat/completions"),
+            uri,
             keys: Arc::clone(keys),
             next: 0,
             body: body.clone(),

@@ -1,16 +1,14 @@
-use std::fmt;
-
 use bytes::Bytes;
-use http::{Request, Response};
 use http_body_util::{Empty, Full};
 use tokio::runtime::Runtime;
-use tower::Service;
 use tower_governor::key_extractor::GlobalKeyExtractor;
+use tower_together::body::RequestBody;
 
 use crate::{
-    calls::{Calls, clone_and_oneshot, ready_and_call},
-    requests::{Keys, Requests, json, keys},
+    requests::{Keys, json, keys},
+    retries::{both, by_hand, by_policy, retry},
     row::Row,
+    section::Section,
     services::{
         AxumNoOp, ByAuthorization, NoOp, buffered, governed, resilience, together,
         together_in_flight,
@@ -23,6 +21,15 @@ pub fn rows(runtime: &Runtime) -> Vec<Row> {
     let one = keys(1);
     layers(&mut rows, &one, runtime);
     bodies(&mut rows, &one);
+    let empty = Empty::<Bytes>::new();
+    retries(&mut rows, "retry, no body, 1 key", &one, &empty);
+    let json = Full::new(json(true));
+    retries(
+        &mut rows,
+        "retry, JSON body of 1 KiB in memory, 1 key",
+        &one,
+        &json,
+    );
     let first = rows.len();
     governors(&mut rows, "axum's response body, 1 key", &one, None);
     let thousand = keys(1_000);
@@ -73,6 +80,23 @@ fn bodies(rows: &mut Vec<Row>, keys: &[Keys; 2]) {
     section.add("TogetherRateLimit, model last", &together(NoOp), &last);
 }
 
+fn retries<B>(rows: &mut Vec<Row>, heading: &'static str, keys: &[Keys; 2], body: &B)
+where
+    B: RequestBody<Again: Send> + Clone + Send + 'static,
+{
+    let mut section = Section::new(rows, heading, keys, None);
+    section.add("no-op", &NoOp, body);
+    section.add(RETRY, &retry(NoOp), body);
+    section.add(RETRY_BY_HAND, &by_hand(NoOp), body);
+    section.add(BOTH, &both(NoOp), body);
+    section.add(BOTH_BY_HAND, &by_hand(together(NoOp)), body);
+    section.add(
+        "tower::retry, our Policy, our limiter",
+        &by_policy(together(NoOp)),
+        body,
+    );
+}
+
 fn governors(rows: &mut Vec<Row>, heading: &'static str, keys: &[Keys; 2], one_key: Option<usize>) {
     let mut section = Section::new(rows, heading, keys, one_key);
     let body = Empty::<Bytes>::new();
@@ -92,72 +116,14 @@ fn governors(rows: &mut Vec<Row>, heading: &'static str, keys: &[Keys; 2], one_k
     }
 }
 
-/// Rows with the same requests; the first is the no-op.
-struct Section<'a> {
-    rows: &'a mut Vec<Row>,
-    heading: Option<&'static str>,
-    keys: &'a [Keys; 2],
-    no_op: usize,
-    /// Where the section begins that is the same with one key.
-    one_key: Option<usize>,
-}
+/// What retries, ours and by hand, each in one section: a request that needs no retry must not pay
+/// much more with the first than with the second.
+pub const BESIDE: [(&str, &str); 2] = [(BOTH, BOTH_BY_HAND), (RETRY, RETRY_BY_HAND)];
 
-impl<'a> Section<'a> {
-    fn new(
-        rows: &'a mut Vec<Row>,
-        heading: &'static str,
-        keys: &'a [Keys; 2],
-        one_key: Option<usize>,
-    ) -> Self {
-        Self {
-            no_op: rows.len(),
-            rows,
-            heading: Some(heading),
-            keys,
-            one_key,
-        }
-    }
-
-    fn add<S, B, R>(&mut self, name: &'static str, service: &S, body: &B)
-    where
-        S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
-        S::Error: fmt::Debug,
-        B: Clone + Send + 'static,
-    {
-        self.push(name, |keys| {
-            ready_and_call(service, &Requests::new(keys, body))
-        });
-    }
-
-    fn add_oneshot<S, B, R>(&mut self, name: &'static str, service: &S, body: &B)
-    where
-        S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
-        S::Error: fmt::Debug,
-        B: Clone + Send + 'static,
-    {
-        self.push(name, |keys| {
-            clone_and_oneshot(service, &Requests::new(keys, body))
-        });
-    }
-
-    fn push(&mut self, name: &'static str, calls: impl Fn(&Keys) -> Calls) {
-        let one_key = self.one_key.and_then(|first| {
-            let mut from_there = self.rows.iter().enumerate().skip(first);
-            from_there
-                .find(|(_, row)| row.name == name)
-                .map(|(index, _)| index)
-        });
-        self.rows.push(Row {
-            heading: self.heading.take(),
-            name,
-            no_op: self.no_op,
-            one_key,
-            keys: self.keys[0].len(),
-            one: calls(&self.keys[0]),
-            two: Some([calls(&self.keys[0]), calls(&self.keys[1])]),
-        });
-    }
-}
+const RETRY: &str = "TogetherRetryLayer";
+const RETRY_BY_HAND: &str = "tower::retry, cloning policy";
+const BOTH: &str = "TogetherLayer";
+const BOTH_BY_HAND: &str = "tower::retry, cloning policy, our limiter";
 
 /// The layer as it is used most; the aims are about the first row of this name, and about the last.
 pub const OURS: &str = "TogetherRateLimit";

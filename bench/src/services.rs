@@ -123,7 +123,7 @@ impl KeyExtractor for ByAuthorization {
     }
 }
 
-fn limits() -> Limits {
+pub(crate) fn limits() -> Limits {
     use Endpoint::{BatchCreate, ChatCompletions, Completions, Embeddings, FineTuneCreate, Images};
     let quota = Quota::per_second(LARGE).expect("the most there is");
     Limits::none()

@@ -1,0 +1,29 @@
+//! Retry layers, ours and tower's, alone and over the limiter.
+
+use tower::{
+    Layer,
+    retry::{Retry, RetryLayer},
+};
+use tower_together::{
+    TogetherLayer, TogetherRetryLayer,
+    rate_limit::TogetherRateLimit,
+    retry::{Policy, TogetherRetry},
+};
+
+use crate::{by_hand::Cloning, services::limits};
+
+pub(crate) fn retry<S>(inner: S) -> TogetherRetry<S> {
+    TogetherRetryLayer::default().layer(inner)
+}
+
+pub(crate) fn both<S>(inner: S) -> TogetherRetry<TogetherRateLimit<S>> {
+    TogetherLayer::new(limits()).layer(inner)
+}
+
+pub(crate) fn by_hand<S>(inner: S) -> Retry<Cloning, S> {
+    RetryLayer::new(Cloning::default()).layer(inner)
+}
+
+pub(crate) fn by_policy<S>(inner: S) -> Retry<Policy, S> {
+    RetryLayer::new(TogetherRetryLayer::default().policy()).layer(inner)
+}
