@@ -58,12 +58,16 @@ impl<B: Body> Replay<B> {
             drop(record);
             return Step::Done(Poll::Ready(Some(Ok(self.pass(frame.into())))));
         }
-        match mem::replace(&mut record.source, Source::Away) {
+        match mem::replace(&mut record.source, Source::Away { missed: false }) {
             Source::Here(body) => return Step::Poll(body),
             other => record.source = other,
         }
         Step::Done(match &mut record.source {
             Source::Ended => Poll::Ready(None),
+            Source::Away { missed } => {
+                *missed = true;
+                Poll::Pending
+            }
             Source::Failed(error) if counts => match error.take().or_else(self.shared.given_up) {
                 Some(error) => Poll::Ready(Some(Err(error))),
                 None => Poll::Pending,
@@ -79,6 +83,7 @@ impl<B: Body> Replay<B> {
     {
         let mut record = self.shared.lock();
         let counts = self.attempt == record.attempt;
+        let read = polled.is_ready();
         let (source, result) = match polled {
             Poll::Pending => (body.take().map(Source::Here), Poll::Pending),
             Poll::Ready(Some(Ok(frame))) => {
@@ -92,10 +97,13 @@ impl<B: Body> Replay<B> {
             // It is for the attempt that counts to hear of it.
             Poll::Ready(Some(Err(error))) => (Some(Source::Failed(Some(error))), Poll::Pending),
         };
-        record.source = source.unwrap_or(Source::Ended);
+        // Of what is read here the source tells nobody else. Where nothing is, ringing would wake this
+        // attempt too, to no end: only who found the source away may not be known to it.
         let others = !counts || record.laggards > 0;
+        let missed = matches!(record.source, Source::Away { missed: true });
+        record.source = source.unwrap_or(Source::Ended);
         drop(record);
-        if others && !matches!(result, Poll::Pending if counts) {
+        if missed || (read && others) {
             self.shared.bell.ring();
         }
         result.map_ok(|frame| self.pass(frame))
@@ -126,11 +134,15 @@ impl<B: Body<Data: Clone>> Body for Replay<B> {
 
     fn is_end_stream(&self) -> bool {
         let record = self.shared.lock();
+        if self.attempt != record.attempt && (self.shared.given_up)().is_some() {
+            // Nothing is kept for one that is given up: that there is no more says nothing of it.
+            return false;
+        }
         record.frames.len() <= self.next
             && match &record.source {
                 Source::Here(body) => body.is_end_stream(),
                 Source::Ended => true,
-                Source::Away | Source::Failed(_) => false,
+                Source::Away { .. } | Source::Failed(_) => false,
             }
     }
 

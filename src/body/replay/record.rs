@@ -44,8 +44,10 @@ pub(super) struct Record<B: Body> {
 
 pub(super) enum Source<B: Body> {
     Here(Pin<Box<B>>),
-    /// It is being polled, outside the lock.
-    Away,
+    /// It is being polled, outside the lock. Whether somebody else wanted it meanwhile.
+    Away {
+        missed: bool,
+    },
     Ended,
     /// With its error, until the attempt that counts has had it.
     Failed(Option<B::Error>),
@@ -102,7 +104,7 @@ impl<B: Body> Kept<B> {
         if record.live {
             let reads_on = (self.shared.given_up)().is_none();
             // One that is just reading the source may be given what is not there a second time.
-            let reads = matches!(record.source, Source::Away);
+            let reads = matches!(record.source, Source::Away { .. });
             if (reads_on || reads) && !record.prepay(&self.shared.size) {
                 return None;
             }
@@ -159,9 +161,12 @@ impl<B: Body> Record<B> {
         let Some(reserved) = &mut self.reserved else {
             return false;
         };
-        let kept: usize = self.frames.iter().map(Recorded::len).sum();
-        let most = size.upper().and_then(|most| usize::try_from(most).ok());
-        self.prepaid |= most.is_some_and(|most| reserved.grow(most.saturating_sub(kept)));
+        // Once is enough, however many attempts come.
+        if !self.prepaid {
+            let kept: usize = self.frames.iter().map(Recorded::len).sum();
+            let most = size.upper().and_then(|most| usize::try_from(most).ok());
+            self.prepaid = most.is_some_and(|most| reserved.grow(most.saturating_sub(kept)));
+        }
         self.prepaid
     }
 }

@@ -1,0 +1,417 @@
+//! Attempts at one body, side by side, and what is promised of each.
+
+use std::{
+    collections::VecDeque,
+    fmt::Display,
+    mem,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use proptest::prelude::*;
+use tower_together::body::{Memory, RequestBody};
+
+use crate::source::{FAILED, Fails, Meanwhile, Script, Source, Tap, scripts};
+
+/// One thing that happens. A number says to which attempt: past the last, it counts from the first
+/// again.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// It is polled, whether it was woken or not.
+    Poll(usize),
+    /// It is polled by another task than before.
+    Move(usize),
+    Drop(usize),
+    Again,
+    /// What is kept is dropped.
+    LetGo,
+    /// So much more can be read of the source.
+    Open(usize),
+    /// The source wakes whom it was to wake.
+    Wake,
+    /// The source is pending once, and wakes at once.
+    Stall,
+    /// Everyone who was woken is polled, until nobody is.
+    Settle,
+    /// The next time the source is polled, all this happens before it returns: what threads do.
+    Meanwhile(Vec<Step>),
+}
+
+/// A body, and what happens to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Story {
+    pub(crate) script: Script,
+    /// How much of it may be kept.
+    pub(crate) each: usize,
+    pub(crate) steps: Vec<Step>,
+    /// In which order all is dropped in the end.
+    pub(crate) end: Vec<usize>,
+}
+
+pub(crate) fn stories() -> impl Strategy<Value = Story> {
+    let each = prop_oneof![3 => Just(1 << 20), 2 => 0..40usize];
+    let steps = prop_oneof![
+        8 => plain(),
+        2 => prop::collection::vec(plain(), 1..5).prop_map(Step::Meanwhile),
+    ];
+    let steps = prop::collection::vec(steps, 0..40);
+    let end = prop::collection::vec(0..8usize, 8);
+    (scripts(), each, steps, end).prop_map(|(script, each, steps, end)| Story {
+        script,
+        each,
+        steps,
+        end,
+    })
+}
+
+fn plain() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => (0..8usize).prop_map(Step::Poll),
+        1 => (0..8usize).prop_map(Step::Move),
+        2 => (0..8usize).prop_map(Step::Drop),
+        3 => Just(Step::Again),
+        1 => Just(Step::LetGo),
+        5 => (1..4usize).prop_map(Step::Open),
+        4 => Just(Step::Wake),
+        1 => Just(Step::Stall),
+        2 => Just(Step::Settle),
+    ]
+}
+
+pub(crate) struct World<B: RequestBody> {
+    script: Arc<Script>,
+    tap: Arc<Tap>,
+    memory: Memory,
+    each: u64,
+    /// Whether one that was given up can be told so.
+    tells: bool,
+    /// `None` inside: nothing was kept from the start.
+    kept: Mutex<Option<B::Again>>,
+    attempts: Mutex<Vec<Place<B>>>,
+    meanwhile: Mutex<VecDeque<Vec<Step>>>,
+}
+
+enum Place<B> {
+    Here(Box<Attempt<B>>),
+    Polled,
+    Dropped,
+}
+
+struct Attempt<B> {
+    body: Pin<Box<B>>,
+    woken: Arc<Woken>,
+    /// Frames it had, and bytes in them.
+    next: usize,
+    passed: u64,
+    is_done: bool,
+}
+
+/// Whether somebody was woken.
+pub(crate) struct Woken(AtomicBool);
+
+/// Plays a story, and asserts all that is promised.
+pub(crate) fn play<B, E>(story: &Story, tells: bool, wrap: impl FnOnce(Source<E>) -> B)
+where
+    B: RequestBody<Again: Send> + Body<Data = Bytes, Error: Display> + Send + 'static,
+    E: Fails,
+{
+    let mut script = story.script.clone();
+    script.fails_at = script.fails_at.filter(|_| E::fail().is_some());
+    let script = Arc::new(script);
+    let tap = Arc::new(Tap::default());
+    let memory = Memory::new(story.each, story.each);
+    let body = wrap(Source::new(&script, &tap));
+    let (body, kept) = body.replayable(&memory);
+    let world = Arc::new(World {
+        script,
+        memory,
+        each: story.each as u64,
+        tells,
+        kept: Mutex::new(Some(kept)),
+        attempts: Mutex::new(vec![Place::Here(Attempt::new(body))]),
+        meanwhile: Mutex::default(),
+        tap: Arc::clone(&tap),
+    });
+    tap.meanwhile(Arc::downgrade(&world) as Weak<dyn Meanwhile>);
+    world.assert_all();
+    for step in &story.steps {
+        world.step(step);
+    }
+    world.finish();
+    world.drop_all(&story.end);
+}
+
+impl<B> World<B>
+where
+    B: RequestBody + Body<Data = Bytes, Error: Display>,
+{
+    fn step(&self, step: &Step) {
+        match step {
+            Step::Poll(index) => self.poll(self.pick(index)),
+            Step::Move(index) => {
+                let place = self.pick(index);
+                if let Place::Here(attempt) = &mut self.attempts()[place] {
+                    attempt.woken = Woken::yes();
+                }
+                self.poll(place);
+            }
+            Step::Drop(index) => self.drop_one(self.pick(index)),
+            Step::Again => self.again(),
+            Step::LetGo => drop(self.kept.lock().unwrap().take()),
+            Step::Open(more) => self.tap.open(*more),
+            Step::Wake => self.tap.wake(),
+            Step::Stall => self.tap.stall(),
+            Step::Settle => self.settle(),
+            Step::Meanwhile(steps) => self.meanwhile.lock().unwrap().push_back(steps.clone()),
+        }
+        self.assert_all();
+    }
+
+    fn poll(&self, place: usize) {
+        let taken = {
+            let place = &mut self.attempts()[place];
+            match mem::replace(place, Place::Polled) {
+                Place::Here(attempt) if !attempt.is_done => attempt,
+                other => {
+                    *place = other;
+                    return;
+                }
+            }
+        };
+        let mut attempt = taken;
+        let counts = || place + 1 == self.attempts().len();
+        let counted = counts();
+        attempt.woken.0.store(false, Ordering::SeqCst);
+        let waker = Waker::from(Arc::clone(&attempt.woken));
+        let polled = attempt
+            .body
+            .as_mut()
+            .poll_frame(&mut Context::from_waker(&waker));
+        match polled {
+            Poll::Pending => {}
+            Poll::Ready(Some(Ok(frame))) => {
+                attempt.take(&frame, &self.script, place);
+                // Who reads goes on reading.
+                attempt.woken.0.store(true, Ordering::SeqCst);
+            }
+            Poll::Ready(None) => {
+                assert_eq!(self.script.fails_at, None, "it failed, and says it ended");
+                assert_eq!(attempt.next, self.script.items(), "{place} ended early");
+                attempt.is_done = true;
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let its_own = error.to_string().contains(FAILED);
+                if counts() || its_own {
+                    assert!(its_own, "nothing was given up: {error}");
+                    assert!(counted, "it is for the newest to hear of it");
+                    assert_eq!(Some(attempt.next), self.script.fails_at);
+                } else {
+                    assert!(self.tells, "who made this error? {error}");
+                }
+                attempt.is_done = true;
+            }
+        }
+        self.attempts()[place] = Place::Here(attempt);
+    }
+
+    fn again(&self) {
+        let (script, tap) = (&self.script, &self.tap);
+        let attempts = self.attempts();
+        let is_live = !matches!(attempts.last(), Some(Place::Dropped));
+        drop(attempts);
+        let (hint, is_polled) = (script.hint(), tap.is_polled());
+        let fits = |bytes: u64| bytes <= self.each;
+        // Of one that reads on, or is just reading, all that it may come to read must fit.
+        let needs_all = is_live && (!self.tells || is_polled);
+        let surely_fits = hint.upper().is_some_and(fits);
+        let possible = fits(hint.lower()) && !tap.has_failed() && fits(tap.passed());
+        let sure = fits(script.data() + script.trailers_len()) && (!needs_all || surely_fits);
+
+        let again = {
+            let kept = self.kept.lock().unwrap();
+            let Some(kept) = kept.as_ref() else { return };
+            B::again(kept)
+        };
+        match again {
+            None => assert!(!possible || !sure, "it could have been made again"),
+            Some(body) => {
+                assert!(possible, "of what?");
+                assert!(!is_polled || surely_fits, "of what may not fit?");
+                self.attempts().push(Place::Here(Attempt::new(body)));
+                let recorded = tap.passed();
+                assert!(self.used() >= recorded, "{recorded} bytes kept for nothing");
+            }
+        }
+    }
+
+    fn drop_one(&self, place: usize) {
+        let taken = {
+            let place = &mut self.attempts()[place];
+            match mem::replace(place, Place::Dropped) {
+                Place::Polled => {
+                    *place = Place::Polled;
+                    return;
+                }
+                taken => taken,
+            }
+        };
+        drop(taken);
+    }
+
+    fn settle(&self) {
+        let woken = |place: &Place<B>| match place {
+            Place::Here(attempt) => !attempt.is_done && attempt.woken.0.load(Ordering::SeqCst),
+            _ => false,
+        };
+        for _ in 0..MOST_POLLS {
+            let place = self.attempts().iter().position(woken);
+            let Some(place) = place else { return };
+            self.poll(place);
+            self.assert_all();
+        }
+        panic!("somebody is woken again and again, and there is nothing to be had");
+    }
+
+    /// All that there is can be read, and whoever waits for it is told.
+    fn finish(&self) {
+        self.meanwhile.lock().unwrap().clear();
+        self.tap.open(usize::MAX);
+        self.tap.wake();
+        self.settle();
+        self.assert_finished();
+        self.step(&Step::Again);
+        self.settle();
+        self.assert_finished();
+    }
+
+    fn assert_finished(&self) {
+        let attempts = self.attempts();
+        for (place, attempt) in attempts.iter().enumerate() {
+            let Place::Here(attempt) = attempt else {
+                continue;
+            };
+            let counts = place + 1 == attempts.len();
+            // One that was given up, and cannot be told so, cannot be told of a failure either.
+            let may_wait = !counts && !self.tells && self.script.fails_at.is_some();
+            assert!(attempt.is_done || may_wait, "{place} waits for nothing");
+        }
+    }
+
+    fn drop_all(&self, order: &[usize]) {
+        for index in order {
+            // One place more, which is what is kept.
+            let places = self.attempts().len() + 1;
+            match index % places {
+                0 => self.step(&Step::LetGo),
+                place => self.drop_one(place - 1),
+            }
+        }
+        self.step(&Step::LetGo);
+        let places = self.attempts().len();
+        for place in 0..places {
+            self.drop_one(place);
+        }
+        assert_eq!(self.used(), 0, "some of the memory is gone");
+        assert!(self.tap.is_dropped(), "who has the source?");
+    }
+
+    fn assert_all(&self) {
+        for (place, attempt) in self.attempts().iter().enumerate() {
+            let Place::Here(attempt) = attempt else {
+                continue;
+            };
+            let (body, script) = (&attempt.body, &self.script);
+            if body.is_end_stream() {
+                assert_eq!(attempt.next, script.items(), "{place} looks ended");
+                assert_eq!(script.fails_at, None, "{place} looks ended");
+            }
+            let (hint, whole) = (body.size_hint(), script.hint());
+            assert_eq!(hint.lower(), whole.lower().saturating_sub(attempt.passed));
+            assert_eq!(
+                hint.upper(),
+                whole.upper().map(|upper| upper - attempt.passed)
+            );
+        }
+        let most = self.script.hint().upper().unwrap_or(self.script.data());
+        let used = self.used();
+        assert!(
+            used <= most + self.script.trailers_len(),
+            "{used} for {most}"
+        );
+    }
+
+    /// How much of the memory is reserved.
+    fn used(&self) -> u64 {
+        used(&self.memory)
+    }
+
+    fn pick(&self, index: &usize) -> usize {
+        index % self.attempts().len()
+    }
+
+    fn attempts(&self) -> MutexGuard<'_, Vec<Place<B>>> {
+        self.attempts.lock().unwrap()
+    }
+}
+
+impl<B> Meanwhile for World<B>
+where
+    B: RequestBody<Again: Send> + Body<Data = Bytes, Error: Display> + Send,
+{
+    fn act(&self) {
+        let steps = self.meanwhile.lock().unwrap().pop_front();
+        for step in steps.iter().flatten() {
+            self.step(step);
+        }
+    }
+}
+
+impl<B> Attempt<B> {
+    fn new(body: B) -> Box<Self> {
+        Box::new(Self {
+            body: Box::pin(body),
+            woken: Woken::yes(),
+            next: 0,
+            passed: 0,
+            is_done: false,
+        })
+    }
+
+    fn take(&mut self, frame: &Frame<Bytes>, script: &Script, place: usize) {
+        assert!(
+            script.is(self.next, frame),
+            "{place} got {frame:?} for number {}",
+            self.next
+        );
+        self.next += 1;
+        self.passed += frame.data_ref().map_or(0, |data| data.len() as u64);
+    }
+}
+
+impl Woken {
+    pub(crate) fn yes() -> Arc<Self> {
+        Arc::new(Self(AtomicBool::new(true)))
+    }
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+pub(crate) fn used(memory: &Memory) -> u64 {
+    let memory = format!("{memory:?}");
+    let used = memory.split("used: ").nth(1).unwrap();
+    let digits = used.find(|c: char| !c.is_ascii_digit()).unwrap();
+    used[..digits].parse().unwrap()
+}
+
+/// Many more than any story needs.
+const MOST_POLLS: usize = 5_000;
