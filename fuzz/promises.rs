@@ -48,14 +48,14 @@ fn assert_wait(headers: &HeaderMap, wait: Option<Duration>) {
     let asked = first.and_then(|(name, unit)| nanos(headers[name].to_str().ok()?, unit));
     if let Some(asked) = asked.filter(|asked| *asked > 0) {
         let wait = wait.expect("a wait was asked for").as_nanos();
-        // The nanosecond, and what is lost to floating point, which is less than the least wait.
+        // A nanosecond counts as a number's own inexactness; the rest is what floats cannot tell.
         let inexact = 1 + (asked >> 50);
         assert!(wait + inexact >= asked, "{wait} ns, not {asked}");
         assert!(wait < asked + 1_000_000 + inexact, "{wait} ns, not {asked}");
     }
 }
 
-/// A plain decimal of at most 8 digits before its point and 18 behind it, in nanoseconds, rounded down.
+/// A plain decimal, of at most 8 digits before the point and 18 behind it, in whole nanoseconds.
 fn nanos(text: &str, unit: u128) -> Option<u128> {
     let (whole, part) = text.trim().split_once('.').unwrap_or((text, "0"));
     let digits = |text: &str, longest| {

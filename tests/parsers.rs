@@ -28,10 +28,10 @@ fn check(answers: u64) {
     let seed = seed.map_or_else(|| fastrand::u64(..), |seed| seed.parse().unwrap());
     say(format_args!("PARSERS_SEED={seed}"));
     let mut rng = Rng::with_seed(seed);
-    let seeds = seeds();
+    let corpus = corpus();
     let (mut messages, mut codes, mut waits) = (0, 0, 0);
     for _ in 0..answers {
-        let input = draw(&mut rng, &seeds);
+        let input = draw(&mut rng, &corpus);
         let error = catch_unwind(|| promises::check(&input)).unwrap_or_else(|panic| {
             say(format_args!("of b\"{}\"", input.escape_ascii()));
             resume_unwind(panic)
@@ -46,13 +46,13 @@ fn check(answers: u64) {
 }
 
 /// An answer of the kinds there are, changed in one to three ways; one in eight is noise.
-fn draw(rng: &mut Rng, seeds: &[Vec<u8>]) -> Vec<u8> {
-    let mut input = rng.choice(seeds).unwrap().clone();
+fn draw(rng: &mut Rng, corpus: &[Vec<u8>]) -> Vec<u8> {
+    let mut input = rng.choice(corpus).unwrap().clone();
     if rng.u8(..8) == 0 {
         input = (0..rng.usize(..256)).map(|_| rng.u8(..)).collect();
     }
     for _ in 0..rng.u8(1..=3) {
-        let other = rng.choice(seeds).unwrap();
+        let other = rng.choice(corpus).unwrap();
         change(rng, &mut input, other);
     }
     input.truncate(LONGEST);
@@ -112,8 +112,8 @@ fn number(rng: &mut Rng) -> String {
     }
 }
 
-/// The fuzzer's; beside them lies what it found, in files without an extension.
-fn seeds() -> Vec<Vec<u8>> {
+/// The fuzzer's seeds; beside them lies what it found, in files without an extension.
+fn corpus() -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/api_error");
     let files = fs::read_dir(folder)
         .unwrap()
