@@ -1,0 +1,177 @@
+//! Servers that answer before they have read.
+
+use std::{
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    response::Response,
+};
+use bytes::Bytes;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+
+/// Answers so many requests 429 at once, and reads those after them to their end.
+pub(crate) struct Early {
+    url: String,
+    state: Arc<Seen>,
+    _tasks: JoinSet<()>,
+}
+
+struct Seen {
+    early: AtomicUsize,
+    bodies: Mutex<Vec<Bytes>>,
+    open: AtomicUsize,
+}
+
+impl Early {
+    pub(crate) async fn start(early: usize) -> Self {
+        let state = Arc::new(Seen {
+            early: AtomicUsize::new(early),
+            bodies: Mutex::default(),
+            open: AtomicUsize::new(0),
+        });
+        let app = Router::new()
+            .fallback(answer)
+            .with_state(Arc::clone(&state));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let mut tasks = JoinSet::new();
+        let seen = Arc::clone(&state);
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let service = TowerToHyperService::new(app.clone());
+                let open = Open::new(&seen);
+                connections.spawn(async move {
+                    let _open = open;
+                    let server = auto::Builder::new(TokioExecutor::new());
+                    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        Self {
+            url,
+            state,
+            _tasks: tasks,
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    /// The bodies that were read.
+    pub(crate) fn bodies(&self) -> Vec<Bytes> {
+        self.state.bodies.lock().unwrap().clone()
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.state.open.load(SeqCst)
+    }
+}
+
+async fn answer(State(seen): State<Arc<Seen>>, request: Request) -> Response {
+    let early = seen
+        .early
+        .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
+    if early.is_ok() {
+        let answer = Response::builder()
+            .status(429)
+            .header("retry-after-ms", "5");
+        return answer.body(Body::from("{}")).unwrap();
+    }
+    let body = to_bytes(request.into_body(), usize::MAX).await;
+    seen.bodies.lock().unwrap().push(body.expect("whole"));
+    Response::new(Body::empty())
+}
+
+struct Open(Arc<Seen>);
+
+impl Open {
+    fn new(seen: &Arc<Seen>) -> Self {
+        seen.open.fetch_add(1, SeqCst);
+        Self(Arc::clone(seen))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, SeqCst);
+    }
+}
+
+/// Answers every request 429 as soon as it has seen its first bytes, throws away what comes after
+/// them, and leaves it to the client to close the connection.
+pub(crate) struct Lingering {
+    url: String,
+    open: Arc<AtomicUsize>,
+    answered: Arc<AtomicUsize>,
+    _tasks: JoinSet<()>,
+}
+
+impl Lingering {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (open, answered) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let mut tasks = JoinSet::new();
+        let counts = (Arc::clone(&open), Arc::clone(&answered));
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let (open, answered) = (Arc::clone(&counts.0), Arc::clone(&counts.1));
+                open.fetch_add(1, SeqCst);
+                connections.spawn(async move {
+                    let _ = refuse(stream, &answered).await;
+                    open.fetch_sub(1, SeqCst);
+                });
+            }
+        });
+        Self {
+            url,
+            open,
+            answered,
+            _tasks: tasks,
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.open.load(SeqCst)
+    }
+
+    pub(crate) fn answered(&self) -> usize {
+        self.answered.load(SeqCst)
+    }
+}
+
+async fn refuse(mut stream: TcpStream, answered: &AtomicUsize) -> io::Result<()> {
+    let mut room = [0; 4_096];
+    stream.read_exact(&mut room[..64]).await?;
+    stream.write_all(ANSWER.as_bytes()).await?;
+    answered.fetch_add(1, SeqCst);
+    while stream.read(&mut room).await? > 0 {}
+    Ok(())
+}
+
+const ANSWER: &str = "HTTP/1.1 429 Too Many Requests\r\nretry-after-ms: 1\r\nconnection: close\r\n\
+                      content-length: 2\r\n\r\n{}";
