@@ -1,0 +1,69 @@
+//! A body that is driven by hand, and wakes nobody by itself.
+
+use std::{
+    collections::VecDeque,
+    marker::PhantomData,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio_test::task::Spawn;
+use tower_together::body::Memory;
+
+/// Gives what it was given, to whoever asks first, and does not wake who asked before.
+pub(crate) struct Hand<E> {
+    frames: Arc<Mutex<VecDeque<Bytes>>>,
+    error: PhantomData<fn() -> E>,
+}
+
+impl<E> Hand<E> {
+    pub(crate) fn new() -> (Self, Arc<Mutex<VecDeque<Bytes>>>) {
+        let frames = Arc::<Mutex<VecDeque<Bytes>>>::default();
+        let hand = Self {
+            frames: Arc::clone(&frames),
+            error: PhantomData,
+        };
+        (hand, frames)
+    }
+}
+
+impl<E> Body for Hand<E> {
+    type Data = Bytes;
+    type Error = E;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, E>>> {
+        match self.frames.lock().unwrap().pop_front() {
+            Some(frame) => Poll::Ready(Some(Ok(Frame::data(frame)))),
+            None => Poll::Pending,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(WHOLE)
+    }
+}
+
+/// The next frame, as a task sees it.
+pub(crate) fn next<B>(task: &mut Spawn<B>) -> Poll<Option<Result<Bytes, B::Error>>>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let polled = task.enter(|cx, body| Pin::new(body.get_mut()).poll_frame(cx));
+    polled.map_ok(|frame| frame.into_data().unwrap_or_default())
+}
+
+/// What it says of its size.
+pub(crate) const WHOLE: u64 = 100;
+
+/// How many bytes are kept, as `Debug` shows it.
+pub(crate) fn used(memory: &Memory) -> u64 {
+    let shown = format!("{memory:?}");
+    let (_, used) = shown.rsplit_once("used: ").unwrap();
+    used.trim_end_matches([' ', '}']).parse().unwrap()
+}
