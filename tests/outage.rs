@@ -92,6 +92,8 @@ fn three_at_a_time(seeds: Range<u64>) {
         for run in runs(Asks::Defaults, Outage::Says(seconds), seeds.clone()) {
             let times = (OUTAGE.end - OUTAGE.start).as_secs() / seconds;
             assert!(run.attempts() as u64 <= 3 * times, "{}", run.attempts());
+            // Those who were given up had five attempts each, for none was denied by the budget.
+            assert!(5 * run.resubmitted <= run.attempts(), "{}", run.resubmitted);
         }
     }
 }

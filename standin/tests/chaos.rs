@@ -4,7 +4,7 @@ mod common;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use common::{Caller, MINUTE, chat, connect, quick, read, reason, until};
+use common::{Caller, MINUTE, chat, connect, gone, quick, read, reason, until};
 use h2::Reason;
 use httpdate::parse_http_date;
 use serde_json::{Value, json};
@@ -61,8 +61,7 @@ async fn send(server: &StandIn, caller: &Caller) -> (Option<&'static str>, Seen)
             assert!(connect(&url).is_err());
             until("it is back", || connect(&url).is_ok()).await;
         }
-        // A connection on its way out is not always seen as such by the next request.
-        Some("go-away") => until("it has left", || server.connections() == 0).await,
+        Some("go-away") => gone(server, caller).await,
         _ => {}
     }
     (fault, seen)

@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::http::Request;
-use common::{Caller, chat, connect, endless, quick, read, reason, until};
+use common::{Caller, chat, connect, endless, gone, quick, read, reason, until};
 use h2::Reason;
 use together_standin::{Answer, Route, StandIn};
 use tokio::{net::TcpStream, time::timeout};
@@ -28,33 +28,33 @@ async fn server() -> (StandIn, [Caller; 2]) {
 
 #[tokio::test]
 async fn a_fault_is_no_answer_and_http2_tells_which() {
-    for (fault, expected) in [
-        (Answer::reset(), Reason::INTERNAL_ERROR),
-        (Answer::refused(), Reason::REFUSED_STREAM),
-        (Answer::go_away(), Reason::REFUSED_STREAM),
+    for (fault, expected, leaves) in [
+        (Answer::reset(), Reason::INTERNAL_ERROR, false),
+        (Answer::refused(), Reason::REFUSED_STREAM, false),
+        (Answer::go_away(), Reason::REFUSED_STREAM, true),
     ] {
-        let (server, callers) = server().await;
-        for (caller, expected) in callers.iter().zip([None, Some(expected)]) {
+        for (http2, expected) in [(false, None), (true, Some(expected))] {
+            let server = quick().start().await.unwrap();
+            let caller = if http2 {
+                Caller::http2(&server)
+            } else {
+                Caller::new(&server)
+            };
             server.script("POST", PATH, fault.clone().times(2));
             for _ in 0..2 {
                 let error = caller.chat().await.unwrap_err();
                 assert!(!error.is_connect(), "{error:?}");
                 assert_eq!(reason(&error), expected, "{fault:?}");
-                // So that the next request does not meet what is left of the connection.
-                until("it leaves", || {
-                    expected.is_some() || server.connections() == 0
-                })
-                .await;
+                if leaves {
+                    gone(&server, &caller).await;
+                }
             }
             assert_eq!(caller.chat().await.unwrap().status(), 200);
+            let chats = server.stats().routes[&Route::Chat];
+            assert_eq!((chats.arrived, chats.accepted, chats.errors), (3, 1, 2));
+            let arrivals = server.arrivals().into_iter();
+            assert!(arrivals.map(|one| one.accepted).eq([false, false, true]));
         }
-        let chats = server.stats().routes[&Route::Chat];
-        assert_eq!((chats.arrived, chats.accepted, chats.errors), (6, 2, 4));
-        let accepted = server
-            .arrivals()
-            .into_iter()
-            .map(|arrival| arrival.accepted);
-        assert!(accepted.eq([false, false, true, false, false, true]));
     }
 }
 

@@ -61,6 +61,7 @@ impl Got {
 #[derive(Clone)]
 pub(crate) struct Caller {
     url: String,
+    http2: bool,
     client: Client<HttpConnector, Body>,
 }
 
@@ -81,6 +82,7 @@ impl Caller {
         connector.set_nodelay(true);
         Self {
             url: server.url(),
+            http2,
             client: Client::builder(TokioExecutor::new())
                 .http2_only(http2)
                 .build(connector),
@@ -139,6 +141,14 @@ impl Caller {
         }
         let request = request.body(body.into()).unwrap();
         Ok(self.client.request(request).await?.map(Body::new))
+    }
+}
+
+/// Waits until a connection that goes away is gone. A request that comes too soon may be sent on it
+/// and fail, as one with `NO_ERROR`. A connection of HTTP/1 is gone at once.
+pub(crate) async fn gone(server: &StandIn, caller: &Caller) {
+    if caller.http2 {
+        until("it is gone", || server.connections() == 0).await;
     }
 }
 
