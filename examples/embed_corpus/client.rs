@@ -7,7 +7,10 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use tokio::time::timeout;
 use tower::{BoxError, Service, ServiceExt, service_fn, util::BoxCloneService};
 
@@ -39,11 +42,15 @@ pub(crate) fn http(
 > + Clone
 + Send
 + 'static {
+    let mut tcp = HttpConnector::new();
+    // Or a request of several frames waits 40 ms for the server's word on the first.
+    tcp.set_nodelay(true);
+    tcp.enforce_http(false);
     let connector = HttpsConnectorBuilder::new()
         .with_webpki_roots()
         .https_or_http()
         .enable_all_versions()
-        .build();
+        .wrap_connector(tcp);
     let client = Client::builder(TokioExecutor::new())
         .http2_only(how.http2)
         .build(connector);
