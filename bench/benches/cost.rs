@@ -9,7 +9,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use criterion::{Criterion, SamplingMode};
 use tower_together_bench::{BESIDE, OURS, Row, rows, runtime};
 
-use crate::measure::{median, number, ratio};
+use crate::measure::{median, number};
 
 /// Medians, in nanoseconds a call; `None` for what was not asked for or does not apply.
 struct Measured {
@@ -128,6 +128,10 @@ fn aim(what: &str, of: &str, is: Option<f64>, at_most: f64) {
 
 fn to_one_key(row: &Row, cost: &Measured, measured: &[Measured]) -> Option<f64> {
     ratio(cost.one, measured[row.one_key?].one)
+}
+
+fn ratio(of: Option<f64>, to: Option<f64>) -> Option<f64> {
+    Some(of? / to?)
 }
 
 /// A tenth of a millisecond or more.

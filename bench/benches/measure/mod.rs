@@ -31,12 +31,12 @@ pub(crate) fn median(
             took
         });
     });
-    samples.sort_by(f64::total_cmp);
-    samples.get(samples.len() / 2).copied()
+    middle(samples)
 }
 
-pub(crate) fn ratio(of: Option<f64>, to: Option<f64>) -> Option<f64> {
-    Some(of? / to?)
+pub(crate) fn middle(mut samples: Vec<f64>) -> Option<f64> {
+    samples.sort_by(f64::total_cmp);
+    samples.get(samples.len() / 2).copied()
 }
 
 pub(crate) fn number(value: Option<f64>, width: usize, digits: usize) -> String {
