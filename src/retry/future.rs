@@ -259,7 +259,7 @@ where
     B: RequestBody,
     R: Body,
 {
-    if let Some(report) = session.take().and_then(Session::report) {
+    if let Some(report) = session.as_mut().and_then(Session::report) {
         head.extensions.insert(report);
     }
     Step::Done(Ok(Response::from_parts(head, body)))

@@ -71,7 +71,7 @@ impl<B: Clone, R, E: 'static> tower::retry::Policy<Request<B>, Response<R>, E> f
             tries.mark(request.extensions_mut());
             return Some(Wait::new(when));
         }
-        if let (Ok(answer), Some(report)) = (result, self.tries.take().and_then(Tries::report)) {
+        if let (Ok(answer), Some(report)) = (result, self.tries.as_mut().and_then(Tries::report)) {
             answer.extensions_mut().insert(report);
         }
         None

@@ -93,7 +93,7 @@ impl<A> Session<A> {
         Some(Next { request, when })
     }
 
-    pub(super) fn report(self) -> Option<RetryReport> {
+    pub(super) fn report(&mut self) -> Option<RetryReport> {
         self.tries.report()
     }
 }

@@ -1,6 +1,6 @@
 //! How often one request was tried, and whether to try again.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use http::{Extensions, HeaderMap, request};
 use tokio::time::Instant;
@@ -118,8 +118,11 @@ impl Tries {
     }
 
     /// What was done, if it was anything.
-    pub(super) fn report(self) -> Option<RetryReport> {
-        (self.retries > 0).then(|| RetryReport::new(self.retries + 1, self.waited, self.failures))
+    pub(super) fn report(&mut self) -> Option<RetryReport> {
+        (self.retries > 0).then(|| {
+            let failures = mem::take(&mut self.failures);
+            RetryReport::new(self.retries + 1, self.waited, failures)
+        })
     }
 
     /// When to send again by our own clock, if that is in time.
