@@ -7,5 +7,6 @@ fn main() {
     println!("  the long simulations and the full-size runs  (-- --ignored, with --release)");
     println!("  the queue under a model checker              (RUSTFLAGS=\"--cfg shuttle\")");
     println!("  the stand-in's own tests                     (--workspace)");
+    println!("and by whoever has the time: the fuzz target   (fuzz/README.md)");
     println!();
 }

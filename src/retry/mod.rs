@@ -54,6 +54,11 @@
 //! - the [`Budget`] is spent: one retry for five first attempts, and ten a minute;
 //! - the body cannot be sent again ([`body`](crate::body)).
 //!
+//! In an outage that nobody announces, that is soon: of a hundred requests a minute some thirty
+//! retries are made, and the others fail. What must not fail is submitted anew by whoever has the time,
+//! as the example `embed_corpus` does; or has a deadline of minutes, `Retries::unlimited()` and
+//! [`Budget::unlimited`].
+//!
 //! [`with_jitter`]: TogetherRetryLayer::with_jitter
 //! [`with_wait_after_429`]: TogetherRetryLayer::with_wait_after_429
 //! [`with_backoff`]: TogetherRetryLayer::with_backoff
