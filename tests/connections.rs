@@ -6,12 +6,14 @@
 
 #[path = "connections/body.rs"]
 mod body;
+#[path = "connections/raw.rs"]
+mod raw;
 #[path = "connections/server.rs"]
 mod server;
 
 use std::{convert::Infallible, io, time::Duration};
 
-use body::Slow;
+use body::{Dripping, Slow};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http::{Request, StatusCode};
@@ -21,6 +23,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use raw::{Deaf, Leaving};
 use server::{Early, Lingering};
 use together_standin::{Answer, Rules, StandIn};
 use tokio::{
@@ -151,6 +154,31 @@ async fn a_thousand_early_answers_leave_no_connection_behind() {
     drop(service);
 }
 
+/// The same of a server that reads nothing more and closes nothing: whether an upload ends is up to
+/// the client, and so to its body.
+#[tokio::test]
+async fn nor_do_those_of_a_server_that_neither_reads_nor_closes() {
+    let server = Deaf::start().await;
+    let service = quick().layer(client(false));
+    let calls = stream::iter(0..1_000).map(|id| {
+        let body = BoxBody::new(Dripping::new(8));
+        let mut request = post(&server.url, "/embeddings", body);
+        request.headers_mut().insert("x-id", id.into());
+        service.clone().oneshot(request)
+    });
+    let statuses: Vec<_> = calls
+        .buffer_unordered(20)
+        .map(|answer| answer.unwrap().status())
+        .collect()
+        .await;
+    assert_eq!(statuses, [200; 1_000]);
+    assert_eq!(server.refused(), 1_000);
+    let whole: Vec<u8> = (0..8).flat_map(|n| [n; 100]).collect();
+    assert_eq!(server.bodies(), vec![whole; 1_000]);
+    left(0, || server.left_open()).await;
+    drop(service);
+}
+
 #[tokio::test]
 async fn nor_do_those_of_a_server_that_closes() {
     for http2 in [false, true] {
@@ -260,6 +288,23 @@ async fn an_error_tells_whether_the_request_was_processed() {
     ] {
         let label = format!("{path} {fault:?}");
         assert_eq!(arrivals(http2, path, fault).await, expected, "{label}");
+    }
+}
+
+/// A server that is leaving says which requests it has not looked at, and those alone are certain.
+#[tokio::test]
+async fn a_goaway_is_believed_of_the_streams_it_does_not_name() {
+    for (path, last, expected) in [
+        ("/fine-tunes", 0, (2, Some(StatusCode::OK))),
+        ("/fine-tunes", 1, (1, None)),
+        ("/chat/completions", 1, (2, Some(StatusCode::OK))),
+    ] {
+        let server = Leaving::start(last).await;
+        let service = quick().layer(client::<Full<Bytes>>(true));
+        let request = post(&server.url, path, Full::from("{}"));
+        let answer = service.oneshot(request).await;
+        let status = answer.ok().map(|answer| answer.status());
+        assert_eq!((server.arrived(), status), expected, "{path} {last}");
     }
 }
 

@@ -54,7 +54,7 @@
 //! - the [`Budget`] is spent: one retry for five first attempts, and ten a minute;
 //! - the body cannot be sent again ([`body`](crate::body)).
 //!
-//! In an outage that nobody announces, that is soon: of a hundred requests a minute some thirty
+//! In an outage that nobody announces, that is soon: of three hundred requests a minute seventy
 //! retries are made, and the others fail. What must not fail is submitted anew by whoever has the time,
 //! as the example `embed_corpus` does; or has a deadline of minutes, `Retries::unlimited()` and
 //! [`Budget::unlimited`].

@@ -1,13 +1,17 @@
 //! A body that is sent piece by piece.
 
 use std::{
+    io,
     marker::PhantomData,
+    ops::Range,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Sleep, sleep};
 
 /// So many bytes, no two pieces alike, each after another turn of the runtime. Its errors are of any
 /// type, since it has none.
@@ -60,4 +64,39 @@ impl<E> Body for Slow<E> {
     }
 }
 
+/// As many pieces of 100 bytes, each after a millisecond.
+pub(crate) struct Dripping {
+    pieces: Range<u8>,
+    pause: Pin<Box<Sleep>>,
+}
+
+impl Dripping {
+    pub(crate) fn new(pieces: u8) -> Self {
+        Self {
+            pieces: 0..pieces,
+            pause: Box::pin(sleep(DRIP)),
+        }
+    }
+}
+
+impl Body for Dripping {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        ready!(self.pause.as_mut().poll(cx));
+        self.pause = Box::pin(sleep(DRIP));
+        let piece = self.pieces.next();
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(vec![piece; 100].into()))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.pieces.len() as u64 * 100)
+    }
+}
+
 const PIECE: usize = 16 << 10;
+const DRIP: Duration = Duration::from_millis(1);

@@ -20,12 +20,13 @@ use crate::world::used;
 /// A body that is now ready, now woken at once, now by another thread.
 pub(crate) struct Restless<E> {
     frames: std::vec::IntoIter<Bytes>,
-    size: SizeHint,
+    /// Whether it says how long it is.
+    tells: bool,
     alarm: mpsc::Sender<Waker>,
     error: PhantomData<fn() -> E>,
 }
 
-/// Some thousand rounds: an attempt is read by one thread while another makes the next one and reads
+/// Thousands of rounds: an attempt is read by one thread while another makes the next one and reads
 /// that, and perhaps one more.
 pub(crate) fn race<B, E>(seed: u64, tells: bool, wrap: impl Fn(Restless<E>) -> B)
 where
@@ -46,9 +47,7 @@ where
         };
         let body = wrap(Restless {
             frames: frames.into_iter(),
-            size: known
-                .then_some(whole.len() as u64)
-                .map_or_else(SizeHint::new, SizeHint::with_exact),
+            tells: known,
             alarm: alarm.clone(),
             error: PhantomData,
         });
@@ -141,7 +140,11 @@ impl<E> Body for Restless<E> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.size.clone()
+        let rest = self.frames.as_slice().iter().map(Bytes::len).sum::<usize>();
+        match self.tells {
+            true => SizeHint::with_exact(rest as u64),
+            false => SizeHint::new(),
+        }
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) struct Replay<B: Body> {
     next: usize,
     /// Bytes of them.
     passed: u64,
+    /// Whether the source is here, being polled.
+    polls: bool,
 }
 
 type Polled<B> = Poll<Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>>;
@@ -37,6 +39,7 @@ impl<B: Body> Replay<B> {
             attempt,
             next: 0,
             passed: 0,
+            polls: false,
         }
     }
 
@@ -128,7 +131,9 @@ impl<B: Body<Data: Clone>> Body for Replay<B> {
             Step::Poll(body) => body,
         };
         let waker = Waker::from(Arc::clone(&self.shared.bell));
+        self.polls = true;
         let polled = body.as_mut().poll_frame(&mut Context::from_waker(&waker));
+        self.polls = false;
         self.put_back(Some(body), polled)
     }
 
@@ -165,6 +170,12 @@ impl<B: Body> Drop for Replay<B> {
             record.live = false;
         } else if (self.shared.given_up)().is_none() {
             record.laggards -= 1;
+        }
+        if self.polls {
+            // The source panicked, and is gone: who went on waiting for it would wait for ever.
+            record.source = Source::Failed(None);
+            drop(record);
+            self.shared.bell.ring();
         }
     }
 }

@@ -1,0 +1,219 @@
+//! Servers that do what no server should, byte by byte.
+
+use std::{
+    collections::HashSet,
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use axum::{Router, routing::post};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, Interest},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::sleep,
+};
+
+/// Answers each request 429 when it comes first, reads nothing more of it, and does not close; reads
+/// what comes again to its end.
+pub(crate) struct Deaf {
+    pub(crate) url: String,
+    seen: Arc<Seen>,
+    _tasks: JoinSet<()>,
+}
+
+#[derive(Default)]
+struct Seen {
+    ids: Mutex<HashSet<String>>,
+    refused: AtomicUsize,
+    /// Of those that were answered 429.
+    open: AtomicUsize,
+    bodies: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Deaf {
+    pub(crate) async fn start() -> Self {
+        let seen = Arc::<Seen>::default();
+        let (url, tasks) = serve({
+            let seen = Arc::clone(&seen);
+            move |stream, _| {
+                let seen = Arc::clone(&seen);
+                async move {
+                    let _ = seen.serve(stream).await;
+                }
+            }
+        })
+        .await;
+        Self {
+            url,
+            seen,
+            _tasks: tasks,
+        }
+    }
+
+    pub(crate) fn refused(&self) -> usize {
+        self.seen.refused.load(SeqCst)
+    }
+
+    pub(crate) fn left_open(&self) -> usize {
+        self.seen.open.load(SeqCst)
+    }
+
+    pub(crate) fn bodies(&self) -> Vec<Vec<u8>> {
+        self.seen.bodies.lock().unwrap().clone()
+    }
+}
+
+impl Seen {
+    async fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
+        let mut read = Vec::new();
+        while let Some((head, length)) = head(&mut stream, &mut read).await? {
+            let is_new = self.ids.lock().unwrap().insert(head);
+            if is_new {
+                self.refused.fetch_add(1, SeqCst);
+                self.open.fetch_add(1, SeqCst);
+                let left = leave_alone(&mut stream).await;
+                self.open.fetch_sub(1, SeqCst);
+                return left;
+            }
+            while read.len() < length {
+                stream.read_buf(&mut read).await?;
+            }
+            let rest = read.split_off(length);
+            self.bodies.lock().unwrap().push(read);
+            read = rest;
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+async fn leave_alone(stream: &mut TcpStream) -> io::Result<()> {
+    let answer =
+        "HTTP/1.1 429 Too Many Requests\r\nretry-after-ms: 1\r\ncontent-length: 2\r\n\r\n{}";
+    stream.write_all(answer.as_bytes()).await?;
+    while !stream.ready(Interest::READABLE).await?.is_read_closed() {
+        // What is not read keeps it ready.
+        sleep(Duration::from_millis(1)).await;
+    }
+    Ok(())
+}
+
+/// The id of a request, and how long its body is; what was read after its head is left.
+async fn head(stream: &mut TcpStream, read: &mut Vec<u8>) -> io::Result<Option<(String, usize)>> {
+    loop {
+        if let Some(end) = read.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+            let head = String::from_utf8(read.drain(..end + 4).collect()).unwrap();
+            let value = |name: &str| {
+                let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+                lines.find(|(key, _)| *key == name).unwrap().1.to_owned()
+            };
+            let length = value("content-length").parse().unwrap();
+            return Ok(Some((value("x-id"), length)));
+        }
+        if stream.read_buf(read).await? == 0 {
+            return Ok(None);
+        }
+    }
+}
+
+/// Takes the first request over HTTP/2, and leaves with a GOAWAY of `NO_ERROR` that says which stream
+/// it has looked at last: 0 is none, 1 is the first. Whatever comes after is answered 200.
+pub(crate) struct Leaving {
+    pub(crate) url: String,
+    arrived: Arc<AtomicUsize>,
+    _tasks: JoinSet<()>,
+}
+
+impl Leaving {
+    pub(crate) async fn start(last: u8) -> Self {
+        let arrived = Arc::<AtomicUsize>::default();
+        let counter = Arc::clone(&arrived);
+        let app = Router::new().route(
+            "/v1/{*path}",
+            post(move || {
+                counter.fetch_add(1, SeqCst);
+                async {}
+            }),
+        );
+        let counter = Arc::clone(&arrived);
+        let (url, tasks) = serve(move |stream, nth| {
+            let (app, counter) = (app.clone(), Arc::clone(&counter));
+            async move {
+                if nth == 0 {
+                    let _ = leave(stream, last, &counter).await;
+                    return;
+                }
+                let service = TowerToHyperService::new(app);
+                let server = auto::Builder::new(TokioExecutor::new());
+                let _ = server.serve_connection(TokioIo::new(stream), service).await;
+            }
+        })
+        .await;
+        Self {
+            url,
+            arrived,
+            _tasks: tasks,
+        }
+    }
+
+    pub(crate) fn arrived(&self) -> usize {
+        self.arrived.load(SeqCst)
+    }
+}
+
+async fn leave(mut stream: TcpStream, last: u8, arrived: &AtomicUsize) -> io::Result<()> {
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const HEADERS: u8 = 1;
+    let mut preface = [0; 24];
+    stream.read_exact(&mut preface).await?;
+    stream.write_all(&SETTINGS).await?;
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        stream.read_exact(&mut payload).await?;
+        if head[3] == HEADERS {
+            break;
+        }
+    }
+    arrived.fetch_add(1, SeqCst);
+    let go_away = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, last, 0, 0, 0, 0];
+    stream.write_all(&go_away).await?;
+    stream.shutdown().await?;
+    // What is not read would take the frame with it.
+    while stream.read(&mut preface).await? > 0 {}
+    Ok(())
+}
+
+/// Serves each connection in a task of its own, and tells it the how many-th it is.
+async fn serve<F>(serve: impl Fn(TcpStream, usize) -> F + Send + 'static) -> (String, JoinSet<()>)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
+        for nth in 0.. {
+            let Ok((stream, _)) = listener.accept().await else {
+                return;
+            };
+            connections.spawn(serve(stream, nth));
+        }
+    });
+    (url, tasks)
+}
