@@ -36,6 +36,8 @@ use crate::{
 pub struct TogetherLayer {
     rate_limit: TogetherRateLimitLayer,
     retry: TogetherRetryLayer,
+    /// Of both, if it was said of both.
+    classify: Option<Classify>,
 }
 
 impl TogetherLayer {
@@ -51,11 +53,11 @@ impl TogetherLayer {
         self
     }
 
-    /// Which requests to act on, and as what, in both layers. Default: Together's routes on any host.
+    /// Which requests to act on, and as what, in both layers, whatever was said to one of them.
+    /// Default: as they were told, or Together's routes on any host.
     #[must_use]
     pub fn with_classify(mut self, classify: Classify) -> Self {
-        self.rate_limit = self.rate_limit.with_classify(classify.clone());
-        self.retry = self.retry.with_classify(classify);
+        self.classify = Some(classify);
         self
     }
 
@@ -78,6 +80,7 @@ impl From<TogetherRateLimitLayer> for TogetherLayer {
         Self {
             rate_limit,
             retry: TogetherRetryLayer::default(),
+            classify: None,
         }
     }
 }
@@ -86,6 +89,11 @@ impl<S> Layer<S> for TogetherLayer {
     type Service = TogetherRetry<TogetherRateLimit<S>>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        self.retry.layer(self.rate_limit.layer(inner))
+        let Some(classify) = &self.classify else {
+            return self.retry.layer(self.rate_limit.layer(inner));
+        };
+        let rate_limit = self.rate_limit.clone().with_classify(classify.clone());
+        let retry = self.retry.clone().with_classify(classify.clone());
+        retry.layer(rate_limit.layer(inner))
     }
 }

@@ -512,3 +512,32 @@ async fn as_a_policy_of_tower_retry() {
     assert!(service.oneshot(post(FINE_TUNES)).await.is_err());
     assert_eq!(script.sent().len(), 1);
 }
+
+/// `tower::retry` asks the service's own policy to clone a request: what was left there of the one
+/// before was taken for the next, and a fine-tune sent five times after a chat.
+#[tokio::test(start_paused = true)]
+async fn a_policy_keeps_nothing_of_the_request_before() {
+    let script = Script::new([status(200), status(500)]);
+    let mut service = tower::retry::Retry::new(exact().policy(), script.client());
+    for (request, code) in [
+        (with(Retries::default().may_repeat()), 200),
+        (post(FINE_TUNES), 500),
+    ] {
+        let answer = service.ready().await.unwrap().call(request).await;
+        assert_eq!(answer.unwrap().status(), code);
+    }
+    assert_eq!(script.sent().len(), 2);
+
+    // Nor of one that it left alone.
+    let elsewhere = Classify::together().with(|method, uri| {
+        (uri.path() == CHAT).then(|| tower_together::Endpoint::of(method, uri.path()))
+    });
+    let script = Script::new([status(200), status(503)]);
+    let policy = exact().with_classify(elsewhere).policy();
+    let mut service = tower::retry::Retry::new(policy, script.client());
+    for (path, code) in [(CHAT, 200), ("/elsewhere", 503)] {
+        let answer = service.ready().await.unwrap().call(post(path)).await;
+        assert_eq!(answer.unwrap().status(), code);
+    }
+    assert_eq!(script.sent().len(), 2);
+}

@@ -8,13 +8,14 @@ use std::{convert::Infallible, num::NonZeroU32, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
-use http_body::Frame;
+use http_body::{Body, Frame};
 use http_body_util::{Full, StreamBody};
 use script::{Reply, Script, status};
 use tokio::time::{Instant, sleep};
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_together::{
-    ApiError, Endpoint, Limiter, Limits, Quota, Rejected, TogetherLayer, TogetherRetryLayer,
+    ApiError, Classify, Endpoint, Limiter, Limits, Quota, Rejected, TogetherLayer,
+    TogetherRetryLayer,
     extension::{Attempt, Deadline, Retries, RetryReport, Waited},
     retry::Budget,
 };
@@ -231,32 +232,96 @@ async fn every_attempt_pays() {
     );
 }
 
-/// What the server asks for counts from when its answer's head came, not from its body's end.
-#[tokio::test(start_paused = true)]
-async fn a_slow_body_makes_no_pause_longer() {
-    let client = service_fn(|request: Request<Full<Bytes>>| async move {
+/// Answers the first attempt with a status, and with a body that takes its time.
+fn dawdling(
+    status: u16,
+    header: (&'static str, String),
+    takes: u64,
+) -> impl Service<
+    Request<Full<Bytes>>,
+    Response = Response<impl Body<Data = Bytes, Error = Infallible>>,
+    Error = Infallible,
+> + Clone {
+    service_fn(move |request: Request<Full<Bytes>>| {
         let again = request.extensions().get::<Attempt>().is_some();
         let body = futures::stream::once(async move {
-            sleep(Duration::from_millis(if again { 0 } else { 700 })).await;
+            sleep(Duration::from_millis(if again { 0 } else { takes })).await;
             Ok::<_, Infallible>(Frame::data(Bytes::from("{}")))
         });
         let mut response = Response::new(StreamBody::new(Box::pin(body)));
         if !again {
-            *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-            let two = HeaderValue::from_static("2");
-            response.headers_mut().insert("retry-after", two);
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            let value = header.1.parse().unwrap();
+            response.headers_mut().insert(header.0, value);
         }
-        Ok::<_, Infallible>(response)
-    });
+        async { Ok::<_, Infallible>(response) }
+    })
+}
+
+/// What the server asks for counts from when its answer's head came, not from its body's end.
+#[tokio::test(start_paused = true)]
+async fn a_slow_body_makes_no_pause_longer() {
+    let two = || ("retry-after", "2".to_owned());
     // With a limiter that sees the answer, and by the retry layer's own clock.
     let start = Instant::now();
-    let answer = both(Limits::none()).layer(client).oneshot(post(CHAT)).await;
-    assert_eq!(answer.unwrap().status(), 200);
+    let service = both(Limits::none()).layer(dawdling(429, two(), 700));
+    assert_eq!(service.oneshot(post(CHAT)).await.unwrap().status(), 200);
     assert_eq!(start.elapsed().as_millis(), 2_000);
     let start = Instant::now();
-    let answer = exact().layer(client).oneshot(post(CHAT)).await;
-    assert_eq!(answer.unwrap().status(), 200);
+    let service = exact().layer(dawdling(429, two(), 700));
+    assert_eq!(service.oneshot(post(CHAT)).await.unwrap().status(), 200);
     assert_eq!(start.elapsed().as_millis(), 2_000);
+}
+
+/// And it is waited for no longer than a tenth of a second before the others are held back.
+#[tokio::test(start_paused = true)]
+async fn a_slow_body_lets_nobody_else_leave() {
+    let layer = both(Limits::none());
+    let seven = ("retry-after", "7".to_owned());
+    let service = layer.layer(dawdling(429, seven, 100_000));
+    let (refused, paused) = tokio::join!(service.oneshot(post(CHAT)), async {
+        sleep(Duration::from_millis(101)).await;
+        layer.limiter().snapshot().lanes[0].paused
+    });
+    assert!(paused.is_some());
+    assert_eq!(refused.unwrap().status(), 200);
+}
+
+/// An answer that is read, or thrown away, for longer than its caller waits, is its last.
+#[tokio::test(start_paused = true)]
+async fn no_attempt_leaves_after_the_deadline_however_slow_the_answer_before() {
+    let half = || ("retry-after-ms", "500".to_owned());
+    for takes in [700, 900, 100_000] {
+        let start = Instant::now();
+        let mut hurried = post(CHAT);
+        let deadline = Deadline::within(Duration::from_millis(800));
+        hurried.extensions_mut().insert(deadline);
+        let service = exact().layer(dawdling(500, half(), takes));
+        let answer = service.oneshot(hurried).await.unwrap();
+        let is_late = start.elapsed() >= Duration::from_millis(800);
+        assert_eq!(answer.status(), if takes == 700 { 200 } else { 500 });
+        assert_eq!(is_late, takes != 700, "{takes}");
+    }
+}
+
+/// Both layers are told at once, in whatever order, or the one would act on what the other leaves
+/// alone.
+#[tokio::test(start_paused = true)]
+async fn both_layers_act_on_the_same_requests() {
+    let elsewhere = || Classify::together().only_hosts(["other.example"]);
+    for layer in [
+        both(per_minute(1)).with_classify(elsewhere()),
+        TogetherLayer::new(per_minute(1))
+            .with_classify(elsewhere())
+            .with_retry(exact()),
+    ] {
+        let script = Script::new([status(503)]);
+        let service = layer.layer(script.client());
+        for _ in 0..3 {
+            service.clone().oneshot(post(CHAT)).await.unwrap();
+        }
+        assert_eq!(script.millis(), [0, 0, 0]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

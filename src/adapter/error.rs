@@ -49,9 +49,9 @@ fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'sta
 /// What one error of a chain says; the outer `None` if nothing.
 fn told(error: &(dyn Error + 'static)) -> Option<Option<Failure>> {
     if let Some(error) = error.downcast_ref::<io::Error>() {
-        return UNCONNECTED
-            .contains(&error.kind())
-            .then_some(Some(Failure::NotSent));
+        // Not so those that say that there is no way: an old connection may end with them.
+        let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+        return refused.then_some(Some(Failure::NotSent));
     }
     #[cfg(feature = "hyper")]
     if let Some(told) = super::hyper::told(error) {
@@ -59,13 +59,6 @@ fn told(error: &(dyn Error + 'static)) -> Option<Option<Failure>> {
     }
     None
 }
-
-/// These come of connecting only.
-const UNCONNECTED: [io::ErrorKind; 3] = [
-    io::ErrorKind::ConnectionRefused,
-    io::ErrorKind::HostUnreachable,
-    io::ErrorKind::NetworkUnreachable,
-];
 
 #[cfg(test)]
 mod tests {
@@ -87,8 +80,12 @@ mod tests {
         );
         let wrapped = io::Error::other(io::Error::other(refused()));
         assert_eq!(failure(&wrapped), Some(Failure::NotSent));
-        let reset = io::Error::from(io::ErrorKind::ConnectionReset);
-        assert_eq!(failure(&reset), Some(Failure::Interrupted));
+        for kind in [
+            io::ErrorKind::ConnectionReset,
+            io::ErrorKind::HostUnreachable,
+        ] {
+            assert_eq!(failure(&io::Error::from(kind)), Some(Failure::Interrupted));
+        }
         assert_eq!(
             failure::<BoxError>(&"too slow".into()),
             Some(Failure::Interrupted)

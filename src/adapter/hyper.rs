@@ -44,11 +44,19 @@ pub(super) fn told(error: &(dyn Error + 'static)) -> Option<Option<Failure>> {
     }
     if let Some(error) = error.downcast_ref::<hyper::Error>() {
         // Of a request that is canceled nothing was written yet; with one that is wrong in itself,
-        // or whose body fails, sending it again changes nothing.
+        // or whose body fails, sending it again changes nothing. HTTP/2 may say more of any other;
+        // the system's word does not count any more, for a connection that is lost long after it was
+        // made may report that there is no way to the host.
         return match error {
             _ if error.is_canceled() => Some(Some(Failure::NotSent)),
             _ if error.is_user() => Some(None),
-            _ => None,
+            _ if error
+                .source()
+                .is_some_and(|source| source.is::<h2::Error>()) =>
+            {
+                None
+            }
+            _ => Some(Some(Failure::Interrupted)),
         };
     }
     let error = error.downcast_ref::<h2::Error>()?;

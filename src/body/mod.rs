@@ -4,7 +4,8 @@
 //!
 //! | body | the model is read from it | sent again |
 //! |---|---|---|
-//! | `Full`, `Empty`, `Bytes`, `&'static str`, `()` | yes | yes, without a copy |
+//! | `Full<Bytes>`, `Empty`, `Bytes`, `&'static str`, `()` | yes | yes, without a copy |
+//! | `Full` of other data | if it lies in one piece | yes, from a clone that no bound counts |
 //! | `String`, `Vec<u8>` | yes | yes, from a copy |
 //! | `BoxBody`, `UnsyncBoxBody`, axum's `Body` (feature `axum`) | no | yes, recorded while it is sent |
 //! | [`Opaque`], around any body | no | yes, recorded while it is sent |

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode, response::Parts};
 
 use crate::{
+    body::Bound,
     clock, header,
     header::{Pushback, RESOURCE_EXHAUSTED, UNAVAILABLE},
     limiter::Permit,
@@ -28,6 +29,17 @@ enum NotNow {
 pub(super) fn is_error(head: &Parts) -> bool {
     let failed = head.status.is_client_error() || head.status.is_server_error();
     failed && head.extensions.get::<Rejected>().is_none()
+}
+
+/// How long to read of it: whether its lane is to stop must not wait for a body that dawdles.
+pub(super) fn bounded(head: &Parts, bound: Bound) -> Bound {
+    let not_now = matches!(head.status.as_u16(), 429 | 503);
+    let time = if not_now {
+        bound.time.min(AT_ONCE)
+    } else {
+        bound.time
+    };
+    Bound { time, ..bound }
 }
 
 /// Pauses the lane if the server asks for it, and says so in the answer.
@@ -80,9 +92,16 @@ fn not_now_in_grpc(headers: &HeaderMap) -> Option<NotNow> {
     }
 }
 
+/// How long the server asks to wait, from the moment its answer's head comes.
+pub(super) fn wait(head: &Parts) -> Option<Duration> {
+    header::wait(&head.headers, clock::time_of_day)
+}
+
 /// What the error says of itself, in the answer's extensions.
-pub(super) fn name(head: &mut Parts, body: &[u8]) {
-    let wait = header::wait(&head.headers, clock::time_of_day);
+pub(super) fn name(head: &mut Parts, wait: Option<Duration>, body: &[u8]) {
     let error = ApiError::told(head.status, &head.headers, body, wait);
     head.extensions.insert(error);
 }
+
+/// A body comes with its head, or is worth no more of this time.
+const AT_ONCE: Duration = Duration::from_millis(100);

@@ -72,6 +72,7 @@ pin_project_lite::pin_project! {
 struct Reading<R: Body> {
     head: response::Parts,
     body: Peek<R>,
+    wait: Option<Duration>,
     permit: Permit,
     endpoint: Endpoint,
     since: Instant,
@@ -225,8 +226,9 @@ impl<R: Body<Data = Bytes>> Answered<R> {
         let (mut head, body) = answer.into_parts();
         if answer::is_error(&head) {
             return Self::Error(Box::new(Reading {
+                body: Peek::new(body, answer::bounded(&head, bound)),
+                wait: answer::wait(&head),
                 head,
-                body: Peek::new(body, bound),
                 permit,
                 endpoint,
                 since: clock::now(),
@@ -243,7 +245,7 @@ impl<R: Body<Data = Bytes>> Answered<R> {
 impl<R: Body<Data = Bytes>> Reading<R> {
     fn finish(self) -> Response<ResponseBody<R>> {
         let mut head = self.head;
-        answer::name(&mut head, &self.body.bytes());
+        answer::name(&mut head, self.wait, &self.body.bytes());
         // What the server asks for counts from when its answer came.
         let late = clock::now().saturating_duration_since(self.since);
         answer::learn(&mut head, &self.permit, self.endpoint, late);

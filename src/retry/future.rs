@@ -4,6 +4,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     adapter,
     body::{Peek, RequestBody, ResponseBody},
-    clock,
+    clock, header,
     words::{ApiError, extension::Failure},
 };
 
@@ -70,6 +71,7 @@ pin_project_lite::pin_project! {
 struct Read<R: Body> {
     head: response::Parts,
     body: Peek<R>,
+    wait: Option<Duration>,
     failure: Failure,
     since: Instant,
 }
@@ -195,8 +197,9 @@ where
     if matches!(failure, Failure::Status(_)) && head.extensions.get::<ApiError>().is_none() {
         // No limiter beneath has looked.
         let read = Read {
-            head,
             body: Peek::new(body, kept.settings().error_body),
+            wait: header::wait(&head.headers, clock::time_of_day),
+            head,
             failure,
             since: now,
         };
@@ -205,7 +208,7 @@ where
     }
     match kept.next(failure, Some(&head), now) {
         Some(next) => {
-            let drain = Box::new(Peek::new(body, kept.settings().drain));
+            let drain = Box::new(Peek::new(body, kept.drain()));
             let next = Some(next);
             Step::Go(State::Draining { drain, next })
         }
@@ -235,13 +238,13 @@ impl<R: Body<Data = Bytes>> Read<R> {
         B: RequestBody,
     {
         let mut head = self.head;
-        let error = ApiError::parse(head.status, &head.headers, &self.body.bytes());
+        let error = ApiError::told(head.status, &head.headers, &self.body.bytes(), self.wait);
         head.extensions.insert(error);
         let kept = session.as_mut().expect("only what is kept is read");
         // What the server asks for counts from when its answer came.
         match kept.next(self.failure, Some(&head), self.since) {
             Some(next) => {
-                let drain = Box::new(self.body.bounded(kept.settings().drain));
+                let drain = Box::new(self.body.bounded(kept.drain()));
                 let next = Some(next);
                 Step::Go(State::Draining { drain, next })
             }

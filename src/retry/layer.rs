@@ -76,7 +76,8 @@ impl TogetherRetryLayer {
 
     /// The longest wait that a server may ask for; where it asks for more, its answer is returned at
     /// once. Default: 2 minutes, the most that an SDK with a bound believes (openai-python's
-    /// `MAX_RETRY_AFTER_DELAY`).
+    /// `MAX_RETRY_AFTER_DELAY`). A [rate limit layer](crate::rate_limit) pauses a lane for an hour at
+    /// the most, whatever is written here.
     #[must_use]
     pub fn with_max_wait(self, wait: Duration) -> Self {
         self.with(|settings| settings.max_wait = wait)

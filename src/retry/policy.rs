@@ -1,5 +1,6 @@
 use std::{
     future::Future,
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -34,8 +35,12 @@ use crate::{adapter, clock};
 #[derive(Clone, Debug)]
 pub struct Policy {
     settings: Arc<Settings>,
-    /// Of this one request: `tower::retry` clones the policy for each.
+    /// Of the request that is under way.
     tries: Option<Tries>,
+    /// Whether the next request to be cloned is that one again. `tower::retry` asks the policy of the
+    /// service itself to clone a request, and only then clones the policy for it: what is left here
+    /// of the request before must not become the next one's.
+    again: bool,
 }
 
 impl TogetherRetryLayer {
@@ -44,6 +49,7 @@ impl TogetherRetryLayer {
         Policy {
             settings: Arc::clone(&self.settings),
             tries: None,
+            again: false,
         }
     }
 }
@@ -69,6 +75,7 @@ impl<B: Clone, R, E: 'static> tower::retry::Policy<Request<B>, Response<R>, E> f
             failure.and_then(|failure| tries.again(failure, said, clock::now(), || Some(())));
         if let Some((when, ())) = again {
             tries.mark(request.extensions_mut());
+            self.again = true;
             return Some(Wait::new(when));
         }
         if let (Ok(answer), Some(report)) = (result, self.tries.as_mut().and_then(Tries::report)) {
@@ -78,12 +85,14 @@ impl<B: Clone, R, E: 'static> tower::retry::Policy<Request<B>, Response<R>, E> f
     }
 
     fn clone_request(&mut self, request: &Request<B>) -> Option<Request<B>> {
-        if self.tries.is_none() {
-            let endpoint = self.settings.classify.endpoint(request)?;
-            let settings = Arc::clone(&self.settings);
-            self.tries = Some(Tries::begin(request, endpoint, settings, clock::now()));
+        if !mem::take(&mut self.again) {
+            let endpoint = self.settings.classify.endpoint(request);
+            self.tries = endpoint.map(|endpoint| {
+                let settings = Arc::clone(&self.settings);
+                Tries::begin(request, endpoint, settings, clock::now())
+            });
         }
-        Some(request.clone())
+        self.tries.is_some().then(|| request.clone())
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     tries::{Tries, When},
 };
 use crate::{
-    body::RequestBody,
+    body::{Bound, RequestBody},
     words::{
         Endpoint,
         extension::{Failure, RetryReport},
@@ -66,6 +66,10 @@ impl<A> Session<A> {
 
     pub(super) fn settings(&self) -> &Settings {
         self.tries.settings()
+    }
+
+    pub(super) fn drain(&self) -> Bound {
+        self.tries.drain()
     }
 
     /// What to do about an attempt that failed; `None` to leave it at that. Of an attempt without an

@@ -10,6 +10,7 @@ use super::{
     verdict::{Nature, Pace, Verdict, verdict},
 };
 use crate::{
+    body::Bound,
     clock, header, observe,
     words::{
         ApiError, Endpoint,
@@ -68,6 +69,18 @@ impl Tries {
 
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// How much of a failed answer to read, and for how long: not past the deadline.
+    pub(super) fn drain(&self) -> Bound {
+        let drain = self.settings.drain;
+        let left = self.deadline.map_or(drain.time, |deadline| {
+            deadline.saturating_duration_since(clock::now())
+        });
+        Bound {
+            time: drain.time.min(left),
+            ..drain
+        }
     }
 
     /// Whether to try again what failed so, and when. `said` is the answer's head, if there was one.
@@ -173,8 +186,11 @@ impl Tries {
         body
     }
 
+    /// Whether an attempt of that instant, or of now if that has passed while an answer was read, is
+    /// before the deadline.
     fn is_in_time(&self, at: Instant) -> bool {
-        self.deadline.is_none_or(|deadline| at < deadline)
+        self.deadline
+            .is_none_or(|deadline| at.max(clock::now()) < deadline)
     }
 }
 

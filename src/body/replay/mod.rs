@@ -9,8 +9,10 @@
 //! An answer may come while the body is still being sent, and the request may leave again while the
 //! old connection still asks for more. What it is told must not look like the end, or the server
 //! takes the half for the whole. So it is told that the body failed, which ends the upload and frees
-//! the connection. Where no such error can be made (`Infallible` has no values), it goes on reading
-//! the record to its true end; the request is sent again only if the whole body surely fits then.
+//! the connection. Where no such error can be made (`Infallible` has no values, and nobody else makes
+//! a `hyper::Error`), it goes on reading the record to its true end; the request is sent again only if
+//! the whole body surely fits then. Should the source fail meanwhile, the new attempt is told, and the
+//! old one waits until its server closes: it can neither fail nor end.
 
 mod bell;
 mod cursor;
