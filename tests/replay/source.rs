@@ -192,6 +192,8 @@ impl<E: Fails> Source<E> {
     }
 
     fn read(&self, state: &mut State, waker: &Waker) -> Poll<Option<Result<Frame<Bytes>, E>>> {
+        // A wake is owed only for a poll that found nothing, and only for the latest.
+        state.waker = None;
         if state.stalls > 0 {
             state.stalls -= 1;
             waker.wake_by_ref();

@@ -1,0 +1,231 @@
+//! Attempts at one body, step by step.
+
+use std::{
+    convert::Infallible,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, Weak},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use http_body_util::{
+    BodyExt, Full, StreamBody,
+    combinators::{BoxBody, Collect, UnsyncBoxBody},
+};
+use tokio_test::{
+    assert_pending, assert_ready,
+    task::{self, Spawn},
+};
+use tower_together::body::{Memory, Opaque, RequestBody};
+
+use crate::{
+    source::{Meanwhile, Script, Size, Source, Tap},
+    world::{
+        Step::{self, Again, Open, Settle, Wake},
+        Story, play, used,
+    },
+};
+
+/// github.com/linkerd/linkerd2/issues/15649: what an attempt read first was sent twice if it began
+/// before the one before it had read anything.
+#[tokio::test]
+async fn a_retry_that_begins_before_anything_was_read_sends_everything_once() {
+    for is_dropped in [false, true] {
+        let (first, kept) = streamed(&["AAAA", "BBBB"]).replayable(&Memory::default());
+        let first = Some(first).filter(|_| !is_dropped);
+        let again = Streamed::again(&kept).unwrap();
+        assert_eq!(again.collect().await.unwrap().to_bytes(), "AAAABBBB");
+        let again = Streamed::again(&kept).unwrap();
+        assert_eq!(again.collect().await.unwrap().to_bytes(), "AAAABBBB");
+        drop(first);
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_was_given_up_fails_and_never_looks_complete() {
+    let (mut first, kept) = streamed(&["a", "b"]).replayable(&Memory::default());
+    assert_eq!(data(&mut first).await.unwrap(), "a");
+    let again = Streamed::again(&kept).unwrap();
+    // Nothing more is recorded, so that there is nothing in the record any more.
+    drop(kept);
+    assert_eq!(again.collect().await.unwrap().to_bytes(), "ab");
+    assert!(!first.is_end_stream());
+    let error = data(&mut first).await.unwrap_err();
+    assert!(error.to_string().contains("given up"), "{error}");
+}
+
+/// Whom nobody can tell that it was given up: it gets the rest, whoever reads it first.
+#[tokio::test]
+async fn an_attempt_that_cannot_be_told_reads_on_to_the_true_end() {
+    let body = || Full::<Bytes>::from("whole").boxed();
+    for first_of_all in [true, false] {
+        let (first, kept) = body().replayable(&Memory::default());
+        let again = BoxBody::again(&kept).unwrap();
+        let (one, other) = match first_of_all {
+            true => (first, again),
+            false => (again, first),
+        };
+        assert_eq!(one.collect().await.unwrap().to_bytes(), "whole");
+        assert_eq!(other.collect().await.unwrap().to_bytes(), "whole");
+    }
+    // It may come to need what has no room: then there is no second attempt beside it.
+    let (first, kept) = body().replayable(&Memory::new(5, 4));
+    assert!(BoxBody::again(&kept).is_none());
+    assert_eq!(first.collect().await.unwrap().to_bytes(), "whole");
+}
+
+/// It rang for itself each time it found nothing, and so was polled without an end.
+#[test]
+fn an_attempt_that_reads_on_waits_for_the_source_like_any_other() {
+    let steps = vec![Again, Settle, Open(1), Wake, Settle];
+    play(&story(steps), false, boxed);
+}
+
+/// The source has rung before the other one came, and rings once only.
+#[test]
+fn who_comes_while_another_reads_and_finds_nothing_is_woken() {
+    for steps in [
+        vec![Open(1), Wake, Step::Poll(0)],
+        vec![Open(1), Wake, Step::Poll(1)],
+        vec![Step::Poll(0), Step::Poll(1), Open(1), Wake],
+    ] {
+        for reads in [0, 1] {
+            let meanwhile = Step::Meanwhile(steps.clone());
+            // Whoever was reading is polled no more.
+            let steps = vec![Again, meanwhile, Step::Poll(reads), Step::Drop(reads)];
+            play(&story(steps), false, boxed);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_sent_once_and_whole() {
+    let memory = Memory::new(5, 100);
+    let (mut first, kept) = streamed(&["abc", "def", "g"]).replayable(&memory);
+    assert_eq!(data(&mut first).await.unwrap(), "abc");
+    assert_eq!(used(&memory), 3);
+    // Nobody knew yet how long it is.
+    assert_eq!(data(&mut first).await.unwrap(), "def");
+    assert_eq!(used(&memory), 0);
+    assert!(Streamed::again(&kept).is_none());
+    assert_eq!(first.collect().await.unwrap().to_bytes(), "g");
+
+    // Of this one it is known from the start.
+    let (first, kept) = Full::<Bytes>::from("abcdefg").boxed().replayable(&memory);
+    assert!(kept.is_none() && BoxBody::again(&kept).is_none());
+    assert_eq!(first.collect().await.unwrap().to_bytes(), "abcdefg");
+}
+
+#[tokio::test]
+async fn bodies_share_the_memory_and_give_it_back() {
+    let memory = Memory::new(4, 6);
+    let kept = || async {
+        let (mut body, kept) = streamed(&["abcd", "e"]).replayable(&memory);
+        data(&mut body).await.unwrap();
+        (body, kept)
+    };
+    let one = kept().await;
+    let other = kept().await;
+    assert!(Streamed::again(&one.1).is_some());
+    assert!(Streamed::again(&other.1).is_none());
+    drop(one);
+    assert!(Streamed::again(&kept().await.1).is_some());
+}
+
+/// Of two layers that send again each has its own record; of an opaque body the outer one alone.
+#[tokio::test]
+async fn a_body_beneath_two_layers_is_sent_again_by_either() {
+    let memory = Memory::default();
+    let (body, outer) = streamed(&["a", "b"]).replayable(&memory);
+    let (mut first, inner) = body.replayable(&memory);
+    assert_eq!(data(&mut first).await.unwrap(), "a");
+    let mut second = Streamed::again(&inner).unwrap();
+    assert_eq!(data(&mut second).await.unwrap(), "a");
+    let third = Streamed::again(&outer).unwrap();
+    assert!(data(&mut first).await.is_err());
+    assert!(data(&mut second).await.is_err());
+    assert_eq!(third.collect().await.unwrap().to_bytes(), "ab");
+
+    let (body, outer) = Opaque::new(streamed(&["a", "b"])).replayable(&memory);
+    let (first, inner) = body.replayable(&memory);
+    assert!(Opaque::again(&inner).is_none());
+    let again = Opaque::again(&outer).unwrap();
+    assert!(first.collect().await.is_err());
+    assert_eq!(again.collect().await.unwrap().to_bytes(), "ab");
+}
+
+/// A source that panicked cannot be polled any more: whoever waited for it would wait for ever.
+#[test]
+fn a_source_that_panics_is_not_sent_again_and_who_waits_for_it_is_told() {
+    let tap = Arc::<Tap>::default();
+    let source = Source::<io::Error>::new(&Arc::new(script()), &tap);
+    let (first, kept) = Streamed::new(source).replayable(&Memory::default());
+    let panics = Arc::new(Panics {
+        kept: Mutex::new(kept),
+        next: Mutex::default(),
+    });
+    tap.meanwhile(Arc::downgrade(&panics) as Weak<dyn Meanwhile>);
+    let polls = AssertUnwindSafe(|| task::spawn(first.collect()).poll());
+    assert!(catch_unwind(polls).is_err());
+
+    let mut next = panics.next.lock().unwrap().take().unwrap();
+    assert!(next.is_woken());
+    assert!(assert_ready!(next.poll()).is_err());
+    assert!(Streamed::again(&panics.kept.lock().unwrap()).is_none());
+}
+
+/// Has another attempt wait for the source while it is polled, before that panics.
+struct Panics {
+    kept: Mutex<<Streamed as RequestBody>::Again>,
+    next: Mutex<Option<Spawn<Collect<Streamed>>>>,
+}
+
+impl Meanwhile for Panics {
+    fn act(&self) {
+        let next = Streamed::again(&self.kept.lock().unwrap()).unwrap();
+        let mut next = task::spawn(next.collect());
+        assert_pending!(next.poll());
+        *self.next.lock().unwrap() = Some(next);
+        panic!("at the source");
+    }
+}
+
+type Streamed = UnsyncBoxBody<Bytes, io::Error>;
+
+/// A body of unknown length.
+fn streamed(frames: &[&'static str]) -> Streamed {
+    let frames: Vec<_> = frames
+        .iter()
+        .map(|data| Ok(Frame::data(Bytes::from(*data))))
+        .collect();
+    Streamed::new(StreamBody::new(futures::stream::iter(frames)))
+}
+
+async fn data(body: &mut Streamed) -> io::Result<Bytes> {
+    Ok(body.frame().await.unwrap()?.into_data().unwrap())
+}
+
+fn boxed(source: Source<Infallible>) -> BoxBody<Bytes, Infallible> {
+    BoxBody::new(source)
+}
+
+fn story(steps: Vec<Step>) -> Story {
+    Story {
+        script: script(),
+        each: 100,
+        steps,
+        end: Vec::new(),
+    }
+}
+
+/// Two frames.
+fn script() -> Script {
+    Script {
+        frames: vec!["ab".into(), "c".into()],
+        trailers: None,
+        fails_at: None,
+        size: Size::Exact,
+        tells_end: false,
+    }
+}
