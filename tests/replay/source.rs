@@ -24,7 +24,7 @@ pub(crate) struct Script {
     /// It fails in place of this frame, if its error can be made.
     pub(crate) fails_at: Option<usize>,
     pub(crate) size: Size,
-    /// Whether `is_end_stream` ever says so.
+    /// Whether `is_end_stream` says so before it is asked for more.
     pub(crate) tells_end: bool,
 }
 
@@ -229,7 +229,9 @@ impl<E: Fails> Body for Source<E> {
 
     fn is_end_stream(&self) -> bool {
         let fails = self.script.fails_at.is_some() && E::fail().is_some();
-        self.script.tells_end && !fails && self.tap.lock().next >= self.script.items()
+        let state = self.tap.lock();
+        let is_known = self.script.tells_end || state.ended;
+        is_known && !fails && state.next >= self.script.items()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -291,6 +293,10 @@ impl Tap {
 
     pub(crate) fn has_failed(&self) -> bool {
         self.lock().failed
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.lock().ended
     }
 
     pub(crate) fn is_dropped(&self) -> bool {

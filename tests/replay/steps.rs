@@ -4,10 +4,13 @@ use std::{
     convert::Infallible,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     sync::{Arc, Mutex, Weak},
+    task::{Context, Waker},
 };
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header::ETAG};
 use http_body::{Body, Frame};
 use http_body_util::{
     BodyExt, Full, StreamBody,
@@ -23,7 +26,7 @@ use crate::{
     source::{Meanwhile, Script, Size, Source, Tap},
     world::{
         Step::{self, Again, Open, Settle, Wake},
-        Story, play, used,
+        Story, Woken, play, used,
     },
 };
 
@@ -103,11 +106,13 @@ fn who_comes_while_another_reads_and_finds_nothing_is_woken() {
 async fn what_does_not_fit_is_sent_once_and_whole() {
     let memory = Memory::new(5, 100);
     let (mut first, kept) = streamed(&["abc", "def", "g"]).replayable(&memory);
-    assert_eq!(data(&mut first).await.unwrap(), "abc");
+    let abc = data(&mut first).await.unwrap();
+    assert_eq!(abc, "abc");
     assert_eq!(used(&memory), 3);
     // Nobody knew yet how long it is.
     assert_eq!(data(&mut first).await.unwrap(), "def");
     assert_eq!(used(&memory), 0);
+    assert!(abc.is_unique(), "it is still in the record");
     assert!(Streamed::again(&kept).is_none());
     assert_eq!(first.collect().await.unwrap().to_bytes(), "g");
 
@@ -115,6 +120,14 @@ async fn what_does_not_fit_is_sent_once_and_whole() {
     let (first, kept) = Full::<Bytes>::from("abcdefg").boxed().replayable(&memory);
     assert!(kept.is_none() && BoxBody::again(&kept).is_none());
     assert_eq!(first.collect().await.unwrap().to_bytes(), "abcdefg");
+
+    // And here it is the trailers that are too much.
+    let trailers = HeaderMap::from_iter([(ETAG, HeaderValue::from_static("x"))]);
+    let body = streamed(&["a"]).with_trailers(async { Some(Ok(trailers)) });
+    let (first, kept) = Streamed::new(body).replayable(&memory);
+    let first = first.collect().await.unwrap();
+    assert_eq!(first.trailers().unwrap()[ETAG], "x");
+    assert!(Streamed::again(&kept).is_none());
 }
 
 #[tokio::test]
@@ -131,6 +144,23 @@ async fn bodies_share_the_memory_and_give_it_back() {
     assert!(Streamed::again(&other.1).is_none());
     drop(one);
     assert!(Streamed::again(&kept().await.1).is_some());
+}
+
+#[test]
+fn whoever_is_polled_often_is_woken_once() {
+    let tap = Arc::<Tap>::default();
+    let source = Source::<Infallible>::new(&Arc::new(script()), &tap);
+    let (mut first, _kept) = BoxBody::new(source).replayable(&Memory::default());
+    let woken = Woken::yes();
+    let waker = Waker::from(Arc::clone(&woken));
+    for _ in 0..100 {
+        let polled = Pin::new(&mut first).poll_frame(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+    }
+    // Once here, once above, and once where it waits.
+    assert_eq!(Arc::strong_count(&woken), 3);
+    tap.wake();
+    assert_eq!(Arc::strong_count(&woken), 2);
 }
 
 /// Of two layers that send again each has its own record; of an opaque body the outer one alone.
@@ -194,11 +224,9 @@ impl Meanwhile for Panics {
 type Streamed = UnsyncBoxBody<Bytes, io::Error>;
 
 /// A body of unknown length.
-fn streamed(frames: &[&'static str]) -> Streamed {
-    let frames: Vec<_> = frames
-        .iter()
-        .map(|data| Ok(Frame::data(Bytes::from(*data))))
-        .collect();
+fn streamed(frames: &[&str]) -> Streamed {
+    let copy = |data: &&str| Ok(Frame::data(Bytes::copy_from_slice(data.as_bytes())));
+    let frames: Vec<_> = frames.iter().map(copy).collect();
     Streamed::new(StreamBody::new(futures::stream::iter(frames)))
 }
 

@@ -322,7 +322,9 @@ where
     }
 
     fn assert_all(&self) {
-        for (place, attempt) in self.attempts().iter().enumerate() {
+        let attempts = self.attempts();
+        let newest = attempts.len();
+        for (place, attempt) in attempts.iter().enumerate() {
             let Place::Here(attempt) = attempt else {
                 continue;
             };
@@ -330,6 +332,10 @@ where
             if body.is_end_stream() {
                 assert_eq!(attempt.next, script.items(), "{place} looks ended");
                 assert_eq!(script.fails_at, None, "{place} looks ended");
+            } else if place + 1 == newest && !self.tap.is_polled() {
+                let is_known = script.tells_end || self.tap.has_ended();
+                let is_told = is_known && attempt.next == script.items();
+                assert!(!is_told || script.fails_at.is_some(), "{place} has ended");
             }
             let (hint, whole) = (body.size_hint(), script.hint());
             assert_eq!(hint.lower(), whole.lower().saturating_sub(attempt.passed));
@@ -338,6 +344,7 @@ where
                 whole.upper().map(|upper| upper - attempt.passed)
             );
         }
+        drop(attempts);
         let most = self.script.hint().upper().unwrap_or(self.script.data());
         let used = self.used();
         assert!(

@@ -102,7 +102,7 @@ impl<B: Body> Replay<B> {
         };
         // Of what is read here the source tells nobody else. Where nothing is, ringing would wake this
         // attempt too, to no end: only who found the source away may not be known to it.
-        let others = !counts || record.laggards > 0;
+        let others = record.laggards > 0;
         let missed = matches!(record.source, Source::Away { missed: true });
         record.source = source.unwrap_or(Source::Ended);
         drop(record);
