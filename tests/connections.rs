@@ -11,23 +11,32 @@ mod raw;
 #[path = "connections/server.rs"]
 mod server;
 
-use std::{convert::Infallible, io, time::Duration};
+use std::{
+    convert::Infallible,
+    future::ready,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use body::{Dripping, Slow};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty, Full, combinators::BoxBody};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
+    rt::{TokioExecutor, TokioIo},
 };
 use raw::{Deaf, Leaving};
 use server::{Early, Lingering};
 use together_standin::{Answer, Rules, StandIn};
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     time::{Instant, sleep},
 };
 use tower::{BoxError, Layer, ServiceExt, limit::ConcurrencyLimit, service_fn};
@@ -55,9 +64,12 @@ where
     B: Body + Send,
     B::Data: Send,
 {
+    let mut connector = HttpConnector::new();
+    // Or HTTP/2 waits 40 ms for the acknowledgement of each little frame.
+    connector.set_nodelay(true);
     Client::builder(TokioExecutor::new())
         .http2_only(http2)
-        .build_http()
+        .build(connector)
 }
 
 fn post<B>(url: &str, path: &str, body: B) -> Request<B> {
@@ -110,6 +122,25 @@ async fn an_answer_before_the_body_was_read_makes_no_difference_to_the_next_atte
     answered_early(|| BoxBody::new(Slow::<io::Error>::new(BIG))).await;
     answered_early(|| Opaque::new(Slow::<BoxError>::new(BIG))).await;
     answered_early(|| axum::body::Body::new(Slow::<io::Error>::new(BIG))).await;
+}
+
+/// A server that reads on though it has answered would take half a prompt for the whole.
+#[tokio::test]
+async fn an_upload_that_is_given_up_never_looks_complete() {
+    for http2 in [false, true] {
+        let server = Early::start(10).await;
+        let service = quick().with_max_retries(10).layer(client(http2));
+        let body = BoxBody::new(Dripping::new(200).of_unknown_size());
+        let answer = service.oneshot(post(&server.url(), "/embeddings", body));
+        assert_eq!(answer.await.unwrap().status(), StatusCode::OK);
+        left(0, || 10 - server.given_up().len()).await;
+        let given_up = server.given_up();
+        assert!(given_up.contains(&None), "http2: {http2}");
+        // On a slow machine one may have sent everything before it was given up.
+        let mut complete = given_up.iter().flatten();
+        assert!(complete.all(|body| body.len() == 20_000), "http2: {http2}");
+        assert_eq!(server.bodies()[0].len(), 20_000);
+    }
 }
 
 /// Its errors cannot be made, so the attempts that were given up read on to the true end.
@@ -340,6 +371,24 @@ async fn where_nobody_listens_nothing_was_sent() {
             .all(|failure| *failure == Failure::NotSent)
     );
     assert_eq!(server.stats().arrived, 1);
+}
+
+/// Whatever it is that keeps it from connecting.
+#[tokio::test]
+async fn without_a_connection_nothing_was_sent() {
+    let tried = Arc::<AtomicU32>::default();
+    let counted = Arc::clone(&tried);
+    let connector = service_fn(move |_: Uri| {
+        counted.fetch_add(1, SeqCst);
+        ready(Err::<TokioIo<TcpStream>, _>(io::Error::other(
+            "no such host",
+        )))
+    });
+    let client = Client::builder(TokioExecutor::new()).build(connector);
+    let request = post("http://localhost", "/fine-tunes", Empty::<Bytes>::new());
+    let error = quick().layer(client).oneshot(request).await.unwrap_err();
+    assert!(error.is_connect(), "{error:?}");
+    assert_eq!(tried.load(SeqCst), 5);
 }
 
 /// What must never be sent twice, counted where it arrives: every endpoint that creates something,

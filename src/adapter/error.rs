@@ -4,17 +4,17 @@ use std::{any::Any, error::Error, io, iter};
 
 use crate::words::extension::Failure;
 
-/// How a call failed that brought no answer; `None` if it is no use to send it again.
+/// How a call failed that brought no answer.
 ///
 /// All that is asked of the error is that it is `'static`: it is looked at as the types that are
 /// known, and so is each of its sources. An error of which nothing is known counts as
 /// [`Interrupted`](Failure::Interrupted).
-pub(crate) fn failure<E: 'static>(error: &E) -> Option<Failure> {
+pub(crate) fn failure<E: 'static>(error: &E) -> Failure {
     let Some(error) = known(error) else {
-        return Some(Failure::Interrupted);
+        return Failure::Interrupted;
     };
     let mut chain = iter::successors(Some(error), |&error| beneath(error));
-    chain.find_map(told).unwrap_or(Some(Failure::Interrupted))
+    chain.find_map(told).unwrap_or(Failure::Interrupted)
 }
 
 fn known(any: &dyn Any) -> Option<&(dyn Error + 'static)> {
@@ -46,12 +46,12 @@ fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'sta
     }
 }
 
-/// What one error of a chain says; the outer `None` if nothing.
-fn told(error: &(dyn Error + 'static)) -> Option<Option<Failure>> {
+/// What one error of a chain says, if anything.
+fn told(error: &(dyn Error + 'static)) -> Option<Failure> {
     if let Some(error) = error.downcast_ref::<io::Error>() {
         // Not so those that say that there is no way: an old connection may end with them.
         let refused = error.kind() == io::ErrorKind::ConnectionRefused;
-        return refused.then_some(Some(Failure::NotSent));
+        return refused.then_some(Failure::NotSent);
     }
     #[cfg(feature = "hyper")]
     if let Some(told) = super::hyper::told(error) {
@@ -69,27 +69,24 @@ mod tests {
     #[test]
     fn an_error_is_known_by_its_type_or_by_one_of_its_sources() {
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
-        assert_eq!(failure(&refused()), Some(Failure::NotSent));
-        assert_eq!(
-            failure::<BoxError>(&refused().into()),
-            Some(Failure::NotSent)
-        );
+        assert_eq!(failure(&refused()), Failure::NotSent);
+        assert_eq!(failure::<BoxError>(&refused().into()), Failure::NotSent);
         assert_eq!(
             failure::<Box<dyn Error>>(&refused().into()),
-            Some(Failure::NotSent)
+            Failure::NotSent
         );
         let wrapped = io::Error::other(io::Error::other(refused()));
-        assert_eq!(failure(&wrapped), Some(Failure::NotSent));
+        assert_eq!(failure(&wrapped), Failure::NotSent);
         for kind in [
             io::ErrorKind::ConnectionReset,
             io::ErrorKind::HostUnreachable,
         ] {
-            assert_eq!(failure(&io::Error::from(kind)), Some(Failure::Interrupted));
+            assert_eq!(failure(&io::Error::from(kind)), Failure::Interrupted);
         }
         assert_eq!(
             failure::<BoxError>(&"too slow".into()),
-            Some(Failure::Interrupted)
+            Failure::Interrupted
         );
-        assert_eq!(failure(&()), Some(Failure::Interrupted));
+        assert_eq!(failure(&()), Failure::Interrupted);
     }
 }

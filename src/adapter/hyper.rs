@@ -36,27 +36,21 @@ pub(super) fn error(any: &dyn Any) -> Option<&(dyn Error + 'static)> {
     Some(any.downcast_ref::<h2::Error>()?)
 }
 
-/// What one of them says of the request; the outer `None` if nothing, the inner one if it is no use
-/// to send it again.
-pub(super) fn told(error: &(dyn Error + 'static)) -> Option<Option<Failure>> {
+/// What one of them says of the request, if anything.
+pub(super) fn told(error: &(dyn Error + 'static)) -> Option<Failure> {
     if let Some(error) = error.downcast_ref::<legacy::Error>() {
-        return error.is_connect().then_some(Some(Failure::NotSent));
+        return error.is_connect().then_some(Failure::NotSent);
     }
     if let Some(error) = error.downcast_ref::<hyper::Error>() {
-        // Of a request that is canceled nothing was written yet; with one that is wrong in itself,
-        // or whose body fails, sending it again changes nothing. HTTP/2 may say more of any other;
-        // the system's word does not count any more, for a connection that is lost long after it was
-        // made may report that there is no way to the host.
-        return match error {
-            _ if error.is_canceled() => Some(Some(Failure::NotSent)),
-            _ if error.is_user() => Some(None),
-            _ if error
-                .source()
-                .is_some_and(|source| source.is::<h2::Error>()) =>
-            {
-                None
-            }
-            _ => Some(Some(Failure::Interrupted)),
+        // Of a request that is canceled nothing was written yet. Of any other HTTP/2 may say more; the
+        // system's word does not count any more, for a connection that is lost long after it was made
+        // may report that there is no way to the host. Nor does `is_user`: a connection's task that is
+        // gone is the user's error too, and a body that failed is not made again anyway.
+        let source = error.source();
+        return match source.is_some_and(|source| source.is::<h2::Error>()) {
+            _ if error.is_canceled() => Some(Failure::NotSent),
+            true => None,
+            false => Some(Failure::Interrupted),
         };
     }
     let error = error.downcast_ref::<h2::Error>()?;
@@ -64,5 +58,36 @@ pub(super) fn told(error: &(dyn Error + 'static)) -> Option<Option<Failure>> {
     // GOAWAY says the same of the streams it does not name (RFC 9113, section 8.7).
     let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
     let leaving = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
-    (error.is_remote() && (refused || leaving)).then_some(Some(Failure::NotSent))
+    (error.is_remote() && (refused || leaving)).then_some(Failure::NotSent)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::Request;
+    use http_body_util::Empty;
+    use hyper_util::rt::TokioIo;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// It counted as wrong in itself, and a chat that had not even left was not sent again.
+    #[tokio::test]
+    async fn a_request_whose_connection_s_task_is_gone_is_interrupted() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let io = TokioIo::new(stream.unwrap());
+        let handshake = hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(io).await;
+        let (mut sender, connection) = handshake.unwrap();
+        let connection = tokio::spawn(connection);
+        sender.ready().await.unwrap();
+        let answer = tokio::spawn(sender.send_request(Request::new(Empty::new())));
+        // It is written, and no answer comes.
+        let (server, _) = listener.accept().await.unwrap();
+        server.readable().await.unwrap();
+        connection.abort();
+        let error = answer.await.unwrap().unwrap_err();
+        assert!(error.is_user(), "{error:?}");
+        assert_eq!(told(&error), Some(Failure::Interrupted));
+    }
 }

@@ -68,6 +68,7 @@ impl<E> Body for Slow<E> {
 pub(crate) struct Dripping {
     pieces: Range<u8>,
     pause: Pin<Box<Sleep>>,
+    is_sized: bool,
 }
 
 impl Dripping {
@@ -75,6 +76,15 @@ impl Dripping {
         Self {
             pieces: 0..pieces,
             pause: Box::pin(sleep(DRIP)),
+            is_sized: true,
+        }
+    }
+
+    /// It does not say how long it is, so that nothing but its end tells that it was all.
+    pub(crate) fn of_unknown_size(self) -> Self {
+        Self {
+            is_sized: false,
+            ..self
         }
     }
 }
@@ -94,7 +104,10 @@ impl Body for Dripping {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.pieces.len() as u64 * 100)
+        match self.is_sized {
+            true => SizeHint::with_exact(self.pieces.len() as u64 * 100),
+            false => SizeHint::new(),
+        }
     }
 }
 

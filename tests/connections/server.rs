@@ -26,7 +26,7 @@ use tokio::{
     task::JoinSet,
 };
 
-/// Answers so many requests 429 at once, and reads those after them to their end.
+/// Answers so many requests 429 at once, and reads on; of those after them it reads everything first.
 pub(crate) struct Early {
     url: String,
     state: Arc<Seen>,
@@ -36,6 +36,7 @@ pub(crate) struct Early {
 struct Seen {
     early: AtomicUsize,
     bodies: Mutex<Vec<Bytes>>,
+    given_up: Mutex<Vec<Option<Bytes>>>,
     open: AtomicUsize,
 }
 
@@ -44,6 +45,7 @@ impl Early {
         let state = Arc::new(Seen {
             early: AtomicUsize::new(early),
             bodies: Mutex::default(),
+            given_up: Mutex::default(),
             open: AtomicUsize::new(0),
         });
         let app = Router::new()
@@ -81,6 +83,11 @@ impl Early {
         self.state.bodies.lock().unwrap().clone()
     }
 
+    /// What came of the bodies of requests that were answered early: `None` of one that failed.
+    pub(crate) fn given_up(&self) -> Vec<Option<Bytes>> {
+        self.state.given_up.lock().unwrap().clone()
+    }
+
     pub(crate) fn connections(&self) -> usize {
         self.state.open.load(SeqCst)
     }
@@ -91,6 +98,10 @@ async fn answer(State(seen): State<Arc<Seen>>, request: Request) -> Response {
         .early
         .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
     if early.is_ok() {
+        tokio::spawn(async move {
+            let body = to_bytes(request.into_body(), usize::MAX).await;
+            seen.given_up.lock().unwrap().push(body.ok());
+        });
         let answer = Response::builder()
             .status(429)
             .header("retry-after-ms", "5");
