@@ -67,7 +67,10 @@ mod tests {
     use http::Request;
     use http_body_util::Empty;
     use hyper_util::rt::TokioIo;
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::{
+        io::AsyncReadExt,
+        net::{TcpListener, TcpStream},
+    };
 
     use super::*;
 
@@ -82,9 +85,9 @@ mod tests {
         let connection = tokio::spawn(connection);
         sender.ready().await.unwrap();
         let answer = tokio::spawn(sender.send_request(Request::new(Empty::new())));
-        // It is written, and no answer comes.
-        let (server, _) = listener.accept().await.unwrap();
-        server.readable().await.unwrap();
+        // It has arrived, and no answer comes.
+        let (mut server, _) = listener.accept().await.unwrap();
+        assert!(server.read(&mut [0; 64]).await.unwrap() > 0);
         connection.abort();
         let error = answer.await.unwrap().unwrap_err();
         assert!(error.is_user(), "{error:?}");
