@@ -1,10 +1,15 @@
 //! Both layers over one limiter, in virtual time: what a pause does.
-#![allow(clippy::disallowed_methods, reason = "in virtual time")]
+#![allow(clippy::disallowed_methods, reason = "in virtual time, but for dates")]
 
 #[path = "retry/script.rs"]
 mod script;
 
-use std::{convert::Infallible, num::NonZeroU32, time::Duration};
+use std::{
+    convert::Infallible,
+    num::NonZeroU32,
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -271,6 +276,39 @@ async fn a_slow_body_makes_no_pause_longer() {
     let service = exact().layer(dawdling(429, two(), 700));
     assert_eq!(service.oneshot(post(CHAT)).await.unwrap().status(), 200);
     assert_eq!(start.elapsed().as_millis(), 2_000);
+}
+
+/// Nor does it bring a date nearer, which counts by our own clock where the server tells no time. That
+/// clock does not stand still in virtual time, so this takes real time.
+#[tokio::test]
+async fn after_a_slow_body_nothing_leaves_before_the_date_it_was_given() {
+    let date = SystemTime::now() + Duration::from_secs(2);
+    let said = || ("retry-after", httpdate::fmt_http_date(date));
+    let date = httpdate::parse_http_date(&said().1).unwrap();
+    let noted = |again: Arc<Mutex<Option<SystemTime>>>| {
+        let client = dawdling(429, said(), 700);
+        service_fn(move |request: Request<Full<Bytes>>| {
+            if request.extensions().get::<Attempt>().is_some() {
+                *again.lock().unwrap() = Some(SystemTime::now());
+            }
+            client.clone().oneshot(request)
+        })
+    };
+    let [alone, over] = [(); 2].map(|()| Arc::<Mutex<Option<SystemTime>>>::default());
+    let by_itself = exact().layer(noted(Arc::clone(&alone)));
+    let over_limiter = both(Limits::none()).layer(noted(Arc::clone(&over)));
+    let (one, other) = tokio::join!(
+        by_itself.oneshot(post(CHAT)),
+        over_limiter.oneshot(post(CHAT))
+    );
+    assert_eq!(
+        (one.unwrap().status(), other.unwrap().status()),
+        (StatusCode::OK, StatusCode::OK)
+    );
+    for again in [alone, over] {
+        let at = again.lock().unwrap().expect("it was sent again");
+        assert!(at >= date, "{:?} early", date.duration_since(at));
+    }
 }
 
 /// And it is waited for no longer than a tenth of a second before the others are held back.

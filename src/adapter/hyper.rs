@@ -74,7 +74,7 @@ mod tests {
 
     use super::*;
 
-    /// It counted as wrong in itself, and a chat that had not even left was not sent again.
+    /// It counted as wrong in itself, as `is_user` says, and a chat was not sent again.
     #[tokio::test]
     async fn a_request_whose_connection_s_task_is_gone_is_interrupted() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

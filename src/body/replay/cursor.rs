@@ -79,8 +79,9 @@ impl<B: Body> Replay<B> {
         })
     }
 
-    /// Puts the source back after it was polled, and keeps what it gave.
-    fn put_back(&mut self, mut body: Option<Pin<Box<B>>>, polled: Polled<B>) -> Polled<B>
+    /// Puts the source back after it was polled, and keeps what it gave. One that has ended is dropped
+    /// when the lock is not held any more.
+    fn put_back(&mut self, body: Pin<Box<B>>, polled: Polled<B>) -> Polled<B>
     where
         B::Data: Clone,
     {
@@ -88,23 +89,23 @@ impl<B: Body> Replay<B> {
         let counts = self.attempt == record.attempt;
         let read = polled.is_ready();
         let (source, result) = match polled {
-            Poll::Pending => (body.take().map(Source::Here), Poll::Pending),
+            Poll::Pending => (Source::Here(body), Poll::Pending),
             Poll::Ready(Some(Ok(frame))) => {
                 record.keep(&frame, counts);
-                (body.take().map(Source::Here), Poll::Ready(Some(Ok(frame))))
+                (Source::Here(body), Poll::Ready(Some(Ok(frame))))
             }
-            Poll::Ready(None) => (Some(Source::Ended), Poll::Ready(None)),
+            Poll::Ready(None) => (Source::Ended, Poll::Ready(None)),
             Poll::Ready(Some(Err(error))) if counts => {
-                (Some(Source::Failed(None)), Poll::Ready(Some(Err(error))))
+                (Source::Failed(None), Poll::Ready(Some(Err(error))))
             }
             // It is for the attempt that counts to hear of it.
-            Poll::Ready(Some(Err(error))) => (Some(Source::Failed(Some(error))), Poll::Pending),
+            Poll::Ready(Some(Err(error))) => (Source::Failed(Some(error)), Poll::Pending),
         };
         // Of what is read here the source tells nobody else. Where nothing is, ringing would wake this
         // attempt too, to no end: only who found the source away may not be known to it.
         let others = record.laggards > 0;
         let missed = matches!(record.source, Source::Away { missed: true });
-        record.source = source.unwrap_or(Source::Ended);
+        record.source = source;
         drop(record);
         if missed || (read && others) {
             self.shared.bell.ring();
@@ -134,7 +135,7 @@ impl<B: Body<Data: Clone>> Body for Replay<B> {
         self.polls = true;
         let polled = body.as_mut().poll_frame(&mut Context::from_waker(&waker));
         self.polls = false;
-        self.put_back(Some(body), polled)
+        self.put_back(body, polled)
     }
 
     fn is_end_stream(&self) -> bool {
