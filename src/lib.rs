@@ -41,7 +41,8 @@
 //!
 //! | for | see |
 //! |---|---|
-//! | what is promised, in which order to stack, which timeouts count the wait | [`rate_limit`] |
+//! | every client: reqwest, reqwest-middleware, hyper, tonic, axum, async-openai; the order of layers | [`stack`] |
+//! | what is promised, which timeouts count the wait | [`rate_limit`] |
 //! | what is sent again, and when | [`retry`] |
 //! | what an error says, and what to do about it | [`ApiError`] |
 //! | what may be sent | [`Limits`], [`Quota`], [`Tier`] |
@@ -54,8 +55,12 @@
 //!
 //! | feature | brings |
 //! |---|---|
+//! | `async-openai` | a layer that makes a stack fit its `with_http_service` |
 //! | `axum` | axum's `Body` as a request body: servers, proxies |
 //! | `hyper` | hyper's `Incoming` as a request body: servers; and the errors of hyper and its clients told apart: which of them never left |
+//! | `reqwest` | the layers over a `reqwest::Client`, as it is or as a service of `http::Request`s |
+//! | `reqwest-middleware` | the layers as its middleware |
+//! | `tonic` | tonic's `Body` as a request body, and its channel's errors told apart; takes Rust 1.88 |
 //! | `tower` | the retry layer's rules as a policy for `tower::retry` |
 //! | `tracing` | an event for each refusal, each 429 and each retry |
 //!
@@ -71,6 +76,7 @@ mod observe;
 mod quota;
 pub mod rate_limit;
 pub mod retry;
+pub mod stack;
 mod words;
 
 pub use crate::{

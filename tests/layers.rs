@@ -8,7 +8,7 @@ use syn::{
 };
 
 /// A layer, the layers it may use, and the crates it may use beside std.
-const LAYERS: [(&str, &[&str], &[&str]); 11] = [
+const LAYERS: [(&str, &[&str], &[&str]); 12] = [
     ("clock", &[], &["tokio"]),
     ("words", &[], &["http", "tokio"]),
     (
@@ -38,7 +38,17 @@ const LAYERS: [(&str, &[&str], &[&str]); 11] = [
     (
         "adapter",
         &["words", "body"],
-        &["axum_core", "h2", "hyper", "hyper_util"],
+        &[
+            "axum_core",
+            "bytes",
+            "h2",
+            "http_body",
+            "hyper",
+            "hyper_util",
+            "reqwest",
+            "reqwest_middleware",
+            "tonic",
+        ],
     ),
     (
         "rate_limit",
@@ -73,6 +83,19 @@ const LAYERS: [(&str, &[&str], &[&str]); 11] = [
         "layer",
         &["words", "limiter", "rate_limit", "retry"],
         &["tower_layer"],
+    ),
+    (
+        "stack",
+        &["body", "rate_limit", "retry", "layer"],
+        &[
+            "async_openai",
+            "http",
+            "pin_project_lite",
+            "reqwest",
+            "reqwest_middleware",
+            "tower_layer",
+            "tower_service",
+        ],
     ),
 ];
 

@@ -425,6 +425,36 @@ async fn a_snapshot_tells_each_lane() {
     assert_eq!(limits, [(300, 0, false), (600, 0, true)]);
 }
 
+/// Promise: a lane's mean wait can be told, of any stretch of time.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_adds_up_what_was_waited_in_each_lane() {
+    let limiter = Limiter::new(per_minute(60));
+    let waited = || limiter.snapshot().lanes[0].waited;
+    pass(&limiter, chat()).await;
+    assert_eq!(waited(), Duration::ZERO);
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let limiter = limiter.clone();
+        calls.spawn(async move { limiter.acquire(chat()).await.unwrap().waited() });
+    }
+    // One who gives up, and one who is refused, have waited for nothing.
+    let mut dropped = task::spawn(limiter.acquire(chat()));
+    assert_pending!(dropped.poll());
+    sleep(Duration::from_millis(500)).await;
+    drop(dropped);
+    let hurried = chat().with_deadline(Duration::from_millis(10));
+    limiter.acquire(hurried).await.unwrap_err();
+    assert_eq!(waited(), Duration::ZERO);
+
+    let sum: Duration = calls.join_all().await.into_iter().sum();
+    assert_eq!(waited(), sum);
+    assert!((10..11).contains(&sum.as_secs()), "{sum:?}");
+    // Of another lane nothing.
+    let images = Call::new(Endpoint::Images);
+    pass(&limiter, images).await;
+    assert_eq!(limiter.snapshot().lanes[1].waited, Duration::ZERO);
+}
+
 #[test]
 fn who_must_wait_outside_a_runtime_is_told_and_leaves_no_trace() {
     let limiter = Limiter::new(per_minute(60));

@@ -5,5 +5,9 @@ mod axum;
 mod error;
 #[cfg(feature = "hyper")]
 mod hyper;
+#[cfg(feature = "reqwest")]
+mod reqwest;
+#[cfg(feature = "tonic")]
+mod tonic;
 
 pub(crate) use self::error::failure;

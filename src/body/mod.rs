@@ -7,7 +7,9 @@
 //! | `Full<Bytes>`, `Empty`, `Bytes`, `&'static str`, `()` | yes | yes, without a copy |
 //! | `Full` of other data | if it lies in one piece | yes, from a clone that no bound counts |
 //! | `String`, `Vec<u8>` | yes | yes, from a copy |
-//! | `BoxBody`, `UnsyncBoxBody`, axum's `Body` (feature `axum`) | no | yes, recorded while it is sent |
+//! | reqwest's `Body` (feature `reqwest`), of bytes | yes | yes, without a copy |
+//! | reqwest's `Body`, of a stream | no | yes, recorded while it is sent |
+//! | `BoxBody`, `UnsyncBoxBody`, axum's `Body` (feature `axum`), tonic's (`tonic`) | no | yes, recorded while it is sent |
 //! | [`Opaque`], around any body | no | yes, recorded while it is sent |
 //! | hyper's `Incoming` (feature `hyper`) | no | no: wrap it in `Opaque` |
 //!

@@ -24,7 +24,7 @@ use super::{
     message = "`{Self}` is not a request body that tower-together knows",
     label = "no `RequestBody` for this body",
     note = "wrap it: `tower_together::body::Opaque::new(body)`",
-    note = "for axum's `Body` enable the feature `axum`, for hyper's `Incoming` the feature `hyper`"
+    note = "for the bodies of axum, reqwest and tonic, and hyper's `Incoming`, enable the feature of that name"
 )]
 pub trait RequestBody: Sized {
     /// What is kept while it is being sent, to make it again.

@@ -1,6 +1,6 @@
 //! A lane: the requests of one key to one endpoint with one model, first come, first served.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
 
@@ -24,6 +24,9 @@ pub(super) struct Lane {
     /// How many wait, in line or not.
     pub(super) waiting: u32,
     pub(super) counts: Counts,
+    /// How long those let go had waited, all together. Nanoseconds would not do: of many who wait
+    /// each second adds as many.
+    pub(super) waited: Duration,
 }
 
 /// What became of the requests so far.

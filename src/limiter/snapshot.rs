@@ -52,6 +52,9 @@ pub struct LaneSnapshot {
     pub refused: u64,
     /// 429s the server answered.
     pub throttled: u64,
+    /// How long the requests let go had waited for their turn, all together. What it grew by, over
+    /// what [`admitted`](LaneSnapshot::admitted) grew by, is the mean wait of that time.
+    pub waited: Duration,
 }
 
 /// One limit of a lane.
@@ -162,6 +165,7 @@ fn lane_of(
         admitted: lane.counts.admitted,
         refused: lane.counts.refused,
         throttled: lane.counts.throttled,
+        waited: lane.waited,
     }
 }
 

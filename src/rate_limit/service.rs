@@ -31,6 +31,13 @@ impl<S> TogetherRateLimit<S> {
         }
     }
 
+    /// The same over another service.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn over<T>(&self, inner: T) -> TogetherRateLimit<T> {
+        let (limiter, classify) = (self.limiter.clone(), self.classify.clone());
+        TogetherRateLimit::new(inner, limiter, classify, self.bound)
+    }
+
     /// The limiter it asks.
     pub fn limiter(&self) -> &Limiter {
         &self.limiter

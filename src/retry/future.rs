@@ -223,7 +223,7 @@ where
     E: 'static,
 {
     let next = session.as_mut().and_then(|session| {
-        let failure = adapter::failure(&error);
+        let failure = adapter::failure(&error)?;
         session.next(failure, None, clock::now())
     });
     match next {

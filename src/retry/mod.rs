@@ -3,7 +3,9 @@
 //! It stands outside the [rate limit layer](crate::rate_limit), so that each attempt waits its turn
 //! and pays for itself; [`TogetherLayer`](crate::TogetherLayer) is the two in one line. One of it is
 //! enough: three retry layers of 3 retries each send one request 64 times, and some clients have
-//! one inside (`reqwest`: switch it off with `reqwest::retry::never()`).
+//! one inside ([`stack`] names them).
+//!
+//! [`stack`]: crate::stack
 //!
 //! # When it sends again
 //!
@@ -17,6 +19,7 @@
 //! | 502, 504, 520, 524, 529 | the same | error-codes; fine-tuning/troubleshooting: "safe to retry after a short wait" |
 //! | not sent: no connection, HTTP/2's `REFUSED_STREAM` or graceful `GOAWAY` | yes, with backoff | RFC 9113, section 8.7: never processed |
 //! | no answer, or not in time: a reset, a timeout, an error of which nothing is known | yes, unless it creates something | chat included: an answer lost is worth another |
+//! | an error that comes each time: reqwest's of a request that cannot be made, or is redirected too often | no | |
 //! | 409 | no | all that are known are final: cancelling what has ended, uploading what is there |
 //! | 400, 401, 403, 404, 413, 422 and all others | no | error-codes; 403 is a prompt too long, or no access |
 //! | gRPC `UNAVAILABLE`, `RESOURCE_EXHAUSTED` in the answer's headers | as 503, as 429 | gRPC's own retry rules (gRFC A6) |

@@ -69,7 +69,7 @@ impl<B: Clone, R, E: 'static> tower::retry::Policy<Request<B>, Response<R>, E> f
                 let failure = failure(answer.status(), headers, extensions);
                 (failure, Some((headers, extensions)))
             }
-            Err(error) => (Some(adapter::failure(error)), None),
+            Err(error) => (adapter::failure(error), None),
         };
         let again =
             failure.and_then(|failure| tries.again(failure, said, clock::now(), || Some(())));

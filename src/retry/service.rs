@@ -23,6 +23,12 @@ impl<S> TogetherRetry<S> {
         Self { inner, settings }
     }
 
+    /// The same over another service.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn over<T>(&self, inner: T) -> TogetherRetry<T> {
+        TogetherRetry::new(inner, Arc::clone(&self.settings))
+    }
+
     /// The service that sends.
     pub fn get_ref(&self) -> &S {
         &self.inner

@@ -2,7 +2,7 @@
 
 mod pump;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
 
@@ -264,6 +264,7 @@ impl Key {
             line: None,
             waiting: 0,
             counts: Counts::default(),
+            waited: Duration::ZERO,
         });
         (self.lanes.len() - 1) as u16
     }

@@ -6,7 +6,10 @@ mod end;
 mod pause;
 mod wait;
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use slab::Slab;
 
@@ -141,6 +144,10 @@ impl State {
         self.totals.admitted += 1;
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
         let passage = key.charge(lane, tokens, &self.rules, now);
+        let waited = now.saturating_sub(since);
+        if waited > 0 {
+            key.lanes[usize::from(lane)].waited += Duration::from_nanos(waited);
+        }
         Grant {
             key: index,
             born: key.born,
@@ -149,7 +156,7 @@ impl State {
             slots: key.lanes[usize::from(lane)].slots,
             tokens,
             at: now,
-            waited: now.saturating_sub(since),
+            waited,
         }
     }
 

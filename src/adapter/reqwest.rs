@@ -1,0 +1,186 @@
+use std::{
+    any::Any,
+    error::Error,
+    io,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame};
+use reqwest::Body;
+
+use crate::{
+    body::{Kept, Memory, RequestBody, replay},
+    words::extension::Failure,
+};
+
+/// What a body is made again of.
+pub struct Again(Kind);
+
+enum Kind {
+    Bytes(Bytes),
+    Recorded(Kept<Body>),
+    Not,
+}
+
+/// Bytes in memory are read and counted once more; a stream is recorded while it is sent.
+impl RequestBody for Body {
+    type Again = Again;
+
+    fn peek<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        self.as_bytes().map(read)
+    }
+
+    fn replayable(self, memory: &Memory) -> (Self, Again) {
+        match in_memory(self) {
+            Ok(bytes) => (bytes.clone().into(), Again(Kind::Bytes(bytes))),
+            Err(stream) => {
+                let (body, kept) = replay::record(stream, memory, Self::wrap, given_up);
+                (body, Again(kept.map_or(Kind::Not, Kind::Recorded)))
+            }
+        }
+    }
+
+    fn again(kept: &Again) -> Option<Self> {
+        match &kept.0 {
+            Kind::Bytes(bytes) => Some(bytes.clone().into()),
+            Kind::Recorded(kept) => Some(Self::wrap(kept.again()?)),
+            Kind::Not => None,
+        }
+    }
+}
+
+/// The bytes of a body that lies in memory, without a copy; another is given back.
+fn in_memory(mut body: Body) -> Result<Bytes, Body> {
+    match body.as_bytes() {
+        None => Err(body),
+        Some([]) => Ok(Bytes::new()),
+        // There is no accessor but by reference; they are all its one frame.
+        Some(_) => Ok(frame(&mut body)
+            .and_then(Result::ok)
+            .and_then(|frame| frame.into_data().ok())
+            .expect("a body in memory is one frame of data")),
+    }
+}
+
+fn frame(body: &mut Body) -> Option<Result<Frame<Bytes>, reqwest::Error>> {
+    match Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(frame) => frame,
+        Poll::Pending => None,
+    }
+}
+
+/// reqwest makes its errors itself: of a body's own, for one.
+fn given_up() -> Option<reqwest::Error> {
+    struct GivenUp(Option<io::Error>);
+
+    impl http_body::Body for GivenUp {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+            Poll::Ready(self.0.take().map(Err))
+        }
+    }
+
+    frame(&mut Body::wrap(GivenUp(replay::given_up())))?.err()
+}
+
+/// The errors of reqwest and what is around it, as such.
+pub(super) fn error(any: &dyn Any) -> Option<&(dyn Error + 'static)> {
+    #[cfg(feature = "reqwest-middleware")]
+    if let Some(error) = any.downcast_ref::<reqwest_middleware::Error>() {
+        return Some(error);
+    }
+    Some(any.downcast_ref::<reqwest::Error>()?)
+}
+
+/// What one of them says of the request, if anything.
+pub(super) fn told(error: &(dyn Error + 'static)) -> Option<Option<Failure>> {
+    let error = error.downcast_ref::<reqwest::Error>()?;
+    if error.is_connect() {
+        return Some(Some(Failure::NotSent));
+    }
+    // A request that cannot be made, and a redirect that is not followed, are so each time.
+    (error.is_builder() || error.is_redirect()).then_some(None)
+}
+
+/// The error that one is about, where its source is not that.
+#[cfg(feature = "reqwest-middleware")]
+pub(super) fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    use reqwest_middleware::Error;
+
+    // "Transparent": its source is that of the error it wraps.
+    match error.downcast_ref::<Error>()? {
+        Error::Reqwest(error) => Some(error),
+        Error::Middleware(error) => Some(error.as_ref()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use http_body_util::{BodyExt, StreamBody};
+
+    use super::*;
+    use crate::adapter::failure;
+
+    #[tokio::test]
+    async fn bytes_stay_in_memory_and_a_stream_is_recorded() {
+        let memory = Memory::default();
+        for bytes in ["abc", ""] {
+            let (body, kept) = Body::from(bytes).replayable(&memory);
+            assert_eq!(body.as_bytes(), Some(bytes.as_bytes()));
+            let mut again = Body::again(&kept).unwrap();
+            assert_eq!(again.peek(<[u8]>::to_vec), Some(bytes.into()));
+        }
+        let stream = || {
+            let frame = |data| Ok::<_, io::Error>(Frame::data(Bytes::from_static(data)));
+            let frames = [frame(b"abc".as_slice()), frame(b"def".as_slice())];
+            Body::wrap(StreamBody::new(futures::stream::iter(frames)))
+        };
+        let (mut body, kept) = stream().replayable(&memory);
+        assert_eq!(body.peek(<[u8]>::to_vec), None);
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "abcdef");
+        let again = Body::again(&kept).unwrap().collect().await;
+        assert_eq!(again.unwrap().to_bytes(), "abcdef");
+        // No room for it: sent once.
+        let (body, kept) = stream().replayable(&Memory::new(5, 5));
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "abcdef");
+        assert!(Body::again(&kept).is_none());
+    }
+
+    #[test]
+    fn an_upload_that_is_given_up_says_so() {
+        let error = given_up().unwrap();
+        assert!(error.is_body(), "{error:?}");
+        assert!(error.source().unwrap().to_string().contains("given up"));
+    }
+
+    #[tokio::test]
+    async fn an_error_that_comes_each_time_is_known_for_it() {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let wrong = client.get("nonsense://host").send().await.unwrap_err();
+        assert_eq!(failure(&wrong), None);
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", closed.local_addr().unwrap());
+        drop(closed);
+        let refused = || async { client.get(&url).send().await.unwrap_err() };
+        assert_eq!(failure(&refused().await), Some(Failure::NotSent));
+        #[cfg(feature = "reqwest-middleware")]
+        {
+            use reqwest_middleware::Error;
+            let around = Error::Reqwest(refused().await);
+            assert_eq!(failure(&around), Some(Failure::NotSent));
+            let within = Error::middleware(refused().await);
+            assert_eq!(failure(&within), Some(Failure::NotSent));
+            let other = Error::middleware(io::Error::other("no"));
+            assert_eq!(failure(&other), Some(Failure::Interrupted));
+        }
+    }
+}

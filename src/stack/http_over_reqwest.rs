@@ -1,0 +1,156 @@
+use std::{
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::{Request, Response};
+use reqwest::{Body, ResponseBuilderExt, Url};
+use tower_service::Service;
+
+use super::reqwest::Original;
+
+/// A reqwest client as a service of `http::Request`s: for layers that know no other, such as those of
+/// tower-http, and for whoever would rather work with http's types.
+///
+/// Nothing is lost on the way: method, URL, headers, version, timeout, extensions and streams go out
+/// as they are, and come back so; `reqwest::Response::from` makes the answer reqwest's again, with its
+/// URL. `B` is what the requests' bodies are, if reqwest can make its own of it.
+///
+/// ```
+/// use http::Request;
+/// use tower::{Service, ServiceBuilder, ServiceExt};
+/// use tower_together::{TogetherLayer, stack::HttpOverReqwest};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let api = together_standin::StandIn::start().await?;
+/// # let api = api.url();
+/// let mut client = ServiceBuilder::new()
+///     .layer(TogetherLayer::default())
+///     .service(HttpOverReqwest::new(reqwest::Client::new()));
+/// let request = Request::get(format!("{api}/v1/models"))
+///     .header("authorization", "Bearer YOUR_KEY")
+///     .body("")?;
+/// let answer = client.ready().await?.call(request).await?;
+/// let answer = reqwest::Response::from(answer.map(reqwest::Body::wrap));
+/// assert!(answer.url().path().ends_with("/models"));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// The client's own; and reqwest's builder error for a URI that is no URL, such as one without a host.
+pub struct HttpOverReqwest<S, B = Body> {
+    inner: S,
+    // Its requests' bodies, so that they can be told from one call.
+    body: PhantomData<fn(B)>,
+}
+
+impl<S, B> HttpOverReqwest<S, B> {
+    /// Sends through this client.
+    pub fn new(inner: S) -> Self {
+        Self {
+            inner,
+            body: PhantomData,
+        }
+    }
+
+    /// The client.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The client.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B> Service<Request<B>> for HttpOverReqwest<S, B>
+where
+    S: Service<reqwest::Request, Response = reqwest::Response>,
+    S::Error: From<reqwest::Error>,
+    B: Into<Body>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = HttpFuture<S::Future, S::Error>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        match Original::restore(request) {
+            Ok(request) => HttpFuture::Calling {
+                answer: self.inner.call(request),
+            },
+            Err(error) => HttpFuture::Failed {
+                error: Some(error.into()),
+            },
+        }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A request on its way through a reqwest client.
+    #[project = HttpFutureProj]
+    pub enum HttpFuture<F, E> {
+        #[doc(hidden)]
+        Calling { #[pin] answer: F },
+        #[doc(hidden)]
+        Failed { error: Option<E> },
+    }
+}
+
+impl<F, E> Future for HttpFuture<F, E>
+where
+    F: Future<Output = Result<reqwest::Response, E>>,
+{
+    type Output = Result<Response<Body>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            HttpFutureProj::Calling { answer } => {
+                let answer = ready!(answer.poll(cx))?;
+                let url = answer.url().clone();
+                let mut answer = Response::from(answer);
+                answer.extensions_mut().extend(extensions(url));
+                Poll::Ready(Ok(answer))
+            }
+            HttpFutureProj::Failed { error } => {
+                Poll::Ready(Err(error.take().expect("polled after it was ready")))
+            }
+        }
+    }
+}
+
+/// The extensions by which a `reqwest::Response` that is made of http's knows its URL.
+pub(super) fn extensions(url: Url) -> http::Extensions {
+    // The extension's type is reqwest's own: it is put into a response that is made for it.
+    let response = Response::builder().url(url).body(());
+    let response = response.expect("nothing of it can be wrong");
+    response.into_parts().0.extensions
+}
+
+impl<S: Clone, B> Clone for HttpOverReqwest<S, B> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone())
+    }
+}
+
+impl<S: fmt::Debug, B> fmt::Debug for HttpOverReqwest<S, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HttpOverReqwest").field(&self.inner).finish()
+    }
+}
+
+impl<F, E> fmt::Debug for HttpFuture<F, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpFuture").finish_non_exhaustive()
+    }
+}

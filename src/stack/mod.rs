@@ -1,0 +1,125 @@
+//! On every client: which stack takes what, in which order layers go, and what else waits or sends
+//! again.
+//!
+//! # Which stack
+//!
+//! The layers are the same everywhere: [`TogetherLayer`](crate::TogetherLayer),
+//! [`TogetherRateLimitLayer`](crate::TogetherRateLimitLayer),
+//! [`TogetherRetryLayer`](crate::TogetherRetryLayer).
+//!
+//! | client or server | what to write | feature | example |
+//! |---|---|---|---|
+//! | hyper-util's client, HTTP/1 and HTTP/2 | `ServiceBuilder::new().layer(TogetherLayer::default()).service(client)` | `hyper` | [hyper][e1] |
+//! | `reqwest::Client` | the same: the layers take reqwest's own requests | `reqwest` | [reqwest][e2] |
+//! | `reqwest::Client`, with `http::Request`s | `.service(HttpOverReqwest::new(client))` | `reqwest` | [reqwest_http][e3] |
+//! | reqwest-middleware | `ClientBuilder::new(client).with(TogetherLayer::default())` | `reqwest-middleware` | [reqwest_middleware][e4] |
+//! | tonic's generated clients | `Client::new(TogetherLayer::default().layer(channel))` | `tonic` | [tonic][e5] |
+//! | tonic's server | `Server::builder().layer(..)` | `tonic` | [tonic][e5] |
+//! | axum, on the way in | `Router::layer`, `route_layer`, `MethodRouter::layer` | `axum` | [axum_in][e6] |
+//! | axum, on the way out | the client's stack, in `State` | `axum` | [axum_out][e7] |
+//! | a hyper server | `TowerToHyperService::new(layer.layer(service))` | `hyper` | [hyper_server][e8] |
+//! | async-openai | `.with_http_service(..)`, with `AsyncOpenAiLayer` outermost | `async-openai` | [async_openai][e9] |
+//! | anything else: a Tower service of `http::Request<B>` | any body of the [list](crate::body), or `Opaque` around it | | |
+//!
+//! The features are for bodies and errors: without them the layers stack all the same, but a body
+//! that the crate does not know must be put into [`Opaque`](crate::body::Opaque), and of an error
+//! nobody can say that its request never left.
+//!
+//! What a request is told in its [`extension`](crate::extension)s:
+//!
+//! | client | how |
+//! |---|---|
+//! | of `http::Request`s | `request.extensions_mut().insert(..)` |
+//! | `reqwest::Client` | build an `http::Request`, then `reqwest::Request::try_from(it)`: reqwest's own builder has no way |
+//! | reqwest-middleware | `RequestBuilder::with_extension(..)` |
+//! | tonic | `tonic::Request::extensions_mut()`; a deadline also with `set_timeout` |
+//! | async-openai | headers only: `x-stainless-timeout`, in seconds, is a deadline |
+//!
+//! What an answer tells is in the response's `extensions()`, reqwest's included. async-openai shows
+//! none of it: there a refusal of ours is an `ApiError` with [the reason](crate::limiter::Reason) as
+//! its `code`. tonic makes a status of it, `ResourceExhausted`. (Together's embeddings have no `usage`,
+//! which async-openai's type insists on: read them with its feature `byot`.)
+//!
+//! # In which order
+//!
+//! ```text
+//!  caller
+//!    │   Timeout                  counts everything: waits, attempts, backoff
+//!    │   SetHeader: authorization so the limiter sees the key
+//!    │   Trace                    one span for the call, whatever it takes
+//!    ▼
+//!  TogetherRetry ◀─────────┐      each attempt goes through all that is below
+//!    ▼                     │
+//!  TogetherRateLimit       │      waits here, and holds nothing of what is below
+//!    │                     │
+//!    │   Timeout           │      counts one attempt, from when it leaves
+//!    │   Trace             │      one span for each attempt
+//!    │   ConcurrencyLimit, Buffer held by what is under way, never by what waits
+//!    ▼                     │
+//!  client ─────────────────┘
+//! ```
+//!
+//! | layer | outside | between the two | inside |
+//! |---|---|---|---|
+//! | `Timeout` | the whole call; dropped in line, it costs nothing | one attempt and its wait in line: rarely what is meant | one attempt, from when it leaves; the error is retried |
+//! | `ConcurrencyLimit` | counts what waits too | the same | counts what is under way until the headers; [`Limits::in_flight`] until the answer's end |
+//! | `Buffer` | fine: for sharing a service that is not `Clone` | fine | makes a client `Clone` that is not; nobody holds a place in it while waiting |
+//! | `LoadShed` | never sheds: the layers are always ready. [`max_wait`] does that | the same | sheds when the client is not ready, as an error that is retried |
+//! | `SetRequestHeader` for `authorization` | the limiter sees the key | the limiter sees the key | all requests count as one anonymous key |
+//! | tower-http's `Trace` | sees the call | sees each attempt, with its wait | sees each attempt, as it is sent |
+//! | `BoxCloneSyncService` | hides all these types | fine | fine; a service that is not `Clone` goes into a `Buffer` |
+//! | `TogetherRetryLayer` | where it belongs | | inside the limiter, retries would be sent without asking it |
+//!
+//! [`Limits::in_flight`]: crate::Limits::in_flight
+//! [`max_wait`]: crate::Limiter::with_max_wait
+//!
+//! # Which timeouts count the wait
+//!
+//! | timeout | counts the wait for the turn |
+//! |---|---|
+//! | reqwest's `timeout`, `read_timeout`, `connect_timeout` | no: they start when the request leaves. One that fires is retried |
+//! | hyper's `HttpConnector::set_connect_timeout` | no |
+//! | tonic's `Endpoint::timeout`, `connect_timeout` | no |
+//! | tonic's `Request::set_timeout` (`grpc-timeout`) | yes, as a [`Deadline`](crate::extension::Deadline); the server counts it once more |
+//! | `tower::timeout`, `tokio::time::timeout` | where they stand: see the table above |
+//! | axum's, hyper's and tonic's own on the server | yes: the caller's connection waits |
+//!
+//! # What else sends again
+//!
+//! Two who retry multiply, and what is sent behind the limiter's back is not counted.
+//!
+//! | client | what it sends again by itself | to switch it off |
+//! |---|---|---|
+//! | reqwest | what HTTP/2 refused (`REFUSED_STREAM`, `GOAWAY`), at once; and redirects | `ClientBuilder::retry(reqwest::retry::never())`, `redirect(Policy::none())` |
+//! | hyper-util | what was given to an idle connection that had closed: nothing of it was sent | `Builder::retry_canceled_requests(false)`; harmless |
+//! | async-openai | 429, 5xx, lost connections | `with_http_service` has no such layer |
+//! | reqwest-retry | 429, 5xx, 408, lost connections | leave `RetryTransientMiddleware` out |
+//! | tonic | nothing | |
+//! | an SDK in front of a gateway of yours | 408, 409, 429, 5xx: twice | `max_retries=0` in the SDK |
+//!
+//! [e1]: https://docs.rs/crate/tower-together/latest/source/examples/hyper.rs
+//! [e2]: https://docs.rs/crate/tower-together/latest/source/examples/reqwest.rs
+//! [e3]: https://docs.rs/crate/tower-together/latest/source/examples/reqwest_http.rs
+//! [e4]: https://docs.rs/crate/tower-together/latest/source/examples/reqwest_middleware.rs
+//! [e5]: https://docs.rs/crate/tower-together/latest/source/examples/tonic.rs
+//! [e6]: https://docs.rs/crate/tower-together/latest/source/examples/axum_in.rs
+//! [e7]: https://docs.rs/crate/tower-together/latest/source/examples/axum_out.rs
+//! [e8]: https://docs.rs/crate/tower-together/latest/source/examples/hyper_server.rs
+//! [e9]: https://docs.rs/crate/tower-together/latest/source/examples/async_openai.rs
+
+#[cfg(feature = "async-openai")]
+mod async_openai;
+#[cfg(feature = "reqwest")]
+mod http_over_reqwest;
+#[cfg(feature = "reqwest")]
+mod reqwest;
+#[cfg(feature = "reqwest-middleware")]
+mod reqwest_middleware;
+
+#[cfg(feature = "async-openai")]
+pub use self::async_openai::{AsyncOpenAi, AsyncOpenAiLayer, OpenAiFuture};
+#[cfg(feature = "reqwest")]
+pub use self::{
+    http_over_reqwest::{HttpFuture, HttpOverReqwest},
+    reqwest::ReqwestFuture,
+};
