@@ -85,7 +85,9 @@ impl From<TogetherRateLimitLayer> for TogetherLayer {
     }
 }
 
-impl<S> Layer<S> for TogetherLayer {
+/// A service that is not `Clone` is refused here, where it is given: put it into a
+/// `tower::buffer::Buffer`.
+impl<S: Clone> Layer<S> for TogetherLayer {
     type Service = TogetherRetry<TogetherRateLimit<S>>;
 
     fn layer(&self, inner: S) -> Self::Service {

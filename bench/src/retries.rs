@@ -12,11 +12,11 @@ use tower_together::{
 
 use crate::{by_hand::Cloning, services::limits};
 
-pub(crate) fn retry<S>(inner: S) -> TogetherRetry<S> {
+pub(crate) fn retry<S: Clone>(inner: S) -> TogetherRetry<S> {
     TogetherRetryLayer::default().layer(inner)
 }
 
-pub(crate) fn both<S>(inner: S) -> TogetherRetry<TogetherRateLimit<S>> {
+pub(crate) fn both<S: Clone>(inner: S) -> TogetherRetry<TogetherRateLimit<S>> {
     TogetherLayer::new(limits()).layer(inner)
 }
 

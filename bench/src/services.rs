@@ -62,11 +62,11 @@ impl<B> Service<Request<B>> for AxumNoOp {
 }
 
 /// A table of the default's shape.
-pub(crate) fn together<S>(inner: S) -> TogetherRateLimit<S> {
+pub(crate) fn together<S: Clone>(inner: S) -> TogetherRateLimit<S> {
     TogetherRateLimitLayer::new(limits()).layer(inner)
 }
 
-pub(crate) fn together_in_flight<S>(inner: S) -> TogetherRateLimit<S> {
+pub(crate) fn together_in_flight<S: Clone>(inner: S) -> TogetherRateLimit<S> {
     let limits = limits().in_flight(Endpoint::ChatCompletions, NonZeroU32::MAX);
     TogetherRateLimitLayer::new(limits).layer(inner)
 }

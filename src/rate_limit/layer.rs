@@ -64,7 +64,9 @@ impl Default for TogetherRateLimitLayer {
     }
 }
 
-impl<S> Layer<S> for TogetherRateLimitLayer {
+/// A service that is not `Clone` is refused here, where it is given: put it into a
+/// `tower::buffer::Buffer`.
+impl<S: Clone> Layer<S> for TogetherRateLimitLayer {
     type Service = TogetherRateLimit<S>;
 
     fn layer(&self, inner: S) -> Self::Service {

@@ -117,7 +117,9 @@ impl TogetherRetryLayer {
     }
 }
 
-impl<S> Layer<S> for TogetherRetryLayer {
+/// A service that is not `Clone` is refused here, where it is given: put it into a
+/// `tower::buffer::Buffer`.
+impl<S: Clone> Layer<S> for TogetherRetryLayer {
     type Service = TogetherRetry<S>;
 
     fn layer(&self, inner: S) -> Self::Service {

@@ -1,4 +1,13 @@
-//! A gRPC service, generated, for the tests and examples of tonic's stack.
+//! What the tests and examples of the stacks share: where the API is, and, for tonic's, a gRPC
+//! service, generated.
+
+mod api;
+mod echo;
+
+pub use self::{
+    api::{Api, CHAT, Failure, report},
+    echo::Echo,
+};
 
 /// What is asked.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -6,6 +15,13 @@ pub struct Prompt {
     /// The words.
     #[prost(string, tag = "1")]
     pub text: String,
+}
+
+impl From<&str> for Prompt {
+    fn from(text: &str) -> Self {
+        let text = text.to_owned();
+        Self { text }
+    }
 }
 
 /// What is answered.

@@ -1,0 +1,39 @@
+//! async-openai sends through the service that `with_http_service` is given, and no longer retries
+//! by itself. `AsyncOpenAiLayer` goes outermost, reqwest's client innermost, whose own retries are
+//! switched off and whose `timeout` does not count the wait.
+
+use async_openai::{Client, config::OpenAIConfig, types::chat::CreateChatCompletionRequest};
+use futures::future::try_join_all;
+use tower::ServiceBuilder;
+use tower_together::{TogetherLayer, stack::AsyncOpenAiLayer};
+use tower_together_stacks::{Api, CHAT, Failure, report};
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let api = Api::from_env().await?;
+    let config = OpenAIConfig::new()
+        .with_api_base(format!("{}/v1", api.url))
+        .with_api_key(&api.key);
+    let http = reqwest::Client::builder()
+        .user_agent("my-program/1.0")
+        .retry(reqwest::retry::never())
+        .build()?;
+
+    // The stack; what is between the first and the last is up to you:
+    let stack = ServiceBuilder::new()
+        .layer(AsyncOpenAiLayer)
+        .map_response(seen)
+        .layer(TogetherLayer::default())
+        .service(http);
+    let client = Client::with_config(config).with_http_service(stack);
+
+    let request: CreateChatCompletionRequest = serde_json::from_str(CHAT)?;
+    let calls = (0..5).map(|_| async { client.chat().create(request.clone()).await });
+    try_join_all(calls).await?;
+    Ok(())
+}
+
+fn seen(answer: reqwest::Response) -> reqwest::Response {
+    let _ = report(answer.status(), answer.extensions());
+    answer
+}

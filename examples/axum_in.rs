@@ -1,0 +1,33 @@
+//! An axum app that limits its own callers, each by the key in `authorization`, or whatever a layer
+//! outside puts into an `ApiKey` extension. `Infallible` stays `Infallible`: a refusal is a 429
+//! with `Retry-After`. Which routes count, and as what, is for the app to say.
+
+use std::time::Duration;
+
+use axum::{Router, body::Body, http::Request, routing::post};
+use tower::ServiceExt;
+use tower_together::{Classify, Endpoint, Limiter, Limits, Quota, TogetherRateLimitLayer};
+use tower_together_stacks::{Failure, report};
+
+const GENERATE: Endpoint = Endpoint::Custom("generate");
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    // The stack: twelve a minute for each key, five seconds apart, and nobody is made to wait.
+    let limits = Limits::none().requests(GENERATE, Quota::per_minute(12)?);
+    let limiter = Limiter::new(limits).with_max_wait(Duration::ZERO);
+    let classify =
+        Classify::together().with(|_, uri| (uri.path() == "/generate").then_some(GENERATE));
+    let layer = TogetherRateLimitLayer::from(limiter).with_classify(classify);
+    let app = Router::new()
+        .route("/generate", post(async || "hello"))
+        .layer(layer);
+
+    for key in ["alice", "alice", "bob"] {
+        let request = Request::post("/generate").header("authorization", format!("Bearer {key}"));
+        // As `axum::serve(listener, app)` would call it:
+        let answer = app.clone().oneshot(request.body(Body::empty())?).await?;
+        report(answer.status(), answer.extensions())?;
+    }
+    Ok(())
+}

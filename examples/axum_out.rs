@@ -1,0 +1,38 @@
+//! An axum app that asks Together for its own callers: the stack is its state, made once and
+//! cloned, so that all handlers keep to one limit. A caller who hangs up in the queue costs
+//! nothing. (An app that passes its callers' requests on: see the example `gateway`.)
+
+use std::sync::Arc;
+
+use axum::{Router, body::Body, extract::State, response::Response, routing::get};
+use futures::future::try_join_all;
+use http::{Request, StatusCode};
+use tower::{Layer, ServiceExt};
+use tower_together::TogetherLayer;
+use tower_together_stacks::{Api, Failure, report};
+
+// The stack. Any other client will do too.
+type Together = <TogetherLayer as Layer<reqwest::Client>>::Service;
+
+async fn hello(state: State<(Arc<Api>, Together)>) -> Result<Response, StatusCode> {
+    let State((api, together)) = state;
+    let request = api.chat::<reqwest::Body>().try_into().expect("a URL");
+    let answer = together.oneshot(request).await;
+    let answer = answer.map_err(|_| StatusCode::BAD_GATEWAY)?;
+    Ok(Response::from(answer).map(Body::new))
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let http = reqwest::Client::builder().retry(reqwest::retry::never());
+    let together = TogetherLayer::default().layer(http.build()?);
+    let state = (Arc::new(Api::from_env().await?), together);
+    let app = Router::new().route("/", get(hello)).with_state(state);
+
+    // As `axum::serve(listener, app)` would call it:
+    let calls = (0..5).map(|_| app.clone().oneshot(Request::new(Body::empty())));
+    for answer in try_join_all(calls).await? {
+        report(answer.status(), answer.extensions())?;
+    }
+    Ok(())
+}

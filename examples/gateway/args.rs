@@ -1,0 +1,126 @@
+//! The command line, and what comes from the environment.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
+    time::Duration,
+};
+
+use clap::Parser;
+use http::Uri;
+use tower_together::{Endpoint, Limits, Quota};
+
+/// One key and one set of limits for many programs: point their base URL at it.
+#[derive(Debug, Parser)]
+#[command(name = "gateway", after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// Where to listen; port 0 is any free port
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8018", value_parser = socket)]
+    pub(crate) listen: SocketAddr,
+
+    /// The API's address [default: Together's with TOGETHER_API_KEY, else a stand-in's]
+    #[arg(long, value_name = "URL", value_parser = address)]
+    pub(crate) base_url: Option<Uri>,
+
+    /// Speak HTTP/2 to the API; with http:// without asking first
+    #[arg(long)]
+    pub(crate) http2: bool,
+
+    /// Refuse at once what could not leave within so many seconds
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub(crate) max_wait: Duration,
+
+    /// Chat completions under way at a time, each to the end of its answer
+    #[arg(long, value_name = "N", default_value = "512")]
+    pub(crate) max_streams: NonZeroU32,
+
+    /// Requests a minute to an endpoint, in place of the default; may be given for several
+    #[arg(long = "limit", value_name = "ENDPOINT=N", value_parser = limit)]
+    pub(crate) limits: Vec<(Endpoint, Quota)>,
+
+    /// Send the traffic of a few made-up programs through it, to have something to look at
+    #[arg(long, conflicts_with = "base_url")]
+    pub(crate) demo: bool,
+}
+
+impl Args {
+    /// What may be sent.
+    pub(crate) fn limits(&self) -> Limits {
+        let limits = Limits::default().in_flight(Endpoint::ChatCompletions, self.max_streams);
+        let own = self.limits.iter();
+        own.fold(limits, |limits, (endpoint, quota)| {
+            limits.requests(*endpoint, *quota)
+        })
+    }
+}
+
+fn socket(text: &str) -> Result<SocketAddr, &'static str> {
+    let named = text.strip_prefix("localhost:");
+    match named.map(str::parse) {
+        Some(Ok(port)) => Ok((IpAddr::from([127, 0, 0, 1]), port).into()),
+        _ => text
+            .parse()
+            .map_err(|_| "write an address and a port, as 127.0.0.1:8018"),
+    }
+}
+
+fn address(text: &str) -> Result<Uri, &'static str> {
+    let uri: Uri = text.parse().map_err(|_| WRONG_ADDRESS)?;
+    let login = uri
+        .authority()
+        .is_some_and(|host| host.as_str().contains('@'));
+    match (uri.scheme_str(), uri.host(), uri.query()) {
+        // What it is logged in with would be shown wherever the address is.
+        _ if login => Err("write it without a login: the key goes into TOGETHER_API_KEY"),
+        (Some("http" | "https"), Some(_), None) => Ok(uri),
+        _ => Err(WRONG_ADDRESS),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let seconds = text.parse().ok().map(Duration::try_from_secs_f64);
+    match seconds {
+        Some(Ok(wait)) if !wait.is_zero() => Ok(wait),
+        _ => Err("write a number of seconds above 0, as 60 or 2.5"),
+    }
+}
+
+fn limit(text: &str) -> Result<(Endpoint, Quota), String> {
+    let (name, number) = text.split_once('=').ok_or("write it as embeddings=300")?;
+    let endpoint = LIMITED.iter().find(|endpoint| endpoint.name() == name);
+    let endpoint = endpoint.ok_or_else(|| {
+        let names = LIMITED.map(Endpoint::name).join(", ");
+        format!("write one of {names} before the =")
+    })?;
+    let number = number
+        .parse()
+        .map_err(|_| "write requests a minute after the =")?;
+    let quota = Quota::per_minute(number).map_err(|error| error.to_string())?;
+    Ok((*endpoint, quota))
+}
+
+/// The inference endpoints, which are those with rates.
+const LIMITED: [Endpoint; 9] = [
+    Endpoint::ChatCompletions,
+    Endpoint::Completions,
+    Endpoint::Embeddings,
+    Endpoint::Rerank,
+    Endpoint::Images,
+    Endpoint::Speech,
+    Endpoint::Transcriptions,
+    Endpoint::Translations,
+    Endpoint::VideoCreate,
+];
+const WRONG_ADDRESS: &str = "write it as https://HOST/v1";
+const AFTER_HELP: &str = "\
+With TOGETHER_API_KEY in the environment it calls Together AI with that key, for everybody who may
+reach it; without, and without --base-url, a stand-in inside the program, which costs nothing.
+
+GATEWAY_TOKENS=one,another lets in only programs that send one of these tokens in place of an API
+key. Without it the gateway listens on this machine alone.
+
+The first line on standard output is `listening on http://ADDR`. Programs use http://ADDR/v1 as
+their base URL; GET / is a page for people, /lanes is its data, /metrics is for Prometheus.
+
+Ctrl-C lets calls that are under way end for some seconds; pressed again, it ends at once.
+The exit status is 0; 2 if it could not work at all; 130 after the second Ctrl-C.";

@@ -1,0 +1,90 @@
+//! The way to the API: an HTTP client that knows nothing of limits, and the layer in front of it.
+
+use std::{error::Error, fmt, iter, time::Duration};
+
+use axum::body::Body;
+use http::{Request, Response};
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use tokio::time::timeout;
+use tower::{BoxError, Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
+use tower_together::{Classify, Limiter, TogetherLayer};
+
+use crate::target::Target;
+
+/// A service that sends requests when their turn comes, and again if they have to.
+pub(crate) type Sender = BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>;
+
+/// The answer did not begin in time.
+#[derive(Debug)]
+pub(crate) struct TooSlow;
+
+pub(crate) fn sender(limiter: Limiter, target: &Target) -> Sender {
+    let client = http(target.http2);
+    let client = service_fn(move |request| {
+        let answer = client.request(request);
+        async move {
+            let answer = timeout(PATIENCE, answer).await.map_err(|_| TooSlow)?;
+            Ok::<_, BoxError>(answer?)
+        }
+    });
+    let classify = Classify::together().with_prefix(&target.prefix);
+    let layer = TogetherLayer::from(limiter).with_classify(classify);
+    let service = layer.layer(client); // <- here
+    BoxCloneSyncService::new(service.map_response(|answer| answer.map(Body::new)))
+}
+
+/// HTTP/1 unless asked: a server allows some 100 streams on an HTTP/2 connection, and the pool opens
+/// one, so that the next answer would wait for the end of another while it holds a slot.
+fn http(
+    http2: bool,
+) -> Client<impl hyper_util::client::legacy::connect::Connect + Clone + Send + Sync + 'static, Body>
+{
+    let mut tcp = HttpConnector::new();
+    // Or a request of several frames waits 40 ms for the server's word on the first.
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT));
+    // A peer that is gone without a word is found out, and its slot comes back.
+    tcp.set_keepalive(Some(KEEP_ALIVE));
+    tcp.enforce_http(false);
+    let connector = HttpsConnectorBuilder::new()
+        .with_webpki_roots()
+        .https_or_http();
+    let connector = match http2 {
+        true => connector.enable_http2().wrap_connector(tcp),
+        false => connector.enable_http1().wrap_connector(tcp),
+    };
+    Client::builder(TokioExecutor::new())
+        .http2_only(http2)
+        // Both: without a timer nothing is closed for being idle.
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .timer(TokioTimer::new())
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .build(connector)
+}
+
+/// An error in one line; hyper's own word for a refused connection is just "client error".
+pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let chain = iter::successors(Some(error), |&error| error.source());
+    let words: Vec<_> = chain.map(ToString::to_string).collect();
+    words.join(": ")
+}
+
+impl fmt::Display for TooSlow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no answer within {} s", PATIENCE.as_secs())
+    }
+}
+
+impl Error for TooSlow {}
+
+/// An answer that is not streamed begins when it is complete: of a long one after minutes.
+const PATIENCE: Duration = Duration::from_secs(300);
+const CONNECT: Duration = Duration::from_secs(10);
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// Less than servers keep them, so that few requests meet a connection that is just being closed.
+const IDLE: Duration = Duration::from_secs(30);

@@ -1,0 +1,161 @@
+//! Where calls go, and with which key.
+
+use std::{env, net::IpAddr, time::Duration};
+
+use http::{
+    HeaderValue, Uri,
+    uri::{Authority, PathAndQuery, Scheme},
+};
+use together_standin::StandIn;
+use tower::BoxError;
+
+use crate::args::Args;
+
+/// The API behind the gateway.
+pub(crate) struct Target {
+    scheme: Scheme,
+    host: Authority,
+    /// What its paths begin with before `/v1`.
+    pub(crate) prefix: String,
+    /// Whether a path without a version gets `/v1`.
+    versioned: bool,
+    pub(crate) key: Key,
+    /// Whether to speak HTTP/2.
+    pub(crate) http2: bool,
+    name: String,
+    stand_in: Option<StandIn>,
+}
+
+/// The gateway's key, which is shown nowhere.
+pub(crate) struct Key {
+    header: HeaderValue,
+    /// `None` if the API behind needs none.
+    secret: Option<String>,
+}
+
+impl Target {
+    /// Together with a key, the stand-in without, and anything else that is asked for.
+    pub(crate) async fn choose(args: &Args) -> Result<Self, BoxError> {
+        let key = env::var("TOGETHER_API_KEY").unwrap_or_default();
+        let key = Key::new(key.trim())?;
+        match (&args.base_url, &key.secret) {
+            (Some(url), None) if !is_loopback(url) => {
+                Err(format!("{url} wants a key: put it in TOGETHER_API_KEY").into())
+            }
+            (Some(url), _) => Self::new(url, key, args.http2),
+            (None, Some(_)) if args.demo => Err(NO_DEMO.into()),
+            (None, Some(_)) => Self::new(&Uri::from_static(TOGETHER), key, args.http2),
+            (None, None) => {
+                // Slow enough to see that answers come word by word.
+                let stand_in = StandIn::builder().chunk_delay(BETWEEN_WORDS);
+                let stand_in = stand_in.start().await?;
+                let base = format!("{}/v1", stand_in.url()).parse()?;
+                Ok(Self {
+                    stand_in: Some(stand_in),
+                    name: "the stand-in".to_owned(),
+                    ..Self::new(&base, key, true)?
+                })
+            }
+        }
+    }
+
+    fn new(base: &Uri, key: Key, http2: bool) -> Result<Self, BoxError> {
+        let (scheme, host) = base
+            .scheme()
+            .zip(base.authority())
+            .ok_or("an API has an address")?;
+        let path = base.path().trim_end_matches('/');
+        let without = path.strip_suffix("/v1");
+        let prefix = without.unwrap_or(path);
+        Ok(Self {
+            name: format!("{scheme}://{host}{prefix}"),
+            scheme: scheme.clone(),
+            host: host.clone(),
+            prefix: prefix.to_owned(),
+            versioned: without.is_some(),
+            key,
+            http2,
+            stand_in: None,
+        })
+    }
+
+    /// The server that the gateway started itself, if it did.
+    pub(crate) fn stand_in(&self) -> Option<&StandIn> {
+        self.stand_in.as_ref()
+    }
+
+    /// How it is called: its address, without the version.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The address of what a program asks the gateway for, if it asks for a path. Some SDKs want a
+    /// base URL that ends with `/v1` and some want one without; both come out at the same place.
+    ///
+    /// Whatever is asked for, it is asked of this host: what goes there has the key in it.
+    pub(crate) fn address(&self, asked: &PathAndQuery) -> Option<Uri> {
+        let path = asked.as_str();
+        // Of HTTP/1 `*`, of HTTP/2 anything at all.
+        if !path.starts_with('/') {
+            return None;
+        }
+        let version = match self.versioned && !has_version(path) {
+            true => "/v1",
+            false => "",
+        };
+        Uri::builder()
+            .scheme(self.scheme.clone())
+            .authority(self.host.clone())
+            .path_and_query(format!("{}{version}{path}", self.prefix))
+            .build()
+            .ok()
+    }
+}
+
+impl Key {
+    fn new(secret: &str) -> Result<Self, BoxError> {
+        let sent = if secret.is_empty() { "none" } else { secret };
+        let mut header = HeaderValue::try_from(format!("Bearer {sent}"))
+            .map_err(|_| "TOGETHER_API_KEY holds what no header may: copy it anew")?;
+        // Not to be shown by anything that shows headers, nor kept in HTTP/2's table of them.
+        header.set_sensitive(true);
+        Ok(Self {
+            header,
+            secret: (!secret.is_empty()).then(|| secret.to_owned()),
+        })
+    }
+
+    /// The `authorization` to send.
+    pub(crate) fn header(&self) -> HeaderValue {
+        self.header.clone()
+    }
+
+    /// Whether somebody quotes it.
+    pub(crate) fn is_in(&self, text: &[u8]) -> bool {
+        let Some(secret) = &self.secret else {
+            return false;
+        };
+        text.windows(secret.len())
+            .any(|part| part == secret.as_bytes())
+    }
+}
+
+/// `/v1/...`, `/v2/...`.
+fn has_version(path: &str) -> bool {
+    let first = path.trim_start_matches('/').split(['/', '?']).next();
+    let digits = first.and_then(|first| first.strip_prefix('v'));
+    digits.is_some_and(|digits| {
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+fn is_loopback(url: &Uri) -> bool {
+    let host = url.host().unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse();
+    host == "localhost" || address.is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+const TOGETHER: &str = "https://api.together.ai/v1";
+const BETWEEN_WORDS: Duration = Duration::from_millis(150);
+const NO_DEMO: &str = "--demo makes up traffic, which would cost money with a key: \
+     leave it out, or unset TOGETHER_API_KEY";

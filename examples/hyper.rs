@@ -1,0 +1,33 @@
+//! hyper's client is a service of `http::Request`s with one type of body: the layers go straight
+//! onto it. Its own retries are switched off. It has no timeout, and one inside would not count the
+//! wait: put one around the call, or a `Deadline` into the request's extensions.
+
+use bytes::Bytes;
+use futures::future::try_join_all;
+use http_body_util::Full;
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tower::{ServiceBuilder, ServiceExt};
+use tower_together::TogetherLayer;
+use tower_together_stacks::{Api, Failure, report};
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let api = Api::from_env().await?;
+    let https = HttpsConnectorBuilder::new().with_webpki_roots();
+    let https = https.https_or_http().enable_all_versions().build();
+    let http = Client::builder(TokioExecutor::new())
+        .retry_canceled_requests(false)
+        .build(https);
+
+    // The stack:
+    let client = ServiceBuilder::new()
+        .layer(TogetherLayer::default())
+        .service(http);
+
+    let calls = (0..5).map(|_| client.clone().oneshot(api.chat::<Full<Bytes>>()));
+    for answer in try_join_all(calls).await? {
+        report(answer.status(), answer.extensions())?;
+    }
+    Ok(())
+}

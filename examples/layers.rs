@@ -1,0 +1,39 @@
+//! Other layers, each where it means what one wants: outside, it acts once for a call and counts
+//! its waits; between retry and rate limit, once for each attempt with its wait; inside, once for
+//! each attempt, when it leaves.
+
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use http::header::{AUTHORIZATION, HeaderValue};
+use tower::{ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
+use tower_http::{set_header::SetRequestHeaderLayer, trace::TraceLayer};
+use tower_together::{TogetherRateLimitLayer, TogetherRetryLayer, stack::HttpOverReqwest};
+use tower_together_stacks::{Api, Failure, report};
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let api = Api::from_env().await?;
+    let key = HeaderValue::try_from(format!("Bearer {}", api.key))?;
+    let http = reqwest::Client::builder().retry(reqwest::retry::never());
+
+    let client = ServiceBuilder::new()
+        .layer(BoxCloneSyncService::layer()) // one name for all of it
+        .load_shed() // refuses at once what is more than
+        .concurrency_limit(100) // a hundred calls, waiting or under way
+        .timeout(Duration::from_secs(60)) // for a call as a whole
+        .layer(SetRequestHeaderLayer::overriding(AUTHORIZATION, key)) // the limits are this key's
+        .layer(TogetherRetryLayer::default())
+        .layer(TraceLayer::new_for_http()) // a span for each attempt, with its wait
+        .layer(TogetherRateLimitLayer::default())
+        .timeout(Duration::from_secs(20)) // for each attempt, from when it leaves
+        .concurrency_limit(10) // attempts under way; none that waits is among them
+        .buffer(10) // for a client that cannot be cloned
+        .service(HttpOverReqwest::new(http.build()?));
+
+    let calls = (0..5).map(|_| client.clone().oneshot(api.chat::<reqwest::Body>()));
+    for answer in try_join_all(calls).await? {
+        report(answer.status(), answer.extensions())?;
+    }
+    Ok(())
+}

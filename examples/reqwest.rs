@@ -1,0 +1,33 @@
+//! reqwest's client is a service of its own requests: the layers go straight onto it, and what
+//! comes out is reqwest's too. Its own retries are switched off. Its `timeout` is that of one
+//! attempt and does not count the wait: for that, put `tokio::time::timeout` around the call.
+
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use tower::{ServiceBuilder, ServiceExt};
+use tower_together::TogetherLayer;
+use tower_together_stacks::{Api, CHAT, Failure, report};
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let api = Api::from_env().await?;
+    let http = reqwest::Client::builder()
+        .user_agent("my-program/1.0")
+        .timeout(Duration::from_secs(60))
+        .retry(reqwest::retry::never())
+        .build()?;
+
+    // The stack:
+    let client = ServiceBuilder::new()
+        .layer(TogetherLayer::default())
+        .service(http.clone());
+
+    // Requests are built by reqwest, and sent by the stack:
+    let request = || http.post(api.chats()).bearer_auth(&api.key).body(CHAT);
+    let calls = (0..5).map(|_| async { client.clone().oneshot(request().build()?).await });
+    for answer in try_join_all(calls).await? {
+        report(answer.status(), answer.extensions())?;
+    }
+    Ok(())
+}

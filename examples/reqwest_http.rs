@@ -1,0 +1,32 @@
+//! `HttpOverReqwest` makes reqwest's client a service of `http::Request`s, for layers that know no
+//! other, such as those of tower-http. What such a layer does outside the rate limit is done once
+//! and counts the wait; inside, for each attempt and without it.
+
+use futures::future::try_join_all;
+use http::{HeaderValue, header::USER_AGENT};
+use tower::{ServiceBuilder, ServiceExt};
+use tower_http::{set_header::SetRequestHeaderLayer, trace::TraceLayer};
+use tower_together::{TogetherLayer, stack::HttpOverReqwest};
+use tower_together_stacks::{Api, Failure, report};
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let api = Api::from_env().await?;
+    let http = reqwest::Client::builder()
+        .retry(reqwest::retry::never())
+        .build()?;
+    let agent = HeaderValue::from_static("my-program/1.0");
+
+    // The stack:
+    let client = ServiceBuilder::new()
+        .layer(SetRequestHeaderLayer::overriding(USER_AGENT, agent))
+        .layer(TogetherLayer::default())
+        .layer(TraceLayer::new_for_http())
+        .service(HttpOverReqwest::new(http));
+
+    let calls = (0..5).map(|_| client.clone().oneshot(api.chat::<reqwest::Body>()));
+    for answer in try_join_all(calls).await? {
+        report(answer.status(), answer.extensions())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! The layers are reqwest-middleware's `Middleware` too, and requests are sent as ever. What comes
+//! after them in the chain is done for each attempt; reqwest-retry beside them would multiply. They
+//! read what `with_extension` says, such as a `Deadline`, which counts the wait.
+
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use reqwest_middleware::ClientBuilder;
+use tower_together::{TogetherLayer, extension::Deadline};
+use tower_together_stacks::{Api, CHAT, Failure, report};
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let api = Api::from_env().await?;
+    let http = reqwest::Client::builder()
+        .user_agent("my-program/1.0")
+        .retry(reqwest::retry::never())
+        .build()?;
+
+    // The stack:
+    let client = ClientBuilder::new(http)
+        .with(TogetherLayer::default())
+        .build();
+
+    let calls = (0..5).map(|_| {
+        let request = client.post(api.chats()).bearer_auth(&api.key).body(CHAT);
+        let deadline = Deadline::within(Duration::from_secs(60));
+        request.with_extension(deadline).send()
+    });
+    for answer in try_join_all(calls).await? {
+        report(answer.status(), answer.extensions())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,17 @@
+//~ fails: E0271
+//~ says: Infallible
+//~ says: fallback_service
+
+//! A client as an axum service: its errors are to be made answers first, for the layers keep them.
+
+use axum::{Router, body::Body};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tower::Layer;
+use tower_together::TogetherLayer;
+
+pub fn app() -> Router {
+    let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
+    Router::new().fallback_service(TogetherLayer::default().layer(client))
+}
+
+fn main() {}

@@ -1,0 +1,19 @@
+//~ fails: E0277
+//~ says: BoxService<
+//~ says: the trait `Clone` is not implemented
+
+//! A service inside that cannot be cloned.
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use tower::{BoxError, Layer, Service, util::BoxService};
+use tower_together::TogetherLayer;
+
+type Inner = BoxService<Request<Full<Bytes>>, Response<Full<Bytes>>, BoxError>;
+
+pub fn client(inner: Inner) -> impl Service<Request<Full<Bytes>>> {
+    TogetherLayer::default().layer(inner)
+}
+
+fn main() {}

@@ -1,0 +1,23 @@
+//~ fails: E0277
+//~ says: StreamBody<
+//~ says: is not a request body that tower-together knows
+//~ says: wrap it: `tower_together::body::Opaque::new(body)`
+
+//! A body that is not on the list, where the stack's type is told.
+
+use bytes::Bytes;
+use futures::stream::Empty;
+use http::Request;
+use http_body::Frame;
+use http_body_util::StreamBody;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tower::{Layer, Service};
+use tower_together::TogetherLayer;
+
+type Body = StreamBody<Empty<Result<Frame<Bytes>, std::io::Error>>>;
+
+pub fn client() -> impl Service<Request<Body>> {
+    TogetherLayer::default().layer(Client::builder(TokioExecutor::new()).build_http::<Body>())
+}
+
+fn main() {}

@@ -1,0 +1,26 @@
+//~ fails: E0277
+//~ says: StreamBody<
+//~ says: is not a request body that tower-together knows
+//~ says: wrap it: `tower_together::body::Opaque::new(body)`
+
+//! The same where it is sent. (As a method, `client.oneshot(request)`, it is E0599, and the compiler
+//! names no bound of ours: written like this it does.)
+
+use bytes::Bytes;
+use futures::stream::Empty;
+use http::Request;
+use http_body::Frame;
+use http_body_util::StreamBody;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tower::{Layer, ServiceExt};
+use tower_together::TogetherLayer;
+
+type Body = StreamBody<Empty<Result<Frame<Bytes>, std::io::Error>>>;
+
+pub async fn send(request: Request<Body>) {
+    let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
+    let client = TogetherLayer::default().layer(client);
+    let _ = ServiceExt::oneshot(client, request).await;
+}
+
+fn main() {}

@@ -1,0 +1,222 @@
+//! What the gateway shows of itself is so.
+
+use std::{collections::HashSet, time::Duration};
+
+use http::StatusCode;
+use serde_json::json;
+use together_standin::Answer;
+use tokio::task::JoinSet;
+
+use crate::{
+    api::Api,
+    process::{Gateway, until},
+    program::{Program, chat, embed},
+    stand_in,
+};
+
+/// A gateway with something of everything: one chat lane that flows, and one of embeddings in which
+/// three wait, one was refused and one was answered 429 and sent again.
+async fn busy(gateway: &Gateway) -> JoinSet<()> {
+    let program = Program::new("tom");
+    for _ in 0..3 {
+        let answer = program.send(gateway.post(chat("a \"model\"\n<b>"))).await;
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+    let embeddings = || gateway.post_to("/v1/embeddings", embed("e"));
+    assert_eq!(program.send(embeddings()).await.status, StatusCode::OK);
+    let mut waiting = JoinSet::new();
+    for _ in 0..3 {
+        let (program, request) = (program.clone(), embeddings());
+        waiting.spawn(async move {
+            program.send(request).await;
+        });
+    }
+    until("three wait", || async {
+        gateway.lanes().await.waiting() == 3
+    })
+    .await;
+    let mut hurried = embeddings();
+    hurried
+        .headers_mut()
+        .insert("x-stainless-timeout", 1.into());
+    let refused = program.send(hurried).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    waiting
+}
+
+#[tokio::test]
+async fn lanes_tell_what_happens() {
+    let server = stand_in(Duration::ZERO).await;
+    let refusal = Answer::status(429).header("retry-after", 1);
+    server.script("POST", "/embeddings", refusal);
+    let flags = ["--limit", "embeddings=12", "--max-streams", "7"];
+    let gateway = Gateway::before(&server, &flags).await;
+    let waiting = busy(&gateway).await;
+    // A point of it all is there.
+    until("a point was taken", || async {
+        let lanes = gateway.lanes().await;
+        lanes.of("embeddings", Some("e"))["history"]["refused"]
+            .as_array()
+            .is_some_and(|refused| refused.iter().any(|n| *n == 1))
+    })
+    .await;
+
+    let lanes = gateway.lanes().await;
+    assert_eq!(lanes["upstream"], server.url());
+    assert_eq!(lanes["open"]["callers"], 1);
+    assert_eq!(lanes["open"]["calls"], 3);
+    assert_eq!(
+        (&lanes["refused"], &lanes["throttled"]),
+        (&json!(1), &json!(1))
+    );
+    let chat = lanes.of("chat-completions", Some("a \"model\"\n<b>"));
+    assert_eq!(chat["admitted"], 3);
+    let limits = json!([
+        {"counts": "requests", "max": 600, "per": 60.0, "left": 1, "shared": false},
+        {"counts": "requests", "max": 600, "per": 60.0, "left": 1, "shared": true},
+        {"counts": "in-flight", "max": 7, "per": null, "left": 7, "shared": false},
+    ]);
+    assert_eq!(chat["limits"], limits);
+
+    let embeddings = lanes.of("embeddings", Some("e"));
+    assert_eq!(embeddings["limits"][0]["max"], 12);
+    assert_eq!(embeddings["admitted"], 2);
+    assert_eq!(embeddings["throttled"], 1);
+    assert_eq!(embeddings["waiting"], 3);
+    // Half as fast after a 429.
+    let next_in = embeddings["next_in"].as_f64().unwrap();
+    assert!((0.1..11.0).contains(&next_in), "{embeddings}");
+    // The one that was sent again waited out the pause, or the five seconds between two.
+    let mean = embeddings["mean_wait"].as_f64().unwrap();
+    assert!((0.4..4.0).contains(&mean), "{mean}");
+    let history = &embeddings["history"];
+    let sum = |kind: &str| {
+        let points = history[kind].as_array().unwrap();
+        points.iter().map(|n| n.as_u64().unwrap()).sum::<u64>()
+    };
+    assert_eq!((sum("sent"), sum("throttled"), sum("refused")), (2, 1, 1));
+    assert!(sum("wait_ms") >= 900, "{history}");
+    assert_eq!(
+        history["waiting"].as_array().unwrap().last(),
+        Some(&json!(3))
+    );
+
+    let since = lanes["tick"].as_u64().unwrap();
+    let answer = Program::new("")
+        .send(gateway.get(&format!("/lanes?since={since}")))
+        .await;
+    let newer = answer.json();
+    let points = newer["lanes"][0]["history"]["sent"]
+        .as_array()
+        .unwrap()
+        .len() as u64;
+    assert_eq!(points, newer["tick"].as_u64().unwrap() - since);
+    drop(waiting);
+}
+
+#[tokio::test]
+async fn metrics_can_be_read_and_are_bounded() {
+    let server = stand_in(Duration::ZERO).await;
+    let gateway = Gateway::before(&server, &["--limit", "embeddings=12"]).await;
+    let waiting = busy(&gateway).await;
+    for n in 0..80 {
+        let mut request = gateway.post(chat(&format!("model-{n}")));
+        // Their number counts, and not that they are served.
+        request
+            .headers_mut()
+            .insert("x-stainless-timeout", "0.001".parse().unwrap());
+        Program::new("tom").send(request).await;
+    }
+    let answer = Program::new("").send(gateway.get("/metrics")).await;
+    assert!(
+        answer
+            .header("content-type")
+            .starts_with("application/openmetrics-text")
+    );
+    let text = answer.text();
+    let lines = text.strip_suffix("# EOF\n").expect("complete");
+    let mut series = HashSet::new();
+    for line in lines.lines().filter(|line| !line.starts_with('#')) {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+        assert!(name.starts_with("together_gateway_"), "{line}");
+        assert!(series.insert(name), "twice: {line}");
+    }
+    let embeddings = "endpoint=\"embeddings\",model=\"e\"";
+    let chat = r#"endpoint="chat-completions",model="a \"model\"\n<b>""#;
+    for line in [
+        format!("together_gateway_requests_total{{{embeddings}}} 1"),
+        format!("together_gateway_requests_total{{{chat}}} 3"),
+        format!("together_gateway_refused_total{{{embeddings}}} 1"),
+        format!("together_gateway_throttled_total{{{embeddings}}} 0"),
+        format!("together_gateway_waiting{{{embeddings}}} 3"),
+        format!("together_gateway_wait_seconds_count{{{chat}}} 3"),
+        format!("together_gateway_wait_seconds_bucket{{le=\"+Inf\",{chat}}} 3"),
+        format!(
+            "together_gateway_limit{{{embeddings},counts=\"requests\",window_seconds=\"60\"}} 12"
+        ),
+        format!(
+            "together_gateway_limit_left{{{chat},counts=\"in-flight\",window_seconds=\"0\"}} 512"
+        ),
+        "together_gateway_calls 3".to_owned(),
+        "together_gateway_callers 1".to_owned(),
+    ] {
+        assert!(lines.contains(&format!("\n{line}\n")), "{line} in\n{text}");
+    }
+    let models = lines
+        .lines()
+        .filter(|line| line.starts_with("together_gateway_waiting{"));
+    let models: Vec<_> = models.collect();
+    assert_eq!(
+        models.len(),
+        65,
+        "64 lanes, and one for all others: {models:?}"
+    );
+    assert!(lines.contains("model=\"(others)\""));
+    drop(waiting);
+}
+
+#[tokio::test]
+async fn the_page_is_one_file_that_loads_nothing_from_elsewhere() {
+    let server = Api::start().await;
+    let gateway = Gateway::start(&["--base-url", &server.url()]).await;
+    let page = Program::new("").send(gateway.get("/")).await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+    let text = page.text();
+    for part in [
+        "src=",
+        "@import",
+        "url(",
+        "//cdn",
+        "innerHTML",
+        "style=",
+        "onclick",
+    ] {
+        assert!(!text.contains(part), "{part}");
+    }
+    // The only address in it names the language of its icon.
+    let addresses: Vec<_> = text
+        .match_indices("http")
+        .map(|(at, _)| &text[at..at + 26])
+        .collect();
+    assert_eq!(addresses, ["http://www.w3.org/2000/svg"]);
+
+    let policy = page.header("content-security-policy");
+    assert!(
+        policy.starts_with("default-src 'none'; script-src 'nonce-"),
+        "{policy}"
+    );
+    assert!(!policy.contains("unsafe"));
+    let nonce = policy
+        .split("'nonce-")
+        .nth(1)
+        .unwrap()
+        .split('\'')
+        .next()
+        .unwrap();
+    assert_eq!(text.matches(&format!("nonce=\"{nonce}\"")).count(), 2);
+    let again = Program::new("").send(gateway.get("/")).await;
+    assert!(!again.text().contains(nonce));
+    assert!(server.arrived().is_empty());
+}

@@ -1,0 +1,178 @@
+//! The gateway's process.
+
+use std::{ops::Index, path::Path, process::Stdio, time::Duration};
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use serde_json::Value;
+use together_standin::StandIn;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+    process::{Child, Command},
+    time::{Instant, sleep},
+};
+
+use crate::program::{Body, Program};
+
+/// A gateway that runs, and ends with this.
+pub(crate) struct Gateway {
+    child: Child,
+    url: String,
+}
+
+/// Its `/lanes`.
+pub(crate) struct Lanes(Value);
+
+/// The example, with nothing of this process's environment that it reads.
+pub(crate) fn command(args: &[&str]) -> Command {
+    // This test is in target/PROFILE/deps, and `cargo test` builds the examples beside that.
+    let deps = std::env::current_exe().unwrap();
+    let profile = deps.parent().and_then(Path::parent).unwrap();
+    let path = profile.join("examples").join("gateway");
+    let path = path.with_extension(std::env::consts::EXE_EXTENSION);
+    assert!(
+        path.exists(),
+        "build it first: cargo build --example gateway"
+    );
+    let mut command = Command::new(path);
+    command
+        .args(args)
+        .env_remove("TOGETHER_API_KEY")
+        .env_remove("GATEWAY_TOKENS")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+impl Gateway {
+    pub(crate) async fn start(args: &[&str]) -> Self {
+        Self::start_with(args, &[]).await
+    }
+
+    /// One that calls this server.
+    pub(crate) async fn before(server: &StandIn, args: &[&str]) -> Self {
+        let url = server.url();
+        Self::start(&[&["--base-url", &url], args].concat()).await
+    }
+
+    pub(crate) async fn start_with(args: &[&str], env: &[(&str, &str)]) -> Self {
+        let mut command = command(args);
+        if !args.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        let mut child = command.envs(env.iter().copied()).spawn().unwrap();
+        let mut line = String::new();
+        let stdout = child.stdout.as_mut().unwrap();
+        BufReader::new(stdout).read_line(&mut line).await.unwrap();
+        let url = line.trim_end().strip_prefix("listening on ");
+        let Some(url) = url.map(str::to_owned) else {
+            let url = String::new();
+            panic!("{line}{}", Self { child, url }.stop().await);
+        };
+        Self { child, url }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
+    /// A chat completion.
+    pub(crate) fn post(&self, body: impl Into<Body>) -> Request<Body> {
+        self.post_to("/v1/chat/completions", body)
+    }
+
+    pub(crate) fn post_to(&self, path: &str, body: impl Into<Body>) -> Request<Body> {
+        Request::post(format!("{}{path}", self.url))
+            .header("content-type", "application/json")
+            .body(body.into())
+            .unwrap()
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Request<Body> {
+        let request = Request::get(format!("{}{path}", self.url));
+        request.body(Full::<Bytes>::default().into()).unwrap()
+    }
+
+    /// Sends a head with this first line, and returns what comes back.
+    pub(crate) async fn raw(&self, line: &str) -> String {
+        let address = self.url.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!("{line}\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    /// What it says of its lanes, over a connection that is closed again.
+    pub(crate) async fn lanes(&self) -> Lanes {
+        let answer = Program::new("watcher").send(self.get("/lanes")).await;
+        Lanes(answer.json())
+    }
+
+    /// Ends it, and tells what it wrote to its standard error.
+    pub(crate) async fn stop(&mut self) -> String {
+        let _ = self.child.start_kill();
+        let mut text = String::new();
+        let stderr = self.child.stderr.as_mut().unwrap();
+        stderr.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    /// Waits for its end, and tells its exit code.
+    #[cfg(unix)]
+    pub(crate) async fn ended(mut self) -> Option<i32> {
+        self.child.wait().await.unwrap().code()
+    }
+}
+
+impl Lanes {
+    pub(crate) fn waiting(&self) -> u64 {
+        self["waiting"].as_u64().unwrap()
+    }
+
+    /// Whether no call is under way or waits.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.waiting() == 0 && self["open"]["calls"] == 0
+    }
+
+    /// One lane.
+    pub(crate) fn of(&self, endpoint: &str, model: Option<&str>) -> &Value {
+        let lanes = self["lanes"].as_array().unwrap();
+        let lane = lanes
+            .iter()
+            .find(|lane| lane["endpoint"] == endpoint && lane["model"].as_str() == model);
+        lane.unwrap_or_else(|| panic!("no lane {endpoint} {model:?} in {}", self.0))
+    }
+}
+
+impl Index<&str> for Lanes {
+    type Output = Value;
+
+    fn index(&self, name: &str) -> &Value {
+        &self.0[name]
+    }
+}
+
+/// Waits for something that is to be so, and asks again until it is.
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+    let begun = Instant::now();
+    while !is_so().await {
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: {what}"
+        );
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Of a machine that is busy with other tests too.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
