@@ -220,6 +220,30 @@ async fn waiting_holds_no_slot_of_a_buffer() {
 
 /// A clone that answered `Pending` holds the place in the inner service's own queue: dropped, its
 /// wake is lost and everyone hangs.
+/// Who waits for the inner service is not late by that: those after it keep the pace.
+#[tokio::test(start_paused = true)]
+async fn a_busy_inner_service_makes_nobody_leave_early() {
+    let (sent, mut departures) = tokio::sync::mpsc::unbounded_channel();
+    let freed = Instant::now() + Duration::from_secs(10);
+    let inner = service_fn(move |_: Request<Empty<Bytes>>| {
+        sent.send(Instant::now()).unwrap();
+        async move {
+            tokio::time::sleep_until(freed).await;
+            Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+        }
+    });
+    let service = per_minute(60).layer(ConcurrencyLimit::new(inner, 2));
+    let calls = (0..5).map(|_| service.clone().oneshot(chat()));
+    futures::future::try_join_all(calls).await.unwrap();
+    drop(service);
+    let mut before = departures.recv().await.unwrap();
+    while let Some(at) = departures.recv().await {
+        assert!(at - before >= Duration::from_secs(1), "{:?}", at - before);
+        before = at;
+    }
+    assert!(before > freed + Duration::from_secs(2));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_busy_inner_service_loses_nobody() {
     let inner = service_fn(|request: Request<Empty<Bytes>>| async {

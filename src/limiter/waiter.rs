@@ -14,6 +14,8 @@ pub(super) struct Waiter {
     pub(super) place: Place,
     pub(super) tokens: u64,
     pub(super) since: u64,
+    /// Since when neither its own task nor the service inside has kept it.
+    pub(super) ready: u64,
     pub(super) deadline: u64,
     /// Whether the deadline is the limiter's own `max_wait`.
     pub(super) impatient: bool,

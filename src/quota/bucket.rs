@@ -21,7 +21,11 @@ pub(crate) enum Verdict {
 pub(crate) enum Bucket {
     Paced(Gcra),
     Windowed(Box<Window>),
-    Slots(u32),
+    Slots {
+        used: u32,
+        /// When one last came free.
+        freed: u64,
+    },
 }
 
 impl Bucket {
@@ -31,7 +35,7 @@ impl Bucket {
                 Self::Windowed(Box::default())
             }
             Cap::Requests(quota) | Cap::Tokens(quota) => Self::Paced(Gcra::new(quota)),
-            Cap::InFlight(_) | Cap::Jobs(_) => Self::Slots(0),
+            Cap::InFlight(_) | Cap::Jobs(_) => Self::Slots { used: 0, freed: 0 },
         }
     }
 
@@ -57,7 +61,7 @@ impl Bucket {
             _ if cost == 0 => 0,
             Self::Paced(gcra) => gcra.next(quota, ahead, now),
             Self::Windowed(window) => window.next(quota, ahead, cost, now),
-            Self::Slots(_) => 0,
+            Self::Slots { .. } => 0,
         };
         if at <= now {
             Verdict::Now
@@ -66,12 +70,22 @@ impl Bucket {
         }
     }
 
-    pub(crate) fn charge(&mut self, cap: &Cap, tokens: u64, now: u64) {
+    /// Since when it would have let one leave, where the answer is now yes and that is known.
+    pub(crate) fn ready(&self, cap: &Cap) -> u64 {
+        match (self, quota_of(cap)) {
+            (Self::Paced(gcra), Some(quota)) => gcra.next(quota, 0, 0),
+            (Self::Slots { freed, .. }, _) => *freed,
+            _ => 0,
+        }
+    }
+
+    /// One leaves that could have left since `ready`.
+    pub(crate) fn charge(&mut self, cap: &Cap, tokens: u64, ready: u64, now: u64) {
         let (quota, cost) = match cap {
             Cap::Requests(quota) => (quota, 1),
             Cap::Tokens(quota) => (quota, tokens),
             Cap::InFlight(_) | Cap::Jobs(_) => {
-                if let Self::Slots(used) = self {
+                if let Self::Slots { used, .. } = self {
                     *used += 1;
                 }
                 return;
@@ -79,16 +93,17 @@ impl Bucket {
         };
         match self {
             _ if cost == 0 => {}
-            Self::Paced(gcra) => gcra.charge(quota, cost, now),
+            Self::Paced(gcra) => gcra.charge(quota, cost, ready, now),
             Self::Windowed(window) => window.charge(quota, cost, now),
-            Self::Slots(_) => {}
+            Self::Slots { .. } => {}
         }
     }
 
     /// Gives a slot back.
-    pub(crate) fn release(&mut self) {
-        if let Self::Slots(used) = self {
+    pub(crate) fn release(&mut self, now: u64) {
+        if let Self::Slots { used, freed } = self {
             *used = used.saturating_sub(1);
+            *freed = now;
         }
     }
 
@@ -102,7 +117,7 @@ impl Bucket {
         match self {
             Self::Paced(gcra) => gcra.settle(quota, at, extra),
             Self::Windowed(window) => window.settle(at, extra),
-            Self::Slots(_) => {}
+            Self::Slots { .. } => {}
         }
     }
 
@@ -111,7 +126,7 @@ impl Bucket {
         match (&mut *self, quota_of(cap)) {
             (Self::Paced(gcra), Some(quota)) if !quota.is_windowed() => gcra.rebase(quota, now),
             (Self::Windowed(_), Some(quota)) if quota.is_windowed() => {}
-            (Self::Slots(_), None) => {}
+            (Self::Slots { .. }, None) => {}
             _ => *self = Self::new(cap),
         }
     }
@@ -121,7 +136,7 @@ impl Bucket {
         match (self, quota_of(cap)) {
             (Self::Paced(gcra), Some(quota)) => Some(gcra.fresh_at(quota)),
             (Self::Windowed(window), Some(quota)) => Some(window.fresh_at(quota)),
-            (Self::Slots(used), _) => (*used == 0).then_some(0),
+            (Self::Slots { used, .. }, _) => (*used == 0).then_some(0),
             _ => Some(0),
         }
     }
@@ -133,7 +148,7 @@ impl Bucket {
             (Self::Windowed(window), Cap::Requests(quota) | Cap::Tokens(quota)) => {
                 window.left(quota, now)
             }
-            (Self::Slots(used), Cap::InFlight(max) | Cap::Jobs(max)) => {
+            (Self::Slots { used, .. }, Cap::InFlight(max) | Cap::Jobs(max)) => {
                 max.get().saturating_sub(*used).into()
             }
             _ => 0,
@@ -142,7 +157,7 @@ impl Bucket {
 
     fn ask_slot(&self, max: NonZeroU32) -> Verdict {
         match self {
-            Self::Slots(used) if *used >= max.get() => Verdict::Full,
+            Self::Slots { used, .. } if *used >= max.get() => Verdict::Full,
             _ => Verdict::Now,
         }
     }

@@ -3,8 +3,9 @@ use crate::words::Quota;
 /// A paced quota in 16 bytes (the generic cell rate algorithm).
 ///
 /// `due` is when the next request is due to leave, were they all evenly spaced. A request may leave
-/// up to a burst before that; having left, it moves `due` on by its cost. One that leaves a little
-/// late moves `due` on as if it had been on time, or late timers would add up.
+/// up to a burst before that; having left, it moves `due` on by its cost. One that could have left a
+/// little earlier moves `due` on as if it had, or late timers would add up; one that comes after a
+/// quiet time was not late.
 ///
 /// Never over: of any `max + 1` departures the last leaves at least
 /// `max * interval - (burst - 1) * interval - lateness` after the first, and with
@@ -34,8 +35,11 @@ impl Gcra {
         due.saturating_sub(self.tolerance(quota))
     }
 
-    pub(crate) fn charge(&mut self, quota: &Quota, cost: u64, now: u64) {
-        self.due = self.after(quota, cost, now);
+    /// One leaves that could have left since `ready`.
+    pub(crate) fn charge(&mut self, quota: &Quota, cost: u64, ready: u64, now: u64) {
+        let late = now.saturating_sub(ready).min(quota.lateness());
+        let due = self.due.max(now - late);
+        self.due = due.saturating_add(cost.saturating_mul(self.interval));
     }
 
     /// From when on this is no different from a new one.
@@ -45,7 +49,7 @@ impl Gcra {
 
     /// How many of cost 1 could leave at once now.
     pub(crate) fn left(&self, quota: &Quota, now: u64) -> u64 {
-        let due = self.due.max(now.saturating_sub(quota.lateness()));
+        let due = self.due.max(now);
         let limit = now.saturating_add(self.tolerance(quota));
         limit
             .checked_sub(due)
@@ -75,6 +79,7 @@ impl Gcra {
         };
     }
 
+    /// When the next is due at the earliest, if so much leaves from now on.
     fn after(&self, quota: &Quota, cost: u64, now: u64) -> u64 {
         self.due
             .max(now.saturating_sub(quota.lateness()))
@@ -96,10 +101,10 @@ mod tests {
     fn a_late_departure_delays_nobody() {
         let quota = Quota::per_minute(600).unwrap();
         let mut gcra = Gcra::new(&quota);
-        gcra.charge(&quota, 1, SECOND);
+        gcra.charge(&quota, 1, SECOND, SECOND);
         let second = gcra.next(&quota, 0, SECOND);
         // 20 ms late: the third is due as if the second had been on time.
-        gcra.charge(&quota, 1, second + SECOND / 50);
+        gcra.charge(&quota, 1, second, second + SECOND / 50);
         assert_eq!(gcra.next(&quota, 0, 0), second + quota.interval());
     }
 
@@ -108,8 +113,12 @@ mod tests {
         let quota = Quota::per_minute(600).unwrap();
         let mut gcra = Gcra::new(&quota);
         let hour = 3_600 * SECOND;
-        gcra.charge(&quota, 1, hour);
-        assert!(gcra.next(&quota, 0, hour) >= hour + quota.interval() - quota.lateness());
+        gcra.charge(&quota, 1, hour, hour);
+        assert_eq!(gcra.next(&quota, 0, hour), hour + quota.interval());
+        // However long it could have left, its being late counts only so much.
+        gcra.charge(&quota, 1, hour, 2 * hour);
+        let next = gcra.next(&quota, 0, 2 * hour);
+        assert_eq!(next, 2 * hour + quota.interval() - quota.lateness());
     }
 
     #[test]
@@ -117,7 +126,7 @@ mod tests {
         let fast = Quota::per_minute(600).unwrap();
         let slow = Quota::per_minute(6).unwrap();
         let mut gcra = Gcra::new(&fast);
-        gcra.charge(&fast, 1, SECOND);
+        gcra.charge(&fast, 1, SECOND, SECOND);
         let half = SECOND + (gcra.next(&fast, 0, SECOND) - SECOND) / 2;
         let before = gcra.due - half;
         gcra.rebase(&slow, half);
@@ -130,8 +139,9 @@ mod tests {
     fn nothing_overflows() {
         let quota = Quota::new(1, std::time::Duration::from_secs(366 * 24 * 3600)).unwrap();
         let mut gcra = Gcra::new(&quota);
-        gcra.charge(&quota, u64::MAX, u64::MAX);
-        gcra.charge(&quota, u64::MAX, u64::MAX);
+        gcra.charge(&quota, u64::MAX, u64::MAX, u64::MAX);
+        gcra.charge(&quota, u64::MAX, 0, u64::MAX);
+        gcra.charge(&quota, 1, u64::MAX, 0);
         gcra.settle(&quota, 0, i64::MIN);
         gcra.settle(&quota, u64::MAX, i64::MAX);
         gcra.rebase(&quota, 1);

@@ -13,9 +13,9 @@ use super::Error;
 /// over 1 RPS internally", docs.together.ai/docs/rate-limits, early 2026), so 600 a minute sent in
 /// the first second is refused 590 times.
 ///
-/// A timer is late by a millisecond, and a busy program by more. So that this does not add up,
-/// what leaves up to a quarter of the margin late (50 ms at most) delays nothing after it; the other
-/// side of it is that above 20 a second a few may leave together.
+/// A timer is late by a millisecond, and a busy program by more. So that this does not add up, what
+/// waits and leaves up to a quarter of the margin late (50 ms at most) delays nothing after it; the
+/// other side of it is that above 20 a second a few may then leave together.
 ///
 /// # What it costs
 ///

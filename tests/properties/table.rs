@@ -106,6 +106,17 @@ impl Cap {
             Self::Tokens(_) => tokens,
         }
     }
+
+    /// How much of a paced quota one that leaves late makes up for at most.
+    pub(crate) fn made_up(self) -> u64 {
+        let (Self::Requests(quota) | Self::Tokens(quota)) = self else {
+            return 0;
+        };
+        let late = (quota.margin() / 4).min(Duration::from_millis(50));
+        let paced = quota.max() - quota.burst() + 1;
+        let interval = (quota.per() + quota.margin()).as_nanos() / u128::from(paced);
+        u64::try_from(late.as_nanos() / interval).unwrap() + 1
+    }
 }
 
 /// Quotas of a few requests a second, with and without bursts, margins and pacing.

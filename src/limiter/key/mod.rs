@@ -160,15 +160,30 @@ impl Key {
         Some(least)
     }
 
-    /// Charges every limit of a lane, each of which has said yes under this same lock.
-    pub(super) fn charge(&mut self, lane: u16, tokens: u64, rules: &Rules, now: u64) -> Passage {
+    /// Charges every limit of a lane, each of which has said yes under this same lock, for one that
+    /// nothing else has kept since `ready`.
+    pub(super) fn charge(
+        &mut self,
+        lane: u16,
+        tokens: u64,
+        ready: u64,
+        rules: &Rules,
+        now: u64,
+    ) -> Passage {
         let lane = &mut self.lanes[usize::from(lane)];
         lane.counts.admitted += 1;
+        // Late is who leaves later than all of them, and the pause, would have let it.
+        let pause = lane.gate.as_ref().map_or(0, |gate| gate.next());
+        let limits = lane.limits.iter().map(|&index| {
+            let limit = &self.limits[usize::from(index)];
+            limit.bucket.ready(rules.cap(limit.rule))
+        });
+        let ready = limits.fold(ready.max(pause), u64::max);
         let mut interval = None;
         for &index in &lane.limits {
             let limit = &mut self.limits[usize::from(index)];
             let cap = rules.cap(limit.rule);
-            limit.bucket.charge(cap, tokens, now);
+            limit.bucket.charge(cap, tokens, ready, now);
             interval = interval.max(cap.interval());
         }
         match &mut lane.gate {
@@ -208,10 +223,10 @@ impl Key {
     }
 
     /// Gives back the slots of a permit.
-    pub(super) fn release(&mut self, rules: &Rules, ids: [u32; 2]) {
+    pub(super) fn release(&mut self, rules: &Rules, ids: [u32; 2], now: u64) {
         for limit in &mut self.limits {
             if ids.contains(&rules.id(limit.rule)) {
-                limit.bucket.release();
+                limit.bucket.release(now);
             }
         }
     }

@@ -71,7 +71,7 @@ impl State {
             }
             let key = self.registry.get(index).expect(LOOKED_UP);
             if quiet || key.lets_by(lane) {
-                return Arrival::Admitted(self.grant(index, lane, call.tokens, now, now));
+                return Arrival::Admitted(self.grant(index, lane, call.tokens, (now, now), now));
             }
         }
         match comer.waker {
@@ -126,6 +126,7 @@ impl State {
             },
             tokens: call.tokens,
             since: now,
+            ready: now,
             deadline,
             impatient,
         };

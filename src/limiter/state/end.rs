@@ -7,7 +7,7 @@ impl State {
     /// Gives back the slots of a permit.
     pub(in crate::limiter) fn release(&mut self, grant: &Grant, moment: &mut Moment<'_>) {
         if let Some(key) = self.registry.of(grant.key, grant.born) {
-            key.release(&self.rules, grant.slots);
+            key.release(&self.rules, grant.slots, moment.now);
             let quiet = key.is_quiet();
             self.freed(grant.key);
             if !quiet {
@@ -64,7 +64,7 @@ impl State {
             return false;
         };
         if let Some(key) = self.registry.of(held.key, held.born) {
-            key.release(&self.rules, [0, held.rule]);
+            key.release(&self.rules, [0, held.rule], moment.now);
             self.freed(held.key);
             self.pump(held.key, None, moment);
         }

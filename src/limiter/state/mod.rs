@@ -139,11 +139,19 @@ impl State {
         }
     }
 
-    /// Charges a lane whose limits have all said yes.
-    fn grant(&mut self, index: u32, lane: u16, tokens: u64, since: u64, now: u64) -> Grant {
+    /// Charges a lane whose limits have all said yes, for one that has waited since an instant, and
+    /// for nothing but the limits since another.
+    fn grant(
+        &mut self,
+        index: u32,
+        lane: u16,
+        tokens: u64,
+        (since, ready): (u64, u64),
+        now: u64,
+    ) -> Grant {
         self.totals.admitted += 1;
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
-        let passage = key.charge(lane, tokens, &self.rules, now);
+        let passage = key.charge(lane, tokens, ready, &self.rules, now);
         let waited = now.saturating_sub(since);
         if waited > 0 {
             key.lanes[usize::from(lane)].waited += Duration::from_nanos(waited);

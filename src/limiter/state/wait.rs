@@ -38,6 +38,7 @@ impl State {
             Standing::Away | Standing::Lapsed => {
                 let index = waiter.key;
                 let key = self.registry.get_mut(index).expect(IN_USE);
+                waiter.ready = moment.now;
                 key.join(id, waiter);
                 self.pump(index, Some(id), moment);
             }
@@ -62,7 +63,10 @@ impl State {
         let key = self.registry.get_mut(index).expect(IN_USE);
         match waiter.standing {
             Standing::InLine => key.renew(id, waiter, moment.now),
-            Standing::Away | Standing::Lapsed => key.join(id, waiter),
+            Standing::Away | Standing::Lapsed => {
+                waiter.ready = moment.now;
+                key.join(id, waiter);
+            }
             // Told at its next poll, for which it was woken.
             Standing::Refused(_) => return None,
         }
@@ -74,8 +78,9 @@ impl State {
         let waiter = &mut self.waiters[id as usize];
         let key = self.registry.get_mut(index).expect(IN_USE);
         key.depart(waiter);
-        let (lane, tokens, since) = (waiter.lane, waiter.tokens, waiter.since);
-        let grant = self.grant(index, lane, tokens, since, moment.now);
+        let (lane, tokens) = (waiter.lane, waiter.tokens);
+        let (since, ready) = (waiter.since, waiter.ready);
+        let grant = self.grant(index, lane, tokens, (since, ready), moment.now);
         self.take(id, moment);
         self.pump(index, None, moment);
         Some(grant)
