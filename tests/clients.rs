@@ -9,7 +9,8 @@ use std::{convert::Infallible, net::SocketAddr, num::NonZeroU32, time::Duration}
 use axum::{Router, body::Body, routing::get};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
+use http_body::Frame;
+use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo},
@@ -109,38 +110,45 @@ async fn without_the_layer_the_same_server_does() {
     assert!(server.stats().refused > 50, "{:?}", server.stats());
 }
 
-/// Sends one body through the layer, and reads the answer.
-async fn send<B>(server: &StandIn, body: B)
+/// Sends one body through the layer, over both versions of HTTP.
+async fn send<B>(server: &StandIn, body: impl Fn() -> B)
 where
     B: RequestBody + http_body::Body + Send + Unpin + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let service = TogetherRateLimitLayer::new(fast()).layer(client::<B>(false));
-    let answer = service.oneshot(chat(&server.url(), body)).await.unwrap();
-    assert_eq!(
-        answer.status(),
-        StatusCode::OK,
-        "{}",
-        std::any::type_name::<B>()
-    );
+    for http2 in [false, true] {
+        let service = TogetherRateLimitLayer::new(fast()).layer(client::<B>(http2));
+        let answer = service.oneshot(chat(&server.url(), body())).await.unwrap();
+        let name = std::any::type_name::<B>();
+        assert_eq!(answer.status(), StatusCode::OK, "{name}, HTTP/2: {http2}");
+    }
 }
 
 #[tokio::test]
 async fn every_listed_body_arrives_whole() {
     let server = strict().await;
-    send(&server, Full::<Bytes>::from(BODY)).await;
-    send(&server, BODY.to_owned()).await;
-    send(&server, Full::<Bytes>::from(BODY).boxed()).await;
-    send(&server, UnsyncBoxBody::new(Full::<Bytes>::from(BODY))).await;
-    send(&server, Body::from(BODY)).await;
-    send(&server, Opaque::new(Full::<Bytes>::from(BODY))).await;
-    let get = Request::get(format!("{}/v1/models", server.url()))
-        .header("authorization", "Bearer key")
-        .body(Empty::<Bytes>::new());
-    let service = TogetherRateLimitLayer::new(fast()).layer(client(false));
-    let answer = service.oneshot(get.unwrap()).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
+    send(&server, || Full::<Bytes>::from(BODY)).await;
+    send(&server, || BODY.to_owned()).await;
+    send(&server, || Full::<Bytes>::from(BODY).boxed()).await;
+    send(&server, || UnsyncBoxBody::new(Full::<Bytes>::from(BODY))).await;
+    send(&server, || Body::from(BODY)).await;
+    send(&server, || Opaque::new(Full::<Bytes>::from(BODY))).await;
+    send(&server, || Opaque::new(body_of_chunks())).await;
+    for http2 in [false, true] {
+        let get = Request::get(format!("{}/v1/models", server.url()))
+            .header("authorization", "Bearer key")
+            .body(Empty::<Bytes>::new());
+        let service = TogetherRateLimitLayer::new(fast()).layer(client(http2));
+        let answer = service.oneshot(get.unwrap()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+    }
+}
+
+fn body_of_chunks() -> impl http_body::Body<Data = Bytes, Error = Infallible> + Send + Unpin {
+    let (first, second) = BODY.split_at(10);
+    let frames = [first, second].map(|part| Ok(Frame::data(Bytes::from(part))));
+    StreamBody::new(futures::stream::iter(frames))
 }
 
 /// Promise: the error type of the inner service is untouched.

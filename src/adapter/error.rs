@@ -14,7 +14,11 @@ pub(crate) fn failure<E: 'static>(error: &E) -> Option<Failure> {
         return Some(Failure::Interrupted);
     };
     let mut chain = iter::successors(Some(error), |&error| beneath(error));
-    chain.find_map(told).unwrap_or(Some(Failure::Interrupted))
+    #[cfg(feature = "reqwest")]
+    if chain.clone().any(super::reqwest::is_lasting) {
+        return None;
+    }
+    Some(chain.find_map(told).unwrap_or(Failure::Interrupted))
 }
 
 fn known(any: &dyn Any) -> Option<&(dyn Error + 'static)> {
@@ -59,19 +63,19 @@ fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'sta
 }
 
 /// What one error of a chain says, if anything.
-fn told(error: &(dyn Error + 'static)) -> Option<Option<Failure>> {
+fn told(error: &(dyn Error + 'static)) -> Option<Failure> {
     if let Some(error) = error.downcast_ref::<io::Error>() {
         // Not so those that say that there is no way: an old connection may end with them.
         let refused = error.kind() == io::ErrorKind::ConnectionRefused;
-        return refused.then_some(Some(Failure::NotSent));
+        return refused.then_some(Failure::NotSent);
     }
-    #[cfg(feature = "reqwest")]
-    if let Some(told) = super::reqwest::told(error) {
+    #[cfg(feature = "tonic")]
+    if let Some(told) = super::tonic::told(error) {
         return Some(told);
     }
     #[cfg(feature = "hyper")]
     if let Some(told) = super::hyper::told(error) {
-        return Some(Some(told));
+        return Some(told);
     }
     None
 }

@@ -10,10 +10,7 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame};
 use reqwest::Body;
 
-use crate::{
-    body::{Kept, Memory, RequestBody, replay},
-    words::extension::Failure,
-};
+use crate::body::{Kept, Memory, RequestBody, replay};
 
 /// What a body is made again of.
 pub struct Again(Kind);
@@ -99,14 +96,12 @@ pub(super) fn error(any: &dyn Any) -> Option<&(dyn Error + 'static)> {
     Some(any.downcast_ref::<reqwest::Error>()?)
 }
 
-/// What one of them says of the request, if anything.
-pub(super) fn told(error: &(dyn Error + 'static)) -> Option<Option<Failure>> {
-    let error = error.downcast_ref::<reqwest::Error>()?;
-    if error.is_connect() {
-        return Some(Some(Failure::NotSent));
-    }
-    // A request that cannot be made, and a redirect that is not followed, are so each time.
-    (error.is_builder() || error.is_redirect()).then_some(None)
+/// Whether it comes each time: a request that cannot be made, a redirect that is not followed.
+/// Anything else is told by what is beneath.
+pub(super) fn is_lasting(error: &(dyn Error + 'static)) -> bool {
+    error
+        .downcast_ref::<reqwest::Error>()
+        .is_some_and(|error| error.is_builder() || error.is_redirect())
 }
 
 /// The error that one is about, where its source is not that.
@@ -128,7 +123,7 @@ mod tests {
     use http_body_util::{BodyExt, StreamBody};
 
     use super::*;
-    use crate::adapter::failure;
+    use crate::{adapter::failure, words::extension::Failure};
 
     #[tokio::test]
     async fn bytes_stay_in_memory_and_a_stream_is_recorded() {

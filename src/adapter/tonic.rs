@@ -1,8 +1,11 @@
 use std::{any::Any, error::Error};
 
-use tonic::{Status, body::Body, transport};
+use tonic::{ConnectError, Status, body::Body, transport};
 
-use crate::body::{Kept, Memory, RequestBody, replay};
+use crate::{
+    body::{Kept, Memory, RequestBody, replay},
+    words::extension::Failure,
+};
 
 impl RequestBody for Body {
     type Again = Option<Kept<Body>>;
@@ -29,6 +32,12 @@ pub(super) fn error(any: &dyn Any) -> Option<&(dyn Error + 'static)> {
     Some(any.downcast_ref::<transport::Error>()?)
 }
 
+/// What one of them says of the request, if anything.
+pub(super) fn told(error: &(dyn Error + 'static)) -> Option<Failure> {
+    // Of whatever kind: a connection that is lost later ends with another.
+    error.is::<ConnectError>().then_some(Failure::NotSent)
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
@@ -36,7 +45,7 @@ mod tests {
     use tower_service::Service;
 
     use super::*;
-    use crate::{adapter::failure, words::extension::Failure};
+    use crate::adapter::failure;
 
     #[test]
     fn an_upload_that_is_given_up_says_so() {

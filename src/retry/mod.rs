@@ -57,6 +57,9 @@
 //! - the [`Budget`] is spent: one retry for five first attempts, and ten a minute;
 //! - the body cannot be sent again ([`body`](crate::body)).
 //!
+//! An attempt that finds no turn in time any more is answered by the rate limit layer, as any request
+//! that does not; the [`RetryReport`](crate::extension::RetryReport) beside it says what had failed.
+//!
 //! In an outage that nobody announces, that is soon: of three hundred requests a minute seventy
 //! retries are made, and the others fail. What must not fail is submitted anew by whoever has the time,
 //! as the example `embed_corpus` does; or has a deadline of minutes, `Retries::unlimited()` and

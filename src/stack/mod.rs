@@ -61,13 +61,13 @@
 //!
 //! | layer | outside | between the two | inside |
 //! |---|---|---|---|
-//! | `Timeout` | the whole call; dropped in line, it costs nothing | one attempt and its wait in line: rarely what is meant | one attempt, from when it leaves; the error is retried |
-//! | `ConcurrencyLimit` | counts what waits too | the same | counts what is under way until the headers; [`Limits::in_flight`] until the answer's end |
-//! | `Buffer` | fine: for sharing a service that is not `Clone` | fine | makes a client `Clone` that is not; nobody holds a place in it while waiting |
-//! | `LoadShed` | never sheds: the layers are always ready. [`max_wait`] does that | the same | sheds when the client is not ready, as an error that is retried |
-//! | `SetRequestHeader` for `authorization` | the limiter sees the key | the limiter sees the key | all requests count as one anonymous key |
+//! | `Timeout` | the whole call; dropped in line, it costs nothing | an attempt and its wait in line: a long wait is a failed attempt, that never left | one attempt, from when it leaves; the error is retried |
+//! | `ConcurrencyLimit` | counts what waits too | | counts what is under way until the headers; [`Limits::in_flight`] until the answer's end |
+//! | `Buffer` | passes everything on at once | | makes a client `Clone` that is not; nobody holds a place in it while waiting |
+//! | `LoadShed` | by itself it never sheds: the layers are always ready. Over a `ConcurrencyLimit` it bounds how many wait; [`max_wait`] bounds how long | | sheds when the client is not ready, as an error that is retried |
+//! | tower-http's `SetRequestHeader` for `authorization` | the limiter sees the key | the limiter sees the key | all requests count as one anonymous key |
 //! | tower-http's `Trace` | sees the call | sees each attempt, with its wait | sees each attempt, as it is sent |
-//! | `BoxCloneSyncService` | hides all these types | fine | fine; a service that is not `Clone` goes into a `Buffer` |
+//! | `BoxCloneSyncService` | hides all these types. Use `.layer(BoxCloneSyncService::layer())`: `ServiceBuilder::boxed_clone_sync` wants futures that are `Sync` too, which tonic's are not | | fine, and so is `BoxCloneService`; what is not `Clone` goes into a `Buffer` |
 //! | `TogetherRetryLayer` | where it belongs | | inside the limiter, retries would be sent without asking it |
 //!
 //! [`Limits::in_flight`]: crate::Limits::in_flight
@@ -96,6 +96,20 @@
 //! | reqwest-retry | 429, 5xx, 408, lost connections | leave `RetryTransientMiddleware` out |
 //! | tonic | nothing | |
 //! | an SDK in front of a gateway of yours | 408, 409, 429, 5xx: twice | `max_retries=0` in the SDK |
+//!
+//! # When it does not compile
+//!
+//! What a body or a client lacks is said in full by `ServiceExt::oneshot(client, request)`, and by a
+//! function that returns `impl Service<Request<B>>`. The method call, `client.oneshot(request)` or
+//! `client.ready()`, says no more than that "its trait bounds were not satisfied" (E0599).
+//!
+//! | message | what to do |
+//! |---|---|
+//! | `..` is not a request body that tower-together knows | `Opaque::new(body)`, or the feature of its crate |
+//! | `..: Clone` is not satisfied, at `.layer(..)` or `.service(..)` | put the client into a `tower::buffer::Buffer` |
+//! | `TogetherRetry<..>: Service<HttpRequestFactory>` is not satisfied | `AsyncOpenAiLayer` is missing, or not outermost |
+//! | `TogetherRetry<..>: Service<reqwest::Request>` is not satisfied | the feature `reqwest` is off |
+//! | expected `Infallible`, found `..`, in axum | it is a client's stack: it goes into `State`, not into `Router::layer` |
 //!
 //! [e1]: https://docs.rs/crate/tower-together/latest/source/examples/hyper.rs
 //! [e2]: https://docs.rs/crate/tower-together/latest/source/examples/reqwest.rs

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response, Uri};
+use http::{Request, Response};
 use reqwest::{Body, Url};
 use tower_service::Service;
 
@@ -64,7 +64,6 @@ over_reqwest!(TogetherRetry, retry);
 #[derive(Clone)]
 pub(super) struct Original {
     url: Url,
-    uri: Uri,
     bodiless: bool,
 }
 
@@ -73,8 +72,7 @@ impl Original {
         let url = request.url().clone();
         let bodiless = request.body().is_none();
         let mut request = Request::try_from(request)?;
-        let uri = request.uri().clone();
-        let original = Self { url, uri, bodiless };
+        let original = Self { url, bodiless };
         request.extensions_mut().insert(original);
         Ok(request)
     }
@@ -95,8 +93,6 @@ impl Original {
         mut request: Request<B>,
     ) -> Result<reqwest::Request, reqwest::Error> {
         let original = request.extensions_mut().remove::<Self>();
-        // A layer in between may have sent it elsewhere.
-        let original = original.filter(|original| original.uri == *request.uri());
         let mut request = reqwest::Request::try_from(request)?;
         if let Some(original) = original {
             *request.url_mut() = original.url;

@@ -1,0 +1,141 @@
+//! What a caller gets, whatever it called with.
+
+use bytes::Bytes;
+use futures::{StreamExt, stream, stream::BoxStream};
+use http::{Extensions, HeaderMap, Response};
+use http_body::Body;
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tower_together::{
+    Rejected,
+    extension::{RetryReport, Waited},
+};
+
+use crate::ask::Kind;
+
+/// An answer, in HTTP's words.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// What the upstream said, or the error's message.
+    pub(crate) text: String,
+    /// The bytes, for those who are shown them.
+    pub(crate) bytes: Option<Bytes>,
+    /// An error's code, for those who are shown it.
+    pub(crate) code: Option<String>,
+    /// In how many milliseconds to come again, for those who are told.
+    pub(crate) retry_after: Option<u64>,
+    /// For those who are shown it.
+    pub(crate) seen: Option<Seen>,
+    /// What comes in pieces.
+    pub(crate) pieces: BoxStream<'static, String>,
+}
+
+/// What the layers say in an answer's extensions.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) waited: bool,
+    pub(crate) attempts: u32,
+    pub(crate) rejected: Option<String>,
+}
+
+impl Answer {
+    pub(crate) fn new(status: u16, text: impl Into<String>) -> Self {
+        Self {
+            status,
+            text: text.into(),
+            bytes: None,
+            code: None,
+            retry_after: None,
+            seen: None,
+            pieces: stream::empty().boxed(),
+        }
+    }
+
+    pub(crate) async fn http<B>(response: Response<B>, kind: Kind) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: std::fmt::Debug,
+    {
+        let (head, body) = response.into_parts();
+        let mut answer = Self::new(head.status.as_u16(), "");
+        answer.seen = Some(Seen::said(&head.headers, &head.extensions));
+        let seconds = head.headers.get("retry-after");
+        let seconds = seconds.map(|value| value.to_str().unwrap().parse::<u64>().unwrap());
+        answer.retry_after = seconds.map(|seconds| seconds * 1_000);
+        if kind == Kind::Streamed && head.status.is_success() {
+            answer.pieces = events(body).boxed();
+            return answer;
+        }
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let json: Value = serde_json::from_slice(&bytes).unwrap();
+        let text = json["text"].as_str().or(json["error"]["message"].as_str());
+        answer.text = text.unwrap().to_owned();
+        answer.code = json["error"]["code"].as_str().map(str::to_owned);
+        answer.bytes = Some(bytes);
+        answer
+    }
+}
+
+/// The words of server-sent events, each as soon as it has come whole.
+fn events<B>(body: B) -> impl futures::Stream<Item = String> + Send
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: std::fmt::Debug,
+{
+    let begun = (Box::pin(body), String::new());
+    stream::unfold(begun, async |(mut body, mut text)| {
+        loop {
+            if let Some((event, rest)) = text.split_once("\n\n") {
+                let data = event.strip_prefix("data: ").unwrap();
+                let json: Value = serde_json::from_str(data).unwrap_or_default();
+                let words = json["choices"][0]["delta"]["content"].as_str();
+                let words = words.map(str::to_owned);
+                text = rest.to_owned();
+                match words {
+                    Some(words) => return Some((words, (body, text))),
+                    None => continue,
+                }
+            }
+            let frame = body.frame().await?.unwrap();
+            let data = frame.into_data().unwrap_or_default();
+            text.push_str(std::str::from_utf8(&data).unwrap());
+        }
+    })
+}
+
+impl Seen {
+    pub(crate) fn shown(extensions: &Extensions) -> Self {
+        let report = extensions.get::<RetryReport>();
+        let rejected = extensions.get::<Rejected>();
+        Self {
+            waited: extensions.get::<Waited>().is_some(),
+            attempts: report.map_or(1, RetryReport::attempts),
+            rejected: rejected.map(|rejected| rejected.reason().name().to_owned()),
+        }
+    }
+
+    /// Extensions do not travel: whoever stands outside the layers and sees them tells it.
+    pub(crate) fn tell<B>(mut response: Response<B>) -> Response<B> {
+        let seen = Self::shown(response.extensions());
+        let headers = response.headers_mut();
+        headers.insert("x-waited", u32::from(seen.waited).into());
+        headers.insert("x-attempts", seen.attempts.into());
+        let rejected = seen.rejected.unwrap_or_default();
+        headers.insert("x-rejected", rejected.parse().unwrap());
+        response
+    }
+
+    /// Told, or else shown.
+    pub(crate) fn said(headers: &HeaderMap, extensions: &Extensions) -> Self {
+        let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap());
+        let Some(waited) = text("x-waited") else {
+            return Self::shown(extensions);
+        };
+        let rejected = text("x-rejected").unwrap().to_owned();
+        Self {
+            waited: waited == "1",
+            attempts: text("x-attempts").unwrap().parse().unwrap(),
+            rejected: Some(rejected).filter(|rejected| !rejected.is_empty()),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! One stack with all that is around it.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use futures::future::BoxFuture;
+use tokio::{task::JoinHandle, time};
+use tower_together::{Endpoint, Limiter, Limits, Quota};
+
+use crate::{
+    answer::{Answer, Seen},
+    ask::Ask,
+    layers::Layers,
+    stacks::{Shows, Stack},
+    upstream::Upstream,
+};
+
+pub(crate) struct Bench<S> {
+    pub(crate) upstream: Upstream,
+    pub(crate) limiter: Limiter,
+    stack: S,
+}
+
+impl<S: Stack> Bench<S> {
+    pub(crate) async fn new(limiter: Limiter) -> Self {
+        let upstream = Upstream::default();
+        let stack = S::start(upstream.clone(), Layers::new(limiter.clone())).await;
+        Self {
+            upstream,
+            limiter,
+            stack,
+        }
+    }
+
+    pub(crate) async fn fast() -> Self {
+        Self::new(Limiter::new(limits(Quota::per_second(1_000).unwrap()))).await
+    }
+
+    /// One at a time.
+    pub(crate) async fn single() -> Self {
+        let one = NonZeroU32::MIN;
+        let limits = Limits::none().in_flight(Endpoint::ChatCompletions, one);
+        Self::new(Limiter::new(limits)).await
+    }
+
+    pub(crate) fn send(&self, ask: Ask) -> BoxFuture<'static, Answer> {
+        self.stack.send(ask)
+    }
+
+    pub(crate) fn spawn(&self, words: &str) -> JoinHandle<Answer> {
+        tokio::spawn(self.send(Ask::whole(words)))
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.limiter.snapshot().waiting
+    }
+
+    /// Slots that are free.
+    pub(crate) fn free(&self) -> u64 {
+        self.limiter.snapshot().lanes[0].limits[0].left
+    }
+
+    /// What came to the upstream, in its order.
+    pub(crate) fn heard(&self) -> Vec<String> {
+        let arrivals = self.upstream.arrivals().into_iter();
+        arrivals.map(|arrival| arrival.text).collect()
+    }
+
+    /// What the layers say of an answer, where this stack shows it.
+    pub(crate) fn seen(answer: &Answer) -> Option<&Seen> {
+        let shows = match S::SHOWS {
+            Shows::All => true,
+            Shows::Successes => answer.status == 200,
+            Shows::None => false,
+        };
+        assert_eq!(answer.seen.is_some(), shows, "{:?}", answer.seen);
+        answer.seen.as_ref()
+    }
+}
+
+pub(crate) fn limits(quota: Quota) -> Limits {
+    Limits::none().requests(Endpoint::ChatCompletions, quota)
+}
+
+/// A limit that one call uses up.
+pub(crate) fn one_a_minute() -> Limits {
+    limits(Quota::per_minute(1).unwrap())
+}
+
+/// Comes back when it is so.
+pub(crate) async fn until(it_is: impl Fn() -> bool) {
+    while !it_is() {
+        time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// For what would else hang.
+pub(crate) async fn in_time(test: impl Future<Output = ()>) {
+    let ended = time::timeout(Duration::from_secs(20), test).await;
+    ended.expect("it hangs");
+}

@@ -1,0 +1,130 @@
+//! When a request leaves, and whether.
+
+use std::time::{Duration, Instant};
+
+use tower_together::{Limiter, Limits, Quota};
+
+use crate::{
+    answer::Answer,
+    ask::{Ask, MARK},
+    bench::{Bench, limits, one_a_minute, until},
+    stacks::{Shows, Stack},
+    upstream::Step,
+    words::said,
+};
+
+pub(crate) async fn what_need_not_wait_is_answered_as_it_is<S: Stack>() {
+    let bench = Bench::<S>::new(Limiter::new(Limits::default())).await;
+    let answer = bench.send(Ask::whole("hello")).await;
+    assert_eq!((answer.status, &*answer.text), (200, "answer 0"));
+    if let Some(bytes) = &answer.bytes {
+        assert_eq!(*bytes, said(0));
+    }
+    if let Some(seen) = Bench::<S>::seen(&answer) {
+        assert!(!seen.waited && seen.attempts == 1 && seen.rejected.is_none());
+    }
+    assert_eq!(bench.heard(), ["hello"]);
+    assert_eq!(bench.upstream.arrivals()[0].headers["x-mark"], MARK);
+    assert_eq!(bench.limiter.snapshot().admitted, 1);
+}
+
+pub(crate) async fn what_comes_at_once_leaves_in_order_and_no_faster_than_the_limit<S: Stack>() {
+    let bench = Bench::<S>::new(Limiter::new(one_a_minute())).await;
+    let first = bench.send(Ask::whole("0")).await;
+    assert_eq!(first.text, "answer 0");
+    // The line is formed before it moves.
+    let mut calls = Vec::new();
+    for number in 1..5 {
+        calls.push(bench.spawn(&number.to_string()));
+        until(|| bench.waiting() == number).await;
+    }
+    let start = Instant::now();
+    let twenty = limits(Quota::per_second(20).unwrap());
+    bench.limiter.set_limits(twenty);
+    for (number, call) in (1..).zip(calls) {
+        let answer = call.await.unwrap();
+        assert_eq!(answer.text, format!("answer {number}"));
+        if let Some(seen) = Bench::<S>::seen(&answer) {
+            assert!(seen.waited);
+        }
+    }
+    assert_eq!(bench.heard(), ["0", "1", "2", "3", "4"]);
+    for (number, arrival) in (0..).zip(bench.upstream.arrivals()).skip(1) {
+        // What was owed of the first call's minute had become a little less by then.
+        let least = Duration::from_millis(50) * number - Duration::from_millis(10);
+        let after = arrival.at - start;
+        assert!(after >= least, "{number}: {after:?}");
+    }
+}
+
+pub(crate) async fn what_would_wait_too_long_is_refused_as_the_api_would<S: Stack>() {
+    let limiter = Limiter::new(one_a_minute()).with_max_wait(Duration::ZERO);
+    let bench = Bench::<S>::new(limiter).await;
+    bench.send(Ask::whole("first")).await;
+    let answer = bench.send(Ask::whole("second")).await;
+    assert_refused::<S>(&answer, "max_wait", "longer than max_wait");
+    assert_eq!(bench.heard(), ["first"]);
+}
+
+pub(crate) async fn what_would_miss_its_deadline_is_refused_at_once<S: Stack>() {
+    let bench = Bench::<S>::new(Limiter::new(one_a_minute())).await;
+    bench.send(Ask::whole("first")).await;
+    let hurried = Ask::whole("second").within(Duration::from_secs(20));
+    let start = Instant::now();
+    let answer = bench.send(hurried).await;
+    assert!(start.elapsed() < Duration::from_secs(15));
+    assert_refused::<S>(&answer, "deadline", "past its deadline");
+    assert_eq!(bench.heard(), ["first"]);
+    assert_eq!(bench.limiter.snapshot().refused, 1);
+}
+
+fn assert_refused<S: Stack>(answer: &Answer, reason: &str, message: &str) {
+    assert_eq!(answer.status, 429);
+    assert!(answer.text.contains(message), "{}", answer.text);
+    // gRPC has no word for it.
+    if answer.bytes.is_some() || S::SHOWS == Shows::None {
+        assert_eq!(answer.code.as_deref(), Some(reason));
+    }
+    assert_eq!(answer.retry_after.is_some(), S::SHOWS != Shows::None);
+    if let Some(wait) = answer.retry_after {
+        assert!((30_000..=61_000).contains(&wait), "{wait}");
+    }
+    if let Some(seen) = Bench::<S>::seen(answer) {
+        assert_eq!(seen.rejected.as_deref(), Some(reason));
+    }
+}
+
+pub(crate) async fn what_is_dropped_while_it_waits_costs_nothing<S: Stack>() {
+    let bench = Bench::<S>::single().await;
+    let (go, held) = Step::hold();
+    bench.upstream.next(held);
+    let first = bench.spawn("first");
+    until(|| bench.upstream.count() == 1).await;
+    let second = bench.spawn("second");
+    until(|| bench.waiting() == 1).await;
+    let third = bench.spawn("third");
+    until(|| bench.waiting() == 2).await;
+
+    second.abort();
+    until(|| bench.waiting() == 1).await;
+    go.send(()).unwrap();
+    assert_eq!(first.await.unwrap().text, "answer 0");
+    assert_eq!(third.await.unwrap().text, "answer 1");
+    assert_eq!(bench.heard(), ["first", "third"]);
+    assert_eq!(bench.limiter.snapshot().admitted, 2);
+}
+
+pub(crate) async fn what_is_dropped_under_way_gives_its_slot_back<S: Stack>() {
+    let bench = Bench::<S>::single().await;
+    let (_go, held) = Step::hold();
+    bench.upstream.next(held);
+    let first = bench.spawn("first");
+    until(|| bench.upstream.count() == 1).await;
+    let second = bench.spawn("second");
+    until(|| bench.waiting() == 1).await;
+
+    first.abort();
+    assert_eq!(second.await.unwrap().text, "answer 1");
+    until(|| bench.free() == 1).await;
+    assert_eq!(bench.heard(), ["first", "second"]);
+}

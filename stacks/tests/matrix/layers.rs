@@ -1,0 +1,42 @@
+//! The layers that each stack has in it.
+
+use std::time::Duration;
+
+use tower_together::{
+    Classify, Endpoint, Limiter, TogetherLayer, TogetherRateLimitLayer, TogetherRetryLayer,
+};
+
+#[derive(Clone)]
+pub(crate) struct Layers {
+    pub(crate) rate_limit: TogetherRateLimitLayer,
+    pub(crate) retry: TogetherRetryLayer,
+}
+
+impl Layers {
+    /// Over this limiter, and without a long wait of their own.
+    pub(crate) fn new(limiter: Limiter) -> Self {
+        let short = Duration::from_millis(2);
+        let retry = TogetherRetryLayer::default()
+            .with_backoff(short, short)
+            .with_jitter(Duration::ZERO);
+        Self {
+            rate_limit: TogetherRateLimitLayer::from(limiter).with_classify(classify()),
+            retry: retry.with_classify(classify()),
+        }
+    }
+
+    pub(crate) fn both(self) -> TogetherLayer {
+        TogetherLayer::from(self.rate_limit).with_retry(self.retry)
+    }
+}
+
+/// The gRPC service is chat too.
+fn classify() -> Classify {
+    Classify::default().with(|method, uri| {
+        let grpc = uri.path().starts_with("/together.stacks.Chat/");
+        Some(match grpc {
+            true => Endpoint::ChatCompletions,
+            false => Endpoint::of(method, uri.path()),
+        })
+    })
+}

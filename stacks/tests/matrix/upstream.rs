@@ -1,0 +1,136 @@
+//! The server at the other end: it writes down what comes, and answers as it is told.
+
+use std::{
+    collections::VecDeque,
+    fmt::Debug,
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::Body;
+use http_body_util::BodyExt;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::words::{Fail, Outgoing, asked, said, streamed, whole};
+
+#[derive(Clone, Default)]
+pub(crate) struct Upstream(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    script: VecDeque<Step>,
+    arrivals: Vec<Arrival>,
+}
+
+/// What came.
+#[derive(Clone)]
+pub(crate) struct Arrival {
+    pub(crate) at: Instant,
+    pub(crate) headers: HeaderMap,
+    /// Its words, once they have come.
+    pub(crate) text: String,
+    /// When it was told that it failed.
+    pub(crate) failed: Option<Instant>,
+}
+
+/// How to answer one request.
+pub(crate) enum Step {
+    /// At once, with its number.
+    Say,
+    /// So, when the question has come whole.
+    Fail(Fail),
+    /// So, before it has come whole.
+    FailEarly(Fail),
+    /// When told to.
+    Hold(oneshot::Receiver<()>),
+    /// In pieces, each when it is given.
+    Stream(mpsc::UnboundedReceiver<String>),
+}
+
+impl Upstream {
+    /// The next request that has not been told otherwise is answered so.
+    pub(crate) fn next(&self, step: Step) {
+        self.0.lock().unwrap().script.push_back(step);
+    }
+
+    pub(crate) fn arrivals(&self) -> Vec<Arrival> {
+        self.0.lock().unwrap().arrivals.clone()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.lock().unwrap().arrivals.len()
+    }
+
+    /// A request's number, and what to do about it.
+    pub(crate) fn arrived(&self, headers: HeaderMap) -> (usize, Step) {
+        let mut state = self.0.lock().unwrap();
+        state.arrivals.push(Arrival {
+            at: Instant::now(),
+            headers,
+            text: String::new(),
+            failed: None,
+        });
+        let step = state.script.pop_front().unwrap_or(Step::Say);
+        (state.arrivals.len() - 1, step)
+    }
+
+    /// Whether the next is to fail.
+    pub(crate) fn fails(&self) -> bool {
+        let state = self.0.lock().unwrap();
+        matches!(
+            state.script.front(),
+            Some(Step::Fail(_) | Step::FailEarly(_))
+        )
+    }
+
+    pub(crate) fn read(&self, number: usize, text: &str) {
+        self.0.lock().unwrap().arrivals[number].text.push_str(text);
+    }
+
+    pub(crate) fn failed(&self, number: usize) {
+        let now = Some(Instant::now());
+        self.0.lock().unwrap().arrivals[number].failed = now;
+    }
+
+    /// As an HTTP server's handler.
+    pub(crate) async fn answer<B>(self, request: Request<B>) -> Response<Outgoing>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Debug,
+    {
+        let (head, body) = request.into_parts();
+        let (number, step) = self.arrived(head.headers.clone());
+        if !matches!(step, Step::FailEarly(_)) {
+            let body = body.collect().await.unwrap().to_bytes();
+            self.read(number, &asked(&head.headers, &body));
+        }
+        match step {
+            Step::Say => whole(said(number)),
+            Step::Fail(fail) | Step::FailEarly(fail) => {
+                self.failed(number);
+                fail.http()
+            }
+            Step::Hold(go) => {
+                let _ = go.await;
+                whole(said(number))
+            }
+            Step::Stream(pieces) => streamed(pieces),
+        }
+    }
+}
+
+impl Step {
+    /// And what lets it go.
+    pub(crate) fn hold() -> (oneshot::Sender<()>, Self) {
+        let (go, held) = oneshot::channel();
+        (go, Self::Hold(held))
+    }
+
+    /// And what gives it its pieces.
+    pub(crate) fn stream() -> (mpsc::UnboundedSender<String>, Self) {
+        let (give, pieces) = mpsc::unbounded_channel();
+        (give, Self::Stream(pieces))
+    }
+}

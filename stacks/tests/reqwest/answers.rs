@@ -1,0 +1,81 @@
+//! An answer loses nothing in the layers, and one of ours is like any other.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{HeaderValue, Response, StatusCode};
+use reqwest::{Client, Method, Request};
+use tower::{ServiceBuilder, ServiceExt};
+use tower_together::{
+    Endpoint, Limiter, Limits, Quota, Rejected, TogetherLayer, stack::HttpOverReqwest,
+};
+
+use crate::server::{Server, once_more, quick, status};
+
+/// `/old` is elsewhere now.
+async fn moved() -> Server {
+    Server::start(|_, request| async move {
+        if request.uri().path() != "/old" {
+            return Response::new(Body::from("new"));
+        }
+        let mut response = status(StatusCode::TEMPORARY_REDIRECT);
+        let new = HeaderValue::from_static("/new?a=1");
+        response.headers_mut().insert("location", new);
+        response
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_answer_knows_where_it_came_from() {
+    let server = moved().await;
+    let plain = Client::new();
+    let reqwests = ServiceBuilder::new().layer(quick()).service(plain.clone());
+    let https = ServiceBuilder::new()
+        .layer(quick())
+        .service(HttpOverReqwest::new(plain.clone()));
+    for path in ["/new?b=2#part", "/old"] {
+        let url = format!("{}{path}", server.url);
+        let expected = plain.get(&url).send().await.unwrap();
+        let request = plain.get(&url).build().unwrap();
+        let answer = reqwests.clone().oneshot(request).await.unwrap();
+        let request = http::Request::get(&url).body("").unwrap();
+        let http = https
+            .clone()
+            .oneshot(request.map(reqwest::Body::from))
+            .await;
+        let http = reqwest::Response::from(http.unwrap().map(reqwest::Body::wrap));
+        for answer in [answer, http] {
+            assert_eq!(answer.url(), expected.url());
+            assert_eq!(answer.remote_addr(), expected.remote_addr());
+            assert!(answer.remote_addr().is_some());
+            assert_eq!(answer.version(), expected.version());
+            assert_eq!(answer.content_length(), Some(3));
+            assert_eq!(answer.text().await.unwrap(), "new");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_our_own_has_the_requests_url() {
+    let quota = Quota::per_minute(1).unwrap();
+    let limits = Limits::none().requests(Endpoint::ChatCompletions, quota);
+    let limiter = Limiter::new(limits).with_max_wait(Duration::ZERO);
+    let layer = TogetherLayer::from(limiter).with_retry(once_more());
+    let server = Server::failing(0).await;
+    let service = ServiceBuilder::new().layer(layer).service(Client::new());
+    let url = format!("{}?a=1#part", server.chat());
+    let send = || {
+        let request = Request::new(Method::POST, url.parse().unwrap());
+        service.clone().oneshot(request)
+    };
+    send().await.unwrap();
+    let answer = send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(answer.url().as_str(), url);
+    assert_eq!(answer.remote_addr(), None);
+    assert!(answer.extensions().get::<Rejected>().is_some());
+    let error: serde_json::Value = answer.json().await.unwrap();
+    assert_eq!(error["error"]["code"], "max_wait");
+    assert_eq!(server.heads().len(), 1);
+}

@@ -1,0 +1,81 @@
+//! A server that writes down what comes, and layers that lose no time.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{Router, body::Body};
+use http::{Request, Response, StatusCode, request::Parts};
+use tokio::net::TcpListener;
+use tower_together::{Limits, TogetherLayer, TogetherRetryLayer};
+
+pub(crate) const CHAT: &str = "/v1/chat/completions";
+/// Nobody listens there.
+pub(crate) const CLOSED: &str = "http://127.0.0.1:1/v1/chat/completions";
+
+pub(crate) struct Server {
+    pub(crate) url: String,
+    heads: Arc<Mutex<Vec<Parts>>>,
+}
+
+impl Server {
+    /// Answers each request as it is told, by its number.
+    pub(crate) async fn start<F, A>(answer: F) -> Self
+    where
+        F: Fn(usize, Request<Body>) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Response<Body>> + Send,
+    {
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let written = Arc::clone(&heads);
+        let app = Router::new().fallback(move |request: Request<Body>| {
+            let (head, body) = request.into_parts();
+            let mut heads = written.lock().unwrap();
+            heads.push(head.clone());
+            answer(heads.len() - 1, Request::from_parts(head, body))
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Self { url, heads }
+    }
+
+    /// Fails so often, and then is well.
+    pub(crate) async fn failing(times: usize) -> Self {
+        Self::start(move |number, _| async move {
+            match number < times {
+                true => status(StatusCode::SERVICE_UNAVAILABLE),
+                false => Response::new("well".into()),
+            }
+        })
+        .await
+    }
+
+    /// What came, without its body.
+    pub(crate) fn heads(&self) -> Vec<Parts> {
+        self.heads.lock().unwrap().clone()
+    }
+
+    pub(crate) fn chat(&self) -> String {
+        format!("{}{CHAT}", self.url)
+    }
+}
+
+pub(crate) fn status(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// No limit, no long wait, two attempts.
+pub(crate) fn quick() -> TogetherLayer {
+    TogetherLayer::new(Limits::none()).with_retry(once_more())
+}
+
+pub(crate) fn once_more() -> TogetherRetryLayer {
+    let short = Duration::from_millis(2);
+    TogetherRetryLayer::default()
+        .with_backoff(short, short)
+        .with_jitter(Duration::ZERO)
+        .with_max_retries(1)
+}
