@@ -100,6 +100,62 @@ async fn nobody_leaves_early_because_nobody_wanted_to_leave_before() {
     }
 }
 
+/// The paced limit counted what a window had kept as late, and the next left early; and so after
+/// another table came.
+#[tokio::test(start_paused = true)]
+async fn nobody_leaves_early_after_a_window_or_a_change_of_table() {
+    let rarely = Quota::new(1, Duration::from_secs(10)).unwrap().unpaced();
+    let shared = Quota::per_minute(60).unwrap();
+    let both = Limits::none()
+        .requests(CHAT, rarely)
+        .shared([CHAT, Endpoint::Images], shared);
+    let limiter = Limiter::new(both);
+    let images = || Call::new(Endpoint::Images);
+    pass(&limiter, chat()).await;
+    // Kept for ten seconds by the window alone.
+    pass(&limiter, chat()).await;
+    let left = Instant::now();
+    pass(&limiter, images()).await;
+    assert!(
+        left.elapsed() >= Duration::from_secs(1),
+        "{:?}",
+        left.elapsed()
+    );
+
+    let limiter = Limiter::new(per_minute(1));
+    pass(&limiter, chat()).await;
+    let mut second = task::spawn(limiter.acquire(chat()));
+    assert_pending!(second.poll());
+    sleep(Duration::from_secs(5)).await;
+    limiter.set_limits(Limits::none().shared([CHAT, Endpoint::Images], shared));
+    let left = Instant::now();
+    drop(second.await.unwrap());
+    pass(&limiter, images()).await;
+    assert!(
+        left.elapsed() >= Duration::from_secs(1),
+        "{:?}",
+        left.elapsed()
+    );
+}
+
+/// Promise: late by up to 50 ms, even if its own task was busy.
+#[tokio::test(start_paused = true)]
+async fn who_is_polled_late_delays_nobody_after_it() {
+    let limiter = Limiter::new(per_minute(600));
+    let start = Instant::now();
+    pass(&limiter, chat()).await;
+    let mut late = task::spawn(limiter.acquire(chat()));
+    assert_pending!(late.poll());
+    sleep(Duration::from_millis(141)).await;
+    drop(assert_ready!(late.poll()).unwrap());
+    pass(&limiter, chat()).await;
+    assert!(
+        start.elapsed() <= Duration::from_millis(202),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn dropping_one_who_waits_costs_nothing_and_the_next_moves_up() {
     let limiter = Limiter::new(per_minute(60));

@@ -14,7 +14,7 @@ pub(super) struct Waiter {
     pub(super) place: Place,
     pub(super) tokens: u64,
     pub(super) since: u64,
-    /// Since when neither its own task nor the service inside has kept it.
+    /// Since when nothing but the limits has kept it.
     pub(super) ready: u64,
     pub(super) deadline: u64,
     /// Whether the deadline is the limiter's own `max_wait`.
@@ -37,6 +37,13 @@ impl Waiter {
     /// Why it is refused when its time is up.
     pub(super) fn reason(&self) -> Reason {
         Self::reason_of(self.impatient)
+    }
+
+    /// It comes back to its line: what the service inside has kept is not late by that.
+    pub(super) fn back(&mut self, now: u64) {
+        if matches!(self.standing, Standing::Away) {
+            self.ready = now;
+        }
     }
 
     pub(super) fn reason_of(impatient: bool) -> Reason {

@@ -74,6 +74,7 @@ impl Bucket {
     pub(crate) fn ready(&self, cap: &Cap) -> u64 {
         match (self, quota_of(cap)) {
             (Self::Paced(gcra), Some(quota)) => gcra.next(quota, 0, 0),
+            (Self::Windowed(window), _) => window.ready(),
             (Self::Slots { freed, .. }, _) => *freed,
             _ => 0,
         }

@@ -9,6 +9,8 @@ use crate::words::Quota;
 pub(crate) struct Window {
     departures: VecDeque<(u64, u64)>,
     used: u64,
+    /// When it last made room.
+    freed: u64,
 }
 
 impl Window {
@@ -44,6 +46,11 @@ impl Window {
         self.used = self.used.saturating_add(cost);
     }
 
+    /// Since when there has been as much room as there is.
+    pub(crate) fn ready(&self) -> u64 {
+        self.freed
+    }
+
     pub(crate) fn fresh_at(&self, quota: &Quota) -> u64 {
         self.departures
             .back()
@@ -76,6 +83,7 @@ impl Window {
                 break;
             }
             self.used = self.used.saturating_sub(*cost);
+            self.freed = at.saturating_add(quota.window());
             self.departures.pop_front();
         }
     }

@@ -61,10 +61,10 @@
 //!
 //! | layer | outside | between the two | inside |
 //! |---|---|---|---|
-//! | `Timeout` | the whole call; dropped in line, it costs nothing | an attempt and its wait in line: a long wait is a failed attempt, that never left | one attempt, from when it leaves; the error is retried |
+//! | `Timeout` | the whole call; dropped in line, it costs nothing | an attempt and its wait in line: a long wait is a failed attempt, that never left | one attempt, from when it leaves; the error is retried, unless the request creates something |
 //! | `ConcurrencyLimit` | counts what waits too | | counts what is under way until the headers; [`Limits::in_flight`] until the answer's end |
 //! | `Buffer` | passes everything on at once | | makes a client `Clone` that is not; nobody holds a place in it while waiting |
-//! | `LoadShed` | by itself it never sheds: the layers are always ready. Over a `ConcurrencyLimit` it bounds how many wait; [`max_wait`] bounds how long | | sheds when the client is not ready, as an error that is retried |
+//! | `LoadShed` | by itself it never sheds: the layers are always ready. Over a `ConcurrencyLimit` it bounds how many wait; [`max_wait`] bounds how long | | sheds when the client is not ready, as an error that is retried, unless the request creates something |
 //! | tower-http's `SetRequestHeader` for `authorization` | the limiter sees the key | the limiter sees the key | all requests count as one anonymous key |
 //! | tower-http's `Trace` | sees the call | sees each attempt, with its wait | sees each attempt, as it is sent |
 //! | `BoxCloneSyncService` | hides all these types. Use `.layer(BoxCloneSyncService::layer())`: `ServiceBuilder::boxed_clone_sync` wants futures that are `Sync` too, which tonic's are not | | fine, and so is `BoxCloneService`; what is not `Clone` goes into a `Buffer` |
@@ -77,7 +77,7 @@
 //!
 //! | timeout | counts the wait for the turn |
 //! |---|---|
-//! | reqwest's `timeout`, `read_timeout`, `connect_timeout` | no: they start when the request leaves. One that fires is retried |
+//! | reqwest's `timeout`, `read_timeout`, `connect_timeout` | no: they start when the request leaves. One that fires before the headers is retried; `timeout` and `read_timeout` go on after them, and cut a stream short |
 //! | hyper's `HttpConnector::set_connect_timeout` | no |
 //! | tonic's `Endpoint::timeout`, `connect_timeout` | no |
 //! | tonic's `Request::set_timeout` (`grpc-timeout`) | yes, as a [`Deadline`](crate::extension::Deadline); the server counts it once more |

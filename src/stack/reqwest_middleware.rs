@@ -30,7 +30,8 @@ macro_rules! middleware {
                 next: Next<'_>,
             ) -> Result<Response> {
                 let request = Original::with(request, extensions)?;
-                let rest = Rest::new(next, mem::take(extensions));
+                // A copy: a call that is dropped leaves its caller's as they were.
+                let rest = Rest::new(next, extensions.clone());
                 // Always ready: see the service's own `poll_ready`.
                 let answer = self.layer(rest.clone()).call(request).await;
                 *extensions = mem::take(&mut *rest.extensions());

@@ -71,6 +71,24 @@ async fn outside_one_call_is_seen_and_inside_each_attempt() {
     }
 }
 
+/// A call that was dropped took them with it: tried once more, it had no deadline and no key.
+#[tokio::test]
+async fn a_call_that_is_dropped_leaves_its_extensions_as_they_were() {
+    let quota = Quota::per_minute(1).unwrap();
+    let limits = Limits::none().requests(Endpoint::ChatCompletions, quota);
+    let server = Server::failing(0).await;
+    let client = with(TogetherRateLimitLayer::new(limits));
+    client.post(server.chat()).send().await.unwrap();
+    let mut extensions = Extensions::new();
+    extensions.insert(Mark("the caller's"));
+    let request = client.post(server.chat()).build().unwrap();
+    let call = client.execute_with_extensions(request, &mut extensions);
+    tokio::time::timeout(Duration::from_millis(20), call)
+        .await
+        .unwrap_err();
+    assert_eq!(extensions.get(), Some(&Mark("the caller's")));
+}
+
 #[tokio::test]
 async fn what_is_written_inside_is_read_outside() {
     let server = Server::failing(1).await;

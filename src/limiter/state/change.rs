@@ -18,6 +18,10 @@ impl State {
                 waiting.push(index);
             }
         }
+        // Nor is anybody late by what the table before asked for.
+        for (_, waiter) in &mut self.waiters {
+            waiter.ready = moment.now;
+        }
         self.registry.look_again(0);
         for index in waiting {
             self.refuse_hopeless(index, moment);

@@ -38,7 +38,7 @@ impl State {
             Standing::Away | Standing::Lapsed => {
                 let index = waiter.key;
                 let key = self.registry.get_mut(index).expect(IN_USE);
-                waiter.ready = moment.now;
+                waiter.back(moment.now);
                 key.join(id, waiter);
                 self.pump(index, Some(id), moment);
             }
@@ -64,7 +64,7 @@ impl State {
         match waiter.standing {
             Standing::InLine => key.renew(id, waiter, moment.now),
             Standing::Away | Standing::Lapsed => {
-                waiter.ready = moment.now;
+                waiter.back(moment.now);
                 key.join(id, waiter);
             }
             // Told at its next poll, for which it was woken.
