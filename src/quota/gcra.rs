@@ -1,6 +1,7 @@
+use super::pace::Pace;
 use crate::words::Quota;
 
-/// A paced quota in 16 bytes (the generic cell rate algorithm).
+/// A paced quota in 24 bytes (the generic cell rate algorithm).
 ///
 /// `due` is when the next request is due to leave, were they all evenly spaced. A request may leave
 /// up to a burst before that; having left, it moves `due` on by its cost. One that could have left a
@@ -13,14 +14,14 @@ use crate::words::Quota;
 /// `per`.
 #[derive(Clone, Debug)]
 pub(crate) struct Gcra {
-    due: u64,
+    pace: Pace,
     interval: u64,
 }
 
 impl Gcra {
     pub(crate) fn new(quota: &Quota) -> Self {
         Self {
-            due: 0,
+            pace: Pace::default(),
             interval: quota.interval(),
         }
     }
@@ -28,7 +29,7 @@ impl Gcra {
     /// The earliest instant the next request may leave, after `ahead` of cost have left before it.
     pub(crate) fn next(&self, quota: &Quota, ahead: u64, now: u64) -> u64 {
         let due = if ahead == 0 {
-            self.due
+            self.pace.due
         } else {
             self.after(quota, ahead, now)
         };
@@ -37,19 +38,18 @@ impl Gcra {
 
     /// One leaves that could have left since `ready`.
     pub(crate) fn charge(&mut self, quota: &Quota, cost: u64, ready: u64, now: u64) {
-        let late = now.saturating_sub(ready).min(quota.lateness());
-        let due = self.due.max(now - late);
-        self.due = due.saturating_add(cost.saturating_mul(self.interval));
+        let apart = cost.saturating_mul(self.interval);
+        self.pace.leave(apart, quota.lateness(), ready, now);
     }
 
     /// From when on this is no different from a new one.
     pub(crate) fn fresh_at(&self, quota: &Quota) -> u64 {
-        self.due.saturating_add(quota.lateness())
+        self.pace.due.saturating_add(quota.lateness())
     }
 
     /// How many of cost 1 could leave at once now.
     pub(crate) fn left(&self, quota: &Quota, now: u64) -> u64 {
-        let due = self.due.max(now);
+        let due = self.pace.due.max(now);
         let limit = now.saturating_add(self.tolerance(quota));
         limit
             .checked_sub(due)
@@ -59,10 +59,10 @@ impl Gcra {
     /// Goes on under another quota: what is owed stays owed, paid at the new pace from now on.
     pub(crate) fn rebase(&mut self, quota: &Quota, now: u64) {
         let interval = quota.interval();
-        let owed = u128::from(self.due.saturating_sub(now)) * u128::from(interval);
+        let owed = u128::from(self.pace.due.saturating_sub(now)) * u128::from(interval);
         let owed = u64::try_from(owed.div_ceil(u128::from(self.interval))).unwrap_or(u64::MAX);
         if owed > 0 {
-            self.due = now.saturating_add(owed);
+            self.pace.due = now.saturating_add(owed);
         }
         self.interval = interval;
     }
@@ -70,18 +70,19 @@ impl Gcra {
     /// Settles what was charged at an instant: `extra` more, or less where it is negative.
     pub(crate) fn settle(&mut self, quota: &Quota, at: u64, extra: i64) {
         let amount = extra.unsigned_abs().saturating_mul(self.interval);
-        self.due = if extra < 0 {
-            self.due.saturating_sub(amount)
+        self.pace.due = if extra < 0 {
+            self.pace.due.saturating_sub(amount)
         } else {
             // Nothing may be due from before it left, or a quiet time would pay for it.
-            let due = self.due.max(at.saturating_sub(quota.lateness()));
+            let due = self.pace.due.max(at.saturating_sub(quota.lateness()));
             due.saturating_add(amount)
         };
     }
 
     /// When the next is due at the earliest, if so much leaves from now on.
     fn after(&self, quota: &Quota, cost: u64, now: u64) -> u64 {
-        self.due
+        self.pace
+            .due
             .max(now.saturating_sub(quota.lateness()))
             .saturating_add(cost.saturating_mul(self.interval))
     }
@@ -128,9 +129,9 @@ mod tests {
         let mut gcra = Gcra::new(&fast);
         gcra.charge(&fast, 1, SECOND, SECOND);
         let half = SECOND + (gcra.next(&fast, 0, SECOND) - SECOND) / 2;
-        let before = gcra.due - half;
+        let before = gcra.pace.due - half;
         gcra.rebase(&slow, half);
-        let after = gcra.due - half;
+        let after = gcra.pace.due - half;
         let expected = before as f64 * slow.interval() as f64 / fast.interval() as f64;
         assert!((after as f64 - expected).abs() < 1_000.0);
     }

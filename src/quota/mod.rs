@@ -6,6 +6,7 @@
 mod bucket;
 mod gate;
 mod gcra;
+mod pace;
 mod window;
 
 pub(crate) use self::{
