@@ -34,10 +34,12 @@ mod tests {
     fn faster_than_the_timer_several_leave_together() {
         let (mut pace, mut left) = (Pace::default(), 0);
         for now in (0..1_000 * MS).step_by(MS as usize) {
-            // One after the other, each as soon as the one before it is gone.
+            // The first has waited; the others come one by one, as soon as the one before has left.
+            let mut ready = pace.due;
             while pace.due <= now {
-                pace.leave(MS / 10, 50 * MS, now, now);
+                pace.leave(MS / 10, 50 * MS, ready, now);
                 left += 1;
+                ready = now;
             }
         }
         assert!((9_980..=10_000).contains(&left), "{left}");
