@@ -7,8 +7,16 @@
 
 #[path = "gateway/api.rs"]
 mod api;
+#[path = "gateway/bodies.rs"]
+mod bodies;
+#[path = "gateway/door.rs"]
+mod door;
 #[path = "gateway/hang_ups.rs"]
 mod hang_ups;
+#[path = "../examples/gateway/mask.rs"]
+mod mask;
+#[path = "gateway/masks.rs"]
+mod masks;
 #[path = "gateway/numbers.rs"]
 mod numbers;
 #[path = "gateway/process.rs"]
@@ -17,6 +25,8 @@ mod process;
 mod program;
 #[path = "gateway/secrets.rs"]
 mod secrets;
+#[path = "gateway/start.rs"]
+mod start;
 
 use std::{process::Stdio, time::Duration};
 
@@ -24,7 +34,7 @@ use http::StatusCode;
 use together_standin::{Rules, StandIn};
 use tokio::{process::Command, task::JoinSet, time::Instant};
 
-use process::{Gateway, command, until};
+use process::{Gateway, until};
 use program::{Program, chat, streamed};
 
 /// A stand-in without limits of its own, whose streams have this long between their events.
@@ -243,50 +253,6 @@ async fn an_api_that_is_not_there_is_said() {
         error["message"].as_str().unwrap().contains("refused"),
         "{error}"
     );
-}
-
-#[tokio::test]
-async fn what_cannot_work_is_said() {
-    for (args, token, said) in [
-        (&["--listen", "0.0.0.0:0"][..], "", "GATEWAY_TOKENS=TOKEN"),
-        (
-            &["--listen", "0.0.0.0:0"][..],
-            " , ",
-            "GATEWAY_TOKENS=TOKEN",
-        ),
-        (&["--listen", "nowhere"][..], "", "127.0.0.1:8018"),
-        (
-            &["--base-url", "example.com"][..],
-            "",
-            "write it as https://",
-        ),
-        (
-            &["--base-url", "http://a:b@example.com"][..],
-            "",
-            "without a login",
-        ),
-        (
-            &["--base-url", "https://example.com/v1"][..],
-            "",
-            "TOGETHER_API_KEY",
-        ),
-        (&["--limit", "chat=1"][..], "", "chat-completions"),
-        (&["--limit", "images=0"][..], "", "at least 1"),
-        (&["--max-wait", "0"][..], "", "a number of seconds"),
-    ] {
-        let mut command = command(args);
-        command.env("GATEWAY_TOKENS", token);
-        let output = command.output().await.unwrap();
-        assert_eq!(output.status.code(), Some(2), "{args:?}");
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        assert!(stderr.contains(said), "{args:?}: {stderr}");
-        assert!(output.stdout.is_empty());
-    }
-    let taken = Gateway::start(&[]).await;
-    let address = taken.url().trim_start_matches("http://").to_owned();
-    let output = command(&["--listen", &address]).output().await.unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.contains("--listen 127.0.0.1:0"), "{stderr}");
 }
 
 #[cfg(unix)]

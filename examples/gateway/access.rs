@@ -1,22 +1,25 @@
-//! Who may use the gateway, and who it is that does.
+//! Who may use the gateway, and who may look at it.
 //!
-//! With tokens, whoever sends one. Without, whoever runs on this machine, but no web page that is
-//! open in its browser.
+//! With tokens, whoever sends one; and who sits at this machine may look without. Without tokens,
+//! whoever runs on this machine, but no web page that is open in its browser.
 
 use std::{
-    env,
     hash::{BuildHasher, RandomState},
     net::{IpAddr, SocketAddr},
 };
 
 use axum::body::Body;
 use http::{
-    HeaderMap, HeaderName, Response, StatusCode, Uri,
-    header::{AUTHORIZATION, HOST, ORIGIN},
+    HeaderMap, HeaderName, Response, Uri,
+    header::{FORWARDED, HOST, ORIGIN, VIA},
     uri::Authority,
 };
 
-use crate::error;
+use crate::{
+    args,
+    credentials::{bearer, password},
+    refusal,
+};
 
 /// The tokens that are let in, if not everybody is.
 pub(crate) struct Access {
@@ -28,22 +31,32 @@ pub(crate) struct Access {
 
 impl Access {
     /// As `GATEWAY_TOKENS` says.
-    pub(crate) fn from_env() -> Self {
+    pub(crate) fn from_env() -> Result<Self, String> {
         let state = RandomState::new();
-        let tokens = env::var("GATEWAY_TOKENS").unwrap_or_default();
-        let tokens = tokens.split(',').map(str::trim);
+        let set = args::env("GATEWAY_TOKENS")?;
+        let tokens = set.as_deref().unwrap_or_default().split(',').map(str::trim);
         let tokens = tokens.filter(|token| !token.is_empty());
-        Self {
-            tokens: tokens
-                .map(|token| state.hash_one(token.as_bytes()))
-                .collect(),
-            state,
+        let tokens: Vec<_> = tokens
+            .map(|token| state.hash_one(token.as_bytes()))
+            .collect();
+        if set.is_some() && tokens.is_empty() {
+            // Whoever sets it wants a door that is shut.
+            return Err(
+                "GATEWAY_TOKENS is set and holds no token: write GATEWAY_TOKENS=TOKEN,ANOTHER, or \
+                 unset it to serve this machine alone"
+                    .to_owned(),
+            );
         }
+        Ok(Self { tokens, state })
+    }
+
+    pub(crate) fn wants_token(&self) -> bool {
+        !self.tokens.is_empty()
     }
 
     /// Whether it may listen there: whoever reaches it spends the key's money.
     pub(crate) fn allows(&self, address: SocketAddr) -> Result<(), String> {
-        if address.ip().is_loopback() || !self.tokens.is_empty() {
+        if address.ip().is_loopback() || self.wants_token() {
             return Ok(());
         }
         Err(format!(
@@ -56,47 +69,40 @@ impl Access {
 
     /// What a call is answered that may not go on.
     pub(crate) fn refuses_call(&self, uri: &Uri, headers: &HeaderMap) -> Option<Response<Body>> {
-        if self.tokens.is_empty() {
-            return match is_here(uri, headers) && !is_of_web_page(uri, headers) {
-                true => None,
-                false => Some(web_page()),
-            };
-        }
-        let sent = bearer(headers).map(|token| self.state.hash_one(token));
-        // All of them, so that the time does not tell which.
-        let tokens = self.tokens.iter();
-        match tokens.fold(false, |known, token| known | (sent == Some(*token))) {
-            true => None,
-            false => Some(unknown()),
-        }
-    }
-
-    /// What somebody is answered who may not see the page and its numbers.
-    pub(crate) fn refuses_look(&self, uri: &Uri, headers: &HeaderMap) -> Option<Response<Body>> {
-        match self.tokens.is_empty() && !is_here(uri, headers) {
-            true => Some(web_page()),
+        match self.wants_token() {
+            true if self.knows(bearer(headers)) => None,
+            true => Some(refusal::unknown()),
+            false if !is_here(uri, headers) => Some(refusal::foreign_host(uri, headers)),
+            false if is_of_web_page(uri, headers) => Some(refusal::web_page()),
             false => None,
         }
     }
-}
 
-/// Who asks: by its own credential, or else by its address. Only ever hashed.
-pub(crate) fn caller(headers: &HeaderMap, ip: IpAddr) -> String {
-    let named = ["x-api-key", "api-key"]
-        .iter()
-        .filter_map(|name| headers.get(*name));
-    let named = named.map(|value| value.as_bytes());
-    match bearer(headers).or(named.into_iter().next()) {
-        Some(credential) => format!("key {}", String::from_utf8_lossy(credential)),
-        None => format!("ip {}", ip.to_canonical()),
+    /// What somebody is answered who may not see the page and its numbers. They hold no secrets, but
+    /// say which models are in use, and how much.
+    pub(crate) fn refuses_look(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        from: IpAddr,
+    ) -> Option<Response<Body>> {
+        if !self.wants_token() {
+            return (!is_here(uri, headers)).then(|| refusal::foreign_host(uri, headers));
+        }
+        let at_machine = from.to_canonical().is_loopback() && is_here(uri, headers);
+        if at_machine && !is_proxied(headers) {
+            return None;
+        }
+        let known = self.knows(bearer(headers)) || self.knows(password(headers).as_deref());
+        (!known).then(refusal::ask_for_token)
     }
-}
 
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
-    let value = headers.get(AUTHORIZATION)?.as_bytes();
-    let (scheme, token) = value.split_at_checked("bearer ".len())?;
-    let token = token.trim_ascii();
-    (scheme.eq_ignore_ascii_case(b"bearer ") && !token.is_empty()).then_some(token)
+    fn knows(&self, sent: Option<&[u8]>) -> bool {
+        let sent = sent.map(|token| self.state.hash_one(token));
+        // All of them, so that the time does not tell which.
+        let tokens = self.tokens.iter();
+        tokens.fold(false, |known, token| known | (sent == Some(*token)))
+    }
 }
 
 /// Whether it was asked for by address: a name that is somebody else's may be made to resolve to
@@ -106,6 +112,12 @@ fn is_here(uri: &Uri, headers: &HeaderMap) -> bool {
         let name = host.host().trim_matches(['[', ']']);
         name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
     })
+}
+
+/// Whether a proxy on this machine sends it for somebody who may be anywhere.
+fn is_proxied(headers: &HeaderMap) -> bool {
+    let names = [FORWARDED, VIA, FORWARDED_FOR, REAL_IP];
+    names.iter().any(|name| headers.contains_key(name))
 }
 
 /// Whether a page of another site sends it, from a browser on this machine: that needs nobody's
@@ -125,22 +137,6 @@ fn host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     }
 }
 
-fn unknown() -> Response<Body> {
-    error::lasting(
-        StatusCode::UNAUTHORIZED,
-        "invalid_gateway_token",
-        "this gateway knows no such token: send one of its GATEWAY_TOKENS as \
-         `authorization: Bearer TOKEN`, which is where SDKs put their API key",
-    )
-}
-
-fn web_page() -> Response<Body> {
-    error::lasting(
-        StatusCode::FORBIDDEN,
-        "web_page",
-        "web pages of other sites may not call this gateway: call it from a program, by its \
-         address or as localhost, or set GATEWAY_TOKENS",
-    )
-}
-
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");

@@ -2,13 +2,14 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use axum::{
     Router,
     body::Body,
-    extract::{Request, State},
+    extract::{Extension, Request, State},
     middleware::{Next, from_fn_with_state},
     response::Response,
     routing::get,
@@ -17,10 +18,14 @@ use tower_together::Limiter;
 
 use crate::{
     access::Access,
+    args::Args,
+    body::Memory,
     client::{self, Sender},
+    connection::Peer,
     forward::forward,
     history::History,
     lanes, metrics, page,
+    refused::Complaint,
     target::Target,
     traffic::Traffic,
 };
@@ -30,24 +35,29 @@ pub(crate) struct Gateway {
     pub(crate) access: Access,
     pub(crate) target: Target,
     pub(crate) limiter: Limiter,
+    /// The longest that a call waits for its turn.
+    pub(crate) max_wait: Duration,
     pub(crate) sender: Sender,
     pub(crate) traffic: Arc<Traffic>,
-    /// Whether the API refused the gateway's key the last time, and that was said.
-    pub(crate) refused: AtomicBool,
+    pub(crate) memory: Memory,
+    pub(crate) complaint: Complaint,
     history: Mutex<History>,
     /// Which run of the program it is: what was counted in another is over.
     pub(crate) run: u32,
 }
 
 impl Gateway {
-    pub(crate) fn new(access: Access, target: Target, limiter: Limiter) -> Self {
+    pub(crate) fn new(access: Access, target: Target, limiter: Limiter, args: &Args) -> Self {
+        let memory = Memory::new(args.body_memory);
         Self {
             access,
-            sender: client::sender(limiter.clone(), &target),
+            sender: client::sender(limiter.clone(), &target, &memory),
             target,
             limiter,
+            max_wait: args.max_wait,
             traffic: Arc::default(),
-            refused: AtomicBool::new(false),
+            memory,
+            complaint: Complaint::default(),
             history: Mutex::default(),
             run: (RandomState::new().hash_one(()) >> 32) as u32,
         }
@@ -69,10 +79,15 @@ pub(crate) fn app(gateway: Arc<Gateway>) -> Router {
 }
 
 /// The gateway's own pages tell no secrets, but not everybody.
-async fn look(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response<Body> {
+async fn look(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
     let refusal = gateway
         .access
-        .refuses_look(request.uri(), request.headers());
+        .refuses_look(request.uri(), request.headers(), peer.ip());
     match refusal {
         Some(refusal) => refusal,
         None => next.run(request).await,

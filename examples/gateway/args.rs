@@ -1,6 +1,7 @@
 //! The command line, and what comes from the environment.
 
 use std::{
+    env::{self, VarError},
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
     time::Duration,
@@ -34,6 +35,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value = "512")]
     pub(crate) max_streams: NonZeroU32,
 
+    /// Memory for the bodies of requests that come or wait; a longer one than an eighth of it streams by
+    #[arg(long, value_name = "MIB", default_value = "256", value_parser = mebibytes)]
+    pub(crate) body_memory: usize,
+
     /// Requests a minute to an endpoint, in place of the default; may be given for several
     #[arg(long = "limit", value_name = "ENDPOINT=N", value_parser = limit)]
     pub(crate) limits: Vec<(Endpoint, Quota)>,
@@ -51,6 +56,16 @@ impl Args {
         own.fold(limits, |limits, (endpoint, quota)| {
             limits.requests(*endpoint, *quota)
         })
+    }
+}
+
+/// A variable of the environment; `None` if it is not set.
+pub(crate) fn env(name: &str) -> Result<Option<String>, String> {
+    match env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(VarError::NotPresent) => Ok(None),
+        // As if it were not set would be another program than was asked for. Not shown: it is secret.
+        Err(VarError::NotUnicode(_)) => Err(format!("{name} is set and is no text: copy it anew")),
     }
 }
 
@@ -85,6 +100,13 @@ fn seconds(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
+fn mebibytes(text: &str) -> Result<usize, String> {
+    let known = text.parse().ok().filter(|size| (1..=MOST).contains(size));
+    known
+        .map(|size: usize| size * 1024 * 1024)
+        .ok_or_else(|| format!("write a number of mebibytes from 1 to {MOST}, as 256"))
+}
+
 fn limit(text: &str) -> Result<(Endpoint, Quota), String> {
     let (name, number) = text.split_once('=').ok_or("write it as embeddings=300")?;
     let endpoint = LIMITED.iter().find(|endpoint| endpoint.name() == name);
@@ -111,13 +133,16 @@ const LIMITED: [Endpoint; 9] = [
     Endpoint::Translations,
     Endpoint::VideoCreate,
 ];
+/// What a semaphore can count.
+const MOST: usize = if usize::BITS > 32 { 16_384 } else { 511 };
 const WRONG_ADDRESS: &str = "write it as https://HOST/v1";
 const AFTER_HELP: &str = "\
 With TOGETHER_API_KEY in the environment it calls Together AI with that key, for everybody who may
 reach it; without, and without --base-url, a stand-in inside the program, which costs nothing.
 
 GATEWAY_TOKENS=one,another lets in only programs that send one of these tokens in place of an API
-key. Without it the gateway listens on this machine alone.
+key. Without it the gateway listens on this machine alone. The page and its numbers want one too,
+except from this machine: in a browser it is the password, with any name.
 
 The first line on standard output is `listening on http://ADDR`. Programs use http://ADDR/v1 as
 their base URL; GET / is a page for people, /lanes is its data, /metrics is for Prometheus.

@@ -1,6 +1,6 @@
 //! The way to the API: an HTTP client that knows nothing of limits, and the layer in front of it.
 
-use std::{error::Error, fmt, iter, time::Duration};
+use std::{error::Error, iter, time::Duration};
 
 use axum::body::Body;
 use http::{Request, Response};
@@ -9,30 +9,22 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use tokio::time::timeout;
-use tower::{BoxError, Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
-use tower_together::{Classify, Limiter, TogetherLayer};
+use tower::{BoxError, Layer, ServiceExt, util::BoxCloneSyncService};
+use tower_together::{Classify, Limiter, TogetherLayer, TogetherRetryLayer};
 
-use crate::target::Target;
+use crate::{body::Memory, target::Target};
 
 /// A service that sends requests when their turn comes, and again if they have to.
 pub(crate) type Sender = BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>;
 
-/// The answer did not begin in time.
-#[derive(Debug)]
-pub(crate) struct TooSlow;
-
-pub(crate) fn sender(limiter: Limiter, target: &Target) -> Sender {
-    let client = http(target.http2);
-    let client = service_fn(move |request| {
-        let answer = client.request(request);
-        async move {
-            let answer = timeout(PATIENCE, answer).await.map_err(|_| TooSlow)?;
-            Ok::<_, BoxError>(answer?)
-        }
-    });
+pub(crate) fn sender(limiter: Limiter, target: &Target, memory: &Memory) -> Sender {
+    let client = http(target.http2).map_err(BoxError::from);
     let classify = Classify::together().with_prefix(&target.prefix);
-    let layer = TogetherLayer::from(limiter).with_classify(classify);
+    // What was read ahead is there to be sent again, and counted already: this keeps but clones.
+    let again = tower_together::body::Memory::new(memory.each(), usize::MAX);
+    let layer = TogetherLayer::from(limiter)
+        .with_retry(TogetherRetryLayer::new().with_memory(again))
+        .with_classify(classify);
     let service = layer.layer(client); // <- here
     BoxCloneSyncService::new(service.map_response(|answer| answer.map(Body::new)))
 }
@@ -74,16 +66,6 @@ pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
     words.join(": ")
 }
 
-impl fmt::Display for TooSlow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no answer within {} s", PATIENCE.as_secs())
-    }
-}
-
-impl Error for TooSlow {}
-
-/// An answer that is not streamed begins when it is complete: of a long one after minutes.
-const PATIENCE: Duration = Duration::from_secs(300);
 const CONNECT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Less than servers keep them, so that few requests meet a connection that is just being closed.

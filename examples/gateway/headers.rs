@@ -3,24 +3,27 @@
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED,
-        HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TE,
-        TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
+        ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, IF_MATCH,
+        IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE,
+        SET_COOKIE, STRICT_TRANSPORT_SECURITY, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
     },
 };
 
 /// A program's headers as the API gets them: whoever the program says it is, it is the gateway that
-/// asks.
+/// asks. What is not known to say nothing of that stays here: there are more names for credentials
+/// than anybody knows.
 pub(crate) fn for_api(mut headers: HeaderMap, key: HeaderValue) -> HeaderMap {
     if headers.contains_key(TRANSFER_ENCODING) {
         // Of the two this one counts (RFC 9112, section 6.3).
         headers.remove(CONTENT_LENGTH);
     }
     hop_by_hop(&mut headers);
-    for name in OF_PROGRAMS {
-        headers.remove(name);
-    }
-    for name in OF_PROXIES {
+    let unknown: Vec<_> = headers
+        .keys()
+        .filter(|name| !goes_on(name))
+        .cloned()
+        .collect();
+    for name in unknown {
         headers.remove(name);
     }
     headers.insert(AUTHORIZATION, key);
@@ -44,6 +47,11 @@ pub(crate) fn for_program(headers: &mut HeaderMap, is_secret: impl Fn(&[u8]) -> 
     for name in telltale {
         headers.remove(name);
     }
+}
+
+fn goes_on(name: &HeaderName) -> bool {
+    let begins = |prefix: &&str| name.as_str().starts_with(prefix);
+    TO_API.contains(name) || FAMILIES.iter().any(begins)
 }
 
 /// What is said to the next in line and to nobody behind it (RFC 9110, section 7.6.1).
@@ -75,29 +83,28 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     UPGRADE,
 ];
 
-/// Credentials, and what only makes sense with them; the host is the gateway's own. Without
-/// `accept-encoding` answers come as they are, and an error can be read.
-const OF_PROGRAMS: [HeaderName; 9] = [
-    AUTHORIZATION,
-    COOKIE,
-    HeaderName::from_static("x-api-key"),
-    HeaderName::from_static("api-key"),
-    HeaderName::from_static("openai-organization"),
-    HeaderName::from_static("openai-project"),
-    HOST,
-    ACCEPT_ENCODING,
-    EXPECT,
+/// What is wanted, who wants it as a product, and what tells one request from another. Not
+/// `accept-encoding`: without it answers come as they are, and can be read.
+const TO_API: [HeaderName; 15] = [
+    ACCEPT,
+    ACCEPT_LANGUAGE,
+    IF_MATCH,
+    IF_MODIFIED_SINCE,
+    IF_NONE_MATCH,
+    IF_RANGE,
+    RANGE,
+    USER_AGENT,
+    HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static("openai-beta"),
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("x-client-request-id"),
+    HeaderName::from_static("x-correlation-id"),
+    HeaderName::from_static("x-request-id"),
 ];
 
-/// Who the program is, as other proxies say.
-const OF_PROXIES: [HeaderName; 6] = [
-    FORWARDED,
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-proto"),
-    HeaderName::from_static("x-real-ip"),
-];
+/// The body's, and what the SDKs say of themselves.
+const FAMILIES: [&str; 2] = ["content-", "x-stainless-"];
 
 /// What is between the API and the gateway; the last two would be believed of the gateway's address.
 const OF_API: [HeaderName; 3] = [

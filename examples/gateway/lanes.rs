@@ -23,6 +23,8 @@ struct Report<'a> {
     upstream: &'a str,
     /// A number of this run: with another all counts begin anew.
     run: u32,
+    /// Whether programs have to send a token.
+    tokens: bool,
     /// Points taken so far, one a second; `/lanes?since=TICK` leaves out those up to that.
     tick: u64,
     open: Counts,
@@ -82,6 +84,7 @@ fn report(gateway: &Gateway, since: u64) -> Vec<u8> {
     let report = Report {
         upstream: gateway.target.name(),
         run: gateway.run,
+        tokens: gateway.access.wants_token(),
         tick: history.tick(),
         open: gateway.traffic.counts(),
         waiting: snapshot.waiting,

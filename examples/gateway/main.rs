@@ -20,22 +20,27 @@
 //!
 //! - Programs are served in turn: each call carries a `Caller` made from its program's own
 //!   credential, or else its address.
-//! - Answers stream through as they come, and requests too: nothing is kept but what is needed to
-//!   know a request's model, and to send it again.
-//! - A program that hangs up leaves the queue, and its slot is free: axum drops what was working for
-//!   it, and the layers give back what that held.
+//! - Answers stream through as they come. Requests are read before they get in line, into memory that
+//!   is bounded (`--body-memory`); one that is longer than an eighth of it streams by.
+//! - A program that hangs up leaves the queue, and its slot is free: hyper drops what was working for
+//!   it, and the layers give back what that held. The exception is a body that streams by: over HTTP/1
+//!   an end behind bytes that nobody reads is not seen, so that such a call takes its turn.
 //! - What cannot leave in time is refused at once, with a 429 and a `Retry-After` that SDKs obey.
-//! - No credential passes in either direction.
+//! - A call has one time limit, its program's own if it says so, and what exceeds it is not sent
+//!   again: it would be paid for again.
+//! - No credential passes in either direction: of a request's headers only those that are known to
+//!   hold none, and in answers, whatever their length, the key is covered.
 //! - Websockets do not pass: the two realtime routes of the API need a connection of their own.
 //!
 //! The line that does it is in [`client::sender`], marked *here*.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `args`, `target` | read the command line, and decide where calls go |
-//! | `serve`, `access` | let programs in, or not |
+//! | `args`, `target`, `greet` | read the command line, decide where calls go, and say what to do |
+//! | `serve`, `connection`, `access`, `credentials`, `refusal` | let programs in, or not |
 //! | `app`, `forward` | take a call to the API and its answer back |
-//! | `body`, `headers`, `error` | what of it changes on the way |
+//! | `body`, `path`, `headers`, `patience` | what of it counts, and goes on |
+//! | `key`, `mask`, `masked`, `refused`, `error` | what of an answer does |
 //! | `client` | the layer, and the HTTP client behind it |
 //! | `traffic`, `history` | count what is open, and remember what was |
 //! | `lanes`, `page`, `metrics` | show it |
@@ -46,21 +51,30 @@ mod app;
 mod args;
 mod body;
 mod client;
+mod connection;
+mod credentials;
 mod demo;
 mod error;
 mod forward;
+mod greet;
 mod headers;
 mod history;
+mod key;
 mod lanes;
+mod mask;
+mod masked;
 mod metrics;
 mod page;
+mod path;
+mod patience;
+mod refusal;
+mod refused;
 mod serve;
 mod target;
 mod traffic;
 
 use std::{
     io::{self, Write},
-    net::SocketAddr,
     process::ExitCode,
     sync::Arc,
 };
@@ -74,7 +88,7 @@ use crate::{
     access::Access,
     app::{Gateway, app},
     args::Args,
-    serve::{Door, serve},
+    serve::serve,
     target::Target,
 };
 
@@ -90,8 +104,11 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), BoxError> {
-    let access = Access::from_env();
+    let access = Access::from_env()?;
     access.allows(args.listen)?;
+    if args.demo && access.wants_token() {
+        return Err("--demo makes up programs that have no token: unset GATEWAY_TOKENS".into());
+    }
     let target = Target::choose(&args).await?;
     let listener = TcpListener::bind(args.listen).await.map_err(|error| {
         format!(
@@ -103,40 +120,18 @@ async fn run(args: Args) -> Result<(), BoxError> {
     let limiter = Limiter::new(args.limits())
         .with_max_wait(args.max_wait)
         .with_max_waiting(MAX_WAITING);
-    let gateway = Arc::new(Gateway::new(access, target, limiter.clone()));
+    let gateway = Arc::new(Gateway::new(access, target, limiter.clone(), &args));
 
     writeln!(io::stdout(), "listening on http://{address}")?;
-    greet(address, &gateway.target, args.demo);
+    let near = greet::reachable(address);
+    greet::greet(near, &gateway, args.demo);
     tokio::spawn(history::sample(Arc::clone(&gateway)));
     if args.demo {
-        demo::start(address, Arc::clone(&gateway));
+        demo::start(near, Arc::clone(&gateway));
     }
-    let door = Door {
-        listener,
-        traffic: Arc::clone(&gateway.traffic),
-    };
-    serve(door, app(gateway), limiter).await?;
+    let traffic = Arc::clone(&gateway.traffic);
+    serve(listener, app(gateway), traffic, limiter).await;
     Ok(())
-}
-
-/// Says what to do next.
-fn greet(address: SocketAddr, target: &Target, demo: bool) {
-    let name = target.name();
-    if target.stand_in().is_none() {
-        say(&format!(
-            "calls go to {name}; the page is http://{address}/"
-        ));
-        return;
-    }
-    say("no TOGETHER_API_KEY: serving a stand-in for Together AI, started inside this program");
-    say(&format!("the page: http://{address}/"));
-    say(&format!(
-        "to try it: curl -N http://{address}/v1/chat/completions -H 'content-type: application/json' \
-         -d '{{\"model\":\"a-model\",\"stream\":true,\"messages\":[{{\"role\":\"user\",\"content\":\"hello\"}}]}}'"
-    ));
-    if !demo {
-        say("with --demo it makes up traffic to look at");
-    }
 }
 
 /// Writes a line to standard error; there is nobody to tell if that fails.
@@ -144,5 +139,5 @@ fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Each may hold a megabyte that was read ahead.
+/// Their bodies are bounded elsewhere; this is a connection and a task each.
 const MAX_WAITING: usize = 4_096;

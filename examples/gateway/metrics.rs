@@ -125,10 +125,11 @@ impl Numbers {
                 *least = value(limit).min(*least);
             }
             for ((counts, window), least) in kinds {
-                let [endpoint, model] = labels(lane);
+                let [endpoint, model, others] = labels(lane);
                 let labels = [
                     endpoint,
                     model,
+                    others,
                     ("counts", counts.to_owned()),
                     ("window_seconds", window.as_secs_f64().to_string()),
                 ];
@@ -146,14 +147,16 @@ fn gauge(to: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: usize) -
 }
 
 /// The key is none of them: there is one.
-fn labels(lane: &LaneSnapshot) -> [(&'static str, String); 2] {
-    let model = match lane.overflow {
-        true => "(others)",
-        false => lane.model.as_deref().unwrap_or_default(),
-    };
+fn labels(lane: &LaneSnapshot) -> [(&'static str, String); 3] {
+    // A label of its own says that it is all others': any name may be a model's.
+    let others = if lane.overflow { "true" } else { "false" };
     [
         ("endpoint", lane.endpoint.name().to_owned()),
-        ("model", model.to_owned()),
+        (
+            "model",
+            lane.model.as_deref().unwrap_or_default().to_owned(),
+        ),
+        ("others", others.to_owned()),
     ]
 }
 

@@ -1,107 +1,45 @@
-//! The front door: who connects, and how it is closed.
+//! The front door: lets connections in until it is closed.
 
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-    process::exit,
-    sync::Arc,
-    time::Duration,
-};
+use std::{pin::pin, process::exit, sync::Arc, time::Duration};
 
-use axum::{
-    Router,
-    extract::connect_info::Connected,
-    serve::{IncomingStream, Listener},
-};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    signal::ctrl_c,
-    sync::oneshot,
-    time::sleep,
-};
+use axum::{Router, serve::Listener};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::{net::TcpListener, signal::ctrl_c, time::sleep};
 use tower_together::Limiter;
 
 use crate::{
+    connection::{Peer, serve_one},
     say,
-    traffic::{Connection, Traffic},
+    traffic::Traffic,
 };
-
-/// Counts connections, and sends what is small at once.
-pub(crate) struct Door {
-    pub(crate) listener: TcpListener,
-    pub(crate) traffic: Arc<Traffic>,
-}
-
-/// Who is at the other end of a connection. It lives as long as that.
-#[derive(Clone, Debug)]
-pub(crate) struct Peer {
-    address: SocketAddr,
-    _connection: Option<Arc<Connection>>,
-}
-
-impl Peer {
-    pub(crate) fn ip(&self) -> IpAddr {
-        self.address.ip()
-    }
-}
-
-impl Listener for Door {
-    type Io = TcpStream;
-    type Addr = Peer;
-
-    async fn accept(&mut self) -> (TcpStream, Peer) {
-        // axum's own, which waits when the process has no file descriptor left.
-        let (stream, address) = Listener::accept(&mut self.listener).await;
-        // Or the second of two events waits 40 ms for the program's word on the first.
-        let _ = stream.set_nodelay(true);
-        let connection = Some(Arc::new(self.traffic.connect()));
-        let peer = Peer {
-            address,
-            _connection: connection,
-        };
-        (stream, peer)
-    }
-
-    fn local_addr(&self) -> io::Result<Peer> {
-        Ok(Peer {
-            address: self.listener.local_addr()?,
-            _connection: None,
-        })
-    }
-}
-
-impl Connected<IncomingStream<'_, Door>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
-        stream.remote_addr().clone()
-    }
-}
 
 /// Serves until it is asked to stop, and then for as long as calls are under way, but no longer than
 /// [`GRACE`].
-pub(crate) async fn serve(door: Door, app: Router, limiter: Limiter) -> io::Result<()> {
-    let (closing, closed) = oneshot::channel();
-    let stop = async move {
-        asked_to_stop().await;
-        say("ending: calls under way get some seconds; Ctrl-C again ends at once");
-        // Who waits for a turn is told now; what has left is answered.
-        limiter.close();
-        let _ = closing.send(());
-    };
-    let app = app.into_make_service_with_connect_info::<Peer>();
-    let serving = axum::serve(door, app)
-        .with_graceful_shutdown(stop)
-        .into_future();
-    let too_long = async {
-        if closed.await.is_ok() {
-            tokio::select! {
-                () = sleep(GRACE) => {}
-                () = asked_to_stop() => exit(130),
-            }
-        }
-    };
+pub(crate) async fn serve(
+    mut listener: TcpListener,
+    app: Router,
+    traffic: Arc<Traffic>,
+    limiter: Limiter,
+) {
+    let open = GracefulShutdown::new();
+    let mut stop = pin!(asked_to_stop());
+    loop {
+        // axum's own `accept`, which waits when the process has no file descriptor left.
+        let (stream, address) = tokio::select! {
+            accepted = Listener::accept(&mut listener) => accepted,
+            () = &mut stop => break,
+        };
+        let peer = Peer::of(address, &traffic);
+        tokio::spawn(serve_one(stream, peer, app.clone(), open.watcher()));
+    }
+    drop(listener);
+    say("ending: calls under way get some seconds; Ctrl-C again ends at once");
+    // Who waits for a turn is told now; what has left is answered.
+    limiter.close();
     tokio::select! {
-        served = serving => served,
-        () = too_long => Ok(()),
+        () = open.shutdown() => {}
+        () = sleep(GRACE) => {}
+        () = asked_to_stop() => exit(130),
     }
 }
 

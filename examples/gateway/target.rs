@@ -1,15 +1,15 @@
 //! Where calls go, and with which key.
 
-use std::{env, net::IpAddr, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use http::{
-    HeaderValue, Uri,
+    Uri,
     uri::{Authority, PathAndQuery, Scheme},
 };
 use together_standin::StandIn;
 use tower::BoxError;
 
-use crate::args::Args;
+use crate::{args::Args, key::Key, path};
 
 /// The API behind the gateway.
 pub(crate) struct Target {
@@ -26,26 +26,18 @@ pub(crate) struct Target {
     stand_in: Option<StandIn>,
 }
 
-/// The gateway's key, which is shown nowhere.
-pub(crate) struct Key {
-    header: HeaderValue,
-    /// `None` if the API behind needs none.
-    secret: Option<String>,
-}
-
 impl Target {
     /// Together with a key, the stand-in without, and anything else that is asked for.
     pub(crate) async fn choose(args: &Args) -> Result<Self, BoxError> {
-        let key = env::var("TOGETHER_API_KEY").unwrap_or_default();
-        let key = Key::new(key.trim())?;
-        match (&args.base_url, &key.secret) {
-            (Some(url), None) if !is_loopback(url) => {
+        let key = Key::from_env()?;
+        match (&args.base_url, key.is_set()) {
+            (Some(url), false) if !is_loopback(url.host().unwrap_or_default()) => {
                 Err(format!("{url} wants a key: put it in TOGETHER_API_KEY").into())
             }
             (Some(url), _) => Self::new(url, key, args.http2),
-            (None, Some(_)) if args.demo => Err(NO_DEMO.into()),
-            (None, Some(_)) => Self::new(&Uri::from_static(TOGETHER), key, args.http2),
-            (None, None) => {
+            (None, true) if args.demo => Err(NO_DEMO.into()),
+            (None, true) => Self::new(&Uri::from_static(TOGETHER), key, args.http2),
+            (None, false) => {
                 // Slow enough to see that answers come word by word.
                 let stand_in = StandIn::builder().chunk_delay(BETWEEN_WORDS);
                 let stand_in = stand_in.start().await?;
@@ -89,12 +81,17 @@ impl Target {
         &self.name
     }
 
+    /// Whether whoever listens on the way there reads the key.
+    pub(crate) fn is_overheard(&self) -> bool {
+        self.key.is_set() && self.scheme == Scheme::HTTP && !is_loopback(self.host.host())
+    }
+
     /// The address of what a program asks the gateway for, if it asks for a path. Some SDKs want a
     /// base URL that ends with `/v1` and some want one without; both come out at the same place.
     ///
     /// Whatever is asked for, it is asked of this host: what goes there has the key in it.
     pub(crate) fn address(&self, asked: &PathAndQuery) -> Option<Uri> {
-        let path = asked.as_str();
+        let path = asked.path();
         // Of HTTP/1 `*`, of HTTP/2 anything at all.
         if !path.starts_with('/') {
             return None;
@@ -103,54 +100,27 @@ impl Target {
             true => "/v1",
             false => "",
         };
+        let query = asked.query().and_then(path::without_credentials);
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
         Uri::builder()
             .scheme(self.scheme.clone())
             .authority(self.host.clone())
-            .path_and_query(format!("{}{version}{path}", self.prefix))
+            .path_and_query(format!("{}{version}{path}{query}", self.prefix))
             .build()
             .ok()
     }
 }
 
-impl Key {
-    fn new(secret: &str) -> Result<Self, BoxError> {
-        let sent = if secret.is_empty() { "none" } else { secret };
-        let mut header = HeaderValue::try_from(format!("Bearer {sent}"))
-            .map_err(|_| "TOGETHER_API_KEY holds what no header may: copy it anew")?;
-        // Not to be shown by anything that shows headers, nor kept in HTTP/2's table of them.
-        header.set_sensitive(true);
-        Ok(Self {
-            header,
-            secret: (!secret.is_empty()).then(|| secret.to_owned()),
-        })
-    }
-
-    /// The `authorization` to send.
-    pub(crate) fn header(&self) -> HeaderValue {
-        self.header.clone()
-    }
-
-    /// Whether somebody quotes it.
-    pub(crate) fn is_in(&self, text: &[u8]) -> bool {
-        let Some(secret) = &self.secret else {
-            return false;
-        };
-        text.windows(secret.len())
-            .any(|part| part == secret.as_bytes())
-    }
-}
-
 /// `/v1/...`, `/v2/...`.
 fn has_version(path: &str) -> bool {
-    let first = path.trim_start_matches('/').split(['/', '?']).next();
+    let first = path.trim_start_matches('/').split('/').next();
     let digits = first.and_then(|first| first.strip_prefix('v'));
     digits.is_some_and(|digits| {
         !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
     })
 }
 
-fn is_loopback(url: &Uri) -> bool {
-    let host = url.host().unwrap_or_default();
+fn is_loopback(host: &str) -> bool {
     let address = host.trim_matches(['[', ']']).parse();
     host == "localhost" || address.is_ok_and(|ip: IpAddr| ip.is_loopback())
 }

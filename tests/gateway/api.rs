@@ -19,7 +19,8 @@ pub(crate) struct Api {
 struct Kept {
     arrived: Vec<Arrived>,
     /// The next answers; after them it is 200 and an empty object.
-    answers: Vec<Response<String>>,
+    answers: Vec<Response<Body>>,
+    is_silent: bool,
 }
 
 /// A request as it came.
@@ -44,8 +45,14 @@ impl Api {
         self.url.clone()
     }
 
-    pub(crate) fn will_answer(&self, answer: Response<String>) {
+    pub(crate) fn will_answer(&self, answer: Response<impl Into<Body>>) {
+        let answer = answer.map(Into::into);
         self.kept.lock().unwrap().answers.push(answer);
+    }
+
+    /// From now on it takes requests and answers none.
+    pub(crate) fn falls_silent(&self) {
+        self.kept.lock().unwrap().is_silent = true;
     }
 
     pub(crate) fn arrived(&self) -> Vec<Arrived> {
@@ -62,14 +69,21 @@ impl Drop for Api {
 async fn answer(State(kept): State<Arc<Mutex<Kept>>>, request: Request<Body>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
-    let mut kept = kept.lock().unwrap();
-    kept.arrived.push(Arrived {
-        path: head.uri.to_string(),
-        headers: head.headers,
-        body,
-    });
-    match kept.answers.is_empty() {
-        true => Response::new(Body::from("{}")),
-        false => kept.answers.remove(0).map(Body::from),
+    let answer = {
+        let mut kept = kept.lock().unwrap();
+        kept.arrived.push(Arrived {
+            path: head.uri.to_string(),
+            headers: head.headers,
+            body,
+        });
+        match kept.answers.is_empty() {
+            _ if kept.is_silent => None,
+            true => Some(Response::new(Body::from("{}"))),
+            false => Some(kept.answers.remove(0)),
+        }
+    };
+    match answer {
+        Some(answer) => answer,
+        None => std::future::pending().await,
     }
 }

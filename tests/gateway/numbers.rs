@@ -142,8 +142,8 @@ async fn metrics_can_be_read_and_are_bounded() {
         assert!(name.starts_with("together_gateway_"), "{line}");
         assert!(series.insert(name), "twice: {line}");
     }
-    let embeddings = "endpoint=\"embeddings\",model=\"e\"";
-    let chat = r#"endpoint="chat-completions",model="a \"model\"\n<b>""#;
+    let embeddings = r#"endpoint="embeddings",model="e",others="false""#;
+    let chat = r#"endpoint="chat-completions",model="a \"model\"\n<b>",others="false""#;
     for line in [
         format!("together_gateway_requests_total{{{embeddings}}} 1"),
         format!("together_gateway_requests_total{{{chat}}} 3"),
@@ -172,7 +172,8 @@ async fn metrics_can_be_read_and_are_bounded() {
         65,
         "64 lanes, and one for all others: {models:?}"
     );
-    assert!(lines.contains("model=\"(others)\""));
+    let others = r#"{endpoint="chat-completions",model="",others="true"}"#;
+    assert!(lines.contains(others), "{text}");
     drop(waiting);
 }
 
@@ -195,6 +196,8 @@ async fn the_page_is_one_file_that_loads_nothing_from_elsewhere() {
     ] {
         assert!(!text.contains(part), "{part}");
     }
+    // "Under way" is what has left: the calls that have come are those that wait, too.
+    assert!(text.contains("report.open.calls - report.waiting"));
     // The only address in it names the language of its icon.
     let addresses: Vec<_> = text
         .match_indices("http")

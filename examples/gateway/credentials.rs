@@ -1,0 +1,38 @@
+//! What programs and browsers show to say who they are.
+
+use std::net::IpAddr;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{HeaderMap, header::AUTHORIZATION};
+
+/// Who asks: by its own credential, or else by its address. Only ever hashed.
+pub(crate) fn caller(headers: &HeaderMap, ip: IpAddr) -> String {
+    let named = ["x-api-key", "api-key"]
+        .iter()
+        .filter_map(|name| headers.get(*name));
+    let named = named.map(|value| value.as_bytes());
+    match bearer(headers).or(named.into_iter().next()) {
+        Some(credential) => format!("key {}", String::from_utf8_lossy(credential)),
+        None => format!("ip {}", ip.to_canonical()),
+    }
+}
+
+/// What SDKs send as their API key.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    after(headers, "bearer ")
+}
+
+/// What a browser sends that has asked its user, whatever the user's name.
+pub(crate) fn password(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let login = STANDARD.decode(after(headers, "basic ")?).ok()?;
+    let colon = login.iter().position(|byte| *byte == b':')?;
+    Some(login[colon + 1..].to_vec())
+}
+
+fn after<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a [u8]> {
+    let value = headers.get(AUTHORIZATION)?.as_bytes();
+    let (sent, credential) = value.split_at_checked(scheme.len())?;
+    let credential = credential.trim_ascii();
+    let same = sent.eq_ignore_ascii_case(scheme.as_bytes());
+    (same && !credential.is_empty()).then_some(credential)
+}

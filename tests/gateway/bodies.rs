@@ -1,0 +1,200 @@
+//! Requests' bodies and time: what is kept of them, for how long, and what comes back.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::{
+    api::Api,
+    process::{Gateway, until},
+    program::{Program, chat, embed},
+};
+
+/// A request's body of this length.
+fn long(length: usize) -> String {
+    let mut body = embed("m");
+    body.extend(std::iter::repeat_n(' ', length - body.len()));
+    body
+}
+
+/// A connection on which this much of a body was sent.
+async fn send(gateway: &Gateway, head: &str, length: usize, body: &[u8]) -> TcpStream {
+    let address = gateway.url().trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!("POST {head}\r\nhost: 127.0.0.1\r\ncontent-length: {length}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(body).await.unwrap();
+    stream
+}
+
+/// Over HTTP/1 an end behind bytes that nobody reads is not seen: these stayed in the queue, took a
+/// turn, and were sent.
+#[tokio::test]
+async fn with_however_large_a_body_who_hangs_up_leaves_the_queue() {
+    let json = format!(r#"{{"model":"m","input":"{}"}}"#, "a ".repeat(1_500_000));
+    let form = format!(
+        "--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n{}\r\n--b--\r\n",
+        "wave".repeat(1_000_000)
+    );
+    for (limit, path, kind, body) in [
+        ("embeddings=6", "/v1/embeddings", "application/json", json),
+        (
+            "transcriptions=6",
+            "/v1/audio/transcriptions",
+            "multipart/form-data; boundary=b",
+            form,
+        ),
+    ] {
+        let api = Api::start().await;
+        let flags = ["--base-url", &api.url(), "--limit", limit];
+        let gateway = Gateway::start(&flags).await;
+        let mut first = gateway.post_to(path, body.clone());
+        first
+            .headers_mut()
+            .insert("content-type", kind.parse().unwrap());
+        assert_eq!(Program::new("tom").send(first).await.status, StatusCode::OK);
+        let head = format!("{path} HTTP/1.1\r\ncontent-type: {kind}");
+        let sending = send(&gateway, &head, body.len(), body.as_bytes());
+        let stream = timeout(Duration::from_secs(20), sending).await;
+        let stream = stream.expect("all of it is taken in");
+        until("it waits", || async {
+            gateway.lanes().await.waiting() == 1
+        })
+        .await;
+        drop(stream);
+        let begun = tokio::time::Instant::now();
+        until("it has left", || async { gateway.lanes().await.is_quiet() }).await;
+        // Its turn would have come after ten seconds.
+        assert!(begun.elapsed() < Duration::from_secs(4), "{limit}");
+        assert_eq!(api.arrived().len(), 1);
+    }
+}
+
+/// 500 stalled uploads took 750 MB.
+#[tokio::test]
+async fn bodies_together_take_so_much_memory_and_no_more() {
+    let api = Api::start().await;
+    let flags = ["--base-url", &api.url(), "--body-memory", "8"];
+    let gateway = Gateway::start(&flags).await;
+    let head = "/v1/embeddings HTTP/1.1\r\ncontent-type: application/json";
+    let mut stalled = Vec::new();
+    for _ in 0..9 {
+        stalled.push(send(&gateway, head, 1_000_000, &[b' '; 900_000]).await);
+    }
+    until("they have come", || async {
+        gateway.lanes().await["open"]["calls"] == 9
+    })
+    .await;
+    // 8,388,608 less 8,100,000.
+    let large = || gateway.post_to("/v1/embeddings", long(900_000));
+    until("there is no room", || async {
+        let refused = Program::new("tom").send(large()).await;
+        refused.status == StatusCode::SERVICE_UNAVAILABLE
+    })
+    .await;
+    let before = api.arrived().len();
+    let refused = Program::new("tom").send(large()).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.header("retry-after"), "1");
+    assert_eq!(refused.json()["error"]["code"], "gateway_full");
+    assert_eq!(api.arrived().len(), before);
+    let small = Program::new("tom").send(gateway.post(chat("m"))).await;
+    assert_eq!(small.status, StatusCode::OK);
+    // What hangs up gives it back.
+    drop(stalled);
+    until("they have left", || async {
+        gateway.lanes().await["open"]["calls"] == 0
+    })
+    .await;
+    for _ in 0..20 {
+        let answer = Program::new("tom").send(large()).await;
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+    // One beyond an eighth streams by, and arrives.
+    let longest = long(3_000_000);
+    let answer = Program::new("tom")
+        .send(gateway.post_to("/v1/embeddings", longest.clone()))
+        .await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let arrived = api.arrived().pop().unwrap();
+    assert!(arrived.body == longest, "{} bytes", arrived.body.len());
+}
+
+/// It was sent up to five times, and the SDK then sent that again.
+#[tokio::test]
+async fn an_answer_that_takes_too_long_is_paid_for_once() {
+    let api = Api::start().await;
+    let gateway = Gateway::start(&["--base-url", &api.url()]).await;
+    api.falls_silent();
+    for (n, name) in ["x-stainless-timeout", "x-stainless-read-timeout"]
+        .into_iter()
+        .enumerate()
+    {
+        let mut request = gateway.post(chat("m"));
+        request.headers_mut().insert(name, 2.into());
+        let program = Program::new("tom");
+        let answer = program.send(request);
+        let answer = timeout(Duration::from_secs(15), answer).await;
+        let answer = answer.expect("an answer in the time that its program gave");
+        assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+        assert_eq!(answer.header("x-should-retry"), "false");
+        assert_eq!(answer.json()["error"]["code"], "upstream_timeout");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(api.arrived().len(), n + 1);
+    }
+    until("nothing is left", || async {
+        gateway.lanes().await.is_quiet()
+    })
+    .await;
+}
+
+/// A body that was read ahead is there to be sent again, also where the layers alone keep no such.
+#[tokio::test]
+async fn a_large_body_is_sent_again() {
+    let api = Api::start().await;
+    let gateway = Gateway::start(&["--base-url", &api.url()]).await;
+    let failed = http::Response::builder().status(503);
+    api.will_answer(failed.body("").unwrap());
+    let body = long(5_000_000);
+    let answer = Program::new("tom")
+        .send(gateway.post_to("/v1/embeddings", body.clone()))
+        .await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let arrived = api.arrived();
+    assert_eq!(arrived.len(), 2);
+    assert!(arrived.iter().all(|request| request.body == body));
+}
+
+/// Both ends of a connection on which the program does nothing.
+#[tokio::test]
+async fn who_connects_and_says_nothing_is_shown_out() {
+    let api = Api::start().await;
+    let gateway = Gateway::start(&["--base-url", &api.url()]).await;
+    let address = gateway.url().trim_start_matches("http://");
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    let ask = b"GET /v1/models HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
+    let mut read = [0; 4_096];
+    idle.write_all(ask).await.unwrap();
+    assert!(idle.read(&mut read).await.unwrap() > 0);
+    let mut endings = tokio::task::JoinSet::new();
+    // The last two begin as HTTP/2 does, whose version is not known yet.
+    for said in ["", "GET / HTTP/1.1\r\nhost: ", "P", "PRI * HTTP/2.0\r\n"] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(said.as_bytes()).await.unwrap();
+        endings.spawn(async move {
+            let ended = timeout(Duration::from_secs(25), stream.read(&mut [0; 64])).await;
+            assert!(ended.is_ok(), "still open: {said:?}");
+        });
+    }
+    while let Some(ended) = endings.join_next().await {
+        ended.unwrap();
+    }
+    // One that has asked something may rest as long as clients keep a connection.
+    idle.write_all(ask).await.unwrap();
+    assert!(idle.read(&mut read).await.unwrap() > 0);
+}
