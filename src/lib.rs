@@ -44,6 +44,7 @@
 //! | every client: reqwest, reqwest-middleware, hyper, tonic, axum, async-openai; the order of layers | [`stack`] |
 //! | what is promised, which timeouts count the wait | [`rate_limit`] |
 //! | what is sent again, and when | [`retry`] |
+//! | another model, where the one named is overloaded | [`fallback`] |
 //! | what an error says, and what to do about it | [`ApiError`] |
 //! | what may be sent | [`Limits`], [`Quota`], [`Tier`] |
 //! | use without tower, changes while it runs, what it is doing | [`limiter`] |
@@ -69,6 +70,7 @@
 mod adapter;
 pub mod body;
 mod clock;
+pub mod fallback;
 mod header;
 mod layer;
 pub mod limiter;
@@ -80,6 +82,7 @@ pub mod stack;
 mod words;
 
 pub use crate::{
+    fallback::TogetherFallbackLayer,
     layer::TogetherLayer,
     limiter::Limiter,
     rate_limit::TogetherRateLimitLayer,

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::words::{Endpoint, Rejected, extension::Failure};
+use crate::words::{
+    Endpoint, Rejected,
+    extension::{Failure, PassedOver},
+};
 
 /// The limiter itself refused a request.
 pub(crate) fn refused(rejected: &Rejected) {
@@ -34,6 +37,17 @@ pub(crate) fn retrying(endpoint: Endpoint, failure: Failure, retry: u32, wait: D
         "sending again"
     );
     let _ = (endpoint, failure, retry, wait);
+}
+
+/// A request goes to the next model of its chain.
+pub(crate) fn fell_back(endpoint: Endpoint, why: PassedOver) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        endpoint = endpoint.name(),
+        why = %why,
+        "sent to the next model"
+    );
+    let _ = (endpoint, why);
 }
 
 /// A request is not sent again, though it failed for a passing reason.

@@ -256,6 +256,33 @@ fn in_every_kind_of_chaos_the_corpus_still_comes_out_whole() {
     survive_chaos("320", 24);
 }
 
+#[test]
+fn a_limit_that_moves_is_asked_for_and_reported() {
+    let folder = folder("moving");
+    let ended = run(&folder, &["--moving", "--requests", "12"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.counts(), [240, 12, 0, 0]);
+    // It is 300 a minute at first.
+    let used: f64 = ended.number("quota_used");
+    assert!((80.0..103.0).contains(&used), "{ended:?}");
+}
+
+#[test]
+#[ignore = "takes long"]
+fn moving_limits_are_followed() {
+    let folder = folder("moving-long");
+    let ended = run(&folder, &["--moving"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let [texts, requests, failed, refused] = ended.counts();
+    assert_eq!((texts, failed), (20_000, 0), "{ended:?}");
+    assert_eq!(requests, 1_000 + refused, "{ended:?}");
+    assert!(
+        f64::from(refused) < 0.005 * f64::from(requests),
+        "{ended:?}"
+    );
+    assert!(ended.number::<f64>("quota_used") >= 90.0, "{ended:?}");
+}
+
 #[tokio::test]
 async fn an_outage_is_outlasted() {
     let folder = folder("outage");

@@ -168,6 +168,43 @@ async fn the_model_is_read_from_a_body_in_memory_or_an_extension() {
     );
 }
 
+/// As audio is sent: the model stands beside the file, or behind it.
+#[tokio::test(start_paused = true)]
+async fn the_model_is_read_from_a_form() {
+    let layer = TogetherRateLimitLayer::new(Limits::none());
+    let form = "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.mp3\"\r\n\r\n\0\r\n\
+                --x\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper\r\n--x--\r\n";
+    for (path, content_type) in [
+        ("audio/transcriptions", "multipart/form-data; boundary=x"),
+        ("audio/translations", "multipart/form-data; boundary=\"x\""),
+        ("audio/speech", "text/plain; boundary=x"),
+        ("files", "multipart/form-data; boundary=x"),
+    ] {
+        let request = Request::post(format!("https://api.together.ai/v1/{path}"))
+            .header("content-type", content_type)
+            .body(Full::<Bytes>::from(form))
+            .unwrap();
+        layer
+            .layer(service_fn(nothing))
+            .oneshot(request)
+            .await
+            .unwrap();
+    }
+    let lanes = layer.limiter().snapshot().lanes;
+    let mut models: Vec<_> = lanes
+        .iter()
+        .map(|lane| (lane.endpoint.name(), lane.model.as_deref()))
+        .collect();
+    models.sort();
+    let expected = [
+        ("file-upload", None),
+        ("speech", None),
+        ("transcriptions", Some("whisper")),
+        ("translations", Some("whisper")),
+    ];
+    assert_eq!(models, expected);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_not_togethers_is_left_alone() {
     let quota = Quota::per_minute(1).unwrap();

@@ -8,13 +8,13 @@ use syn::{
 };
 
 /// A layer, the layers it may use, and the crates it may use beside std.
-const LAYERS: [(&str, &[&str], &[&str]); 12] = [
+const LAYERS: [(&str, &[&str], &[&str]); 13] = [
     ("clock", &[], &["tokio"]),
     ("words", &[], &["http", "tokio"]),
     (
         "header",
         &["clock", "words"],
-        &["http", "httpdate", "serde", "serde_json"],
+        &["http", "httpdate", "memchr", "serde", "serde_json", "tokio"],
     ),
     ("quota", &["words"], &[]),
     ("observe", &["words"], &["tracing"]),
@@ -25,7 +25,7 @@ const LAYERS: [(&str, &[&str], &[&str]); 12] = [
     ),
     (
         "body",
-        &["words", "limiter"],
+        &["words", "header", "limiter"],
         &[
             "bytes",
             "http",
@@ -80,16 +80,31 @@ const LAYERS: [(&str, &[&str], &[&str]); 12] = [
         ],
     ),
     (
+        "fallback",
+        &["clock", "words", "header", "observe", "body"],
+        &[
+            "bytes",
+            "http",
+            "http_body",
+            "pin_project_lite",
+            "tokio",
+            "tower_layer",
+            "tower_service",
+        ],
+    ),
+    (
         "layer",
         &["words", "limiter", "rate_limit", "retry"],
         &["tower_layer"],
     ),
     (
         "stack",
-        &["body", "rate_limit", "retry", "layer"],
+        &["rate_limit", "retry", "fallback", "layer"],
         &[
             "async_openai",
+            "bytes",
             "http",
+            "http_body",
             "pin_project_lite",
             "reqwest",
             "reqwest_middleware",

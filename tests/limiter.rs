@@ -495,7 +495,7 @@ async fn a_snapshot_tells_each_lane() {
         .acquire(Call::new(Endpoint::Embeddings))
         .await
         .unwrap();
-    first.throttled(None);
+    first.overloaded(Duration::from_secs(1));
     for _ in 0..3 {
         let mut waiting = task::spawn(limiter.acquire(Call::new(Endpoint::Embeddings)));
         assert_pending!(waiting.poll());
@@ -505,7 +505,7 @@ async fn a_snapshot_tells_each_lane() {
     assert_eq!((snapshot.keys, snapshot.waiting), (1, 3));
     assert_eq!(
         (snapshot.admitted, snapshot.refused, snapshot.throttled),
-        (1, 0, 1)
+        (1, 0, 0)
     );
     let [lane] = &snapshot.lanes[..] else {
         panic!("{snapshot:?}")
@@ -514,14 +514,19 @@ async fn a_snapshot_tells_each_lane() {
         (lane.key.as_str(), lane.endpoint),
         ("anonymous", Endpoint::Embeddings)
     );
-    assert_eq!((lane.waiting, lane.admitted, lane.throttled), (3, 1, 1));
+    assert_eq!((lane.waiting, lane.admitted, lane.throttled), (3, 1, 0));
     assert!(lane.next.unwrap() > Instant::now());
-    let limits: Vec<_> = lane
-        .limits
-        .iter()
-        .map(|l| (l.max, l.left, l.shared))
-        .collect();
-    assert_eq!(limits, [(300, 0, false), (600, 0, true)]);
+    let limits = || -> Vec<_> {
+        let lane = limiter.snapshot().lanes.remove(0);
+        let limits = lane.limits.iter();
+        limits
+            .map(|l| (l.max, l.left, l.shared, l.learned))
+            .collect()
+    };
+    assert_eq!(limits(), [(300, 0, false, false), (600, 0, true, false)]);
+    // What the server says stands in for what nobody wrote.
+    first.told(2.5);
+    assert_eq!(limits(), [(150, 1, false, true)]);
 }
 
 /// Promise: a lane's mean wait can be told, of any stretch of time.

@@ -1,8 +1,13 @@
-//! Error answers of any bytes at all: what is promised of them all (`fuzz/promises.rs`), for a
-//! million that are drawn anew each time. `PARSERS_SEED` in the environment draws the same again.
+//! Answers of any bytes at all: what is promised of all errors (`fuzz/promises.rs`), and of all whose
+//! usage is read as they pass (`fuzz/usage.rs`), for a million of each that are drawn anew each time.
+//! `PARSERS_SEED` in the environment draws the same again.
 
+#[path = "parsers/bodies.rs"]
+mod bodies;
 #[path = "../fuzz/promises.rs"]
 mod promises;
+#[path = "../fuzz/usage.rs"]
+mod usage;
 
 use std::{
     fs,
@@ -23,19 +28,55 @@ fn whatever_a_million_answers_say_the_promises_hold() {
     check(1_000_000);
 }
 
-fn check(answers: u64) {
+#[test]
+fn however_a_body_is_cut_it_passes_as_it_came_and_its_usage_is_found() {
+    pass(5_000);
+}
+
+#[test]
+#[ignore = "long: ./check runs it optimised"]
+fn a_million_bodies_pass_as_they_came_and_their_usage_is_found() {
+    pass(1_000_000);
+}
+
+fn pass(answers: u64) {
+    let mut rng = rng();
+    let corpus = corpus("usage");
+    let mut found = 0;
+    for _ in 0..answers / 2 {
+        let (input, charge) = bodies::draw(&mut rng);
+        assert_eq!(
+            watched(usage::check, &input),
+            charge,
+            "{}",
+            input.escape_ascii()
+        );
+        found += u64::from(watched(usage::check, &draw(&mut rng, &corpus)) != 7);
+    }
+    assert!(found > answers / 50);
+}
+
+fn rng() -> Rng {
     let seed = std::env::var("PARSERS_SEED").ok();
     let seed = seed.map_or_else(|| fastrand::u64(..), |seed| seed.parse().unwrap());
     say(format_args!("PARSERS_SEED={seed}"));
-    let mut rng = Rng::with_seed(seed);
-    let corpus = corpus();
+    Rng::with_seed(seed)
+}
+
+fn watched<T>(check: fn(&[u8]) -> T, input: &[u8]) -> T {
+    catch_unwind(|| check(input)).unwrap_or_else(|panic| {
+        say(format_args!("of b\"{}\"", input.escape_ascii()));
+        resume_unwind(panic)
+    })
+}
+
+fn check(answers: u64) {
+    let mut rng = rng();
+    let corpus = corpus("api_error");
     let (mut messages, mut codes, mut waits) = (0, 0, 0);
     for _ in 0..answers {
         let input = draw(&mut rng, &corpus);
-        let error = catch_unwind(|| promises::check(&input)).unwrap_or_else(|panic| {
-            say(format_args!("of b\"{}\"", input.escape_ascii()));
-            resume_unwind(panic)
-        });
+        let error = watched(promises::check, &input);
         messages += u64::from(!error.message().is_empty());
         codes += u64::from(error.code().is_some());
         waits += u64::from(error.retry_after().is_some());
@@ -113,8 +154,10 @@ fn number(rng: &mut Rng) -> String {
 }
 
 /// The fuzzer's seeds; beside them lies what it found, in files without an extension.
-fn corpus() -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/api_error");
+fn corpus(of: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(of);
     let files = fs::read_dir(folder)
         .unwrap()
         .map(|file| file.unwrap().path());

@@ -2,7 +2,7 @@
 //!
 //! A layer fits a client whatever its body type, as long as [`RequestBody`] is implemented for it:
 //!
-//! | body | the model is read from it | sent again |
+//! | body | the model, and its tokens, are read from it | sent again |
 //! |---|---|---|
 //! | `Full<Bytes>`, `Empty`, `Bytes`, `&'static str`, `()` | yes | yes, without a copy |
 //! | `Full` of other data | if it lies in one piece | yes, from a clone that no bound counts |
@@ -13,21 +13,33 @@
 //! | [`Opaque`], around any body | no | yes, recorded while it is sent |
 //! | hyper's `Incoming` (feature `hyper`) | no | no: wrap it in `Opaque` |
 //!
+//! The model is the `model` of a JSON object, or of a form (`multipart/form-data`, as audio is sent). A
+//! form of reqwest's own `multipart` is a stream: there [`Model`](crate::extension::Model) says it, or
+//! all such requests share one lane.
+//!
+//! A body is sent byte for byte, every time. The one exception is made where a caller asked for it: a
+//! [fallback](crate::fallback) model is named where the first one was.
+//!
 //! Copies and records are bounded by the retry layer's [`Memory`]: a body that is larger is sent
 //! once, and its answer returned, whatever it is.
 
 mod memory;
 mod opaque;
+mod original;
 mod peek;
 pub(crate) mod replay;
 mod request;
 mod response;
+mod watch;
 
-pub(crate) use self::peek::{Bound, Peek};
 pub use self::{
     memory::{Memory, Reserved},
     opaque::Opaque,
     replay::Kept,
     request::RequestBody,
     response::ResponseBody,
+};
+pub(crate) use self::{
+    original::Original,
+    peek::{Bound, Peek},
 };

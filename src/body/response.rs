@@ -7,22 +7,30 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::Peek;
-use crate::limiter::Permit;
+use super::{Peek, watch::Watch};
+use crate::{header::UsageReader, limiter::Permit};
 
 pin_project_lite::pin_project! {
     /// A response's body as it came, with what its request still holds.
     ///
     /// An in-flight slot is given back when the body ends, fails or is dropped: an open stream of
-    /// server-sent events counts as under way.
+    /// server-sent events counts as under way. Where tokens are counted, what it says of its usage is
+    /// read as it passes, and settled then too.
     pub struct ResponseBody<R>
     where
         R: Body,
     {
         #[pin]
         kind: Kind<R>,
-        permit: Option<Permit>,
+        held: Held,
     }
+}
+
+/// What the request still holds.
+enum Held {
+    Nothing,
+    Slot { _permit: Permit },
+    Watch(Box<Watch>),
 }
 
 pin_project_lite::pin_project! {
@@ -41,6 +49,16 @@ impl<R: Body<Data = Bytes>> ResponseBody<R> {
     /// The server's body. The permit is kept only if it holds something to give back.
     pub(crate) fn inner(body: R, permit: Permit) -> Self {
         Self::holding(Kind::Inner { body }, Some(permit))
+    }
+
+    /// The server's body, that may say what its request cost.
+    pub(crate) fn watched(body: R, permit: Permit, usage: UsageReader) -> Self {
+        let kind = Kind::Inner { body };
+        if kind.is_end_stream() {
+            return Self::holding(kind, None);
+        }
+        let held = Held::Watch(Box::new(Watch::new(permit, usage)));
+        Self { kind, held }
     }
 
     /// The server's body, after it was looked at.
@@ -62,7 +80,8 @@ impl<R: Body<Data = Bytes>> ResponseBody<R> {
 
     fn holding(kind: Kind<R>, permit: Option<Permit>) -> Self {
         let permit = permit.filter(|permit| permit.holds_slot() && !kind.is_end_stream());
-        Self { kind, permit }
+        let held = permit.map_or(Held::Nothing, |_permit| Held::Slot { _permit });
+        Self { kind, held }
     }
 }
 
@@ -80,9 +99,14 @@ impl<R: Body<Data = Bytes>> Body for ResponseBody<R> {
             KindProj::Peeked { body } => ready!(body.poll_frame(cx)),
             KindProj::Own { bytes } => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
         };
+        if let (Held::Watch(watch), Some(Ok(frame))) = (&mut *this.held, &frame) {
+            if let Some(data) = frame.data_ref() {
+                watch.read(data);
+            }
+        }
         // Who knows by `is_end_stream` that this was the last frame does not poll again.
         if !matches!(frame, Some(Ok(_))) || this.kind.is_end_stream() {
-            *this.permit = None;
+            *this.held = Held::Nothing;
         }
         Poll::Ready(frame)
     }
@@ -114,9 +138,15 @@ impl<R: Body<Data = Bytes>> Kind<R> {
 
 impl<R: Body> fmt::Debug for ResponseBody<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (holds_slot, reads_usage) = match &self.held {
+            Held::Nothing => (false, false),
+            Held::Slot { .. } => (true, false),
+            Held::Watch(watch) => (watch.holds_slot(), true),
+        };
         f.debug_struct("ResponseBody")
             .field("own", &matches!(self.kind, Kind::Own { .. }))
-            .field("holds_slot", &self.permit.is_some())
+            .field("holds_slot", &holds_slot)
+            .field("reads_usage", &reads_usage)
             .finish_non_exhaustive()
     }
 }

@@ -2,15 +2,27 @@
 
 mod credentials;
 mod error;
+mod estimate;
 mod grpc;
 mod model;
+mod multipart;
+mod places;
+mod prompt;
+mod rate;
 mod timeout;
+mod usage;
 mod wait;
 
 pub(crate) use self::{
     credentials::credentials,
+    estimate::estimate,
     grpc::{Pushback, RESOURCE_EXHAUSTED, UNAVAILABLE, grpc_failure, pushback},
     model::model,
-    timeout::timeout,
+    multipart::{boundary, form_model},
+    places::ModelPlaces,
+    prompt::{Asked, asked},
+    rate::{rate, rate_in_words},
+    timeout::{deadline, timeout},
+    usage::UsageReader,
     wait::wait,
 };

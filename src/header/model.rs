@@ -39,7 +39,7 @@ impl<'de> Visitor<'de> for Find<'_> {
 }
 
 /// A string, borrowed where it has no escapes.
-struct Name<'de>(Cow<'de, str>);
+pub(super) struct Name<'de>(pub(super) Cow<'de, str>);
 
 impl<'de> serde::Deserialize<'de> for Name<'de> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -64,7 +64,7 @@ impl<'de> serde::Deserialize<'de> for Name<'de> {
 }
 
 /// No model has a longer name; a longer one must not fill the memory.
-const LONGEST: usize = 256;
+pub(super) const LONGEST: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,20 @@
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
+use tokio::time::Instant;
+
+use crate::words::extension::Deadline;
+
+/// When the caller will have it no more: what it says in extensions, or else in headers.
+pub(crate) fn deadline(
+    extensions: &Extensions,
+    headers: &HeaderMap,
+    now: Instant,
+) -> Option<Instant> {
+    let said = extensions.get::<Deadline>().copied();
+    let deadline = said.or_else(|| timeout(headers).map(Deadline::within))?;
+    deadline.counted_from(now)
+}
 
 /// How long the caller will wait, as `grpc-timeout` (gRPC over HTTP/2) or `x-stainless-timeout`
 /// (the Stainless SDKs of Together and OpenAI, in seconds) says. What makes no sense is ignored.

@@ -11,6 +11,10 @@ pub(super) struct Grant {
     /// The rules whose slots it holds, 0 for none.
     pub(super) slots: [u32; 2],
     pub(super) tokens: u64,
+    /// Answers whose length is to be learned from; of more than 255, so many.
+    pub(super) answers: u8,
+    /// Whether a quota was charged tokens, or would have been had their number been known.
+    pub(super) metered: bool,
     /// When it was charged.
     pub(super) at: u64,
     /// Nanoseconds.

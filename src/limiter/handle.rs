@@ -74,6 +74,18 @@ impl Limiter {
         self.set(|settings| settings.max_lanes = lanes.min(u16::MAX / 2).into())
     }
 
+    /// Whether to follow what the server says and does: lower a lane's pace when it answers 429, raise
+    /// it while that goes well and there is more to send, take the limits it names. Default: yes, up to
+    /// the numbers that you wrote.
+    ///
+    /// # Panics
+    ///
+    /// As [`with_max_wait`](Limiter::with_max_wait).
+    #[must_use]
+    pub fn with_learning(self, learning: bool) -> Self {
+        self.set(|settings| settings.learning = learning)
+    }
+
     /// Waits for a request's turn. The permit says that it may leave, *now*: it is charged when
     /// the future is ready.
     ///
@@ -115,8 +127,7 @@ impl Limiter {
     /// What was sent stays charged: what is owed of the old pace is paid at the new one, from this
     /// moment. Who can no longer go in time, or never, is refused.
     pub fn set_limits(&self, limits: Limits) {
-        self.shared
-            .with(|state, moment| state.set_limits(limits, moment));
+        self.shared.set_limits(limits);
     }
 
     /// Refuses everyone who waits, and everyone who comes. What has left goes on.

@@ -4,8 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
 
-use super::line::Line;
-use crate::{quota::Gate, words::Endpoint};
+use super::{line::Line, output::Output};
+use crate::{
+    quota::{Gate, Rate},
+    words::{Cap, Endpoint, Rule},
+};
 
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -19,8 +22,12 @@ pub(super) struct Lane {
     pub(super) slots: [u32; 2],
     /// What the server asked for; made when it refuses for the first time.
     pub(super) gate: Option<Box<Gate>>,
+    /// The pace it learns; made when somebody waits, or the server says something of it.
+    pub(super) rate: Option<Box<Rate>>,
     /// Those who wait; made when somebody does.
     pub(super) line: Option<Box<Line>>,
+    /// How long its answers are.
+    pub(super) output: Output,
     /// How many wait, in line or not.
     pub(super) waiting: u32,
     pub(super) counts: Counts,
@@ -52,10 +59,19 @@ impl Lane {
         Some(gate.until()).filter(|at| *at > now)
     }
 
-    /// Until when it is kept back by a pause, or by the slow restart after one.
-    pub(super) fn paused(&self, now: u64) -> Option<u64> {
-        let gate = self.gate.as_ref()?;
-        Some(gate.next()).filter(|at| *at > now)
+    /// Until when it is kept back by a pause, by the slow restart after one, or by the pace that it
+    /// learned, with so many before it.
+    pub(super) fn held(&self, ahead: u64, now: u64) -> Option<u64> {
+        let gate = self.gate.as_ref().map_or(0, |gate| gate.next());
+        let rate = self.rate.as_ref().map_or(0, |rate| rate.next(ahead));
+        Some(gate.max(rate)).filter(|at| *at > now)
+    }
+
+    /// Whether a line of the table is left out, since the lane knows better: a number of requests that
+    /// this crate supplied.
+    pub(super) fn outgrew(&self, rule: &Rule) -> bool {
+        let leads = self.rate.as_ref().is_some_and(|rate| rate.leads());
+        leads && !rule.ceiling && matches!(rule.cap, Cap::Requests(_))
     }
 
     /// Gives an empty line's memory back.

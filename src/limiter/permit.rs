@@ -2,8 +2,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{clock, grant::Grant, shared::Shared};
-use crate::words::hash;
+use super::{clock, grant::Grant, output::dear, shared::Shared};
+use crate::words::{Usage, hash};
 
 /// Leave to send one request, from [`Limiter::acquire`](super::Limiter::acquire).
 ///
@@ -37,6 +37,30 @@ impl Permit {
         }
     }
 
+    /// Says what the answer says that the request cost, once.
+    pub(crate) fn used(&mut self, usage: Usage) {
+        let grant = self.grant;
+        // As it was charged: what somebody gave counts as it is.
+        let tokens = if grant.answers > 0 {
+            dear(usage.total)
+        } else {
+            usage.total
+        };
+        self.shared.with(|state, moment| {
+            if let Some(output) = usage.output {
+                state.learn_output(&grant, output);
+            }
+            state.settle(&grant, tokens, moment);
+        });
+        self.grant.tokens = tokens;
+        self.grant.answers = 0;
+    }
+
+    /// Whether what the answer says that the request cost is worth reading: a quota counts it.
+    pub(crate) fn counts_tokens(&self) -> bool {
+        self.grant.metered
+    }
+
     /// Keeps the slot of the job that the request created until
     /// [`Limiter::job_ended`](super::Limiter::job_ended) names it again, long after this permit is
     /// dropped. Without a job limit nothing happens.
@@ -56,9 +80,15 @@ impl Permit {
     ///
     /// Send the request again [as such](super::Call::again), and it goes in front of its lane.
     pub fn throttled(&self, wait: Option<Duration>) -> Option<Instant> {
+        self.refused(wait, false)
+    }
+
+    /// The same; `of_tokens` if the server says that it is they who were too many, not the requests.
+    pub(crate) fn refused(&self, wait: Option<Duration>, of_tokens: bool) -> Option<Instant> {
         let wait = wait.map(clock::nanos);
         let shared = &self.shared;
-        let until = shared.with(|state, moment| state.throttled(&self.grant, wait, moment));
+        let until =
+            shared.with(|state, moment| state.throttled(&self.grant, wait, of_tokens, moment));
         until.and_then(|until| shared.clock.instant(until))
     }
 
@@ -70,6 +100,15 @@ impl Permit {
         let shared = &self.shared;
         let until = shared.with(|state, moment| state.overloaded(&self.grant, wait, moment));
         until.and_then(|until| shared.clock.instant(until))
+    }
+
+    /// Says how many requests a second the server allows, as it named it in its answer. The lane keeps
+    /// to that from now on, but for a number that you wrote and that is lower. Of an answer to a
+    /// request that left before one whose answer was told already nothing is taken.
+    pub fn told(&self, per_second: f64) {
+        let grant = self.grant;
+        self.shared
+            .with(|state, moment| state.told(&grant, per_second, moment));
     }
 
     /// Whether anything is given back when it is dropped.

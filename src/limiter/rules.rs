@@ -81,6 +81,25 @@ impl Rules {
         slots
     }
 
+    /// Whether an answer is charged at the most it may be.
+    pub(super) fn reserves(&self) -> bool {
+        self.limits.reserves()
+    }
+
+    /// The endpoints of which tokens are counted.
+    pub(super) fn metered(&self) -> usize {
+        let rules = self.limits.rules().iter();
+        let metered = rules.filter(|rule| matches!(rule.cap, Cap::Tokens(_)));
+        let endpoints = metered.flat_map(|rule| &rule.endpoints);
+        endpoints.fold(0, |bits, endpoint| bits | bit(*endpoint))
+    }
+
+    /// Whether tokens are counted of an endpoint and a model.
+    pub(super) fn counts_tokens(&self, endpoint: Endpoint, model: Option<&str>) -> bool {
+        let mut rules = self.of(endpoint, model).into_iter();
+        rules.any(|rule| matches!(self.cap(rule), Cap::Tokens(_)))
+    }
+
     /// Whether the table treats this model in a way of its own.
     pub(super) fn knows(&self, model: &str) -> bool {
         let named = |rule: &Rule| rule.model.as_deref() == Some(model);
@@ -108,6 +127,17 @@ impl Rules {
             .filter(|(_, rule)| holds(rule))
             .map(|(index, _)| index)
             .collect()
+    }
+}
+
+/// A bit for each endpoint whose cost in tokens its requests tell, none for the others.
+pub(super) fn bit(endpoint: Endpoint) -> usize {
+    match endpoint {
+        Endpoint::ChatCompletions => 1,
+        Endpoint::Completions => 2,
+        Endpoint::Embeddings => 4,
+        Endpoint::Rerank => 8,
+        _ => 0,
     }
 }
 
@@ -140,6 +170,21 @@ mod tests {
         assert!(rules.of(chat, Some("mine/dedicated")).is_empty());
         assert!(rules.of(Endpoint::Images, None).is_empty());
         assert!(rules.knows("slow") && rules.knows("mine/dedicated") && !rules.knows("other"));
+    }
+
+    /// Elsewhere a request costs no look at its body, and no lock.
+    #[test]
+    fn tokens_are_counted_where_a_line_says_so() {
+        let (chat, embeddings) = (Endpoint::ChatCompletions, Endpoint::Embeddings);
+        assert_eq!(Rules::new(Limits::default()).metered(), 0);
+        let one = Limits::default()
+            .for_model("slow", Limits::none().tokens(chat, per_minute(9)))
+            .tokens(Endpoint::Images, per_minute(9));
+        let rules = Rules::new(one);
+        assert_eq!(rules.metered(), bit(chat));
+        assert!(rules.counts_tokens(chat, Some("slow")));
+        assert!(!rules.counts_tokens(chat, Some("other")));
+        assert!(!rules.counts_tokens(embeddings, Some("slow")));
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub(super) struct Settings {
     pub(super) max_keys: usize,
     pub(super) max_lanes: usize,
     pub(super) shortest_retry: Duration,
+    pub(super) learning: bool,
 }
 
 impl Default for Settings {
@@ -24,6 +25,7 @@ impl Default for Settings {
             // Told to those whom a slot, not an instant, keeps back: nobody knows when it comes
             // free, and a client told nothing asks again at once.
             shortest_retry: Duration::from_secs(1),
+            learning: true,
         }
     }
 }

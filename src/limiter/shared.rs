@@ -9,16 +9,19 @@ use super::{
     alarm::Alarms,
     clock::Clock,
     moment::Moment,
+    rules::bit,
     settings::Settings,
     state::State,
     sync::{AtomicUsize, Mutex, Ordering, lock},
 };
-use crate::words::Limits;
+use crate::words::{Endpoint, Limits};
 
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) clock: Clock,
+    /// The endpoints of which tokens are counted: read where most requests need not take the lock.
+    metered: AtomicUsize,
     state: Mutex<State>,
     alarms: Mutex<Alarms>,
     /// How often the alarms were to be set since nobody was at it; 0 when nobody is.
@@ -27,13 +30,30 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(limits: Limits, settings: Settings) -> Arc<Self> {
+        let state = State::new(limits);
         Arc::new(Self {
             settings,
             clock: Clock::new(),
-            state: Mutex::new(State::new(limits)),
+            metered: AtomicUsize::new(state.rules.metered()),
+            state: Mutex::new(state),
             alarms: Mutex::new(Alarms::default()),
             turns: AtomicUsize::new(0),
         })
+    }
+
+    /// Puts another table in force.
+    pub(super) fn set_limits(&self, limits: Limits) {
+        self.with(|state, moment| {
+            state.set_limits(limits, moment);
+            self.metered.store(state.rules.metered(), Ordering::Relaxed);
+        });
+    }
+
+    /// Whether a quota counts the tokens of requests to an endpoint, with a model. A read of one
+    /// number where none does.
+    pub(super) fn counts_tokens(&self, endpoint: Endpoint, model: Option<&str>) -> bool {
+        self.metered.load(Ordering::Relaxed) & bit(endpoint) != 0
+            && lock(&self.state).rules.counts_tokens(endpoint, model)
     }
 
     /// Does something under the lock, and afterwards what follows from it outside.

@@ -1,9 +1,13 @@
 use std::{sync::Arc, time::Duration};
 
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::{clock::Clock, key::Key, lane::OVERFLOW, rules::Rules, shared::Shared, state::State};
-use crate::words::{Cap, Endpoint};
+use crate::{
+    quota::Rate,
+    words::{Cap, Charge, Endpoint},
+};
 
 /// What a limiter is doing, at one instant. From [`Limiter::snapshot`](super::Limiter::snapshot).
 #[derive(Clone, Debug)]
@@ -73,6 +77,8 @@ pub struct LimitSnapshot {
     pub shared: bool,
     /// Whether the user wrote the number.
     pub ceiling: bool,
+    /// Whether it was learned from the server, and stands in for what this crate supplied.
+    pub learned: bool,
 }
 
 /// What a limit counts.
@@ -98,8 +104,8 @@ impl Snapshot {
         let mut lanes = Vec::new();
         for (_, key) in state.registry.iter_mut() {
             for lane in 0..key.lanes.len() {
-                let tokens = |id: u32| state.waiters[id as usize].tokens;
-                lanes.push(lane_of(key, lane as u16, &state.rules, tokens, clock, now));
+                let charge = |id: u32| state.waiters[id as usize].charge;
+                lanes.push(lane_of(key, lane as u16, &state.rules, charge, clock, now));
             }
         }
         Self {
@@ -118,7 +124,7 @@ fn lane_of(
     key: &mut Key,
     index: u16,
     rules: &Rules,
-    tokens_of: impl FnOnce(u32) -> u64,
+    charge_of: impl FnOnce(u32) -> Charge,
     clock: &Clock,
     now: u64,
 ) -> LaneSnapshot {
@@ -127,13 +133,19 @@ fn lane_of(
         .as_ref()
         .and_then(|line| line.head());
     // Where nobody waits, for a request of one token.
-    let tokens = head.map_or(1, tokens_of);
+    let charge = head.map_or(Charge::Given(1), charge_of);
+    let tokens = key.tokens(index, charge, rules);
     let next = key
         .least(index, tokens, 0, rules, now)
         .filter(|at| *at > now);
     let next = next.and_then(|at| clock.instant(at));
     let lane = &key.lanes[usize::from(index)];
-    let limits = lane.limits.iter().map(|&place| {
+    let in_force = lane.limits.iter().filter(|place| {
+        let limit = &key.limits[usize::from(**place)];
+        !lane.outgrew(rules.rule(limit.rule))
+    });
+    let in_force: SmallVec<[u16; 4]> = in_force.copied().collect();
+    let limits = in_force.into_iter().map(|place| {
         let sharing = key.lanes.iter().filter(|lane| lane.limits.contains(&place));
         let shared = sharing.count() > 1;
         let limit = &mut key.limits[usize::from(place)];
@@ -151,10 +163,13 @@ fn lane_of(
             left: limit.bucket.left(&rule.cap, now),
             shared: shared || rule.endpoints.len() > 1,
             ceiling: rule.ceiling,
+            learned: false,
         }
     });
+    let learned = lane.rate.as_ref().filter(|rate| rate.leads());
+    let learned = learned.map(|rate| learned_of(rate, now));
     LaneSnapshot {
-        limits: limits.collect(),
+        limits: limits.chain(learned).collect(),
         key: label(key),
         endpoint: lane.endpoint,
         model: lane.model.clone(),
@@ -166,6 +181,25 @@ fn lane_of(
         refused: lane.counts.refused,
         throttled: lane.counts.throttled,
         waited: lane.waited,
+    }
+}
+
+/// A learned pace in whole requests: per minute, or per hour where it is less than ten a minute.
+fn learned_of(rate: &Rate, now: u64) -> LimitSnapshot {
+    let minutes = if rate.per_second() < 10.0 / 60.0 {
+        60
+    } else {
+        1
+    };
+    let per = Duration::from_secs(60 * minutes);
+    LimitSnapshot {
+        measure: Measure::Requests,
+        max: (rate.per_second() * per.as_secs_f64()).round() as u64,
+        per: Some(per),
+        left: u64::from(rate.next(0) <= now),
+        shared: false,
+        ceiling: false,
+        learned: true,
     }
 }
 

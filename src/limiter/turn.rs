@@ -13,7 +13,7 @@ use super::{
     shared::Shared,
     state::{Arrival, Comer, Look},
 };
-use crate::words::{Call, Rejected};
+use crate::words::{Call, Endpoint, Rejected};
 
 /// A place in the queue, or none yet. Dropped, it gives the place to the next.
 #[derive(Debug)]
@@ -61,6 +61,11 @@ impl Turn {
     /// Whether it stands in the queue.
     pub(crate) fn is_queued(&self) -> bool {
         self.seat.is_some()
+    }
+
+    /// Whether a quota counts the tokens of such requests.
+    pub(crate) fn counts_tokens(&self, endpoint: Endpoint, model: Option<&str>) -> bool {
+        self.shared().counts_tokens(endpoint, model)
     }
 
     /// The request's first poll.

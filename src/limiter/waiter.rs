@@ -3,7 +3,7 @@
 use std::task::Waker;
 
 use super::line::Place;
-use crate::words::{Reason, Rejected};
+use crate::words::{Charge, Reason, Rejected};
 
 #[derive(Debug)]
 pub(super) struct Waiter {
@@ -12,7 +12,7 @@ pub(super) struct Waiter {
     pub(super) lane: u16,
     pub(super) standing: Standing,
     pub(super) place: Place,
-    pub(super) tokens: u64,
+    pub(super) charge: Charge,
     pub(super) since: u64,
     /// Since when nothing but the limits has kept it.
     pub(super) ready: u64,

@@ -17,6 +17,18 @@ pub(crate) struct Gate {
     left: u32,
     /// How often in a row an episode ended as soon as it began.
     blocked: u32,
+    /// How long the restart is slow.
+    restart: Restart,
+}
+
+/// How an episode ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Restart {
+    /// Nobody knows what the server will take.
+    #[default]
+    Slow,
+    /// At what it took before, or what it said: it is known.
+    Quick,
 }
 
 /// When a request left, as its lane's gate counts.
@@ -25,6 +37,16 @@ pub(crate) struct Passage {
     episode: u32,
     /// Its place among those that left in the episode, from 1; 0 where there was no gate yet.
     nth: u32,
+}
+
+/// What came of a refusal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refused {
+    /// Until when the lane is paused.
+    pub(crate) until: u64,
+    /// Whether it says something new of the rate: neither a straggler nor one that came too soon after
+    /// a pause.
+    pub(crate) first: bool,
 }
 
 impl Gate {
@@ -42,8 +64,9 @@ impl Gate {
     pub(crate) fn pass(&mut self, interval: Option<NonZeroU64>, now: u64) -> Passage {
         self.left = self.left.saturating_add(1);
         let since = now.saturating_sub(self.until);
-        if since < RESTART {
-            self.next = now.saturating_add(apart(interval, since));
+        let restart = self.restart.time();
+        if since < restart {
+            self.next = now.saturating_add(apart(interval, since, restart));
         }
         Passage {
             episode: self.episode,
@@ -51,12 +74,13 @@ impl Gate {
         }
     }
 
-    /// The server refused one, and said for how long if it did. Returns until when the lane is
-    /// paused.
-    pub(crate) fn refused(&mut self, passage: Passage, wait: Option<u64>, now: u64) -> u64 {
+    /// The server refused one, and said for how long if it did.
+    pub(crate) fn refused(&mut self, passage: Passage, wait: Option<u64>, now: u64) -> Refused {
+        let mut first = false;
         if passage.episode == self.episode {
             let blocked = self.episode > 0 && passage.nth <= SOON;
             self.blocked = if blocked { self.blocked + 1 } else { 0 };
+            first = !blocked || passage.nth > 1 && self.blocked % STUBBORN == 0;
             self.episode += 1;
             self.left = 0;
             let wait = wait.unwrap_or_else(|| backoff(self.blocked));
@@ -64,7 +88,13 @@ impl Gate {
         } else if let Some(wait) = wait {
             self.pause(wait, now);
         }
-        self.until
+        let until = self.until;
+        Refused { until, first }
+    }
+
+    /// How the lane starts again after the pause that has just begun.
+    pub(crate) fn restart(&mut self, restart: Restart) {
+        self.restart = restart;
     }
 
     /// Pauses the lane for so long, or leaves it paused for longer. What the server asks for is
@@ -79,13 +109,22 @@ impl Gate {
     }
 }
 
+impl Restart {
+    fn time(self) -> u64 {
+        match self {
+            Self::Slow => RESTART,
+            Self::Quick => QUICK,
+        }
+    }
+}
+
 /// How far apart requests leave so long after a pause: twice as far as their limits ask, falling to
 /// just that. Where nothing keeps them apart, 100 ms, halved every second.
-fn apart(interval: Option<NonZeroU64>, since: u64) -> u64 {
+fn apart(interval: Option<NonZeroU64>, since: u64, restart: u64) -> u64 {
     match interval {
         Some(interval) => {
             let interval = u128::from(interval.get());
-            let extra = interval * u128::from(RESTART - since) / u128::from(RESTART);
+            let extra = interval * u128::from(restart - since) / u128::from(restart);
             u64::try_from(interval + extra).unwrap_or(u64::MAX)
         }
         None => UNLIMITED >> (since / SECOND),
@@ -105,9 +144,14 @@ const SECOND: u64 = 1_000_000_000;
 /// a restart of 16 s 32 and 85 %. Those that count by the minute refuse 14 to 20 with any of these.
 const RESTART: u64 = 8 * SECOND;
 
+const QUICK: u64 = 0;
+
 /// A refusal of one of the first so many after a pause says that the pause was too short, and
 /// nothing new of the rate.
 const SOON: u32 = 3;
+
+/// Where so many pauses in a row were too short, it is not the pauses.
+const STUBBORN: u32 = 3;
 
 const UNLIMITED: u64 = SECOND / 10;
 
@@ -126,11 +170,11 @@ mod tests {
     fn one_refusal_pauses_and_stragglers_only_lengthen_it() {
         let mut gate = Gate::default();
         let early = Passage::default();
-        assert_eq!(gate.refused(early, after(3), SECOND), 4 * SECOND);
+        assert_eq!(gate.refused(early, after(3), SECOND).until, 4 * SECOND);
         // Sent before the pause: shorter and unknown waits change nothing, a longer one counts.
-        assert_eq!(gate.refused(early, after(1), 2 * SECOND), 4 * SECOND);
-        assert_eq!(gate.refused(early, None, 3 * SECOND), 4 * SECOND);
-        assert_eq!(gate.refused(early, after(5), 3 * SECOND), 8 * SECOND);
+        assert_eq!(gate.refused(early, after(1), 2 * SECOND).until, 4 * SECOND);
+        assert_eq!(gate.refused(early, None, 3 * SECOND).until, 4 * SECOND);
+        assert_eq!(gate.refused(early, after(5), 3 * SECOND).until, 8 * SECOND);
         assert_eq!(gate.episode, 1);
         assert_eq!(gate.next(), 8 * SECOND);
     }
@@ -141,7 +185,7 @@ mod tests {
         let mut now = 0;
         let mut passage = Passage::default();
         for seconds in [1, 2, 4, 8, 16, 30, 30] {
-            let until = gate.refused(passage, None, now);
+            let until = gate.refused(passage, None, now).until;
             assert_eq!(until - now, seconds * SECOND);
             now = until;
             passage = gate.pass(None, now);
@@ -150,7 +194,7 @@ mod tests {
         for _ in 0..3 {
             passage = gate.pass(None, now);
         }
-        assert_eq!(gate.refused(passage, None, now) - now, SECOND);
+        assert_eq!(gate.refused(passage, None, now).until - now, SECOND);
     }
 
     #[test]
@@ -188,7 +232,9 @@ mod tests {
     #[test]
     fn no_server_pauses_a_lane_for_more_than_an_hour() {
         let mut gate = Gate::default();
-        let until = gate.refused(Passage::default(), Some(u64::MAX), SECOND);
+        let until = gate
+            .refused(Passage::default(), Some(u64::MAX), SECOND)
+            .until;
         assert_eq!(until, LONGEST + SECOND);
         gate.pause(u64::MAX, u64::MAX);
         assert_eq!(gate.fresh_at(), u64::MAX);

@@ -7,9 +7,12 @@ mod bucket;
 mod gate;
 mod gcra;
 mod pace;
+mod rate;
+mod sent;
 mod window;
 
 pub(crate) use self::{
     bucket::{Bucket, Verdict},
-    gate::{Gate, Passage},
+    gate::{Gate, Passage, Restart},
+    rate::Rate,
 };

@@ -53,14 +53,21 @@ pub(super) fn learn(head: &mut Parts, permit: &Permit, endpoint: Endpoint, late:
         head.extensions.insert(Waited::new(waited));
     }
     let error = head.extensions.get::<ApiError>();
+    let told = header::rate(&head.headers)
+        .or_else(|| error.and_then(|error| header::rate_in_words(error.message())));
     let until = match not_now(head.status, &head.headers, error) {
-        None => return,
+        None => None,
         Some(NotNow::Throttled(wait)) => {
             observe::throttled(endpoint);
-            permit.throttled(wait.map(|wait| wait.saturating_sub(late)))
+            let kind = error.and_then(ApiError::kind).unwrap_or_default();
+            let wait = wait.map(|wait| wait.saturating_sub(late));
+            permit.refused(wait, kind.contains("token"))
         }
         Some(NotNow::Overloaded(wait)) => permit.overloaded(wait.saturating_sub(late)),
     };
+    if let Some(told) = told {
+        permit.told(told);
+    }
     if let Some(until) = until {
         head.extensions.insert(Paused::new(until));
     }

@@ -12,11 +12,14 @@ use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::{answer, read, refusal};
+use super::{
+    answer, read, refusal,
+    tokens::{self, Tokenizer},
+};
 use crate::{
     body::{Bound, Peek, RequestBody, ResponseBody},
     clock,
-    limiter::{Inner, Limiter, Lost, Permit, Turn},
+    limiter::{Inner, Lost, Permit, Turn},
     observe,
     words::Endpoint,
 };
@@ -56,7 +59,7 @@ pin_project_lite::pin_project! {
             inner: S,
             request: Option<Request<B>>,
             // `None`: the request is left alone.
-            turn: Option<(Turn, Endpoint)>,
+            turn: Option<Wanted>,
         },
         Calling {
             #[pin]
@@ -67,6 +70,9 @@ pin_project_lite::pin_project! {
         Done,
     }
 }
+
+/// A turn, for what, and how to count its tokens.
+pub(super) type Wanted = (Turn, Endpoint, Option<Tokenizer>);
 
 /// An error whose body is being read.
 struct Reading<R: Body> {
@@ -83,26 +89,15 @@ where
     S: Service<Request<B>>,
     R: Body,
 {
-    pub(super) fn limited(
-        inner: S,
-        request: Request<B>,
-        endpoint: Endpoint,
-        limiter: &Limiter,
-        bound: Bound,
-    ) -> Self {
-        Self::waiting(inner, request, Some((limiter.turn(), endpoint)), bound)
+    pub(super) fn limited(inner: S, request: Request<B>, turn: Wanted, bound: Bound) -> Self {
+        Self::waiting(inner, request, Some(turn), bound)
     }
 
     pub(super) fn untouched(inner: S, request: Request<B>, bound: Bound) -> Self {
         Self::waiting(inner, request, None, bound)
     }
 
-    fn waiting(
-        inner: S,
-        request: Request<B>,
-        turn: Option<(Turn, Endpoint)>,
-        bound: Bound,
-    ) -> Self {
+    fn waiting(inner: S, request: Request<B>, turn: Option<Wanted>, bound: Bound) -> Self {
         Self {
             bound,
             state: State::Waiting {
@@ -190,14 +185,14 @@ type Admitted = Option<(Permit, Endpoint)>;
 fn poll_turn<S, B>(
     inner: &mut S,
     request: &mut Request<B>,
-    turn: &mut Option<(Turn, Endpoint)>,
+    turn: &mut Option<Wanted>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Admitted, Lost<S::Error>>>
 where
     S: Service<Request<B>> + Clone,
     B: RequestBody,
 {
-    let Some((turn, endpoint)) = turn else {
+    let Some((turn, endpoint, tokenizer)) = turn else {
         return inner.poll_ready(cx).map_ok(|()| None).map_err(Lost::Inner);
     };
     let mut inner = Behind {
@@ -207,7 +202,10 @@ where
     let polled = if turn.is_queued() {
         ready!(turn.wait(&mut inner, cx))
     } else {
-        let call = read::call(inner.request, *endpoint);
+        let mut call = read::call(inner.request, *endpoint);
+        if turn.counts_tokens(*endpoint, call.model.as_deref()) {
+            call.charge = tokens::charge(inner.request, &call, tokenizer.as_ref());
+        }
         ready!(turn.arrive(&call, &mut inner, cx))
     };
     Poll::Ready(polled.map(|permit| Some((permit, *endpoint))))
@@ -220,7 +218,7 @@ enum Answered<R: Body> {
 
 impl<R: Body<Data = Bytes>> Answered<R> {
     fn of(answer: Response<R>, admitted: Admitted, bound: Bound) -> Self {
-        let Some((permit, endpoint)) = admitted else {
+        let Some((mut permit, endpoint)) = admitted else {
             return Self::Done(answer.map(ResponseBody::untouched));
         };
         let (mut head, body) = answer.into_parts();
@@ -235,20 +233,24 @@ impl<R: Body<Data = Bytes>> Answered<R> {
             }));
         }
         answer::learn(&mut head, &permit, endpoint, Duration::ZERO);
-        Self::Done(Response::from_parts(
-            head,
-            ResponseBody::inner(body, permit),
-        ))
+        tokens::settle(&head, &[], &mut permit);
+        let body = match tokens::reader(&head, &permit) {
+            Some(usage) => ResponseBody::watched(body, permit, usage),
+            None => ResponseBody::inner(body, permit),
+        };
+        Self::Done(Response::from_parts(head, body))
     }
 }
 
 impl<R: Body<Data = Bytes>> Reading<R> {
-    fn finish(self) -> Response<ResponseBody<R>> {
+    fn finish(mut self) -> Response<ResponseBody<R>> {
         let mut head = self.head;
-        answer::name(&mut head, self.wait, &self.body.bytes());
+        let bytes = self.body.bytes();
+        answer::name(&mut head, self.wait, &bytes);
         // What the server asks for counts from when its answer came.
         let late = clock::now().saturating_duration_since(self.since);
         answer::learn(&mut head, &self.permit, self.endpoint, late);
+        tokens::settle(&head, &bytes, &mut self.permit);
         Response::from_parts(head, ResponseBody::peeked(self.body, Some(self.permit)))
     }
 }

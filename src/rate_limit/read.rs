@@ -9,10 +9,10 @@ use http::{
 
 use crate::{
     body::RequestBody,
-    header,
+    clock, header,
     words::{
-        Call, Endpoint, KeyId,
-        extension::{ApiKey, Attempt, Caller, Cost, Deadline, Model},
+        Call, Charge, Endpoint, KeyId,
+        extension::{ApiKey, Attempt, Caller, Cost, Deadline, Model, Patience},
     },
 };
 
@@ -27,7 +27,9 @@ pub(super) fn call<B: RequestBody>(request: &mut Request<B>, endpoint: Endpoint)
         call.key = KeyId::of_secret(header::credentials(value.as_bytes()));
     }
     call.caller = said.get::<Caller>().map_or(0, |caller| caller.id());
-    call.tokens = said.get::<Cost>().map_or(0, |cost| cost.get());
+    call.charge = said
+        .get::<Cost>()
+        .map_or(Charge::NOTHING, |cost| Charge::Given(cost.get()));
     call.again = said
         .get::<Attempt>()
         .is_some_and(|attempt| attempt.number() > 1);
@@ -35,6 +37,10 @@ pub(super) fn call<B: RequestBody>(request: &mut Request<B>, endpoint: Endpoint)
         .get::<Deadline>()
         .copied()
         .or_else(|| header::timeout(request.headers()).map(Deadline::within));
+    if let Some(wait) = said.get::<Patience>().and_then(|patience| patience.wait) {
+        let sooner = Deadline::within(wait).or_sooner(call.deadline, clock::now());
+        call.deadline = Some(sooner);
+    }
     call.model = said.get::<Model>().map(Model::shared);
     if call.model.is_none() && endpoint.takes_model() {
         call.model = model(request);
@@ -50,6 +56,12 @@ pub(super) fn is_grpc<B>(request: &Request<B>) -> bool {
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
+/// The model of a JSON object or of a form.
 fn model<B: RequestBody>(request: &mut Request<B>) -> Option<Arc<str>> {
-    request.body_mut().peek(header::model)?
+    let content_type = request.headers().get(CONTENT_TYPE);
+    let boundary = content_type.and_then(|value| header::boundary(value.as_bytes()));
+    request.body_mut().peek(|body| match &boundary {
+        Some(boundary) => header::form_model(boundary, body),
+        None => header::model(body),
+    })?
 }

@@ -5,7 +5,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::ResponseFuture;
+use super::{ResponseFuture, tokens::Tokenizer};
 use crate::{
     body::{Bound, RequestBody, ResponseBody},
     limiter::Limiter,
@@ -19,15 +19,23 @@ pub struct TogetherRateLimit<S> {
     limiter: Limiter,
     classify: Classify,
     bound: Bound,
+    tokenizer: Option<Tokenizer>,
 }
 
 impl<S> TogetherRateLimit<S> {
-    pub(super) fn new(inner: S, limiter: Limiter, classify: Classify, bound: Bound) -> Self {
+    pub(super) fn new(
+        inner: S,
+        limiter: Limiter,
+        classify: Classify,
+        bound: Bound,
+        tokenizer: Option<Tokenizer>,
+    ) -> Self {
         Self {
             inner,
             limiter,
             classify,
             bound,
+            tokenizer,
         }
     }
 
@@ -35,7 +43,7 @@ impl<S> TogetherRateLimit<S> {
     #[cfg(feature = "reqwest")]
     pub(crate) fn over<T>(&self, inner: T) -> TogetherRateLimit<T> {
         let (limiter, classify) = (self.limiter.clone(), self.classify.clone());
-        TogetherRateLimit::new(inner, limiter, classify, self.bound)
+        TogetherRateLimit::new(inner, limiter, classify, self.bound, self.tokenizer.clone())
     }
 
     /// The limiter it asks.
@@ -75,7 +83,8 @@ where
         let inner = self.inner.clone();
         match self.classify.endpoint(&request) {
             Some(endpoint) => {
-                ResponseFuture::limited(inner, request, endpoint, &self.limiter, self.bound)
+                let turn = (self.limiter.turn(), endpoint, self.tokenizer.clone());
+                ResponseFuture::limited(inner, request, turn, self.bound)
             }
             None => ResponseFuture::untouched(inner, request, self.bound),
         }

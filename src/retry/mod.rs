@@ -55,7 +55,8 @@
 //! - the wait does not fit before the caller's [`Deadline`](crate::extension::Deadline), or the
 //!   server asks for more than 2 minutes ([`with_max_wait`]);
 //! - the [`Budget`] is spent: one retry for five first attempts, and ten a minute;
-//! - the body cannot be sent again ([`body`](crate::body)).
+//! - the body cannot be sent again ([`body`](crate::body));
+//! - it was the last 503 that a [fallback layer](crate::fallback) outside allows its model.
 //!
 //! An attempt that finds no turn in time any more is answered by the rate limit layer, as any request
 //! that does not; the [`RetryReport`](crate::extension::RetryReport) beside it says what had failed.

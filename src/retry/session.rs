@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Extensions, HeaderMap, Method, Request, Uri, Version, response};
+use http::{Request, response};
 use tokio::time::Instant;
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     tries::{Tries, When},
 };
 use crate::{
-    body::{Bound, RequestBody},
+    body::{Bound, Original, RequestBody},
     words::{
         Endpoint,
         extension::{Failure, RetryReport},
@@ -21,16 +21,6 @@ use crate::{
 pub(super) struct Session<A> {
     tries: Tries,
     original: Original<A>,
-}
-
-/// Headers and extensions are cloned, since each attempt may change its own.
-struct Original<A> {
-    method: Method,
-    uri: Uri,
-    version: Version,
-    headers: HeaderMap,
-    extensions: Extensions,
-    body: A,
 }
 
 /// An attempt that is to be made, and when.
@@ -51,17 +41,8 @@ impl<A> Session<A> {
         B: RequestBody<Again = A>,
     {
         let tries = Tries::begin(&request, endpoint, settings, now);
-        let (head, body) = request.into_parts();
-        let (body, again) = body.replayable(&tries.settings().memory);
-        let original = Original {
-            method: head.method.clone(),
-            uri: head.uri.clone(),
-            version: head.version,
-            headers: head.headers.clone(),
-            extensions: head.extensions.clone(),
-            body: again,
-        };
-        (Self { tries, original }, Request::from_parts(head, body))
+        let (original, request) = Original::keep(request, &tries.settings().memory);
+        (Self { tries, original }, request)
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -85,14 +66,7 @@ impl<A> Session<A> {
     {
         let original = &self.original;
         let said = head.map(|head| (&head.headers, &head.extensions));
-        let body = || B::again(&original.body);
-        let (when, body) = self.tries.again(failure, said, now, body)?;
-        let mut request = Request::new(body);
-        *request.method_mut() = original.method.clone();
-        *request.uri_mut() = original.uri.clone();
-        *request.version_mut() = original.version;
-        *request.headers_mut() = original.headers.clone();
-        *request.extensions_mut() = original.extensions.clone();
+        let (when, mut request) = self.tries.again(failure, said, now, || original.again())?;
         self.tries.mark(request.extensions_mut());
         Some(Next { request, when })
     }

@@ -2,7 +2,7 @@
 
 use std::{mem, sync::Arc, time::Duration};
 
-use http::{Extensions, HeaderMap, request};
+use http::{Extensions, HeaderMap, StatusCode, request};
 use tokio::time::Instant;
 
 use super::{
@@ -14,7 +14,7 @@ use crate::{
     clock, header, observe,
     words::{
         ApiError, Endpoint,
-        extension::{Attempt, Deadline, Failure, Paused, Retries, RetryReport},
+        extension::{Attempt, Deadline, Failure, Patience, Paused, Retries, RetryReport},
     },
 };
 
@@ -27,6 +27,8 @@ pub(super) struct Tries {
     /// When its caller will have it no more.
     deadline: Option<Instant>,
     max_retries: u32,
+    /// With how many answers 503 it goes to another model.
+    max_503s: Option<u32>,
     retries: u32,
     waited: Duration,
     failures: Vec<Failure>,
@@ -50,6 +52,7 @@ impl Tries {
     ) -> Self {
         let retries = request.extensions().get::<Retries>().copied();
         let retries = retries.unwrap_or_default();
+        let patience = request.extensions().get::<Patience>();
         let nature = match retries.repeats() {
             true => Nature::Repeatable,
             false => Nature::of(endpoint, request.method()),
@@ -58,7 +61,8 @@ impl Tries {
         Self {
             endpoint,
             nature,
-            deadline: deadline(request.extensions(), request.headers(), now),
+            deadline: header::deadline(request.extensions(), request.headers(), now),
+            max_503s: patience.map(|patience| patience.overloads),
             max_retries: retries.limit().unwrap_or(settings.max_retries),
             settings,
             retries: 0,
@@ -99,7 +103,7 @@ impl Tries {
         let Verdict::Again(pace) = verdict(self.nature, failure, headers, error) else {
             return None;
         };
-        if self.retries >= self.max_retries {
+        if self.retries >= self.max_retries || self.is_given_up(failure) {
             return None;
         }
         let when = match extensions.get::<Paused>() {
@@ -135,6 +139,16 @@ impl Tries {
         (self.retries > 0).then(|| {
             let failures = mem::take(&mut self.failures);
             RetryReport::new(self.retries + 1, self.waited, failures)
+        })
+    }
+
+    /// Whether this was one answer 503 too many, where another model is to be asked.
+    fn is_given_up(&mut self, failure: Failure) -> bool {
+        let overloaded = failure == Failure::Status(StatusCode::SERVICE_UNAVAILABLE);
+        let left = self.max_503s.as_mut().filter(|_| overloaded);
+        left.is_some_and(|left| {
+            *left = left.saturating_sub(1);
+            *left == 0
         })
     }
 
@@ -201,13 +215,6 @@ impl When {
             Self::At(at) => at.saturating_duration_since(now),
         }
     }
-}
-
-/// The caller's deadline, as the limiter reads it too.
-fn deadline(extensions: &Extensions, headers: &HeaderMap, now: Instant) -> Option<Instant> {
-    let said = extensions.get::<Deadline>().copied();
-    let deadline = said.or_else(|| header::timeout(headers).map(Deadline::within))?;
-    deadline.counted_from(now)
 }
 
 /// Enough to see what went on; a request without a limit to its retries must not fill the memory.

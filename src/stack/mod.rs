@@ -5,7 +5,8 @@
 //!
 //! The layers are the same everywhere: [`TogetherLayer`](crate::TogetherLayer),
 //! [`TogetherRateLimitLayer`](crate::TogetherRateLimitLayer),
-//! [`TogetherRetryLayer`](crate::TogetherRetryLayer).
+//! [`TogetherRetryLayer`](crate::TogetherRetryLayer); and, outermost,
+//! [`TogetherFallbackLayer`](crate::TogetherFallbackLayer), for bodies that can be made of `Bytes`.
 //!
 //! | client or server | what to write | feature | example |
 //! |---|---|---|---|
@@ -48,6 +49,8 @@
 //!    │   SetHeader: authorization so the limiter sees the key
 //!    │   Trace                    one span for the call, whatever it takes
 //!    ▼
+//!  TogetherFallback               goes to the next model, if there is one
+//!    ▼
 //!  TogetherRetry ◀─────────┐      each attempt goes through all that is below
 //!    ▼                     │
 //!  TogetherRateLimit       │      waits here, and holds nothing of what is below
@@ -68,6 +71,7 @@
 //! | tower-http's `SetRequestHeader` for `authorization` | the limiter sees the key | the limiter sees the key | all requests count as one anonymous key |
 //! | tower-http's `Trace` | sees the call | sees each attempt, with its wait | sees each attempt, as it is sent |
 //! | `BoxCloneSyncService` | hides all these types. Use `.layer(BoxCloneSyncService::layer())`: `ServiceBuilder::boxed_clone_sync` wants futures that are `Sync` too, which tonic's are not | | fine, and so is `BoxCloneService`; what is not `Clone` goes into a `Buffer` |
+//! | `TogetherFallbackLayer` | where it belongs | a retry would begin with the first model again | models would be asked without the limiter's leave |
 //! | `TogetherRetryLayer` | where it belongs | | inside the limiter, retries would be sent without asking it |
 //!
 //! [`Limits::in_flight`]: crate::Limits::in_flight

@@ -8,13 +8,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use http::{Request, Response};
 use reqwest::{Body, Url};
 use tower_service::Service;
 
 use super::http_over_reqwest::{HttpOverReqwest, extensions};
 use crate::{
-    body::ResponseBody,
+    fallback::{self, TogetherFallback},
     rate_limit::{self, TogetherRateLimit},
     retry::{self, TogetherRetry},
 };
@@ -59,6 +60,7 @@ macro_rules! over_reqwest {
 
 over_reqwest!(TogetherRateLimit, rate_limit);
 over_reqwest!(TogetherRetry, retry);
+over_reqwest!(TogetherFallback, fallback);
 
 /// What a `reqwest::Request` is that an `http::Request` is not: it travels in its extensions.
 #[derive(Clone)]
@@ -129,9 +131,10 @@ impl<F, E> ReqwestFuture<F, E> {
     }
 }
 
-impl<F, E> Future for ReqwestFuture<F, E>
+impl<F, R, E> Future for ReqwestFuture<F, E>
 where
-    F: Future<Output = Result<Response<ResponseBody<Body>>, E>>,
+    F: Future<Output = Result<Response<R>, E>>,
+    R: http_body::Body<Data = Bytes, Error = reqwest::Error> + Send + Sync + 'static,
 {
     type Output = Result<reqwest::Response, E>;
 

@@ -15,7 +15,10 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::reqwest::Original;
-use crate::{layer::TogetherLayer, rate_limit::TogetherRateLimitLayer, retry::TogetherRetryLayer};
+use crate::{
+    fallback::TogetherFallbackLayer, layer::TogetherLayer, rate_limit::TogetherRateLimitLayer,
+    retry::TogetherRetryLayer,
+};
 
 macro_rules! middleware {
     ($($layer:ty),*) => {$(
@@ -41,7 +44,12 @@ macro_rules! middleware {
     )*};
 }
 
-middleware!(TogetherLayer, TogetherRateLimitLayer, TogetherRetryLayer);
+middleware!(
+    TogetherLayer,
+    TogetherRateLimitLayer,
+    TogetherRetryLayer,
+    TogetherFallbackLayer
+);
 
 /// What comes after a layer in the chain, as a service.
 #[derive(Clone)]
@@ -80,5 +88,72 @@ impl<'a> Service<Request> for Rest<'a> {
             *rest.extensions() = extensions;
             answer
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, body::to_bytes};
+    use http::StatusCode;
+    use reqwest_middleware::ClientBuilder;
+    use tower::{BoxError, ServiceBuilder, ServiceExt};
+
+    use super::*;
+    use crate::words::{Limits, extension::Served};
+
+    /// Says its model, or that it is overloaded.
+    async fn server() -> std::io::Result<String> {
+        let answer = async |request: axum::extract::Request| {
+            let body = to_bytes(request.into_body(), usize::MAX).await;
+            let body = String::from_utf8_lossy(&body.unwrap_or_default()).into_owned();
+            let overloaded = body.contains("large");
+            let status = match overloaded {
+                true => StatusCode::SERVICE_UNAVAILABLE,
+                false => StatusCode::OK,
+            };
+            (status, body)
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}/v1/chat/completions", listener.local_addr()?);
+        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+        Ok(url)
+    }
+
+    async fn check(answer: Response) {
+        let served = answer.extensions().get::<Served>().map(Served::model);
+        assert_eq!(served, Some("small"));
+        assert!(answer.url().path().ends_with("completions"));
+        assert_eq!(answer.text().await.unwrap(), r#"{"model":"small"}"#);
+    }
+
+    /// The layers that take reqwest's requests take a fallback over them too.
+    #[tokio::test]
+    async fn a_fallback_over_reqwest_as_a_service_and_as_middleware()
+    -> std::result::Result<(), BoxError> {
+        let url = server().await?;
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let fallback = TogetherFallbackLayer::new()
+            .with_chain("large", ["small"])
+            .with_max_503s(1);
+        let both = TogetherLayer::new(Limits::none());
+        let request = client.post(&url).body(r#"{"model":"large"}"#);
+
+        let middleware = ClientBuilder::new(client.clone())
+            .with(fallback.clone())
+            .with(both.clone())
+            .build();
+        check(
+            middleware
+                .execute(request.try_clone().unwrap().build()?)
+                .await?,
+        )
+        .await;
+
+        let mut service = ServiceBuilder::new()
+            .layer(fallback)
+            .layer(both)
+            .service(client);
+        check(service.ready().await?.call(request.build()?).await?).await;
+        Ok(())
     }
 }

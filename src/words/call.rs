@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    Endpoint, KeyId,
+    Charge, Endpoint, KeyId,
     extension::{ApiKey, Deadline},
     hash,
 };
@@ -28,7 +28,7 @@ pub struct Call {
     pub(crate) key_name: Option<Arc<str>>,
     pub(crate) model: Option<Arc<str>>,
     pub(crate) caller: u64,
-    pub(crate) tokens: u64,
+    pub(crate) charge: Charge,
     pub(crate) deadline: Option<Deadline>,
     pub(crate) again: bool,
 }
@@ -42,7 +42,7 @@ impl Call {
             key_name: None,
             model: None,
             caller: 0,
-            tokens: 0,
+            charge: Charge::NOTHING,
             deadline: None,
             again: false,
         }
@@ -73,7 +73,7 @@ impl Call {
     /// What the request will cost in tokens, prompt and answer together.
     #[must_use]
     pub fn with_tokens(mut self, tokens: u64) -> Self {
-        self.tokens = tokens;
+        self.charge = Charge::Given(tokens);
         self
     }
 

@@ -36,12 +36,14 @@ use super::{Cap, Endpoint, Error, Quota, Rule, Tier};
 ///
 /// A number you write is a ceiling. A number this crate supplied (`default`, `tier`) is a starting
 /// point: Together's real limits are per organisation and model, unpublished, and they move
-/// (docs.together.ai/docs/rate-limits).
+/// (docs.together.ai/docs/rate-limits). A lane goes above it or below as the server
+/// [lets it](crate::limiter#what-it-learns).
 #[derive(Clone, Debug)]
 pub struct Limits {
     rules: Vec<Rule>,
     exempt: Vec<Arc<str>>,
     batch_size: NonZeroU32,
+    reserves: bool,
 }
 
 impl Limits {
@@ -51,12 +53,12 @@ impl Limits {
             rules: Vec::new(),
             exempt: Vec::new(),
             batch_size: BATCH_SIZE,
+            reserves: false,
         }
     }
 
     /// Together's published table of a build tier: requests and tokens per minute of chat,
-    /// embeddings, rerank, images and video, and DeepSeek-R1's own. The token quotas bind only
-    /// requests that say what they [cost](crate::extension::Cost).
+    /// embeddings, rerank, images and video, and DeepSeek-R1's own.
     pub fn tier(tier: Tier) -> Self {
         use Endpoint::{ChatCompletions, Completions, Embeddings, Images, Rerank, VideoCreate};
         let row = tier.row();
@@ -96,8 +98,13 @@ impl Limits {
         self.set(vec![endpoint], Cap::Requests(quota))
     }
 
-    /// At most `quota` tokens to `endpoint`. Only requests whose cost is known count
-    /// ([`Cost`](crate::extension::Cost)); a window may exceed it by the cost of one request.
+    /// At most `quota` tokens to `endpoint`, prompts and answers together; a window may exceed it by the
+    /// cost of one request, and by what answers take more than was expected.
+    ///
+    /// What a chat completion, completion, embeddings or rerank request will cost the layers
+    /// [read from it](crate::rate_limit#tokens), and settle when its answer says what it did. Of
+    /// requests to other endpoints, and without the layers, only those count that say what they cost
+    /// ([`Cost`](crate::extension::Cost), [`Call::with_tokens`](crate::limiter::Call::with_tokens)).
     #[must_use]
     pub fn tokens(self, endpoint: Endpoint, quota: Quota) -> Self {
         self.set(vec![endpoint], Cap::Tokens(quota))
@@ -166,6 +173,17 @@ impl Limits {
         self
     }
 
+    /// Charges a request all the tokens that its `max_tokens` or `max_completion_tokens` allow, until its
+    /// answer says what it cost: for servers that count so, as OpenAI's do. Then one whose prompt and
+    /// `max_tokens` together are more than a token quota never fits, and is refused.
+    ///
+    /// Default: what the answers of its lane took of late, on average, and no more than it allows.
+    #[must_use]
+    pub fn reserve_max_tokens(mut self) -> Self {
+        self.reserves = true;
+        self
+    }
+
     /// How many requests one batch may hold, for whoever cuts batches. Default: 100.
     #[must_use]
     pub fn with_batch_size(mut self, requests: NonZeroU32) -> Self {
@@ -203,6 +221,10 @@ impl Limits {
 
     pub(crate) fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    pub(crate) fn reserves(&self) -> bool {
+        self.reserves
     }
 
     /// Whether requests to this model pass untouched.

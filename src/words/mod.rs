@@ -2,6 +2,7 @@
 
 mod api_error;
 mod call;
+mod charge;
 mod classify;
 mod endpoint;
 mod error;
@@ -12,6 +13,7 @@ mod quota;
 mod rejected;
 mod rule;
 mod tier;
+mod usage;
 
 pub use self::{
     api_error::ApiError,
@@ -26,6 +28,8 @@ pub use self::{
 };
 pub(crate) use self::{
     api_error::Told,
+    charge::Charge,
     key::{KeyId, hash},
     rule::{Cap, Rule},
+    usage::Usage,
 };

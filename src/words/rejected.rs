@@ -1,6 +1,6 @@
 use std::{fmt, time::Duration};
 
-use super::Endpoint;
+use super::{Endpoint, Quota};
 
 /// A request that the limiter itself refused: it never left, and cost nothing.
 ///
@@ -15,6 +15,15 @@ pub struct Rejected {
     endpoint: Endpoint,
     retry_after: Option<Duration>,
     waited: Duration,
+    costs: Option<Costs>,
+}
+
+/// What a request that never fits would cost, and of what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Costs {
+    tokens: u64,
+    max: u64,
+    per: Duration,
 }
 
 /// Why the limiter refused a request.
@@ -44,7 +53,18 @@ impl Rejected {
             endpoint,
             retry_after,
             waited: Duration::ZERO,
+            costs: None,
         }
+    }
+
+    /// Says what it would cost of a quota that it never fits.
+    pub(crate) fn costing(mut self, tokens: u64, quota: Quota) -> Self {
+        self.costs = Some(Costs {
+            tokens,
+            max: quota.max(),
+            per: quota.per(),
+        });
+        self
     }
 
     pub(crate) fn after(mut self, waited: Duration) -> Self {
@@ -91,6 +111,13 @@ impl Reason {
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} request not sent: ", self.endpoint)?;
+        if let Some(Costs { tokens, max, per }) = self.costs {
+            return write!(
+                f,
+                "it takes {tokens} tokens, and its whole quota is {max} tokens in {per:?}; make it \
+                 smaller, ask for fewer or shorter answers, or raise the quota of tokens"
+            );
+        }
         f.write_str(match self.reason {
             Reason::Deadline => {
                 "the rate limit would hold it past its deadline; wait longer or send less"

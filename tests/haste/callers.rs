@@ -42,13 +42,13 @@ pub(crate) fn send(callers: Callers, kind: Kind, says: bool, seed: u64) -> Outco
                     let network = network.clone();
                     async move { Ok::<_, Infallible>(network.send().await) }
                 });
-                let service = TogetherLayer::new(believed()).layer(client);
+                let service = TogetherLayer::from(limiter()).layer(client);
                 for _ in 0..callers {
                     workers.spawn(call(service.clone()));
                 }
             }
             Callers::Themselves(callers) => {
-                let limiter = Limiter::new(believed());
+                let limiter = limiter();
                 for _ in 0..callers {
                     workers.spawn(for_itself(limiter.clone(), network.clone()));
                 }
@@ -84,8 +84,11 @@ async fn for_itself(limiter: Limiter, network: Network) {
     }
 }
 
-fn believed() -> Limits {
-    Limits::none().requests(Endpoint::ChatCompletions, Quota::per_minute(750).unwrap())
+/// It learns nothing: what is tested is the pause.
+fn limiter() -> Limiter {
+    let believed = Quota::per_minute(750).unwrap();
+    let limits = Limits::none().requests(Endpoint::ChatCompletions, believed);
+    Limiter::new(limits).with_learning(false)
 }
 
 fn chat() -> Request<Empty<Bytes>> {

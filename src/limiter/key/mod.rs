@@ -1,5 +1,6 @@
 //! One API key: its limits, its lanes, and whose turn it is.
 
+mod cost;
 mod pump;
 
 use std::{sync::Arc, time::Duration};
@@ -9,12 +10,13 @@ use smallvec::SmallVec;
 use super::{
     clock::NEVER,
     lane::{Counts, Lane, OVERFLOW},
+    output::Output,
     rules::Rules,
     waiter::{Standing, Waiter},
 };
 use crate::{
-    quota::{Bucket, Passage, Verdict},
-    words::{Call, Endpoint, KeyId, hash},
+    quota::{Bucket, Passage, Rate, Verdict},
+    words::{Call, Cap, Endpoint, KeyId, hash},
 };
 
 pub(super) use self::pump::World;
@@ -69,10 +71,14 @@ impl Key {
         }
         let gates = self.lanes.iter().filter_map(|lane| lane.gate.as_ref());
         let paused = gates.map(|gate| gate.fresh_at()).max().unwrap_or(0);
-        self.limits.iter().try_fold(paused, |latest, limit| {
-            let at = limit.bucket.fresh_at(rules.cap(limit.rule))?;
-            Some(at.max(latest))
-        })
+        let rates = self.lanes.iter().filter_map(|lane| lane.rate.as_ref());
+        let learned = rates.map(|rate| rate.fresh_at()).max().unwrap_or(0);
+        self.limits
+            .iter()
+            .try_fold(paused.max(learned), |latest, limit| {
+                let at = limit.bucket.fresh_at(rules.cap(limit.rule))?;
+                Some(at.max(latest))
+            })
     }
 
     /// Whether nobody stands in any line, so that who comes may go at once.
@@ -115,12 +121,15 @@ impl Key {
         now: u64,
     ) -> (Verdict, Option<u16>) {
         let lane = &self.lanes[usize::from(lane)];
-        let mut latest = match lane.paused(now) {
+        let mut latest = match lane.held(ahead.0, now) {
             Some(at) => (Verdict::At(at), None),
             None => (Verdict::Now, None),
         };
         for &index in &lane.limits {
             let limit = &mut self.limits[usize::from(index)];
+            if lane.outgrew(rules.rule(limit.rule)) {
+                continue;
+            }
             let verdict = limit.bucket.ask(rules.cap(limit.rule), tokens, ahead, now);
             match (verdict, latest.0) {
                 (Verdict::Now, _) => {}
@@ -145,9 +154,12 @@ impl Key {
         now: u64,
     ) -> Option<u64> {
         let lane = &self.lanes[usize::from(lane)];
-        let mut least = lane.paused(now).unwrap_or(now);
+        let mut least = lane.held(ahead, now).unwrap_or(now);
         for &index in &lane.limits {
             let limit = &mut self.limits[usize::from(index)];
+            if lane.outgrew(rules.rule(limit.rule)) {
+                continue;
+            }
             match limit
                 .bucket
                 .ask(rules.cap(limit.rule), tokens, (ahead, 0), now)
@@ -173,23 +185,56 @@ impl Key {
         let lane = &mut self.lanes[usize::from(lane)];
         lane.counts.admitted += 1;
         // Late is who leaves later than all of them, and the pause, would have let it.
-        let pause = lane.gate.as_ref().map_or(0, |gate| gate.next());
-        let limits = lane.limits.iter().map(|&index| {
+        let own = lane.rate.as_ref().map_or(0, |rate| rate.next(0));
+        let mut pace = own;
+        let mut others = lane.gate.as_ref().map_or(0, |gate| gate.next());
+        for &index in &lane.limits {
             let limit = &self.limits[usize::from(index)];
-            limit.bucket.ready(rules.cap(limit.rule))
-        });
-        let ready = limits.fold(ready.max(pause), u64::max);
+            let rule = rules.rule(limit.rule);
+            let at = limit.bucket.ready(&rule.cap);
+            match rule.cap {
+                _ if lane.outgrew(rule) => {}
+                Cap::Requests(_) if own == 0 => pace = pace.max(at),
+                _ => others = others.max(at),
+            }
+        }
+        let held = pace > ready && pace >= others;
+        let ready = ready.max(pace).max(others);
         let mut interval = None;
         for &index in &lane.limits {
             let limit = &mut self.limits[usize::from(index)];
-            let cap = rules.cap(limit.rule);
-            limit.bucket.charge(cap, tokens, ready, now);
-            interval = interval.max(cap.interval());
+            let rule = rules.rule(limit.rule);
+            if !lane.outgrew(rule) {
+                limit.bucket.charge(&rule.cap, tokens, ready, now);
+                interval = interval.max(rule.cap.interval());
+            }
+        }
+        if let Some(rate) = &mut lane.rate {
+            interval = interval.max(rate.interval());
+            rate.leave(held, ready, now);
         }
         match &mut lane.gate {
             Some(gate) => gate.pass(interval, now),
             None => Passage::default(),
         }
+    }
+
+    /// The pace of a lane, watched from now on if it was not: it begins with what its table says.
+    pub(super) fn rate(&mut self, lane: u16, rules: &Rules, now: u64) -> &mut Rate {
+        let lane = &mut self.lanes[usize::from(lane)];
+        let (mut rate, mut ceiling) = (f64::INFINITY, f64::INFINITY);
+        for &index in &lane.limits {
+            let rule = rules.rule(self.limits[usize::from(index)].rule);
+            if let Some(interval) = rule.cap.interval() {
+                let allowed = 1e9 / interval.get() as f64;
+                rate = rate.min(allowed);
+                if rule.ceiling {
+                    ceiling = ceiling.min(allowed);
+                }
+            }
+        }
+        lane.rate
+            .get_or_insert_with(|| Box::new(Rate::new(rate, ceiling, now)))
     }
 
     /// Puts a waiter in its line.
@@ -240,6 +285,8 @@ impl Key {
         for index in 0..self.lanes.len() {
             let lane = &self.lanes[index];
             let rules = new.of(lane.endpoint, lane.model.as_deref());
+            // What was learned was learned from the old one.
+            self.lanes[index].rate = None;
             self.lanes[index].slots = new.slots(&rules);
             self.lanes[index].limits = self.limits_of(&rules, new);
         }
@@ -276,7 +323,9 @@ impl Key {
             limits,
             slots: rules.slots(&applying),
             gate: None,
+            rate: None,
             line: None,
+            output: Output::default(),
             waiting: 0,
             counts: Counts::default(),
             waited: Duration::ZERO,

@@ -64,7 +64,7 @@ impl Key {
                 self.turns.remove(turn);
                 continue;
             };
-            let tokens = world.waiters[head as usize].tokens;
+            let tokens = self.tokens(lane, world.waiters[head as usize].charge, world.rules);
             match self.ask(lane, tokens, (0, 0), world.rules, world.now) {
                 (Verdict::Never, _) => {
                     self.refuse(head, Reason::NeverFits, None, world);
@@ -99,7 +99,10 @@ impl Key {
         lane.counts.refused += 1;
         *world.refused += 1;
         let waited = Duration::from_nanos(world.now.saturating_sub(waiter.since));
-        let rejected = Rejected::new(reason, lane.endpoint, retry_after).after(waited);
+        let mut rejected = Rejected::new(reason, lane.endpoint, retry_after).after(waited);
+        if reason == Reason::NeverFits {
+            rejected = self.never_fits(rejected, waiter.lane, waiter.charge, world.rules);
+        }
         self.step_out(waiter, Standing::Refused(Box::new(rejected)));
         world.wakes.add(&waiter.waker);
     }

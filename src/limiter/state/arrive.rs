@@ -60,7 +60,8 @@ impl State {
         };
         let lane = self.registry.lane(index, call, settings, &self.rules);
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
-        let (verdict, _) = key.ask(lane, call.tokens, (0, 0), &self.rules, now);
+        let tokens = key.tokens(lane, call.charge, &self.rules);
+        let (verdict, _) = key.ask(lane, tokens, (0, 0), &self.rules, now);
         if verdict == Verdict::Never {
             return self.refuse_arrival(index, lane, call, Reason::NeverFits, None);
         }
@@ -71,7 +72,7 @@ impl State {
             }
             let key = self.registry.get(index).expect(LOOKED_UP);
             if quiet || key.lets_by(lane) {
-                return Arrival::Admitted(self.grant(index, lane, call.tokens, (now, now), now));
+                return Arrival::Admitted(self.grant(index, lane, call.charge, (now, now), now));
             }
         }
         match comer.waker {
@@ -124,12 +125,16 @@ impl State {
                 caller: call.caller,
                 again: call.again,
             },
-            tokens: call.tokens,
+            charge: call.charge,
             since: now,
             ready: now,
             deadline,
             impatient,
         };
+        if settings.learning {
+            let key = self.registry.get_mut(index).expect(LOOKED_UP);
+            key.rate(lane, &self.rules, now);
+        }
         let id = self.sit_down(waiter);
         self.pump(index, Some(id), moment);
         let keep = self.is_offered(id) && !comer.ready;
@@ -167,6 +172,12 @@ impl State {
     ) -> Arrival {
         if let Some(key) = self.registry.get_mut(index) {
             key.lanes[usize::from(lane)].counts.refused += 1;
+            if reason == Reason::NeverFits {
+                self.totals.refused += 1;
+                let rejected = Rejected::new(reason, call.endpoint, None);
+                let rejected = key.never_fits(rejected, lane, call.charge, &self.rules);
+                return Arrival::Refused(rejected);
+            }
         }
         self.turn_away(call, reason, retry_after)
     }
@@ -182,8 +193,8 @@ impl State {
 fn least_wait(key: &mut Key, lane: u16, call: &Call, rules: &Rules, now: u64) -> u64 {
     let line = key.lanes[usize::from(lane)].line.as_ref();
     let ahead = line.map_or(0, |line| line.ahead(call.caller, call.again));
-    key.least(lane, call.tokens, ahead, rules, now)
-        .unwrap_or(now)
+    let tokens = key.tokens(lane, call.charge, rules);
+    key.least(lane, tokens, ahead, rules, now).unwrap_or(now)
 }
 
 /// From now to an instant; `None` if nobody knows when that is.

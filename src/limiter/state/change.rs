@@ -49,7 +49,13 @@ impl State {
         let retry_after = match reason {
             Reason::Closed | Reason::NeverFits => None,
             _ => key
-                .least(lane, waiter.tokens, 0, &self.rules, moment.now)
+                .least(
+                    lane,
+                    key.tokens(lane, waiter.charge, &self.rules),
+                    0,
+                    &self.rules,
+                    moment.now,
+                )
                 .and_then(|at| after(at, moment.now))
                 .map(|wait| wait.max(moment.settings.shortest_retry)),
         };
@@ -77,7 +83,8 @@ impl State {
             // Who is refused is not before the next any more.
             line.in_order(|id, ahead| {
                 let waiter = &waiters[id as usize];
-                let reason = match key.least(lane as u16, waiter.tokens, ahead, rules, now) {
+                let tokens = key.tokens(lane as u16, waiter.charge, rules);
+                let reason = match key.least(lane as u16, tokens, ahead, rules, now) {
                     None => Reason::NeverFits,
                     Some(at) if at > waiter.deadline => waiter.reason(),
                     Some(_) => return true,

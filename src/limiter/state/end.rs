@@ -38,6 +38,15 @@ impl State {
         self.pump(grant.key, None, moment);
     }
 
+    /// Learns how long answers are from those to a request, which together took so many tokens.
+    pub(in crate::limiter) fn learn_output(&mut self, grant: &Grant, output: u64) {
+        let key = self.registry.of(grant.key, grant.born);
+        let lane = key.and_then(|key| key.lanes.get_mut(usize::from(grant.lane)));
+        if let (Some(lane), Some(each)) = (lane, output.checked_div(grant.answers.into())) {
+            lane.output.learn(each);
+        }
+    }
+
     /// Keeps a permit's job slot until the job of this name ends.
     pub(in crate::limiter) fn start_job(
         &mut self,

@@ -23,7 +23,7 @@ use super::{
     rules::Rules,
     waiter::{Standing, Waiter},
 };
-use crate::words::Limits;
+use crate::words::{Charge, Limits};
 
 pub(super) use self::{
     arrive::{Arrival, Comer},
@@ -145,12 +145,13 @@ impl State {
         &mut self,
         index: u32,
         lane: u16,
-        tokens: u64,
+        charge: Charge,
         (since, ready): (u64, u64),
         now: u64,
     ) -> Grant {
         self.totals.admitted += 1;
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
+        let tokens = key.tokens(lane, charge, &self.rules);
         let passage = key.charge(lane, tokens, ready, &self.rules, now);
         let waited = now.saturating_sub(since);
         if waited > 0 {
@@ -163,6 +164,8 @@ impl State {
             passage,
             slots: key.lanes[usize::from(lane)].slots,
             tokens,
+            answers: charge.answers(),
+            metered: charge != Charge::NOTHING && key.counts_tokens(lane, &self.rules),
             at: now,
             waited,
         }

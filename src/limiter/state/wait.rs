@@ -78,9 +78,9 @@ impl State {
         let waiter = &mut self.waiters[id as usize];
         let key = self.registry.get_mut(index).expect(IN_USE);
         key.depart(waiter);
-        let (lane, tokens) = (waiter.lane, waiter.tokens);
+        let (lane, charge) = (waiter.lane, waiter.charge);
         let (since, ready) = (waiter.since, waiter.ready);
-        let grant = self.grant(index, lane, tokens, (since, ready), moment.now);
+        let grant = self.grant(index, lane, charge, (since, ready), moment.now);
         self.take(id, moment);
         self.pump(index, None, moment);
         Some(grant)

@@ -21,9 +21,14 @@ use tokio::time::Instant;
 
 use super::{KeyId, hash};
 
+mod fallback;
 mod retry;
 
-pub use self::retry::{Failure, Retries, RetryReport};
+pub(crate) use self::fallback::Patience;
+pub use self::{
+    fallback::{Fallback, PassedOver, Served},
+    retry::{Failure, Retries, RetryReport},
+};
 
 /// Request: the API key whose limits it uses, instead of the one in `authorization`.
 ///
@@ -108,7 +113,8 @@ impl Model {
     }
 }
 
-/// Request: what it costs of a token quota.
+/// Request: what it costs of a token quota, where that is not to be [read](crate::rate_limit#tokens)
+/// from its body. If its answer says what it did cost, that is settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
     tokens: u64,
@@ -148,6 +154,12 @@ impl Deadline {
     /// Not later than this after the request's future is first polled.
     pub fn within(duration: Duration) -> Self {
         Self(When::Within(duration))
+    }
+
+    /// The sooner of the two, given when the request arrived.
+    pub(crate) fn or_sooner(self, other: Option<Self>, now: Instant) -> Self {
+        let both = [Some(self), other].map(|one| one?.counted_from(now));
+        both.into_iter().flatten().min().map_or(self, Self::at)
     }
 
     /// The instant, given when the request arrived; `None` if it is centuries away.

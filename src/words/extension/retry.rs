@@ -51,6 +51,12 @@ impl Retries {
         self
     }
 
+    /// What is left of it after it was sent so often.
+    pub(crate) fn after(mut self, sent: u32) -> Self {
+        self.at_most = self.at_most.map(|retries| retries.saturating_sub(sent));
+        self
+    }
+
     pub(crate) fn limit(self) -> Option<u32> {
         self.at_most
     }

@@ -1,0 +1,49 @@
+use http::{Extensions, HeaderMap, Method, Request, Uri, Version};
+
+use super::{Memory, RequestBody};
+
+/// A request as it came, to make it again.
+///
+/// Headers and extensions are cloned, since each attempt may change its own.
+pub(crate) struct Original<A> {
+    method: Method,
+    uri: Uri,
+    version: Version,
+    headers: HeaderMap,
+    extensions: Extensions,
+    body: A,
+}
+
+impl<A> Original<A> {
+    /// What is kept, and the request to send: as it came, but for a body that can be made again.
+    pub(crate) fn keep<B>(request: Request<B>, memory: &Memory) -> (Self, Request<B>)
+    where
+        B: RequestBody<Again = A>,
+    {
+        let (head, body) = request.into_parts();
+        let (body, again) = body.replayable(memory);
+        let original = Self {
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            version: head.version,
+            headers: head.headers.clone(),
+            extensions: head.extensions.clone(),
+            body: again,
+        };
+        (original, Request::from_parts(head, body))
+    }
+
+    /// The request again, if its body can be.
+    pub(crate) fn again<B>(&self) -> Option<Request<B>>
+    where
+        B: RequestBody<Again = A>,
+    {
+        let mut request = Request::new(B::again(&self.body)?);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.version_mut() = self.version;
+        *request.headers_mut() = self.headers.clone();
+        *request.extensions_mut() = self.extensions.clone();
+        Some(request)
+    }
+}

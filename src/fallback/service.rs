@@ -1,0 +1,63 @@
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::{ResponseFuture, settings::Settings};
+use crate::body::RequestBody;
+
+/// A service that sends to the next model what its own cannot take. See the [module](super).
+#[derive(Clone, Debug)]
+pub struct TogetherFallback<S> {
+    inner: S,
+    settings: Arc<Settings>,
+}
+
+impl<S> TogetherFallback<S> {
+    pub(super) fn new(inner: S, settings: Arc<Settings>) -> Self {
+        Self { inner, settings }
+    }
+
+    /// The same over another service.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn over<T>(&self, inner: T) -> TogetherFallback<T> {
+        TogetherFallback::new(inner, Arc::clone(&self.settings))
+    }
+
+    /// The service that sends.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service that sends.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for TogetherFallback<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    B: RequestBody + From<Bytes>,
+    R: Body<Data = Bytes>,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, B, R>;
+
+    /// Always ready: the inner service is asked anew for each model.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        // A clone that was never ready, so this service's readiness is not used up.
+        let inner = self.inner.clone();
+        ResponseFuture::new(inner, request, Arc::clone(&self.settings))
+    }
+}

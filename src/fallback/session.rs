@@ -1,0 +1,162 @@
+//! What is kept of a request while it goes from model to model.
+
+use std::{mem, sync::Arc};
+
+use bytes::Bytes;
+use http::{Request, StatusCode, header::CONTENT_LENGTH, response};
+use tokio::time::Instant;
+
+use super::settings::{Chained, Settings};
+use crate::{
+    body::{Bound, Original, RequestBody},
+    header, observe,
+    words::{
+        Reason, Rejected,
+        extension::{Deadline, Model, PassedOver, Patience, Paused, Retries, RetryReport, Served},
+    },
+};
+
+/// A request that another model may answer, as it came, and who was asked so far.
+pub(super) struct Session<A> {
+    settings: Arc<Settings>,
+    original: Original<A>,
+    chained: Chained,
+    /// The model that is asked.
+    model: Arc<str>,
+    before: Vec<(Arc<str>, PassedOver)>,
+    /// When its caller will have it no more.
+    deadline: Option<Instant>,
+    retries: Retries,
+    /// How often it has left.
+    sent: u32,
+}
+
+impl<A> Session<A> {
+    /// Begins with the request's own model, or with nothing, if it is that one or none.
+    pub(super) fn begin<B>(
+        mut request: Request<B>,
+        settings: Arc<Settings>,
+        now: Instant,
+    ) -> (Option<Self>, Request<B>)
+    where
+        B: RequestBody<Again = A>,
+    {
+        let Some(chained) = settings.chain(&mut request) else {
+            return (None, request);
+        };
+        let deadline = header::deadline(request.extensions(), request.headers(), now);
+        let retries = request.extensions().get::<Retries>().copied();
+        let (original, mut request) = Original::keep(request, &settings.memory);
+        if original.again::<B>().is_none() {
+            return (None, request);
+        }
+        let session = Self {
+            original,
+            model: Arc::clone(chained.places.model()),
+            before: Vec::new(),
+            deadline,
+            retries: retries.unwrap_or_default(),
+            sent: 0,
+            chained,
+            settings,
+        };
+        request.extensions_mut().insert(session.patience());
+        (Some(session), request)
+    }
+
+    /// The request for the next model, if it is to go there after this answer.
+    pub(super) fn next<B>(&mut self, head: &response::Parts, now: Instant) -> Option<Request<B>>
+    where
+        B: RequestBody<Again = A> + From<Bytes>,
+    {
+        let why = self.verdict(head, now)?;
+        self.sent = self.sent.saturating_add(sent(head));
+        let may = self.retries.limit().is_none_or(|most| self.sent <= most);
+        let in_time = self.deadline.is_none_or(|deadline| now < deadline);
+        let next = self.chained.others.get(self.before.len())?;
+        if !may || !in_time {
+            return None;
+        }
+        let request = self.renamed(next)?;
+        let before = mem::replace(&mut self.model, Arc::clone(next));
+        self.before.push((before, why));
+        observe::fell_back(self.chained.endpoint, why);
+        Some(request)
+    }
+
+    /// Until when, and how much, to read of an answer that is thrown away.
+    pub(super) fn drain(&self, now: Instant) -> Bound {
+        let left = self.deadline.map(|at| at.saturating_duration_since(now));
+        let time = Bound::DRAIN.time;
+        Bound {
+            time: left.map_or(time, |left| left.min(time)),
+            ..Bound::DRAIN
+        }
+    }
+
+    /// Who served, if it is not who was asked first.
+    pub(super) fn served(self) -> Option<Served> {
+        let Self { model, before, .. } = self;
+        (!before.is_empty()).then(|| Served::new(model, before))
+    }
+
+    /// Why a model that answered so is passed over, if it is.
+    fn verdict(&self, head: &response::Parts, now: Instant) -> Option<PassedOver> {
+        if let Some(rejected) = head.extensions.get::<Rejected>() {
+            // All other reasons hold for every model.
+            let waits = matches!(rejected.reason(), Reason::Deadline | Reason::MaxWait);
+            return waits.then_some(PassedOver::LongWait);
+        }
+        if head.status == StatusCode::SERVICE_UNAVAILABLE {
+            return Some(PassedOver::Overloaded);
+        }
+        // Nobody beneath has waited for it.
+        let until = head.extensions.get::<Paused>()?.until();
+        let wait = until.saturating_duration_since(now);
+        let too_long = self.settings.max_wait.is_some_and(|most| wait > most)
+            || self.deadline.is_some_and(|deadline| until >= deadline);
+        too_long.then_some(PassedOver::LongWait)
+    }
+
+    /// The original, for another model.
+    fn renamed<B>(&self, model: &Arc<str>) -> Option<Request<B>>
+    where
+        B: RequestBody<Again = A> + From<Bytes>,
+    {
+        let (mut head, mut body) = self.original.again::<B>()?.into_parts();
+        let body = body.peek(|body| self.chained.places.rename(body, model))?;
+        if let Some(length) = head.headers.get_mut(CONTENT_LENGTH) {
+            *length = body.len().into();
+        }
+        let said = &mut head.extensions;
+        if let Some(named) = said.get_mut::<Model>() {
+            *named = Model::new(Arc::clone(model));
+        }
+        if let Some(deadline) = self.deadline {
+            // The time that has passed since the first model was asked is the caller's too.
+            said.insert(Deadline::at(deadline));
+        }
+        if let Some(retries) = said.get_mut::<Retries>() {
+            *retries = retries.after(self.sent);
+        }
+        if self.before.len() + 1 < self.chained.others.len() {
+            said.insert(self.patience());
+        }
+        Some(Request::from_parts(head, Bytes::from(body).into()))
+    }
+
+    fn patience(&self) -> Patience {
+        Patience {
+            overloads: self.settings.max_503s,
+            wait: self.settings.max_wait,
+        }
+    }
+}
+
+/// How often the request left before this answer.
+fn sent(head: &response::Parts) -> u32 {
+    let attempts = head.extensions.get::<RetryReport>();
+    let attempts = attempts.map_or(1, RetryReport::attempts);
+    // What our own limiter refuses did not.
+    attempts - u32::from(head.extensions.get::<Rejected>().is_some())
+}

@@ -1,0 +1,92 @@
+//! How many tokens a text is, without a tokenizer.
+
+/// About how many tokens a text is, to one of the models that Together serves.
+///
+/// Cut as the tokenizers of Llama 3, Qwen 3.5 and DeepSeek V4 first cut it: a word is a token with the
+/// space before it, and more where it is long; a run of signs is one; digits and the letters of other
+/// scripts count each. The numbers are fitted to the texts and counts of this file's tests: from the
+/// mean of the three it is off by 6 % on average, and by 15 % at worst (four characters to a token: by
+/// 30 % and 68 %). The three themselves differ by more.
+pub(crate) fn estimate(text: &str) -> u64 {
+    let mut sum = 0;
+    let mut previous = ' ';
+    let mut last = None;
+    // Characters of one kind so far.
+    let mut run = 0_u64;
+    for char in text.chars() {
+        let class = Class::of(char);
+        let hump = class == Class::Letter && previous.is_lowercase() && char.is_uppercase();
+        let begins = Some(class) != last || hump;
+        run = if begins { 1 } else { run + 1 };
+        sum += match class {
+            Class::Letter => {
+                let accent = if char.is_ascii() { 0 } else { ACCENT };
+                accent + if begins { WORD } else { longer(run) }
+            }
+            Class::Digit => DIGIT,
+            Class::Sign if begins => SIGN,
+            Class::Sign => SIGN_MORE,
+            Class::Space if begins && char != ' ' => BLANK,
+            // One space belongs to the word after it; of several, or before a line's end, not.
+            Class::Space if run == 2 && previous == ' ' => BLANK,
+            Class::Space => 0,
+            Class::Wide(cost) => cost,
+        };
+        (previous, last) = (char, Some(class));
+    }
+    u64::div_ceil(sum, 100)
+}
+
+fn longer(letters: u64) -> u64 {
+    if letters > SHORT { LONG } else { 0 }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// Of a word in Latin letters.
+    Letter,
+    Digit,
+    Sign,
+    Space,
+    /// Of a script of which each letter counts, so much.
+    Wide(u64),
+}
+
+impl Class {
+    fn of(char: char) -> Self {
+        match char {
+            'a'..='z' | 'A'..='Z' => Self::Letter,
+            '0'..='9' => Self::Digit,
+            ' ' | '\t' | '\n' | '\r' => Self::Space,
+            '\0'..='\x7f' | '\u{2000}'..='\u{206f}' => Self::Sign,
+            '\u{80}'..='\u{24f}' if char.is_alphabetic() => Self::Letter,
+            '\u{80}'..='\u{24f}' => Self::Sign,
+            // Greek, Cyrillic, Armenian, Hebrew, Arabic.
+            '\u{370}'..='\u{77f}' => Self::Wide(40),
+            // The scripts of India, Thai, Georgian and their neighbours.
+            '\u{900}'..='\u{10ff}' => Self::Wide(60),
+            // Kana; Han; Hangul.
+            '\u{3040}'..='\u{30ff}' => Self::Wide(95),
+            '\u{3000}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{ff00}'..='\u{ffef}' => {
+                Self::Wide(60)
+            }
+            '\u{ac00}'..='\u{d7af}' => Self::Wide(75),
+            // Emoji, rare signs and scripts: most are several bytes, each a token.
+            _ => Self::Wide(230),
+        }
+    }
+}
+
+/// Hundredths of a token, for the beginning of each.
+const WORD: u64 = 97;
+/// For each letter beyond so many.
+const LONG: u64 = 23;
+const SHORT: u64 = 6;
+const ACCENT: u64 = 160;
+const DIGIT: u64 = 74;
+const SIGN: u64 = 102;
+const SIGN_MORE: u64 = 9;
+const BLANK: u64 = 52;
+
+#[cfg(test)]
+mod tests;

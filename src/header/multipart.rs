@@ -1,0 +1,144 @@
+//! The model in a form, as audio is sent with it (RFC 7578).
+
+use std::sync::Arc;
+
+use memchr::{memchr, memmem::Finder};
+
+use super::model::LONGEST;
+
+/// What separates the parts of a form, if a `content-type` says that the body is one.
+pub(crate) fn boundary(content_type: &[u8]) -> Option<Vec<u8>> {
+    let kind = content_type.split(|byte| *byte == b';').next()?;
+    if !kind
+        .trim_ascii()
+        .eq_ignore_ascii_case(b"multipart/form-data")
+    {
+        return None;
+    }
+    let boundary = parameter(content_type, "boundary")?;
+    (1..=LONGEST_BOUNDARY)
+        .contains(&boundary.len())
+        .then_some(boundary)
+}
+
+/// The form's field `model`; of several the first, so that a file behind it need not be looked at.
+/// Of the file itself nothing is copied.
+pub(crate) fn form_model(boundary: &[u8], body: &[u8]) -> Option<Arc<str>> {
+    let delimiter = [b"\n--", boundary].concat();
+    let delimiter = Finder::new(&delimiter);
+    // The first may stand at the very beginning, with no line before it.
+    let first = body.strip_prefix(&delimiter.needle()[1..]);
+    let mut rest = match first.and_then(behind) {
+        Some(rest) => rest,
+        None => cut(body, &delimiter).1,
+    };
+    while let Some(parts) = rest {
+        let (part, after) = cut(parts, &delimiter);
+        if let Some(model) = model(part) {
+            return Some(model);
+        }
+        rest = after;
+    }
+    None
+}
+
+/// What comes before the next delimiter, and behind it; where there is none, it is all one part.
+fn cut<'a>(parts: &'a [u8], delimiter: &Finder<'_>) -> (&'a [u8], Option<&'a [u8]>) {
+    let length = delimiter.needle().len();
+    // It begins with the only line break that it has: no two of them overlap.
+    let found = delimiter
+        .find_iter(parts)
+        .find_map(|at| Some((&parts[..at], behind(&parts[at + length..])?)));
+    found.unwrap_or((parts, None))
+}
+
+/// What comes behind a delimiter; no part where it was the last. `None` if it is none, but the
+/// beginning of something else.
+fn behind(rest: &[u8]) -> Option<Option<&[u8]>> {
+    if rest.starts_with(b"--") {
+        return Some(None);
+    }
+    let padding = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t'))?;
+    let rest = &rest[padding..];
+    let line = rest.strip_prefix(b"\r").unwrap_or(rest);
+    line.strip_prefix(b"\n").map(Some)
+}
+
+/// What a part says, if it is the model: a field of that name, and no file.
+fn model(part: &[u8]) -> Option<Arc<str>> {
+    let mut is_model = false;
+    let mut rest = part;
+    loop {
+        let within = part.len() - rest.len();
+        let line = &rest[..rest.len().min(LONGEST_HEAD.checked_sub(within)?)];
+        let end = memchr(b'\n', line)?;
+        let line = line[..end].trim_ascii();
+        rest = &rest[end + 1..];
+        if line.is_empty() {
+            break;
+        }
+        is_model |= names_the_model(line);
+    }
+    let value = rest.trim_ascii();
+    if !is_model || value.is_empty() || value.len() > LONGEST {
+        return None;
+    }
+    Some(std::str::from_utf8(value).ok()?.into())
+}
+
+fn names_the_model(line: &[u8]) -> bool {
+    let colon = memchr(b':', line).unwrap_or(0);
+    let (name, value) = line.split_at(colon);
+    name.trim_ascii_end()
+        .eq_ignore_ascii_case(b"content-disposition")
+        && parameter(value, "name").as_deref() == Some(b"model")
+        && parameter(value, "filename").is_none()
+}
+
+/// A header's parameter: `..; name=value`, the value in quotes or not.
+fn parameter(header: &[u8], wanted: &str) -> Option<Vec<u8>> {
+    let mut rest = &header[memchr(b';', header)? + 1..];
+    loop {
+        let end = rest.iter().position(|byte| matches!(byte, b'=' | b';'))?;
+        let (name, mut after) = (rest[..end].trim_ascii(), &rest[end..]);
+        if after[0] == b'=' {
+            let value;
+            (value, after) = value_of(after[1..].trim_ascii_start());
+            if name.eq_ignore_ascii_case(wanted.as_bytes()) {
+                return Some(value);
+            }
+        }
+        rest = &after[memchr(b';', after)? + 1..];
+    }
+}
+
+/// A parameter's value, and what comes behind it.
+fn value_of(text: &[u8]) -> (Vec<u8>, &[u8]) {
+    let Some(quoted) = text.strip_prefix(b"\"") else {
+        let end = memchr(b';', text).unwrap_or(text.len());
+        return (text[..end].trim_ascii_end().to_vec(), &text[end..]);
+    };
+    let mut value = Vec::new();
+    let mut rest = quoted;
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        match byte {
+            b'"' => break,
+            b'\\' if !rest.is_empty() => {
+                value.push(rest[0]);
+                rest = &rest[1..];
+            }
+            _ => value.push(*byte),
+        }
+    }
+    (value, rest)
+}
+
+/// RFC 2046 allows 70.
+const LONGEST_BOUNDARY: usize = 256;
+
+/// Three short headers are usual. What has more before its value is not read on.
+const LONGEST_HEAD: usize = 4 << 10;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! Where a JSON body names its model, to have another one there.
+
+use std::{fmt, ops::Range, sync::Arc};
+
+use serde::{
+    Deserializer as _,
+    de::{Error as _, IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::model::{LONGEST, Name};
+
+/// The places of a JSON object's `model`: one, unless somebody wrote it twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ModelPlaces {
+    model: Arc<str>,
+    places: Vec<Range<usize>>,
+}
+
+impl ModelPlaces {
+    /// `None` if the body is no JSON object, whole, with a model that is a string.
+    pub(crate) fn find(body: &[u8]) -> Option<Self> {
+        // Most likely no JSON object: not worth an error.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return None;
+        }
+        let mut json = serde_json::Deserializer::from_slice(body);
+        let found = json.deserialize_map(Find(body)).ok()?;
+        json.end().ok()?;
+        found.filter(|found| !found.model.is_empty() && found.model.len() <= LONGEST)
+    }
+
+    /// The model; of several the last, as for who will serve the request.
+    pub(crate) fn model(&self) -> &Arc<str> {
+        &self.model
+    }
+
+    /// The body that this was found in, with another model in all its places, and not a byte changed
+    /// elsewhere.
+    pub(crate) fn rename(&self, body: &[u8], model: &str) -> Vec<u8> {
+        let model = serde_json::Value::from(model).to_string();
+        let mut renamed = Vec::with_capacity(body.len() + self.places.len() * model.len());
+        let mut from = 0;
+        for place in &self.places {
+            renamed.extend_from_slice(&body[from..place.start]);
+            renamed.extend_from_slice(model.as_bytes());
+            from = place.end;
+        }
+        renamed.extend_from_slice(&body[from..]);
+        renamed
+    }
+}
+
+struct Find<'de>(&'de [u8]);
+
+impl<'de> Visitor<'de> for Find<'de> {
+    type Value = Option<ModelPlaces>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with a model")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(name) = map.next_key::<Name<'_>>()? {
+            if name.0 != "model" {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let value = map.next_value::<&RawValue>()?.get();
+            let model = serde_json::from_str::<Name<'_>>(value).map_err(A::Error::custom)?;
+            let found = found.get_or_insert_with(|| ModelPlaces {
+                model: Arc::default(),
+                places: Vec::new(),
+            });
+            // It is a piece of the body: where it lies there is where it is.
+            let start = value.as_ptr().addr() - self.0.as_ptr().addr();
+            found.model = model.0.into();
+            found.places.push(start..start + value.len());
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn renamed(body: &str, model: &str) -> Option<String> {
+        let places = ModelPlaces::find(body.as_bytes())?;
+        Some(String::from_utf8(places.rename(body.as_bytes(), model)).unwrap())
+    }
+
+    #[test]
+    fn only_the_model_is_another_one() {
+        for (body, expected) in [
+            (r#"{"model":"a","n":1}"#, r#"{"model":"b","n":1}"#),
+            (
+                "\n{ \"n\" : 1.50e0,\t\"model\" :  \"a\\/\\u0061\" , \"x\":{\"model\":\"a\"} } \r\n",
+                "\n{ \"n\" : 1.50e0,\t\"model\" :  \"b\" , \"x\":{\"model\":\"a\"} } \r\n",
+            ),
+            (
+                r#"{"model":"a","n":"é","model":"c"}"#,
+                r#"{"model":"b","n":"é","model":"b"}"#,
+            ),
+            (r#"{"mod\u0065l":"a"}"#, r#"{"mod\u0065l":"b"}"#),
+        ] {
+            assert_eq!(renamed(body, "b").as_deref(), Some(expected));
+        }
+        assert_eq!(
+            renamed(r#"{"model":"a"}"#, "a\"\\\n\u{1}é").unwrap(),
+            r#"{"model":"a\"\\\n\u0001é"}"#
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_renamed_has_no_places() {
+        for body in [
+            r#"{"input":"model"}"#,
+            r#"{"model":3}"#,
+            r#"{"model":"a","model":null}"#,
+            r#"{"model":""}"#,
+            r#"{"model":"a","broken"#,
+            r#"{"model":"a"} {"#,
+            r#"["model"]"#,
+            "--boundary",
+            "",
+        ] {
+            assert_eq!(ModelPlaces::find(body.as_bytes()), None, "{body}");
+        }
+        assert_eq!(ModelPlaces::find(b"{\"model\":\"\xff\"}"), None);
+        let long = format!(r#"{{"model":"{}"}}"#, "x".repeat(LONGEST + 1));
+        assert_eq!(ModelPlaces::find(long.as_bytes()), None);
+    }
+
+    /// A JSON text as somebody's program may write it: with its own spaces and escapes.
+    fn text() -> impl Strategy<Value = String> {
+        let space = "[ \t\r\n]{0,2}";
+        let string = prop_oneof![
+            any::<String>().prop_map(|text| json!(text).to_string()),
+            "(\\\\u00[0-7][0-9a-f]|[a-z]){1,6}".prop_map(|text| format!("\"{text}\"")),
+        ];
+        let value = prop_oneof![
+            string.clone(),
+            "-?[1-9][0-9]{0,5}(\\.[0-9]{1,4})?(e-?[0-9])?",
+            Just("null".to_owned()),
+            Just(r#"{"model":"inner","a":[1,{"model":2}]}"#.to_owned()),
+        ];
+        let model = prop_oneof![Just("\"model\""), Just(r#""\u006dodel""#)];
+        let model = (model, string.clone()).prop_map(|(name, value)| (name.to_owned(), value));
+        let field = prop_oneof![2 => (string, value), 1 => model];
+        let field = (space, field, space, space)
+            .prop_map(|(a, (name, value), b, c)| format!("{a}{name}{b}:{c}{value}{a}"));
+        (space, prop::collection::vec(field, 0..6))
+            .prop_map(|(space, fields)| format!("{space}{{{}}}{space}", fields.join(",")))
+    }
+
+    proptest! {
+        #[test]
+        fn a_parse_finds_another_model_and_the_rest_is_the_same(
+            body in text(),
+            model in any::<String>(),
+        ) {
+            let mut expected: Value = serde_json::from_str(&body).unwrap();
+            let Some(places) = ModelPlaces::find(body.as_bytes()) else {
+                let model = expected.get("model").and_then(Value::as_str);
+                prop_assert!(model.is_none_or(|model| model.is_empty() || model.len() > LONGEST));
+                return Ok(());
+            };
+            prop_assert_eq!(expected["model"].as_str(), Some(&**places.model()));
+            let renamed = places.rename(body.as_bytes(), &model);
+            expected["model"] = json!(model);
+            prop_assert_eq!(&serde_json::from_slice::<Value>(&renamed).unwrap(), &expected);
+            // Without the names themselves, both are the same bytes.
+            let again = ModelPlaces::find(&renamed);
+            if let Some(again) = &again {
+                prop_assert_eq!(again.places.len(), places.places.len());
+                let rest = |body: &[u8], places: &ModelPlaces| {
+                    let mut rest = body.to_vec();
+                    for place in places.places.iter().rev() {
+                        rest.drain(place.clone());
+                    }
+                    rest
+                };
+                prop_assert_eq!(rest(body.as_bytes(), &places), rest(&renamed, again));
+            } else {
+                prop_assert!(model.is_empty() || model.len() > LONGEST);
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes: Vec<u8>, tail in "\\PC*") {
+            let _ = ModelPlaces::find(&bytes);
+            let _ = ModelPlaces::find(format!("{{\"model\":{tail}").as_bytes());
+        }
+    }
+}

@@ -1,0 +1,89 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+/// Whole words, so that what is counted can be read.
+fn words(text: &str) -> u64 {
+    text.split_whitespace().count() as u64
+}
+
+fn prompt(body: Value) -> u64 {
+    asked(body.to_string().as_bytes(), words).prompt
+}
+
+#[test]
+fn each_kind_of_request() {
+    let chat = json!({"messages": [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": "why is\nit \"so\"?"},
+    ]});
+    assert_eq!(prompt(chat), REPLY + 2 * MESSAGE + 2 + 4);
+    assert_eq!(prompt(json!({"prompt": "once upon a time"})), 4);
+    assert_eq!(prompt(json!({"input": "once upon a time"})), 4);
+    assert_eq!(prompt(json!({"input": ["once upon", "a time", ""]})), 4);
+    assert_eq!(prompt(json!({"input": [[1, 2, 3], [40_000]]})), 4);
+    let rerank =
+        json!({"query": "what is it", "documents": ["a b", {"title": "c", "text": "d e"}]});
+    assert_eq!(prompt(rerank), 8);
+    assert_eq!(
+        prompt(json!({"model": "a b c", "stop": ["x y"], "user": "z"})),
+        0
+    );
+}
+
+#[test]
+fn a_message_of_parts() {
+    let parts = json!({"messages": [{"role": "user", "content": [
+        {"type": "text", "text": "what is this"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+    ]}]});
+    assert_eq!(prompt(parts), REPLY + MESSAGE + 3 + MEDIA);
+    let tools = json!({"messages": [
+        {"role": "assistant", "content": null, "tool_calls": [{"function": {"arguments": "a b c"}}]},
+    ]});
+    assert_eq!(prompt(tools), REPLY + MESSAGE + 3);
+    let schema = json!({"tools": [{"type": "function", "strict": true}]});
+    assert_eq!(prompt(schema), 2 * (1 + PUNCTUATION) + 2);
+}
+
+#[test]
+fn how_many_and_how_long() {
+    let asked = |body: Value| {
+        let asked = asked(body.to_string().as_bytes(), words);
+        (asked.answers, asked.most)
+    };
+    assert_eq!(asked(json!({})), (1, None));
+    assert_eq!(asked(json!({"n": 3, "max_tokens": 100})), (3, Some(100)));
+    let both = json!({"max_completion_tokens": 50, "max_tokens": 100});
+    assert_eq!(asked(both), (1, Some(50)));
+    for odd in [json!(null), json!(-1), json!("7"), json!(0.5), json!([1])] {
+        assert_eq!(
+            asked(json!({"n": odd, "max_tokens": odd})),
+            (1, None),
+            "{odd}"
+        );
+    }
+    assert_eq!(asked(json!({"n": 0})), (1, None));
+    assert_eq!(asked(json!({"n": u64::MAX})), (u32::MAX, None));
+}
+
+#[test]
+fn what_is_no_json_asks_for_nothing_known() {
+    for body in ["", "--boundary", "[1]", "\u{feff}{}", "{\"messages\":"] {
+        let asked = asked(body.as_bytes(), words);
+        assert_eq!((asked.answers, asked.most), (1, None), "{body}");
+    }
+    // What was found before it broke stands.
+    assert_eq!(asked(br#"{"n":2,"prompt":"a b","#, words).prompt, 2);
+    let deep = format!(r#"{{"input":{}"#, "[".repeat(100_000));
+    assert_eq!(asked(deep.as_bytes(), words).prompt, 0);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(bytes: Vec<u8>, tail in "\\PC*") {
+        let _ = asked(&bytes, crate::header::estimate);
+        let _ = asked(format!("{{\"messages\":[{{\"content\":{tail}").as_bytes(), |_| u64::MAX);
+    }
+}

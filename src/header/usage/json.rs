@@ -1,0 +1,153 @@
+use memchr::memchr2;
+
+use super::name::{Name, Text};
+use crate::words::Usage;
+
+/// One JSON object, as far as it has come: the numbers of the object `usage` in it, at its top.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Json {
+    text: Text,
+    depth: u32,
+    /// Whether what it is in is the usage itself.
+    inside: bool,
+    /// Whether a string is a name here.
+    names: bool,
+    /// Of the value that comes.
+    name: Option<Name>,
+    number: Number,
+    numbers: [Option<u64>; 3],
+    found: Option<Usage>,
+    /// It has ended, or is no object.
+    over: bool,
+}
+
+/// A number, as far as it has come.
+#[derive(Clone, Copy, Debug, Default)]
+enum Number {
+    #[default]
+    None,
+    Whole(u64),
+    /// Behind the point: of half a token nobody takes notice.
+    Part(u64),
+    /// Negative, with an exponent, or none at all.
+    Other,
+}
+
+impl Json {
+    pub(super) fn found(&self) -> Option<Usage> {
+        self.found
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Another object comes; what was found is kept.
+    pub(super) fn begin_again(&mut self) {
+        *self = Self {
+            found: self.found,
+            ..Self::default()
+        };
+    }
+
+    pub(super) fn read(&mut self, mut bytes: &[u8]) {
+        while !self.over {
+            // Most of an answer is its text.
+            if self.text.is_plain() {
+                let length = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
+                bytes = &bytes[length..];
+            }
+            let Some((&byte, rest)) = bytes.split_first() else {
+                return;
+            };
+            bytes = rest;
+            if !self.text.is_open() {
+                self.punctuation(byte);
+            } else if let Some(name) = self.text.next(byte) {
+                self.name = name;
+            }
+        }
+    }
+
+    fn punctuation(&mut self, byte: u8) {
+        match byte {
+            b' ' | b'\t' | b'\n' | b'\r' | b':' => {}
+            b'{' | b'[' => self.open(byte == b'{'),
+            _ if self.depth == 0 => self.over = true,
+            b'}' | b']' => self.close(),
+            b',' => {
+                self.end_number();
+                self.name = None;
+                self.names = self.depth == self.level();
+            }
+            b'"' => {
+                self.text.open(self.names);
+                self.names = false;
+            }
+            byte => self.digit(byte),
+        }
+    }
+
+    /// At what depth names matter.
+    fn level(&self) -> u32 {
+        if self.inside { 2 } else { 1 }
+    }
+
+    fn open(&mut self, object: bool) {
+        if self.depth == 0 && !object {
+            self.over = true;
+            return;
+        }
+        if self.depth == 1 && self.name == Some(Name::Usage) {
+            self.inside = true;
+            self.numbers = [None; 3];
+        }
+        self.name = None;
+        self.depth = self.depth.saturating_add(1);
+        self.names = object && self.depth == self.level();
+    }
+
+    fn close(&mut self) {
+        self.end_number();
+        if self.inside && self.depth == 2 {
+            let [prompt, completion, total] = self.numbers;
+            self.found = Usage::new(prompt, completion, total).or(self.found);
+            self.inside = false;
+            self.name = None;
+        }
+        self.names = false;
+        self.depth = self.depth.saturating_sub(1);
+        self.over = self.depth == 0;
+    }
+
+    /// A byte of a value that is no string. Where nothing matters no value has a name.
+    fn digit(&mut self, byte: u8) {
+        if self.name.is_none() {
+            return;
+        }
+        let digit = u64::from(byte.wrapping_sub(b'0'));
+        self.number = match (self.number, byte) {
+            (Number::None, b'0'..=b'9') => Number::Whole(digit),
+            (Number::Whole(number), b'0'..=b'9') => {
+                Number::Whole(number.saturating_mul(10).saturating_add(digit))
+            }
+            (Number::Whole(number), b'.') => Number::Part(number),
+            (Number::Part(number), b'0'..=b'9') => Number::Part(number),
+            _ => Number::Other,
+        };
+    }
+
+    fn end_number(&mut self) {
+        let number = std::mem::take(&mut self.number);
+        let index = match self.name {
+            Some(Name::Prompt) => 0,
+            Some(Name::Completion) => 1,
+            Some(Name::Total) => 2,
+            _ => return,
+        };
+        self.numbers[index] = match number {
+            Number::Whole(number) | Number::Part(number) => Some(number),
+            Number::None | Number::Other => None,
+        };
+    }
+}

@@ -1,0 +1,94 @@
+/// The names that matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    Usage,
+    Prompt,
+    Completion,
+    Total,
+}
+
+/// The string that is being read, if one is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Text {
+    at: At,
+    /// The beginning of a name, and how long it is.
+    bytes: [u8; LONGEST],
+    length: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum At {
+    #[default]
+    Outside,
+    /// In a string that matters to nobody.
+    Plain,
+    PlainEscape,
+    Name,
+    NameEscape,
+    /// In the four digits of an escape, after so many, with what they come to.
+    NameCode(u8, u32),
+}
+
+impl Text {
+    /// A string begins.
+    pub(super) fn open(&mut self, name: bool) {
+        self.length = 0;
+        self.at = if name { At::Name } else { At::Plain };
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.at != At::Outside
+    }
+
+    /// Whether all but a quote and a backslash can be passed over.
+    pub(super) fn is_plain(&self) -> bool {
+        self.at == At::Plain
+    }
+
+    /// One more byte of it. If that ends a name, which of those that matter it is.
+    pub(super) fn next(&mut self, byte: u8) -> Option<Option<Name>> {
+        self.at = match (self.at, byte) {
+            (At::Outside, _) | (At::Plain, b'"') => At::Outside,
+            (At::Plain, b'\\') => At::PlainEscape,
+            (At::Plain | At::PlainEscape, _) => At::Plain,
+            (At::Name, b'"') => {
+                self.at = At::Outside;
+                return Some(self.name());
+            }
+            (At::Name, b'\\') => At::NameEscape,
+            (At::Name, _) => self.push(byte),
+            (At::NameEscape, b'u') => At::NameCode(0, 0),
+            // Of the names that matter, none has a quote, a slash or a control character in it.
+            (At::NameEscape, _) => self.push(0),
+            (At::NameCode(digits, code), _) => {
+                let code = code << 4 | char::from(byte).to_digit(16).unwrap_or(0);
+                match digits {
+                    3 => self.push(u8::try_from(code).unwrap_or(0)),
+                    _ => At::NameCode(digits + 1, code),
+                }
+            }
+        };
+        None
+    }
+
+    fn push(&mut self, byte: u8) -> At {
+        if let Some(place) = self.bytes.get_mut(self.length) {
+            *place = byte;
+        }
+        self.length = self.length.saturating_add(1);
+        At::Name
+    }
+
+    fn name(&self) -> Option<Name> {
+        match self.bytes.get(..self.length)? {
+            b"usage" => Some(Name::Usage),
+            b"prompt_tokens" => Some(Name::Prompt),
+            b"completion_tokens" => Some(Name::Completion),
+            b"total_tokens" => Some(Name::Total),
+            _ => None,
+        }
+    }
+}
+
+/// `completion_tokens`.
+const LONGEST: usize = 17;

@@ -1,0 +1,96 @@
+/// How many left in each of the last 64 seconds, and were not refused.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    counts: [u32; LENGTH],
+    /// The second of the newest count.
+    newest: u64,
+    /// The second of the first one ever.
+    oldest: u64,
+}
+
+impl Default for Sent {
+    fn default() -> Self {
+        Self {
+            counts: [0; LENGTH],
+            newest: 0,
+            oldest: u64::MAX,
+        }
+    }
+}
+
+impl Sent {
+    pub(crate) fn add(&mut self, at: u64) {
+        let second = at / SECOND;
+        self.forget(second);
+        self.oldest = self.oldest.min(second);
+        self.counts[place(second)] += 1;
+    }
+
+    /// One that left then was refused.
+    pub(crate) fn take(&mut self, at: u64) {
+        let second = at / SECOND;
+        if second <= self.newest && self.newest - second < LENGTH as u64 {
+            let count = &mut self.counts[place(second)];
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// How many a second the server took, counting the time that it asks to wait: the most of what
+    /// the last 2 s, 5 s, ... 60 s tell. Exact for a fixed window, and for a bucket the shortest is.
+    /// Only of the time since `from`, but for 2 s at least.
+    pub(crate) fn taken(&mut self, wait: u64, from: u64, now: u64) -> f64 {
+        let known = (now.saturating_sub(from) as f64).max(HORIZONS[0] as f64 * SECOND as f64);
+        let rates = self
+            .over(now)
+            .filter(|(_, time)| *time < known + SECOND as f64);
+        let rates = rates.map(|(count, time)| {
+            let time = time + wait as f64;
+            f64::from(count) / time * SECOND as f64
+        });
+        rates.fold(0.0, f64::max)
+    }
+
+    /// The fastest it was sent of late, if it was enough to tell.
+    pub(crate) fn fastest(&mut self, now: u64) -> Option<f64> {
+        let enough = |(count, _): &(u32, f64)| *count >= ENOUGH;
+        let rates = self.over(now).filter(enough);
+        rates
+            .map(|(count, time)| f64::from(count) / time * SECOND as f64)
+            .reduce(f64::max)
+    }
+
+    fn over(&mut self, now: u64) -> impl Iterator<Item = (u32, f64)> {
+        let second = now / SECOND;
+        self.forget(second);
+        let age = second.saturating_sub(self.oldest);
+        let part = (now % SECOND) as f64;
+        let counts = &self.counts;
+        HORIZONS.into_iter().map(move |horizon| {
+            // Before the first there was nothing to be taken.
+            let seconds = horizon.min(age);
+            let last = (second - seconds)..=second;
+            let count = last.map(|second| counts[place(second)]).sum();
+            (count, seconds as f64 * SECOND as f64 + part)
+        })
+    }
+
+    fn forget(&mut self, second: u64) {
+        if second <= self.newest {
+            return;
+        }
+        let gone = (second - self.newest).min(LENGTH as u64);
+        for second in second - gone + 1..=second {
+            self.counts[place(second)] = 0;
+        }
+        self.newest = second;
+    }
+}
+
+fn place(second: u64) -> usize {
+    (second % LENGTH as u64) as usize
+}
+
+const SECOND: u64 = 1_000_000_000;
+const LENGTH: usize = 64;
+const HORIZONS: [u64; 6] = [2, 5, 10, 20, 40, 60];
+const ENOUGH: u32 = 10;

@@ -1,0 +1,434 @@
+//! One request at a time: what it is charged, and what is left of that when it was answered.
+
+use std::{
+    convert::Infallible,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
+use serde_json::json;
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_together::{
+    Endpoint, Limiter, Limits, Quota, Rejected, TogetherRateLimitLayer,
+    body::{Memory, RequestBody},
+    extension::{Cost, Model},
+    limiter::{Measure, Reason},
+};
+
+const CHAT: &str = "https://api.together.ai/v1/chat/completions";
+const EMBEDDINGS: &str = "https://api.together.ai/v1/embeddings";
+const QUOTA: u64 = 100_000;
+
+/// An unpaced quota tells to the token what was charged.
+fn limits() -> Limits {
+    let quota = Quota::per_minute(QUOTA).unwrap().unpaced();
+    Limits::none()
+        .tokens(Endpoint::ChatCompletions, quota)
+        .tokens(Endpoint::Embeddings, quota)
+}
+
+/// Counts words, so that what is charged can be read: of a prompt of `n` words, with the marks around
+/// it, `n + 9`.
+fn layer(limits: Limits) -> TogetherRateLimitLayer {
+    TogetherRateLimitLayer::new(limits).with_tokenizer(|_, text| text.split(' ').count() as u64)
+}
+
+fn charged(limiter: &Limiter) -> u64 {
+    let lanes = limiter.snapshot().lanes;
+    let limits = lanes.into_iter().flat_map(|lane| lane.limits);
+    let tokens = limits.filter(|limit| limit.measure == Measure::Tokens);
+    tokens
+        .map(|limit| limit.max - limit.left)
+        .max()
+        .unwrap_or(0)
+}
+
+fn slots(limiter: &Limiter) -> u64 {
+    let lane = limiter.snapshot().lanes.remove(0);
+    let mut limits = lane.limits.into_iter();
+    limits
+        .find(|limit| limit.measure == Measure::InFlight)
+        .unwrap()
+        .left
+}
+
+/// With what is expected charged 1 % dear.
+fn dear(tokens: u64) -> u64 {
+    tokens + tokens.div_ceil(100)
+}
+
+fn chat(more: serde_json::Value) -> Request<Full<Bytes>> {
+    let mut body = json!({"messages": [{"role": "user", "content": "one two three"}]});
+    body.as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
+    Request::post(CHAT)
+        .body(Full::from(body.to_string()))
+        .unwrap()
+}
+
+fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Response<Full<Bytes>> {
+    let mut answer = Response::builder().status(status);
+    for (name, value) in headers {
+        answer = answer.header(*name, *value);
+    }
+    answer.body(Full::from(body.to_owned())).unwrap()
+}
+
+/// What stays charged of a request of 100 tokens in all when it was so answered, and read.
+async fn after(answer: Response<Full<Bytes>>) -> u64 {
+    let layer = layer(limits());
+    let answer = Arc::new(answer);
+    let service = layer.layer(service_fn(move |_: Request<Full<Bytes>>| {
+        let answer = Response::clone(&answer);
+        async { Ok::<_, Infallible>(answer) }
+    }));
+    let request = chat(json!({"max_tokens": 87}));
+    let answer = service.oneshot(request).await.unwrap();
+    let answer = answer.into_body().collect().await.unwrap();
+    drop(answer);
+    charged(layer.limiter())
+}
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+const EVENTS: (&str, &str) = ("content-type", "text/event-stream;charset=utf-8");
+const USAGE: &str =
+    r#"{"choices":[],"usage":{"prompt_tokens":200,"completion_tokens":100,"total_tokens":300}}"#;
+const LITTLE: &str = r#"{"usage":{"prompt_tokens":9,"completion_tokens":1}}"#;
+
+#[tokio::test(start_paused = true)]
+async fn what_an_answer_says_is_settled_both_ways() {
+    let stream = format!("data: {{\"usage\":null}}\n\ndata: {USAGE}\n\ndata: [DONE]\n\n");
+    let expected = dear(99);
+    for (status, headers, body, left) in [
+        (200, vec![JSON], USAGE, dear(300)),
+        (200, vec![JSON], LITTLE, dear(10)),
+        (200, vec![], USAGE, dear(300)),
+        (200, vec![EVENTS], &stream, dear(300)),
+        // Nothing said, or not to be read: what was expected stands.
+        (200, vec![JSON], "{}", expected),
+        (200, vec![JSON], "", expected),
+        (200, vec![("content-type", "text/html")], USAGE, expected),
+        (
+            200,
+            vec![JSON, ("content-encoding", "gzip")],
+            USAGE,
+            expected,
+        ),
+        // Refused, or not looked at.
+        (429, vec![JSON], "{}", 0),
+        (429, vec![JSON], USAGE, 0),
+        (400, vec![JSON], "{}", 0),
+        (400, vec![JSON], USAGE, dear(300)),
+        (422, vec![], "", 0),
+        // Nobody knows how far it got.
+        (408, vec![JSON], "{}", expected),
+        (500, vec![JSON], "{}", expected),
+        (503, vec![], "", expected),
+        (503, vec![JSON], LITTLE, dear(10)),
+        (200, vec![("grpc-status", "8")], "", 0),
+        (200, vec![("grpc-status", "14")], "", expected),
+    ] {
+        assert_eq!(
+            after(answer(status, &headers, body)).await,
+            left,
+            "{status} {body}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_ends_early_keeps_what_is_known() {
+    let pieces = [
+        "data: {\"usage\":null}\n\n".to_owned(),
+        format!("data: {USAGE}\n\n"),
+        "data".to_owned(),
+    ];
+    for (read, fails, left) in [
+        (1, false, dear(99)),
+        (1, true, dear(99)),
+        (2, false, dear(300)),
+        (2, true, dear(300)),
+    ] {
+        let layer = layer(limits().in_flight(Endpoint::ChatCompletions, NonZeroU32::MIN));
+        let pieces = pieces.clone();
+        let service = layer.layer(service_fn(move |_: Request<Full<Bytes>>| {
+            let frames: Vec<_> = pieces
+                .iter()
+                .enumerate()
+                .map(|(index, piece)| match index {
+                    index if index == read && fails => Err("reset"),
+                    _ => Ok(Frame::data(Bytes::from(piece.clone()))),
+                })
+                .collect();
+            let body = StreamBody::new(futures::stream::iter(frames));
+            let answer = Response::builder().header(EVENTS.0, EVENTS.1);
+            async { Ok::<_, Infallible>(answer.body(body).unwrap()) }
+        }));
+        let answer = service
+            .oneshot(chat(json!({"max_tokens": 87})))
+            .await
+            .unwrap();
+        let mut body = answer.into_body();
+        for _ in 0..read {
+            body.frame().await.unwrap().unwrap();
+        }
+        // It is settled at the end, not before; and the slot is given back then.
+        assert_eq!(slots(layer.limiter()), 0);
+        assert_eq!(charged(layer.limiter()), dear(99));
+        if fails {
+            body.frame().await.unwrap().unwrap_err();
+            assert_eq!(charged(layer.limiter()), left);
+        }
+        drop(body);
+        assert_eq!(charged(layer.limiter()), left);
+        assert_eq!(slots(layer.limiter()), 1);
+    }
+}
+
+/// A service that says an answer of these lengths took them, one after the other.
+async fn each_charged(
+    layer: &TogetherRateLimitLayer,
+    requests: Vec<(Request<Full<Bytes>>, u64)>,
+) -> Vec<u64> {
+    let mut charges = Vec::new();
+    for (request, output) in requests {
+        let before = charged(layer.limiter());
+        let limiter = layer.limiter().clone();
+        let charge = Arc::new(AtomicU32::new(0));
+        let seen = Arc::clone(&charge);
+        let service = layer.layer(service_fn(move |_: Request<Full<Bytes>>| {
+            seen.store((charged(&limiter) - before) as u32, Ordering::Relaxed);
+            let body = json!({"usage": {"prompt_tokens": 12, "completion_tokens": output}});
+            let answer = answer(200, &[JSON], &body.to_string());
+            async { Ok::<_, Infallible>(answer) }
+        }));
+        service
+            .oneshot(request)
+            .await
+            .unwrap()
+            .into_body()
+            .collect()
+            .await
+            .unwrap();
+        charges.push(charge.load(Ordering::Relaxed).into());
+    }
+    charges
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_expected_to_be_as_long_as_those_before_it() {
+    let layer = layer(limits());
+    let requests = vec![
+        (chat(json!({})), 100),
+        (chat(json!({})), 200),
+        (chat(json!({"max_tokens": 50})), 50),
+        (chat(json!({"n": 3})), 350),
+        (chat(json!({"max_completion_tokens": 1_000})), 1),
+    ];
+    let charges = each_charged(&layer, requests).await;
+    // 256 before anything is known; then the mean of 100, of 100 and 200, and of 100, 200 and 50.
+    let expected = [12 + 256, 12 + 100, 12 + 50, 12 + 3 * 117, 12 + 117];
+    assert_eq!(charges, expected.map(dear));
+    // A lane for each model: what one writes says nothing of another.
+    let mut other = chat(json!({}));
+    other.extensions_mut().insert(Model::new("other"));
+    let first = chat(json!({"model": "new", "max_tokens": 1_000}));
+    let charges = each_charged(&layer, vec![(other, 5), (first, 5)]).await;
+    assert_eq!(charges, [268, 1_012].map(dear));
+}
+
+#[tokio::test(start_paused = true)]
+async fn max_tokens_are_reserved_where_that_is_asked_for() {
+    let layer = layer(limits().reserve_max_tokens());
+    let requests = vec![
+        (chat(json!({"max_tokens": 1_000})), 10),
+        (chat(json!({"max_tokens": 1_000, "n": 2})), 10),
+        (chat(json!({})), 10),
+    ];
+    let charges = each_charged(&layer, requests).await;
+    assert_eq!(charges, [1_012, 2_012, 12 + 8].map(dear));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_caller_says_counts_as_it_is() {
+    let layer = layer(limits());
+    let mut request = chat(json!({}));
+    request.extensions_mut().insert(Cost::tokens(500));
+    let mut nothing = chat(json!({}));
+    nothing.extensions_mut().insert(Cost::tokens(0));
+    let charges = each_charged(&layer, vec![(request, 88), (nothing, 88)]).await;
+    assert_eq!(charges, [500, 0]);
+    // The first is settled, to what its answer said; of the second nothing was to be counted.
+    assert_eq!(charged(layer.limiter()), 100);
+    // And what a given cost took says nothing of the others.
+    assert_eq!(
+        each_charged(&layer, vec![(chat(json!({})), 1)]).await,
+        [dear(268)]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn embeddings_are_their_prompt() {
+    let layer = layer(limits());
+    let body = json!({"model": "m", "input": ["one two", "three"]}).to_string();
+    let request = Request::post(EMBEDDINGS).body(Full::from(body)).unwrap();
+    assert_eq!(each_charged(&layer, vec![(request, 0)]).await, [dear(3)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_never_fit_is_refused_in_words_and_what_is_only_feared_is_sent() {
+    let prompt = "word ".repeat(100_001);
+    let large = || chat(json!({"messages": [{"content": prompt}]}));
+    let greedy = || chat(json!({"max_tokens": 1_000_000}));
+    let send = async |limits: Limits, request: Request<Full<Bytes>>| {
+        let answer = answer(200, &[JSON], LITTLE);
+        let service = layer(limits).layer(service_fn(move |_: Request<Full<Bytes>>| {
+            let answer = answer.clone();
+            async { Ok::<_, Infallible>(answer) }
+        }));
+        service.oneshot(request).await.unwrap()
+    };
+    for (limits, request, tokens) in [
+        (limits(), large(), "100267"),
+        (limits().reserve_max_tokens(), greedy(), "1000012"),
+    ] {
+        let answer = send(limits, request).await;
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+        let rejected = answer.extensions().get::<Rejected>().unwrap();
+        assert_eq!(rejected.reason(), Reason::NeverFits);
+        let text = answer.into_body().collect().await.unwrap().to_bytes();
+        let text = String::from_utf8_lossy(&text);
+        let says = format!("it takes {tokens} tokens, and its whole quota is 100000 tokens in 60s");
+        assert!(text.contains(&says), "{text}");
+        assert!(text.contains("make it smaller"), "{text}");
+    }
+    assert_eq!(send(limits(), greedy()).await.status(), StatusCode::OK);
+    let half = Quota::per_minute(QUOTA / 2).unwrap().unpaced();
+    let both = [Endpoint::ChatCompletions, Endpoint::Embeddings];
+    let shared = limits().shared_tokens(both, half);
+    assert_eq!(send(shared, greedy()).await.status(), StatusCode::OK);
+}
+
+/// A body that counts how often it is looked at.
+#[derive(Clone)]
+struct Looked(Full<Bytes>, Arc<AtomicU32>);
+
+impl RequestBody for Looked {
+    type Again = ();
+
+    fn peek<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.peek(read)
+    }
+
+    fn replayable(self, _: &Memory) -> (Self, ()) {
+        (self, ())
+    }
+
+    fn again((): &()) -> Option<Self> {
+        None
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_tokens_are_counted_nothing_is_read() {
+    let quota = Quota::per_minute(QUOTA).unwrap().unpaced();
+    let requests = Limits::none().requests(Endpoint::ChatCompletions, quota);
+    let elsewhere = requests.clone().tokens(Endpoint::Embeddings, quota);
+    let slow = Limits::none().tokens(Endpoint::ChatCompletions, quota);
+    let another = requests.clone().for_model("slow", slow);
+    let exempt = requests
+        .clone()
+        .tokens(Endpoint::ChatCompletions, quota)
+        .exempt("m");
+    for (limits, read) in [
+        (requests, false),
+        (elsewhere, false),
+        (another, false),
+        (exempt, false),
+        (limits(), true),
+    ] {
+        let layer = layer(limits);
+        let looks = Arc::new(AtomicU32::new(0));
+        let mut service = layer.layer(service_fn(|_: Request<Looked>| async {
+            Ok::<_, Infallible>(answer(200, &[JSON], USAGE))
+        }));
+        let request = || chat(json!({"model": "m"})).map(|body| Looked(body, Arc::clone(&looks)));
+        let answer = service
+            .ready()
+            .await
+            .unwrap()
+            .call(request())
+            .await
+            .unwrap();
+        // Once for the model, and once more for the prompt.
+        assert_eq!(looks.load(Ordering::Relaxed), 1 + u32::from(read));
+        let reads = |body| format!("{body:?}").contains("reads_usage: true");
+        assert_eq!(reads(answer.body()), read);
+        // Nor where its caller says what it costs.
+        let mut costly = request();
+        costly.extensions_mut().insert(Cost::tokens(5));
+        let answer = service.ready().await.unwrap().call(costly).await.unwrap();
+        assert_eq!(reads(answer.body()), read);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_put_in_force_later_counts_from_then_on() {
+    let quota = Quota::per_minute(QUOTA).unwrap().unpaced();
+    let layer = layer(Limits::none().requests(Endpoint::ChatCompletions, quota));
+    assert_eq!(each_charged(&layer, vec![(chat(json!({})), 1)]).await, [0]);
+    layer.limiter().set_limits(limits());
+    assert_eq!(
+        each_charged(&layer, vec![(chat(json!({})), 1)]).await,
+        [dear(268)]
+    );
+    layer.limiter().set_limits(Limits::none());
+    assert_eq!(each_charged(&layer, vec![(chat(json!({})), 1)]).await, [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_limiter_beneath_refuses_has_cost_nothing() {
+    let outer = layer(limits());
+    let beneath = Limiter::new(limits());
+    beneath.close();
+    let client = service_fn(|_: Request<Full<Bytes>>| async {
+        Ok::<_, Infallible>(answer(200, &[JSON], USAGE))
+    });
+    let service = outer.layer(TogetherRateLimitLayer::from(beneath).layer(client));
+    let answer = service.oneshot(chat(json!({}))).await.unwrap();
+    assert!(answer.extensions().get::<Rejected>().is_some());
+    assert_eq!(charged(outer.limiter()), 0);
+}
+
+/// A 429 of tokens pauses the lane, and its pace stays what it was.
+#[tokio::test(start_paused = true)]
+async fn too_many_tokens_are_not_too_many_requests() {
+    let quota = Quota::per_minute(600).unwrap();
+    let layer =
+        TogetherRateLimitLayer::new(Limits::none().requests(Endpoint::ChatCompletions, quota));
+    let sent = Arc::new(AtomicU32::new(0));
+    let service = layer.layer(service_fn(move |_: Request<Full<Bytes>>| {
+        let refused = sent.fetch_add(1, Ordering::Relaxed) == 50;
+        let error = r#"{"error":{"message":"m","type":"dynamic_token_limited"}}"#;
+        let answer = match refused {
+            true => answer(429, &[JSON, ("retry-after", "1")], error),
+            false => answer(200, &[JSON], "{}"),
+        };
+        async { Ok::<_, Infallible>(answer) }
+    }));
+    let start = tokio::time::Instant::now();
+    for _ in 0..400 {
+        service.clone().oneshot(chat(json!({}))).await.unwrap();
+    }
+    // 40 s, the pause, and 8 s at down to half its pace.
+    assert!(start.elapsed().as_secs() <= 45, "{:?}", start.elapsed());
+}
