@@ -20,7 +20,8 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FILE", default_value = "embeddings.jsonl")]
     pub(crate) output: PathBuf,
 
-    /// At most so many requests, of 20 texts each [default: all of PATH, 320 without PATH]
+    /// At most so many requests, of 20 texts each [default: all of PATH; without PATH 320, or 1000
+    /// with --moving]
     #[arg(long, value_name = "N")]
     pub(crate) requests: Option<NonZeroUsize>,
 
@@ -53,6 +54,10 @@ pub(crate) struct Args {
         conflicts_with = "base_url"
     )]
     pub(crate) chaos: Option<u64>,
+
+    /// Have the stand-in move its limit: 300, 150, 600 a minute, the first two for 60 s each
+    #[arg(long, conflicts_with = "base_url")]
+    pub(crate) moving: bool,
 }
 
 impl Args {
@@ -88,6 +93,9 @@ with a stand-in inside the program, which costs nothing, and whose vectors mean 
 
 With --chaos it is always the stand-in, which says in the end in which ways it failed. The output is
 complete all the same: the layers send again what failed for a passing reason.
+
+With --moving it is always the stand-in, too: it tells its limit on every answer, and the layers are
+told nothing of it beforehand. The share of the quota is that of the whole run then.
 
 An unfinished output is FILE.part; the same command continues it, also after a crash. A finished
 one is FILE, and starts afresh. A request that fails leaves its reason in place of its vectors.

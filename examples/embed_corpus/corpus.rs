@@ -33,7 +33,8 @@ impl Corpus {
             files?.into_iter().flatten().collect()
         };
         let requests = args.requests.map(usize::from);
-        let wanted = requests.or(own.then_some(REQUESTS));
+        let enough = if args.moving { MOVING } else { REQUESTS };
+        let wanted = requests.or(own.then_some(enough));
         let wanted = wanted.map(|requests| requests.saturating_mul(PER_REQUEST));
         let step = match wanted {
             // Our own text is short: its passages overlap more, until there are enough.
@@ -111,6 +112,8 @@ fn cut(files: &[File], step: usize) -> impl Iterator<Item = Passage> {
 const PER_REQUEST: usize = 20;
 /// Requests to make of our own text: a minute's worth at 300 a minute, and a little more.
 const REQUESTS: usize = 320;
+/// The same while the limit moves: three minutes' worth.
+const MOVING: usize = 1_000;
 /// Words in a passage: some 500 letters, which fits models that take 512 tokens.
 const LENGTH: usize = 80;
 /// From one passage's start to the next one's: a quarter is in both.

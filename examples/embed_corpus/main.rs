@@ -4,6 +4,7 @@
 //! cargo run --release --example embed_corpus            # this repository's text, no key needed
 //! cargo run --release --example embed_corpus -- --without-limiter        # to see the difference
 //! cargo run --release --example embed_corpus -- --chaos    # every failure there is, and no text lost
+//! cargo run --release --example embed_corpus -- --moving   # a limit that moves, and is followed
 //! TOGETHER_API_KEY=... cargo run --release --example embed_corpus -- notes/ book.txt
 //! ```
 //!
@@ -103,7 +104,7 @@ async fn run(args: Args) -> Result<ExitCode, BoxError> {
     if finished {
         output.finish()?;
     }
-    report.end(&target, &output, finished)?;
+    report.end(&args, &target, &output, finished)?;
     Ok(match (finished, report.all_succeeded()) {
         (true, true) => ExitCode::SUCCESS,
         (true, false) => ExitCode::FAILURE,

@@ -10,7 +10,7 @@ use std::{
 use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use tokio::time::Instant;
 
-use crate::{corpus::Corpus, output::Output, target::Target, traffic::Traffic};
+use crate::{args::Args, corpus::Corpus, output::Output, target::Target, traffic::Traffic};
 
 /// Watches one run. All it shows goes to standard error, except the last line.
 pub(crate) struct Report {
@@ -86,7 +86,13 @@ impl Report {
     }
 
     /// Says which requests failed, and ends with the last line.
-    pub(crate) fn end(&self, target: &Target, output: &Output, finished: bool) -> io::Result<()> {
+    pub(crate) fn end(
+        &self,
+        args: &Args,
+        target: &Target,
+        output: &Output,
+        finished: bool,
+    ) -> io::Result<()> {
         let seconds = self.since.elapsed().as_secs_f64();
         self.bar.abandon();
         if !self.bar.is_hidden() {
@@ -115,7 +121,7 @@ impl Report {
             requests, refused, ..
         } = traffic;
         let (embedded, failed) = (self.embedded, self.failed);
-        let used = 100.0 * traffic.quota_used();
+        let used = 100.0 * target.quota_used(&traffic, args);
         writeln!(
             io::stdout(),
             "texts={embedded} requests={requests} failed={failed} 429s={refused} \

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, env, net::IpAddr, time::Duration};
 
 use http::{HeaderValue, Uri};
-use together_standin::{Builder, StandIn};
+use together_standin::{Route, StandIn};
 use tower::BoxError;
 
 use crate::{
@@ -26,19 +26,28 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Together with a key, the stand-in without or for chaos, and anything else that is asked for.
+    /// Together with a key, the stand-in without or for what only it does, and anything else that
+    /// is asked for.
     pub(crate) async fn choose(args: &Args) -> Result<Self, BoxError> {
         let key = env::var("TOGETHER_API_KEY").unwrap_or_default();
-        let base = match (&args.base_url, key.as_str(), args.chaos) {
-            (None, _, Some(seed)) => return Self::stand_in(StandIn::builder().chaos(seed)).await,
-            (None, "", None) => return Self::stand_in(StandIn::builder()).await,
-            (None, _, None) => "https://api.together.ai/v1",
-            (Some(url), _, _) => url.as_str(),
+        let base = match &args.base_url {
+            Some(url) => url.as_str(),
+            None if key.is_empty() || args.chaos.is_some() || args.moving => {
+                return Self::stand_in(args).await;
+            }
+            None => "https://api.together.ai/v1",
         };
         Self::new(base, &key, None)
     }
 
-    async fn stand_in(builder: Builder) -> Result<Self, BoxError> {
+    async fn stand_in(args: &Args) -> Result<Self, BoxError> {
+        let mut builder = StandIn::builder();
+        if args.moving {
+            builder = builder.moving();
+        }
+        if let Some(seed) = args.chaos {
+            builder = builder.chaos(seed);
+        }
         let stand_in = builder.start().await?;
         Ok(Self {
             name: "the stand-in".to_owned(),
@@ -91,6 +100,20 @@ impl Target {
         })
     }
 
+    /// The share of the quota that was used: in the first minute, or in all of a run whose limit
+    /// moves.
+    pub(crate) fn quota_used(&self, traffic: &Traffic, args: &Args) -> f64 {
+        match &self.stand_in {
+            Some(stand_in) if args.moving => traffic.quota_used(Duration::MAX, |from, until| {
+                let allowed = stand_in.allowed(Route::Embeddings, from, until);
+                allowed.expect("a limit that moves as it is planned")
+            }),
+            _ => traffic.quota_used(MINUTE, |from, until| {
+                PER_MINUTE * (until - from).as_secs_f64() / MINUTE.as_secs_f64()
+            }),
+        }
+    }
+
     /// What arrived: as the stand-in counted it, or else as we did.
     pub(crate) fn traffic(&self) -> Traffic {
         let Some(stand_in) = &self.stand_in else {
@@ -114,3 +137,6 @@ fn is_loopback(host: &str) -> bool {
 /// Twice what a slow answer takes, and short enough for a run not to look stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
 const HURRIED: Duration = Duration::from_secs(2);
+/// What `Limits::default()` allows embeddings, and what the stand-in enforces.
+const PER_MINUTE: f64 = 300.0;
+const MINUTE: Duration = Duration::from_secs(60);

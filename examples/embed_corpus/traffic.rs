@@ -19,24 +19,29 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    /// The share of the quota that was used in the first minute, or in the run if that was shorter.
+    /// The share of the quota that was used in this time from the start, or in the run if that was
+    /// shorter; `allowed` says how many requests the quota is from one time to another.
     ///
     /// The window opens with the first arrival and does not count it: of requests exactly as far
     /// apart as the quota says, as many fit as the quota allows. A run of less than a second is
     /// taken for a second, since what a server lets through at once is a second's worth.
-    pub(crate) fn quota_used(&self) -> f64 {
+    pub(crate) fn quota_used(
+        &self,
+        longest: Duration,
+        allowed: impl Fn(Duration, Duration) -> f64,
+    ) -> f64 {
         let (Some(first), Some(last)) = (self.arrivals.first(), self.arrivals.last()) else {
             return 0.0;
         };
         let window = last
             .0
             .saturating_sub(first.0)
-            .clamp(Duration::from_secs(1), MINUTE);
+            .clamp(Duration::from_secs(1), longest);
         let end = first.0 + window;
         let used = self.arrivals[1..]
             .iter()
             .filter(|(at, accepted)| *accepted && *at <= end);
-        used.count() as f64 / (PER_MINUTE * window.as_secs_f64() / MINUTE.as_secs_f64())
+        used.count() as f64 / allowed(first.0, end)
     }
 }
 
@@ -87,7 +92,3 @@ impl Log {
         }
     }
 }
-
-/// What `Limits::default()` allows embeddings, and what the stand-in enforces.
-const PER_MINUTE: f64 = 300.0;
-const MINUTE: Duration = Duration::from_secs(60);

@@ -28,7 +28,10 @@ use crate::{
 };
 
 /// Answers a request to the API.
-pub(crate) async fn api(shared: &Shared, request: Request<Incoming>) -> Result<Response, Fault> {
+pub(crate) async fn api(
+    shared: &Arc<Shared>,
+    request: Request<Incoming>,
+) -> Result<Response, Fault> {
     let (head, body) = request.into_parts();
     let (outcome, delay) = match shared.receive_early(&head) {
         Some((outcome, delay)) if head.version < Version::HTTP_2 && !body.is_end_stream() => {
@@ -80,7 +83,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
 async fn stats(State(shared): State<Arc<Shared>>) -> Response {
     let books = shared.books();
     let mut json = books.ledger.stats().json();
-    json["open_streams"] = shared.streams.open().into();
+    json["open_streams"] = shared.manner.streams.open().into();
     json["connections"] = shared.connections.load(Ordering::Relaxed).into();
     json["connected"] = shared.connected.load(Ordering::Relaxed).into();
     if let Some(chaos) = &books.chaos {

@@ -2,8 +2,10 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use clap::{Parser, ValueEnum};
-use together_standin::{Builder, Headers, Limit, Route, Rules, StandIn};
+use clap::Parser;
+use together_standin::{Builder, Route, Rules, StandIn};
+
+use crate::values::{Rule, When, latency};
 
 /// A strict stand-in for Together AI's HTTP API, on loopback.
 #[derive(Debug, Parser)]
@@ -33,6 +35,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 600)]
     shared: u32,
 
+    /// Tokens of chat completions a minute; 0 is no limit
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    chat_tokens: u32,
+
+    /// Limits that move: embeddings 300, 150, 600 a minute, the first two for 60 s each, with
+    /// headers on every answer
+    #[arg(long, conflicts_with_all = ["rule", "chat", "embeddings", "images", "shared", "chat_tokens", "headers"])]
+    moving: bool,
+
     /// Refused requests count as well
     #[arg(long)]
     count_refused: bool,
@@ -54,37 +65,16 @@ pub(crate) struct Args {
     chaos: Option<u64>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Rule {
-    /// A bucket of one second's worth that refills evenly
-    Gcra,
-    /// Windows of a minute
-    Fixed,
-    /// Any stretch of a minute
-    Sliding,
-    /// Windows of a second
-    PerSecond,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum When {
-    #[value(name = "on-429")]
-    On429,
-    Never,
-    Always,
-}
-
 impl Args {
     /// The server these arguments ask for.
     pub(crate) fn builder(&self) -> Builder {
-        let headers = match self.headers {
-            When::On429 => Headers::On429,
-            When::Never => Headers::Never,
-            When::Always => Headers::Always,
+        let builder = if self.moving {
+            StandIn::builder().moving()
+        } else {
+            StandIn::builder().headers(self.headers.into())
         };
-        let builder = StandIn::builder()
+        let builder = builder
             .rules(self.rules())
-            .headers(headers)
             .count_refused(self.count_refused)
             .latency(self.latency_ms.clone())
             .chunk_delay(Duration::from_millis(self.chunk_delay_ms))
@@ -97,6 +87,9 @@ impl Args {
 
     fn rules(&self) -> Rules {
         use Route::{Chat, Completions, Embeddings, Images};
+        if self.moving {
+            return Rules::moving();
+        }
         let table: [(&[Route], u32); 5] = [
             (&[Chat], self.chat),
             (&[Completions], self.chat),
@@ -105,32 +98,12 @@ impl Args {
             (&[Chat, Completions, Embeddings], self.shared),
         ];
         let table = table.into_iter().filter(|(_, per_minute)| *per_minute > 0);
-        table.fold(Rules::none(), |rules, (routes, per_minute)| {
+        let rules = table.fold(Rules::none(), |rules, (routes, per_minute)| {
             rules.shared(routes, self.rule.limit(per_minute))
-        })
-    }
-}
-
-impl Rule {
-    fn limit(self, per_minute: u32) -> Limit {
-        match self {
-            Self::Gcra => Limit::gcra(per_minute, MINUTE, (per_minute / 60).max(1)),
-            Self::Fixed => Limit::fixed(per_minute, MINUTE),
-            Self::Sliding => Limit::sliding(per_minute, MINUTE),
-            Self::PerSecond => Limit::per_second(per_minute),
+        });
+        match self.chat_tokens {
+            0 => rules,
+            tokens => rules.tokens(Chat, self.rule.limit(tokens)),
         }
     }
 }
-
-/// Reads `2..20`, or `5` for always the same.
-fn latency(text: &str) -> Result<RangeInclusive<Duration>, String> {
-    let (from, to) = text.split_once("..").unwrap_or((text, text));
-    match (from.trim().parse(), to.trim().parse()) {
-        (Ok(from), Ok(to)) if from <= to => {
-            Ok(Duration::from_millis(from)..=Duration::from_millis(to))
-        }
-        _ => Err("write the shorter and the longer in milliseconds, as 2..20, or one".to_owned()),
-    }
-}
-
-const MINUTE: Duration = Duration::from_secs(60);

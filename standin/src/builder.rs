@@ -9,28 +9,16 @@ use std::{
 };
 
 use crate::{
-    Rules, StandIn,
+    Headers, Rules, StandIn,
     chaos::Chaos,
     engine::Engine,
     latency::Latency,
     ledger::Ledger,
+    replies::Shape,
     script::Script,
-    shared::{Books, Shared},
+    shared::{Books, Manner, Shared},
     stream::Streams,
 };
-
-/// Which answers carry `x-ratelimit-*` headers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Headers {
-    /// Refusals, with `retry-after`: what the API's newest documents say.
-    #[default]
-    On429,
-    /// None, so a client must find its pace by itself.
-    Never,
-    /// Refusals as above, and successes without `retry-after`: what older documents say.
-    Always,
-}
 
 /// Sets up a [`StandIn`].
 #[derive(Clone, Debug)]
@@ -39,9 +27,10 @@ pub struct Builder {
     rules: Rules,
     latency: Latency,
     headers: Headers,
+    top_level_error_type: bool,
     count_refused: bool,
     chunk_delay: Duration,
-    dimension: usize,
+    shape: Shape,
     listen: String,
     chaos: Option<u64>,
 }
@@ -52,9 +41,13 @@ impl Builder {
             rules: Rules::default(),
             latency: Latency::new(DEFAULT_LATENCY),
             headers: Headers::default(),
+            top_level_error_type: false,
             count_refused: false,
             chunk_delay: Duration::ZERO,
-            dimension: DEFAULT_DIMENSION,
+            shape: Shape {
+                dimension: DEFAULT_DIMENSION,
+                trailing_usage: false,
+            },
             listen: "127.0.0.1:0".to_owned(),
             chaos: None,
         }
@@ -64,6 +57,12 @@ impl Builder {
     pub fn rules(mut self, rules: Rules) -> Self {
         self.rules = rules;
         self
+    }
+
+    /// Has embeddings' limit move, as in [`Rules::moving`], with headers on every answer: for a
+    /// client that learns its limits.
+    pub fn moving(self) -> Self {
+        self.rules(Rules::moving()).headers(Headers::Always)
     }
 
     /// Sets how long answers take: spread over this range, in the same way each time. By default
@@ -82,6 +81,13 @@ impl Builder {
         self
     }
 
+    /// Sets whether a refusal's type, which is in `error.type`, also is in an `error_type` beside
+    /// `error`; by default not. The API's documents name it so and do not say where it is.
+    pub fn top_level_error_type(mut self, top_level_error_type: bool) -> Self {
+        self.top_level_error_type = top_level_error_type;
+        self
+    }
+
     /// Sets whether refused requests consume too; by default they do not.
     pub fn count_refused(mut self, count_refused: bool) -> Self {
         self.count_refused = count_refused;
@@ -94,13 +100,20 @@ impl Builder {
         self
     }
 
+    /// Sets whether a stream's usage comes in a chunk of its own at the end, without choices, as
+    /// OpenAI's does; by default it is on the chunk with the `finish_reason`, as Together's is.
+    pub fn trailing_usage(mut self, trailing_usage: bool) -> Self {
+        self.shape.trailing_usage = trailing_usage;
+        self
+    }
+
     /// Sets the length of embedding vectors; 64 by default, which is short to print.
     ///
     /// # Panics
     /// If it is 0.
     pub fn dimension(mut self, dimension: usize) -> Self {
         assert!(dimension > 0, "a vector needs a dimension: write 1 or more");
-        self.dimension = dimension;
+        self.shape.dimension = dimension;
         self
     }
 
@@ -137,10 +150,13 @@ impl Builder {
     pub(crate) fn shared(self) -> Shared {
         Shared {
             started: Instant::now(),
-            headers: self.headers,
-            dimension: self.dimension,
-            latency: self.latency,
-            streams: Streams::new(self.chunk_delay),
+            manner: Manner {
+                headers: self.headers,
+                top_level_error_type: self.top_level_error_type,
+                shape: self.shape,
+                latency: self.latency,
+                streams: Streams::new(self.chunk_delay),
+            },
             connections: Arc::default(),
             connected: AtomicU64::new(0),
             requests: AtomicU64::new(0),

@@ -6,7 +6,10 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use crate::replies::json_response;
+use crate::{
+    engine::{Gauge, Gauges, Unit},
+    replies::json_response,
+};
 
 /// `{"error":{"message","type","param","code"}}` with a status.
 #[derive(Debug)]
@@ -16,6 +19,7 @@ pub(crate) struct ApiError {
     kind: &'static str,
     param: Option<&'static str>,
     code: Option<&'static str>,
+    type_on_top: bool,
 }
 
 impl ApiError {
@@ -26,6 +30,7 @@ impl ApiError {
             kind,
             param: None,
             code: None,
+            type_on_top: false,
         }
     }
 
@@ -63,15 +68,33 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
     }
 
-    /// The refusal of a limit with this average rate; its headers are the caller's business.
-    pub(crate) fn rate_limited(per_second: f64) -> Self {
+    /// The refusal of a limit that counts this; its headers are the caller's business.
+    pub(crate) fn rate_limited(gauges: &Gauges, over: Unit) -> Self {
         // Two places: a third of a request per second is 20 a minute, not 19.999999.
-        let per_minute = (per_second * 6000.0).round() / 100.0;
+        let per_minute = |gauge: Gauge| (gauge.per_second * 6000.0).round() / 100.0;
+        let queries = gauges.requests.map(per_minute);
+        let tokens = gauges.tokens.map(per_minute);
+        let limits: Vec<_> = [(queries, "queries"), (tokens, "tokens")]
+            .into_iter()
+            .filter_map(|(limit, unit)| Some(format!("{} {unit}", limit?)))
+            .collect();
         let message = format!(
-            "You have been rate limited. Your rate limit is {per_minute} queries per minute."
+            "You have been rate limited. Your rate limit is {} per minute.",
+            limits.join(" and ")
         );
-        let kind = "dynamic_request_limited";
+        let kind = match over {
+            Unit::Requests => "dynamic_request_limited",
+            Unit::Tokens => "dynamic_token_limited",
+        };
         Self::new(StatusCode::TOO_MANY_REQUESTS, kind, message)
+    }
+
+    /// The same with the error's type beside the error, too.
+    pub(crate) fn with_type_on_top(self) -> Self {
+        Self {
+            type_on_top: true,
+            ..self
+        }
     }
 
     pub(crate) fn status(&self) -> StatusCode {
@@ -79,12 +102,16 @@ impl ApiError {
     }
 
     fn body(&self) -> Value {
-        json!({"error": {
+        let mut body = json!({"error": {
             "message": self.message,
             "type": self.kind,
             "param": self.param,
             "code": self.code,
-        }})
+        }});
+        if self.type_on_top {
+            body["error_type"] = self.kind.into();
+        }
+        body
     }
 }
 

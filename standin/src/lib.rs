@@ -52,7 +52,8 @@
 //! | anything else | what was [scripted](StandIn::script), or 404 |
 //!
 //! In a stream each chunk has `usage: null` except the last one with content: it carries both
-//! `finish_reason` and `usage`. Then comes `data: [DONE]`.
+//! `finish_reason` and `usage`. Then comes `data: [DONE]`. With [`Builder::trailing_usage`] the
+//! usage is on one more chunk, without choices.
 //!
 //! Errors are `{"error":{"message","type","param","code"}}`: 401 without a bearer key, 400 for a
 //! body that is not JSON or names no `model`, 404 with the code `model_not_available` for a model
@@ -65,7 +66,48 @@
 //! touches two limits consumes from both or from neither. A request that is invalid, or whose
 //! answer is scripted, consumes nothing.
 //!
-//! Tokens are not limited, and the limits do not move with traffic as the real ones do.
+//! Tokens, where [`Rules::tokens`] limits them. A request is charged when it is accepted: a token
+//! for each four bytes of text in its prompt, and its `max_tokens` if it has one. When its answer
+//! has been sent, or cannot be, what it was charged is settled to the `total_tokens` of the `usage`
+//! that the answer reports. Embeddings and images report none, as with the API, and pay what they
+//! were charged.
+//!
+//! A refusal is a 429 with the type `dynamic_request_limited` or `dynamic_token_limited`, in
+//! `error.type`, and beside it where [`Builder::top_level_error_type`] says so; its message names
+//! the limits. Its headers, and those of other answers, are listed on [`Headers`].
+//!
+//! Limits can move: by a plan ([`Limit::then`]), or with a caller's success as Together's did in
+//! early 2026 ([`Limit::dynamic`]). What headers tell is what is in force at that moment. How many
+//! requests the limits allow from one time to another, whatever is sent, is [`StandIn::allowed`].
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use together_standin::{Headers, Limit, Route, Rules, StandIn};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! // Embeddings have 300 a minute, after 60 s 150, after 120 s 600; all answers tell the limit.
+//! let server = StandIn::builder().moving().start().await?;
+//! let second = Duration::from_secs(1);
+//! assert_eq!(server.allowed(Route::Embeddings, 30 * second, 90 * second), Some(225.0));
+//!
+//! // The same, of chat, for ever; with 180,000 tokens a minute, in headers of all spellings.
+//! let minute = 60 * second;
+//! let requests = Limit::gcra(300, minute, 5)
+//!     .then(60 * second, 150)
+//!     .then(120 * second, 600)
+//!     .repeating(180 * second);
+//! let server = StandIn::builder()
+//!     .rules(
+//!         Rules::none()
+//!             .limit(Route::Chat, requests)
+//!             .tokens(Route::Chat, Limit::gcra(180_000, minute, 3_000)),
+//!     )
+//!     .headers(Headers::Everything)
+//!     .start()
+//!     .await?;
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # How it fails
 //!
@@ -119,27 +161,33 @@ mod builder;
 mod call;
 mod chaos;
 mod connection;
+mod course;
 mod cut;
 pub mod engine;
 mod error;
 mod fault;
+mod headers;
 mod latency;
 mod ledger;
 mod limit;
 mod linger;
 mod open;
+mod pace;
 mod port;
 mod replies;
 mod route;
 mod rules;
 mod script;
 mod server;
+mod settle;
 mod shared;
 mod stream;
+mod tokens;
 mod verdict;
 
 pub use answer::Answer;
-pub use builder::{Builder, Headers};
+pub use builder::Builder;
+pub use headers::Headers;
 pub use ledger::{Arrival, Counts, Stats};
 pub use limit::Limit;
 pub use route::Route;

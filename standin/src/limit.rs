@@ -2,24 +2,42 @@
 
 use std::time::Duration;
 
-/// So many requests in so much time, by one of four rules.
+use crate::{
+    course::{Course, Dynamic, Plan},
+    pace::{Pace, Rule},
+};
+
+/// So many requests, or tokens, in so much time, by one of five rules.
 ///
 /// A server can count "300 a minute" in several ways, and a client that keeps one of them may
 /// break another. So all the usual ones are here.
+///
+/// What costs more than a limit holds at once, as a long prompt may, passes where nothing has been
+/// taken, and is then made up for.
+///
+/// # Limits that move
+///
+/// A limit has one number, or several, one [then](Self::then) the other; the last one holds, or all
+/// of them come [again](Self::repeating). All callers see the same number at the same time.
+/// What they have used stays used, and what is left in a bucket stays there, as far as it holds it.
+///
+/// ```
+/// # use {std::time::Duration, together_standin::Limit};
+/// let [second, minute] = [1, 60].map(Duration::from_secs);
+/// let falls_then_rises = Limit::gcra(300, minute, 5)
+///     .then(60 * second, 150)
+///     .then(120 * second, 600);
+/// let back_and_forth = Limit::sliding(600, minute)
+///     .then(60 * second, 300)
+///     .repeating(120 * second);
+/// // The rule that Together published in early 2026.
+/// let earned = Limit::dynamic(60, 1_200);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
-    pub(crate) rule: Rule,
-    pub(crate) max: u32,
-    /// In microseconds.
-    pub(crate) per: u64,
-}
-
-/// How a limit counts; times in microseconds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Rule {
-    Fixed { phase: u64 },
-    Sliding,
-    Gcra { burst: u32 },
+    /// At first.
+    pace: Pace,
+    pub(crate) course: Course,
 }
 
 impl Limit {
@@ -65,6 +83,27 @@ impl Limit {
         }
     }
 
+    /// Twice the rate of the caller's accepted requests in the past hour, but at least `floor` and
+    /// at most `cap` a minute: a bucket of one second's worth that refills evenly. For requests
+    /// only.
+    ///
+    /// It is what Together's documents said in early 2026 of each user and model, with a floor
+    /// of 60.
+    ///
+    /// # Panics
+    /// If `floor` is 0 or above `cap`.
+    pub fn dynamic(floor: u32, cap: u32) -> Self {
+        assert!(
+            (1..=cap).contains(&floor),
+            "a dynamic limit lies between its floor, 1 or more, and its cap"
+        );
+        let dynamic = Dynamic { floor, cap };
+        Self {
+            pace: dynamic.pace(0),
+            course: Course::Dynamic(dynamic),
+        }
+    }
+
     /// Begins the windows of a [`fixed`](Self::fixed) or [`per_second`](Self::per_second) limit
     /// this much after the server's start, so that a client's minute is not the server's.
     ///
@@ -72,14 +111,51 @@ impl Limit {
     /// On other limits: they have no windows.
     pub fn phase(mut self, phase: Duration) -> Self {
         assert!(
-            matches!(self.rule, Rule::Fixed { .. }),
+            matches!(self.pace.rule, Rule::Fixed { .. }),
             "only a fixed window has a phase: use Limit::fixed or Limit::per_second"
         );
-        let phase = phase.as_micros() % u128::from(self.per);
-        self.rule = Rule::Fixed {
+        let phase = phase.as_micros() % u128::from(self.pace.per);
+        self.pace.rule = Rule::Fixed {
             phase: phase as u64,
         };
         self
+    }
+
+    /// This much after the server's start it becomes `max`, in the same time and by the same rule.
+    /// The time of a [`per_second`](Self::per_second) limit is a second. A burst changes in
+    /// proportion, rounded down, but to 1 at least.
+    ///
+    /// # Panics
+    /// If `max` is 0, if `after` is not later than the step before, or if the limit repeats
+    /// already or is dynamic.
+    pub fn then(mut self, after: Duration, max: u32) -> Self {
+        assert!(max > 0, "a limit of 0 refuses everything: write 1 or more");
+        let fits = self.plan().push(micros(after), max);
+        assert!(
+            fits,
+            "steps come one after the other, counted from the server's start, before repeating()"
+        );
+        self
+    }
+
+    /// Begins with the first number again after this time, and after each such time.
+    ///
+    /// # Panics
+    /// If that is not later than the last step, or the limit is dynamic.
+    pub fn repeating(mut self, every: Duration) -> Self {
+        let fits = self.plan().repeat(micros(every));
+        assert!(fits, "a plan repeats after its last step");
+        self
+    }
+
+    fn plan(&mut self) -> &mut Plan {
+        if self.course == Course::Steady {
+            self.course = Course::Planned(Plan::default());
+        }
+        match &mut self.course {
+            Course::Planned(plan) => plan,
+            _ => panic!("a dynamic limit moves by itself: it has no steps"),
+        }
     }
 
     /// GCRA with the burst of one second: "60 a minute" is measured as one a second.
@@ -92,15 +168,42 @@ impl Limit {
             max > 0,
             "a limit of 0 refuses everything: write 1 or more, or no limit"
         );
-        let per = u64::try_from(per.as_micros()).expect("a limit's time fits 64 bits of µs");
+        let per = micros(per);
         assert!(per > 0, "a limit needs a time of at least a microsecond");
-        Self { rule, max, per }
+        Self {
+            pace: Pace { rule, max, per },
+            course: Course::Steady,
+        }
     }
 
-    /// The average rate, as the API's headers give it.
-    pub(crate) fn rate(&self) -> f64 {
-        f64::from(self.max) * 1e6 / self.per as f64
+    /// What it allows at a time, if that is known without its caller, and until when.
+    pub(crate) fn planned(&self, now: u64) -> Option<(Pace, Option<u64>)> {
+        match &self.course {
+            Course::Steady => Some((self.pace, None)),
+            Course::Planned(plan) => {
+                let (max, until) = plan.at(self.pace.max, now);
+                Some((self.pace.with_max(max), until))
+            }
+            Course::Dynamic(_) => None,
+        }
     }
+
+    /// What it allows at first.
+    pub(crate) fn first(&self) -> Pace {
+        self.pace
+    }
+
+    /// The largest number it ever has.
+    pub(crate) fn most(&self) -> u32 {
+        match &self.course {
+            Course::Planned(plan) => plan.most().max(self.pace.max),
+            _ => self.pace.max,
+        }
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).expect("a limit's time fits 64 bits of µs")
 }
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -1,6 +1,7 @@
 //! The stand-in as a program: `together-standin --help` has its manual.
 
 mod args;
+mod values;
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 

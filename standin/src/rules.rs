@@ -1,6 +1,8 @@
 //! The table: which limits there are, and what they count.
 
-use crate::{Limit, Route};
+use std::time::Duration;
+
+use crate::{Limit, Route, course::Course};
 
 /// Which limits there are, and which routes each of them counts.
 ///
@@ -12,6 +14,9 @@ use crate::{Limit, Route};
 /// | embeddings | 300 | 5 |
 /// | image generations | 60 | 1 |
 /// | the first three together | 600 | 10 |
+///
+/// Tokens are not limited by default. What they are counted by is told at the
+/// [front page](crate#what-it-enforces).
 #[derive(Clone, Debug)]
 pub struct Rules {
     pub(crate) quotas: Vec<Quota>,
@@ -21,13 +26,34 @@ pub struct Rules {
 #[derive(Clone, Debug)]
 pub(crate) struct Quota {
     pub(crate) routes: Vec<Route>,
+    pub(crate) unit: Unit,
     pub(crate) limit: Limit,
+}
+
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Requests, each of them one.
+    Requests,
+    /// The tokens of a prompt and of what is made of it.
+    Tokens,
 }
 
 impl Rules {
     /// No limits at all.
     pub fn none() -> Self {
         Self { quotas: Vec::new() }
+    }
+
+    /// The default, but that limits move: embeddings have 300, then 150, then 600 requests a minute,
+    /// the first two for 60 s each from the server's start, and share nothing with chat.
+    pub fn moving() -> Self {
+        let embeddings = Limit::smooth(300)
+            .then(Duration::from_secs(60), 150)
+            .then(Duration::from_secs(120), 600);
+        let mut rules = Self::default().limit(Route::Embeddings, embeddings);
+        rules.quotas.retain(|quota| quota.routes.len() == 1);
+        rules
     }
 
     /// Sets a route's own limit, in place of the one it had.
@@ -42,7 +68,24 @@ impl Rules {
     ///
     /// # Panics
     /// If `routes` is empty or has [`Route::Other`] in it.
-    pub fn shared(mut self, routes: &[Route], limit: Limit) -> Self {
+    pub fn shared(self, routes: &[Route], limit: Limit) -> Self {
+        self.quota(routes, Unit::Requests, limit)
+    }
+
+    /// Sets a route's limit on tokens, in place of the one it had; a request must be inside both
+    /// its limits.
+    ///
+    /// # Panics
+    /// On [`Route::Other`], or if the limit is [dynamic](Limit::dynamic), which counts requests.
+    pub fn tokens(self, route: Route, limit: Limit) -> Self {
+        assert!(
+            !matches!(limit.course, Course::Dynamic(_)),
+            "a dynamic limit counts requests: give tokens another one"
+        );
+        self.quota(&[route], Unit::Tokens, limit)
+    }
+
+    fn quota(mut self, routes: &[Route], unit: Unit, limit: Limit) -> Self {
         assert!(!routes.is_empty(), "a limit needs a route to count");
         assert!(
             !routes.contains(&Route::Other),
@@ -51,9 +94,42 @@ impl Rules {
         let mut routes = routes.to_vec();
         routes.sort_unstable();
         routes.dedup();
-        self.quotas.retain(|quota| quota.routes != routes);
-        self.quotas.push(Quota { routes, limit });
+        self.quotas
+            .retain(|quota| quota.unit != unit || quota.routes != routes);
+        self.quotas.push(Quota {
+            routes,
+            unit,
+            limit,
+        });
         self
+    }
+
+    /// How many requests a route's limits allow from one time to another, in microseconds; `None`
+    /// if none is limited, or that hangs on the requests before.
+    pub(crate) fn allowed(&self, route: Route, from: u64, until: u64) -> Option<f64> {
+        let counts = |quota: &&Quota| quota.unit == Unit::Requests && quota.routes.contains(&route);
+        let (mut at, mut allowed) = (from, 0.0);
+        while at < until {
+            let (mut rate, mut next) = (f64::INFINITY, until);
+            for quota in self.quotas.iter().filter(counts) {
+                let (pace, changes) = quota.limit.planned(at)?;
+                rate = rate.min(pace.rate());
+                next = next.min(changes.unwrap_or(until));
+            }
+            allowed += rate * (next - at) as f64 / 1e6;
+            at = next;
+        }
+        Some(allowed).filter(|allowed| allowed.is_finite())
+    }
+}
+
+impl Quota {
+    /// What a request of so many tokens costs here.
+    pub(crate) fn cost(&self, tokens: u64) -> u64 {
+        match self.unit {
+            Unit::Requests => 1,
+            Unit::Tokens => tokens,
+        }
     }
 }
 

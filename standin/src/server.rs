@@ -9,7 +9,8 @@ use std::{
 };
 
 use crate::{
-    Answer, Arrival, Builder, Stats, chaos::Chaos, ledger::Ledger, port::Port, shared::Shared,
+    Answer, Arrival, Builder, Route, Stats, chaos::Chaos, ledger::Ledger, port::Port,
+    shared::Shared,
 };
 
 /// A running stand-in; it stops when this is dropped.
@@ -84,7 +85,7 @@ impl StandIn {
 
     /// How many streams have begun and not sent their `[DONE]` yet.
     pub fn open_streams(&self) -> usize {
-        self.shared().streams.open()
+        self.shared().manner.streams.open()
     }
 
     /// How many connections are open now.
@@ -103,6 +104,15 @@ impl StandIn {
     pub fn faults(&self) -> BTreeMap<&'static str, u64> {
         let books = self.shared().books();
         books.chaos.as_ref().map(Chaos::counts).unwrap_or_default()
+    }
+
+    /// How many requests the limits of a route allow a caller from one time since the start to
+    /// another, as [`Arrival::at`] counts it: the integral of the rate that is in force. `None` if
+    /// none is limited, or if that hangs on the caller, as with [`Limit::dynamic`].
+    ///
+    /// [`Limit::dynamic`]: crate::Limit::dynamic
+    pub fn allowed(&self, route: Route, from: Duration, until: Duration) -> Option<f64> {
+        self.shared().books().engine.allowed(route, from, until)
     }
 
     fn shared(&self) -> &Shared {

@@ -17,15 +17,17 @@ use crate::{
     Answer, Headers, Route,
     call::Call,
     chaos::Chaos,
-    engine::{Decision, Engine},
+    engine::{Charge, Decision, Engine},
     error::ApiError,
     fault::Fault,
     latency::Latency,
     ledger::Ledger,
-    replies::Reply,
+    replies::{Reply, Shape},
     route::unversioned,
     script::Script,
+    settle::Unsettled,
     stream::Streams,
+    tokens::estimate,
     verdict::Verdict,
 };
 
@@ -33,16 +35,23 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) started: Instant,
-    pub(crate) headers: Headers,
-    pub(crate) dimension: usize,
-    pub(crate) latency: Latency,
-    pub(crate) streams: Streams,
+    pub(crate) manner: Manner,
     /// Connections open now.
     pub(crate) connections: Arc<AtomicUsize>,
     /// Connections accepted since the start.
     pub(crate) connected: AtomicU64,
     pub(crate) requests: AtomicU64,
     pub(crate) books: Mutex<Books>,
+}
+
+/// How it answers.
+#[derive(Debug)]
+pub(crate) struct Manner {
+    pub(crate) headers: Headers,
+    pub(crate) top_level_error_type: bool,
+    pub(crate) shape: Shape,
+    pub(crate) latency: Latency,
+    pub(crate) streams: Streams,
 }
 
 /// What one request changes for the next. Under one lock, so that the times in the ledger are
@@ -65,7 +74,7 @@ impl Shared {
     }
 
     /// Answers a request of which only the head is known, if the script wants that.
-    pub(crate) fn receive_early(&self, head: &Parts) -> Option<Outcome> {
+    pub(crate) fn receive_early(self: &Arc<Self>, head: &Parts) -> Option<Outcome> {
         let (method, path) = (head.method.as_str(), head.uri.path());
         let mut books = self.books();
         let verdict = Verdict::Given(books.script.next_early(method, path)?);
@@ -75,7 +84,7 @@ impl Shared {
     }
 
     /// Answers a request. `None` is a body that was too large.
-    pub(crate) fn receive(&self, head: &Parts, body: Option<&[u8]>) -> Outcome {
+    pub(crate) fn receive(self: &Arc<Self>, head: &Parts, body: Option<&[u8]>) -> Outcome {
         let nth = self.number();
         let verdict = self.judge(&id(nth), head, body);
         self.outcome(nth, verdict)
@@ -91,7 +100,7 @@ impl Shared {
         let call = body
             .ok_or_else(ApiError::too_large)
             .and_then(|body| Call::read(Route::of(method, path), id, head, body))
-            .and_then(|call| Ok((Reply::to(&call, self.dimension)?, call)));
+            .and_then(|call| Ok((Reply::to(&call, &self.manner.shape)?, call)));
 
         let mut books = self.books();
         let at = self.started.elapsed();
@@ -104,10 +113,12 @@ impl Shared {
         verdict
     }
 
-    fn outcome(&self, nth: u64, verdict: Verdict) -> Outcome {
-        let delay = verdict.delay().unwrap_or_else(|| self.latency.nth(nth));
-        let response = verdict.compose(self.headers, &self.streams);
-        let response = response.map(|mut response| {
+    fn outcome(self: &Arc<Self>, nth: u64, verdict: Verdict) -> Outcome {
+        let delay = verdict.delay();
+        let delay = delay.unwrap_or_else(|| self.manner.latency.nth(nth));
+        let unsettled = Unsettled::of(self, &verdict);
+        let response = verdict.compose(&self.manner).map(|response| {
+            let mut response = unsettled.until_sent(response);
             let id = HeaderValue::try_from(id(nth)).expect("an id is ASCII");
             response.headers_mut().entry(REQUEST_ID).or_insert(id);
             response
@@ -119,25 +130,23 @@ impl Shared {
 impl Books {
     /// Decides on a valid call that nothing is scripted for.
     fn decide(&mut self, call: &Call, reply: Reply, at: Duration) -> Verdict {
-        let now = at.as_micros() as u64;
-        if let Some(answer) = self.disturb(call, now) {
+        let (now, tokens) = (at.as_micros() as u64, estimate(call));
+        let charge = (self.engine).charge(&call.key, &call.model, call.route, tokens, now);
+        if let Some(answer) = self.disturb(&charge) {
             return Verdict::Given(answer);
         }
-        let (key, model) = (&call.key, &call.model);
-        let decision = self.engine.decide(key, model, call.route, now);
-        let gauge = self.engine.gauge(key, model, call.route, now);
-        match (decision, gauge) {
-            (Decision::Refuse { .. }, Some(gauge)) => Verdict::Refused(gauge),
-            (_, gauge) => Verdict::Accepted(reply, gauge),
+        let decision = self.engine.decide_on(&charge);
+        let gauges = self.engine.gauges(&charge, now);
+        match decision {
+            Decision::Accept => Verdict::Accepted(reply, gauges, charge),
+            Decision::Refuse { retry_after, over } => Verdict::Refused(gauges, retry_after, over),
         }
     }
 
-    /// What chaos does to a call that would pass. Looking at the gauge consumes nothing.
-    fn disturb(&mut self, call: &Call, now: u64) -> Option<Answer> {
+    /// What chaos does to a call that would pass.
+    fn disturb(&mut self, charge: &Charge) -> Option<Answer> {
         let chaos = self.chaos.as_mut()?;
-        let (key, model) = (&call.key, &call.model);
-        let gauge = self.engine.gauge(key, model, call.route, now);
-        let passes = gauge.is_none_or(|gauge| gauge.wait.is_zero());
+        let passes = self.engine.look_at(charge) == Decision::Accept;
         passes.then(|| chaos.next(SystemTime::now())).flatten()
     }
 

@@ -94,4 +94,8 @@ impl http_body::Body for Events {
         }
         Poll::Ready(line.map(|line| Ok(Frame::data(line))))
     }
+
+    fn is_end_stream(&self) -> bool {
+        self.lines.is_empty()
+    }
 }

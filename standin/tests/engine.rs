@@ -62,7 +62,7 @@ fn a_refusal_says_to_the_microsecond_when_to_come_back() {
                 let mut now = 0;
                 let wait = loop {
                     now += random.u64(0..SECOND / 2);
-                    if let Refuse { retry_after } = ask(&mut engine, now) {
+                    if let Refuse { retry_after, .. } = ask(&mut engine, now) {
                         break retry_after.as_micros() as u64;
                     }
                 };

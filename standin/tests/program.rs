@@ -87,14 +87,49 @@ async fn it_fails_requests_when_told_to() {
     }
 }
 
+#[tokio::test]
+async fn it_tells_of_its_limits_as_it_is_told_to() {
+    let chat = ("/v1/chat/completions", common::chat());
+    let embeddings = ("/v1/embeddings", common::embedding());
+    for (args, (path, body), told) in [
+        (
+            &["--moving"][..],
+            embeddings,
+            &[("x-ratelimit-limit", "5")][..],
+        ),
+        (
+            &["--headers=everything", "--chat-tokens=600"],
+            chat,
+            &[
+                ("x-ratelimit-limit", "10"),
+                ("x-ratelimit-limit-dynamic", "10"),
+                ("x-tokenlimit-limit", "10"),
+            ],
+        ),
+    ] {
+        let mut program = Program::run(&[&["--listen=127.0.0.1:0"], args].concat());
+        let url = program.url();
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let request = Request::post(format!("{url}{path}"))
+            .header("authorization", "Bearer key")
+            .body(Body::from(body.to_string()))
+            .unwrap();
+        let response = client.request(request).await.unwrap();
+        for (name, value) in told {
+            assert_eq!(response.headers()[*name], value, "{args:?}");
+        }
+    }
+}
+
 #[test]
 fn it_refuses_what_cannot_be_right() {
-    for (arg, says) in [
-        ("--listen=0.0.0.0:8017", "not a loopback address"),
-        ("--latency-ms=20..2", "the shorter and the longer"),
+    for (args, says) in [
+        (&["--listen=0.0.0.0:8017"][..], "not a loopback address"),
+        (&["--latency-ms=20..2"], "the shorter and the longer"),
+        (&["--moving", "--embeddings=30"], "cannot be used with"),
     ] {
-        let mut program = Program::run(&[arg]);
-        assert_eq!(program.first_line(), "", "{arg}");
+        let mut program = Program::run(args);
+        assert_eq!(program.first_line(), "", "{args:?}");
         assert!(!program.0.wait().unwrap().success());
         let mut message = String::new();
         let errors = program.0.stderr.as_mut().unwrap();

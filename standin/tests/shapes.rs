@@ -93,6 +93,22 @@ async fn a_stream_has_its_usage_on_the_chunk_with_the_finish_reason() {
 }
 
 #[tokio::test]
+async fn a_streams_usage_can_come_in_a_chunk_of_its_own() {
+    let server = quick().trailing_usage(true).start().await.unwrap();
+    let mut body = chat();
+    body["stream"] = true.into();
+    let got = Caller::new(&server).post("/chat/completions", &body).await;
+    let events = events(&got.body);
+    let (last, before) = events.split_last().unwrap();
+    assert_eq!(last["choices"], json!([]));
+    assert_eq!(last["usage"]["total_tokens"], 11);
+    assert_eq!(last["id"], before[0]["id"]);
+    assert!(before.iter().all(|event| event["usage"] == Value::Null));
+    let finish = &before.last().unwrap()["choices"][0]["finish_reason"];
+    assert_eq!(finish, "stop");
+}
+
+#[tokio::test]
 async fn completions_answer_with_text_whole_or_streamed() {
     let (_server, caller) = server().await;
     let body = json!({"model": "m", "prompt": "Hello"});

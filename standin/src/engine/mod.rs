@@ -12,22 +12,29 @@
 //! let mut engine = Engine::new(Rules::default());
 //! let image = |engine: &mut Engine, now| engine.decide("key", "model", Route::Images, now);
 //! assert_eq!(image(&mut engine, 0), Decision::Accept);
-//! let retry_after = Duration::from_millis(600);
-//! assert_eq!(image(&mut engine, 400_000), Decision::Refuse { retry_after });
+//! let Decision::Refuse { retry_after, .. } = image(&mut engine, 400_000) else { panic!() };
+//! assert_eq!(retry_after, Duration::from_millis(600));
 //! assert_eq!(image(&mut engine, 1_000_000), Decision::Accept);
 //! ```
 
+mod account;
+mod decision;
+mod gauge;
 mod meter;
 
 use std::{
-    cmp::Reverse,
     collections::HashMap,
     hash::{BuildHasher, RandomState},
     time::Duration,
 };
 
-use crate::{Route, Rules};
-use meter::Meter;
+use crate::{Route, Rules, rules::Quota};
+use account::Account;
+use meter::Correction;
+
+pub use crate::rules::Unit;
+pub use decision::{Charge, Decision};
+pub use gauge::{Gauge, Gauges};
 
 /// Keeps the books of all keys and models, and decides.
 #[derive(Clone, Debug)]
@@ -37,31 +44,7 @@ pub struct Engine {
     /// Tells callers apart without keeping their keys.
     hasher: RandomState,
     /// By caller and by the limit's place in the rules.
-    meters: HashMap<(u64, usize), Meter>,
-}
-
-/// The answer to one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// It passes, and has been counted by all limits it touches.
-    Accept,
-    /// It is over at least one limit.
-    Refuse {
-        /// After this time, if nothing else is sent, it would pass; not a microsecond earlier.
-        retry_after: Duration,
-    },
-}
-
-/// What the tightest limit a route touches has left.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Gauge {
-    /// The limit's average rate in requests per second.
-    pub per_second: f64,
-    /// How many more requests would pass at once.
-    pub remaining: u64,
-    /// How long until one passes; zero if one would now.
-    pub wait: Duration,
+    accounts: HashMap<(u64, usize), Account>,
 }
 
 impl Engine {
@@ -71,7 +54,7 @@ impl Engine {
             rules,
             count_refused: false,
             hasher: RandomState::new(),
-            meters: HashMap::new(),
+            accounts: HashMap::new(),
         }
     }
 
@@ -81,67 +64,108 @@ impl Engine {
         self
     }
 
-    /// Decides on a request and counts it, in all limits it touches or in none.
+    /// Decides on a request of one token, and counts it in all limits it touches or in none.
     ///
-    /// `now_micros` must not go backwards from call to call.
+    /// `now_micros` must not go backwards from call to call, of this method or another.
     pub fn decide(&mut self, key: &str, model: &str, route: Route, now_micros: u64) -> Decision {
-        let caller = self.hasher.hash_one((key, model));
-        let refused = self.wait(caller, route, now_micros) > 0;
-        if !refused || self.count_refused {
-            for (place, quota) in self.rules.quotas.iter().enumerate() {
-                if let Some(meter) = self.meters.get_mut(&(caller, place)) {
-                    if quota.routes.contains(&route) {
-                        meter.take(&quota.limit, now_micros);
-                    }
-                }
-            }
-        }
-        if !refused {
-            return Decision::Accept;
-        }
-        // Asked again, because a refusal that counts makes the wait longer.
-        Decision::Refuse {
-            retry_after: Duration::from_micros(self.wait(caller, route, now_micros)),
-        }
+        let charge = self.charge(key, model, route, 1, now_micros);
+        self.decide_on(&charge)
     }
 
-    /// What is left for this caller on this route; `None` if nothing limits it.
-    pub fn gauge(
-        &mut self,
+    /// What a request of so many tokens is to be charged, if it is accepted.
+    pub fn charge(
+        &self,
         key: &str,
         model: &str,
         route: Route,
+        tokens: u64,
         now_micros: u64,
-    ) -> Option<Gauge> {
-        let caller = self.hasher.hash_one((key, model));
-        self.settled(caller, route, now_micros)
-            .min_by_key(|gauge| (Reverse(gauge.wait), gauge.remaining))
+    ) -> Charge {
+        Charge {
+            caller: self.hasher.hash_one((key, model)),
+            route,
+            tokens,
+            at: now_micros,
+        }
     }
 
-    /// Microseconds until all limits of a route let one more request pass.
-    fn wait(&mut self, caller: u64, route: Route, now: u64) -> u64 {
-        self.settled(caller, route, now)
-            .map(|gauge| gauge.wait.as_micros() as u64)
-            .max()
-            .unwrap_or(0)
+    /// Decides on a charge, at the time it was made, and counts it in all limits it touches or in
+    /// none.
+    pub fn decide_on(&mut self, charge: &Charge) -> Decision {
+        let decision = self.look_at(charge);
+        let granted = decision == Decision::Accept;
+        if !granted && !self.count_refused {
+            return decision;
+        }
+        self.visit(charge, charge.at, |quota, account| {
+            account.take(&quota.limit, quota.cost(charge.tokens), granted);
+        });
+        // Asked again, because a refusal that counts makes the wait longer.
+        if granted {
+            decision
+        } else {
+            self.look_at(charge)
+        }
     }
 
-    /// The state of each limit the route touches, brought up to `now`.
-    fn settled(&mut self, caller: u64, route: Route, now: u64) -> impl Iterator<Item = Gauge> {
-        let quotas = self.rules.quotas.iter().enumerate();
-        let meters = &mut self.meters;
-        quotas
-            .filter(move |(_, quota)| quota.routes.contains(&route))
-            .map(move |(place, quota)| {
-                let meter = meters
-                    .entry((caller, place))
-                    .or_insert_with(|| Meter::new(&quota.limit));
-                meter.settle(&quota.limit, now);
-                Gauge {
-                    per_second: quota.limit.rate(),
-                    remaining: meter.remaining(&quota.limit, now),
-                    wait: Duration::from_micros(meter.wait(&quota.limit, now)),
-                }
-            })
+    /// What would be decided; nothing is counted.
+    pub fn look_at(&mut self, charge: &Charge) -> Decision {
+        let mut worst = (0, Unit::Requests);
+        self.visit(charge, charge.at, |quota, account| {
+            let wait = account.wait(&quota.limit, quota.cost(charge.tokens));
+            if wait > worst.0 || (wait == worst.0 && quota.unit == Unit::Requests) {
+                worst = (wait, quota.unit);
+            }
+        });
+        match worst {
+            (0, _) => Decision::Accept,
+            (wait, over) => Decision::Refuse {
+                retry_after: Duration::from_micros(wait),
+                over,
+            },
+        }
+    }
+
+    /// Counts what an accepted request has used in place of what it was charged.
+    pub fn settle(&mut self, charge: &Charge, used: u64, now_micros: u64) {
+        let correction = Correction {
+            at: charge.at,
+            charged: charge.tokens,
+            used,
+        };
+        self.visit(charge, now_micros, |quota, account| {
+            if quota.unit == Unit::Tokens {
+                account.correct(correction);
+            }
+        });
+    }
+
+    /// What is left at a time for whom this charge is for.
+    pub fn gauges(&mut self, charge: &Charge, now_micros: u64) -> Gauges {
+        let mut gauges = Gauges::default();
+        self.visit(charge, now_micros, |quota, account| {
+            gauges.add(quota.unit, Gauge::of(&quota.limit, account));
+        });
+        gauges
+    }
+
+    /// How many requests a route's limits allow a caller from one time since the start to another:
+    /// the integral of the rate. `None` if none is limited, or if that hangs on the caller, as with
+    /// [`Limit::dynamic`](crate::Limit::dynamic).
+    pub fn allowed(&self, route: Route, from: Duration, until: Duration) -> Option<f64> {
+        let micros = |time: Duration| time.as_micros() as u64;
+        self.rules.allowed(route, micros(from), micros(until))
+    }
+
+    /// Shows each limit the route touches, and the caller's account with it, brought up to `now`.
+    fn visit(&mut self, charge: &Charge, now: u64, mut visitor: impl FnMut(&Quota, &mut Account)) {
+        for (place, quota) in self.rules.quotas.iter().enumerate() {
+            if quota.routes.contains(&charge.route) {
+                let account = self.accounts.entry((charge.caller, place));
+                let account = account.or_insert_with(|| Account::new(&quota.limit));
+                account.settle(&quota.limit, now);
+                visitor(quota, account);
+            }
+        }
     }
 }

@@ -22,17 +22,33 @@ pub(crate) enum Reply {
     Events(Vec<Value>),
 }
 
+/// What is to be chosen about answers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// The length of embedding vectors.
+    pub(crate) dimension: usize,
+    /// Whether a stream's usage comes in a chunk of its own.
+    pub(crate) trailing_usage: bool,
+}
+
 impl Reply {
     /// Composes the answer to a call, or says what is wrong with its parameters.
-    ///
-    /// `dimension` is the length of embedding vectors.
-    pub(crate) fn to(call: &Call, dimension: usize) -> Result<Self, ApiError> {
+    pub(crate) fn to(call: &Call, shape: &Shape) -> Result<Self, ApiError> {
         match call.route {
-            Route::Chat | Route::Completions => Ok(text::reply(call)),
-            Route::Embeddings => embeddings::reply(call, dimension).map(Self::Json),
+            Route::Chat | Route::Completions => Ok(text::reply(call, shape)),
+            Route::Embeddings => embeddings::reply(call, shape.dimension).map(Self::Json),
             Route::Images => images(call).map(Self::Json),
             Route::Models | Route::Other => Ok(Self::Json(models())),
         }
+    }
+
+    /// How many tokens it reports to have used, if it does.
+    pub(crate) fn used(&self) -> Option<u64> {
+        let reporting = match self {
+            Self::Json(value) => Some(value),
+            Self::Events(events) => events.last(),
+        };
+        reporting?["usage"]["total_tokens"].as_u64()
     }
 
     pub(crate) fn into_response(self, streams: &Streams) -> Response {

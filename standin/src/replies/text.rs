@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{CREATED, Reply};
-use crate::{Route, call::Call};
+use super::{CREATED, Reply, Shape};
+use crate::{Route, call::Call, tokens::of_prompt};
 
 /// The answer to a chat or completion call: the same few words each time, one token per word,
 /// cut at `max_tokens`.
-pub(super) fn reply(call: &Call) -> Reply {
+pub(super) fn reply(call: &Call, shape: &Shape) -> Reply {
     let allowed = call.body["max_tokens"].as_u64().unwrap_or(u64::MAX).max(1);
     let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
     let words = &WORDS[..allowed.min(WORDS.len())];
@@ -18,15 +18,7 @@ pub(super) fn reply(call: &Call) -> Reply {
     };
     let usage = usage(call, words.len());
     if call.body["stream"] == Value::Bool(true) {
-        let last = words.len() - 1;
-        let chunk = |(place, word): (usize, &&str)| {
-            if place == last {
-                event(call, word, json!(finish), &usage)
-            } else {
-                event(call, word, Value::Null, &Value::Null)
-            }
-        };
-        return Reply::Events(words.iter().enumerate().map(chunk).collect());
+        return Reply::Events(events(call, words, finish, usage, shape));
     }
     let text = words.concat();
     let (object, choice) = match call.route {
@@ -42,8 +34,27 @@ pub(super) fn reply(call: &Call) -> Reply {
     Reply::Json(envelope(call, object, choice, &usage))
 }
 
-/// One chunk of a stream. The one with the finish reason also has the usage: the API does not
-/// send a last chunk without choices, as OpenAI's does.
+/// The chunks of a stream. The one with the finish reason also has the usage: the API does not
+/// send a last chunk without choices, as OpenAI's does, unless that is wanted.
+fn events(call: &Call, words: &[&str], finish: &str, usage: Value, shape: &Shape) -> Vec<Value> {
+    let mut chunks: Vec<_> = words
+        .iter()
+        .map(|word| event(call, word, Value::Null, &Value::Null))
+        .collect();
+    if let Some(last) = chunks.last_mut() {
+        last["choices"][0]["finish_reason"] = finish.into();
+        if shape.trailing_usage {
+            let mut trailing = last.clone();
+            trailing["choices"] = json!([]);
+            trailing["usage"] = usage;
+            chunks.push(trailing);
+        } else {
+            last["usage"] = usage;
+        }
+    }
+    chunks
+}
+
 fn event(call: &Call, word: &str, finish: Value, usage: &Value) -> Value {
     let (object, choice) = match call.route {
         Route::Chat => (
@@ -70,29 +81,13 @@ fn envelope(call: &Call, object: &str, choice: Value, usage: &Value) -> Value {
 }
 
 fn usage(call: &Call, completion: usize) -> Value {
-    let prompt = letters(&call.body["messages"]) + letters(&call.body["prompt"]);
-    // Four letters a token is what people reckon with when they have no tokenizer.
-    let prompt = prompt.div_ceil(4).max(1);
+    let prompt = of_prompt(call);
     json!({
         "prompt_tokens": prompt,
         "completion_tokens": completion,
-        "total_tokens": prompt + completion,
+        "total_tokens": prompt + completion as u64,
         "cached_tokens": 0,
     })
-}
-
-/// The length of all text in a prompt, or in messages whose content may come in parts.
-fn letters(value: &Value) -> usize {
-    match value {
-        Value::String(text) => text.chars().count(),
-        Value::Array(parts) => parts.iter().map(letters).sum(),
-        Value::Object(part) => ["content", "text"]
-            .iter()
-            .filter_map(|name| part.get(*name))
-            .map(letters)
-            .sum(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-    }
 }
 
 const WORDS: [&str; 6] = ["This", " is", " the", " stand-in", " speaking", "."];

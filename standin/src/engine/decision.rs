@@ -1,0 +1,32 @@
+//! What is asked, and what is answered.
+
+use std::time::Duration;
+
+use super::Unit;
+use crate::Route;
+
+/// The answer to one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It passes, and has been counted by all limits it touches.
+    Accept,
+    /// It is over at least one limit.
+    Refuse {
+        /// After this time, if nothing else is sent, it would pass; not a microsecond earlier.
+        retry_after: Duration,
+        /// What the limit counts that takes so long; the one of requests if both do.
+        over: Unit,
+    },
+}
+
+/// What a request costs who sends it, and when; to be [decided on], and [settled] if it is accepted.
+///
+/// [decided on]: super::Engine::decide_on
+/// [settled]: super::Engine::settle
+#[derive(Clone, Copy, Debug)]
+pub struct Charge {
+    pub(super) caller: u64,
+    pub(super) route: Route,
+    pub(super) tokens: u64,
+    pub(super) at: u64,
+}

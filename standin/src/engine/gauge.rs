@@ -1,0 +1,55 @@
+//! What is left.
+
+use std::{cmp::Reverse, time::Duration};
+
+use super::{Account, Unit};
+use crate::limit::Limit;
+
+/// What one limit has left.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Gauge {
+    /// The limit's average rate per second that is in force.
+    pub per_second: f64,
+    /// How much more would pass at once.
+    pub remaining: u64,
+    /// How long until one passes; zero if one would now.
+    pub wait: Duration,
+}
+
+/// What the tightest limits that a route touches have left; `None` where there is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Gauges {
+    /// In requests.
+    pub requests: Option<Gauge>,
+    /// In tokens.
+    pub tokens: Option<Gauge>,
+}
+
+impl Gauge {
+    pub(super) fn of(limit: &Limit, account: &Account) -> Self {
+        Self {
+            per_second: account.rate(),
+            remaining: account.remaining(),
+            wait: Duration::from_micros(account.wait(limit, 1)),
+        }
+    }
+
+    fn is_tighter_than(&self, other: &Self) -> bool {
+        let room = |gauge: &Self| (Reverse(gauge.wait), gauge.remaining);
+        room(self) < room(other)
+    }
+}
+
+impl Gauges {
+    pub(super) fn add(&mut self, unit: Unit, gauge: Gauge) {
+        let place = match unit {
+            Unit::Requests => &mut self.requests,
+            Unit::Tokens => &mut self.tokens,
+        };
+        if place.is_none_or(|before| gauge.is_tighter_than(&before)) {
+            *place = Some(gauge);
+        }
+    }
+}
