@@ -89,7 +89,7 @@ fn moving_windows_and_a_plain_bucket_for_comparison() {
 /// quota: even with the best margin, known beforehand, that leaves 90.7 %. So that is reported, and
 /// what is asked is asked before a server that says its milliseconds.
 #[test]
-#[ignore = "takes long, and is not kept yet"]
+#[ignore = "takes long"]
 fn windows_of_a_second_with_150_ms_of_jitter() {
     let rows = [Says::Exact, Says::Limits, Says::Wait].map(|says| {
         let far = |setting| Setting {

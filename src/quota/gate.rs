@@ -44,9 +44,17 @@ pub(crate) struct Passage {
 pub(crate) struct Refused {
     /// Until when the lane is paused.
     pub(crate) until: u64,
-    /// Whether it says something new of the rate: neither a straggler nor one that came too soon after
-    /// a pause.
-    pub(crate) first: bool,
+    pub(crate) news: News,
+}
+
+/// What a refusal says of the rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// Nothing: it left before the pause that another brought about.
+    Nothing,
+    /// That the pause before it was too short.
+    TooSoon,
+    TooFast,
 }
 
 impl Gate {
@@ -76,20 +84,34 @@ impl Gate {
 
     /// The server refused one, and said for how long if it did.
     pub(crate) fn refused(&mut self, passage: Passage, wait: Option<u64>, now: u64) -> Refused {
-        let mut first = false;
-        if passage.episode == self.episode {
-            let blocked = self.episode > 0 && passage.nth <= SOON;
-            self.blocked = if blocked { self.blocked + 1 } else { 0 };
-            first = !blocked || passage.nth > 1 && self.blocked % STUBBORN == 0;
-            self.episode += 1;
-            self.left = 0;
-            let wait = wait.unwrap_or_else(|| backoff(self.blocked));
-            self.pause(wait, now);
-        } else if let Some(wait) = wait {
-            self.pause(wait, now);
+        if passage.episode != self.episode {
+            if let Some(wait) = wait {
+                self.pause(wait, now);
+            }
+            return Refused {
+                until: self.until,
+                news: News::Nothing,
+            };
         }
-        let until = self.until;
-        Refused { until, first }
+        let too_soon = self.episode > 0 && passage.nth <= SOON;
+        self.blocked = if too_soon { self.blocked + 1 } else { 0 };
+        self.episode += 1;
+        self.left = 0;
+        let backoff = backoff(self.blocked);
+        let wait = match wait {
+            Some(wait) if too_soon => wait.max(backoff),
+            Some(wait) => wait,
+            None => backoff,
+        };
+        self.pause(wait, now);
+        let stubborn = passage.nth > 1 && self.blocked % STUBBORN == 0;
+        Refused {
+            until: self.until,
+            news: match too_soon && !stubborn {
+                true => News::TooSoon,
+                false => News::TooFast,
+            },
+        }
     }
 
     /// How the lane starts again after the pause that has just begun.
@@ -131,7 +153,7 @@ fn apart(interval: Option<NonZeroU64>, since: u64, restart: u64) -> u64 {
     }
 }
 
-/// How long to pause where the server does not say.
+/// How long to pause where the server does not say, or what it said was too short.
 fn backoff(blocked: u32) -> u64 {
     SECOND.saturating_mul(1 << blocked.min(5)).min(30 * SECOND)
 }
@@ -195,6 +217,44 @@ mod tests {
             passage = gate.pass(None, now);
         }
         assert_eq!(gate.refused(passage, None, now).until - now, SECOND);
+    }
+
+    #[test]
+    fn what_the_server_says_is_doubled_while_it_proves_too_short() {
+        let mut gate = Gate::default();
+        let (mut now, mut passage) = (0, Passage::default());
+        for (seconds, news) in [
+            (1, News::TooFast),
+            (2, News::TooSoon),
+            (4, News::TooSoon),
+            (8, News::TooSoon),
+        ] {
+            let refused = gate.refused(passage, after(1), now);
+            assert_eq!(
+                (refused.until - now, refused.news),
+                (seconds * SECOND, news)
+            );
+            now = refused.until;
+            passage = gate.pass(None, now);
+        }
+        // A longer one counts as it is.
+        assert_eq!(
+            gate.refused(passage, after(60), now).until - now,
+            60 * SECOND
+        );
+    }
+
+    #[test]
+    fn where_several_pauses_were_too_short_it_is_the_rate() {
+        let mut gate = Gate::default();
+        gate.refused(Passage::default(), after(1), 0);
+        let mut news = Vec::new();
+        for _ in 0..3 {
+            gate.pass(None, gate.until());
+            let second = gate.pass(None, gate.until());
+            news.push(gate.refused(second, after(1), gate.until()).news);
+        }
+        assert_eq!(news, [News::TooSoon, News::TooSoon, News::TooFast]);
     }
 
     #[test]

@@ -7,12 +7,13 @@ mod bucket;
 mod gate;
 mod gcra;
 mod pace;
+mod probe;
 mod rate;
 mod sent;
 mod window;
 
 pub(crate) use self::{
     bucket::{Bucket, Verdict},
-    gate::{Gate, Passage, Restart},
+    gate::{Gate, News, Passage, Restart},
     rate::Rate,
 };

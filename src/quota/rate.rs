@@ -1,6 +1,11 @@
 use std::num::NonZeroU64;
 
-use super::{pace::Pace, sent::Sent};
+use super::{
+    gate::News,
+    pace::Pace,
+    probe::{Probe, Standing},
+    sent::Sent,
+};
 
 /// The pace that a server really allows one lane: learned from what it refuses, and from what it says
 /// of its limits.
@@ -17,6 +22,8 @@ pub(crate) struct Rate {
     pace: Pace,
     leads: bool,
     ceiling: f64,
+    /// What the table allows.
+    table: f64,
     /// The part of a limit that the server names which it really grants, as far as its refusals tell.
     trim: f64,
     /// When the request left whose answer named the limit.
@@ -28,33 +35,16 @@ pub(crate) struct Rate {
     last: u64,
 }
 
-/// Whether there is more to be had.
-#[derive(Clone, Debug)]
-struct Probe {
-    since: u64,
-    /// How many have left since, and how many of them the pace kept back.
-    left: u32,
-    held: u32,
-    /// How many steps it has gone up without a refusal.
-    steps: u32,
-    /// The rate before the last step.
-    proven: f64,
-    /// How often in a row the first step was one too many.
-    failed: u32,
-    /// The best that has gone well of late, and when it last did.
-    best: (f64, u64),
-    /// Whether this is far below that: the way back is worth a risk.
-    fallen: bool,
-}
-
 impl Rate {
     /// Watches a lane whose table allows so many a second, and never more than `ceiling`.
     pub(crate) fn new(rate: f64, ceiling: f64, now: u64) -> Self {
+        let rate = rate.min(ceiling).min(FASTEST);
         Self {
-            rate: rate.min(ceiling).min(FASTEST),
+            rate,
             pace: Pace::default(),
             leads: false,
             ceiling,
+            table: rate,
             trim: 1.0,
             told: None,
             probe: Probe::new(rate, now),
@@ -94,19 +84,27 @@ impl Rate {
         self.pace.leave(self.apart(), LATE, ready, now);
         self.sent.add(now);
         self.last = now;
-        self.probe.left += 1;
-        self.probe.held += u32::from(held);
-        if now.saturating_sub(self.probe.since) >= self.hold() {
+        self.probe.leave(held, now);
+        let hold = match self.leads {
+            true => self.probe.hold(self.standing(now), now),
+            false => FIRST,
+        };
+        if self.probe.age(now) >= hold {
             self.look_up(now);
         }
     }
 
-    /// The server refused one that left at `at`, and the lane is paused for `wait`. Only what `cuts`
-    /// lowers the rate: of those that were under way together the first.
-    pub(crate) fn refused(&mut self, at: u64, wait: u64, cuts: bool, now: u64) {
+    /// The server refused one that left at `at`, and the lane is paused for `wait`.
+    pub(crate) fn refused(&mut self, at: u64, wait: u64, news: News, now: u64) {
         self.sent.take(at);
-        if !cuts {
-            return;
+        let until = now.saturating_add(wait);
+        if wait > LONG_WAIT || news == News::TooSoon {
+            self.probe.counts_by_minute(now);
+        }
+        match news {
+            News::Nothing => return,
+            News::TooSoon => return self.probe.start(until.saturating_add(RESTART)),
+            News::TooFast => {}
         }
         // Of a lane that sends less than it may, what it sends is what was too much.
         let fastest = self.sent.fastest(now);
@@ -116,29 +114,41 @@ impl Rate {
             return;
         }
         let told = self.is_told(now);
-        let most = match self.probe.steps {
-            _ if told => rate * TRIMMED,
-            0 => rate * LEAST_CUT,
-            // What went well before a step too many.
-            _ => rate.min(self.probe.proven),
-        };
+        let most = self.most(rate, now);
         // Of few, how fast is too fast cannot be told.
         let once = told && now.saturating_sub(self.cut) > AGAIN;
         let cut = if once || fastest.is_none() {
             most
         } else {
-            let taken = self.sent.taken(wait, self.cut, now) * BELOW;
-            taken.clamp((rate * DEEPEST_CUT).min(most), most)
+            let taken = match self.probe.is_by_minute(now) {
+                true => self.sent.mean(60, now),
+                false => self.sent.taken(wait, self.cut, now),
+            };
+            (taken * BELOW).clamp((rate * DEEPEST_CUT).min(most), most)
         };
         if told {
             // It is as it says, but for what the network does to the pace, and for whoever else
             // sends under the same limit.
             self.trim = (self.trim * cut / self.rate).max(LEAST_TRIM);
         }
+        if self.sent.mean(20, now) > cut * LONG_MEMORY {
+            self.probe.counts_by_minute(now);
+        }
         self.set(cut, now);
         self.cut = now;
-        self.probe.fell(now);
+        self.probe.fell(rate, until);
         self.leads = true;
+    }
+
+    /// The most that is left of a rate that was refused. Where others send under the same limit, who
+    /// has more gives more up.
+    fn most(&self, rate: f64, now: u64) -> f64 {
+        match (self.share(now), self.is_told(now)) {
+            (share, _) if share < SHARED => rate * SHARED_CUT,
+            (share, _) if share < LESS => rate * LESS_CUT,
+            (_, true) => rate * TRIMMED,
+            (_, false) => rate.min(self.probe.proven(rate).unwrap_or(rate * LEAST_CUT)),
+        }
     }
 
     /// The server named its limit, in the answer to a request that left at `at`.
@@ -150,11 +160,7 @@ impl Rate {
         let rate = (limit * SPREAD * self.trim).clamp(SLOWEST, FASTEST);
         if !self.leads || (rate / self.rate - 1.0).abs() > SAME {
             self.set(rate, now);
-            self.probe = Probe {
-                failed: self.probe.failed,
-                best: self.probe.best,
-                ..Probe::new(self.rate, now)
-            };
+            self.probe.settle(now);
         }
         self.leads = true;
     }
@@ -169,59 +175,53 @@ impl Rate {
 
     /// A while has passed without a cut: is there more?
     fn look_up(&mut self, now: u64) {
-        let kept_back = self.probe.held * 5 >= self.probe.left * 4;
+        let kept_back = self.probe.kept_back();
         if kept_back {
-            self.probe.went_well(self.rate, now);
+            self.probe.went_well(self.sent.mean(60, now), now);
         }
         if self.is_told(now) {
             if kept_back && self.trim < 1.0 {
                 let before = self.trim;
-                let more = if before < NEARLY { REGAINED } else { UNTRIMMED };
-                self.trim = (before * more).min(1.0);
+                let more = match before {
+                    ..SHARED => SHARED_MORE,
+                    ..NEARLY => REGAINED,
+                    _ => UNTRIMMED,
+                };
+                self.trim = (before + more).min(1.0);
                 self.set(self.rate * self.trim / before, now);
             }
-            self.probe.restart(now);
+            self.probe.start(now);
         } else if kept_back && self.rate < self.ceiling {
-            self.probe.proven = self.rate;
-            self.set(self.rate * (1.0 + self.probe.step()), now);
-            self.probe.steps += 1;
             self.leads = true;
-            self.probe.restart(now);
+            let next = self.probe.step(self.standing(now), now);
+            self.set(next, now);
         } else {
-            // What went well is proven, if nobody wants more.
-            self.probe.steps = 0;
-            self.probe.restart(now);
+            self.probe.settle(now);
+        }
+    }
+
+    fn standing(&self, now: u64) -> Standing {
+        Standing {
+            rate: self.rate,
+            table: self.table,
+            shared: self.share(now) < SHARED,
+            told: self.is_told(now),
+        }
+    }
+
+    /// How much it has of its limit, as far as that is known: named by the server, or written by the
+    /// user. If it is much less, somebody else has the rest.
+    fn share(&self, now: u64) -> f64 {
+        match self.is_told(now) {
+            true => self.trim,
+            false if self.ceiling.is_finite() => self.rate / self.ceiling,
+            false => 1.0,
         }
     }
 
     /// Whether the server has named its limit of late.
     fn is_told(&self, now: u64) -> bool {
         self.told.is_some_and(|at| now.saturating_sub(at) < FRESH)
-    }
-
-    /// Whether it is known what to go back to: the rate before a step too many, or what the server
-    /// named.
-    pub(crate) fn knows_better(&self, now: u64) -> bool {
-        self.probe.steps > 0 || self.is_told(now)
-    }
-
-    /// How long it must go well at this rate before the next step.
-    fn hold(&self) -> u64 {
-        if !self.leads {
-            return FIRST;
-        }
-        match self.probe.steps {
-            0 => {
-                let hold = HOLD << self.probe.failed.min(MOST_FAILED);
-                hold.min(if self.probe.fallen { REGAIN } else { LONGEST })
-            }
-            _ => STAGE.max(self.time_of(10.0)),
-        }
-    }
-
-    /// How long so many requests take, at most as long as a first look up.
-    fn time_of(&self, requests: f64) -> u64 {
-        ((requests / self.rate * SECOND) as u64).min(LONGEST)
     }
 
     /// Goes on at another rate; what is owed is paid at that.
@@ -232,65 +232,10 @@ impl Rate {
             self.pace.due = now.saturating_add(owed as u64);
         }
         self.rate = rate;
-        let (best, at) = self.probe.best;
-        self.probe.fallen = rate < best * FELL && now < at.saturating_add(KNOWN);
     }
 
     fn apart(&self) -> u64 {
         (SECOND / self.rate) as u64
-    }
-}
-
-impl Probe {
-    fn new(rate: f64, now: u64) -> Self {
-        Self {
-            since: now,
-            left: 0,
-            held: 0,
-            steps: 0,
-            proven: rate,
-            failed: 0,
-            best: (0.0, 0),
-            fallen: false,
-        }
-    }
-
-    fn went_well(&mut self, rate: f64, now: u64) {
-        let (best, at) = self.best;
-        if rate >= best * FELL || now.saturating_sub(at) > KNOWN {
-            let best = if now.saturating_sub(at) > KNOWN {
-                rate
-            } else {
-                best.max(rate)
-            };
-            self.best = (best, now);
-        }
-    }
-
-    fn restart(&mut self, now: u64) {
-        self.since = now;
-        self.left = 0;
-        self.held = 0;
-        if self.steps > 2 {
-            self.failed = 0;
-        }
-    }
-
-    /// How much to add: boldly at first, since a small step takes as many refusals and longer to be
-    /// refused; more boldly where that went well, and with care where it was refused before.
-    fn step(&self) -> f64 {
-        match (self.steps, self.failed) {
-            (steps, 0) => BOLD[steps.min(2) as usize],
-            (steps, _) => CAREFUL[steps.min(3) as usize],
-        }
-    }
-
-    fn fell(&mut self, now: u64) {
-        if (1..=2).contains(&self.steps) {
-            self.failed += 1;
-        }
-        self.steps = 0;
-        self.restart(now);
     }
 }
 
@@ -307,14 +252,32 @@ const BELOW: f64 = 0.97;
 const LEAST_CUT: f64 = 0.95;
 const DEEPEST_CUT: f64 = 0.5;
 
-/// What a named limit is lowered by when what kept to it is refused all the same, and raised by when it
-/// went well for a while.
+/// What a named limit is lowered by when what kept to it is refused all the same, and raised by, of the
+/// limit, when it went well for a while: little at first, and faster where it was lowered far.
 const TRIMMED: f64 = 0.985;
 const AGAIN: u64 = 5 * SECONDS;
-const UNTRIMMED: f64 = 1.005;
-const REGAINED: f64 = 1.05;
+const UNTRIMMED: f64 = 0.005;
+const REGAINED: f64 = 0.02;
 const NEARLY: f64 = 0.9;
 const LEAST_TRIM: f64 = 0.05;
+
+/// Who has less than this of a limit shares it with others. All then add the same and give up a part of
+/// what they have, whoever is refused: that makes them equal. With a smaller part, or more added, they
+/// are so later or refused more (`tests/learning.rs`, four processes).
+const SHARED: f64 = 0.55;
+const SHARED_CUT: f64 = 0.8;
+const SHARED_MORE: f64 = 0.015;
+/// And who has a little less may.
+const LESS: f64 = 0.85;
+const LESS_CUT: f64 = 0.93;
+
+/// A server that asks for more than a bucket would counts by the minute, and so does one that took so
+/// many times more in the last 20 s than it does now.
+const LONG_WAIT: u64 = 3 * SECONDS;
+const LONG_MEMORY: f64 = 2.2;
+
+/// How long those who were sent too soon leave slowly: that tells nothing of the rate.
+const RESTART: u64 = 8 * SECONDS;
 
 /// The network's spread, as of a quota: 200 ms in a minute.
 const SPREAD: f64 = 60.0 / 60.2;
@@ -327,22 +290,6 @@ const SAME: f64 = 1e-3;
 
 /// The table is believed for a minute of work; then it may be too low.
 const FIRST: u64 = 60 * SECONDS;
-
-/// How long to stay below a refusal before looking up again, doubled while that is refused; and how
-/// many requests there should be for each that is risked.
-const HOLD: u64 = 10 * SECONDS;
-const MOST_FAILED: u32 = 5;
-const LONGEST: u64 = 240 * SECONDS;
-const FELL: f64 = 0.9;
-const REGAIN: u64 = 20 * SECONDS;
-const KNOWN: u64 = 600 * SECONDS;
-
-/// How long a step must go well on the way up.
-const STAGE: u64 = 6 * SECONDS;
-
-/// Steps up, where none was refused of late, and where one was.
-const BOLD: [f64; 3] = [0.2, 0.35, 0.5];
-const CAREFUL: [f64; 4] = [0.05, 0.1, 0.35, 0.5];
 
 /// One an hour, and a million a second.
 const SLOWEST: f64 = 1.0 / 3_600.0;
@@ -387,13 +334,13 @@ mod tests {
     fn a_refusal_cuts_once_and_never_by_more_than_half() {
         let mut rate = Rate::new(10.0, 10.0, 0);
         let now = send(&mut rate, 0, 30);
-        rate.refused(now, SECONDS, true, now);
+        rate.refused(now, SECONDS, News::TooFast, now);
         let cut = rate.per_second();
         assert!((5.0..=9.5).contains(&cut), "{cut}");
         // Those that were under way with it change nothing.
-        rate.refused(now, SECONDS, false, now);
+        rate.refused(now, SECONDS, News::Nothing, now);
         assert_eq!(rate.per_second(), cut);
-        rate.refused(now, 3_600 * SECONDS, true, now);
+        rate.refused(now, 3_600 * SECONDS, News::TooFast, now);
         assert!(rate.per_second() >= cut / 2.0);
         assert_eq!(rate.next(2) - rate.next(1), rate.interval().unwrap().get());
     }
@@ -402,8 +349,8 @@ mod tests {
     fn a_step_too_many_goes_back_to_what_went_well() {
         let mut rate = Rate::new(10.0, f64::INFINITY, 0);
         let now = send(&mut rate, 0, 62);
-        assert!(rate.per_second() > 10.0 && rate.knows_better(now));
-        rate.refused(now, SECONDS / 10, true, now);
+        assert!(rate.per_second() > 10.0);
+        rate.refused(now, SECONDS / 10, News::TooFast, now);
         assert!((9.0..=10.0).contains(&rate.per_second()), "{rate:?}");
     }
 
@@ -425,6 +372,46 @@ mod tests {
     }
 
     #[test]
+    fn who_has_much_less_than_the_limit_shares_it_and_gives_a_part_up() {
+        let mut rate = Rate::new(10.0, 10.0, 0);
+        let mut now = 0;
+        for _ in 0..4 {
+            now = send(&mut rate, now, 20);
+            rate.refused(now, SECONDS, News::TooFast, now);
+            rate.set(3.0, now);
+        }
+        now = send(&mut rate, now, 9);
+        rate.refused(now, SECONDS, News::TooFast, now);
+        assert!(rate.per_second() <= 3.0 * SHARED_CUT, "{rate:?}");
+        // A number that this crate supplied is only a guess: who has less of that is alone.
+        let mut guessed = Rate::new(10.0, f64::INFINITY, 0);
+        guessed.leads = true;
+        guessed.set(3.0, 0);
+        now = send(&mut guessed, 0, 9);
+        guessed.refused(now, SECONDS, News::TooFast, now);
+        assert!(guessed.per_second() > 3.0 * 0.9, "{guessed:?}");
+    }
+
+    #[test]
+    fn a_server_that_counts_by_the_minute_is_not_taken_for_one_that_forgets() {
+        let mut rate = Rate::new(5.0, f64::INFINITY, 0);
+        let mut now = send(&mut rate, 0, 59);
+        rate.leads = true;
+        rate.set(20.0, now);
+        now = send(&mut rate, now, 15);
+        for _ in 0..3 {
+            rate.refused(now, 4 * SECONDS, News::TooFast, now);
+            now += 4 * SECONDS;
+        }
+        // Not what it took in the last seconds, which was much more.
+        let minute = rate.sent.mean(60, now);
+        assert!(
+            rate.per_second() <= minute && rate.per_second() >= minute * 0.8,
+            "{minute} {rate:?}"
+        );
+    }
+
+    #[test]
     fn what_is_owed_is_paid_at_the_new_rate_and_nothing_overflows() {
         let mut rate = Rate::new(1.0, f64::INFINITY, 0);
         rate.told(1.0, 0, 0);
@@ -433,7 +420,7 @@ mod tests {
         let wait = rate.next(0) - SECONDS;
         assert!((SECONDS / 11..SECONDS / 9).contains(&wait), "{wait}");
         rate.leave(true, 0, u64::MAX);
-        rate.refused(0, u64::MAX, true, u64::MAX);
+        rate.refused(0, u64::MAX, News::TooFast, u64::MAX);
         rate.told(1.0, u64::MAX, u64::MAX);
         assert!(rate.next(u64::MAX) > 0);
         assert_eq!(rate.fresh_at(), u64::MAX);

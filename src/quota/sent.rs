@@ -39,39 +39,42 @@ impl Sent {
     /// the last 2 s, 5 s, ... 60 s tell. Exact for a fixed window, and for a bucket the shortest is.
     /// Only of the time since `from`, but for 2 s at least.
     pub(crate) fn taken(&mut self, wait: u64, from: u64, now: u64) -> f64 {
-        let known = (now.saturating_sub(from) as f64).max(HORIZONS[0] as f64 * SECOND as f64);
-        let rates = self
-            .over(now)
-            .filter(|(_, time)| *time < known + SECOND as f64);
-        let rates = rates.map(|(count, time)| {
-            let time = time + wait as f64;
-            f64::from(count) / time * SECOND as f64
+        // Servers round up to a second, and few that count by the minute ask for no more.
+        let wait = wait.saturating_sub(SECOND);
+        let known = now.saturating_sub(from).max(HORIZONS[0] * SECOND);
+        let rates = HORIZONS.map(|seconds| {
+            let (count, time) = self.over(seconds, now);
+            match time < known + SECOND {
+                true => per_second(count, time + wait),
+                false => 0.0,
+            }
         });
-        rates.fold(0.0, f64::max)
+        rates.into_iter().fold(0.0, f64::max)
     }
 
     /// The fastest it was sent of late, if it was enough to tell.
     pub(crate) fn fastest(&mut self, now: u64) -> Option<f64> {
-        let enough = |(count, _): &(u32, f64)| *count >= ENOUGH;
-        let rates = self.over(now).filter(enough);
-        rates
-            .map(|(count, time)| f64::from(count) / time * SECOND as f64)
-            .reduce(f64::max)
+        let rates = HORIZONS.into_iter().filter_map(|seconds| {
+            let (count, time) = self.over(seconds, now);
+            (count >= ENOUGH).then(|| per_second(count, time))
+        });
+        rates.reduce(f64::max)
     }
 
-    fn over(&mut self, now: u64) -> impl Iterator<Item = (u32, f64)> {
+    /// How many a second the server took in the last so many seconds, 60 at most.
+    pub(crate) fn mean(&mut self, seconds: u64, now: u64) -> f64 {
+        let (count, time) = self.over(seconds, now);
+        per_second(count, time)
+    }
+
+    /// How many there were, and in what time: before the first there was nothing to be taken.
+    fn over(&mut self, seconds: u64, now: u64) -> (u32, u64) {
         let second = now / SECOND;
         self.forget(second);
-        let age = second.saturating_sub(self.oldest);
-        let part = (now % SECOND) as f64;
-        let counts = &self.counts;
-        HORIZONS.into_iter().map(move |horizon| {
-            // Before the first there was nothing to be taken.
-            let seconds = horizon.min(age);
-            let last = (second - seconds)..=second;
-            let count = last.map(|second| counts[place(second)]).sum();
-            (count, seconds as f64 * SECOND as f64 + part)
-        })
+        let seconds = seconds.min(second.saturating_sub(self.oldest));
+        let last = (second - seconds)..=second;
+        let count = last.map(|second| self.counts[place(second)]).sum();
+        (count, seconds * SECOND + now % SECOND)
     }
 
     fn forget(&mut self, second: u64) {
@@ -88,6 +91,11 @@ impl Sent {
 
 fn place(second: u64) -> usize {
     (second % LENGTH as u64) as usize
+}
+
+/// In less than a second there is too little to tell.
+fn per_second(count: u32, time: u64) -> f64 {
+    f64::from(count) / time.max(SECOND) as f64 * SECOND as f64
 }
 
 const SECOND: u64 = 1_000_000_000;

@@ -42,7 +42,7 @@ struct World {
 
 impl Network {
     pub(crate) fn new(setting: &Setting, mut random: fastrand::Rng) -> Self {
-        let tally = Tally::new(setting.seconds, setting.clients.len());
+        let tally = Tally::new(setting.counted_from, setting.seconds, setting.clients.len());
         let servers = setting.servers.iter();
         Self(Arc::new(Mutex::new(World {
             servers: servers

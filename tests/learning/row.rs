@@ -52,7 +52,7 @@ impl Row {
     }
 
     pub(crate) fn refused(&self) -> Spread {
-        self.spread(|tally| f64::from(total(&tally.refused)))
+        self.spread(|tally| f64::from(total(&tally.refused[tally.from..])))
     }
 
     pub(crate) fn spread(&self, figure: impl Fn(&Tally) -> f64) -> Spread {

@@ -35,6 +35,8 @@ pub(crate) struct Setting {
     /// Each with as much work for every model as its limits allow.
     pub(crate) clients: Vec<Client>,
     pub(crate) seconds: u64,
+    /// The second from which on it counts what is used and refused.
+    pub(crate) counted_from: u64,
 }
 
 #[derive(Clone, Copy, Debug)]

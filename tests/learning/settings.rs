@@ -16,6 +16,7 @@ pub(crate) fn alone(client: Client, kind: Kind, moves: Moves, says: Says) -> Set
         delay: NEAR,
         clients: vec![client],
         seconds: 720,
+        counted_from: 0,
     }
 }
 

@@ -18,7 +18,7 @@ fn a_model_that_collapses_costs_another_nothing() {
 }
 
 #[test]
-#[ignore = "takes long, and is not kept yet"]
+#[ignore = "takes long"]
 fn four_processes_that_know_nothing_of_each_other() {
     let kinds = [Bucket, SlidingMinute, FixedMinute];
     let rows = kinds.map(|kind| {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
+    /// From which second on what is used and refused counts.
+    pub(crate) from: usize,
     /// What the server would have allowed in each second.
     pub(crate) allowed: Vec<f64>,
     pub(crate) sent: Vec<u32>,
@@ -14,9 +16,10 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    pub(crate) fn new(seconds: u64, clients: usize) -> Self {
+    pub(crate) fn new(from: u64, seconds: u64, clients: usize) -> Self {
         let seconds = seconds as usize;
         Self {
+            from: from as usize,
             allowed: vec![0.0; seconds],
             sent: vec![0; seconds],
             refused: vec![0; seconds],
@@ -40,7 +43,7 @@ impl Tally {
 
     /// How much was used of what the server would have allowed, in percent.
     pub(crate) fn used(&self) -> f64 {
-        self.used_from(0)
+        self.used_from(self.from)
     }
 
     /// The same, from a second on.
@@ -51,8 +54,8 @@ impl Tally {
 
     /// How many of those sent were answered 429, in percent.
     pub(crate) fn refused_share(&self) -> f64 {
-        let refused = f64::from(total(&self.refused));
-        100.0 * refused / (refused + f64::from(total(&self.accepted)))
+        let refused = f64::from(total(&self.refused[self.from..]));
+        100.0 * refused / (refused + f64::from(total(&self.accepted[self.from..])))
     }
 
     /// The mean of what was sent in the ten seconds before this one, of what was allowed in it.

@@ -3,7 +3,7 @@
 use super::State;
 use crate::{
     limiter::{grant::Grant, lane::Lane, moment::Moment},
-    quota::Restart,
+    quota::{News, Restart},
 };
 
 impl State {
@@ -26,15 +26,17 @@ impl State {
             let refused = lane.gate().refused(grant.passage, wait, now);
             // Too many tokens says nothing of how many requests there may be.
             if let Some(rate) = lane.rate.as_mut().filter(|_| !of_tokens) {
-                let wait = refused.until.saturating_sub(now);
-                let restart = match rate.knows_better(now) {
-                    true => Restart::Quick,
-                    false => Restart::Slow,
+                let restart = match refused.news {
+                    News::Nothing => None,
+                    // At what it took before, or what it said: it is known.
+                    News::TooFast => Some(Restart::Quick),
+                    News::TooSoon => Some(Restart::Slow),
                 };
-                if refused.first {
-                    lane.gate.get_or_insert_default().restart(restart);
+                if let (Some(restart), Some(gate)) = (restart, &mut lane.gate) {
+                    gate.restart(restart);
                 }
-                rate.refused(grant.at, wait, refused.first, now);
+                let wait = refused.until.saturating_sub(now);
+                rate.refused(grant.at, wait, refused.news, now);
             }
             refused.until
         })
