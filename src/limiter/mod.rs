@@ -50,7 +50,7 @@
 //! by those that cost little.
 //!
 //! A lane that the server asked to wait ([`Permit::throttled`], [`Permit::overloaded`]) is paused: that
-//! is a limit of its own. After it, its requests leave one by one and slowly at first.
+//! is a limit of its own. After it, its requests leave one by one, more slowly than before.
 //!
 //! # What it learns
 //!
@@ -61,8 +61,9 @@
 //! |---|---|
 //! | names its limit, in `x-ratelimit-limit-dynamic`, `x-ratelimit-limit` (per second) or in the words of a 429 | keeps to that, up and down; of answers that overtake each other the one to the later request counts |
 //! | answers 429 to what was sent too fast | goes on at what the server took before, a twentieth to a half less; once for all that were under way |
-//! | answers 429 to one of the first three after a pause | stays as it is: it was too early. Of three such pauses in a row the last cuts too |
-//! | takes all, for 10 s to 4 minutes (twice as long after each try that failed), while requests wait for the pace | tries a little more, and more boldly if that goes well |
+//! | answers 429 to one of the first three after a pause | stays as it is and pauses for twice as long: it was too early. Of three such pauses in a row the last cuts too |
+//! | takes all, for 10 s to 4 minutes (twice as long after each try that failed), while requests wait for the pace | goes half way to what was refused last; then a little more, and boldly if that goes well |
+//! | grants not much more than half of a limit that it names, or that you wrote | shares it with whoever else has that key: tries a fixed part of the limit more, and gives up a fifth when refused |
 //! | answers 503 or another error | nothing: it is not this client's pace |
 //!
 //! A number that you wrote is a ceiling. A number that this crate supplied is where a lane starts; it is
@@ -71,9 +72,10 @@
 //! [`with_learning(false)`](Limiter::with_learning) keeps to the table, whatever the server says.
 //!
 //! Simulated in `tests/learning.rs`, at a server whose limit goes from 600 to 300 and to 1,200 a minute,
-//! four minutes each: 99 % used with headers, 91 % without, 0.4 % of the requests answered 429. A plain
-//! token bucket with retries uses 72 %, and 23 % of its requests are answered 429. A server that counts
-//! by the minute and does not name its limit is read less well: 83 to 98 % used.
+//! four minutes each: 99 % used with headers, 94 % without, 0.3 % of the requests answered 429. A plain
+//! token bucket with retries uses 72 %, and 23 % of its requests are answered 429. Minutes that move
+//! and are not named are read less well: 82 to 90 % used. Four processes with one key, knowing nothing
+//! of each other, use 98 to 100 % of it, with 1.5 % 429s and each about the same (Jain's index 0.95 to 1).
 //!
 //! One run of each kind, as `cargo run --release --example learned_limits` draws it; what is sent is the
 //! mean of 10 s, in the last row of 2 minutes:
