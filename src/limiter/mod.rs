@@ -61,7 +61,7 @@
 //! |---|---|
 //! | names its limit, in `x-ratelimit-limit-dynamic`, `x-ratelimit-limit` (per second) or in the words of a 429 | keeps to that, up and down; of answers that overtake each other the one to the later request counts |
 //! | answers 429 to what was sent too fast | goes on at what the server took before, a twentieth to a half less; once for all that were under way |
-//! | answers 429 to one of the first three after a pause | stays as it is and pauses for twice as long: it was too early. Of three such pauses in a row the last cuts too |
+//! | answers 429 to one of the first three after a pause | stays as it is: it was too early. From the second such pause in a row they last at least 2 s, 4 s, ... 15 s, and the third cuts too |
 //! | takes all, for 10 s to 4 minutes (twice as long after each try that failed), while requests wait for the pace | goes half way to what was refused last; then a little more, and boldly if that goes well |
 //! | grants not much more than half of a limit that it names, or that you wrote | shares it with whoever else has that key: tries a fixed part of the limit more, and gives up a fifth when refused |
 //! | answers 503 or another error | nothing: it is not this client's pace |

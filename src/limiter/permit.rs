@@ -72,11 +72,12 @@ impl Permit {
 
     /// Says that the server answered 429, and for how long it asked to wait. Nothing of the lane
     /// leaves until then, and what leaves after it does so one by one: at the lower pace that the lane
-    /// has learned, or, where it learned none or the pause was too short, slowly for the first 8 s.
+    /// has learned, or, where too little is known for that or the pause was too short, slowly for 8 s.
     /// Returns that instant; `None` if the key has been idle for so long that the limiter forgot it.
     ///
     /// `None` pauses the lane for 1 s, doubling to 30 s while the first requests after each pause
-    /// are refused again; a wait that the server names is lengthened to that too. Of several requests that were under way the first refusal counts; those
+    /// are refused again. A wait that the server names is kept to; but from the second pause in a row
+    /// that was too short, it is 2 s at least, doubling to 15 s. Of several requests that were under way the first refusal counts; those
     /// after it can only lengthen the pause. More than an hour is not believed.
     ///
     /// Send the request again [as such](super::Call::again), and it goes in front of its lane.

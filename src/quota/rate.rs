@@ -94,16 +94,20 @@ impl Rate {
         }
     }
 
-    /// The server refused one that left at `at`, and the lane is paused for `wait`.
-    pub(crate) fn refused(&mut self, at: u64, wait: u64, news: News, now: u64) {
+    /// The server refused one that left at `at`, and the lane is paused for `wait`. Returns whether it
+    /// is known what the server will take after that.
+    pub(crate) fn refused(&mut self, at: u64, wait: u64, news: News, now: u64) -> bool {
         self.sent.take(at);
         let until = now.saturating_add(wait);
         if wait > LONG_WAIT || news == News::TooSoon {
             self.probe.counts_by_minute(now);
         }
         match news {
-            News::Nothing => return,
-            News::TooSoon => return self.probe.start(until.saturating_add(RESTART)),
+            News::Nothing => return false,
+            News::TooSoon => {
+                self.probe.start(until.saturating_add(RESTART));
+                return false;
+            }
             News::TooFast => {}
         }
         // Of a lane that sends less than it may, what it sends is what was too much.
@@ -111,7 +115,7 @@ impl Rate {
         let rate = self.rate.min(fastest.unwrap_or(self.rate));
         if rate >= FASTEST {
             // No table, and too few were sent to tell.
-            return;
+            return false;
         }
         let told = self.is_told(now);
         let most = self.most(rate, now);
@@ -138,6 +142,7 @@ impl Rate {
         self.cut = now;
         self.probe.fell(rate, until);
         self.leads = true;
+        told || fastest.is_some()
     }
 
     /// The most that is left of a rate that was refused. Where others send under the same limit, who

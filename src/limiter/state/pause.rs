@@ -26,17 +26,12 @@ impl State {
             let refused = lane.gate().refused(grant.passage, wait, now);
             // Too many tokens says nothing of how many requests there may be.
             if let Some(rate) = lane.rate.as_mut().filter(|_| !of_tokens) {
-                let restart = match refused.news {
-                    News::Nothing => None,
-                    // At what it took before, or what it said: it is known.
-                    News::TooFast => Some(Restart::Quick),
-                    News::TooSoon => Some(Restart::Slow),
-                };
-                if let (Some(restart), Some(gate)) = (restart, &mut lane.gate) {
-                    gate.restart(restart);
-                }
                 let wait = refused.until.saturating_sub(now);
-                rate.refused(grant.at, wait, refused.news, now);
+                let known = rate.refused(grant.at, wait, refused.news, now);
+                if refused.news != News::Nothing {
+                    let restart = if known { Restart::Quick } else { Restart::Slow };
+                    lane.gate().restart(restart);
+                }
             }
             refused.until
         })
