@@ -28,37 +28,79 @@ use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::timeout};
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_together::{Endpoint, Limits, Quota, TogetherLayer};
+use tower_together::{Endpoint, Limits, Quota, Tier, TogetherLayer};
 
-use server::{Answer, Counts, Outcome, Server};
+use server::{Answer, Counts, Outcome, Says, Server};
 use virtual_time::virtual_time;
 
 #[test]
 fn at_least_95_percent_of_the_tokens_are_used_and_under_one_in_200_requests_refused() {
-    check(Counts::AsItGoes, Limits::none(), 0..2, 95.0, 0.5);
+    check(Counts::AsItGoes, Says::Wait, told(), 0..2, 95.0, 0.5);
+}
+
+/// The table is this crate's, with no word of tokens: the server's are learned.
+#[test]
+fn who_does_not_know_the_limit_learns_it() {
+    let limits = Limits::default;
+    check(Counts::AsItGoes, Says::Limits, limits(), 0..2, 95.0, 0.5);
+    check(Counts::AsItGoes, Says::Words, limits(), 0..2, 95.0, 0.5);
+    check(Counts::AsItGoes, Says::Wait, limits(), 0..2, 85.0, 1.0);
+}
+
+/// Far too many, and those of this crate: it is a starting point.
+#[test]
+fn a_tier_that_is_too_high_is_only_where_it_starts() {
+    let limits = || Limits::tier(Tier::Five);
+    check(Counts::AsItGoes, Says::Limits, limits(), 0..2, 95.0, 0.5);
+    check(Counts::AsItGoes, Says::Wait, limits(), 0..2, 85.0, 1.0);
 }
 
 #[test]
 #[ignore = "long: ./check runs it optimised"]
 fn ten_seeds_before_each_server() {
-    check(Counts::AsItGoes, Limits::none(), 0..10, 95.0, 0.5);
-    check(Counts::AtOnce, Limits::none(), 0..10, 94.0, 1.5);
-    check(Counts::Strictly, Limits::none(), 0..10, 88.0, 3.5);
-    let reserved = Limits::none().reserve_max_tokens();
-    check(Counts::AsItGoes, reserved, 0..10, 60.0, 0.5);
+    check(Counts::AsItGoes, Says::Wait, told(), 0..10, 95.0, 0.5);
+    check(Counts::AtOnce, Says::Wait, told(), 0..10, 94.0, 1.5);
+    check(Counts::Strictly, Says::Wait, told(), 0..10, 88.0, 3.5);
+    let reserved = told().reserve_max_tokens();
+    check(Counts::AsItGoes, Says::Wait, reserved, 0..10, 60.0, 0.5);
+    for limits in [Limits::default(), Limits::tier(Tier::Five)] {
+        for says in [Says::Limits, Says::Words] {
+            check(Counts::AsItGoes, says, limits.clone(), 0..10, 95.0, 0.75);
+            check(Counts::AtOnce, says, limits.clone(), 0..10, 89.0, 1.5);
+            check(Counts::Strictly, says, limits.clone(), 0..10, 84.0, 2.0);
+        }
+        check(
+            Counts::AsItGoes,
+            Says::Wait,
+            limits.clone(),
+            0..10,
+            90.0,
+            1.5,
+        );
+        check(Counts::AtOnce, Says::Wait, limits.clone(), 0..10, 85.0, 2.0);
+        check(Counts::Strictly, Says::Wait, limits, 0..10, 72.0, 2.5);
+    }
 }
 
-fn check(counts: Counts, limits: Limits, seeds: Range<u64>, least: f64, most: f64) {
+fn told() -> Limits {
+    let quota = Quota::per_minute(PER_MINUTE.into()).unwrap();
+    Limits::none().tokens(Endpoint::ChatCompletions, quota)
+}
+
+fn check(counts: Counts, says: Says, limits: Limits, seeds: Range<u64>, least: f64, most: f64) {
     let mut ran = Vec::new();
     for seed in seeds {
-        let outcome = run(counts, limits.clone(), seed);
+        let outcome = run(counts, says, limits.clone(), seed);
         let used = 100.0 * outcome.tokens / f64::from(10 * PER_MINUTE);
         let sent = outcome.accepted + outcome.refused;
         let refused = 100.0 * f64::from(outcome.refused) / f64::from(sent);
-        assert!(used >= least, "{counts:?}, seed {seed}: {used:.2} % used");
+        assert!(
+            used >= least,
+            "{counts:?}, {says:?}, seed {seed}: {used:.2} % used"
+        );
         assert!(
             refused < most,
-            "{counts:?}, seed {seed}: {refused:.3} % refused"
+            "{counts:?}, {says:?}, seed {seed}: {refused:.3} % refused"
         );
         ran.push((used, refused));
     }
@@ -67,7 +109,7 @@ fn check(counts: Counts, limits: Limits, seeds: Range<u64>, least: f64, most: f6
         (worst.0.min(one.0), worst.1.max(one.1))
     });
     say(format_args!(
-        "{counts:?}: {:.2} % used ({:.2}), {:.3} % refused ({:.3})",
+        "{counts:?}, {says:?}: {:.2} % used ({:.2}), {:.3} % refused ({:.3})",
         mean(|one| one.0),
         worst.0,
         mean(|one| one.1),
@@ -75,13 +117,12 @@ fn check(counts: Counts, limits: Limits, seeds: Range<u64>, least: f64, most: f6
     ));
 }
 
-fn run(counts: Counts, limits: Limits, seed: u64) -> Outcome {
+fn run(counts: Counts, says: Says, limits: Limits, seed: u64) -> Outcome {
     // The retry layer draws its jitter from the thread's generator, and all this is one thread.
     fastrand::seed(seed);
     virtual_time().block_on(async {
-        let server = Server::new(counts, PER_MINUTE, seed);
-        let quota = Quota::per_minute(PER_MINUTE.into()).unwrap();
-        let layer = TogetherLayer::new(limits.tokens(Endpoint::ChatCompletions, quota));
+        let server = Server::new(counts, says, PER_MINUTE, seed);
+        let layer = TogetherLayer::new(limits);
         let behind = server.clone();
         let service = layer.layer(service_fn(move |request| answer(behind.clone(), request)));
         let mut workers = JoinSet::new();

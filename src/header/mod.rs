@@ -21,7 +21,7 @@ pub(crate) use self::{
     multipart::{boundary, form_model},
     places::ModelPlaces,
     prompt::{Asked, asked},
-    rate::{rate, rate_in_words},
+    rate::{limits, limits_in_words},
     timeout::{deadline, timeout},
     usage::UsageReader,
     wait::wait,

@@ -31,11 +31,7 @@ pub(crate) fn wait(headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Opt
             }
         }
     };
-    let reset = || {
-        let seconds = number(text(RATELIMIT_RESET)?)?;
-        // Others who send this header mean the time of day, in seconds since 1970.
-        whole_millis(seconds * 1_000.0).filter(|_| seconds < EPOCH)
-    };
+    let reset = || seconds(number(text(RATELIMIT_RESET)?)?);
     millis.or_else(after).or_else(reset)
 }
 
@@ -43,7 +39,13 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
-fn number(text: &str) -> Option<f64> {
+/// Those of a reset.
+pub(super) fn seconds(seconds: f64) -> Option<Duration> {
+    // Others who send such headers mean the time of day, in seconds since 1970.
+    whole_millis(seconds * 1_000.0).filter(|_| seconds < EPOCH)
+}
+
+pub(super) fn number(text: &str) -> Option<f64> {
     // Rust also reads "inf" and "nan", which no server means.
     let number: f64 = text.parse().ok()?;
     number.is_finite().then_some(number)

@@ -1,4 +1,7 @@
-use crate::quota::Passage;
+use crate::{
+    quota::Passage,
+    words::{Each, Unit},
+};
 
 /// What was granted, to be given back.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +14,8 @@ pub(super) struct Grant {
     /// The rules whose slots it holds, 0 for none.
     pub(super) slots: [u32; 2],
     pub(super) tokens: u64,
+    /// What had left of its lane with it.
+    pub(super) gone: Each<u64>,
     /// Answers whose length is to be learned from; of more than 255, so many.
     pub(super) answers: u8,
     /// Whether a quota was charged tokens, or would have been had their number been known.
@@ -24,4 +29,12 @@ pub(super) struct Grant {
 impl Grant {
     pub(super) const IN_FLIGHT: usize = 0;
     pub(super) const JOB: usize = 1;
+
+    /// What it counts for.
+    pub(super) fn weight(&self, of: Unit) -> u64 {
+        match of {
+            Unit::Requests => 1,
+            Unit::Tokens => self.tokens,
+        }
+    }
 }

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
 
-use super::{line::Line, output::Output};
+use super::{clock::nanos, grant::Grant, learned::Learned, line::Line, output::Output};
 use crate::{
-    quota::{Gate, Rate},
-    words::{Cap, Endpoint, Rule},
+    quota::Gate,
+    words::{Each, Endpoint, Rule, Said, Unit},
 };
 
 #[derive(Debug)]
@@ -22,8 +22,7 @@ pub(super) struct Lane {
     pub(super) slots: [u32; 2],
     /// What the server asked for; made when it refuses for the first time.
     pub(super) gate: Option<Box<Gate>>,
-    /// The pace it learns; made when somebody waits, or the server says something of it.
-    pub(super) rate: Option<Box<Rate>>,
+    pub(super) learned: Each<Learned>,
     /// Those who wait; made when somebody does.
     pub(super) line: Option<Box<Line>>,
     /// How long its answers are.
@@ -31,6 +30,8 @@ pub(super) struct Lane {
     /// How many wait, in line or not.
     pub(super) waiting: u32,
     pub(super) counts: Counts,
+    /// What those let go were charged, in tokens.
+    pub(super) spent: u64,
     /// How long those let go had waited, all together. Nanoseconds would not do: of many who wait
     /// each second adds as many.
     pub(super) waited: Duration,
@@ -53,25 +54,54 @@ impl Lane {
         self.gate.get_or_insert_default()
     }
 
+    /// What has left of it so far.
+    pub(super) fn gone(&self) -> Each<u64> {
+        Each {
+            requests: self.counts.admitted,
+            tokens: self.spent,
+        }
+    }
+
     /// Until when the server asked it to wait.
     pub(super) fn pause(&self, now: u64) -> Option<u64> {
         let gate = self.gate.as_ref()?;
         Some(gate.until()).filter(|at| *at > now)
     }
 
-    /// Until when it is kept back by a pause, by the slow restart after one, or by the pace that it
-    /// learned, with so many before it.
-    pub(super) fn held(&self, ahead: u64, now: u64) -> Option<u64> {
-        let gate = self.gate.as_ref().map_or(0, |gate| gate.next());
-        let rate = self.rate.as_ref().map_or(0, |rate| rate.next(ahead));
-        Some(gate.max(rate)).filter(|at| *at > now)
+    /// Until when a request of so many tokens is kept back by a pause, by the slow restart after one,
+    /// or by what the lane learned, with so many requests and tokens before it.
+    pub(super) fn held(&self, tokens: u64, ahead: (u64, u64), now: u64) -> Option<u64> {
+        let Each {
+            requests,
+            tokens: learned,
+        } = &self.learned;
+        let mut at = self.gate.as_ref().map_or(0, |gate| gate.next());
+        at = at.max(requests.paced(ahead.0)).max(requests.spared());
+        // What costs nothing passes, whatever others owe.
+        if tokens > 0 {
+            at = at.max(learned.paced(ahead.1)).max(learned.spared());
+        }
+        Some(at).filter(|at| *at > now)
     }
 
-    /// Whether a line of the table is left out, since the lane knows better: a number of requests that
-    /// this crate supplied.
+    /// Whether a line of the table is left out, since the lane knows better: a number of requests or
+    /// tokens that this crate supplied.
     pub(super) fn outgrew(&self, rule: &Rule) -> bool {
-        let leads = self.rate.as_ref().is_some_and(|rate| rate.leads());
-        leads && !rule.ceiling && matches!(rule.cap, Cap::Requests(_))
+        let unit = rule.cap.unit();
+        !rule.ceiling && unit.is_some_and(|unit| self.learned[unit].leads())
+    }
+
+    /// The server said what it takes, in its answer to a request.
+    pub(super) fn told(&mut self, grant: &Grant, of: Unit, said: Said, now: u64) {
+        let since = self.gone()[of].saturating_sub(grant.gone[of]);
+        let learned = &mut self.learned[of];
+        if let (Some(limit), Some(rate)) = (said.limit, &mut learned.rate) {
+            rate.told(limit, grant.at, now);
+        }
+        if let Some((left, time)) = said.left {
+            let of = learned.left.get_or_insert_default();
+            of.told(left, nanos(time), grant.at, since);
+        }
     }
 
     /// Gives an empty line's memory back.

@@ -59,12 +59,16 @@
 //!
 //! | what the server does | what the lane does |
 //! |---|---|
-//! | names its limit, in `x-ratelimit-limit-dynamic`, `x-ratelimit-limit` (per second) or in the words of a 429 | keeps to that, up and down; of answers that overtake each other the one to the later request counts |
+//! | names its limit, in `x-ratelimit-limit-dynamic`, `x-ratelimit-limit` (per second) or in the words of a 429; of tokens in `x-tokenlimit-limit`, `x-ratelimit-limit-tokens` and theirs | keeps to that, up and down; of answers that overtake each other the one to the later request counts |
+//! | says that nothing is left (`-remaining`) for a time (`-reset`) | waits until then, once as many have left as it says |
 //! | answers 429 to what was sent too fast | goes on at what the server took before, a twentieth to a half less; once for all that were under way |
 //! | answers 429 to one of the first three after a pause | stays as it is: it was too early. From the second such pause in a row they last at least 2 s, 4 s, ... 15 s, and the third cuts too |
 //! | takes all, for 10 s to 4 minutes (twice as long after each try that failed), while requests wait for the pace | goes half way to what was refused last; then a little more, and boldly if that goes well |
 //! | grants not much more than half of a limit that it names, or that you wrote | shares it with whoever else has that key: tries a fixed part of the limit more, and gives up a fifth when refused |
 //! | answers 503 or another error | nothing: it is not this client's pace |
+//!
+//! Requests and tokens are learned apart: a 429 of the type `dynamic_token_limited` says nothing of how
+//! many requests there may be. A lane counts tokens from when the server first speaks of them.
 //!
 //! A number that you wrote is a ceiling. A number that this crate supplied is where a lane starts; it is
 //! believed for a minute of work, and stands aside once the lane knows better. What was learned is
@@ -101,6 +105,7 @@ mod grant;
 mod handle;
 mod key;
 mod lane;
+mod learned;
 mod line;
 #[cfg(all(test, shuttle))]
 mod model;

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{clock, grant::Grant, output::dear, shared::Shared};
-use crate::words::{Usage, hash};
+use crate::words::{Each, Said, Unit, Usage, hash};
 
 /// Leave to send one request, from [`Limiter::acquire`](super::Limiter::acquire).
 ///
@@ -82,15 +82,14 @@ impl Permit {
     ///
     /// Send the request again [as such](super::Call::again), and it goes in front of its lane.
     pub fn throttled(&self, wait: Option<Duration>) -> Option<Instant> {
-        self.refused(wait, false)
+        self.refused(wait, Unit::Requests)
     }
 
-    /// The same; `of_tokens` if the server says that it is they who were too many, not the requests.
-    pub(crate) fn refused(&self, wait: Option<Duration>, of_tokens: bool) -> Option<Instant> {
+    /// The same, and of what the server says that there were too many.
+    pub(crate) fn refused(&self, wait: Option<Duration>, of: Unit) -> Option<Instant> {
         let wait = wait.map(clock::nanos);
         let shared = &self.shared;
-        let until =
-            shared.with(|state, moment| state.throttled(&self.grant, wait, of_tokens, moment));
+        let until = shared.with(|state, moment| state.throttled(&self.grant, wait, of, moment));
         until.and_then(|until| shared.clock.instant(until))
     }
 
@@ -108,9 +107,16 @@ impl Permit {
     /// to that from now on, but for a number that you wrote and that is lower. Of an answer to a
     /// request that left before one whose answer was told already nothing is taken.
     pub fn told(&self, per_second: f64) {
+        let mut said = Each::<Said>::default();
+        said.requests.limit = Some(per_second);
+        self.said(said);
+    }
+
+    /// The same of all that the server says of its limits.
+    pub(crate) fn said(&self, said: Each<Said>) {
         let grant = self.grant;
         self.shared
-            .with(|state, moment| state.told(&grant, per_second, moment));
+            .with(|state, moment| state.told(&grant, said, moment));
     }
 
     /// Whether anything is given back when it is dropped.

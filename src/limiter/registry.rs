@@ -62,6 +62,11 @@ impl Registry {
         Ok(index)
     }
 
+    /// The key of a call, if there is one.
+    pub(super) fn peek(&self, call: &Call) -> Option<&Key> {
+        self.get(*self.ids.get(&call.key.0)?)
+    }
+
     pub(super) fn get(&self, index: u32) -> Option<&Key> {
         self.keys.get(index as usize)
     }

@@ -34,7 +34,7 @@ impl Shared {
         Arc::new(Self {
             settings,
             clock: Clock::new(),
-            metered: AtomicUsize::new(state.rules.metered()),
+            metered: AtomicUsize::new(state.metered),
             state: Mutex::new(state),
             alarms: Mutex::new(Alarms::default()),
             turns: AtomicUsize::new(0),
@@ -43,17 +43,13 @@ impl Shared {
 
     /// Puts another table in force.
     pub(super) fn set_limits(&self, limits: Limits) {
-        self.with(|state, moment| {
-            state.set_limits(limits, moment);
-            self.metered.store(state.rules.metered(), Ordering::Relaxed);
-        });
+        self.with(|state, moment| state.set_limits(limits, moment));
     }
 
-    /// Whether a quota counts the tokens of requests to an endpoint, with a model. A read of one
-    /// number where none does.
-    pub(super) fn counts_tokens(&self, endpoint: Endpoint, model: Option<&str>) -> bool {
-        self.metered.load(Ordering::Relaxed) & bit(endpoint) != 0
-            && lock(&self.state).rules.counts_tokens(endpoint, model)
+    /// Whether it holds of the state, if tokens are counted of any request to an endpoint. A read of
+    /// one number where they are not.
+    pub(super) fn metered(&self, endpoint: Endpoint, holds: impl FnOnce(&State) -> bool) -> bool {
+        self.metered.load(Ordering::Relaxed) & bit(endpoint) != 0 && holds(&lock(&self.state))
     }
 
     /// Does something under the lock, and afterwards what follows from it outside.
@@ -65,6 +61,10 @@ impl Shared {
         let before = state.next_due();
         let result = act(&mut state, &mut moment);
         let changed = state.next_due() != before;
+        // Written only if it changed: all threads read it.
+        if self.metered.load(Ordering::Relaxed) != state.metered {
+            self.metered.store(state.metered, Ordering::Relaxed);
+        }
         drop(state);
         moment.wakes.wake();
         if changed {

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::{clock::Clock, key::Key, lane::OVERFLOW, rules::Rules, shared::Shared, state::State};
 use crate::{
     quota::Rate,
-    words::{Cap, Charge, Endpoint},
+    words::{Cap, Charge, Endpoint, Unit},
 };
 
 /// What a limiter is doing, at one instant. From [`Limiter::snapshot`](super::Limiter::snapshot).
@@ -166,8 +166,10 @@ fn lane_of(
             learned: false,
         }
     });
-    let learned = lane.rate.as_ref().filter(|rate| rate.leads());
-    let learned = learned.map(|rate| learned_of(rate, now));
+    let learned = Unit::BOTH.into_iter().filter_map(|unit| {
+        let rate = lane.learned[unit].rate.as_ref();
+        Some(learned_of(rate.filter(|rate| rate.leads())?, unit, now))
+    });
     LaneSnapshot {
         limits: limits.chain(learned).collect(),
         key: label(key),
@@ -184,8 +186,8 @@ fn lane_of(
     }
 }
 
-/// A learned pace in whole requests: per minute, or per hour where it is less than ten a minute.
-fn learned_of(rate: &Rate, now: u64) -> LimitSnapshot {
+/// A learned pace in whole numbers: per minute, or per hour where it is less than ten a minute.
+fn learned_of(rate: &Rate, unit: Unit, now: u64) -> LimitSnapshot {
     let minutes = if rate.per_second() < 10.0 / 60.0 {
         60
     } else {
@@ -193,7 +195,10 @@ fn learned_of(rate: &Rate, now: u64) -> LimitSnapshot {
     };
     let per = Duration::from_secs(60 * minutes);
     LimitSnapshot {
-        measure: Measure::Requests,
+        measure: match unit {
+            Unit::Requests => Measure::Requests,
+            Unit::Tokens => Measure::Tokens,
+        },
         max: (rate.per_second() * per.as_secs_f64()).round() as u64,
         per: Some(per),
         left: u64::from(rate.next(0) <= now),

@@ -11,9 +11,9 @@ use super::{
     grant::Grant,
     permit::Permit,
     shared::Shared,
-    state::{Arrival, Comer, Look},
+    state::{Arrival, Comer, Look, State},
 };
-use crate::words::{Call, Endpoint, Rejected};
+use crate::words::{Call, Charge, Endpoint, Rejected};
 
 /// A place in the queue, or none yet. Dropped, it gives the place to the next.
 #[derive(Debug)]
@@ -63,9 +63,25 @@ impl Turn {
         self.seat.is_some()
     }
 
-    /// Whether a quota counts the tokens of such requests.
-    pub(crate) fn counts_tokens(&self, endpoint: Endpoint, model: Option<&str>) -> bool {
-        self.shared().counts_tokens(endpoint, model)
+    /// Whether the tokens of a call are counted.
+    pub(crate) fn counts_tokens(&self, call: &Call) -> bool {
+        let counts = |state: &State| state.counts_tokens(call);
+        self.shared().metered(call.endpoint, counts)
+    }
+
+    /// Whether it stands in the queue as one that costs no tokens, and they are counted by now.
+    pub(crate) fn is_uncounted(&self, endpoint: Endpoint) -> bool {
+        let Some(seat) = &self.seat else { return false };
+        let uncounted = |state: &State| state.is_uncounted(seat.waiter);
+        self.shared().metered(endpoint, uncounted)
+    }
+
+    /// What it costs, of one that stands in the queue.
+    pub(crate) fn count(&self, charge: Charge) {
+        if let Some(seat) = &self.seat {
+            self.shared()
+                .with(|state, moment| state.count(seat.waiter, charge, moment));
+        }
     }
 
     /// The request's first poll.

@@ -6,6 +6,7 @@
 mod bucket;
 mod gate;
 mod gcra;
+mod left;
 mod pace;
 mod probe;
 mod rate;
@@ -15,5 +16,6 @@ mod window;
 pub(crate) use self::{
     bucket::{Bucket, Verdict},
     gate::{Gate, News, Passage, Restart},
+    left::Left,
     rate::Rate,
 };

@@ -4,7 +4,7 @@
 /// past it with care, after a time that doubles while that is refused again. A lane that once sent much
 /// more goes back there sooner.
 ///
-/// Rates are requests per second; instants and durations are nanoseconds.
+/// Rates are requests per second, or tokens; instants and durations are nanoseconds.
 #[derive(Clone, Debug)]
 pub(crate) struct Probe {
     since: u64,
@@ -33,6 +33,8 @@ pub(crate) struct Standing {
     pub(crate) rate: f64,
     /// What its table allows: the measure of a careful step.
     pub(crate) table: f64,
+    /// What one weighs, on average.
+    pub(crate) one: f64,
     /// Whether others send under the same limit.
     pub(crate) shared: bool,
     /// Whether the server has named the limit.
@@ -77,7 +79,7 @@ impl Probe {
         } else if self.steps > 0 {
             match now < self.by_minute {
                 true => MINUTE_STAGE,
-                false => STAGE.max(time_of(10.0, at.rate)),
+                false => STAGE.max(time_of(10.0 * at.one, at.rate)),
             }
         } else if self.has_fallen(at.rate, now) {
             self.patience().min(REGAIN)
@@ -206,9 +208,9 @@ impl Probe {
     }
 }
 
-/// How long so many requests take, at most as long as one ever waits before a step.
-fn time_of(requests: f64, rate: f64) -> u64 {
-    ((requests / rate * SECOND as f64) as u64).min(LONGEST)
+/// How long so many take, at most as long as one ever waits before a step.
+fn time_of(many: f64, rate: f64) -> u64 {
+    ((many / rate * SECOND as f64) as u64).min(LONGEST)
 }
 
 const SECOND: u64 = 1_000_000_000;
@@ -263,6 +265,7 @@ mod tests {
     const ALONE: Standing = Standing {
         rate: 10.0,
         table: 10.0,
+        one: 1.0,
         shared: false,
         told: false,
     };

@@ -6,6 +6,7 @@ use super::{
     probe::{Probe, Standing},
     sent::Sent,
 };
+use crate::words::Unit;
 
 /// The pace that a server really allows one lane: learned from what it refuses, and from what it says
 /// of its limits.
@@ -14,9 +15,11 @@ use super::{
 /// is probed upward while it, and not the demand, keeps requests back. Until there is a reason to lead,
 /// the table does, and this only watches.
 ///
-/// Rates are requests per second; instants and durations are nanoseconds.
+/// Rates are requests per second, or tokens, which a request weighs; instants and durations are
+/// nanoseconds.
 #[derive(Clone, Debug)]
 pub(crate) struct Rate {
+    of: Unit,
     rate: f64,
     /// Kept whether or not it is this that paces.
     pace: Pace,
@@ -30,6 +33,8 @@ pub(crate) struct Rate {
     told: Option<u64>,
     probe: Probe,
     sent: Sent,
+    /// What one weighs, on average, and of how many that is known.
+    one: (f64, u32),
     /// When it was last cut.
     cut: u64,
     last: u64,
@@ -37,9 +42,10 @@ pub(crate) struct Rate {
 
 impl Rate {
     /// Watches a lane whose table allows so many a second, and never more than `ceiling`.
-    pub(crate) fn new(rate: f64, ceiling: f64, now: u64) -> Self {
+    pub(crate) fn new(of: Unit, rate: f64, ceiling: f64, now: u64) -> Self {
         let rate = rate.min(ceiling).min(FASTEST);
         Self {
+            of,
             rate,
             pace: Pace::default(),
             leads: false,
@@ -49,6 +55,7 @@ impl Rate {
             told: None,
             probe: Probe::new(rate, now),
             sent: Sent::default(),
+            one: (1.0, 0),
             cut: 0,
             last: now,
         }
@@ -59,14 +66,13 @@ impl Rate {
         self.leads
     }
 
-    /// Requests per second.
     pub(crate) fn per_second(&self) -> f64 {
         self.rate
     }
 
-    /// How far apart it keeps requests, if it leads.
+    /// How far apart it keeps those of weight 1, if it leads.
     pub(crate) fn interval(&self) -> Option<NonZeroU64> {
-        NonZeroU64::new(self.apart()).filter(|_| self.leads)
+        NonZeroU64::new(self.apart(1)).filter(|_| self.leads)
     }
 
     /// The instant before which the next may not leave, after `ahead` others.
@@ -76,13 +82,16 @@ impl Rate {
         }
         self.pace
             .due
-            .saturating_add(self.apart().saturating_mul(ahead))
+            .saturating_add(self.apart(1).saturating_mul(ahead))
     }
 
     /// One leaves that could have left since `ready`, and that the pace kept back, or not.
-    pub(crate) fn leave(&mut self, held: bool, ready: u64, now: u64) {
-        self.pace.leave(self.apart(), LATE, ready, now);
-        self.sent.add(now);
+    pub(crate) fn leave(&mut self, weight: u64, held: bool, ready: u64, now: u64) {
+        self.pace.leave(self.apart(weight), LATE, ready, now);
+        self.sent.add(weight, now);
+        let (mean, seen) = &mut self.one;
+        *seen = (*seen + 1).min(USUAL);
+        *mean += (weight as f64 - *mean) / f64::from(*seen);
         self.last = now;
         self.probe.leave(held, now);
         let hold = match self.leads {
@@ -94,10 +103,26 @@ impl Rate {
         }
     }
 
-    /// The server refused one that left at `at`, and the lane is paused for `wait`. Returns whether it
-    /// is known what the server will take after that.
-    pub(crate) fn refused(&mut self, at: u64, wait: u64, news: News, now: u64) -> bool {
-        self.sent.take(at);
+    /// One that left at `at` did not weigh `from`, but `to`.
+    pub(crate) fn settle(&mut self, at: u64, from: u64, to: u64) {
+        self.sent.settle(at, from, to);
+        let (less, more) = (self.apart(from), self.apart(to));
+        // Nothing may be due from before it left, or a quiet time would pay for it.
+        let due = self.pace.due.max(at.saturating_sub(LATE));
+        self.pace.due = due.saturating_sub(less).saturating_add(more);
+    }
+
+    /// The server refused one of this weight that left at `at`, and the lane is paused for `wait`.
+    /// Returns whether it is known what the server will take after that.
+    pub(crate) fn refused(
+        &mut self,
+        at: u64,
+        weight: u64,
+        wait: u64,
+        news: News,
+        now: u64,
+    ) -> bool {
+        self.sent.settle(at, weight, 0);
         let until = now.saturating_add(wait);
         if wait > LONG_WAIT || news == News::TooSoon {
             self.probe.counts_by_minute(now);
@@ -111,8 +136,11 @@ impl Rate {
             News::TooFast => {}
         }
         // Of a lane that sends less than it may, what it sends is what was too much.
-        let fastest = self.sent.fastest(now);
+        let fastest = self.sent.fastest(self.one.0, now);
         let rate = self.rate.min(fastest.unwrap_or(self.rate));
+        if self.is_noise(now) {
+            return false;
+        }
         if rate >= FASTEST {
             // No table, and too few were sent to tell.
             return false;
@@ -120,7 +148,7 @@ impl Rate {
         let told = self.is_told(now);
         let most = self.most(rate, now);
         // Of few, how fast is too fast cannot be told.
-        let once = told && now.saturating_sub(self.cut) > AGAIN;
+        let once = told && (now.saturating_sub(self.cut) > AGAIN || self.of == Unit::Tokens);
         let cut = if once || fastest.is_none() {
             most
         } else {
@@ -145,12 +173,21 @@ impl Rate {
         told || fastest.is_some()
     }
 
+    /// Whether a refusal need not mean anything: the server counts what an answer takes in its own way, and
+    /// so now and then takes less for a moment than the tokens that the user wrote.
+    fn is_noise(&mut self, now: u64) -> bool {
+        let written = self.of == Unit::Tokens && self.ceiling.is_finite() && !self.leads;
+        let least = self.rate * ENOUGH;
+        written && self.sent.steady(60, now).is_none_or(|mean| mean > least)
+    }
+
     /// The most that is left of a rate that was refused. Where others send under the same limit, who
     /// has more gives more up.
     fn most(&self, rate: f64, now: u64) -> f64 {
         match (self.share(now), self.is_told(now)) {
             (share, _) if share < SHARED => rate * SHARED_CUT,
             (share, _) if share < LESS => rate * LESS_CUT,
+            (_, true) if self.of == Unit::Tokens => rate * TOKENS_TRIMMED,
             (_, true) => rate * TRIMMED,
             (_, false) => rate.min(self.probe.proven(rate).unwrap_or(rate * LEAST_CUT)),
         }
@@ -190,6 +227,7 @@ impl Rate {
                 let more = match before {
                     ..SHARED => SHARED_MORE,
                     ..NEARLY => REGAINED,
+                    _ if self.of == Unit::Tokens => TOKENS_UNTRIMMED,
                     _ => UNTRIMMED,
                 };
                 self.trim = (before + more).min(1.0);
@@ -209,6 +247,7 @@ impl Rate {
         Standing {
             rate: self.rate,
             table: self.table,
+            one: self.one.0,
             shared: self.share(now) < SHARED,
             told: self.is_told(now),
         }
@@ -239,8 +278,8 @@ impl Rate {
         self.rate = rate;
     }
 
-    fn apart(&self) -> u64 {
-        (SECOND / self.rate) as u64
+    fn apart(&self, weight: u64) -> u64 {
+        ((weight as f64 * SECOND / self.rate) as u64).min(REMEMBERED)
     }
 }
 
@@ -264,6 +303,11 @@ const AGAIN: u64 = 5 * SECONDS;
 const UNTRIMMED: f64 = 0.005;
 const REGAINED: f64 = 0.02;
 const NEARLY: f64 = 0.9;
+/// Of tokens much less at once, for what a request costs is known only when it has been answered.
+const TOKENS_TRIMMED: f64 = 0.995;
+const TOKENS_UNTRIMMED: f64 = 0.01;
+/// While the server took so much of the tokens that the user wrote in a minute, they are what it allows.
+const ENOUGH: f64 = 0.8;
 const LEAST_TRIM: f64 = 0.05;
 
 /// Who has less than this of a limit shares it with others. All then add the same and give up a part of
@@ -296,9 +340,12 @@ const SAME: f64 = 1e-3;
 /// The table is believed for a minute of work; then it may be too low.
 const FIRST: u64 = 60 * SECONDS;
 
-/// One an hour, and a million a second.
+/// One an hour, and a token a nanosecond.
 const SLOWEST: f64 = 1.0 / 3_600.0;
-const FASTEST: f64 = 1e6;
+const FASTEST: f64 = 1e9;
+
+/// Those of which it is known what one weighs.
+const USUAL: u32 = 64;
 
 /// What was learned is forgotten after an idle hour.
 const REMEMBERED: u64 = 3_600 * SECONDS;
@@ -311,7 +358,7 @@ mod tests {
     fn send(rate: &mut Rate, from: u64, seconds: u64) -> u64 {
         let mut now = from;
         while now < from + seconds * SECONDS {
-            rate.leave(true, now, now);
+            rate.leave(1, true, now, now);
             now += (SECOND / rate.per_second()) as u64;
         }
         now
@@ -319,49 +366,49 @@ mod tests {
 
     #[test]
     fn the_table_is_believed_for_a_minute_of_work_and_then_there_may_be_more() {
-        let mut rate = Rate::new(10.0, f64::INFINITY, 0);
+        let mut rate = Rate::new(Unit::Requests, 10.0, f64::INFINITY, 0);
         let now = send(&mut rate, 0, 59);
         assert!(!rate.leads() && rate.next(0) == 0);
         send(&mut rate, now, 10);
         assert!(rate.leads() && rate.per_second() > 10.0);
         // Not where nobody wanted more, nor above what the user wrote.
-        let mut idle = Rate::new(10.0, f64::INFINITY, 0);
+        let mut idle = Rate::new(Unit::Requests, 10.0, f64::INFINITY, 0);
         for second in 0..600 {
-            idle.leave(false, second * SECONDS, second * SECONDS);
+            idle.leave(1, false, second * SECONDS, second * SECONDS);
         }
         assert!(!idle.leads());
-        let mut written = Rate::new(10.0, 10.0, 0);
+        let mut written = Rate::new(Unit::Requests, 10.0, 10.0, 0);
         send(&mut written, 0, 600);
         assert!(!written.leads() && written.per_second() <= 10.0);
     }
 
     #[test]
     fn a_refusal_cuts_once_and_never_by_more_than_half() {
-        let mut rate = Rate::new(10.0, 10.0, 0);
+        let mut rate = Rate::new(Unit::Requests, 10.0, 10.0, 0);
         let now = send(&mut rate, 0, 30);
-        rate.refused(now, SECONDS, News::TooFast, now);
+        rate.refused(now, 1, SECONDS, News::TooFast, now);
         let cut = rate.per_second();
         assert!((5.0..=9.5).contains(&cut), "{cut}");
         // Those that were under way with it change nothing.
-        rate.refused(now, SECONDS, News::Nothing, now);
+        rate.refused(now, 1, SECONDS, News::Nothing, now);
         assert_eq!(rate.per_second(), cut);
-        rate.refused(now, 3_600 * SECONDS, News::TooFast, now);
+        rate.refused(now, 1, 3_600 * SECONDS, News::TooFast, now);
         assert!(rate.per_second() >= cut / 2.0);
         assert_eq!(rate.next(2) - rate.next(1), rate.interval().unwrap().get());
     }
 
     #[test]
     fn a_step_too_many_goes_back_to_what_went_well() {
-        let mut rate = Rate::new(10.0, f64::INFINITY, 0);
+        let mut rate = Rate::new(Unit::Requests, 10.0, f64::INFINITY, 0);
         let now = send(&mut rate, 0, 62);
         assert!(rate.per_second() > 10.0);
-        rate.refused(now, SECONDS / 10, News::TooFast, now);
+        rate.refused(now, 1, SECONDS / 10, News::TooFast, now);
         assert!((9.0..=10.0).contains(&rate.per_second()), "{rate:?}");
     }
 
     #[test]
     fn what_the_server_names_counts_and_the_newest_of_it() {
-        let mut rate = Rate::new(10.0, 20.0, 0);
+        let mut rate = Rate::new(Unit::Requests, 10.0, 20.0, 0);
         rate.told(4.0, 10, 20);
         assert!(rate.leads());
         assert!((3.9..4.0).contains(&rate.per_second()));
@@ -378,34 +425,34 @@ mod tests {
 
     #[test]
     fn who_has_much_less_than_the_limit_shares_it_and_gives_a_part_up() {
-        let mut rate = Rate::new(10.0, 10.0, 0);
+        let mut rate = Rate::new(Unit::Requests, 10.0, 10.0, 0);
         let mut now = 0;
         for _ in 0..4 {
             now = send(&mut rate, now, 20);
-            rate.refused(now, SECONDS, News::TooFast, now);
+            rate.refused(now, 1, SECONDS, News::TooFast, now);
             rate.set(3.0, now);
         }
         now = send(&mut rate, now, 9);
-        rate.refused(now, SECONDS, News::TooFast, now);
+        rate.refused(now, 1, SECONDS, News::TooFast, now);
         assert!(rate.per_second() <= 3.0 * SHARED_CUT, "{rate:?}");
         // A number that this crate supplied is only a guess: who has less of that is alone.
-        let mut guessed = Rate::new(10.0, f64::INFINITY, 0);
+        let mut guessed = Rate::new(Unit::Requests, 10.0, f64::INFINITY, 0);
         guessed.leads = true;
         guessed.set(3.0, 0);
         now = send(&mut guessed, 0, 9);
-        guessed.refused(now, SECONDS, News::TooFast, now);
+        guessed.refused(now, 1, SECONDS, News::TooFast, now);
         assert!(guessed.per_second() > 3.0 * 0.9, "{guessed:?}");
     }
 
     #[test]
     fn a_server_that_counts_by_the_minute_is_not_taken_for_one_that_forgets() {
-        let mut rate = Rate::new(5.0, f64::INFINITY, 0);
+        let mut rate = Rate::new(Unit::Requests, 5.0, f64::INFINITY, 0);
         let mut now = send(&mut rate, 0, 59);
         rate.leads = true;
         rate.set(20.0, now);
         now = send(&mut rate, now, 15);
         for _ in 0..3 {
-            rate.refused(now, 4 * SECONDS, News::TooFast, now);
+            rate.refused(now, 1, 4 * SECONDS, News::TooFast, now);
             now += 4 * SECONDS;
         }
         // Not what it took in the last seconds, which was much more.
@@ -418,14 +465,14 @@ mod tests {
 
     #[test]
     fn what_is_owed_is_paid_at_the_new_rate_and_nothing_overflows() {
-        let mut rate = Rate::new(1.0, f64::INFINITY, 0);
+        let mut rate = Rate::new(Unit::Requests, 1.0, f64::INFINITY, 0);
         rate.told(1.0, 0, 0);
-        rate.leave(true, SECONDS, SECONDS);
+        rate.leave(1, true, SECONDS, SECONDS);
         rate.told(10.0, 1, SECONDS);
         let wait = rate.next(0) - SECONDS;
         assert!((SECONDS / 11..SECONDS / 9).contains(&wait), "{wait}");
-        rate.leave(true, 0, u64::MAX);
-        rate.refused(0, u64::MAX, News::TooFast, u64::MAX);
+        rate.leave(1, true, 0, u64::MAX);
+        rate.refused(0, 1, u64::MAX, News::TooFast, u64::MAX);
         rate.told(1.0, u64::MAX, u64::MAX);
         assert!(rate.next(u64::MAX) > 0);
         assert_eq!(rate.fresh_at(), u64::MAX);

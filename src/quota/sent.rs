@@ -1,4 +1,4 @@
-/// How many left in each of the last 64 seconds, and were not refused.
+/// How many left in each of the last 64 seconds, and were not refused: requests, or their tokens.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
     counts: [u32; LENGTH],
@@ -19,19 +19,20 @@ impl Default for Sent {
 }
 
 impl Sent {
-    pub(crate) fn add(&mut self, at: u64) {
+    pub(crate) fn add(&mut self, weight: u64, at: u64) {
         let second = at / SECOND;
         self.forget(second);
         self.oldest = self.oldest.min(second);
-        self.counts[place(second)] += 1;
+        self.settle(at, 0, weight);
     }
 
-    /// One that left then was refused.
-    pub(crate) fn take(&mut self, at: u64) {
+    /// What left then did not weigh `from`, but `to`: nothing, if it was refused.
+    pub(crate) fn settle(&mut self, at: u64, from: u64, to: u64) {
         let second = at / SECOND;
         if second <= self.newest && self.newest - second < LENGTH as u64 {
             let count = &mut self.counts[place(second)];
-            *count = count.saturating_sub(1);
+            let settled = u64::from(*count).saturating_sub(from).saturating_add(to);
+            *count = u32::try_from(settled).unwrap_or(u32::MAX);
         }
     }
 
@@ -52,11 +53,11 @@ impl Sent {
         rates.into_iter().fold(0.0, f64::max)
     }
 
-    /// The fastest it was sent of late, if it was enough to tell.
-    pub(crate) fn fastest(&mut self, now: u64) -> Option<f64> {
+    /// The fastest it was sent of late, if that was enough to tell: of what weighs `one`.
+    pub(crate) fn fastest(&mut self, one: f64, now: u64) -> Option<f64> {
         let rates = HORIZONS.into_iter().filter_map(|seconds| {
             let (count, time) = self.over(seconds, now);
-            (count >= ENOUGH).then(|| per_second(count, time))
+            (f64::from(count) >= ENOUGH * one).then(|| per_second(count, time))
         });
         rates.reduce(f64::max)
     }
@@ -65,6 +66,12 @@ impl Sent {
     pub(crate) fn mean(&mut self, seconds: u64, now: u64) -> f64 {
         let (count, time) = self.over(seconds, now);
         per_second(count, time)
+    }
+
+    /// The same, once it has been sent for so long.
+    pub(crate) fn steady(&mut self, seconds: u64, now: u64) -> Option<f64> {
+        let known = (now / SECOND).saturating_sub(self.oldest) >= seconds;
+        known.then(|| self.mean(seconds, now))
     }
 
     /// How many there were, and in what time: before the first there was nothing to be taken.
@@ -101,4 +108,4 @@ fn per_second(count: u32, time: u64) -> f64 {
 const SECOND: u64 = 1_000_000_000;
 const LENGTH: usize = 64;
 const HORIZONS: [u64; 6] = [2, 5, 10, 20, 40, 60];
-const ENOUGH: u32 = 10;
+const ENOUGH: f64 = 10.0;

@@ -11,7 +11,7 @@ use crate::{
     limiter::Permit,
     observe,
     words::{
-        ApiError, Endpoint, Rejected,
+        ApiError, Each, Endpoint, Rejected, Unit,
         extension::{Paused, Waited},
     },
 };
@@ -53,24 +53,41 @@ pub(super) fn learn(head: &mut Parts, permit: &Permit, endpoint: Endpoint, late:
         head.extensions.insert(Waited::new(waited));
     }
     let error = head.extensions.get::<ApiError>();
-    let told = header::rate(&head.headers)
-        .or_else(|| error.and_then(|error| header::rate_in_words(error.message())));
+    let mut said = header::limits(&head.headers);
+    if let Some(error) = error {
+        let words = header::limits_in_words(error.message());
+        for unit in Unit::BOTH {
+            said[unit].limit = said[unit].limit.or(words[unit]);
+        }
+    }
     let until = match not_now(head.status, &head.headers, error) {
         None => None,
         Some(NotNow::Throttled(wait)) => {
             observe::throttled(endpoint);
-            let kind = error.and_then(ApiError::kind).unwrap_or_default();
+            let of = match error.is_some_and(is_of_tokens) && endpoint.costs_tokens() {
+                true => Unit::Tokens,
+                false => Unit::Requests,
+            };
             let wait = wait.map(|wait| wait.saturating_sub(late));
-            permit.refused(wait, kind.contains("token"))
+            // The pause says it all.
+            (said.requests.left, said.tokens.left) = (None, None);
+            permit.refused(wait, of)
         }
         Some(NotNow::Overloaded(wait)) => permit.overloaded(wait.saturating_sub(late)),
     };
-    if let Some(told) = told {
-        permit.told(told);
+    if said != Each::default() {
+        permit.said(said);
     }
     if let Some(until) = until {
         head.extensions.insert(Paused::new(until));
     }
+}
+
+/// Whether tokens are what a 429 says were too many, wherever it says so. Where it does not, it may in
+/// words, such as "due to request rate limiting" (github.com/bespokelabsai/curator/issues/205).
+fn is_of_tokens(error: &ApiError) -> bool {
+    let mut names = [error.kind(), error.code()].into_iter().flatten();
+    names.any(|name| name.contains("token")) || error.message().contains("token rate limit")
 }
 
 fn not_now(status: StatusCode, headers: &HeaderMap, error: Option<&ApiError>) -> Option<NotNow> {

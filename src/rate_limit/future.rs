@@ -200,10 +200,14 @@ where
         request: &mut *request,
     };
     let polled = if turn.is_queued() {
+        if turn.is_uncounted(*endpoint) {
+            let call = read::call(inner.request, *endpoint);
+            turn.count(tokens::charge(inner.request, &call, tokenizer.as_ref()));
+        }
         ready!(turn.wait(&mut inner, cx))
     } else {
         let mut call = read::call(inner.request, *endpoint);
-        if turn.counts_tokens(*endpoint, call.model.as_deref()) {
+        if turn.counts_tokens(&call) {
             call.charge = tokens::charge(inner.request, &call, tokenizer.as_ref());
         }
         ready!(turn.arrive(&call, &mut inner, cx))
@@ -211,6 +215,10 @@ where
     Poll::Ready(polled.map(|permit| Some((permit, *endpoint))))
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most are done, and are handed on at once"
+)]
 enum Answered<R: Body> {
     Done(Response<ResponseBody<R>>),
     Error(Box<Reading<R>>),
@@ -232,8 +240,8 @@ impl<R: Body<Data = Bytes>> Answered<R> {
                 since: clock::now(),
             }));
         }
-        answer::learn(&mut head, &permit, endpoint, Duration::ZERO);
         tokens::settle(&head, &[], &mut permit);
+        answer::learn(&mut head, &permit, endpoint, Duration::ZERO);
         let body = match tokens::reader(&head, &permit) {
             Some(usage) => ResponseBody::watched(body, permit, usage),
             None => ResponseBody::inner(body, permit),
@@ -249,8 +257,9 @@ impl<R: Body<Data = Bytes>> Reading<R> {
         answer::name(&mut head, self.wait, &bytes);
         // What the server asks for counts from when its answer came.
         let late = clock::now().saturating_duration_since(self.since);
-        answer::learn(&mut head, &self.permit, self.endpoint, late);
+        // What was refused has cost nothing, and is no part of what was taken.
         tokens::settle(&head, &bytes, &mut self.permit);
+        answer::learn(&mut head, &self.permit, self.endpoint, late);
         Response::from_parts(head, ResponseBody::peeked(self.body, Some(self.permit)))
     }
 }

@@ -318,6 +318,14 @@ impl Endpoint {
                 | Self::VideoCreate
         )
     }
+
+    /// Whether what its requests cost in tokens can be told from them, or from their answers.
+    pub(crate) const fn costs_tokens(self) -> bool {
+        matches!(
+            self,
+            Self::ChatCompletions | Self::Completions | Self::Embeddings | Self::Rerank
+        )
+    }
 }
 
 /// Writes [`name`](Endpoint::name).

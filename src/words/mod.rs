@@ -13,6 +13,7 @@ mod quota;
 mod rejected;
 mod rule;
 mod tier;
+mod unit;
 mod usage;
 
 pub use self::{
@@ -31,5 +32,6 @@ pub(crate) use self::{
     charge::Charge,
     key::{KeyId, hash},
     rule::{Cap, Rule},
+    unit::{Each, Said, Unit},
     usage::Usage,
 };

@@ -3,7 +3,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Endpoint, Quota};
+use super::{Endpoint, Quota, Unit};
 
 /// One line of the table.
 #[derive(Clone, Debug)]
@@ -27,11 +27,22 @@ pub(crate) enum Cap {
 }
 
 impl Cap {
-    /// How far apart it keeps requests, in nanoseconds, if it counts them.
-    pub(crate) fn interval(&self) -> Option<NonZeroU64> {
+    /// What it limits per second, if it does.
+    pub(crate) fn unit(&self) -> Option<Unit> {
         match self {
-            Self::Requests(quota) => NonZeroU64::new(quota.interval()),
-            Self::Tokens(_) | Self::InFlight(_) | Self::Jobs(_) => None,
+            Self::Requests(_) => Some(Unit::Requests),
+            Self::Tokens(_) => Some(Unit::Tokens),
+            Self::InFlight(_) | Self::Jobs(_) => None,
+        }
+    }
+
+    /// How far apart it keeps those it limits per second, in nanoseconds.
+    pub(crate) fn interval(&self, unit: Unit) -> Option<NonZeroU64> {
+        match self {
+            Self::Requests(quota) | Self::Tokens(quota) if self.unit() == Some(unit) => {
+                NonZeroU64::new(quota.interval())
+            }
+            _ => None,
         }
     }
 

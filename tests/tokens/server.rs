@@ -29,12 +29,24 @@ pub(crate) enum Counts {
     Strictly,
 }
 
+/// What it says of its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Says {
+    /// How long to wait, when it refuses.
+    Wait,
+    /// How many tokens a second, and how many are left, in each answer too.
+    Limits,
+    /// How many a minute, in the words of a refusal.
+    Words,
+}
+
 /// The server, as those who send see it.
 #[derive(Clone)]
 pub(crate) struct Server(Arc<Mutex<World>>);
 
 struct World {
     counts: Counts,
+    says: Says,
     /// Tokens a second, and the most that are saved up.
     rate: f64,
     level: f64,
@@ -52,10 +64,11 @@ pub(crate) struct Outcome {
 }
 
 impl Server {
-    pub(crate) fn new(counts: Counts, per_minute: u32, seed: u64) -> Self {
+    pub(crate) fn new(counts: Counts, says: Says, per_minute: u32, seed: u64) -> Self {
         let rate = f64::from(per_minute) / 60.0;
         Self(Arc::new(Mutex::new(World {
             counts,
+            says,
             rate,
             level: rate,
             filled: now(),
@@ -73,15 +86,17 @@ impl Server {
         sleep(self.between(DELAY)).await;
         let prompt = prompt as f64 * self.number(0.85, 1.15);
         let output = self.output(max_tokens);
-        let accepted = self.0.lock().unwrap().arrival(prompt, output);
+        let (accepted, said) = self.0.lock().unwrap().arrival(prompt, output);
+        let answer = said.into_iter().fold(Response::builder(), |answer, said| {
+            answer.header(said.0, said.1.to_string())
+        });
         if let Err(seconds) = accepted {
             sleep(REFUSES + self.between(DELAY)).await;
-            let answer = Response::builder().status(StatusCode::TOO_MANY_REQUESTS);
-            let answer = answer.header(RETRY_AFTER, seconds);
-            let error = r#"{"error":{"message":"slow down","type":"dynamic_token_limited"}}"#;
-            return answer
-                .body(body(vec![error.to_owned()], Duration::ZERO))
-                .unwrap();
+            let answer = answer
+                .status(StatusCode::TOO_MANY_REQUESTS)
+                .header(RETRY_AFTER, seconds);
+            let error = self.0.lock().unwrap().refusal();
+            return answer.body(body(vec![error], Duration::ZERO)).unwrap();
         }
         let thinks = self.between(THINKS);
         let streamed = self.number(0.0, 3.0) < 1.0;
@@ -106,7 +121,7 @@ impl Server {
                 )],
             )
         };
-        let answer = Response::builder().header(CONTENT_TYPE, kind);
+        let answer = answer.header(CONTENT_TYPE, kind);
         answer.body(body(frames, half)).unwrap()
     }
 
@@ -127,8 +142,30 @@ impl Server {
 }
 
 impl World {
-    /// Accepted, or refused for so many seconds.
-    fn arrival(&mut self, prompt: f64, output: f64) -> Result<(), u64> {
+    /// Accepted, or refused for so many seconds; and what its headers say.
+    fn arrival(&mut self, prompt: f64, output: f64) -> (Result<(), u64>, Vec<(&'static str, f64)>) {
+        let accepted = self.decide(prompt, output);
+        let said = match self.says {
+            Says::Wait | Says::Words => Vec::new(),
+            Says::Limits => vec![
+                ("x-ratelimit-limit-tokens", self.rate),
+                ("x-ratelimit-remaining-tokens", self.level.max(0.0).floor()),
+            ],
+        };
+        (accepted, said)
+    }
+
+    /// Where the API was seen to say what a 429 is about.
+    fn refusal(&mut self) -> String {
+        let message = match self.says {
+            Says::Words => format!("Your rate limits are {:.0} TPM", self.rate * 60.0),
+            Says::Wait | Says::Limits => "slow down".to_owned(),
+        };
+        let of = |named: &str| named.replace("MESSAGE", &message);
+        of(self.random.choice(&REFUSALS).unwrap())
+    }
+
+    fn decide(&mut self, prompt: f64, output: f64) -> Result<(), u64> {
         let now = now();
         let refilled = self.rate * (now - self.filled).as_secs_f64();
         self.level = (self.level + refilled).min(self.rate);
@@ -180,6 +217,11 @@ fn body(
 /// Seconds, each way.
 const DELAY: (f64, f64) = (0.010, 0.090);
 const THINKS: (f64, f64) = (0.5, 3.5);
+const REFUSALS: [&str; 3] = [
+    r#"{"error":{"message":"MESSAGE","type":"dynamic_token_limited"}}"#,
+    r#"{"error":{"message":"MESSAGE","type":null},"error_type":"dynamic_token_limited"}"#,
+    r#"{"error":{"message":"MESSAGE","code":"dynamic_token_limited"}}"#,
+];
 const REFUSES: Duration = Duration::from_millis(5);
 /// Tokens of an answer, on average, were there no bound.
 const OUTPUT: f64 = 300.0;

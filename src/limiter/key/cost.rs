@@ -3,13 +3,20 @@
 use super::Key;
 use crate::{
     limiter::rules::Rules,
-    words::{Cap, Charge, Quota, Rejected},
+    words::{Call, Cap, Charge, Quota, Rejected},
 };
 
 impl Key {
-    /// Whether a lane is under a quota of tokens.
+    /// Whether the tokens of a lane are counted: by a quota, or since the server spoke of them.
     pub(in crate::limiter) fn counts_tokens(&self, lane: u16, rules: &Rules) -> bool {
-        self.quotas(lane, rules).next().is_some()
+        let learned = &self.lanes[usize::from(lane)].learned.tokens;
+        learned.rate.is_some() || self.quotas(lane, rules).next().is_some()
+    }
+
+    /// The same of the lane in which a call would be, if there is one.
+    pub(in crate::limiter) fn counts_tokens_of(&self, call: &Call, rules: &Rules) -> bool {
+        let lane = self.lane_of(call);
+        lane.is_some_and(|lane| self.counts_tokens(lane, rules))
     }
 
     /// What a charge comes to now, in tokens. Where the lane counts none, what the request might take
@@ -18,9 +25,14 @@ impl Key {
         if let Charge::Given(tokens) = charge {
             return tokens;
         }
-        let output = &self.lanes[usize::from(lane)].output;
         let room = self.quotas(lane, rules).map(|quota| quota.max()).min();
-        room.map_or(0, |room| output.tokens(charge, rules.reserves(), room))
+        let lane = &self.lanes[usize::from(lane)];
+        let learned = || {
+            let rate = lane.learned.tokens.rate.as_ref()?;
+            Some((rate.per_second() * A_MINUTE).ceil() as u64)
+        };
+        let room = room.or_else(learned);
+        room.map_or(0, |room| lane.output.tokens(charge, rules.reserves(), room))
     }
 
     /// The refusal of one that never fits.
@@ -40,12 +52,16 @@ impl Key {
 
     /// The token quotas that a lane is under.
     fn quotas(&self, lane: u16, rules: &Rules) -> impl Iterator<Item = Quota> {
-        let limits = self.lanes[usize::from(lane)].limits.iter();
-        limits.filter_map(
-            |&index| match rules.cap(self.limits[usize::from(index)].rule) {
-                Cap::Tokens(quota) => Some(*quota),
+        let lane = &self.lanes[usize::from(lane)];
+        lane.limits.iter().filter_map(move |&index| {
+            let rule = rules.rule(self.limits[usize::from(index)].rule);
+            match rule.cap {
+                Cap::Tokens(quota) if !lane.outgrew(rule) => Some(quota),
                 _ => None,
-            },
-        )
+            }
+        })
     }
 }
+
+/// What a lane without a quota of tokens is believed to take at once, in seconds of its rate.
+const A_MINUTE: f64 = 60.0;

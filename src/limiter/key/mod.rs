@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     quota::{Bucket, Passage, Rate, Verdict},
-    words::{Call, Cap, Endpoint, KeyId, hash},
+    words::{Call, Each, Endpoint, KeyId, Unit, hash},
 };
 
 pub(super) use self::pump::World;
@@ -71,8 +71,11 @@ impl Key {
         }
         let gates = self.lanes.iter().filter_map(|lane| lane.gate.as_ref());
         let paused = gates.map(|gate| gate.fresh_at()).max().unwrap_or(0);
-        let rates = self.lanes.iter().filter_map(|lane| lane.rate.as_ref());
-        let learned = rates.map(|rate| rate.fresh_at()).max().unwrap_or(0);
+        let learned = self.lanes.iter().flat_map(|lane| {
+            let learned = Unit::BOTH.map(|unit| &lane.learned[unit]);
+            learned.map(|learned| learned.fresh_at())
+        });
+        let learned = learned.max().unwrap_or(0);
         self.limits
             .iter()
             .try_fold(paused.max(learned), |latest, limit| {
@@ -96,7 +99,7 @@ impl Key {
 
     /// The lane of a call, made if there is none.
     pub(super) fn lane(&mut self, call: &Call, rules: &Rules, max_lanes: usize) -> u16 {
-        let model_id = call.model.as_ref().map_or(0, |model| model_id(model));
+        let model_id = id_of(call);
         if let Some(lane) = self.find(call.endpoint, model_id) {
             return lane;
         }
@@ -110,6 +113,12 @@ impl Key {
             .unwrap_or_else(|| self.add_lane(call.endpoint, OVERFLOW, None, rules))
     }
 
+    /// The lane that a call would be in, if there is one.
+    fn lane_of(&self, call: &Call) -> Option<u16> {
+        let own = self.find(call.endpoint, id_of(call));
+        own.or_else(|| self.find(call.endpoint, OVERFLOW))
+    }
+
     /// Asks every limit of a lane, and the pause it may be under. The second is the limit that says
     /// no for longest; a pause is none, for it is the lane's own.
     pub(super) fn ask(
@@ -121,7 +130,7 @@ impl Key {
         now: u64,
     ) -> (Verdict, Option<u16>) {
         let lane = &self.lanes[usize::from(lane)];
-        let mut latest = match lane.held(ahead.0, now) {
+        let mut latest = match lane.held(tokens, ahead, now) {
             Some(at) => (Verdict::At(at), None),
             None => (Verdict::Now, None),
         };
@@ -154,7 +163,7 @@ impl Key {
         now: u64,
     ) -> Option<u64> {
         let lane = &self.lanes[usize::from(lane)];
-        let mut least = lane.held(ahead, now).unwrap_or(now);
+        let mut least = lane.held(tokens, (ahead, 0), now).unwrap_or(now);
         for &index in &lane.limits {
             let limit = &mut self.limits[usize::from(index)];
             if lane.outgrew(rules.rule(limit.rule)) {
@@ -184,34 +193,44 @@ impl Key {
     ) -> Passage {
         let lane = &mut self.lanes[usize::from(lane)];
         lane.counts.admitted += 1;
+        lane.spent = lane.spent.saturating_add(tokens);
+        let weight = Each {
+            requests: 1,
+            tokens,
+        };
+        let units = Unit::BOTH.into_iter().filter(|unit| weight[*unit] > 0);
         // Late is who leaves later than all of them, and the pause, would have let it.
-        let own = lane.rate.as_ref().map_or(0, |rate| rate.next(0));
-        let mut pace = own;
         let mut others = lane.gate.as_ref().map_or(0, |gate| gate.next());
+        let mut own = Each::default();
+        for unit in units.clone() {
+            own[unit] = lane.learned[unit].paced(0);
+            others = others.max(lane.learned[unit].spared());
+        }
+        let mut paced = own;
         for &index in &lane.limits {
             let limit = &self.limits[usize::from(index)];
             let rule = rules.rule(limit.rule);
             let at = limit.bucket.ready(&rule.cap);
-            match rule.cap {
+            match rule.cap.unit() {
                 _ if lane.outgrew(rule) => {}
-                Cap::Requests(_) if own == 0 => pace = pace.max(at),
+                Some(unit) if own[unit] == 0 => paced[unit] = paced[unit].max(at),
                 _ => others = others.max(at),
             }
         }
-        let held = pace > ready && pace >= others;
-        let ready = ready.max(pace).max(others);
-        let mut interval = None;
+        let came = ready;
+        let ready = came.max(paced.requests).max(paced.tokens).max(others);
+        let mut interval = lane.learned.requests.interval();
         for &index in &lane.limits {
             let limit = &mut self.limits[usize::from(index)];
             let rule = rules.rule(limit.rule);
             if !lane.outgrew(rule) {
                 limit.bucket.charge(&rule.cap, tokens, ready, now);
-                interval = interval.max(rule.cap.interval());
+                interval = interval.max(rule.cap.interval(Unit::Requests));
             }
         }
-        if let Some(rate) = &mut lane.rate {
-            interval = interval.max(rate.interval());
-            rate.leave(held, ready, now);
+        for unit in units {
+            let held = paced[unit] > came && paced[unit] == ready;
+            lane.learned[unit].leave(weight[unit], held, ready, now);
         }
         match &mut lane.gate {
             Some(gate) => gate.pass(interval, now),
@@ -220,12 +239,12 @@ impl Key {
     }
 
     /// The pace of a lane, watched from now on if it was not: it begins with what its table says.
-    pub(super) fn rate(&mut self, lane: u16, rules: &Rules, now: u64) -> &mut Rate {
+    pub(super) fn rate(&mut self, lane: u16, unit: Unit, rules: &Rules, now: u64) -> &mut Rate {
         let lane = &mut self.lanes[usize::from(lane)];
         let (mut rate, mut ceiling) = (f64::INFINITY, f64::INFINITY);
         for &index in &lane.limits {
             let rule = rules.rule(self.limits[usize::from(index)].rule);
-            if let Some(interval) = rule.cap.interval() {
+            if let Some(interval) = rule.cap.interval(unit) {
                 let allowed = 1e9 / interval.get() as f64;
                 rate = rate.min(allowed);
                 if rule.ceiling {
@@ -233,8 +252,9 @@ impl Key {
                 }
             }
         }
-        lane.rate
-            .get_or_insert_with(|| Box::new(Rate::new(rate, ceiling, now)))
+        lane.learned[unit]
+            .rate
+            .get_or_insert_with(|| Box::new(Rate::new(unit, rate, ceiling, now)))
     }
 
     /// Puts a waiter in its line.
@@ -286,7 +306,7 @@ impl Key {
             let lane = &self.lanes[index];
             let rules = new.of(lane.endpoint, lane.model.as_deref());
             // What was learned was learned from the old one.
-            self.lanes[index].rate = None;
+            self.lanes[index].learned = Each::default();
             self.lanes[index].slots = new.slots(&rules);
             self.lanes[index].limits = self.limits_of(&rules, new);
         }
@@ -323,11 +343,12 @@ impl Key {
             limits,
             slots: rules.slots(&applying),
             gate: None,
-            rate: None,
+            learned: Each::default(),
             line: None,
             output: Output::default(),
             waiting: 0,
             counts: Counts::default(),
+            spent: 0,
             waited: Duration::ZERO,
         });
         (self.lanes.len() - 1) as u16
@@ -358,7 +379,8 @@ impl Limit {
     }
 }
 
-fn model_id(model: &str) -> u64 {
+fn id_of(call: &Call) -> u64 {
     // Two values have a meaning of their own.
-    hash(&model).clamp(1, OVERFLOW - 1)
+    let id = |model: &Arc<str>| hash(model).clamp(1, OVERFLOW - 1);
+    call.model.as_ref().map_or(0, id)
 }

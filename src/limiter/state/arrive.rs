@@ -14,7 +14,7 @@ use crate::{
         waiter::{Standing, Waiter},
     },
     quota::Verdict,
-    words::{Call, Reason, Rejected},
+    words::{Call, Reason, Rejected, Unit},
 };
 
 /// A request that comes.
@@ -133,7 +133,10 @@ impl State {
         };
         if settings.learning {
             let key = self.registry.get_mut(index).expect(LOOKED_UP);
-            key.rate(lane, &self.rules, now);
+            key.rate(lane, Unit::Requests, &self.rules, now);
+            if key.counts_tokens(lane, &self.rules) {
+                key.rate(lane, Unit::Tokens, &self.rules, now);
+            }
         }
         let id = self.sit_down(waiter);
         self.pump(index, Some(id), moment);

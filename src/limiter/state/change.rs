@@ -10,6 +10,7 @@ impl State {
     /// Another table, from now on.
     pub(in crate::limiter) fn set_limits(&mut self, limits: Limits, moment: &mut Moment<'_>) {
         let new = self.rules.succeed(limits);
+        self.metered = new.metered();
         let old: Rules = std::mem::replace(&mut self.rules, new);
         let mut waiting = Vec::new();
         for (index, key) in self.registry.iter_mut() {

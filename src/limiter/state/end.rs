@@ -34,6 +34,10 @@ impl State {
             let cap = self.rules.cap(limit.rule);
             limit.bucket.settle(cap, grant.at, grant.tokens, tokens);
         }
+        let lane = &mut key.lanes[usize::from(grant.lane)];
+        if let Some(rate) = &mut lane.learned.tokens.rate {
+            rate.settle(grant.at, grant.tokens, tokens);
+        }
         self.freed(grant.key);
         self.pump(grant.key, None, moment);
     }

@@ -23,7 +23,7 @@ use super::{
     rules::Rules,
     waiter::{Standing, Waiter},
 };
-use crate::words::{Charge, Limits};
+use crate::words::{Call, Charge, Limits};
 
 pub(super) use self::{
     arrive::{Arrival, Comer},
@@ -36,6 +36,8 @@ pub(super) struct State {
     pub(super) registry: Registry,
     pub(super) totals: Counts,
     pub(super) waiters: Slab<Waiter>,
+    /// The endpoints of which tokens are counted, as bits.
+    pub(super) metered: usize,
     /// When each key is to be looked at again.
     alarms: BTreeSet<(u64, u32)>,
     /// When each waiter's time is up, of those who have a limit.
@@ -59,8 +61,10 @@ struct Held {
 
 impl State {
     pub(super) fn new(limits: Limits) -> Self {
+        let rules = Rules::new(limits);
         Self {
-            rules: Rules::new(limits),
+            metered: rules.metered(),
+            rules,
             registry: Registry::new(),
             totals: Counts::default(),
             waiters: Slab::new(),
@@ -87,6 +91,14 @@ impl State {
 
     pub(super) fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    /// Whether tokens are counted of a call.
+    pub(super) fn counts_tokens(&self, call: &Call) -> bool {
+        let known = || self.registry.peek(call);
+        self.rules
+            .counts_tokens(call.endpoint, call.model.as_deref())
+            || known().is_some_and(|key| key.counts_tokens_of(call, &self.rules))
     }
 
     /// The next instant at which something is due.
@@ -154,18 +166,21 @@ impl State {
         let tokens = key.tokens(lane, charge, &self.rules);
         let passage = key.charge(lane, tokens, ready, &self.rules, now);
         let waited = now.saturating_sub(since);
+        let metered = charge != Charge::NOTHING && key.counts_tokens(lane, &self.rules);
+        let of = &mut key.lanes[usize::from(lane)];
         if waited > 0 {
-            key.lanes[usize::from(lane)].waited += Duration::from_nanos(waited);
+            of.waited += Duration::from_nanos(waited);
         }
         Grant {
             key: index,
             born: key.born,
             lane,
             passage,
-            slots: key.lanes[usize::from(lane)].slots,
+            slots: of.slots,
             tokens,
+            gone: of.gone(),
             answers: charge.answers(),
-            metered: charge != Charge::NOTHING && key.counts_tokens(lane, &self.rules),
+            metered,
             at: now,
             waited,
         }

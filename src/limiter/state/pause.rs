@@ -2,8 +2,9 @@
 
 use super::State;
 use crate::{
-    limiter::{grant::Grant, lane::Lane, moment::Moment},
+    limiter::{grant::Grant, lane::Lane, moment::Moment, rules::bit},
     quota::{News, Restart},
+    words::{Each, Said, Unit},
 };
 
 impl State {
@@ -13,23 +14,28 @@ impl State {
         &mut self,
         grant: &Grant,
         wait: Option<u64>,
-        of_tokens: bool,
+        of: Unit,
         moment: &mut Moment<'_>,
     ) -> Option<u64> {
         self.totals.throttled += 1;
         let now = moment.now;
-        if moment.settings.learning && !of_tokens {
-            self.watch(grant, now);
+        if moment.settings.learning {
+            self.watch(grant, of, now);
         }
         self.pause(grant, moment, |lane| {
             lane.counts.throttled += 1;
             let refused = lane.gate().refused(grant.passage, wait, now);
             // Too many tokens says nothing of how many requests there may be.
-            if let Some(rate) = lane.rate.as_mut().filter(|_| !of_tokens) {
+            if let Some(rate) = &mut lane.learned[of].rate {
                 let wait = refused.until.saturating_sub(now);
-                let known = rate.refused(grant.at, wait, refused.news, now);
+                let known = rate.refused(grant.at, grant.weight(of), wait, refused.news, now);
                 if refused.news != News::Nothing {
-                    let restart = if known { Restart::Quick } else { Restart::Slow };
+                    // How many tokens went by is known too late for that.
+                    let restart = if known && of == Unit::Requests {
+                        Restart::Quick
+                    } else {
+                        Restart::Slow
+                    };
                     lane.gate().restart(restart);
                 }
             }
@@ -37,30 +43,32 @@ impl State {
         })
     }
 
-    /// The server named how many requests it takes a second.
+    /// The server said what it takes.
     pub(in crate::limiter) fn told(
         &mut self,
         grant: &Grant,
-        per_second: f64,
+        said: Each<Said>,
         moment: &mut Moment<'_>,
     ) {
         let now = moment.now;
-        if moment.settings.learning {
-            self.watch(grant, now);
-            self.pause(grant, moment, |lane| {
-                if let Some(rate) = &mut lane.rate {
-                    rate.told(per_second, grant.at, now);
-                }
-            });
+        let spoke = |unit: &Unit| said[*unit] != Said::default();
+        for of in Unit::BOTH.into_iter().filter(spoke) {
+            if moment.settings.learning {
+                self.watch(grant, of, now);
+                self.pause(grant, moment, |lane| lane.told(grant, of, said[of], now));
+            }
         }
     }
 
-    /// From now on the lane of a grant learns its pace.
-    fn watch(&mut self, grant: &Grant, now: u64) {
-        if let Some(key) = self.registry.of(grant.key, grant.born) {
-            if usize::from(grant.lane) < key.lanes.len() {
-                key.rate(grant.lane, &self.rules, now);
-            }
+    /// From now on the lane of a grant learns its pace, of requests or of tokens.
+    fn watch(&mut self, grant: &Grant, of: Unit, now: u64) {
+        let key = self.registry.of(grant.key, grant.born);
+        let Some(key) = key.filter(|key| usize::from(grant.lane) < key.lanes.len()) else {
+            return;
+        };
+        key.rate(grant.lane, of, &self.rules, now);
+        if of == Unit::Tokens {
+            self.metered |= bit(key.lanes[usize::from(grant.lane)].endpoint);
         }
     }
 
@@ -87,9 +95,9 @@ impl State {
     ) -> Option<T> {
         let key = self.registry.of(grant.key, grant.born);
         let lane = key?.lanes.get_mut(usize::from(grant.lane))?;
-        let before = lane.held(0, moment.now);
+        let before = lane.held(1, (0, 0), moment.now);
         let done = act(lane);
-        if lane.held(0, moment.now) != before && lane.waiting > 0 {
+        if lane.held(1, (0, 0), moment.now) != before && lane.waiting > 0 {
             if !self.deadlines.is_empty() {
                 self.refuse_hopeless(grant.key, moment);
             }

@@ -5,7 +5,7 @@ use std::task::Waker;
 use super::{IN_USE, State};
 use crate::{
     limiter::{grant::Grant, moment::Moment, waiter::Standing},
-    words::Rejected,
+    words::{Charge, Rejected},
 };
 
 /// What one who waits finds when polled.
@@ -17,6 +17,22 @@ pub(in crate::limiter) enum Look {
 }
 
 impl State {
+    /// Whether one who waits costs no tokens, in a lane that has come to count them.
+    pub(in crate::limiter) fn is_uncounted(&self, id: u32) -> bool {
+        let waiter = &self.waiters[id as usize];
+        let key = self.registry.get(waiter.key);
+        waiter.charge == Charge::NOTHING
+            && key.is_some_and(|key| key.counts_tokens(waiter.lane, &self.rules))
+    }
+
+    /// One who waits costs this.
+    pub(in crate::limiter) fn count(&mut self, id: u32, charge: Charge, moment: &mut Moment<'_>) {
+        let waiter = &mut self.waiters[id as usize];
+        waiter.charge = charge;
+        let index = waiter.key;
+        self.pump(index, Some(id), moment);
+    }
+
     pub(in crate::limiter) fn look(
         &mut self,
         id: u32,
