@@ -6,10 +6,11 @@ mod measure;
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use criterion::{Criterion, SamplingMode};
+use criterion::{BenchmarkGroup, Criterion, SamplingMode, measurement::WallTime};
+use tokio::runtime::Runtime;
 use tower_together_bench::{BESIDE, OURS, Row, rows, runtime};
 
-use crate::measure::{median, number};
+use crate::measure::{aim, in_turns, median, number};
 
 /// Medians, in nanoseconds a call; `None` for what was not asked for or does not apply.
 struct Measured {
@@ -31,9 +32,13 @@ fn main() {
     for (index, row) in rows.iter_mut().enumerate() {
         let name = format!("{index:02} {}", row.name);
         row.prime(&runtime);
-        let one = median(&mut group, &format!("{name}, one thread"), ONE, |calls| {
-            row.one(&runtime, calls)
-        });
+        let at_once = row.at_once..=row.at_once;
+        let one = median(
+            &mut group,
+            &format!("{name}, one thread"),
+            at_once,
+            |calls| row.one(&runtime, calls),
+        );
         let two = row.is_for_two().then(|| {
             median(&mut group, &format!("{name}, two threads"), TWO, |calls| {
                 row.two(calls)
@@ -42,9 +47,13 @@ fn main() {
         let two = two.flatten();
         measured.push(Measured { one, two });
     }
+    let beside = beside(&mut group, &mut rows, &runtime);
     group.finish();
     table(&rows, &measured);
     aims(&rows, &measured);
+    for (what, of, times, at_most) in beside {
+        aim(what, &of, times, at_most);
+    }
     criterion.final_summary();
 }
 
@@ -94,36 +103,38 @@ fn aims(rows: &[Row], measured: &[Measured]) {
         .rev()
         .find_map(|(row, cost)| to_one_key(row, cost, measured));
     println!();
-    aim(OURS, "of the no-op's time, one thread", one, 6.0);
+    aim(OURS, "of the no-op's time, one thread", one, Some(6.0));
     aim(
         OURS,
         "two threads' multiple over one thread's",
         ratio(two, one),
-        2.0,
+        Some(2.0),
     );
-    aim(OURS, "100,000 keys over one key", many, 2.0);
-    for beside in BESIDE {
-        aims_beside(beside, rows, measured);
-    }
+    aim(OURS, "100,000 keys over one key", many, Some(2.0));
 }
 
-/// In each section that has both.
-fn aims_beside((ours, theirs): (&str, &str), rows: &[Row], measured: &[Measured]) {
-    let named = |name| {
-        let named = rows.iter().zip(measured);
-        named.filter(move |(row, _)| row.name == name)
-    };
-    for ((row, our), (_, their)) in named(ours).zip(named(theirs)) {
-        let heading = rows[row.no_op].heading.unwrap_or_default();
-        let of = format!("beside {theirs} ({heading})");
-        aim(ours, &of, ratio(our.one, their.one), 1.5);
+/// What stands beside another, in each section that has both: what of, how many times the other's, and
+/// how many at most.
+fn beside(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    rows: &mut [Row],
+    runtime: &Runtime,
+) -> Vec<(&'static str, String, Option<f64>, Option<f64>)> {
+    let mut found = Vec::new();
+    for (ours, theirs, at_most) in BESIDE {
+        let places = |name| {
+            let named = rows.iter().enumerate();
+            named.filter_map(move |(place, row)| (row.name == name).then_some(place))
+        };
+        let pairs: Vec<_> = places(ours).zip(places(theirs)).collect();
+        for pair in pairs {
+            let heading = rows[rows[pair.0].no_op].heading.unwrap_or_default();
+            let of = format!("beside {theirs} ({heading})");
+            let took = in_turns(group, &format!("{ours}, {of}"), rows, pair, runtime);
+            found.push((ours, of, took.map(|(_, times)| times), at_most));
+        }
     }
-}
-
-fn aim(what: &str, of: &str, is: Option<f64>, at_most: f64) {
-    let Some(is) = is else { return };
-    let verdict = if is <= at_most { "reached" } else { "MISSED" };
-    println!("{what}, {of}: {is:.2} (aim: at most {at_most}) {verdict}");
+    found
 }
 
 fn to_one_key(row: &Row, cost: &Measured, measured: &[Measured]) -> Option<f64> {
@@ -134,7 +145,5 @@ fn ratio(of: Option<f64>, to: Option<f64>) -> Option<f64> {
     Some(of? / to?)
 }
 
-/// A tenth of a millisecond or more.
-const ONE: RangeInclusive<u64> = 1_000..=1_000;
 /// Threads are started for it: the more the better.
 const TWO: RangeInclusive<u64> = 1_000..=u64::MAX;

@@ -5,19 +5,16 @@
 
 mod measure;
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::time::Duration;
 
 use criterion::{Criterion, SamplingMode};
-use tower_together_bench::{Row, Server, loopback, runtime_with_sockets};
+use tower_together_bench::{Row, Server, WATCHING, loopback, runtime_with_sockets};
 
-use crate::measure::{median, middle, number};
+use crate::measure::{aim, in_turns, number};
 
-/// Medians; `None` for what was not asked for.
-struct Measured {
-    micros: Option<f64>,
-    /// How many times the bare client's, and how many microseconds more.
-    beside: Option<(f64, f64)>,
-}
+/// Medians: nanoseconds, and how many times the first row's of its client; `None` for what was not
+/// asked for.
+type Measured = Option<(f64, f64)>;
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -35,25 +32,17 @@ fn main() {
     let mut group = criterion.benchmark_group("a call over a socket");
     group.sampling_mode(SamplingMode::Flat);
     for index in 0..rows.len() {
-        let (name, bare) = (
+        let (name, first) = (
             format!("{index:02} {}", rows[index].name),
             rows[index].no_op,
         );
-        let (mut times, mut more) = (Vec::new(), Vec::new());
-        let nanos = median(&mut group, &name, AT_ONCE, |calls| {
-            // In turns: how fast a thread wakes up changes more from second to second than a layer
-            // takes.
-            let its = rows[index].one(&runtime, calls);
-            let bare = rows[bare].one(&runtime, calls);
-            let (its_micros, bare_micros) = (micros(its, calls), micros(bare, calls));
-            times.push(its_micros / bare_micros);
-            more.push(its_micros - bare_micros);
-            its
-        });
-        measured.push(Measured {
-            micros: nanos.map(|nanos| nanos / 1e3),
-            beside: middle(times).zip(middle(more)),
-        });
+        measured.push(in_turns(
+            &mut group,
+            &name,
+            &mut rows,
+            (index, first),
+            &runtime,
+        ));
     }
     group.finish();
     table(&rows, &measured);
@@ -62,27 +51,31 @@ fn main() {
         rows.len(),
         server.connections()
     );
+    aims(&rows, &measured);
     criterion.final_summary();
 }
 
 fn table(rows: &[Row], measured: &[Measured]) {
     println!(
         "\n{:46}{:>9} {:>10}{:>12}",
-        "a call over a socket", "us", "x bare", "us more"
+        "a call over a socket", "us", "x first", "us more"
     );
     for (row, cost) in rows.iter().zip(measured) {
         if let Some(heading) = row.heading {
             println!("{heading}");
         }
-        let (times, more) = cost.beside.unzip();
-        print!("  {:44}{}", row.name, number(cost.micros, 9, 2));
+        let (micros, times) = cost.map(|(nanos, times)| (nanos / 1e3, times)).unzip();
+        let more = cost.map(|(nanos, times)| (nanos - nanos / times) / 1e3);
+        print!("  {:44}{}", row.name, number(micros, 9, 2));
         println!(" {}{}", number(times, 10, 3), number(more, 12, 2));
     }
 }
 
-fn micros(took: Duration, calls: u64) -> f64 {
-    took.as_secs_f64() * 1e6 / calls as f64
+fn aims(rows: &[Row], measured: &[Measured]) {
+    for (row, cost) in rows.iter().zip(measured) {
+        if row.name == WATCHING {
+            let of = "of the time of one that does not";
+            aim(WATCHING, of, cost.map(|(_, times)| times), Some(1.05));
+        }
+    }
 }
-
-/// Some milliseconds.
-const AT_ONCE: RangeInclusive<u64> = 100..=100;

@@ -52,6 +52,7 @@
 
 mod by_hand;
 mod calls;
+mod events;
 mod loopback;
 mod requests;
 mod retries;
@@ -63,7 +64,7 @@ mod services;
 
 pub use self::{
     calls::{runtime, runtime_with_sockets},
-    loopback::loopback,
+    loopback::{WATCHING, loopback},
     row::Row,
     rows::{BESIDE, OURS, rows},
     server::Server,

@@ -2,7 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a stopwatch reads the clock")]
 
-use std::{fmt, hint::black_box, time::Instant};
+use std::{fmt, hint::black_box, pin::pin, time::Instant};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri, header::AUTHORIZATION};
@@ -22,7 +22,7 @@ use crate::{
     retries::{both, by_hand, retry},
     row::Row,
     server::Server,
-    services::together,
+    services::{together, together_counting_tokens},
 };
 
 /// Every client, each family after its bare one.
@@ -30,6 +30,7 @@ pub fn loopback(server: &Server) -> Vec<Row> {
     let [keys, _] = keys(1);
     let mut rows = Vec::new();
     hyper(&mut rows, server, &keys);
+    events(&mut rows, server, &keys);
     reqwest(&mut rows, server, &keys);
     rows
 }
@@ -53,6 +54,19 @@ fn hyper(rows: &mut Vec<Row>, server: &Server, keys: &Keys) {
         "tower::retry, cloning policy, our limiter",
         send(by_hand(together(hyper_client())), &requests),
     );
+}
+
+/// A stream of events, with nobody who reads in it and with.
+fn events(rows: &mut Vec<Row>, server: &Server, keys: &Keys) {
+    let uri = Uri::try_from(format!("{}?stream", url(server))).expect("an address and a path");
+    let requests = Requests::to(uri, keys, &Full::new(json(true)));
+    let mut family = Family::new(rows, "hyper-util's client, 10,000 events of 200 bytes");
+    family.at_once = 20;
+    // All over one connection: of two, one may be a tenth faster than the other, and stay so.
+    let client = hyper_client();
+    family.add(NOT_WATCHING, send(together(client.clone()), &requests));
+    family.add("bare", send(client.clone(), &requests));
+    family.add(WATCHING, send(together_counting_tokens(client), &requests));
 }
 
 fn reqwest(rows: &mut Vec<Row>, server: &Server, keys: &Keys) {
@@ -118,8 +132,10 @@ where
 {
     let answer = answer.expect("the server answers").into();
     assert_eq!(answer.status(), StatusCode::OK);
-    let body = answer.into_body().collect().await;
-    black_box(body.expect("the server is still there").to_bytes());
+    let mut body = pin!(answer.into_body());
+    while let Some(frame) = body.frame().await {
+        black_box(frame.expect("the server is still there"));
+    }
 }
 
 fn over_and_over(mut call: impl AsyncFnMut() + Send + 'static) -> Calls {
@@ -139,6 +155,7 @@ struct Family<'a> {
     rows: &'a mut Vec<Row>,
     heading: Option<&'static str>,
     bare: usize,
+    at_once: u64,
 }
 
 impl<'a> Family<'a> {
@@ -147,6 +164,7 @@ impl<'a> Family<'a> {
             bare: rows.len(),
             rows,
             heading: Some(heading),
+            at_once: 100,
         }
     }
 
@@ -156,9 +174,14 @@ impl<'a> Family<'a> {
             name,
             no_op: self.bare,
             one_key: None,
+            at_once: self.at_once,
             keys: 1,
             one: calls,
             two: None,
         });
     }
 }
+
+/// The row that counts tokens, and so reads what each stream says of its usage.
+pub const WATCHING: &str = "TogetherRateLimit, counting tokens";
+const NOT_WATCHING: &str = "TogetherRateLimit";

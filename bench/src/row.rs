@@ -14,6 +14,8 @@ pub struct Row {
     pub no_op: usize,
     /// The row that is the same with one key.
     pub one_key: Option<usize>,
+    /// How many calls to make at once: a fraction of a millisecond to some milliseconds.
+    pub at_once: u64,
     /// How many keys its requests have.
     pub(crate) keys: usize,
     pub(crate) one: Calls,
@@ -23,7 +25,7 @@ pub struct Row {
 impl Row {
     /// One call with each key at least, so that what is made once is made.
     pub fn prime(&mut self, runtime: &Runtime) {
-        (self.one)(runtime, 1_000.max(self.keys as u64));
+        (self.one)(runtime, self.at_once.max(self.keys as u64));
     }
 
     /// How long so many calls take.

@@ -1,16 +1,20 @@
+use std::{convert::Infallible, future::pending, time::Duration};
+
 use bytes::Bytes;
+use http::Request;
 use http_body_util::{Empty, Full};
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, time::timeout};
+use tower::{Layer, ServiceExt, util::future_service};
 use tower_governor::key_extractor::GlobalKeyExtractor;
 use tower_together::body::RequestBody;
 
 use crate::{
-    requests::{Keys, json, keys},
+    requests::{Keys, Requests, json, keys},
     retries::{both, by_hand, by_policy, retry},
     row::Row,
     section::Section,
     services::{
-        AxumNoOp, ByAuthorization, NoOp, buffered, governed, resilience, together,
+        AxumNoOp, ByAuthorization, NoOp, Told, buffered, governed, learner, resilience, together,
         together_in_flight,
     },
 };
@@ -21,6 +25,8 @@ pub fn rows(runtime: &Runtime) -> Vec<Row> {
     let one = keys(1);
     layers(&mut rows, &one, runtime);
     bodies(&mut rows, &one);
+    learning(&mut rows, &one, runtime);
+    learning_from_headers(&mut rows, &keys(10));
     let empty = Empty::<Bytes>::new();
     retries(&mut rows, "retry, no body, 1 key", &one, &empty);
     let json = Full::new(json(true));
@@ -80,6 +86,35 @@ fn bodies(rows: &mut Vec<Row>, keys: &[Keys; 2]) {
     section.add("TogetherRateLimit, model last", &together(NoOp), &last);
 }
 
+fn learning(rows: &mut Vec<Row>, keys: &[Keys; 2], runtime: &Runtime) {
+    let mut section = Section::new(rows, "no headers in the answer, no body, 1 key", keys, None);
+    let body = Empty::<Bytes>::new();
+    section.add("no-op", &NoOp, &body);
+    section.add(NOT_LEARNING, &learner(false).layer(NoOp), &body);
+    section.add(LEARNING, &learner(true).layer(NoOp), &body);
+    let watching = learner(true);
+    let nobody =
+        watching.layer(future_service::<_, NoOp, Request<Empty<Bytes>>, Infallible>(pending()));
+    let mut requests = Requests::new(&keys[0], &body);
+    for _ in 0..keys[0].len() {
+        let waits = nobody.clone().oneshot(requests.make());
+        let waited = runtime.block_on(async { timeout(Duration::ZERO, waits).await });
+        assert!(waited.is_err());
+    }
+    section.add(LEARNING_WAITED, &watching.layer(NoOp), &body);
+}
+
+fn learning_from_headers(rows: &mut Vec<Row>, keys: &[Keys; 2]) {
+    let heading = "six rate limit headers in each answer, no body, 10 keys";
+    let mut section = Section::new(rows, heading, keys, None);
+    let (told, body) = (Told::new(), Empty::<Bytes>::new());
+    section.add("no-op", &told, &body);
+    section.add(NOT_TOLD, &learner(false).layer(told), &body);
+    section.add(TOLD, &learner(true).layer(told), &body);
+    // The most that is believed is less than they send.
+    rows.last_mut().expect("added just now").two = None;
+}
+
 fn retries<B>(rows: &mut Vec<Row>, heading: &'static str, keys: &[Keys; 2], body: &B)
 where
     B: RequestBody<Again: Send> + Clone + Send + 'static,
@@ -118,7 +153,19 @@ fn governors(rows: &mut Vec<Row>, heading: &'static str, keys: &[Keys; 2], one_k
 
 /// What retries, ours and by hand, each in one section: a request that needs no retry must not pay
 /// much more with the first than with the second.
-pub const BESIDE: [(&str, &str); 2] = [(BOTH, BOTH_BY_HAND), (RETRY, RETRY_BY_HAND)];
+pub const BESIDE: [(&str, &str, Option<f64>); 5] = [
+    (BOTH, BOTH_BY_HAND, Some(1.5)),
+    (RETRY, RETRY_BY_HAND, Some(1.5)),
+    (LEARNING, NOT_LEARNING, Some(1.15)),
+    (LEARNING_WAITED, NOT_LEARNING, Some(1.15)),
+    (TOLD, NOT_TOLD, None),
+];
+
+const NOT_LEARNING: &str = "TogetherRateLimit, learning off";
+const LEARNING: &str = "TogetherRateLimit, learning on";
+const LEARNING_WAITED: &str = "TogetherRateLimit, learning on, one has waited";
+const NOT_TOLD: &str = "TogetherRateLimit, limits told, learning off";
+const TOLD: &str = "TogetherRateLimit, limits told, learning on";
 
 const RETRY: &str = "TogetherRetryLayer";
 const RETRY_BY_HAND: &str = "tower::retry, cloning policy";

@@ -69,6 +69,7 @@ impl<'a> Section<'a> {
             name,
             no_op: self.no_op,
             one_key,
+            at_once: 1_000,
             keys: self.keys[0].len(),
             one: calls(&self.keys[0]),
             two: Some([calls(&self.keys[0]), calls(&self.keys[1])]),

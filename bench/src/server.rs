@@ -1,6 +1,7 @@
 //! A server of its own thread that answers at once.
 
 use std::{
+    convert::Infallible,
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
@@ -11,12 +12,12 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header::CONTENT_TYPE};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-use crate::calls::runtime_with_sockets;
+use crate::{calls::runtime_with_sockets, events::Events};
 
 /// A server that runs as long as the process.
 #[derive(Clone, Debug)]
@@ -59,12 +60,20 @@ async fn serve(listener: TcpListener, connections: &AtomicUsize) {
 }
 
 /// Reads the request to its end, or the connection could not be used again.
-async fn answer(request: Request<Incoming>) -> hyper::Result<Response<Full<Bytes>>> {
+async fn answer(request: Request<Incoming>) -> hyper::Result<Response<Answer>> {
+    let streams = request.uri().query() == Some("stream");
     request.into_body().collect().await?;
-    let mut answer = Response::new(Full::new(ANSWER));
-    let json = HeaderValue::from_static("application/json");
-    answer.headers_mut().insert(CONTENT_TYPE, json);
+    let (answer, content_type) = if streams {
+        (Events::new().boxed(), "text/event-stream")
+    } else {
+        (Full::new(ANSWER).boxed(), "application/json")
+    };
+    let mut answer = Response::new(answer);
+    let content_type = HeaderValue::from_static(content_type);
+    answer.headers_mut().insert(CONTENT_TYPE, content_type);
     Ok(answer)
 }
+
+type Answer = BoxBody<Bytes, Infallible>;
 
 const ANSWER: Bytes = Bytes::from_static(br#"{"choices":[]}"#);

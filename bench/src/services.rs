@@ -10,7 +10,7 @@ use std::{
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header::AUTHORIZATION};
 use http_body_util::Empty;
 use tower::{
     BoxError, Layer, Service,
@@ -22,7 +22,7 @@ use tower_governor::{
 };
 use tower_resilience_ratelimiter::{RateLimiter, RateLimiterLayer};
 use tower_together::{
-    Endpoint, Limits, Quota, TogetherRateLimitLayer, rate_limit::TogetherRateLimit,
+    Endpoint, Limiter, Limits, Quota, TogetherRateLimitLayer, rate_limit::TogetherRateLimit,
 };
 
 /// Answers at once, with nothing.
@@ -40,6 +40,41 @@ impl<B> Service<Request<B>> for NoOp {
 
     fn call(&mut self, _: Request<B>) -> Self::Future {
         ready(Ok(Response::new(Empty::new())))
+    }
+}
+
+/// The same, with what Together's answers have carried.
+#[derive(Clone, Copy)]
+pub(crate) struct Told {
+    // No reference count, which two threads would contend for.
+    headers: &'static HeaderMap,
+}
+
+impl Told {
+    pub(crate) fn new() -> Self {
+        let headers = LIMITS.map(|(name, value)| {
+            let name = HeaderName::from_static(name);
+            (name, HeaderValue::from_static(value))
+        });
+        Self {
+            headers: Box::leak(Box::new(headers.into_iter().collect())),
+        }
+    }
+}
+
+impl<B> Service<Request<B>> for Told {
+    type Response = Response<Empty<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        let mut answer = Response::new(Empty::new());
+        *answer.headers_mut() = self.headers.clone();
+        ready(Ok(answer))
     }
 }
 
@@ -69,6 +104,16 @@ pub(crate) fn together<S: Clone>(inner: S) -> TogetherRateLimit<S> {
 pub(crate) fn together_in_flight<S: Clone>(inner: S) -> TogetherRateLimit<S> {
     let limits = limits().in_flight(Endpoint::ChatCompletions, NonZeroU32::MAX);
     TogetherRateLimitLayer::new(limits).layer(inner)
+}
+
+pub(crate) fn together_counting_tokens<S: Clone>(inner: S) -> TogetherRateLimit<S> {
+    let quota = Quota::per_second(LARGE).expect("the most there is");
+    let limits = limits().tokens(Endpoint::ChatCompletions, quota);
+    TogetherRateLimitLayer::new(limits).layer(inner)
+}
+
+pub(crate) fn learner(learning: bool) -> TogetherRateLimitLayer {
+    Limiter::new(limits()).with_learning(learning).into()
 }
 
 pub(crate) fn resilience<S>(inner: S) -> RateLimiter<S> {
@@ -138,3 +183,13 @@ pub(crate) fn limits() -> Limits {
 
 /// So many a second, the most a quota takes: two threads together send a third of it.
 const LARGE: u64 = 10_000_000;
+
+/// The limits are the highest that the limiter believes.
+const LIMITS: [(&str, &str); 6] = [
+    ("x-ratelimit-limit", "1000000"),
+    ("x-ratelimit-remaining", "999999"),
+    ("x-ratelimit-reset", "0"),
+    ("x-ratelimit-limit-tokens", "1000000000"),
+    ("x-ratelimit-limit-dynamic", "1000000"),
+    ("x-ratelimit-remaining-dynamic", "999999"),
+];

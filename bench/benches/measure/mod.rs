@@ -3,6 +3,30 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use criterion::{BenchmarkGroup, measurement::WallTime};
+use tokio::runtime::Runtime;
+use tower_together_bench::Row;
+
+/// Nanoseconds a call of a row, and how many times those of another that is called in turns with it:
+/// what else the machine does changes more from second to second than a layer takes.
+pub(crate) fn in_turns(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    rows: &mut [Row],
+    (row, other): (usize, usize),
+    runtime: &Runtime,
+) -> Option<(f64, f64)> {
+    let at_once = rows[row].at_once;
+    let mut times = Vec::new();
+    let took = median(group, name, at_once..=at_once, |calls| {
+        let its = rows[row].one(runtime, calls);
+        let others = rows[other].one(runtime, calls);
+        if calls == at_once {
+            times.push(its.as_secs_f64() / others.as_secs_f64());
+        }
+        its
+    });
+    took.zip(middle(times))
+}
 
 /// Has criterion measure, and keeps samples of its own: the ratios between rows are made of them.
 /// Nanoseconds a call.
@@ -34,7 +58,7 @@ pub(crate) fn median(
     middle(samples)
 }
 
-pub(crate) fn middle(mut samples: Vec<f64>) -> Option<f64> {
+fn middle(mut samples: Vec<f64>) -> Option<f64> {
     samples.sort_by(f64::total_cmp);
     samples.get(samples.len() / 2).copied()
 }
@@ -44,4 +68,14 @@ pub(crate) fn number(value: Option<f64>, width: usize, digits: usize) -> String 
         || format!("{:>width$}", "-"),
         |value| format!("{value:>width$.digits$}"),
     )
+}
+
+pub(crate) fn aim(what: &str, of: &str, is: Option<f64>, at_most: Option<f64>) {
+    let Some(is) = is else { return };
+    print!("{what}, {of}: {is:.2}");
+    match at_most {
+        Some(most) if is <= most => println!(" (aim: at most {most}) reached"),
+        Some(most) => println!(" (aim: at most {most}) MISSED"),
+        None => println!(),
+    }
 }

@@ -1,6 +1,6 @@
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 
-use super::json::Json;
+use super::json::{self, Json};
 use crate::words::Usage;
 
 /// Server-sent events, each with a JSON object as its data, as far as they have come.
@@ -26,6 +26,10 @@ impl Events {
     pub(super) fn read(&mut self, mut bytes: &[u8]) {
         while let Some((&byte, rest)) = bytes.split_first() {
             if let Line::Begins(matched) = self.line {
+                if let Some(rest) = self.pass_over(bytes) {
+                    bytes = rest;
+                    continue;
+                }
                 self.begin(matched, byte);
                 bytes = rest;
                 continue;
@@ -45,6 +49,22 @@ impl Events {
 
     pub(super) fn found(&self) -> Option<Usage> {
         self.json.found()
+    }
+
+    /// What comes after an event that is whole, of one line, and for certain says nothing of its usage.
+    /// Most are such, and looking for a word in them takes a fraction of reading them.
+    fn pass_over<'a>(&mut self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        if !matches!(self.line, Line::Begins(0)) || !self.json.is_outside() {
+            return None;
+        }
+        let (line, rest) = bytes.split_at(memchr(b'\n', bytes)?);
+        let rest = rest.strip_prefix(b"\n\n")?;
+        if line.is_empty() || json::says_of_usage(line) {
+            return None;
+        }
+        self.returned = false;
+        self.json.begin_again();
+        Some(rest)
     }
 
     fn begin(&mut self, matched: usize, byte: u8) {

@@ -1,4 +1,6 @@
-use memchr::memchr2;
+use std::sync::LazyLock;
+
+use memchr::{memchr, memchr2, memmem::Finder};
 
 use super::name::{Name, Text};
 use crate::words::Usage;
@@ -50,11 +52,21 @@ impl Json {
         };
     }
 
+    /// Whether nothing has begun that has not ended.
+    pub(super) fn is_outside(&self) -> bool {
+        self.depth == 0
+    }
+
     pub(super) fn read(&mut self, mut bytes: &[u8]) {
         while !self.over {
             // Most of an answer is its text.
             if self.text.is_plain() {
                 let length = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
+                bytes = &bytes[length..];
+            } else if self.depth > self.level() && !self.text.is_open() {
+                // The numbers of an embedding, for example: deeper only strings and brackets matter.
+                let matters = |byte: &u8| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']');
+                let length = bytes.iter().position(matters).unwrap_or(bytes.len());
                 bytes = &bytes[length..];
             }
             let Some((&byte, rest)) = bytes.split_first() else {
@@ -151,3 +163,14 @@ impl Json {
         };
     }
 }
+
+/// Whether an object may say something of its usage.
+pub(super) fn says_of_usage(object: &[u8]) -> bool {
+    let escaped = || memchr(b'\\', object).is_some_and(|at| ESCAPE.find(&object[at..]).is_some());
+    TOKENS.find(object).is_some() || escaped()
+}
+
+/// What all of the three names end with, and nothing in a text: there a quote is escaped.
+static TOKENS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"_tokens\""));
+/// A letter of a name may be written so.
+static ESCAPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\\u"));

@@ -132,6 +132,10 @@ fn the_usage_of_a_stream_on_whichever_chunk_it_comes() {
             format!("data: {some:#}\r\n\r\n").replace("\n ", "\r\ndata: "),
             Some(48),
         ),
+        (
+            format!("data: {some}\n\n").replace("_tokens", "_t\\u006fkens"),
+            Some(48),
+        ),
         (format!("data: {some}"), Some(48)),
         (
             format!("event: {some}\n\ndat: {some}\n\n{some}\n\n dota: {some}\n\n"),
