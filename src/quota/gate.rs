@@ -165,7 +165,7 @@ const SECOND: u64 = 1_000_000_000;
 /// (`tests/haste.rs`), it is for servers that count by the second: a bucket of ten, ten a second,
 /// refuses 53 in ten minutes and gives 87 % of its quota; restarted at full pace 135 and 97 %, after
 /// a restart of 16 s 32 and 85 %. Those that count by the minute refuse 14 to 20 with any of these.
-const RESTART: u64 = 8 * SECOND;
+pub(super) const RESTART: u64 = 8 * SECOND;
 
 const QUICK: u64 = 0;
 

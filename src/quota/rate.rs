@@ -1,7 +1,7 @@
 use std::num::NonZeroU64;
 
 use super::{
-    gate::News,
+    gate::{News, RESTART},
     pace::Pace,
     probe::{Probe, Standing},
     sent::Sent,
@@ -138,11 +138,8 @@ impl Rate {
         // Of a lane that sends less than it may, what it sends is what was too much.
         let fastest = self.sent.fastest(self.one.0, now);
         let rate = self.rate.min(fastest.unwrap_or(self.rate));
-        if self.is_noise(now) {
-            return false;
-        }
-        if rate >= FASTEST {
-            // No table, and too few were sent to tell.
+        // At the fastest there is: no table, and too few were sent to tell.
+        if self.is_noise(now) || rate >= FASTEST {
             return false;
         }
         let told = self.is_told(now);
@@ -173,8 +170,8 @@ impl Rate {
         told || fastest.is_some()
     }
 
-    /// Whether a refusal need not mean anything: the server counts what an answer takes in its own way, and
-    /// so now and then takes less for a moment than the tokens that the user wrote.
+    /// Whether a refusal need not mean anything: the server counts what an answer takes in its own
+    /// way, and so now and then takes less for a moment than the tokens that the user wrote.
     fn is_noise(&mut self, now: u64) -> bool {
         let written = self.of == Unit::Tokens && self.ceiling.is_finite() && !self.leads;
         let least = self.rate * ENOUGH;
@@ -199,7 +196,8 @@ impl Rate {
             return;
         }
         self.told = Some(at);
-        let rate = (limit * SPREAD * self.trim).clamp(SLOWEST, FASTEST);
+        // What was lowered after refusals is lowered below what the user allows, not below what it names.
+        let rate = ((limit * SPREAD).min(self.ceiling) * self.trim).clamp(SLOWEST, FASTEST);
         if !self.leads || (rate / self.rate - 1.0).abs() > SAME {
             self.set(rate, now);
             self.probe.settle(now);
@@ -325,9 +323,6 @@ const LESS_CUT: f64 = 0.93;
 const LONG_WAIT: u64 = 3 * SECONDS;
 const LONG_MEMORY: f64 = 2.2;
 
-/// How long those who were sent too soon leave slowly: that tells nothing of the rate.
-const RESTART: u64 = 8 * SECONDS;
-
 /// The network's spread, as of a quota: 200 ms in a minute.
 const SPREAD: f64 = 60.0 / 60.2;
 
@@ -421,6 +416,18 @@ mod tests {
             rate.told(absurd, 60, 70);
             assert_eq!(rate.per_second(), 20.0);
         }
+    }
+
+    #[test]
+    fn a_limit_far_above_what_the_user_allows_does_not_undo_a_cut() {
+        let mut rate = Rate::new(Unit::Requests, 10.0, 10.0, 0);
+        rate.told(100.0, 0, 0);
+        let now = send(&mut rate, 0, 10);
+        rate.refused(now, 1, SECONDS, News::TooFast, now);
+        let cut = rate.per_second();
+        assert!(cut < 10.0, "{rate:?}");
+        rate.told(100.0, now, now);
+        assert!((rate.per_second() / cut - 1.0).abs() <= SAME, "{rate:?}");
     }
 
     #[test]
