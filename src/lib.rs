@@ -46,6 +46,7 @@
 //! | what is sent again, and when | [`retry`] |
 //! | another model, where the one named is overloaded | [`fallback`] |
 //! | what an error says, and what to do about it | [`ApiError`] |
+//! | fine-tunes and batches, of which only so many run at once | [`jobs`] |
 //! | what may be sent | [`Limits`], [`Quota`], [`Tier`] |
 //! | use without tower, changes while it runs, what it is doing | [`limiter`] |
 //! | which request is which operation; other hosts, proxies, other services | [`Endpoint`], [`Classify`] |
@@ -63,7 +64,7 @@
 //! | `reqwest-middleware` | the layers as its middleware |
 //! | `tonic` | tonic's `Body` as a request body, and its channel's errors told apart; takes Rust 1.88 |
 //! | `tower` | the retry layer's rules as a policy for `tower::retry` |
-//! | `tracing` | an event for each refusal, each 429 and each retry |
+//! | `tracing` | an event for each refusal, each 429, each retry, and each wait for a job to end |
 //!
 //! None is on by default, and none changes what is there without it.
 
@@ -72,6 +73,7 @@ pub mod body;
 mod clock;
 pub mod fallback;
 mod header;
+pub mod jobs;
 mod layer;
 pub mod limiter;
 mod observe;

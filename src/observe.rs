@@ -26,6 +26,33 @@ pub(crate) fn throttled(endpoint: Endpoint) {
     let _ = endpoint;
 }
 
+/// The server refused to create a job, since it runs too many.
+pub(crate) fn crowded(endpoint: Endpoint) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        endpoint = endpoint.name(),
+        "the server runs too many jobs: the next waits for one to end"
+    );
+    let _ = endpoint;
+}
+
+/// A request waits for a job to end.
+pub(crate) fn awaits_job(endpoint: Endpoint) {
+    #[cfg(feature = "tracing")]
+    tracing::info!(
+        endpoint = endpoint.name(),
+        "waits for a job to end; is somebody watching them? (Limiter::watch_jobs)"
+    );
+    let _ = endpoint;
+}
+
+/// What became of jobs could not be read; it is asked again later.
+pub(crate) fn jobs_unread(why: &'static str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(why, "could not read which jobs run");
+    let _ = why;
+}
+
 /// A request is sent again, after a wait.
 pub(crate) fn retrying(endpoint: Endpoint, failure: Failure, retry: u32, wait: Duration) {
     #[cfg(feature = "tracing")]

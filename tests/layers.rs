@@ -8,7 +8,7 @@ use syn::{
 };
 
 /// A layer, the layers it may use, and the crates it may use beside std.
-const LAYERS: [(&str, &[&str], &[&str]); 13] = [
+const LAYERS: [(&str, &[&str], &[&str]); 14] = [
     ("clock", &[], &["tokio"]),
     ("words", &[], &["http", "tokio"]),
     (
@@ -61,6 +61,19 @@ const LAYERS: [(&str, &[&str], &[&str]); 13] = [
             "serde_json",
             "tokio",
             "tower_layer",
+            "tower_service",
+        ],
+    ),
+    (
+        "jobs",
+        &["words", "header", "observe", "limiter"],
+        &[
+            "bytes",
+            "fastrand",
+            "http",
+            "http_body",
+            "http_body_util",
+            "tokio",
             "tower_service",
         ],
     ),

@@ -42,4 +42,5 @@ pub use self::{
 pub(crate) use self::{
     original::Original,
     peek::{Bound, Peek},
+    watch::Reader,
 };

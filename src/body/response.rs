@@ -7,15 +7,18 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{Peek, watch::Watch};
-use crate::{header::UsageReader, limiter::Permit};
+use super::{
+    Peek,
+    watch::{Reader, Watch},
+};
+use crate::limiter::Permit;
 
 pin_project_lite::pin_project! {
     /// A response's body as it came, with what its request still holds.
     ///
     /// An in-flight slot is given back when the body ends, fails or is dropped: an open stream of
     /// server-sent events counts as under way. Where tokens are counted, what it says of its usage is
-    /// read as it passes, and settled then too.
+    /// read as it passes, and settled then too; so is which jobs have ended, where some hold slots.
     pub struct ResponseBody<R>
     where
         R: Body,
@@ -51,13 +54,13 @@ impl<R: Body<Data = Bytes>> ResponseBody<R> {
         Self::holding(Kind::Inner { body }, Some(permit))
     }
 
-    /// The server's body, that may say what its request cost.
-    pub(crate) fn watched(body: R, permit: Permit, usage: UsageReader) -> Self {
+    /// The server's body, that may say what its request cost, or that jobs have ended.
+    pub(crate) fn watched(body: R, permit: Permit, reader: Reader) -> Self {
         let kind = Kind::Inner { body };
         if kind.is_end_stream() {
             return Self::holding(kind, None);
         }
-        let held = Held::Watch(Box::new(Watch::new(permit, usage)));
+        let held = Held::Watch(Box::new(Watch::new(permit, reader)));
         Self { kind, held }
     }
 
@@ -138,7 +141,7 @@ impl<R: Body<Data = Bytes>> Kind<R> {
 
 impl<R: Body> fmt::Debug for ResponseBody<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (holds_slot, reads_usage) = match &self.held {
+        let (holds_slot, is_read) = match &self.held {
             Held::Nothing => (false, false),
             Held::Slot { .. } => (true, false),
             Held::Watch(watch) => (watch.holds_slot(), true),
@@ -146,7 +149,7 @@ impl<R: Body> fmt::Debug for ResponseBody<R> {
         f.debug_struct("ResponseBody")
             .field("own", &matches!(self.kind, Kind::Own { .. }))
             .field("holds_slot", &holds_slot)
-            .field("reads_usage", &reads_usage)
+            .field("is_read", &is_read)
             .finish_non_exhaustive()
     }
 }

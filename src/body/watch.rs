@@ -1,15 +1,26 @@
-use crate::{header::UsageReader, limiter::Permit};
+use crate::{
+    header::{JobsReader, UsageReader},
+    limiter::Permit,
+};
 
-/// The permit of a request whose answer's body says what it cost: settled at the body's end, be it
-/// early, and then dropped.
+/// The permit of a request whose answer's body tells the limiter something: told at the body's end, be
+/// it early. Then the permit is dropped.
 pub(super) struct Watch {
     permit: Permit,
-    usage: UsageReader,
+    reader: Reader,
+}
+
+/// What the body is read for.
+pub(crate) enum Reader {
+    /// What its request cost.
+    Usage(UsageReader),
+    /// Which jobs have ended.
+    Jobs(JobsReader),
 }
 
 impl Watch {
-    pub(super) fn new(permit: Permit, usage: UsageReader) -> Self {
-        Self { permit, usage }
+    pub(super) fn new(permit: Permit, reader: Reader) -> Self {
+        Self { permit, reader }
     }
 
     pub(super) fn holds_slot(&self) -> bool {
@@ -18,15 +29,27 @@ impl Watch {
 
     /// More of the body passes.
     pub(super) fn read(&mut self, bytes: &[u8]) {
-        self.usage.read(bytes);
+        match &mut self.reader {
+            Reader::Usage(usage) => usage.read(bytes),
+            Reader::Jobs(jobs) => jobs.read(bytes),
+        }
     }
 }
 
 impl Drop for Watch {
     /// Of a body that ends early what is known counts; where that is nothing, the charge stands.
     fn drop(&mut self) {
-        if let Some(usage) = self.usage.found() {
-            self.permit.used(usage);
+        match &self.reader {
+            Reader::Usage(usage) => {
+                if let Some(usage) = usage.found() {
+                    self.permit.used(usage);
+                }
+            }
+            Reader::Jobs(jobs) => {
+                let jobs = jobs.found().jobs.into_iter();
+                jobs.filter(|job| job.ended)
+                    .for_each(|job| self.permit.job_ended(&job.id));
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ mod credentials;
 mod error;
 mod estimate;
 mod grpc;
+mod jobs;
 mod model;
 mod multipart;
 mod places;
@@ -17,6 +18,7 @@ pub(crate) use self::{
     credentials::credentials,
     estimate::estimate,
     grpc::{Pushback, RESOURCE_EXHAUSTED, UNAVAILABLE, grpc_failure, pushback},
+    jobs::{JobsReader, jobs},
     model::model,
     multipart::{boundary, form_model},
     places::ModelPlaces,

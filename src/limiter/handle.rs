@@ -4,7 +4,7 @@ use super::{
     acquire::Acquire, clock, permit::Permit, settings::Settings, shared::Shared,
     snapshot::Snapshot, turn::Turn,
 };
-use crate::words::{Call, Limits, Rejected, hash};
+use crate::words::{Call, Limits, Rejected};
 
 /// Keeps every request it is asked about inside one table of limits.
 ///
@@ -14,7 +14,7 @@ use crate::words::{Call, Limits, Rejected, hash};
 /// See the [module](super) for how it decides.
 #[derive(Clone, Debug)]
 pub struct Limiter {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Limiter {
@@ -138,8 +138,8 @@ impl Limiter {
     /// Says that a job has ended, and frees the slot that
     /// [`Permit::hold_for_job`] kept for it. Returns whether there was one.
     pub fn job_ended(&self, job: &str) -> bool {
-        let job = hash(&job);
-        self.shared.with(|state, moment| state.end_job(job, moment))
+        self.shared
+            .with(|state, moment| state.end_job_anywhere(job, moment))
     }
 
     /// What it is doing now. Takes a moment for each key: for a page or a log, not for each

@@ -29,6 +29,8 @@ pub(super) struct Lane {
     pub(super) output: Output,
     /// How many wait, in line or not.
     pub(super) waiting: u32,
+    /// Whether its first waits for a job to end.
+    pub(super) awaits_job: bool,
     pub(super) counts: Counts,
     /// What those let go were charged, in tokens.
     pub(super) spent: u64,

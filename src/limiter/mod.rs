@@ -95,6 +95,7 @@
 //! |---|---|---|
 //! | [requests that wait](Limiter::with_max_waiting) | 100,000 | refused at once |
 //! | [keys](Limiter::with_max_keys) | 100,000 | those no different from new are forgotten; with none, a new key is refused |
+//! | [jobs](crate::jobs) that hold slots | 100,000 | further ones hold them as long as the answers that tell of them |
 //! | [lanes of a key](Limiter::with_max_lanes) | 64 | further models share a lane for each endpoint |
 
 mod acquire;
@@ -103,6 +104,7 @@ mod alarm;
 mod clock;
 mod grant;
 mod handle;
+mod jobs;
 mod key;
 mod lane;
 mod learned;
@@ -121,12 +123,16 @@ mod state;
 mod sync;
 mod turn;
 mod waiter;
+mod watch;
 
-pub(crate) use self::turn::{Inner, Lost, Turn};
 pub use self::{
     acquire::Acquire,
     handle::Limiter,
     permit::Permit,
-    snapshot::{LaneSnapshot, LimitSnapshot, Measure, Snapshot},
+    snapshot::{JobSnapshot, LaneSnapshot, LimitSnapshot, Measure, Snapshot},
+};
+pub(crate) use self::{
+    turn::{Inner, Lost, Turn},
+    watch::{JobBook, Watcher},
 };
 pub use crate::words::{Call, Reason, Rejected};

@@ -2,8 +2,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{clock, grant::Grant, output::dear, shared::Shared};
-use crate::words::{Each, Said, Unit, Usage, hash};
+use super::{clock, grant::Grant, output::dear, shared::Shared, watch::JobBook};
+use crate::words::{Each, Said, Unit, Usage};
 
 /// Leave to send one request, from [`Limiter::acquire`](super::Limiter::acquire).
 ///
@@ -63,11 +63,46 @@ impl Permit {
 
     /// Keeps the slot of the job that the request created until
     /// [`Limiter::job_ended`](super::Limiter::job_ended) names it again, long after this permit is
-    /// dropped. Without a job limit nothing happens.
+    /// dropped. The layer calls it for a fine-tune or a batch that an answer says was created. Without a
+    /// limit to jobs nothing happens.
     pub fn hold_for_job(&mut self, job: &str) {
-        let job = hash(&job);
         self.shared
             .with(|state, moment| state.start_job(&mut self.grant, job, moment));
+    }
+
+    /// Says that a job has ended, of which an answer to this key told.
+    pub(crate) fn job_ended(&self, job: &str) {
+        let key = self.grant.key;
+        self.shared
+            .with(|state, moment| state.end_job(key, job, moment));
+    }
+
+    /// Whether jobs of this key hold slots.
+    pub(crate) fn knows_jobs(&self) -> bool {
+        let Grant { key, born, .. } = self.grant;
+        self.shared
+            .with(|state, _| state.jobs.of(key, born).next().is_some())
+    }
+
+    /// Whether it holds the slot of a job, to be.
+    pub(crate) fn holds_job_slot(&self) -> bool {
+        self.grant.slots[Grant::JOB] != 0
+    }
+
+    /// Says that the server refused the job that was to be created, since it runs too many. The next
+    /// leaves when one of those has ended.
+    pub(crate) fn crowded(&self) {
+        self.shared
+            .with(|state, moment| state.crowded(&self.grant, moment));
+    }
+
+    /// The jobs of its key; `None` if the key has been idle for so long that it was forgotten.
+    pub(crate) fn job_book(&self) -> Option<JobBook> {
+        let Grant { key, born, .. } = self.grant;
+        let id = self
+            .shared
+            .with(|state, _| state.registry.of(key, born).map(|key| key.id))?;
+        Some(JobBook::new(Arc::clone(&self.shared), (key, born), id))
     }
 
     /// Says that the server answered 429, and for how long it asked to wait. Nothing of the lane

@@ -8,7 +8,7 @@ use std::{
 use slab::Slab;
 
 use super::{key::Key, rules::Rules, settings::Settings};
-use crate::words::Call;
+use crate::words::{Call, KeyId};
 
 /// Every key the limiter knows of. Full, it forgets those that are no different from new; where
 /// there is none, a new key is refused.
@@ -64,7 +64,11 @@ impl Registry {
 
     /// The key of a call, if there is one.
     pub(super) fn peek(&self, call: &Call) -> Option<&Key> {
-        self.get(*self.ids.get(&call.key.0)?)
+        self.by_id(call.key)
+    }
+
+    pub(super) fn by_id(&self, id: KeyId) -> Option<&Key> {
+        self.get(*self.ids.get(&id.0)?)
     }
 
     pub(super) fn get(&self, index: u32) -> Option<&Key> {
@@ -100,6 +104,10 @@ impl Registry {
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Key)> {
         self.keys.iter_mut().map(|(index, key)| (index as u32, key))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Key> {
+        self.keys.iter().map(|(_, key)| key)
     }
 
     pub(super) fn len(&self) -> usize {

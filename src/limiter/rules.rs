@@ -81,6 +81,12 @@ impl Rules {
         slots
     }
 
+    /// Whether there is a limit to the jobs that such requests create.
+    pub(super) fn limits_jobs(&self, creation: Endpoint) -> bool {
+        let mut rules = self.limits.rules().iter();
+        rules.any(|rule| matches!(rule.cap, Cap::Jobs(_)) && rule.endpoints.contains(&creation))
+    }
+
     /// Whether an answer is charged at the most it may be.
     pub(super) fn reserves(&self) -> bool {
         self.limits.reserves()

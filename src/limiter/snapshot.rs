@@ -15,6 +15,8 @@ use crate::{
 pub struct Snapshot {
     /// Every lane of every key that is remembered.
     pub lanes: Vec<LaneSnapshot>,
+    /// Every job that holds a slot.
+    pub jobs: Vec<JobSnapshot>,
     /// Keys that are remembered.
     pub keys: usize,
     /// Requests that wait.
@@ -67,7 +69,7 @@ pub struct LaneSnapshot {
 pub struct LimitSnapshot {
     /// What it counts.
     pub measure: Measure,
-    /// How many it allows.
+    /// How many it allows; of jobs, fewer than the table says while the server was seen to allow fewer.
     pub max: u64,
     /// In which window; `None` for those that count what is under way.
     pub per: Option<Duration>,
@@ -79,6 +81,18 @@ pub struct LimitSnapshot {
     pub ceiling: bool,
     /// Whether it was learned from the server, and stands in for what this crate supplied.
     pub learned: bool,
+}
+
+/// A job that holds a slot, until it is known to have [ended](crate::jobs).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct JobSnapshot {
+    /// The key, as in [`LaneSnapshot::key`].
+    pub key: String,
+    /// What creates such jobs.
+    pub endpoint: Endpoint,
+    /// Its id.
+    pub id: Arc<str>,
 }
 
 /// What a limit counts.
@@ -108,7 +122,16 @@ impl Snapshot {
                 lanes.push(lane_of(key, lane as u16, &state.rules, charge, clock, now));
             }
         }
+        let jobs = state.jobs.iter().filter_map(|held| {
+            let key = state.registry.get(held.key);
+            Some(JobSnapshot {
+                key: label(key.filter(|key| key.born == held.born)?),
+                endpoint: held.creation,
+                id: Arc::clone(&held.id),
+            })
+        });
         Self {
+            jobs: jobs.collect(),
             lanes,
             keys: state.registry.len(),
             waiting: state.waiting(),
@@ -154,7 +177,11 @@ fn lane_of(
             Cap::Requests(quota) => (Measure::Requests, quota.max(), Some(quota.per())),
             Cap::Tokens(quota) => (Measure::Tokens, quota.max(), Some(quota.per())),
             Cap::InFlight(max) => (Measure::InFlight, max.get().into(), None),
-            Cap::Jobs(max) => (Measure::Jobs, max.get().into(), None),
+            Cap::Jobs(max) => {
+                let slots = limit.bucket.slots();
+                let max = slots.map_or(max.get(), |slots| slots.max(max, now));
+                (Measure::Jobs, max.into(), None)
+            }
         };
         LimitSnapshot {
             measure,

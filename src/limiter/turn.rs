@@ -76,6 +76,13 @@ impl Turn {
         self.shared().metered(endpoint, uncounted)
     }
 
+    /// Whether it stands in the queue until a job ends.
+    pub(crate) fn awaits_job(&self) -> bool {
+        let Some(seat) = &self.seat else { return false };
+        self.shared()
+            .with(|state, _| state.waits_for_job(seat.waiter))
+    }
+
     /// What it costs, of one that stands in the queue.
     pub(crate) fn count(&self, charge: Charge) {
         if let Some(seat) = &self.seat {

@@ -1,6 +1,4 @@
-use std::num::NonZeroU32;
-
-use super::{gcra::Gcra, window::Window};
+use super::{gcra::Gcra, slots::Slots, window::Window};
 use crate::words::{Cap, Quota};
 
 /// The answer to "may it leave?": admission is never told by a duration.
@@ -21,11 +19,7 @@ pub(crate) enum Verdict {
 pub(crate) enum Bucket {
     Paced(Gcra),
     Windowed(Box<Window>),
-    Slots {
-        used: u32,
-        /// When one last came free.
-        freed: u64,
-    },
+    Slots(Slots),
 }
 
 impl Bucket {
@@ -35,7 +29,7 @@ impl Bucket {
                 Self::Windowed(Box::default())
             }
             Cap::Requests(quota) | Cap::Tokens(quota) => Self::Paced(Gcra::new(quota)),
-            Cap::InFlight(_) | Cap::Jobs(_) => Self::Slots { used: 0, freed: 0 },
+            Cap::InFlight(_) | Cap::Jobs(_) => Self::Slots(Slots::default()),
         }
     }
 
@@ -51,7 +45,12 @@ impl Bucket {
         let (quota, cost, ahead) = match cap {
             Cap::Requests(quota) => (quota, 1, ahead),
             Cap::Tokens(quota) => (quota, tokens, tokens_ahead),
-            Cap::InFlight(max) | Cap::Jobs(max) => return self.ask_slot(*max),
+            Cap::InFlight(max) | Cap::Jobs(max) => {
+                return match self {
+                    Self::Slots(slots) => slots.ask(*max, now),
+                    _ => Verdict::Now,
+                };
+            }
         };
         if cost > quota.max() {
             return Verdict::Never;
@@ -61,7 +60,7 @@ impl Bucket {
             _ if cost == 0 => 0,
             Self::Paced(gcra) => gcra.next(quota, ahead, now),
             Self::Windowed(window) => window.next(quota, ahead, cost, now),
-            Self::Slots { .. } => 0,
+            Self::Slots(_) => 0,
         };
         if at <= now {
             Verdict::Now
@@ -75,7 +74,7 @@ impl Bucket {
         match (self, quota_of(cap)) {
             (Self::Paced(gcra), Some(quota)) => gcra.next(quota, 0, 0),
             (Self::Windowed(window), _) => window.ready(),
-            (Self::Slots { freed, .. }, _) => *freed,
+            (Self::Slots(slots), _) => slots.freed(),
             _ => 0,
         }
     }
@@ -86,8 +85,8 @@ impl Bucket {
             Cap::Requests(quota) => (quota, 1),
             Cap::Tokens(quota) => (quota, tokens),
             Cap::InFlight(_) | Cap::Jobs(_) => {
-                if let Self::Slots { used, .. } = self {
-                    *used += 1;
+                if let Self::Slots(slots) = self {
+                    slots.take();
                 }
                 return;
             }
@@ -96,15 +95,22 @@ impl Bucket {
             _ if cost == 0 => {}
             Self::Paced(gcra) => gcra.charge(quota, cost, ready, now),
             Self::Windowed(window) => window.charge(quota, cost, now),
-            Self::Slots { .. } => {}
+            Self::Slots(_) => {}
         }
     }
 
     /// Gives a slot back.
     pub(crate) fn release(&mut self, now: u64) {
-        if let Self::Slots { used, freed } = self {
-            *used = used.saturating_sub(1);
-            *freed = now;
+        if let Self::Slots(slots) = self {
+            slots.release(now);
+        }
+    }
+
+    /// The slots, if it is such a limit.
+    pub(crate) fn slots(&mut self) -> Option<&mut Slots> {
+        match self {
+            Self::Slots(slots) => Some(slots),
+            _ => None,
         }
     }
 
@@ -118,7 +124,7 @@ impl Bucket {
         match self {
             Self::Paced(gcra) => gcra.settle(quota, at, extra),
             Self::Windowed(window) => window.settle(at, extra),
-            Self::Slots { .. } => {}
+            Self::Slots(_) => {}
         }
     }
 
@@ -127,7 +133,7 @@ impl Bucket {
         match (&mut *self, quota_of(cap)) {
             (Self::Paced(gcra), Some(quota)) if !quota.is_windowed() => gcra.rebase(quota, now),
             (Self::Windowed(_), Some(quota)) if quota.is_windowed() => {}
-            (Self::Slots { .. }, None) => {}
+            (Self::Slots(_), None) => {}
             _ => *self = Self::new(cap),
         }
     }
@@ -137,7 +143,7 @@ impl Bucket {
         match (self, quota_of(cap)) {
             (Self::Paced(gcra), Some(quota)) => Some(gcra.fresh_at(quota)),
             (Self::Windowed(window), Some(quota)) => Some(window.fresh_at(quota)),
-            (Self::Slots { used, .. }, _) => (*used == 0).then_some(0),
+            (Self::Slots(slots), _) => slots.fresh_at(),
             _ => Some(0),
         }
     }
@@ -149,17 +155,10 @@ impl Bucket {
             (Self::Windowed(window), Cap::Requests(quota) | Cap::Tokens(quota)) => {
                 window.left(quota, now)
             }
-            (Self::Slots { used, .. }, Cap::InFlight(max) | Cap::Jobs(max)) => {
-                max.get().saturating_sub(*used).into()
+            (Self::Slots(slots), Cap::InFlight(max) | Cap::Jobs(max)) => {
+                slots.left(*max, now).into()
             }
             _ => 0,
-        }
-    }
-
-    fn ask_slot(&self, max: NonZeroU32) -> Verdict {
-        match self {
-            Self::Slots { used, .. } if *used >= max.get() => Verdict::Full,
-            _ => Verdict::Now,
         }
     }
 }

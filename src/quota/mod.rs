@@ -11,6 +11,7 @@ mod pace;
 mod probe;
 mod rate;
 mod sent;
+mod slots;
 mod window;
 
 pub(crate) use self::{
@@ -18,4 +19,5 @@ pub(crate) use self::{
     gate::{Gate, News, Passage, Restart},
     left::Left,
     rate::Rate,
+    slots::Slots,
 };

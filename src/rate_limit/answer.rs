@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, response::Parts};
 
+use super::jobs;
 use crate::{
     body::Bound,
     clock, header,
@@ -12,7 +13,7 @@ use crate::{
     observe,
     words::{
         ApiError, Each, Endpoint, Rejected, Unit,
-        extension::{Paused, Waited},
+        extension::{Crowded, Paused, Waited},
     },
 };
 
@@ -60,7 +61,9 @@ pub(super) fn learn(head: &mut Parts, permit: &Permit, endpoint: Endpoint, late:
             said[unit].limit = said[unit].limit.or(words[unit]);
         }
     }
-    let until = match not_now(head.status, &head.headers, error) {
+    let crowded = jobs::is_crowded(error, endpoint, permit);
+    let not_now = not_now(head.status, &head.headers, error);
+    let until = match not_now.filter(|_| !crowded) {
         None => None,
         Some(NotNow::Throttled(wait)) => {
             observe::throttled(endpoint);
@@ -80,6 +83,9 @@ pub(super) fn learn(head: &mut Parts, permit: &Permit, endpoint: Endpoint, late:
     }
     if let Some(until) = until {
         head.extensions.insert(Paused::new(until));
+    }
+    if crowded {
+        head.extensions.insert(Crowded);
     }
 }
 

@@ -13,20 +13,22 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::{
-    answer, read, refusal,
+    answer,
+    jobs::Job,
+    read, refusal,
     tokens::{self, Tokenizer},
 };
 use crate::{
-    body::{Bound, Peek, RequestBody, ResponseBody},
+    body::{Bound, Peek, Reader, RequestBody, ResponseBody},
     clock,
     limiter::{Inner, Lost, Permit, Turn},
     observe,
-    words::Endpoint,
+    words::{Endpoint, JobKind},
 };
 
 pin_project_lite::pin_project! {
-    /// A request on its way: first it waits for its turn, then for its answer, and of an error for
-    /// the beginning of the body too.
+    /// A request on its way: first it waits for its turn, then for its answer, and of an error, or of
+    /// a job created, for the beginning of the body too.
     ///
     /// # Cancel safety
     ///
@@ -64,23 +66,29 @@ pin_project_lite::pin_project! {
         Calling {
             #[pin]
             answer: F,
-            permit: Option<(Permit, Endpoint)>,
+            left: Option<Left>,
         },
-        Reading { error: Option<Box<Reading<R>>> },
+        Reading { read: Option<Box<Reading<R>>> },
         Done,
     }
+}
+
+/// A request that has left.
+struct Left {
+    permit: Permit,
+    endpoint: Endpoint,
+    job: Option<Box<Job>>,
 }
 
 /// A turn, for what, and how to count its tokens.
 pub(super) type Wanted = (Turn, Endpoint, Option<Tokenizer>);
 
-/// An error whose body is being read.
+/// An answer whose body is being read: an error, or a job that was created.
 struct Reading<R: Body> {
     head: response::Parts,
     body: Peek<R>,
     wait: Option<Duration>,
-    permit: Permit,
-    endpoint: Endpoint,
+    left: Left,
     since: Instant,
 }
 
@@ -145,17 +153,22 @@ where
                         }
                     };
                     // Charged and called in one poll: what the limiter counts is what leaves.
-                    let request = request.take().expect("taken only when called");
+                    let mut request = request.take().expect("taken only when called");
+                    let left = permit.map(|(permit, endpoint)| Left {
+                        permit,
+                        endpoint,
+                        job: Job::of(&mut request, endpoint),
+                    });
                     let answer = inner.call(request);
-                    state.set(State::Calling { answer, permit });
+                    state.set(State::Calling { answer, left });
                 }
-                StateProj::Calling { answer, permit } => {
+                StateProj::Calling { answer, left } => {
                     let answer = ready!(answer.poll(cx));
-                    let permit = permit.take();
-                    match answer.map(|answer| Answered::of(answer, permit, *this.bound)) {
-                        Ok(Answered::Error(error)) => {
-                            let error = Some(error);
-                            state.set(State::Reading { error });
+                    let left = left.take();
+                    match answer.map(|answer| Answered::of(answer, left, *this.bound)) {
+                        Ok(Answered::ToRead(read)) => {
+                            let read = Some(read);
+                            state.set(State::Reading { read });
                         }
                         Ok(Answered::Done(answer)) => {
                             state.set(State::Done);
@@ -167,10 +180,10 @@ where
                         }
                     }
                 }
-                StateProj::Reading { error } => {
-                    let reading = error.as_mut().expect("taken only when read");
+                StateProj::Reading { read } => {
+                    let reading = read.as_mut().expect("taken only when read");
                     ready!(reading.body.poll_read(cx));
-                    let read = error.take().expect("taken only when read");
+                    let read = read.take().expect("taken only when read");
                     state.set(State::Done);
                     return Poll::Ready(Ok(read.finish()));
                 }
@@ -210,7 +223,11 @@ where
         if turn.counts_tokens(&call) {
             call.charge = tokens::charge(inner.request, &call, tokenizer.as_ref());
         }
-        ready!(turn.arrive(&call, &mut inner, cx))
+        let polled = turn.arrive(&call, &mut inner, cx);
+        if polled.is_pending() && JobKind::of(*endpoint).is_some() && turn.awaits_job() {
+            observe::awaits_job(*endpoint);
+        }
+        ready!(polled)
     };
     Poll::Ready(polled.map(|permit| Some((permit, *endpoint))))
 }
@@ -221,30 +238,33 @@ where
 )]
 enum Answered<R: Body> {
     Done(Response<ResponseBody<R>>),
-    Error(Box<Reading<R>>),
+    ToRead(Box<Reading<R>>),
 }
 
 impl<R: Body<Data = Bytes>> Answered<R> {
-    fn of(answer: Response<R>, admitted: Admitted, bound: Bound) -> Self {
-        let Some((mut permit, endpoint)) = admitted else {
+    fn of(answer: Response<R>, left: Option<Left>, bound: Bound) -> Self {
+        let Some(mut left) = left else {
             return Self::Done(answer.map(ResponseBody::untouched));
         };
         let (mut head, body) = answer.into_parts();
-        if answer::is_error(&head) {
-            return Self::Error(Box::new(Reading {
+        let creates = left.job.as_ref();
+        let creates = creates.is_some_and(|job| job.creates(&head, &left.permit));
+        if creates || answer::is_error(&head) {
+            return Self::ToRead(Box::new(Reading {
                 body: Peek::new(body, answer::bounded(&head, bound)),
                 wait: answer::wait(&head),
                 head,
-                permit,
-                endpoint,
+                left,
                 since: clock::now(),
             }));
         }
-        tokens::settle(&head, &[], &mut permit);
-        answer::learn(&mut head, &permit, endpoint, Duration::ZERO);
-        let body = match tokens::reader(&head, &permit) {
-            Some(usage) => ResponseBody::watched(body, permit, usage),
-            None => ResponseBody::inner(body, permit),
+        tokens::settle(&head, &[], &mut left.permit);
+        left.learn(&mut head, Duration::ZERO);
+        let jobs = || left.job.as_ref()?.reader(&head, &left.permit);
+        let usage = tokens::reader(&head, &left.permit).map(Reader::Usage);
+        let body = match usage.or_else(|| jobs().map(Reader::Jobs)) {
+            Some(reader) => ResponseBody::watched(body, left.permit, reader),
+            None => ResponseBody::inner(body, left.permit),
         };
         Self::Done(Response::from_parts(head, body))
     }
@@ -254,13 +274,28 @@ impl<R: Body<Data = Bytes>> Reading<R> {
     fn finish(mut self) -> Response<ResponseBody<R>> {
         let mut head = self.head;
         let bytes = self.body.bytes();
-        answer::name(&mut head, self.wait, &bytes);
+        if answer::is_error(&head) {
+            answer::name(&mut head, self.wait, &bytes);
+        } else if let Some(job) = &self.left.job {
+            job.created(&bytes, &mut self.left.permit);
+        }
         // What the server asks for counts from when its answer came.
         let late = clock::now().saturating_duration_since(self.since);
         // What was refused has cost nothing, and is no part of what was taken.
-        tokens::settle(&head, &bytes, &mut self.permit);
-        answer::learn(&mut head, &self.permit, self.endpoint, late);
-        Response::from_parts(head, ResponseBody::peeked(self.body, Some(self.permit)))
+        tokens::settle(&head, &bytes, &mut self.left.permit);
+        self.left.learn(&mut head, late);
+        let body = ResponseBody::peeked(self.body, Some(self.left.permit));
+        Response::from_parts(head, body)
+    }
+}
+
+impl Left {
+    /// Tells the limiter what the answer says.
+    fn learn(&self, head: &mut response::Parts, late: Duration) {
+        answer::learn(head, &self.permit, self.endpoint, late);
+        if let Some(job) = &self.job {
+            job.answered(head, &self.permit);
+        }
     }
 }
 

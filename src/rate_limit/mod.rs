@@ -25,6 +25,8 @@
 //!   before the pause only lengthens it. Whoever cannot go in time any more is told at once.
 //! - **Errors say what they are about.** The beginning of an error's body is read into
 //!   [`ApiError`](crate::ApiError), in the answer's extensions; the body is handed on whole.
+//! - **Jobs count as long as they live.** A fine-tune or a batch keeps its slot until it is known to
+//!   have [ended](crate::jobs).
 //! - **Errors are the inner service's own.** A refusal of ours is a response in Together's error
 //!   shape that carries [`Rejected`](crate::Rejected): so the layer fits axum (`Infallible`) as it
 //!   fits hyper.
@@ -150,6 +152,7 @@
 
 mod answer;
 mod future;
+mod jobs;
 mod layer;
 mod read;
 mod refusal;

@@ -20,15 +20,16 @@
 //! | not sent: no connection, HTTP/2's `REFUSED_STREAM` or graceful `GOAWAY` | yes, with backoff | RFC 9113, section 8.7: never processed |
 //! | no answer, or not in time: a reset, a timeout, an error of which nothing is known | yes, unless it creates something | chat included: an answer lost is worth another |
 //! | an error that comes each time: reqwest's of a request that cannot be made, or is redirected too often | no | |
-//! | 409 | no | all that are known are final: cancelling what has ended, uploading what is there |
+//! | [too many jobs](crate::ApiError::is_too_many_jobs) at once, with whichever status | yes: over a rate limit layer when one has [ended](crate::jobs), else with backoff | nothing was created |
+//! | any other 409 | no | all that are known are final: cancelling what has ended, uploading what is there |
 //! | 400, 401, 403, 404, 413, 422 and all others | no | error-codes; 403 is a prompt too long, or no access |
 //! | gRPC `UNAVAILABLE`, `RESOURCE_EXHAUSTED` in the answer's headers | as 503, as 429 | gRPC's own retry rules (gRFC A6) |
 //! | [`Rejected`](crate::Rejected): a refusal of our own limiter | no | it knows when there is room |
 //!
 //! `x-should-retry: true` or `false`, which the SDKs read, overrules that. **Nothing that creates
 //! something is sent twice**: jobs, files, videos, machines ([`Endpoint::creates`]), and whatever is
-//! no route of Together's and not idempotent by its method, are sent again only after 429, 503 and
-//! what was not sent, since no idempotency key protects them; not even `x-should-retry` changes that,
+//! no route of Together's and not idempotent by its method, are sent again only after 429, 503, too many
+//! jobs, and what was not sent, since no idempotency key protects them; not even `x-should-retry` changes that,
 //! only the caller ([`Retries::may_repeat`]).
 //!
 //! [`Endpoint::creates`]: crate::Endpoint::creates
@@ -38,6 +39,7 @@
 //!
 //! | | wait | set by |
 //! |---|---|---|
+//! | over a rate limit layer: too many jobs | none here: the request waits in its lane until one has ended | |
 //! | over a rate limit layer: 429, and 503 that says for how long | none here: the lane is paused, and the request waits in it, in front of all others | |
 //! | else, if the server says for how long | that, and up to 2 s more | [`with_jitter`] |
 //! | 429 that does not | 5 s, and up to 2 s more | [`with_wait_after_429`] |
@@ -51,7 +53,8 @@
 //!
 //! It is left at the last answer, returned whole and at once, if
 //!
-//! - that were the fifth retry ([`with_max_retries`], [`Retries`](crate::extension::Retries));
+//! - that were the fifth retry, those that wait for a job to end not counted ([`with_max_retries`],
+//!   [`Retries`](crate::extension::Retries));
 //! - the wait does not fit before the caller's [`Deadline`](crate::extension::Deadline), or the
 //!   server asks for more than 2 minutes ([`with_max_wait`]);
 //! - the [`Budget`] is spent: one retry for five first attempts, and ten a minute;

@@ -14,7 +14,7 @@ use crate::{
     clock, header, observe,
     words::{
         ApiError, Endpoint,
-        extension::{Attempt, Deadline, Failure, Patience, Paused, Retries, RetryReport},
+        extension::{Attempt, Crowded, Deadline, Failure, Patience, Paused, Retries, RetryReport},
     },
 };
 
@@ -30,6 +30,8 @@ pub(super) struct Tries {
     /// With how many answers 503 it goes to another model.
     max_503s: Option<u32>,
     retries: u32,
+    /// Of these, those that waited for a job to end.
+    crowded: u32,
     waited: Duration,
     failures: Vec<Failure>,
 }
@@ -66,6 +68,7 @@ impl Tries {
             max_retries: retries.limit().unwrap_or(settings.max_retries),
             settings,
             retries: 0,
+            crowded: 0,
             waited: Duration::ZERO,
             failures: Vec::new(),
         }
@@ -103,10 +106,14 @@ impl Tries {
         let Verdict::Again(pace) = verdict(self.nature, failure, headers, error) else {
             return None;
         };
-        if self.retries >= self.max_retries || self.is_given_up(failure) {
+        // What waits for a job to end may do so for hours, and again: only its deadline bounds it.
+        let crowded = extensions.get::<Crowded>().is_some();
+        let most = self.max_retries.saturating_add(self.crowded);
+        if self.max_retries == 0 || !crowded && self.retries >= most || self.is_given_up(failure) {
             return None;
         }
         let when = match extensions.get::<Paused>() {
+            _ if crowded => When::InItsLane,
             Some(paused) => {
                 let wait = paused.until().saturating_duration_since(now);
                 let fits = wait <= self.settings.max_wait && self.is_in_time(paused.until());
@@ -115,7 +122,8 @@ impl Tries {
             None => When::At(self.at(pace, headers, error, now)?),
         };
         let body = self.afford(when, failure, now, body)?;
-        self.retries += 1;
+        self.retries = self.retries.saturating_add(1);
+        self.crowded += u32::from(crowded);
         if self.failures.len() < MOST_FAILURES {
             self.failures.push(failure);
         }

@@ -83,7 +83,8 @@ pub(super) fn verdict(
         return Verdict::No;
     }
     let is_certain = matches!(failure, Failure::NotSent)
-        || matches!(failure, Failure::Status(status) if DECLINED.contains(&status.as_u16()));
+        || matches!(failure, Failure::Status(status) if DECLINED.contains(&status.as_u16()))
+        || error.is_some_and(ApiError::is_too_many_jobs);
     let may = nature == Nature::Repeatable || is_certain;
     let wanted = said == Some(b"true") || is_passing(failure, error);
     match failure {
@@ -98,7 +99,10 @@ fn is_passing(failure: Failure, error: Option<&ApiError>) -> bool {
         Failure::Status(StatusCode::TOO_MANY_REQUESTS) => {
             !error.is_some_and(ApiError::is_out_of_money)
         }
-        Failure::Status(status) => PASSING.contains(&status.as_u16()),
+        Failure::Status(status) => {
+            // Other conflicts stay as they are.
+            PASSING.contains(&status.as_u16()) || error.is_some_and(ApiError::is_too_many_jobs)
+        }
         Failure::NotSent | Failure::Interrupted => true,
         Failure::Grpc(_) => false,
     }

@@ -87,6 +87,31 @@ impl ApiError {
             || IN_WORDS.iter().any(|words| message.contains(words))
     }
 
+    /// Whether the server says that too many jobs run at once: one must end before the next begins.
+    ///
+    /// No status or code is published for it. A 400, 403, 409, 422 or 429 counts whose code, type or
+    /// message speaks of concurrency, or of too many, or of a limit, of what is running or active.
+    pub fn is_too_many_jobs(&self) -> bool {
+        if !matches!(self.0.status.as_u16(), 400 | 403 | 409 | 422 | 429) {
+            return false;
+        }
+        let named = [self.kind(), self.code()].into_iter().flatten();
+        let said = named.chain([self.message()]);
+        let said = said.collect::<Vec<_>>().join(" ").to_ascii_lowercase();
+        let speaks_of = |words: &[&str]| words.iter().any(|word| said.contains(word));
+        speaks_of(&["concurren"]) && speaks_of(&JOBS)
+            || speaks_of(&["too many", "maximum", "limit"])
+                && speaks_of(&JOBS)
+                && speaks_of(&[
+                    "running",
+                    "active",
+                    "pending",
+                    "in progress",
+                    "at once",
+                    "at a time",
+                ])
+    }
+
     /// What to do about it, for the errors people meet most.
     pub fn hint(&self) -> Option<&'static str> {
         let says = |words: &[&str]| {
@@ -98,6 +123,9 @@ impl ApiError {
                 "the account's credit or spending limit is used up: see its billing settings at \
                  api.together.ai",
             );
+        }
+        if self.is_too_many_jobs() {
+            return Some("wait for a running job to end, or cancel one: `Limits::jobs` does");
         }
         Some(match self.0.status.as_u16() {
             400 | 404 if self.code() == Some("model_not_available") || says(&["model"]) => {
@@ -177,6 +205,9 @@ const OUT_OF_MONEY: [&str; 5] = [
     "billing_hard_limit_reached",
     "billing_not_active",
 ];
+
+/// What runs for long.
+const JOBS: [&str; 5] = ["job", "batch", "fine-tun", "finetun", "fine tun"];
 
 /// Together's words ("Credit limit exceeded. Please navigate to ... to add credit",
 /// github.com/expectedparrot/edsl/issues/2098) and OpenAI's.

@@ -11,12 +11,19 @@ pub struct Error {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
     Quota(String),
+    Api(&'static str),
 }
 
 impl Error {
     pub(crate) fn quota(text: impl Into<String>) -> Self {
         Self {
             kind: Kind::Quota(text.into()),
+        }
+    }
+
+    pub(crate) fn api(text: &'static str) -> Self {
+        Self {
+            kind: Kind::Api(text),
         }
     }
 
@@ -30,6 +37,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             Kind::Quota(text) => f.write_str(text),
+            Kind::Api(text) => f.write_str(text),
         }
     }
 }

@@ -117,10 +117,13 @@ impl Limits {
         self.set(vec![endpoint], Cap::InFlight(max))
     }
 
-    /// At most `max` jobs that requests to `endpoint` create. A job's slot is taken before the
-    /// request leaves and given back at the end of its answer's body, or, where
-    /// [`Permit::hold_for_job`](crate::limiter::Permit::hold_for_job) names the job, when
-    /// [`Limiter::job_ended`](crate::Limiter::job_ended) says it ended.
+    /// At most `max` jobs at once that requests to `endpoint` create; [`without`](Limits::without) takes
+    /// the limit away.
+    ///
+    /// A job's slot is taken before the request leaves. Of fine-tunes and batches the job keeps it
+    /// [until it is known to have ended](crate::jobs). Of others it is given back at the end of the answer's
+    /// body, unless [`Permit::hold_for_job`](crate::limiter::Permit::hold_for_job) names the job: then
+    /// when [`Limiter::job_ended`](crate::Limiter::job_ended) names it again.
     #[must_use]
     pub fn jobs(self, endpoint: Endpoint, max: NonZeroU32) -> Self {
         self.set(vec![endpoint], Cap::Jobs(max))
@@ -294,8 +297,8 @@ impl Default for Limits {
     /// its dynamic limits (docs.together.ai/docs/rate-limits, 2025 and early 2026); the rest has
     /// no official number and is deliberately cautious.
     ///
-    /// A job counts from before its create request leaves to the end of that answer, or to the end
-    /// of the job for those who name it ([`Limits::jobs`]).
+    /// A job counts from before its create request leaves until it is known to have
+    /// [ended](crate::jobs).
     fn default() -> Self {
         use Endpoint::{
             BatchCreate, ChatCompletions, Completions, Embeddings, FineTuneCreate, Images,

@@ -7,6 +7,7 @@ mod classify;
 mod endpoint;
 mod error;
 pub mod extension;
+mod job;
 mod key;
 mod limits;
 mod quota;
@@ -30,6 +31,7 @@ pub use self::{
 pub(crate) use self::{
     api_error::Told,
     charge::Charge,
+    job::{Job, JobKind},
     key::{KeyId, hash},
     rule::{Cap, Rule},
     unit::{Each, Said, Unit},

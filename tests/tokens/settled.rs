@@ -371,7 +371,7 @@ async fn where_no_tokens_are_counted_nothing_is_read() {
             .unwrap();
         // Once for the model, and once more for the prompt.
         assert_eq!(looks.load(Ordering::Relaxed), 1 + u32::from(read));
-        let reads = |body| format!("{body:?}").contains("reads_usage: true");
+        let reads = |body| format!("{body:?}").contains("is_read: true");
         assert_eq!(reads(answer.body()), read);
         // Nor where its caller says what it costs.
         let mut costly = request();

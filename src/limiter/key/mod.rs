@@ -15,7 +15,7 @@ use super::{
     waiter::{Standing, Waiter},
 };
 use crate::{
-    quota::{Bucket, Passage, Rate, Verdict},
+    quota::{Bucket, Passage, Rate, Slots, Verdict},
     words::{Call, Each, Endpoint, KeyId, Unit, hash},
 };
 
@@ -287,6 +287,26 @@ impl Key {
         }
     }
 
+    /// Does something with the slots of a rule.
+    pub(super) fn slots(&mut self, rules: &Rules, id: u32, act: impl FnOnce(&mut Slots)) {
+        let mut limits = self.limits.iter_mut();
+        let limit = limits.find(|limit| rules.id(limit.rule) == id);
+        if let Some(slots) = limit.and_then(|limit| limit.bucket.slots()) {
+            act(slots);
+        }
+    }
+
+    /// Whether somebody waits for a job to end.
+    pub(super) fn awaits_jobs(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.awaits_job)
+    }
+
+    /// The same, of jobs that such requests create.
+    pub(super) fn awaits_job(&self, creation: Endpoint) -> bool {
+        let mut lanes = self.lanes.iter();
+        lanes.any(|lane| lane.endpoint == creation && lane.awaits_job)
+    }
+
     /// Gives back the slots of a permit.
     pub(super) fn release(&mut self, rules: &Rules, ids: [u32; 2], now: u64) {
         for limit in &mut self.limits {
@@ -347,6 +367,7 @@ impl Key {
             line: None,
             output: Output::default(),
             waiting: 0,
+            awaits_job: false,
             counts: Counts::default(),
             spent: 0,
             waited: Duration::ZERO,

@@ -14,7 +14,7 @@ use crate::{
         waiter::{Standing, Waiter},
     },
     quota::Verdict,
-    words::{Reason, Rejected},
+    words::{Cap, Reason, Rejected},
 };
 
 /// What a pass over the lanes needs of the world.
@@ -59,6 +59,7 @@ impl Key {
         let mut turn = 0;
         while turn < self.turns.len() {
             let lane = self.turns[turn];
+            self.lanes[usize::from(lane)].awaits_job = false;
             let Some(head) = self.head(lane, world) else {
                 self.lanes[usize::from(lane)].tidy();
                 self.turns.remove(turn);
@@ -74,7 +75,10 @@ impl Key {
                 (verdict, binding) => {
                     self.lanes[usize::from(lane)].line().offer = None;
                     if let Some(index) = binding {
-                        self.limits[usize::from(index)].held = self.pass;
+                        let limit = &mut self.limits[usize::from(index)];
+                        limit.held = self.pass;
+                        let jobs = matches!(world.rules.cap(limit.rule), Cap::Jobs(_));
+                        self.lanes[usize::from(lane)].awaits_job = jobs;
                     }
                     if let Verdict::At(at) = verdict {
                         next = next.min(at);

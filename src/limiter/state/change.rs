@@ -19,6 +19,7 @@ impl State {
                 waiting.push(index);
             }
         }
+        self.rebase_jobs();
         // Nor is anybody late by what the table before asked for.
         for (_, waiter) in &mut self.waiters {
             waiter.ready = moment.now;
@@ -33,6 +34,7 @@ impl State {
     /// Refuses everyone who waits, and from now on everyone who comes.
     pub(in crate::limiter) fn close(&mut self, moment: &mut Moment<'_>) {
         self.closed = true;
+        self.wake_watchers(moment);
         let all: Vec<u32> = self.waiters.iter().map(|(id, _)| id as u32).collect();
         for id in all {
             if !matches!(self.waiters[id as usize].standing, Standing::Refused(_)) {

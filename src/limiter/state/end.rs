@@ -1,6 +1,6 @@
 //! An answer comes, and ends.
 
-use super::{Held, State};
+use super::State;
 use crate::limiter::{grant::Grant, moment::Moment};
 
 impl State {
@@ -49,38 +49,5 @@ impl State {
         if let (Some(lane), Some(each)) = (lane, output.checked_div(grant.answers.into())) {
             lane.output.learn(each);
         }
-    }
-
-    /// Keeps a permit's job slot until the job of this name ends.
-    pub(in crate::limiter) fn start_job(
-        &mut self,
-        grant: &mut Grant,
-        job: u64,
-        moment: &mut Moment<'_>,
-    ) {
-        let rule = std::mem::take(&mut grant.slots[Grant::JOB]);
-        if rule != 0 {
-            // One job, one slot: named again, it gives back the slot it had.
-            self.end_job(job, moment);
-            let held = Held {
-                key: grant.key,
-                born: grant.born,
-                rule,
-            };
-            self.jobs.insert(job, held);
-        }
-    }
-
-    /// Whether a job of this name held a slot, which is given back.
-    pub(in crate::limiter) fn end_job(&mut self, job: u64, moment: &mut Moment<'_>) -> bool {
-        let Some(held) = self.jobs.remove(&job) else {
-            return false;
-        };
-        if let Some(key) = self.registry.of(held.key, held.born) {
-            key.release(&self.rules, [0, held.rule], moment.now);
-            self.freed(held.key);
-            self.pump(held.key, None, moment);
-        }
-        true
     }
 }

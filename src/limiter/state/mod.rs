@@ -3,19 +3,18 @@
 mod arrive;
 mod change;
 mod end;
+mod jobs;
 mod pause;
 mod wait;
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use slab::Slab;
 
 use super::{
     clock::NEVER,
     grant::Grant,
+    jobs::Jobs,
     key::World,
     lane::Counts,
     moment::Moment,
@@ -42,21 +41,12 @@ pub(super) struct State {
     alarms: BTreeSet<(u64, u32)>,
     /// When each waiter's time is up, of those who have a limit.
     deadlines: BTreeSet<(u64, u32)>,
-    /// Slots kept for jobs by name.
-    jobs: HashMap<u64, Held>,
+    pub(super) jobs: Jobs,
     /// Places given out so far.
     places: u64,
     closed: bool,
     /// The latest instant at which anybody held the lock.
     now: u64,
-}
-
-/// A slot and whose it is.
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    key: u32,
-    born: u64,
-    rule: u32,
 }
 
 impl State {
@@ -70,7 +60,7 @@ impl State {
             waiters: Slab::new(),
             alarms: BTreeSet::new(),
             deadlines: BTreeSet::new(),
-            jobs: HashMap::new(),
+            jobs: Jobs::default(),
             places: 0,
             closed: false,
             now: 0,
@@ -134,6 +124,7 @@ impl State {
         let Some(key) = self.registry.get_mut(index) else {
             return;
         };
+        let waited = key.awaits_jobs();
         let next = key.pump(&mut World {
             rules: &self.rules,
             waiters: &mut self.waiters,
@@ -148,6 +139,9 @@ impl State {
             if next != NEVER {
                 self.alarms.insert((next, index));
             }
+        }
+        if !waited && key.awaits_jobs() {
+            self.wake_watchers(moment);
         }
     }
 

@@ -22,9 +22,13 @@ use tokio::time::Instant;
 use super::{KeyId, hash};
 
 mod fallback;
+mod jobs;
 mod retry;
 
-pub(crate) use self::fallback::Patience;
+pub(crate) use self::{
+    fallback::Patience,
+    jobs::{AsksForJobs, Crowded},
+};
 pub use self::{
     fallback::{Fallback, PassedOver, Served},
     retry::{Failure, Retries, RetryReport},

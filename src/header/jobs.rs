@@ -1,0 +1,107 @@
+//! What an answer says of jobs: fine-tunes and batches.
+
+use serde_json::{Map, Value};
+
+use crate::words::Job;
+
+#[cfg(test)]
+mod tests;
+
+/// The jobs of one answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) jobs: Vec<Job>,
+    /// Whether there is another page, after the last of these.
+    pub(crate) more: bool,
+}
+
+/// Keeps an answer as it passes, to read its jobs at its end.
+#[derive(Debug, Default)]
+pub(crate) struct JobsReader {
+    bytes: Vec<u8>,
+    /// Whether it is too long to be kept.
+    over: bool,
+}
+
+impl JobsReader {
+    /// For an answer with these `content-type` and `content-encoding`; `None` if it cannot be read.
+    pub(crate) fn new(content_type: Option<&[u8]>, encoding: Option<&[u8]>) -> Option<Self> {
+        let plain = encoding.is_none_or(|encoding| encoding.eq_ignore_ascii_case(b"identity"));
+        let json = content_type.is_none_or(|kind| contains(kind, b"json"));
+        (plain && json).then(Self::default)
+    }
+
+    /// More of it passes.
+    pub(crate) fn read(&mut self, bytes: &[u8]) {
+        self.over |= self.bytes.len() + bytes.len() > MOST;
+        if self.over {
+            self.bytes = Vec::new();
+        } else {
+            self.bytes.extend_from_slice(bytes);
+        }
+    }
+
+    /// Its jobs; of one that was broken off, or is too long, none.
+    pub(crate) fn found(&self) -> Listed {
+        jobs(&self.bytes).unwrap_or_default()
+    }
+}
+
+fn contains(text: &[u8], word: &[u8]) -> bool {
+    let mut windows = text.windows(word.len());
+    windows.any(|window| window.eq_ignore_ascii_case(word))
+}
+
+/// Reads the jobs of an answer in each shape there is: one as it is, one in `job`, several in an
+/// array, or in `data`. What is no job is passed over; `None` if it is no JSON of these.
+pub(crate) fn jobs(body: &[u8]) -> Option<Listed> {
+    let (several, more) = match serde_json::from_slice(body).ok()? {
+        Value::Array(several) => (several, false),
+        Value::Object(mut object) => match (object.remove("data"), object.remove("job")) {
+            (Some(Value::Array(several)), _) => {
+                let more = object.get("has_more") == Some(&Value::Bool(true));
+                (several, more)
+            }
+            (_, Some(job)) => (vec![job], false),
+            _ => (vec![Value::Object(object)], false),
+        },
+        _ => return None,
+    };
+    let objects = several.iter().filter_map(Value::as_object);
+    Some(Listed {
+        jobs: objects.filter_map(job).collect(),
+        more,
+    })
+}
+
+fn job(object: &Map<String, Value>) -> Option<Job> {
+    let text = |name: &str| {
+        let text = object.get(name)?.as_str()?;
+        (!text.is_empty() && text.len() <= LONGEST).then_some(text)
+    };
+    let status = text("status")?;
+    Some(Job {
+        id: text("id")?.into(),
+        model: text("model").or_else(|| text("model_id")).map(Into::into),
+        ended: ENDED.iter().any(|ended| status.eq_ignore_ascii_case(ended)),
+    })
+}
+
+/// The states that end a job, in lower case: of batches the OpenAPI specification
+/// (`togethercomputer/openapi`) has them in upper case. `user_error` stands in the SDK for Python
+/// (`togethercomputer/together-py`), `canceled` is what others write.
+const ENDED: [&str; 7] = [
+    "completed",
+    "failed",
+    "expired",
+    "cancelled",
+    "canceled",
+    "error",
+    "user_error",
+];
+
+/// Bytes of an answer that are kept. A list of a thousand fine-tunes with their events is less.
+const MOST: usize = 4 << 20;
+
+/// Of an id or a model: longer ones are nobody's.
+const LONGEST: usize = 256;

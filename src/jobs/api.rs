@@ -1,0 +1,119 @@
+use std::{fmt, future::poll_fn};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Request, Response, Uri,
+    header::{AUTHORIZATION, USER_AGENT},
+};
+use http_body::Body;
+use http_body_util::{BodyExt, Limited};
+use tower_service::Service;
+
+use super::JobsError;
+use crate::{
+    limiter::JobBook,
+    words::{ApiError, Error, Rejected, extension::AsksForJobs},
+};
+
+/// Where to ask what became of jobs, and how.
+#[derive(Clone)]
+pub struct JobsApi<S> {
+    service: S,
+    base: String,
+    key: Option<HeaderValue>,
+}
+
+impl<S> JobsApi<S> {
+    /// Asks Together, through a service that passes through the limiter, without a key: for services
+    /// that add it themselves.
+    pub fn new(service: S) -> Self {
+        Self {
+            service,
+            base: "https://api.together.ai/v1".to_owned(),
+            key: None,
+        }
+    }
+
+    /// Asks another server, at `https://HOST/v1`.
+    ///
+    /// # Errors
+    ///
+    /// If it is no such address.
+    pub fn with_base(mut self, base: &str) -> Result<Self, Error> {
+        let uri: Option<Uri> = base.parse().ok();
+        let scheme = uri.as_ref().and_then(|uri| uri.scheme_str());
+        if !matches!(scheme, Some("http" | "https")) {
+            return Err(Error::api("a base URL is written as https://HOST/v1"));
+        }
+        self.base = base.trim_end_matches('/').to_owned();
+        Ok(self)
+    }
+
+    /// Sends this key, as `authorization: Bearer KEY`: that of the requests whose jobs it is about.
+    ///
+    /// # Errors
+    ///
+    /// If it has characters in it that no header may have.
+    pub fn with_key(mut self, key: &str) -> Result<Self, Error> {
+        let mut value = HeaderValue::try_from(format!("Bearer {}", key.trim()))
+            .map_err(|_| Error::api("a key is letters, digits and signs, without line breaks"))?;
+        // Not to be shown by anything that shows headers.
+        value.set_sensitive(true);
+        self.key = Some(value);
+        Ok(self)
+    }
+
+    /// Reads what is at a path below the base.
+    pub(super) async fn get<B, R>(
+        &mut self,
+        path: &str,
+    ) -> Result<(JobBook, Bytes), JobsError<S::Error>>
+    where
+        S: Service<Request<B>, Response = Response<R>>,
+        B: Default,
+        R: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+    {
+        let service = &mut self.service;
+        let mut request = Request::new(B::default());
+        let uri = format!("{}/{path}", self.base);
+        *request.uri_mut() = uri.parse().map_err(|_| JobsError::Unreadable)?;
+        let headers = request.headers_mut();
+        // Cloudflare, in front of the API, refuses requests without one.
+        headers.insert(USER_AGENT, HeaderValue::from_static(US));
+        if let Some(key) = &self.key {
+            headers.insert(AUTHORIZATION, key.clone());
+        }
+        request.extensions_mut().insert(AsksForJobs);
+        poll_fn(|cx| service.poll_ready(cx))
+            .await
+            .map_err(JobsError::Service)?;
+        let answer = service.call(request).await.map_err(JobsError::Service)?;
+        let (head, body) = answer.into_parts();
+        if let Some(rejected) = head.extensions.get::<Rejected>() {
+            return Err(JobsError::Rejected(rejected.clone()));
+        }
+        let book = head.extensions.get::<JobBook>().cloned();
+        // To its end, for it is at the end that the layer reads it too.
+        let body = Limited::new(body, MOST).collect().await;
+        let body = body.map_err(|_| JobsError::Unreadable)?.to_bytes();
+        if !head.status.is_success() {
+            let error = ApiError::parse(head.status, &head.headers, &body);
+            return Err(JobsError::Answered(error));
+        }
+        Ok((book.ok_or(JobsError::NotLimited)?, body))
+    }
+}
+
+/// Without the key.
+impl<S> fmt::Debug for JobsApi<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobsApi")
+            .field("base", &self.base)
+            .finish_non_exhaustive()
+    }
+}
+
+const US: &str = concat!("tower-together/", env!("CARGO_PKG_VERSION"));
+
+/// Bytes of an answer: a list of some thousands of jobs.
+const MOST: usize = 16 << 20;

@@ -1,0 +1,74 @@
+use std::{error, fmt};
+
+use http::StatusCode;
+
+use crate::words::{ApiError, Rejected};
+
+/// Why it is not known which jobs run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum JobsError<E> {
+    /// The service failed.
+    Service(E),
+    /// The server answered with an error.
+    Answered(ApiError),
+    /// The limiter itself refused to ask.
+    Rejected(Rejected),
+    /// The answer is not what the API answers, or is longer than 16 MiB, or broke off.
+    Unreadable,
+    /// The service does not pass through this limiter, which so learns nothing.
+    NotLimited,
+}
+
+impl<E> JobsError<E> {
+    /// It as a word, for a log.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Service(_) => "service",
+            Self::Answered(_) => "answered",
+            Self::Rejected(_) => "rejected",
+            Self::Unreadable => "unreadable",
+            Self::NotLimited => "not_limited",
+        }
+    }
+
+    /// Whether it will be no better next time.
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            Self::NotLimited => true,
+            Self::Answered(error) => matches!(
+                error.status(),
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+            ),
+            Self::Service(_) | Self::Rejected(_) | Self::Unreadable => false,
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for JobsError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("could not read which jobs run: ")?;
+        match self {
+            Self::Service(error) => write!(f, "{error}"),
+            Self::Answered(error) => write!(f, "{error}"),
+            Self::Rejected(rejected) => write!(f, "{rejected}"),
+            Self::Unreadable => f.write_str(
+                "the answer is no list of jobs; check the base URL, which ends with /v1",
+            ),
+            Self::NotLimited => f.write_str(
+                "the service does not pass through this limiter; give the one with its layer around",
+            ),
+        }
+    }
+}
+
+impl<E: error::Error + 'static> error::Error for JobsError<E> {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Service(error) => Some(error),
+            Self::Answered(error) => Some(error),
+            Self::Rejected(rejected) => Some(rejected),
+            Self::Unreadable | Self::NotLimited => None,
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! For whoever looks after the jobs of a limiter.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use super::{Limiter, shared::Shared};
+use crate::words::{Job, JobKind, KeyId};
+
+/// The jobs of one key, as an answer's permit knows them.
+#[derive(Clone)]
+pub(crate) struct JobBook {
+    shared: Arc<Shared>,
+    key: (u32, u64),
+    id: KeyId,
+}
+
+impl JobBook {
+    pub(super) fn new(shared: Arc<Shared>, key: (u32, u64), id: KeyId) -> Self {
+        Self { shared, key, id }
+    }
+
+    /// Whether it is a limiter's, and not another's.
+    pub(crate) fn is_of(&self, limiter: &Limiter) -> bool {
+        Arc::ptr_eq(&self.shared, &limiter.shared)
+    }
+
+    /// The server runs this job: it holds a slot from now on, if it did not before.
+    pub(crate) fn adopt(&self, kind: JobKind, job: &Job) {
+        let shared = &self.shared;
+        shared.with(|state, moment| state.adopt_job(self.key, kind, job, moment));
+    }
+
+    /// The jobs that hold slots.
+    pub(crate) fn held(&self, kind: JobKind) -> Vec<Arc<str>> {
+        let (key, born) = self.key;
+        self.shared.with(|state, _| {
+            let held = state.jobs.of(key, born);
+            let held = held.filter(|held| held.creation == kind.creation());
+            held.map(|held| Arc::clone(&held.id)).collect()
+        })
+    }
+}
+
+impl fmt::Debug for JobBook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobBook").finish_non_exhaustive()
+    }
+}
+
+impl Limiter {
+    /// The kinds of jobs that the table in force limits.
+    pub(crate) fn limited_jobs(&self) -> Vec<JobKind> {
+        let limited = |kind: &JobKind| self.shared.with(|state, _| state.limits_jobs(*kind));
+        JobKind::ALL.into_iter().filter(limited).collect()
+    }
+}
+
+/// Waits until somebody waits for a job to end.
+pub(crate) struct Watcher {
+    shared: Arc<Shared>,
+    index: usize,
+}
+
+/// For which kinds of jobs somebody waits; none if the limiter was closed.
+pub(crate) type Awaited = Vec<JobKind>;
+
+impl Watcher {
+    pub(crate) fn new(limiter: &Limiter) -> Self {
+        let shared = Arc::clone(&limiter.shared);
+        let index = shared.with(|state, _| state.jobs.watchers.insert(None));
+        Self { shared, index }
+    }
+
+    /// Until somebody waits: of this key, or if it is not known yet, of any.
+    pub(crate) fn awaited(&self, book: Option<&JobBook>) -> impl Future<Output = Awaited> {
+        Awaiting {
+            watcher: self,
+            key: book.map(|book| book.id),
+        }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.shared.with(|state, moment| {
+            if let Some(waker) = state.jobs.watchers.remove(self.index) {
+                moment.wakes.bury(waker);
+            }
+        });
+    }
+}
+
+struct Awaiting<'a> {
+    watcher: &'a Watcher,
+    key: Option<KeyId>,
+}
+
+impl Future for Awaiting<'_> {
+    type Output = Awaited;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Awaited> {
+        let (watcher, key) = (self.watcher, self.key);
+        watcher.shared.with(|state, moment| {
+            if state.is_closed() {
+                return Poll::Ready(Vec::new());
+            }
+            let awaited = |kind: &JobKind| state.awaits_job(key, kind.creation());
+            let awaited: Vec<_> = JobKind::ALL.into_iter().filter(awaited).collect();
+            if awaited.is_empty() {
+                state.watch_jobs(watcher.index, cx.waker(), moment);
+                return Poll::Pending;
+            }
+            Poll::Ready(awaited)
+        })
+    }
+}

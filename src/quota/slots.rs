@@ -1,0 +1,170 @@
+use std::num::NonZeroU32;
+
+use super::Verdict;
+
+/// Slots that are taken and given back: requests under way, or jobs that live.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Slots {
+    used: u32,
+    /// When one last came free.
+    freed: u64,
+    crowd: Option<Crowd>,
+}
+
+/// The server said that there are too many.
+#[derive(Clone, Copy, Debug)]
+struct Crowd {
+    /// How many there were, but for the one refused.
+    most: u32,
+    since: u64,
+    /// How often in a row there was nobody to wait for.
+    alone: u32,
+}
+
+impl Slots {
+    pub(crate) fn ask(&self, max: NonZeroU32, now: u64) -> Verdict {
+        if self.used >= self.max(max, now) {
+            return Verdict::Full;
+        }
+        match self.crowd {
+            Some(crowd) if self.used == 0 && now < crowd.over() => Verdict::At(crowd.over()),
+            _ => Verdict::Now,
+        }
+    }
+
+    /// How many there may be: what the table says, or what the server was seen to allow.
+    pub(crate) fn max(&self, max: NonZeroU32, now: u64) -> u32 {
+        match self.crowd {
+            // Of jobs that only others know of one asks at a time.
+            Some(crowd) if now < crowd.since.saturating_add(BELIEVED) => {
+                max.get().min(crowd.most.max(1))
+            }
+            _ => max.get(),
+        }
+    }
+
+    pub(crate) fn left(&self, max: NonZeroU32, now: u64) -> u32 {
+        self.max(max, now).saturating_sub(self.used)
+    }
+
+    pub(crate) fn take(&mut self) {
+        self.used = self.used.saturating_add(1);
+    }
+
+    pub(crate) fn release(&mut self, now: u64) {
+        self.used = self.used.saturating_sub(1);
+        self.freed = now;
+    }
+
+    /// One of which only the server knew takes a slot, be there one or not.
+    pub(crate) fn adopt(&mut self) {
+        self.take();
+        if let Some(crowd) = &mut self.crowd {
+            crowd.most = crowd.most.max(self.used);
+        }
+    }
+
+    /// The server refused one, which still has its slot: it has enough of the others.
+    pub(crate) fn crowded(&mut self, now: u64) {
+        let most = self.used.saturating_sub(1);
+        let before = self.crowd.map_or(0, |crowd| crowd.alone);
+        self.crowd = Some(Crowd {
+            most,
+            since: now,
+            alone: if most == 0 {
+                before.saturating_add(1)
+            } else {
+                0
+            },
+        });
+    }
+
+    /// The server took one.
+    pub(crate) fn accepted(&mut self) {
+        // With those others there is room after all.
+        self.crowd = self.crowd.filter(|crowd| self.used <= crowd.most);
+    }
+
+    pub(crate) fn freed(&self) -> u64 {
+        self.freed
+    }
+
+    /// From when on nothing of it is worth remembering; `None` while one is taken.
+    pub(crate) fn fresh_at(&self) -> Option<u64> {
+        (self.used == 0).then(|| self.crowd.map_or(0, Crowd::over))
+    }
+}
+
+impl Crowd {
+    /// Where nobody is known to wait for, when to try again.
+    fn over(self) -> u64 {
+        let wait = MINUTE << self.alone.saturating_sub(1).min(4);
+        match self.most {
+            0 => self.since.saturating_add(wait.min(LONGEST)),
+            _ => 0,
+        }
+    }
+}
+
+const MINUTE: u64 = 60_000_000_000;
+
+/// Others' jobs end unseen: asked for again after 1, 2, 4, 8, 10, 10, ... minutes.
+const LONGEST: u64 = 10 * MINUTE;
+
+/// How long a number is believed that the server was seen to allow: others' jobs may have been part
+/// of why.
+const BELIEVED: u64 = 60 * MINUTE;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const THREE: NonZeroU32 = NonZeroU32::new(3).unwrap();
+
+    #[test]
+    fn what_the_server_refused_waits_until_one_of_those_before_has_ended() {
+        let mut slots = Slots::default();
+        (0..3).for_each(|_| slots.take());
+        slots.crowded(0);
+        slots.release(0);
+        assert_eq!(slots.ask(THREE, 0), Verdict::Full);
+        assert_eq!(slots.left(THREE, 0), 0);
+        slots.release(1);
+        assert_eq!(slots.ask(THREE, 1), Verdict::Now);
+        slots.take();
+        slots.accepted();
+        assert_eq!(slots.ask(THREE, 2), Verdict::Full);
+        // An hour later there may be room for more.
+        assert_eq!(slots.ask(THREE, BELIEVED), Verdict::Now);
+    }
+
+    #[test]
+    fn where_the_server_counts_jobs_of_others_it_is_asked_ever_more_seldom() {
+        let mut slots = Slots::default();
+        let mut now = 0;
+        for minutes in [1, 2, 4, 8, 10, 10] {
+            slots.take();
+            slots.crowded(now);
+            slots.release(now);
+            assert_eq!(slots.ask(THREE, now), Verdict::At(now + minutes * MINUTE));
+            now += minutes * MINUTE;
+            assert_eq!(slots.ask(THREE, now), Verdict::Now);
+        }
+        // Once they are known, until one of them ends.
+        slots.crowded(now);
+        slots.adopt();
+        assert_eq!(slots.ask(THREE, now), Verdict::Full);
+        slots.release(now);
+        assert_eq!(slots.ask(THREE, now + LONGEST), Verdict::Now);
+    }
+
+    #[test]
+    fn what_is_taken_again_was_no_limit() {
+        let mut slots = Slots::default();
+        (0..2).for_each(|_| slots.take());
+        slots.crowded(0);
+        slots.accepted();
+        slots.release(0);
+        assert_eq!(slots.ask(THREE, 0), Verdict::Now);
+    }
+}

@@ -1,0 +1,8 @@
+/// Request: its caller looks after the limiter's jobs, and is to be told whose key it goes by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AsksForJobs;
+
+/// Response: the server runs too many jobs to create this one. The same request sent again through the
+/// same limiter waits there, in front, until one of them has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Crowded;
