@@ -1,4 +1,4 @@
-use std::{fmt, future::poll_fn};
+use std::{fmt, future::poll_fn, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -21,6 +21,7 @@ pub struct JobsApi<S> {
     service: S,
     base: String,
     key: Option<HeaderValue>,
+    pub(super) interval: Duration,
 }
 
 impl<S> JobsApi<S> {
@@ -31,6 +32,7 @@ impl<S> JobsApi<S> {
             service,
             base: "https://api.together.ai/v1".to_owned(),
             key: None,
+            interval: Duration::from_secs(30),
         }
     }
 
@@ -61,6 +63,14 @@ impl<S> JobsApi<S> {
         value.set_sensitive(true);
         self.key = Some(value);
         Ok(self)
+    }
+
+    /// Asks again after this time to twice that, at random. Default: 30 s, as Together asks: "poll every
+    /// 30 to 60 seconds" (docs.together.ai/docs/inference/batch/manage).
+    #[must_use]
+    pub fn with_interval(mut self, interval: Duration) -> Self {
+        self.interval = interval;
+        self
     }
 
     /// Reads what is at a path below the base.

@@ -29,8 +29,6 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let api = together_standin::StandIn::start().await?;
-//! # api.script("GET", "/fine-tunes", together_standin::Answer::status(200).body(r#"{"data":[]}"#));
-//! # api.script("GET", "/batches", together_standin::Answer::status(200).body("[]"));
 //! # let url = format!("{}/v1", api.url());
 //! let two = NonZeroU32::new(2).unwrap();
 //! let limiter = Limiter::new(Limits::default().jobs(Endpoint::FineTuneCreate, two));

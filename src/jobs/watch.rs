@@ -1,4 +1,4 @@
-use std::{future::Future, time::Duration};
+use std::future::Future;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -48,8 +48,8 @@ impl Limiter {
     }
 
     /// Asks what became of the jobs that hold slots, while somebody waits for one of them to end: at
-    /// once, and then every 30 to 60 s, as Together asks
-    /// (docs.together.ai/docs/inference/batch/manage). While nobody waits it asks nothing.
+    /// once, and then every 30 to 60 s
+    /// ([`JobsApi::with_interval`]). While nobody waits it asks nothing.
     ///
     /// It is for the caller to run, in a task or beside the rest of the program, once for each key. See
     /// the [module](crate::jobs) for the whole.
@@ -94,7 +94,7 @@ impl Limiter {
                     }
                 }
                 // Spread, so that programs that began together do not ask together.
-                sleep(Duration::from_secs_f64(fastrand::f64() * 30.0 + 30.0)).await;
+                sleep(api.interval.mul_f64(1.0 + fastrand::f64())).await;
             }
         }
     }

@@ -4,6 +4,7 @@ use std::{
     error::Error,
     iter::successors,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use axum::{
@@ -22,8 +23,10 @@ use tokio::time::sleep;
 
 use crate::{
     fault::Fault,
+    jobs::{Upload, World},
     ledger::{Ledger, arrivals_json},
     replies::json_response,
+    route::unversioned,
     shared::Shared,
 };
 
@@ -46,7 +49,26 @@ pub(crate) async fn api(
                 Err(error) if broke(&error) => return Err(Fault::Reset),
                 Err(_) => None,
             };
-            shared.receive(&head, body.as_deref())
+            let mut head = head;
+            if let Some(upload) = Upload::read(&head, body.as_deref().unwrap_or_default()).await {
+                head.extensions.insert(upload);
+            }
+            let path = unversioned(head.uri.path());
+            let [before, after] = shared.books().world.rules.delays;
+            match World::creates(head.method.as_str(), path) {
+                true if !(before + after).is_zero() => {
+                    let shared = Arc::clone(shared);
+                    // It takes effect also if its caller has gone away.
+                    let created = tokio::spawn(async move {
+                        sleep(before).await;
+                        let (outcome, _) = shared.receive(&head, body.as_deref());
+                        sleep(after).await;
+                        outcome
+                    });
+                    (created.await.unwrap_or(Err(Fault::Reset)), Duration::ZERO)
+                }
+                _ => shared.receive(&head, body.as_deref()),
+            }
         }
     };
     // The timer has a grain of a millisecond, so it is not asked to wait for nothing.
@@ -105,5 +127,5 @@ async fn reset(State(shared): State<Arc<Shared>>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// Enough for thousands of long inputs, and little enough to hold in memory.
-const MAX_BODY: usize = 64 << 20;
+/// Enough for the largest batch file, and little enough to hold in memory.
+const MAX_BODY: usize = 128 << 20;

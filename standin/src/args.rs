@@ -3,7 +3,7 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use clap::Parser;
-use together_standin::{Builder, Route, Rules, StandIn};
+use together_standin::{Builder, Jobs, Route, Rules, StandIn};
 
 use crate::values::{Rule, When, latency};
 
@@ -60,6 +60,18 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MS", default_value_t = 0)]
     chunk_delay_ms: u64,
 
+    /// Fine-tunes at a time for each key; 0 is any number
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    fine_tunes: usize,
+
+    /// Batches at a time for each key; 0 is any number
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    batches: usize,
+
+    /// How long jobs run [default: fine-tunes an hour, batches 10 minutes]
+    #[arg(long, value_name = "SECONDS")]
+    job_seconds: Option<u64>,
+
     /// Fails about one request in 20 on purpose, in all ways there are, drawn from this seed
     #[arg(long, value_name = "SEED")]
     chaos: Option<u64>,
@@ -78,10 +90,25 @@ impl Args {
             .count_refused(self.count_refused)
             .latency(self.latency_ms.clone())
             .chunk_delay(Duration::from_millis(self.chunk_delay_ms))
+            .jobs(self.jobs())
             .listen(&self.listen);
         match self.chaos {
             Some(seed) => builder.chaos(seed),
             None => builder,
+        }
+    }
+
+    fn jobs(&self) -> Jobs {
+        let mut jobs = Jobs::default();
+        if self.fine_tunes > 0 {
+            jobs = jobs.fine_tunes(self.fine_tunes);
+        }
+        if self.batches > 0 {
+            jobs = jobs.batches(self.batches);
+        }
+        match self.job_seconds.map(Duration::from_secs) {
+            Some(time) => jobs.fine_tune_time(time).batch_time(time),
+            None => jobs,
         }
     }
 

@@ -1,6 +1,7 @@
 //! How a server is set up.
 
 use std::{
+    hash::RandomState,
     io,
     net::SocketAddr,
     ops::RangeInclusive,
@@ -9,9 +10,10 @@ use std::{
 };
 
 use crate::{
-    Headers, Rules, StandIn,
+    Headers, Jobs, Rules, StandIn,
     chaos::Chaos,
     engine::Engine,
+    jobs::World,
     latency::Latency,
     ledger::Ledger,
     replies::Shape,
@@ -33,6 +35,7 @@ pub struct Builder {
     shape: Shape,
     listen: String,
     chaos: Option<u64>,
+    jobs: Jobs,
 }
 
 impl Builder {
@@ -50,6 +53,7 @@ impl Builder {
             },
             listen: "127.0.0.1:0".to_owned(),
             chaos: None,
+            jobs: Jobs::default(),
         }
     }
 
@@ -137,6 +141,12 @@ impl Builder {
         self
     }
 
+    /// Sets what jobs do, and how many there may be; by default any number, and all complete.
+    pub fn jobs(mut self, jobs: Jobs) -> Self {
+        self.jobs = jobs;
+        self
+    }
+
     /// Binds the address and serves it on the current tokio runtime.
     ///
     /// # Errors
@@ -150,6 +160,8 @@ impl Builder {
     pub(crate) fn shared(self) -> Shared {
         Shared {
             started: Instant::now(),
+            began: tokio::time::Instant::now(),
+            owners: RandomState::new(),
             manner: Manner {
                 headers: self.headers,
                 top_level_error_type: self.top_level_error_type,
@@ -165,6 +177,7 @@ impl Builder {
                 ledger: Ledger::default(),
                 script: Script::default(),
                 chaos: self.chaos.map(Chaos::new),
+                world: World::new(self.jobs),
             }),
         }
     }

@@ -52,7 +52,7 @@ impl Call {
 }
 
 /// The key of an `Authorization: Bearer KEY` header, if there is one.
-fn bearer(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, key) = value.split_once(' ')?;
     let key = key.trim();

@@ -49,6 +49,9 @@
 //! | `POST /chat/completions`, `POST /completions` | JSON, or with `"stream": true` server-sent events |
 //! | `POST /embeddings` | one vector of unit length per input, always the same for the same input |
 //! | `POST /images/generations` | one URL per image |
+//! | `POST /files/upload`, `GET /files`, `/files/{id}`, `/files/{id}/content`, `DELETE /files/{id}` | files, of a gibibyte in all |
+//! | `POST /fine-tunes`, `GET /fine-tunes`, `/fine-tunes/{id}`, `POST /fine-tunes/{id}/cancel`, `DELETE /fine-tunes/{id}` | fine-tunes, which take an hour |
+//! | `POST /batches`, `GET /batches`, `/batches/{id}`, `POST /batches/{id}/cancel` | batches of chat completions, which take ten minutes |
 //! | anything else | what was [scripted](StandIn::script), or 404 |
 //!
 //! In a stream each chunk has `usage: null` except the last one with content: it carries both
@@ -58,6 +61,11 @@
 //! Errors are `{"error":{"message","type","param","code"}}`: 401 without a bearer key, 400 for a
 //! body that is not JSON or names no `model`, 404 with the code `model_not_available` for a model
 //! whose name begins with `unknown`. Each answer has an `x-request-id`.
+//!
+//! Jobs live as the API's do, from `pending` to `completed` and from `VALIDATING` to `COMPLETED`, or
+//! as [`Jobs`] says: some fail, restart under another id, expire, vanish. A batch's lines are answered
+//! as `POST /chat/completions` would answer them, in another order. They are counted by no limit but
+//! how many of them run at a time.
 //!
 //! # What it enforces
 //!
@@ -167,6 +175,7 @@ pub mod engine;
 mod error;
 mod fault;
 mod headers;
+mod jobs;
 mod latency;
 mod ledger;
 mod limit;
@@ -188,6 +197,7 @@ mod verdict;
 pub use answer::Answer;
 pub use builder::Builder;
 pub use headers::Headers;
+pub use jobs::{Fate, JobKind, JobReport, Jobs};
 pub use ledger::{Arrival, Counts, Stats};
 pub use limit::Limit;
 pub use route::Route;

@@ -9,8 +9,8 @@ use std::{
 };
 
 use crate::{
-    Answer, Arrival, Builder, Route, Stats, chaos::Chaos, ledger::Ledger, port::Port,
-    shared::Shared,
+    Answer, Arrival, Builder, JobKind, JobReport, Route, Stats, chaos::Chaos, ledger::Ledger,
+    port::Port, shared::Shared,
 };
 
 /// A running stand-in; it stops when this is dropped.
@@ -113,6 +113,17 @@ impl StandIn {
     /// [`Limit::dynamic`]: crate::Limit::dynamic
     pub fn allowed(&self, route: Route, from: Duration, until: Duration) -> Option<f64> {
         self.shared().books().engine.allowed(route, from, until)
+    }
+
+    /// All jobs there have been, in the order they began; those deleted are not among them.
+    pub fn jobs(&self) -> Vec<JobReport> {
+        let now = self.shared().now();
+        self.shared().books().world.reports(now)
+    }
+
+    /// The most jobs of a kind that one key ever had at a time.
+    pub fn most_jobs(&self, kind: JobKind) -> usize {
+        self.shared().books().world.most(kind)
     }
 
     fn shared(&self) -> &Shared {

@@ -1,6 +1,7 @@
 //! What all connections of a server share, and what happens to a request.
 
 use std::{
+    hash::{BuildHasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -15,11 +16,12 @@ use axum::{
 
 use crate::{
     Answer, Headers, Route,
-    call::Call,
+    call::{Call, bearer},
     chaos::Chaos,
     engine::{Charge, Decision, Engine},
     error::ApiError,
     fault::Fault,
+    jobs::{Asked, Line, World},
     latency::Latency,
     ledger::Ledger,
     replies::{Reply, Shape},
@@ -35,6 +37,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) started: Instant,
+    pub(crate) began: tokio::time::Instant,
+    pub(crate) owners: RandomState,
     pub(crate) manner: Manner,
     /// Connections open now.
     pub(crate) connections: Arc<AtomicUsize>,
@@ -62,6 +66,7 @@ pub(crate) struct Books {
     pub(crate) ledger: Ledger,
     pub(crate) script: Script,
     pub(crate) chaos: Option<Chaos>,
+    pub(crate) world: World,
 }
 
 /// What a request gets, and after what time.
@@ -106,11 +111,38 @@ impl Shared {
         let at = self.started.elapsed();
         let verdict = match (books.script.next(method, path), call) {
             (Some(answer), _) => Verdict::Given(answer),
+            (None, _) if World::takes(unversioned(path)) => match (bearer(&head.headers), body) {
+                (None, _) => Verdict::Invalid(ApiError::no_key()),
+                (_, None) => Verdict::Invalid(ApiError::too_large()),
+                (Some(key), Some(body)) => {
+                    let asked = self.asked(head, &key, body);
+                    let line = |line: &Line| line.answer(&key, &self.manner.shape);
+                    let (status, body) = books.world.ask(&asked, line);
+                    Verdict::Given(Answer::status(status).body(body))
+                }
+            },
             (None, Err(error)) => Verdict::Invalid(error),
             (None, Ok((reply, call))) => books.decide(&call, reply, at),
         };
         books.note(at, method, path, &verdict);
         verdict
+    }
+
+    fn asked<'a>(&self, head: &'a Parts, key: &str, body: &'a [u8]) -> Asked<'a> {
+        Asked {
+            method: head.method.as_str(),
+            path: unversioned(head.uri.path()),
+            query: head.uri.query().unwrap_or_default(),
+            owner: self.owners.hash_one(key),
+            body,
+            upload: head.extensions.get(),
+            now: self.now(),
+        }
+    }
+
+    /// The time since the start, by the clock that tests can stop.
+    pub(crate) fn now(&self) -> Duration {
+        self.began.elapsed()
     }
 
     fn outcome(self: &Arc<Self>, nth: u64, verdict: Verdict) -> Outcome {

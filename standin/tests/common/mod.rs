@@ -106,7 +106,20 @@ impl Caller {
         key: Option<&str>,
         body: String,
     ) -> Got {
-        let response = self.open(method, path, key, body).await.unwrap();
+        self.send_with(method, path, key, &[], body).await
+    }
+
+    /// The same with more headers.
+    pub(crate) async fn send_with(
+        &self,
+        method: &str,
+        path: &str,
+        key: Option<&str>,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> Got {
+        let request = self.request(method, path, key, headers, body);
+        let response = self.client.request(request).await.unwrap().map(Body::new);
         let (head, body) = response.into_parts();
         Got {
             status: head.status,
@@ -133,14 +146,25 @@ impl Caller {
         key: Option<&str>,
         body: impl Into<Body>,
     ) -> Result<Response<Body>, Error> {
+        let request = self.request(method, path, key, &[], body);
+        Ok(self.client.request(request).await?.map(Body::new))
+    }
+
+    fn request(
+        &self,
+        method: &str,
+        path: &str,
+        key: Option<&str>,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Request<Body> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.url));
-        if let Some(key) = key {
-            request = request.header("authorization", key);
+        for (name, value) in key.map(|key| ("authorization", key)).iter().chain(headers) {
+            request = request.header(*name, *value);
         }
-        let request = request.body(body.into()).unwrap();
-        Ok(self.client.request(request).await?.map(Body::new))
+        request.body(body.into()).unwrap()
     }
 }
 

@@ -1,0 +1,102 @@
+//! One job, and where it stands.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Fate, JobKind, JobReport};
+
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) id: String,
+    pub(super) kind: JobKind,
+    /// The hash of its caller's key.
+    pub(super) owner: u64,
+    pub(super) born: Duration,
+    pub(super) lasts: Duration,
+    pub(super) fate: Fate,
+    pub(super) cancelled: Option<Duration>,
+    pub(super) restarted: bool,
+    /// What its create said.
+    pub(super) said: Value,
+    /// Of a batch, what is wrong with its file.
+    pub(super) invalid: Option<String>,
+    /// The files that a batch has made.
+    pub(super) made: [Option<String>; 2],
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) status: &'static str,
+    pub(super) over: bool,
+    pub(super) gone: bool,
+    /// In percent.
+    pub(super) progress: u32,
+}
+
+impl Job {
+    pub(super) fn standing(&self, now: Duration) -> Standing {
+        let age = now.saturating_sub(self.born);
+        let progress = match self.lasts.as_nanos() {
+            0 => 100,
+            lasts => (age.as_nanos() * 100 / lasts).min(100) as u32,
+        };
+        let standing = |status, over| Standing {
+            status,
+            over,
+            gone: false,
+            progress,
+        };
+        let batch = self.kind == JobKind::Batch;
+        if let Some(at) = self.cancelled {
+            let done = now.saturating_sub(at) >= self.lasts / 8;
+            return match (batch, done) {
+                (true, false) => standing("CANCELING", false),
+                (true, true) => standing("CANCELLED", true),
+                (false, false) => standing("cancel_requested", false),
+                (false, true) => standing("cancelled", true),
+            };
+        }
+        if self.invalid.is_some() && progress >= 10 {
+            return standing("FAILED", true);
+        }
+        let early = progress >= 50;
+        match self.fate {
+            Fate::Vanishes if early => Standing {
+                gone: true,
+                ..standing("vanished", true)
+            },
+            Fate::Cancelled if early => {
+                standing(if batch { "CANCELLED" } else { "cancelled" }, true)
+            }
+            Fate::Fails if early => standing(if batch { "FAILED" } else { "error" }, true),
+            Fate::UserError if early => standing(if batch { "FAILED" } else { "user_error" }, true),
+            Fate::Restarts | Fate::Expires if early && !batch => standing("error", true),
+            Fate::Expires if progress == 100 => standing("EXPIRED", true),
+            _ if batch => match progress {
+                100 => standing("COMPLETED", true),
+                ..10 => standing("VALIDATING", false),
+                _ => standing("IN_PROGRESS", false),
+            },
+            _ => match progress {
+                100 => standing("completed", true),
+                ..5 => standing("pending", false),
+                5..10 => standing("queued", false),
+                10..80 => standing("running", false),
+                80..90 => standing("compressing", false),
+                _ => standing("uploading", false),
+            },
+        }
+    }
+
+    pub(super) fn report(&self, now: Duration) -> JobReport {
+        JobReport {
+            id: self.id.clone(),
+            kind: self.kind,
+            suffix: self.said["suffix"].as_str().map(str::to_owned),
+            status: self.standing(now).status,
+            restarted: self.restarted,
+        }
+    }
+}
