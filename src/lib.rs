@@ -47,6 +47,7 @@
 //! | another model, where the one named is overloaded | [`fallback`] |
 //! | what an error says, and what to do about it | [`ApiError`] |
 //! | fine-tunes and batches, of which only so many run at once | [`jobs`] |
+//! | many chat requests as batches | the crate [`tower-together-jobs`](https://docs.rs/tower-together-jobs) |
 //! | what may be sent | [`Limits`], [`Quota`], [`Tier`] |
 //! | use without tower, changes while it runs, what it is doing | [`limiter`] |
 //! | which request is which operation; other hosts, proxies, other services | [`Endpoint`], [`Classify`] |

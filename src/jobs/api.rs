@@ -2,8 +2,9 @@ use std::{fmt, future::poll_fn, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Request, Response, Uri,
+    HeaderValue, Method, Request, Response, Uri,
     header::{AUTHORIZATION, USER_AGENT},
+    request,
 };
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
@@ -21,7 +22,7 @@ pub struct JobsApi<S> {
     service: S,
     base: String,
     key: Option<HeaderValue>,
-    pub(super) interval: Duration,
+    interval: Duration,
 }
 
 impl<S> JobsApi<S> {
@@ -73,6 +74,29 @@ impl<S> JobsApi<S> {
         self
     }
 
+    /// A request for what is at a path below the base, such as `batches`, as this one asks: with the key,
+    /// and with a `user-agent`, for Cloudflare, in front of the API, refuses requests without one.
+    pub fn request(&self, method: Method, path: &str) -> request::Builder {
+        let builder = Request::builder()
+            .method(method)
+            .uri(format!("{}/{path}", self.base))
+            .header(USER_AGENT, US);
+        match &self.key {
+            Some(key) => builder.header(AUTHORIZATION, key),
+            None => builder,
+        }
+    }
+
+    /// After which time, to twice that, it asks again.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// The service that sends.
+    pub fn get_ref(&self) -> &S {
+        &self.service
+    }
+
     /// Reads what is at a path below the base.
     pub(super) async fn get<B, R>(
         &mut self,
@@ -83,17 +107,10 @@ impl<S> JobsApi<S> {
         B: Default,
         R: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
+        let request = self.request(Method::GET, path).extension(AsksForJobs);
+        let request = request.body(B::default());
+        let request = request.map_err(|_| JobsError::Unreadable)?;
         let service = &mut self.service;
-        let mut request = Request::new(B::default());
-        let uri = format!("{}/{path}", self.base);
-        *request.uri_mut() = uri.parse().map_err(|_| JobsError::Unreadable)?;
-        let headers = request.headers_mut();
-        // Cloudflare, in front of the API, refuses requests without one.
-        headers.insert(USER_AGENT, HeaderValue::from_static(US));
-        if let Some(key) = &self.key {
-            headers.insert(AUTHORIZATION, key.clone());
-        }
-        request.extensions_mut().insert(AsksForJobs);
         poll_fn(|cx| service.poll_ready(cx))
             .await
             .map_err(JobsError::Service)?;

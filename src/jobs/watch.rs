@@ -94,7 +94,7 @@ impl Limiter {
                     }
                 }
                 // Spread, so that programs that began together do not ask together.
-                sleep(api.interval.mul_f64(1.0 + fastrand::f64())).await;
+                sleep(api.interval().mul_f64(1.0 + fastrand::f64())).await;
             }
         }
     }

@@ -1,0 +1,162 @@
+//! Requests, cut into files within the limits.
+
+use std::num::NonZeroUsize;
+
+use serde_json::{Value, json};
+
+use super::{Missing, Outcome, Reason};
+
+/// A request, and its line in a file.
+pub(super) struct Line {
+    pub(super) index: usize,
+    pub(super) request: Value,
+    text: String,
+}
+
+/// The requests of one batch.
+pub(super) struct Lines(pub(super) Vec<Line>);
+
+pub(super) enum Piece {
+    Batch(Lines),
+    TooLong(Line),
+}
+
+/// Cuts as it is asked to.
+pub(super) struct Cut<I> {
+    requests: I,
+    size: usize,
+    taken: usize,
+    /// One that was too much for the piece before it.
+    next: Option<Line>,
+}
+
+impl<I: Iterator<Item = Value>> Cut<I> {
+    pub(super) fn new(requests: I, size: NonZeroUsize) -> Self {
+        Self {
+            requests,
+            size: size.get().min(MOST_LINES),
+            taken: 0,
+            next: None,
+        }
+    }
+
+    fn line(&mut self) -> Option<Line> {
+        if let Some(line) = self.next.take() {
+            return Some(line);
+        }
+        let request = self.requests.next()?;
+        let index = self.taken;
+        self.taken += 1;
+        let mut text = json!({"custom_id": id(index), "body": &request}).to_string();
+        text.push('\n');
+        Some(Line {
+            index,
+            request,
+            text,
+        })
+    }
+}
+
+impl<I: Iterator<Item = Value>> Iterator for Cut<I> {
+    type Item = Piece;
+
+    fn next(&mut self) -> Option<Piece> {
+        let mut lines = Vec::new();
+        let mut bytes = 0;
+        while lines.len() < self.size {
+            let Some(line) = self.line() else { break };
+            let long = line.text.len() > LONGEST_LINE;
+            let full = bytes + line.text.len() > MOST_BYTES;
+            if long && lines.is_empty() {
+                return Some(Piece::TooLong(line));
+            }
+            if long || full {
+                self.next = Some(line);
+                break;
+            }
+            bytes += line.text.len();
+            lines.push(line);
+        }
+        (!lines.is_empty()).then_some(Piece::Batch(Lines(lines)))
+    }
+}
+
+impl Line {
+    pub(super) fn missing(self, reason: Reason) -> Outcome {
+        Outcome {
+            index: self.index,
+            result: Err(Missing {
+                request: self.request,
+                reason,
+            }),
+        }
+    }
+}
+
+impl Lines {
+    pub(super) fn text(&self) -> String {
+        self.0.iter().map(|line| &*line.text).collect()
+    }
+
+    /// All of them are missing, for one reason.
+    pub(super) fn missing(self, reason: &Reason) -> Vec<Outcome> {
+        let lines = self.0.into_iter();
+        lines.map(|line| line.missing(reason.clone())).collect()
+    }
+}
+
+/// What a line is called: unique, and far below the 64 characters there may be.
+pub(super) fn id(index: usize) -> String {
+    format!("request-{index}")
+}
+
+/// What Together documents of a file (docs.together.ai/docs/inference/batch/overview).
+const MOST_LINES: usize = 50_000;
+const MOST_BYTES: usize = 100_000_000;
+const LONGEST_LINE: usize = 10_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes(requests: impl Iterator<Item = Value>, size: usize) -> Vec<Option<usize>> {
+        let size = NonZeroUsize::new(size).unwrap();
+        let mut next = 0;
+        Cut::new(requests, size)
+            .map(|piece| match piece {
+                Piece::Batch(lines) => {
+                    for line in &lines.0 {
+                        assert_eq!(line.index, next);
+                        next += 1;
+                    }
+                    assert!(lines.text().len() <= MOST_BYTES);
+                    Some(lines.0.len())
+                }
+                Piece::TooLong(line) => {
+                    assert_eq!(line.index, next);
+                    next += 1;
+                    None
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_batch_has_as_many_as_it_may_and_the_last_what_is_left() {
+        let requests = || (0..250).map(|number| json!({"number": number}));
+        assert_eq!(sizes(requests(), 100), [Some(100), Some(100), Some(50)]);
+        assert_eq!(sizes(requests(), 250), [Some(250)]);
+        let many = (0..MOST_LINES + 1).map(|_| json!({}));
+        assert_eq!(sizes(many, usize::MAX), [Some(MOST_LINES), Some(1)]);
+        assert!(sizes(std::iter::empty(), 1).is_empty());
+    }
+
+    #[test]
+    fn a_file_is_no_larger_than_it_may_be_and_a_line_neither() {
+        let text = |bytes: usize| Value::from("x".repeat(bytes));
+        let large = (0..11).map(|_| text(9_990_000));
+        assert_eq!(sizes(large, 100), [Some(10), Some(1)]);
+        let mixed = [5, LONGEST_LINE, 5].into_iter().map(text);
+        assert_eq!(sizes(mixed, 100), [Some(1), None, Some(1)]);
+    }
+}

@@ -1,0 +1,99 @@
+//! Many requests, as batches.
+
+mod cut;
+mod one;
+mod outcome;
+mod results;
+mod upload;
+
+use std::{fmt, num::NonZeroUsize};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use serde_json::Value;
+use tower_service::Service;
+
+use self::cut::{Cut, Piece};
+use crate::{JobsApi, call::BoxError};
+
+pub use self::outcome::{Missing, Outcome, Reason};
+
+/// Sends requests as batches. See the [crate](crate).
+#[derive(Clone, Debug)]
+#[must_use = "it sends nothing before run()"]
+pub struct Batches<S> {
+    api: JobsApi<S>,
+    size: NonZeroUsize,
+    at_once: NonZeroUsize,
+}
+
+impl<S> Batches<S> {
+    /// Batches of at most 100 requests, 10 of them at a time, asked about every 30 to 60 s
+    /// ([`JobsApi::with_interval`]).
+    ///
+    /// Those are the numbers of [`Limits::default`](tower_together::Limits): cautious, for none is
+    /// published of how many batches may run. Together recommends 1,000 to 10,000 requests a batch
+    /// (docs.together.ai/docs/inference/batch/overview).
+    pub fn new(api: JobsApi<S>) -> Self {
+        Self {
+            api,
+            size: const { NonZeroUsize::new(100).unwrap() },
+            at_once: const { NonZeroUsize::new(10).unwrap() },
+        }
+    }
+
+    /// At most so many requests in one batch. A file has at most 50,000 in any case, and 100 MB.
+    pub fn with_size(mut self, requests: NonZeroUsize) -> Self {
+        self.size = requests;
+        self
+    }
+
+    /// So many batches at a time. The limiter's own limit, where there is one, counts beside it.
+    pub fn with_at_once(mut self, batches: NonZeroUsize) -> Self {
+        self.at_once = batches;
+        self
+    }
+
+    /// Sends all of the requests, bodies of `POST /chat/completions`, and gives what comes of each, in
+    /// their order.
+    ///
+    /// Nothing fails as a whole: what has no answer is an [`Outcome`] that says why, and has the request
+    /// with it.
+    ///
+    /// # Back-pressure
+    ///
+    /// Requests are taken as batches are begun: at most as many as fit in those under way and in one more,
+    /// and of finished ones as many wait to be taken as could be under way.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it asks no more. Batches that were created go on, and cost what they cost: their ids are in
+    /// `GET /batches`.
+    ///
+    /// # Panics
+    ///
+    /// When polled outside a Tokio runtime with its timer enabled.
+    pub fn run<R, I>(self, requests: I) -> impl Stream<Item = Outcome>
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: fmt::Display> + Clone,
+        R: Body<Data = Bytes, Error: Into<BoxError>>,
+        I: IntoIterator<Item = Value>,
+    {
+        let Self { api, size, at_once } = self;
+        stream::iter(Cut::new(requests.into_iter(), size))
+            .map(move |piece| {
+                let api = api.clone();
+                async move {
+                    match piece {
+                        Piece::Batch(lines) => one::run(&api, lines).await,
+                        Piece::TooLong(line) => vec![line.missing(Reason::TooLong)],
+                    }
+                }
+            })
+            .buffered(at_once.get())
+            .flat_map(stream::iter)
+    }
+}

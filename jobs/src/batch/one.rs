@@ -1,0 +1,200 @@
+//! One batch, from its file to its results.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::Full;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use tower_service::Service;
+
+use super::{
+    Outcome, Reason,
+    cut::{self, Lines},
+    results::{self, Results},
+    upload,
+};
+use crate::{
+    JobsApi,
+    call::{BoxError, Failure, call, json},
+};
+
+/// Has the requests answered as one batch.
+pub(super) async fn run<S, R>(api: &JobsApi<S>, lines: Lines) -> Vec<Outcome>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: fmt::Display> + Clone,
+    R: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let batch = Batch { api };
+    let file = match batch.upload(&lines.text()).await {
+        Ok(file) => file,
+        Err(failure) => return lines.missing(&Reason::NotUploaded(failure.to_string())),
+    };
+    let id = match batch.create(&file).await {
+        Ok(id) => id,
+        Err(why) => return lines.missing(&Reason::NotCreated(why)),
+    };
+    let (job, mut results) = match batch.results(&id).await {
+        Ok(ended) => ended,
+        Err(failure) => {
+            let message = failure.to_string();
+            return lines.missing(&Reason::Lost { batch: id, message });
+        }
+    };
+    let text = |name: &str| job[name].as_str().unwrap_or_default().to_owned();
+    let missing = Reason::Ended {
+        status: text("status"),
+        message: text("error"),
+        batch: id,
+    };
+    let outcome = |line: cut::Line| match results.remove(&cut::id(line.index)) {
+        Some(Ok(answer)) => Outcome {
+            index: line.index,
+            result: Ok(answer),
+        },
+        Some(Err(why)) => line.missing(Reason::Failed(why)),
+        None => line.missing(missing.clone()),
+    };
+    lines.0.into_iter().map(outcome).collect()
+}
+
+struct Batch<'a, S> {
+    api: &'a JobsApi<S>,
+}
+
+impl<S, R> Batch<'_, S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: fmt::Display> + Clone,
+    R: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    /// Uploads a file. Two of the same harm nobody, so it is sent again whatever went wrong.
+    async fn upload(&self, text: &str) -> Result<String, Failure> {
+        let mut tries = TRIES;
+        loop {
+            let (kind, form) = upload::form("batch.jsonl", text);
+            let form = Some((&*kind, form));
+            let uploaded = call(self.api, Method::POST, "files/upload", form, MOST).await;
+            match uploaded {
+                Ok(answer) => {
+                    let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
+                    if let Some(id) = answer["id"].as_str() {
+                        return Ok(id.to_owned());
+                    }
+                    return Err(Failure::said("the answer names no file"));
+                }
+                Err(failure) if failure.is_passing() && tries > 1 => tries -= 1,
+                Err(failure) => return Err(failure),
+            }
+            sleep(self.api.interval() / 30).await;
+        }
+    }
+
+    /// Creates the batch of a file, once. Where the answer was lost it is looked for: there is one batch
+    /// of a file at most.
+    async fn create(&self, file: &str) -> Result<String, String> {
+        let request = json!({
+            "input_file_id": file,
+            "endpoint": "/v1/chat/completions",
+            "completion_window": "24h",
+        });
+        let mut tries = TRIES;
+        loop {
+            let failure = match json(self.api, Method::POST, "batches", Some(&request)).await {
+                Ok(answer) => {
+                    let job = answer.get("job").unwrap_or(&answer);
+                    return match job["id"].as_str() {
+                        Some(id) => Ok(id.to_owned()),
+                        None => Err(format!("the server says {answer}")),
+                    };
+                }
+                Err(failure) => failure,
+            };
+            if !failure.unsure {
+                return Err(failure.to_string());
+            }
+            // It may take effect only after it seems to have failed.
+            sleep(self.api.interval()).await;
+            match self.find(file).await {
+                Ok(Some(id)) => return Ok(id),
+                Ok(None) if tries > 1 => tries -= 1,
+                Ok(None) => return Err(failure.to_string()),
+                // Not to be made twice for not having been found.
+                Err(other) => return Err(format!("{failure}; and then {other}")),
+            }
+        }
+    }
+
+    async fn find(&self, file: &str) -> Result<Option<String>, Failure> {
+        let list = self.patient("batches").await?;
+        let list = list.as_array().or_else(|| list["data"].as_array());
+        let mut batches = list.into_iter().flatten();
+        let same = batches.find(|batch| batch["input_file_id"] == file);
+        Ok(same
+            .and_then(|batch| batch["id"].as_str())
+            .map(str::to_owned))
+    }
+
+    /// Waits for the batch to end, and reads what it has made.
+    async fn results(&self, id: &str) -> Result<(Value, Results), Failure> {
+        let job = loop {
+            sleep(self.api.interval().mul_f64(1.0 + fastrand::f64())).await;
+            let job = match self.patient(&format!("batches/{id}")).await {
+                Ok(job) => job,
+                Err(failure) if failure.status == Some(StatusCode::NOT_FOUND) => {
+                    break json!({"status": "gone", "error": failure.to_string()});
+                }
+                Err(failure) => return Err(failure),
+            };
+            let status = job["status"].as_str().unwrap_or_default();
+            if ENDED.iter().any(|ended| status.eq_ignore_ascii_case(ended)) {
+                break job;
+            }
+        };
+        let mut results = Results::new();
+        for name in ["output_file_id", "error_file_id"] {
+            if let Some(file) = job[name].as_str().filter(|file| !file.is_empty()) {
+                let path = format!("files/{file}/content");
+                let file = self.patiently(|| call(self.api, Method::GET, &path, None, LARGEST));
+                results::read(&file.await?, &mut results);
+            }
+        }
+        Ok((job, results))
+    }
+
+    async fn patient(&self, path: &str) -> Result<Value, Failure> {
+        self.patiently(|| json(self.api, Method::GET, path, None))
+            .await
+    }
+
+    /// Asks again, over an outage too: hours of work hang on it.
+    async fn patiently<T, F>(&self, ask: impl Fn() -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let mut tries = PATIENCE;
+        loop {
+            match ask().await {
+                Err(failure) if failure.is_passing() && tries > 1 => tries -= 1,
+                other => return other,
+            }
+            sleep(self.api.interval()).await;
+        }
+    }
+}
+
+/// The states in which a batch stays (the SDK for Python, `togethercomputer/together-py`).
+const ENDED: [&str; 5] = ["COMPLETED", "FAILED", "EXPIRED", "CANCELLED", "CANCELED"];
+
+/// Tries of what the layers have tried already.
+const TRIES: u32 = 3;
+
+/// Tries of asking, each after an interval: with that of 30 s, an hour.
+const PATIENCE: u32 = 120;
+
+/// Bytes of an answer that is no file.
+const MOST: usize = 1 << 20;
+
+/// Bytes of a file of results: 50,000 answers of 20 KB.
+const LARGEST: usize = 1 << 30;

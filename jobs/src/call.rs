@@ -1,0 +1,118 @@
+//! One call of the API, over whatever service there is.
+
+use std::{fmt, future::poll_fn};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http_body::Body;
+use http_body_util::{BodyExt, Full, Limited};
+use serde_json::Value;
+use tower_service::Service;
+use tower_together::{ApiError, Rejected, jobs::JobsApi};
+
+/// What a body's error can be made of.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a call came to nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) status: Option<StatusCode>,
+    /// Whether it may have been done all the same.
+    pub(crate) unsure: bool,
+    message: String,
+}
+
+impl Failure {
+    /// Whether it is worth asking again.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.status.is_none_or(|status| {
+            status.is_server_error()
+                || matches!(
+                    status,
+                    StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
+                )
+        })
+    }
+
+    pub(crate) fn said(message: &str) -> Self {
+        Self {
+            status: Some(StatusCode::OK),
+            unsure: false,
+            message: message.to_owned(),
+        }
+    }
+
+    fn unsure(message: impl fmt::Display) -> Self {
+        Self {
+            status: None,
+            unsure: true,
+            message: message.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// Sends a body of some type, or none, and reads the answer.
+pub(crate) async fn call<S, R>(
+    api: &JobsApi<S>,
+    method: Method,
+    path: &str,
+    body: Option<(&str, Bytes)>,
+    most: usize,
+) -> Result<Bytes, Failure>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: fmt::Display> + Clone,
+    R: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let request = api.request(method, path);
+    let request = match body {
+        Some((kind, body)) => request.header(CONTENT_TYPE, kind).body(Full::new(body)),
+        None => request.body(Full::default()),
+    };
+    let request = request.map_err(Failure::unsure)?;
+    let mut service = api.get_ref().clone();
+    let ready = poll_fn(|cx| service.poll_ready(cx)).await;
+    ready.map_err(Failure::unsure)?;
+    let answer = service.call(request).await.map_err(Failure::unsure)?;
+    let (head, body) = answer.into_parts();
+    let body = Limited::new(body, most).collect().await;
+    let body = body.map_err(Failure::unsure)?.to_bytes();
+    if head.status.is_success() {
+        return Ok(body);
+    }
+    let refused = head.extensions.get::<Rejected>().map(ToString::to_string);
+    let error = || ApiError::parse(head.status, &head.headers, &body).to_string();
+    Err(Failure {
+        status: Some(head.status),
+        unsure: head.status.is_server_error() && refused.is_none(),
+        message: refused.unwrap_or_else(error),
+    })
+}
+
+/// The same, of JSON.
+pub(crate) async fn json<S, R>(
+    api: &JobsApi<S>,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Value, Failure>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: fmt::Display> + Clone,
+    R: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let body = body.map(|body| ("application/json", Bytes::from(body.to_string())));
+    let answer = call(api, method, path, body, MOST).await?;
+    serde_json::from_slice(&answer).map_err(|_| Failure {
+        status: None,
+        unsure: true,
+        message: "the answer is no JSON; check the base URL, which ends with /v1".to_owned(),
+    })
+}
+
+/// Bytes of an answer that is no file: a list of thousands of batches.
+const MOST: usize = 16 << 20;

@@ -1,0 +1,58 @@
+//! Batches for Together AI, over any stack of [`tower_together`].
+//!
+//! A batch is a file of chat requests that Together answers within 24 hours, mostly sooner, at half the
+//! price of live calls, and under limits of its own
+//! (docs.together.ai/docs/inference/batch/overview). [`Batches`] cuts any number of requests into such
+//! files, uploads them, has batches made of them, waits, and gives the answers in the order of the
+//! requests.
+//!
+//! Use it for a corpus of chat requests that nobody waits for: evaluations, extraction, synthetic data.
+//! Not where an answer is wanted now, nor for a handful of requests; and embeddings have no batches: they
+//! are what [`TogetherLayer`](tower_together::TogetherLayer) is for.
+//!
+//! ```
+//! use std::{pin::pin, time::Duration};
+//! use futures_util::StreamExt;
+//! use http_body_util::Full;
+//! use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+//! use serde_json::json;
+//! use tower::ServiceBuilder;
+//! use tower_together::TogetherLayer;
+//! use tower_together_jobs::{Batches, JobsApi};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let quick = together_standin::Jobs::default().batch_time(Duration::from_millis(20));
+//! # let server = together_standin::StandIn::builder().jobs(quick).start().await?;
+//! # let url = format!("{}/v1", server.url());
+//! # let second = Duration::from_millis(10);
+//! let client = ServiceBuilder::new()
+//!     .layer(TogetherLayer::default())
+//!     .service(Client::builder(TokioExecutor::new()).build_http::<Full<bytes::Bytes>>());
+//! let api = JobsApi::new(client).with_base(&url)?.with_key("YOUR_KEY")?;
+//! # let api = api.with_interval(second);
+//!
+//! let requests = ["Paris?", "Rome?"].map(|question| {
+//!     json!({"model": "m", "messages": [{"role": "user", "content": question}]})
+//! });
+//! let mut outcomes = pin!(Batches::new(api).run(requests));
+//! let mut again = Vec::new();
+//! while let Some(outcome) = outcomes.next().await {
+//!     match outcome.result {
+//!         Ok(answer) => println!("{}", answer["choices"][0]["message"]["content"]),
+//!         Err(missing) => {
+//!             eprintln!("{}: {missing}", outcome.index);
+//!             again.push(missing.request);
+//!         }
+//!     }
+//! }
+//! assert!(again.is_empty());
+//! # Ok(())
+//! # }
+//! ```
+
+mod batch;
+mod call;
+
+pub use self::batch::{Batches, Missing, Outcome, Reason};
+pub use tower_together::jobs::JobsApi;
