@@ -1,12 +1,13 @@
 //! One call of the API, over whatever service there is.
 
-use std::{fmt, future::poll_fn};
+use std::{fmt, future::poll_fn, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, Limited};
 use serde_json::Value;
+use tokio::time::sleep;
 use tower_service::Service;
 use tower_together::{ApiError, Rejected, jobs::JobsApi};
 
@@ -113,6 +114,24 @@ where
         message: "the answer is no JSON; check the base URL, which ends with /v1".to_owned(),
     })
 }
+
+/// Asks again, over an outage too: hours of work hang on it.
+pub(crate) async fn patiently<T, F>(interval: Duration, ask: impl Fn() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    let mut tries = PATIENCE;
+    loop {
+        match ask().await {
+            Err(failure) if failure.is_passing() && tries > 1 => tries -= 1,
+            other => return other,
+        }
+        sleep(interval).await;
+    }
+}
+
+/// Tries of asking, each after an interval: with that of 30 s, an hour.
+const PATIENCE: u32 = 120;
 
 /// Bytes of an answer that is no file: a list of thousands of batches.
 const MOST: usize = 16 << 20;

@@ -1,4 +1,9 @@
-//! Batches for Together AI, over any stack of [`tower_together`].
+//! Batches and fine-tunes for Together AI, over any stack of [`tower_together`].
+//!
+//! [`FineTunes`] creates fine-tunes, each once, whatever happens to the program. [`Batches`] is for many
+//! chat requests.
+//!
+//! # Batches
 //!
 //! A batch is a file of chat requests that Together answers within 24 hours, mostly sooner, at half the
 //! price of live calls, and under limits of its own
@@ -53,6 +58,10 @@
 
 mod batch;
 mod call;
+mod fine_tune;
 
-pub use self::batch::{Batches, Missing, Outcome, Reason};
+pub use self::{
+    batch::{Batches, Missing, Outcome, Reason},
+    fine_tune::{FineTune, FineTunes, Untrained},
+};
 pub use tower_together::jobs::JobsApi;

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     JobsApi,
-    call::{BoxError, Failure, call, json},
+    call::{BoxError, Failure, call, json, patiently},
 };
 
 /// Has the requests answered as one batch.
@@ -156,7 +156,9 @@ where
         for name in ["output_file_id", "error_file_id"] {
             if let Some(file) = job[name].as_str().filter(|file| !file.is_empty()) {
                 let path = format!("files/{file}/content");
-                let file = self.patiently(|| call(self.api, Method::GET, &path, None, LARGEST));
+                let file = patiently(self.api.interval(), || {
+                    call(self.api, Method::GET, &path, None, LARGEST)
+                });
                 results::read(&file.await?, &mut results);
             }
         }
@@ -164,23 +166,10 @@ where
     }
 
     async fn patient(&self, path: &str) -> Result<Value, Failure> {
-        self.patiently(|| json(self.api, Method::GET, path, None))
-            .await
-    }
-
-    /// Asks again, over an outage too: hours of work hang on it.
-    async fn patiently<T, F>(&self, ask: impl Fn() -> F) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<T, Failure>>,
-    {
-        let mut tries = PATIENCE;
-        loop {
-            match ask().await {
-                Err(failure) if failure.is_passing() && tries > 1 => tries -= 1,
-                other => return other,
-            }
-            sleep(self.api.interval()).await;
-        }
+        patiently(self.api.interval(), || {
+            json(self.api, Method::GET, path, None)
+        })
+        .await
     }
 }
 
@@ -189,9 +178,6 @@ const ENDED: [&str; 5] = ["COMPLETED", "FAILED", "EXPIRED", "CANCELLED", "CANCEL
 
 /// Tries of what the layers have tried already.
 const TRIES: u32 = 3;
-
-/// Tries of asking, each after an interval: with that of 30 s, an hour.
-const PATIENCE: u32 = 120;
 
 /// Bytes of an answer that is no file.
 const MOST: usize = 1 << 20;

@@ -1,0 +1,108 @@
+//! Fifty fine-tunes, three at a time, each created once, also if this is killed and started again.
+//!
+//! ```sh
+//! cargo run -p tower-together-jobs --example fine_tunes            # on a stand-in, no key needed
+//! TOGETHER_API_KEY=... cargo run -p tower-together-jobs --example fine_tunes -- --count 2 --run mine \
+//!     --model meta-llama/Meta-Llama-3.1-8B-Instruct-Reference --training-file file-...
+//! ```
+#![allow(clippy::print_stdout, reason = "a program")]
+
+mod shared;
+
+use std::{pin::pin, time::Duration};
+
+use clap::Parser;
+use futures_util::StreamExt;
+use http::Method;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use together_standin::{Fate, Jobs};
+use tower::{BoxError, ServiceExt};
+use tower_together::Limiter;
+use tower_together_jobs::{FineTunes, JobsApi};
+
+use crate::shared::{Client, Target, bar, say, step};
+
+/// Creates fine-tunes, and waits for them. With TOGETHER_API_KEY they cost money.
+#[derive(Debug, Parser)]
+struct Args {
+    /// How many
+    #[arg(long, default_value_t = 50)]
+    count: usize,
+
+    /// What they are called: the same name goes on where it was stopped, another begins anew
+    #[arg(long, default_value = "example")]
+    run: String,
+
+    /// The model to tune
+    #[arg(long, default_value = "standin/chat")]
+    model: String,
+
+    /// The file to learn from [default: a small one, uploaded to the stand-in]
+    #[arg(long)]
+    training_file: Option<String>,
+
+    /// The API's address [default: Together's with TOGETHER_API_KEY, else a stand-in's]
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let args = Args::parse();
+    let jobs = Jobs::default()
+        .fine_tunes(3)
+        .fine_tune_time(Duration::from_millis(400))
+        .fates([
+            Fate::Completes,
+            Fate::Completes,
+            Fate::Restarts,
+            Fate::Completes,
+            Fate::Fails,
+        ]);
+    let target = Target::choose(args.base_url, jobs).await?;
+    let limiter = Limiter::default();
+    let api = target.api(&limiter)?;
+    let file = match args.training_file {
+        Some(file) => file,
+        None if target.quick => upload(&api).await?,
+        None => return Err("name a file of yours: --training-file file-...".into()),
+    };
+    let wanted = (0..args.count).map(|number| {
+        let suffix = format!("{}-{number}", args.run);
+        json!({"model": args.model, "training_file": file, "suffix": suffix})
+    });
+
+    let mut tunes = FineTunes::new(api, limiter);
+    if target.quick {
+        tunes = tunes.with_settle(Duration::from_millis(300));
+    }
+    let bar = bar(args.count);
+    let mut completed = 0;
+    let mut ends = pin!(tunes.run(wanted));
+    while let Some(tune) = ends.next().await {
+        step(&bar);
+        match tune.result {
+            Ok(_) => completed += 1,
+            Err(why) => say(&bar, &format!("{}: {why}", tune.request["suffix"])),
+        }
+    }
+    bar.finish_and_clear();
+    println!("{completed} of {} completed", args.count);
+    Ok(())
+}
+
+/// The stand-in learns from anything.
+async fn upload(api: &JobsApi<Client>) -> Result<String, BoxError> {
+    let form = "--cut\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\nfine-tune\r\n\
+                --cut\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.jsonl\"\r\n\r\n\
+                {\"text\":\"hello\"}\r\n--cut--\r\n";
+    let request = api
+        .request(Method::POST, "files/upload")
+        .header("content-type", "multipart/form-data; boundary=cut")
+        .body(form.into())?;
+    let answer = api.get_ref().clone().oneshot(request).await?;
+    let body = answer.into_body().collect().await?.to_bytes();
+    let file: Value = serde_json::from_slice(&body)?;
+    Ok(file["id"].as_str().ok_or("no file was made")?.to_owned())
+}

@@ -1,0 +1,138 @@
+//! Fine-tunes, each created once, whatever happens to the program.
+
+mod outcome;
+mod session;
+mod there;
+
+use std::{collections::HashSet, fmt, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use serde_json::Value;
+use tower_service::Service;
+use tower_together::Limiter;
+
+use self::session::Session;
+use crate::{JobsApi, call::BoxError};
+
+pub use self::outcome::{FineTune, Untrained};
+
+/// Creates fine-tunes, as many at a time as the limiter allows, and waits for them.
+///
+/// Each request has a `suffix` of its own, which Together makes part of the model's name. A job whose
+/// suffix is in `GET /fine-tunes` was created already, be it by this program before it was killed: it is
+/// awaited, and not made again. So the same program, started again with the same requests, goes on. Only
+/// of a job that is in no list any more nobody knows that it was there.
+///
+/// ```no_run
+/// # async fn f(client: tower::util::BoxCloneService<http::Request<http_body_util::Full<bytes::Bytes>>,
+/// #     http::Response<http_body_util::Full<bytes::Bytes>>, std::convert::Infallible>,
+/// #     limiter: tower_together::Limiter) -> Result<(), Box<dyn std::error::Error>> {
+/// use std::pin::pin;
+/// use futures_util::StreamExt;
+/// use serde_json::json;
+/// use tower_together_jobs::{FineTunes, JobsApi};
+///
+/// // `client` has the layer of `limiter` around it.
+/// let api = JobsApi::new(client).with_key("YOUR_KEY")?;
+/// let wanted = (0..50).map(|seed| {
+///     json!({"model": "m", "training_file": "file-1", "seed": seed, "suffix": format!("run-7-{seed}")})
+/// });
+/// let mut tunes = pin!(FineTunes::new(api, limiter).run(wanted));
+/// while let Some(tune) = tunes.next().await {
+///     match tune.result {
+///         Ok(job) => println!("{}", job["model_output_name"]),
+///         Err(why) => eprintln!("{}: {why}", tune.request["suffix"]),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "it creates nothing before run()"]
+pub struct FineTunes<S> {
+    api: JobsApi<S>,
+    limiter: Limiter,
+    settle: Duration,
+}
+
+impl<S> FineTunes<S> {
+    /// Fine-tunes through a service that passes through this limiter, asked about every 30 to 60 s each
+    /// ([`JobsApi::with_interval`]).
+    pub fn new(api: JobsApi<S>, limiter: Limiter) -> Self {
+        Self {
+            api,
+            limiter,
+            settle: Duration::from_secs(30),
+        }
+    }
+
+    /// How long to wait before it is read which jobs there are: what a killed program sent at last may
+    /// take effect that much later. Default: 30 s.
+    pub fn with_settle(mut self, settle: Duration) -> Self {
+        self.settle = settle;
+        self
+    }
+
+    /// Creates those that are not there, and gives what comes of each, as they end.
+    ///
+    /// `wanted` are bodies of `POST /fine-tunes`. Where it cannot be read which jobs there are, none is
+    /// created, and all are said not to be.
+    ///
+    /// A job that ends with `error` and that Together begins again under another id is followed there.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, or killed, it is begun again with the same requests.
+    ///
+    /// # Panics
+    ///
+    /// When polled outside a Tokio runtime with its timer enabled.
+    pub fn run<R, I>(self, wanted: I) -> impl Stream<Item = FineTune>
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: fmt::Display> + Clone,
+        R: Body<Data = Bytes, Error: Into<BoxError>>,
+        I: IntoIterator<Item = Value>,
+    {
+        let Self {
+            api,
+            limiter,
+            settle,
+        } = self;
+        let begin = async move { Session::begin(api, &limiter, settle).await };
+        let mut suffixes = HashSet::new();
+        let wanted: Vec<(usize, Value, bool)> = wanted
+            .into_iter()
+            .enumerate()
+            .map(|(index, request)| {
+                let suffix = request["suffix"].as_str().unwrap_or_default();
+                let own = !suffix.is_empty() && suffixes.insert(suffix.to_owned());
+                (index, request, own)
+            })
+            .collect();
+        stream::once(begin).flat_map(move |session| {
+            let wanted = wanted.clone();
+            stream::iter(wanted)
+                .map(move |(index, request, own)| {
+                    let session = session.clone();
+                    async move {
+                        let result = match (session, own) {
+                            (_, false) => Err(Untrained::NoSuffix),
+                            (Ok(session), true) => session.train(&request).await,
+                            (Err(failure), true) => Err(Untrained::NotCreated(failure)),
+                        };
+                        FineTune {
+                            index,
+                            request,
+                            result,
+                        }
+                    }
+                })
+                // All of them: the limiter keeps those that must wait.
+                .buffer_unordered(usize::MAX)
+        })
+    }
+}

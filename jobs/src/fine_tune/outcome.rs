@@ -1,0 +1,58 @@
+use std::fmt;
+
+use serde_json::Value;
+
+/// What came of one fine-tune.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct FineTune {
+    /// The request's place among those given, from 0.
+    pub index: usize,
+    /// The request.
+    pub request: Value,
+    /// The completed job, as `GET /fine-tunes/{id}` tells it; or why there is none.
+    pub result: Result<Value, Untrained>,
+}
+
+/// Why a fine-tune did not complete.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Untrained {
+    /// The request has no `suffix`, or that of another: after a restart nobody could tell whether its job
+    /// was created. Nothing was sent.
+    NoSuffix,
+    /// No job could be created. In words, why.
+    NotCreated(String),
+    /// The job ended otherwise, or is not there any more.
+    Ended {
+        /// The job.
+        id: String,
+        /// Its state: `error`, `user_error`, `cancelled`, or `gone`.
+        status: String,
+    },
+    /// What became of the job could not be read; it may go on.
+    Lost {
+        /// The job.
+        id: String,
+        /// Why, in words.
+        message: String,
+    },
+}
+
+impl fmt::Display for Untrained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuffix => f.write_str(
+                "not sent: write a `suffix` that no other request has, by which its job is found \
+                 again after a restart",
+            ),
+            Self::NotCreated(why) => write!(f, "no job could be created: {why}"),
+            Self::Ended { id, status } => write!(f, "job {id} ended: {status}"),
+            Self::Lost { id, message } => {
+                write!(f, "what became of job {id} could not be read: {message}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Untrained {}

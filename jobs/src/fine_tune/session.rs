@@ -1,0 +1,157 @@
+//! One run, that knows which jobs there are.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::Full;
+use serde_json::Value;
+use tokio::time::sleep;
+use tower_service::Service;
+use tower_together::Limiter;
+
+use super::{Untrained, there::There};
+use crate::{
+    JobsApi,
+    call::{BoxError, Failure, json, patiently},
+};
+
+#[derive(Clone)]
+pub(super) struct Session<S> {
+    api: JobsApi<S>,
+    there: Arc<There>,
+    settle: Duration,
+}
+
+impl<S, R> Session<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: fmt::Display> + Clone,
+    R: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    pub(super) async fn begin(
+        api: JobsApi<S>,
+        limiter: &Limiter,
+        settle: Duration,
+    ) -> Result<Self, String> {
+        // What a program that was killed sent at last may take effect only now.
+        sleep(settle).await;
+        let sync = limiter.sync_jobs(api.clone()).await;
+        sync.map_err(|error| error.to_string())?;
+        let there = read(&api).await.map_err(|failure| failure.to_string())?;
+        Ok(Self {
+            api,
+            there: Arc::new(there),
+            settle,
+        })
+    }
+
+    /// The job of a request when it is completed, created if it was not there.
+    pub(super) async fn train(&self, request: &Value) -> Result<Value, Untrained> {
+        let suffix = request["suffix"].as_str().unwrap_or_default();
+        let id = match self.there.newest(suffix) {
+            Some(id) => id.to_owned(),
+            None => self.create(request, suffix).await?,
+        };
+        self.end(id, suffix).await
+    }
+
+    /// Creates a job, once: where the answer was lost, it is looked for by its suffix.
+    async fn create(&self, request: &Value, suffix: &str) -> Result<String, Untrained> {
+        loop {
+            let created = json(&self.api, Method::POST, "fine-tunes", Some(request)).await;
+            let failure = match created {
+                Ok(job) => {
+                    return match job["id"].as_str() {
+                        Some(id) => Ok(id.to_owned()),
+                        None => Err(Untrained::NotCreated(format!("the server says {job}"))),
+                    };
+                }
+                Err(failure) if failure.unsure => failure,
+                Err(failure) => return Err(Untrained::NotCreated(failure.to_string())),
+            };
+            sleep(self.settle).await;
+            match read(&self.api).await {
+                Ok(there) => {
+                    if let Some(id) = there.newest(suffix) {
+                        return Ok(id.to_owned());
+                    }
+                }
+                // Not to be made twice for not having been found.
+                Err(other) => {
+                    let why = format!("{failure}; and then {other}");
+                    return Err(Untrained::NotCreated(why));
+                }
+            }
+        }
+    }
+
+    /// Waits for a job's end, and for that of another that took its place.
+    async fn end(&self, mut id: String, suffix: &str) -> Result<Value, Untrained> {
+        loop {
+            let job = match self.job(&id).await {
+                Ok(job) => job,
+                Err(failure) if failure.status == Some(StatusCode::NOT_FOUND) => {
+                    let status = "gone".to_owned();
+                    return Err(Untrained::Ended { id, status });
+                }
+                Err(failure) => {
+                    let message = failure.to_string();
+                    return Err(Untrained::Lost { id, message });
+                }
+            };
+            let status = job["status"].as_str().unwrap_or_default();
+            match status.to_ascii_lowercase().as_str() {
+                "completed" => return Ok(job),
+                "error" => {
+                    // Together may begin it again, under another id.
+                    let there = read(&self.api).await.unwrap_or_default();
+                    match there.newest(suffix) {
+                        Some(other) if other != id => id = other.to_owned(),
+                        _ => {
+                            let status = status.to_owned();
+                            return Err(Untrained::Ended { id, status });
+                        }
+                    }
+                }
+                "user_error" | "cancelled" | "canceled" => {
+                    let status = status.to_owned();
+                    return Err(Untrained::Ended { id, status });
+                }
+                _ => sleep(self.api.interval().mul_f64(1.0 + fastrand::f64())).await,
+            }
+        }
+    }
+
+    async fn job(&self, id: &str) -> Result<Value, Failure> {
+        let path = format!("fine-tunes/{id}");
+        patiently(self.api.interval(), || {
+            json(&self.api, Method::GET, &path, None)
+        })
+        .await
+    }
+}
+
+/// The jobs there are.
+async fn read<S, R>(api: &JobsApi<S>) -> Result<There, Failure>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: fmt::Display> + Clone,
+    R: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let mut there = There::default();
+    let mut page = "fine-tunes".to_owned();
+    loop {
+        let list = patiently(api.interval(), || json(api, Method::GET, &page, None)).await?;
+        let last = there.add(&list);
+        match last.filter(|_| list["has_more"] == true) {
+            Some(last) => {
+                let next = format!("fine-tunes?after={last}");
+                if next == page {
+                    return Err(Failure::said("a list of fine-tunes has no end"));
+                }
+                page = next;
+            }
+            None => return Ok(there),
+        }
+    }
+}

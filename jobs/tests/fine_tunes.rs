@@ -1,0 +1,181 @@
+//! Fine-tunes, each created once, over real sockets.
+
+use std::{collections::HashMap, env, path::PathBuf, pin::pin, process::Stdio, time::Duration};
+
+use futures_util::StreamExt;
+use http_body_util::Full;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use serde_json::{Value, json};
+use together_standin::{Answer, Fate, JobKind, Jobs, StandIn};
+use tokio::{process::Command, time::timeout};
+use tower::ServiceBuilder;
+use tower_together::{Limiter, TogetherLayer};
+use tower_together_jobs::{FineTune, FineTunes, JobsApi, Untrained};
+
+const TICK: Duration = Duration::from_millis(15);
+
+async fn run(server: &StandIn, wanted: Vec<Value>) -> Vec<FineTune> {
+    let limiter = Limiter::default();
+    let client = ServiceBuilder::new()
+        .layer(TogetherLayer::from(limiter.clone()))
+        .service(Client::builder(TokioExecutor::new()).build_http::<Full<bytes::Bytes>>());
+    let api = JobsApi::new(client).with_base(&format!("{}/v1", server.url()));
+    let api = api.unwrap().with_key("key").unwrap().with_interval(TICK);
+    let tunes = FineTunes::new(api, limiter).with_settle(2 * TICK);
+    pin!(tunes.run(wanted)).collect().await
+}
+
+/// A file for the key of these tests.
+async fn file(server: &StandIn) -> String {
+    let form = "--cut\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\nfine-tune\r\n\
+                --cut\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n{}\r\n\
+                --cut--\r\n";
+    let api = JobsApi::new(()).with_base(&format!("{}/v1", server.url()));
+    let request = api.unwrap().with_key("key").unwrap();
+    let request = request
+        .request(http::Method::POST, "files/upload")
+        .header("content-type", "multipart/form-data; boundary=cut")
+        .body(Full::<bytes::Bytes>::from(form));
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let answer = client.request(request.unwrap()).await.unwrap();
+    let body = http_body_util::BodyExt::collect(answer.into_body()).await;
+    let file: Value = serde_json::from_slice(&body.unwrap().to_bytes()).unwrap();
+    file["id"].as_str().unwrap().to_owned()
+}
+
+fn wanted(file: &str, count: usize) -> Vec<Value> {
+    let one =
+        |number| json!({"model": "m", "training_file": file, "suffix": format!("s-{number}")});
+    (0..count).map(one).collect()
+}
+
+/// How often each was created, but for what the server began again of itself.
+fn created(server: &StandIn) -> HashMap<String, usize> {
+    let mut created = HashMap::new();
+    for job in server.jobs().into_iter().filter(|job| !job.restarted) {
+        *created.entry(job.suffix.unwrap()).or_default() += 1;
+    }
+    created
+}
+
+#[tokio::test]
+async fn fifty_three_at_a_time_whatever_becomes_of_them() {
+    use Fate::{Cancelled, Completes, Fails, Restarts, UserError, Vanishes};
+    let jobs = Jobs::default().fine_tune_time(6 * TICK).page(7).fates([
+        Completes, Vanishes, Completes, Fails, Restarts, Cancelled, Completes, UserError,
+    ]);
+    let server = StandIn::builder().jobs(jobs).start().await.unwrap();
+    let file = file(&server).await;
+    server.script("POST", "/fine-tunes", Answer::reset());
+    server.script("GET", "/fine-tunes", Answer::status(502).times(2));
+    let outcomes = run(&server, wanted(&file, 50)).await;
+    assert_eq!(outcomes.len(), 50);
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for outcome in &outcomes {
+        let how = match &outcome.result {
+            Ok(job) => {
+                assert_eq!(job["suffix"], outcome.request["suffix"]);
+                "completed"
+            }
+            Err(Untrained::Ended { status, .. }) => status,
+            Err(other) => panic!("{other}"),
+        };
+        *counts.entry(how.to_owned()).or_default() += 1;
+    }
+    let created = created(&server);
+    assert!(
+        created.len() == 50 && created.values().all(|times| *times == 1),
+        "{created:?}"
+    );
+    // One of eight is begun again by the server, and followed.
+    for (how, count) in [
+        ("completed", 26),
+        ("gone", 7),
+        ("error", 6),
+        ("cancelled", 6),
+        ("user_error", 5),
+    ] {
+        assert!(counts[how].abs_diff(count) <= 1, "{counts:?}");
+    }
+    let restarted = server.jobs().iter().filter(|job| job.restarted).count();
+    assert!((5..=7).contains(&restarted));
+    // While the server has begun one again and nobody knows it yet, there may be one more of each.
+    assert!(server.most_jobs(JobKind::FineTune) <= 6);
+}
+
+#[tokio::test]
+async fn what_is_there_is_not_created_again_and_a_suffix_is_asked_for() {
+    let jobs = Jobs::default().fine_tune_time(4 * TICK);
+    let server = StandIn::builder().jobs(jobs).start().await.unwrap();
+    let file = file(&server).await;
+    run(&server, wanted(&file, 3)).await;
+    let again = run(&server, wanted(&file, 4)).await;
+    assert!(again.iter().all(|tune| tune.result.is_ok()));
+    assert_eq!(server.jobs().len(), 4);
+    let mut bad = wanted(&file, 2);
+    bad[0]["suffix"] = Value::Null;
+    bad.push(bad[1].clone());
+    let mut refused = run(&server, bad).await;
+    refused.sort_by_key(|tune| tune.index);
+    for index in [0, 2] {
+        assert!(matches!(refused[index].result, Err(Untrained::NoSuffix)));
+    }
+    server.script("GET", "/fine-tunes", Answer::status(401));
+    let refused = run(&server, wanted(&file, 9)).await;
+    assert!(
+        refused
+            .iter()
+            .all(|tune| matches!(tune.result, Err(Untrained::NotCreated(_))))
+    );
+    assert_eq!(server.jobs().len(), 4);
+}
+
+/// Built beside the tests.
+fn program() -> PathBuf {
+    let tests = env::current_exe().unwrap();
+    let target = tests.parent().and_then(|deps| deps.parent()).unwrap();
+    target.join("examples").join("fine_tunes")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_moment_and_started_again_none_is_lost_and_none_doubled() {
+    use Fate::{Cancelled, Completes, Fails, UserError};
+    let delay = Duration::from_millis(60);
+    let jobs = Jobs::default()
+        .fine_tune_time(Duration::from_millis(150))
+        .create_delays(delay, delay)
+        .fates([Completes, Cancelled, Completes, Fails, Completes, UserError]);
+    let server = StandIn::builder().jobs(jobs).start().await.unwrap();
+    let url = format!("{}/v1", server.url());
+    let mut runs = 0;
+    loop {
+        runs += 1;
+        let mut child = Command::new(program())
+            .args(["--base-url", &url, "--count", "50", "--run", "s"])
+            .env_remove("TOGETHER_API_KEY")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the example fine_tunes, built");
+        // From before the first create to some seconds after it; the last of them ends of itself.
+        let patience = match runs {
+            ..13 => Duration::from_millis(350 + 83 * runs),
+            _ => Duration::MAX,
+        };
+        match timeout(patience, child.wait()).await {
+            Ok(ended) => {
+                assert!(ended.unwrap().success());
+                break;
+            }
+            Err(_) => child.kill().await.unwrap(),
+        }
+    }
+    let created = created(&server);
+    assert!(
+        created.len() == 50 && created.values().all(|times| *times == 1),
+        "{created:?}"
+    );
+    assert_eq!(server.most_jobs(JobKind::FineTune), 3);
+    assert!(runs > 5, "it was killed {runs} times only");
+}
