@@ -24,7 +24,7 @@ use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit, service_fn};
 use tower_together::{
     Classify, Endpoint, Limiter, Limits, Quota, Rejected, TogetherRateLimitLayer,
     body::Opaque,
-    extension::{ApiKey, Attempt, Caller, Deadline, Model, Waited},
+    extension::{ApiKey, Attempt, Caller, Deadline, InLine, Model, Waited},
     limiter::Reason,
 };
 
@@ -475,4 +475,26 @@ fn keys_stay_in() {
     );
     assert!(!all.contains("secret"), "{all}");
     assert!(all.contains("key-"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_stand_in_line_are_counted_and_no_longer() {
+    let service = per_minute(60).layer(service_fn(nothing));
+    let in_line = InLine::new();
+    let send = || {
+        let mut request = chat();
+        request.extensions_mut().insert(in_line.clone());
+        service.clone().oneshot(request)
+    };
+    send().await.unwrap();
+    let (mut first, mut second) = (task::spawn(send()), task::spawn(send()));
+    assert_pending!(first.poll());
+    assert_pending!(second.poll());
+    assert_eq!(in_line.count(), 2);
+    assert_pending!(second.poll());
+    drop(second);
+    assert_eq!(in_line.count(), 1);
+    sleep(Duration::from_secs(2)).await;
+    assert_ready!(first.poll()).unwrap();
+    assert_eq!(in_line.count(), 0);
 }

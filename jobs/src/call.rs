@@ -14,18 +14,23 @@ use tower_together::{ApiError, Rejected, jobs::JobsApi};
 /// What a body's error can be made of.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a call came to nothing.
+/// Why a request came to nothing, after all that the layers did.
 #[derive(Clone, Debug)]
-pub(crate) struct Failure {
-    pub(crate) status: Option<StatusCode>,
+pub struct Failure {
+    status: Option<StatusCode>,
     /// Whether it may have been done all the same.
     pub(crate) unsure: bool,
     message: String,
 }
 
 impl Failure {
-    /// Whether it is worth asking again.
-    pub(crate) fn is_passing(&self) -> bool {
+    /// What it was answered with; `None` if there was no answer, or none that could be read.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.status
+    }
+
+    /// Whether it may go well another time: no answer, 408, 429, 5xx.
+    pub fn is_passing(&self) -> bool {
         self.status.is_none_or(|status| {
             status.is_server_error()
                 || matches!(
@@ -43,7 +48,7 @@ impl Failure {
         }
     }
 
-    fn unsure(message: impl fmt::Display) -> Self {
+    pub(crate) fn unsure(message: impl fmt::Display) -> Self {
         Self {
             status: None,
             unsure: true,
@@ -51,6 +56,8 @@ impl Failure {
         }
     }
 }
+
+impl std::error::Error for Failure {}
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,6 +83,19 @@ where
         None => request.body(Full::default()),
     };
     let request = request.map_err(Failure::unsure)?;
+    Ok(answer(api, request, most).await?.into_body())
+}
+
+/// Sends a request, and reads its answer.
+pub(crate) async fn answer<S, R>(
+    api: &JobsApi<S>,
+    request: Request<Full<Bytes>>,
+    most: usize,
+) -> Result<Response<Bytes>, Failure>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: fmt::Display> + Clone,
+    R: Body<Data = Bytes, Error: Into<BoxError>>,
+{
     let mut service = api.get_ref().clone();
     let ready = poll_fn(|cx| service.poll_ready(cx)).await;
     ready.map_err(Failure::unsure)?;
@@ -84,7 +104,7 @@ where
     let body = Limited::new(body, most).collect().await;
     let body = body.map_err(Failure::unsure)?.to_bytes();
     if head.status.is_success() {
-        return Ok(body);
+        return Ok(Response::from_parts(head, body));
     }
     let refused = head.extensions.get::<Rejected>().map(ToString::to_string);
     let error = || ApiError::parse(head.status, &head.headers, &body).to_string();

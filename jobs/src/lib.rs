@@ -1,6 +1,6 @@
-//! Batches and fine-tunes for Together AI, over any stack of [`tower_together`].
+//! Batches, fine-tunes and corpora for Together AI, over any stack of [`tower_together`].
 //!
-//! [`FineTunes`] creates fine-tunes, each once, whatever happens to the program. [`Batches`] is for many
+//! [`Corpus`] sends a lot of requests, or embeds a lot of texts. [`FineTunes`] creates fine-tunes, each once, whatever happens to the program. [`Batches`] is for many
 //! chat requests.
 //!
 //! # Batches
@@ -58,10 +58,13 @@
 
 mod batch;
 mod call;
+mod corpus;
 mod fine_tune;
 
 pub use self::{
     batch::{Batches, Missing, Outcome, Reason},
+    call::Failure,
+    corpus::{Corpus, Item},
     fine_tune::{FineTune, FineTunes, Untrained},
 };
 pub use tower_together::jobs::JobsApi;

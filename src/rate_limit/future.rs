@@ -23,7 +23,10 @@ use crate::{
     clock,
     limiter::{Inner, Lost, Permit, Turn},
     observe,
-    words::{Endpoint, JobKind},
+    words::{
+        Endpoint, JobKind,
+        extension::{InLine, Stand},
+    },
 };
 
 pin_project_lite::pin_project! {
@@ -62,6 +65,7 @@ pin_project_lite::pin_project! {
             request: Option<Request<B>>,
             // `None`: the request is left alone.
             turn: Option<Wanted>,
+            stand: Option<Stand>,
         },
         Calling {
             #[pin]
@@ -112,6 +116,7 @@ where
                 inner,
                 request: Some(request),
                 turn,
+                stand: None,
             },
         }
     }
@@ -134,10 +139,16 @@ where
                     inner,
                     request,
                     turn,
+                    stand,
                 } => {
                     let taken = request.as_mut().expect("taken only when called");
                     let permit = match poll_turn(inner, taken, turn, cx) {
-                        Poll::Pending => return Poll::Pending,
+                        Poll::Pending => {
+                            if stand.is_none() {
+                                *stand = taken.extensions().get().map(InLine::enter);
+                            }
+                            return Poll::Pending;
+                        }
                         Poll::Ready(Ok(permit)) => permit,
                         Poll::Ready(Err(lost)) => {
                             let answer = match lost {

@@ -142,7 +142,7 @@ where
             sleep(self.api.interval().mul_f64(1.0 + fastrand::f64())).await;
             let job = match self.patient(&format!("batches/{id}")).await {
                 Ok(job) => job,
-                Err(failure) if failure.status == Some(StatusCode::NOT_FOUND) => {
+                Err(failure) if failure.status() == Some(StatusCode::NOT_FOUND) => {
                     break json!({"status": "gone", "error": failure.to_string()});
                 }
                 Err(failure) => return Err(failure),

@@ -91,7 +91,7 @@ where
         loop {
             let job = match self.job(&id).await {
                 Ok(job) => job,
-                Err(failure) if failure.status == Some(StatusCode::NOT_FOUND) => {
+                Err(failure) if failure.status() == Some(StatusCode::NOT_FOUND) => {
                     let status = "gone".to_owned();
                     return Err(Untrained::Ended { id, status });
                 }

@@ -22,15 +22,18 @@ use tokio::time::Instant;
 use super::{KeyId, hash};
 
 mod fallback;
+mod in_line;
 mod jobs;
 mod retry;
 
 pub(crate) use self::{
     fallback::Patience,
+    in_line::Stand,
     jobs::{AsksForJobs, Crowded},
 };
 pub use self::{
     fallback::{Fallback, PassedOver, Served},
+    in_line::InLine,
     retry::{Failure, Retries, RetryReport},
 };
 

@@ -1,0 +1,123 @@
+//! Texts, embedded in one request or in several.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http_body::Body;
+use http_body_util::Full;
+use serde_json::{Value, json};
+use tower_service::Service;
+use tower_together::extension::InLine;
+
+use super::{Item, MOST};
+use crate::{
+    Failure, JobsApi,
+    call::{BoxError, answer},
+};
+
+pub(super) struct Embedder<S> {
+    pub(super) api: JobsApi<S>,
+    pub(super) in_line: InLine,
+    pub(super) model: String,
+}
+
+impl<S, R> Embedder<S>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: fmt::Display> + Clone,
+    R: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    pub(super) async fn embed<Id>(
+        self,
+        texts: Vec<(Id, String)>,
+    ) -> Vec<Item<Id, String, Vec<f32>>> {
+        let mut results: Vec<Result<Vec<f32>, Failure>> = Vec::new();
+        // From the last to the first, so that the first is on top.
+        let mut todo = vec![(0, texts.len())];
+        while let Some((start, end)) = todo.pop() {
+            let asked = texts[start..end].iter().map(|(_, text)| &**text);
+            match self.once(asked.collect()).await {
+                Ok(vectors) => results.extend(vectors.into_iter().map(Ok)),
+                Err(failure) if is_its_own(&failure) && end - start > 1 => {
+                    let half = start + (end - start) / 2;
+                    todo.extend([(half, end), (start, half)]);
+                }
+                Err(failure) => results.extend((start..end).map(|_| Err(failure.clone()))),
+            }
+        }
+        let items = texts.into_iter().zip(results);
+        items
+            .map(|((id, input), result)| Item { id, input, result })
+            .collect()
+    }
+
+    async fn once(&self, texts: Vec<&str>) -> Result<Vec<Vec<f32>>, Failure> {
+        let body = json!({"model": self.model, "input": texts}).to_string();
+        let request = self
+            .api
+            .request(Method::POST, "embeddings")
+            .header(CONTENT_TYPE, "application/json")
+            .extension(self.in_line.clone())
+            .body(Full::from(body));
+        let request = request.map_err(Failure::unsure)?;
+        let answer = answer(&self.api, request, MOST).await?;
+        let vectors = vectors(answer.body(), texts.len());
+        vectors.ok_or_else(|| Failure::said("the answer has not one vector for each text"))
+    }
+}
+
+/// Whether it failed for what is in the request.
+fn is_its_own(failure: &Failure) -> bool {
+    matches!(
+        failure.status(),
+        Some(
+            StatusCode::BAD_REQUEST
+                | StatusCode::PAYLOAD_TOO_LARGE
+                | StatusCode::UNPROCESSABLE_ENTITY
+        )
+    )
+}
+
+/// The vectors of an answer, in the order of the texts, which each says by its `index`.
+fn vectors(answer: &[u8], texts: usize) -> Option<Vec<Vec<f32>>> {
+    let answer: Value = serde_json::from_slice(answer).ok()?;
+    let data = answer["data"].as_array()?;
+    let mut vectors = vec![Vec::new(); texts];
+    for (place, one) in data.iter().enumerate() {
+        let index = one["index"].as_u64().map_or(place, |index| index as usize);
+        let numbers = one["embedding"].as_array()?.iter();
+        let numbers = numbers.map(|number| Some(number.as_f64()? as f32));
+        *vectors.get_mut(index)? = numbers.collect::<Option<_>>()?;
+    }
+    vectors
+        .iter()
+        .all(|vector| !vector.is_empty())
+        .then_some(vectors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vector_for_each_text_or_none_at_all() {
+        let read =
+            |data: Value, texts| vectors(json!({"data": data}).to_string().as_bytes(), texts);
+        let one = |index: u64| json!({"index": index, "embedding": [index as f32, 0.5]});
+        let both = Some(vec![vec![0.0, 0.5], vec![1.0, 0.5]]);
+        assert_eq!(read(json!([one(0), one(1)]), 2), both);
+        assert_eq!(read(json!([one(1), one(0)]), 2), both);
+        let unnumbered = json!([{"embedding": [0, 0.5]}, {"embedding": [1, 0.5]}]);
+        assert_eq!(read(unnumbered, 2), both);
+        for wrong in [
+            json!([one(0)]),
+            json!([one(0), one(0)]),
+            json!([one(0), one(2)]),
+            json!([one(0), {"index": 1, "embedding": []}]),
+            json!([one(0), {"index": 1, "embedding": ["1"]}]),
+            json!({}),
+        ] {
+            assert_eq!(read(wrong.clone(), 2), None, "{wrong}");
+        }
+    }
+}

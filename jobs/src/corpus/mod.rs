@@ -1,0 +1,178 @@
+//! A lot of requests, or a lot of texts to embed, as a stream.
+
+mod embed;
+mod flow;
+
+use std::{fmt, num::NonZeroUsize};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use tower_service::Service;
+use tower_together::extension::InLine;
+
+use self::flow::Flow;
+use crate::{
+    Failure, JobsApi,
+    call::{BoxError, answer},
+};
+
+/// Sends all there is of something, as fast as the limiter allows.
+///
+/// How many requests are under way follows the limiter: one is begun whenever fewer than 16 stand in its
+/// line. So the line is never empty and no quota idle, however long answers take, and nothing waits there
+/// for nothing. Without a limiter as many are under way as [may be](Corpus::with_most).
+///
+/// # Going on
+///
+/// Each item has an id of yours, which comes back with what came of it. A program that was stopped leaves
+/// out those that it has, and runs the rest:
+///
+/// ```
+/// use std::{collections::HashSet, pin::pin};
+/// use futures_util::{StreamExt, stream};
+/// # use http_body_util::Full;
+/// # use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+/// # use tower::ServiceBuilder;
+/// # use tower_together::TogetherLayer;
+/// use tower_together_jobs::{Corpus, JobsApi};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = together_standin::StandIn::start().await?;
+/// # let url = format!("{}/v1", server.url());
+/// # let client = ServiceBuilder::new()
+/// #     .layer(TogetherLayer::default())
+/// #     .service(Client::builder(TokioExecutor::new()).build_http::<Full<bytes::Bytes>>());
+/// # let texts = ["one", "two", "three"];
+/// let api = JobsApi::new(client).with_base(&url)?.with_key("YOUR_KEY")?;
+/// let done: HashSet<usize> = [1].into(); // read from what was written before
+/// let open = texts.into_iter().map(str::to_owned).enumerate();
+/// let open = open.filter(|(id, _)| !done.contains(id));
+///
+/// let mut vectors = pin!(Corpus::new(api).embed("BAAI/bge-base-en-v1.5", stream::iter(open)));
+/// while let Some(item) = vectors.next().await {
+///     match item.result {
+///         Ok(vector) => println!("{}: {} numbers", item.id, vector.len()),
+///         Err(failure) => eprintln!("{}: {failure}", item.id), // item.input can be sent again
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Back-pressure, and what is lost
+///
+/// No more is taken of the input than is under way, plus, where results come in order, what is done and
+/// waits for those before it; together at most [`with_most`](Corpus::with_most). If the consumer stops, so
+/// does all. Each failure is its own item's, and comes with its input: nothing is lost, and nothing fails as
+/// a whole. What failed for a passing reason has been sent again by the layers, as often as they do.
+///
+/// # Cancel safety
+///
+/// Dropped, what waits for its turn has cost nothing, and what is under way is given up.
+#[derive(Clone, Debug)]
+#[must_use = "it sends nothing before run() or embed()"]
+pub struct Corpus<S> {
+    api: JobsApi<S>,
+    most: NonZeroUsize,
+    ordered: bool,
+    texts: NonZeroUsize,
+}
+
+/// What came of one item.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Item<Id, In, Out> {
+    /// The item's, as it was given.
+    pub id: Id,
+    /// What was given.
+    pub input: In,
+    /// What came of it.
+    pub result: Result<Out, Failure>,
+}
+
+impl<S> Corpus<S> {
+    /// At most 256 requests under way, results as they come, 20 texts in a request.
+    pub fn new(api: JobsApi<S>) -> Self {
+        Self {
+            api,
+            most: const { NonZeroUsize::new(256).unwrap() },
+            ordered: false,
+            texts: const { NonZeroUsize::new(20).unwrap() },
+        }
+    }
+
+    /// At most so many requests under way, those included that wait for their turn or, done, for those
+    /// before them. What a limit allows is used if this is more than it allows while one is answered.
+    pub fn with_most(mut self, requests: NonZeroUsize) -> Self {
+        self.most = requests;
+        self
+    }
+
+    /// Gives results in the order of the input, and not as they come.
+    pub fn ordered(mut self) -> Self {
+        self.ordered = true;
+        self
+    }
+
+    /// So many texts in a request to embed some.
+    pub fn with_texts(mut self, texts: NonZeroUsize) -> Self {
+        self.texts = texts;
+        self
+    }
+
+    /// Sends requests, such as [`JobsApi::request`] makes them, and gives what is answered: whatever is no
+    /// success is a [`Failure`].
+    pub fn run<Id, R>(
+        self,
+        requests: impl Stream<Item = (Id, Request<Full<Bytes>>)>,
+    ) -> impl Stream<Item = Item<Id, Request<Full<Bytes>>, Response<Bytes>>>
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: fmt::Display> + Clone,
+        R: Body<Data = Bytes, Error: Into<BoxError>>,
+    {
+        let (in_line, api) = (InLine::new(), self.api);
+        let counter = in_line.clone();
+        let send = move |(id, input): (Id, Request<Full<Bytes>>)| {
+            let (api, mut request) = (api.clone(), input.clone());
+            request.extensions_mut().insert(counter.clone());
+            async move {
+                let result = answer(&api, request, MOST).await;
+                Item { id, input, result }
+            }
+        };
+        Flow::new(requests, send, self.most.get(), self.ordered, in_line)
+    }
+
+    /// Embeds texts with a model, and gives a vector for each. Of a request that the server will not have
+    /// for what is in it (400, 413, 422) the halves are sent apart, until only the texts fail that are why.
+    pub fn embed<Id, R>(
+        self,
+        model: &str,
+        texts: impl Stream<Item = (Id, String)>,
+    ) -> impl Stream<Item = Item<Id, String, Vec<f32>>>
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: fmt::Display> + Clone,
+        R: Body<Data = Bytes, Error: Into<BoxError>>,
+    {
+        let (in_line, api) = (InLine::new(), self.api);
+        let (counter, model) = (in_line.clone(), model.to_owned());
+        let send = move |texts: Vec<(Id, String)>| {
+            let embedder = embed::Embedder {
+                api: api.clone(),
+                in_line: counter.clone(),
+                model: model.clone(),
+            };
+            async move { embedder.embed(texts).await }
+        };
+        let texts = texts.chunks(self.texts.get());
+        Flow::new(texts, send, self.most.get(), self.ordered, in_line)
+            .flat_map(futures_util::stream::iter)
+    }
+}
+
+/// Bytes of an answer.
+const MOST: usize = 64 << 20;
