@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use serde_json::Value;
 use tokio::time::sleep;
 use tower_service::Service;
-use tower_together::{ApiError, Rejected, jobs::JobsApi};
+use tower_together::{ApiError, Rejected, jobs::JobsApi, limiter::Reason};
 
 /// What a body's error can be made of.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -20,6 +20,8 @@ pub struct Failure {
     status: Option<StatusCode>,
     /// Whether it may have been done all the same.
     pub(crate) unsure: bool,
+    /// Whether the limiter itself refused it for good: it was closed.
+    closed: bool,
     message: String,
 }
 
@@ -29,21 +31,23 @@ impl Failure {
         self.status
     }
 
-    /// Whether it may go well another time: no answer, 408, 429, 5xx.
+    /// Whether it may go well another time: no answer, 408, 429, 5xx; not if the limiter was closed.
     pub fn is_passing(&self) -> bool {
-        self.status.is_none_or(|status| {
+        let passes = self.status.is_none_or(|status| {
             status.is_server_error()
                 || matches!(
                     status,
                     StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
                 )
-        })
+        });
+        passes && !self.closed
     }
 
     pub(crate) fn said(message: &str) -> Self {
         Self {
             status: Some(StatusCode::OK),
             unsure: false,
+            closed: false,
             message: message.to_owned(),
         }
     }
@@ -52,6 +56,7 @@ impl Failure {
         Self {
             status: None,
             unsure: true,
+            closed: false,
             message: message.to_string(),
         }
     }
@@ -106,12 +111,13 @@ where
     if head.status.is_success() {
         return Ok(Response::from_parts(head, body));
     }
-    let refused = head.extensions.get::<Rejected>().map(ToString::to_string);
+    let rejected = head.extensions.get::<Rejected>();
     let error = || ApiError::parse(head.status, &head.headers, &body).to_string();
     Err(Failure {
         status: Some(head.status),
-        unsure: head.status.is_server_error() && refused.is_none(),
-        message: refused.unwrap_or_else(error),
+        unsure: head.status.is_server_error() && rejected.is_none(),
+        closed: rejected.is_some_and(|rejected| rejected.reason() == Reason::Closed),
+        message: rejected.map_or_else(error, ToString::to_string),
     })
 }
 
@@ -131,6 +137,7 @@ where
     serde_json::from_slice(&answer).map_err(|_| Failure {
         status: None,
         unsure: true,
+        closed: false,
         message: "the answer is no JSON; check the base URL, which ends with /v1".to_owned(),
     })
 }

@@ -11,7 +11,7 @@ use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::{Value, json};
 use together_standin::{Answer, Fate, JobKind, Jobs, StandIn};
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
-use tower_together::TogetherLayer;
+use tower_together::{Limiter, TogetherLayer};
 use tower_together_jobs::{Batches, JobsApi, Outcome, Reason};
 
 const TICK: Duration = Duration::from_millis(15);
@@ -131,7 +131,7 @@ async fn thousands_of_requests_ten_batches_at_a_time_whatever_fails() {
 async fn a_create_whose_answer_is_lost_is_not_made_twice() {
     let hour = Duration::from_secs(3_600);
     let server = server(Jobs::default().create_delays(Duration::ZERO, hour)).await;
-    let api = api(server.url(), 4 * TICK);
+    let api = api(server.url(), Duration::from_millis(400));
     let outcomes = Batches::new(api).run((0..3).map(request));
     let outcomes: Vec<Outcome> = pin!(outcomes).collect().await;
     assert!(
@@ -178,6 +178,31 @@ async fn what_is_missing_is_named_with_its_batch_and_its_request() {
     };
     assert!(why.contains("no batches for you"));
     assert!(server.jobs().is_empty());
+}
+
+#[tokio::test]
+async fn a_limiter_that_was_closed_is_not_asked_for_an_hour() {
+    let server = server(Jobs::default().fates([Fate::Completes])).await;
+    let limiter = Limiter::default();
+    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+    let client = ServiceBuilder::new()
+        .layer(TogetherLayer::from(limiter.clone()))
+        .service(client);
+    let api = JobsApi::new(client).with_base(&format!("{}/v1", server.url()));
+    let api = api.unwrap().with_key("key").unwrap().with_interval(TICK);
+    let outcomes = Batches::new(api).run([request(0)]);
+    let closed = async {
+        while server.jobs().is_empty() {
+            tokio::time::sleep(TICK / 5).await;
+        }
+        limiter.close();
+    };
+    let (outcomes, ()) = tokio::join!(outcomes.collect::<Vec<_>>(), closed);
+    let (_, reason) = missing(outcomes).remove(0);
+    assert!(
+        matches!(&reason, Reason::Lost { message, .. } if message.contains("closed")),
+        "{reason:?}"
+    );
 }
 
 #[tokio::test]

@@ -60,11 +60,15 @@ impl Jobs {
         self.held.values_mut()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.held.len()
+    /// Whether there is room for another, once those are gone whose keys are.
+    pub(super) fn has_room(&mut self, lives: impl Fn(&Held) -> bool) -> bool {
+        if self.held.len() >= MOST {
+            self.held.retain(|_, held| lives(held));
+        }
+        self.held.len() < MOST
     }
 }
 
 /// Jobs that hold slots, over all keys: who sends the keys may send their answers too. The slots of
 /// further jobs end with the answers that tell of them.
-pub(super) const MOST: usize = 100_000;
+const MOST: usize = 100_000;

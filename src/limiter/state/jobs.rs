@@ -4,11 +4,7 @@ use std::{sync::Arc, task::Waker};
 
 use super::State;
 use crate::{
-    limiter::{
-        grant::Grant,
-        jobs::{Held, MOST},
-        moment::Moment,
-    },
+    limiter::{grant::Grant, jobs::Held, moment::Moment},
     words::{Call, Endpoint, Job, JobKind, KeyId},
 };
 
@@ -26,7 +22,7 @@ impl State {
         };
         let creation = key.lanes[usize::from(grant.lane)].endpoint;
         key.slots(&self.rules, rule, |slots| slots.accepted());
-        if rule == 0 || self.jobs.len() >= MOST {
+        if rule == 0 || !self.has_room() {
             return;
         }
         // One job, one slot: named again, it gives back the slot it had.
@@ -87,7 +83,7 @@ impl State {
         job: &Job,
         moment: &mut Moment<'_>,
     ) {
-        if self.jobs.has(index, &job.id) || self.jobs.len() >= MOST {
+        if self.jobs.has(index, &job.id) || !self.has_room() {
             return;
         }
         let Some(key) = self.registry.of(index, born) else {
@@ -114,6 +110,12 @@ impl State {
             rule,
         });
         self.pump(index, None, moment);
+    }
+
+    fn has_room(&mut self) -> bool {
+        let registry = &self.registry;
+        let born = |index| registry.get(index).map(|key| key.born);
+        self.jobs.has_room(|held| born(held.key) == Some(held.born))
     }
 
     /// The kinds of jobs that the table limits.
