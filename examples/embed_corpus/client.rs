@@ -17,7 +17,7 @@ use tower::{BoxError, Service, ServiceExt, service_fn, util::BoxCloneService};
 use crate::traffic::Log;
 
 /// A service that sends requests, be there a layer around it or not.
-pub(crate) type Sender = BoxCloneService<Request<Full<Bytes>>, Response<Bytes>, BoxError>;
+pub(crate) type Sender = BoxCloneService<Request<Full<Bytes>>, Response<Full<Bytes>>, BoxError>;
 
 /// How to speak to a server.
 #[derive(Clone, Copy)]
@@ -77,7 +77,7 @@ where
         let (head, body) = answer.into_parts();
         let body = timeout(how.patience, body.collect()).await;
         let body = body.map_err(|_| TOO_SLOW)?.map_err(Into::into)?;
-        Ok(Response::from_parts(head, body.to_bytes()))
+        Ok(Response::from_parts(head, Full::new(body.to_bytes())))
     }))
 }
 

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! All that keeps it inside the limits, and brings it through what fails on the way, is one line in
-//! [`run`], marked *here*. Requests are made as if there were no limits and no failures: each leaves
-//! when its turn comes, and again if it has to.
+//! [`run`], marked *here*. How many requests are under way, and in which order their answers come, is up
+//! to `tower_together_jobs::Corpus`.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -35,6 +35,7 @@ mod traffic;
 
 use std::{
     future::ready,
+    pin::pin,
     process::{ExitCode, exit},
     sync::{
         Arc,
@@ -46,12 +47,12 @@ use clap::Parser;
 use futures::{StreamExt, stream};
 use tokio::signal::ctrl_c;
 use tower::{BoxError, Layer};
-use tower_together::{Limiter, TogetherLayer};
+use tower_together::{Limiter, TogetherLayer, limiter::Reason};
+use tower_together_jobs::{Corpus as Requests, Failure};
 
 use crate::{
     args::Args,
     corpus::Corpus,
-    embedder::{Embedder, Failure},
     output::Output,
     report::{Report, say},
     target::Target,
@@ -80,22 +81,32 @@ async fn run(args: Args) -> Result<ExitCode, BoxError> {
         client::whole(layer.layer(http), target.how(&args)) // <- here
     };
 
-    let embedder = Embedder::new(service, &target, &args);
+    let api = target.api.over(service);
     let mut output = Output::open(&args, &corpus, &target)?;
     let mut report = Report::new(&corpus, &output, &target);
     let stop = stop_on_ctrl_c(layer.limiter().clone());
 
-    // `buffered` keeps so many requests under way and yields their answers in order. Most of them
-    // wait in the layers; 64 keep up 5 a second as long as an answer takes less than 12 s.
-    let mut answers = stream::iter(output.done()..corpus.requests())
+    let requests = stream::iter(output.done()..corpus.requests())
         .take_while(|_| ready(!stop.load(Relaxed)))
-        .map(|request| embedder.embed(corpus.texts(request)))
-        .buffered(args.concurrency.get());
-    while let Some(answer) = answers.next().await {
-        if let Err(Failure::NotSent) = answer {
+        .map(|request| {
+            let texts = corpus.texts(request);
+            (request, embedder::request(&target.api, &args.model, &texts))
+        });
+    let mut answers = pin!(
+        Requests::new(api)
+            .ordered()
+            .with_most(args.concurrency)
+            .with_resubmits(if args.without_limiter { 0 } else { RESUBMITS })
+            .run(requests)
+    );
+    while let Some(item) = answers.next().await {
+        let rejected = item.result.as_ref().err().and_then(Failure::rejected);
+        if rejected == Some(Reason::Closed) {
             break;
         }
-        let answer = answer.map_err(|failure| failure.to_string());
+        let texts = corpus.range(item.id).len();
+        let answer = item.result.map_err(|failure| failure.to_string());
+        let answer = answer.and_then(|answer| embedder::vectors(answer.body(), texts));
         let request = output.write(&corpus, &answer)?;
         report.answered(request, &corpus, answer);
     }
@@ -112,6 +123,10 @@ async fn run(args: Args) -> Result<ExitCode, BoxError> {
         (false, _) => ExitCode::from(130),
     })
 }
+
+/// How often a request is made anew that the layers gave up on, every 5 s: together they outlast an outage
+/// of a minute and a half.
+const RESUBMITS: u32 = 8;
 
 /// Ctrl-C closes the limiter: who waits there is told at once, and what was sent is answered and
 /// written. Pressed again, it ends the program where it stands; even then nothing written is lost.

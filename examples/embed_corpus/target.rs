@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, env, net::IpAddr, time::Duration};
 
-use http::{HeaderValue, Uri};
+use http::Uri;
 use together_standin::{Route, StandIn};
 use tower::BoxError;
+use tower_together_jobs::JobsApi;
 
 use crate::{
     args::Args,
@@ -16,10 +17,8 @@ use crate::{
 pub(crate) struct Target {
     /// How it is called in the output, so that vectors of two servers are never mixed.
     pub(crate) name: String,
-    /// Where it takes texts.
-    pub(crate) embeddings: Uri,
-    /// The `Authorization` it gets.
-    pub(crate) key: HeaderValue,
+    /// Where and with which key it is asked.
+    pub(crate) api: JobsApi<()>,
     /// What we sent it.
     pub(crate) log: Log,
     stand_in: Option<StandIn>,
@@ -78,23 +77,19 @@ impl Target {
 
     fn new(base: &str, key: &str, stand_in: Option<StandIn>) -> Result<Self, BoxError> {
         let base = base.trim_end_matches('/');
-        let embeddings: Uri = format!("{base}/embeddings").parse()?;
-        let host = embeddings.host().unwrap_or_default();
+        let uri: Uri = base.parse()?;
         let key = match key {
-            "" if is_loopback(host) => "none",
+            "" if is_loopback(uri.host().unwrap_or_default()) => "none",
             "" => {
                 return Err(format!("{base} wants a key: put it in TOGETHER_API_KEY").into());
             }
             key => key,
         };
-        let mut key = HeaderValue::try_from(format!("Bearer {key}"))
-            .map_err(|_| "TOGETHER_API_KEY holds what no header may")?;
-        // Not to be shown by anything that shows headers.
-        key.set_sensitive(true);
+        let api = JobsApi::new(()).with_base(base)?;
+        let api = api.with_key(key);
         Ok(Self {
             name: base.to_owned(),
-            embeddings,
-            key,
+            api: api.map_err(|_| "TOGETHER_API_KEY holds what no header may")?,
             log: Log::new(),
             stand_in,
         })

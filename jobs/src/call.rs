@@ -20,8 +20,10 @@ pub struct Failure {
     status: Option<StatusCode>,
     /// Whether it may have been done all the same.
     pub(crate) unsure: bool,
-    /// Whether the limiter itself refused it for good: it was closed.
-    closed: bool,
+    /// Why the limiter itself refused it, if it did.
+    rejected: Option<Reason>,
+    /// Whether money has run out.
+    broke: bool,
     message: String,
 }
 
@@ -31,7 +33,13 @@ impl Failure {
         self.status
     }
 
-    /// Whether it may go well another time: no answer, 408, 429, 5xx; not if the limiter was closed.
+    /// Why the limiter itself refused it, which then was not sent.
+    pub fn rejected(&self) -> Option<Reason> {
+        self.rejected
+    }
+
+    /// Whether it may go well another time: no answer, 408, 429, 5xx. Not if the limiter was closed, or
+    /// money has run out.
     pub fn is_passing(&self) -> bool {
         let passes = self.status.is_none_or(|status| {
             status.is_server_error()
@@ -40,24 +48,35 @@ impl Failure {
                     StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
                 )
         });
-        passes && !self.closed
+        passes && !self.broke && self.rejected != Some(Reason::Closed)
     }
 
     pub(crate) fn said(message: &str) -> Self {
         Self {
             status: Some(StatusCode::OK),
             unsure: false,
-            closed: false,
+            rejected: None,
+            broke: false,
             message: message.to_owned(),
         }
     }
 
-    pub(crate) fn unsure(message: impl fmt::Display) -> Self {
+    /// Nobody knows whether it was done. Says the causes too: hyper's own word for a refused connection
+    /// is just "client error".
+    pub(crate) fn unsure(error: impl Into<BoxError>) -> Self {
+        let error = error.into();
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            message += &format!(": {error}");
+            cause = error.source();
+        }
         Self {
             status: None,
             unsure: true,
-            closed: false,
-            message: message.to_string(),
+            rejected: None,
+            broke: false,
+            message,
         }
     }
 }
@@ -79,7 +98,7 @@ pub(crate) async fn call<S, R>(
     most: usize,
 ) -> Result<Bytes, Failure>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: fmt::Display> + Clone,
+    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     let request = api.request(method, path);
@@ -98,7 +117,7 @@ pub(crate) async fn answer<S, R>(
     most: usize,
 ) -> Result<Response<Bytes>, Failure>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: fmt::Display> + Clone,
+    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     let mut service = api.get_ref().clone();
@@ -112,12 +131,13 @@ where
         return Ok(Response::from_parts(head, body));
     }
     let rejected = head.extensions.get::<Rejected>();
-    let error = || ApiError::parse(head.status, &head.headers, &body).to_string();
+    let error = ApiError::parse(head.status, &head.headers, &body);
     Err(Failure {
         status: Some(head.status),
         unsure: head.status.is_server_error() && rejected.is_none(),
-        closed: rejected.is_some_and(|rejected| rejected.reason() == Reason::Closed),
-        message: rejected.map_or_else(error, ToString::to_string),
+        rejected: rejected.map(Rejected::reason),
+        broke: error.is_out_of_money(),
+        message: rejected.map_or_else(|| error.to_string(), ToString::to_string),
     })
 }
 
@@ -129,7 +149,7 @@ pub(crate) async fn json<S, R>(
     body: Option<&Value>,
 ) -> Result<Value, Failure>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: fmt::Display> + Clone,
+    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     let body = body.map(|body| ("application/json", Bytes::from(body.to_string())));
@@ -137,7 +157,8 @@ where
     serde_json::from_slice(&answer).map_err(|_| Failure {
         status: None,
         unsure: true,
-        closed: false,
+        rejected: None,
+        broke: false,
         message: "the answer is no JSON; check the base URL, which ends with /v1".to_owned(),
     })
 }

@@ -204,6 +204,49 @@ async fn a_bad_text_fails_alone_and_a_refusal_fails_all_it_is_about() {
     }
 }
 
+/// Answers 503 from one instant to another, counted in seconds from now.
+fn out_of_order(seconds: std::ops::Range<u64>) -> Client {
+    let begun = Instant::now();
+    let inner = server(&Sent::default(), Duration::from_millis(20));
+    BoxCloneSyncService::new(service_fn(move |request| {
+        let inner = inner.clone();
+        let out = seconds.contains(&begun.elapsed().as_secs());
+        async move {
+            if out {
+                let answer = Response::builder().status(503);
+                return Ok(answer.body(Full::default()).unwrap());
+            }
+            tower::ServiceExt::oneshot(inner, request).await
+        }
+    }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_outlasted_and_a_server_that_never_was_there_is_not_waited_for() {
+    for (outage, resubmits, lost) in [(5..40, 8, false), (5..100, 8, true), (5..40, 0, true)] {
+        let corpus = Corpus::new(JobsApi::new(out_of_order(outage))).with_resubmits(resubmits);
+        // A text a second.
+        let slowly = texts(10).then(|one| async {
+            sleep(Duration::from_secs(1)).await;
+            one
+        });
+        let items = corpus.with_texts(at_most(1)).embed("m", slowly);
+        let items: Vec<_> = pin!(items).collect().await;
+        let bad = items.iter().filter(|item| item.result.is_err()).count();
+        assert_eq!(bad > 0, lost, "{bad} failed with {resubmits} resubmits");
+        assert_eq!(items.len(), 10);
+    }
+    let begun = Instant::now();
+    let items = Corpus::new(JobsApi::new(out_of_order(0..1_000))).embed("m", texts(100));
+    let items: Vec<_> = pin!(items).collect().await;
+    assert!(
+        items
+            .iter()
+            .all(|item| item.result.as_ref().is_err_and(|f| f.is_passing()))
+    );
+    assert!(begun.elapsed() < Duration::from_secs(1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn any_requests_each_with_its_own_answer_or_failure() {
     let service = service_fn(async |request: Request<Full<Bytes>>| {

@@ -92,6 +92,16 @@ impl<S> JobsApi<S> {
         self.interval
     }
 
+    /// The same over another service.
+    pub fn over<T>(&self, service: T) -> JobsApi<T> {
+        JobsApi {
+            service,
+            base: self.base.clone(),
+            key: self.key.clone(),
+            interval: self.interval,
+        }
+    }
+
     /// The service that sends.
     pub fn get_ref(&self) -> &S {
         &self.service

@@ -21,6 +21,17 @@ pub enum JobsError<E> {
 }
 
 impl<E> JobsError<E> {
+    /// The same with another error of the service.
+    pub fn map_service<F>(self, map: impl FnOnce(E) -> F) -> JobsError<F> {
+        match self {
+            Self::Service(error) => JobsError::Service(map(error)),
+            Self::Answered(error) => JobsError::Answered(error),
+            Self::Rejected(rejected) => JobsError::Rejected(rejected),
+            Self::Unreadable => JobsError::Unreadable,
+            Self::NotLimited => JobsError::NotLimited,
+        }
+    }
+
     /// It as a word, for a log.
     pub(super) fn name(&self) -> &'static str {
         match self {

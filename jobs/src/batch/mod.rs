@@ -6,7 +6,7 @@ mod outcome;
 mod results;
 mod upload;
 
-use std::{fmt, num::NonZeroUsize};
+use std::num::NonZeroUsize;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
@@ -78,7 +78,7 @@ impl<S> Batches<S> {
     /// When polled outside a Tokio runtime with its timer enabled.
     pub fn run<R, I>(self, requests: I) -> impl Stream<Item = Outcome>
     where
-        S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: fmt::Display> + Clone,
+        S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
         R: Body<Data = Bytes, Error: Into<BoxError>>,
         I: IntoIterator<Item = Value>,
     {

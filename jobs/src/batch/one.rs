@@ -1,7 +1,5 @@
 //! One batch, from its file to its results.
 
-use std::fmt;
-
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
@@ -24,7 +22,7 @@ use crate::{
 /// Has the requests answered as one batch.
 pub(super) async fn run<S, R>(api: &JobsApi<S>, lines: Lines) -> Vec<Outcome>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: fmt::Display> + Clone,
+    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     let batch = Batch { api };
@@ -66,7 +64,7 @@ struct Batch<'a, S> {
 
 impl<S, R> Batch<'_, S>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: fmt::Display> + Clone,
+    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     /// Uploads a file. Two of the same harm nobody, so it is sent again whatever went wrong.

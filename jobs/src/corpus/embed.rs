@@ -1,69 +1,63 @@
 //! Texts, embedded in one request or in several.
 
-use std::fmt;
-
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::Body;
 use http_body_util::Full;
 use serde_json::{Value, json};
 use tower_service::Service;
-use tower_together::extension::InLine;
 
-use super::{Item, MOST};
-use crate::{
-    Failure, JobsApi,
-    call::{BoxError, answer},
-};
+use super::{Item, Sender};
+use crate::{Failure, call::BoxError};
 
-pub(super) struct Embedder<S> {
-    pub(super) api: JobsApi<S>,
-    pub(super) in_line: InLine,
-    pub(super) model: String,
-}
-
-impl<S, R> Embedder<S>
+/// A vector for each text.
+pub(super) async fn embed<Id, S, R>(
+    sender: &Sender<S>,
+    model: &str,
+    texts: Vec<(Id, String)>,
+) -> Vec<Item<Id, String, Vec<f32>>>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: fmt::Display> + Clone,
+    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    pub(super) async fn embed<Id>(
-        self,
-        texts: Vec<(Id, String)>,
-    ) -> Vec<Item<Id, String, Vec<f32>>> {
-        let mut results: Vec<Result<Vec<f32>, Failure>> = Vec::new();
-        // From the last to the first, so that the first is on top.
-        let mut todo = vec![(0, texts.len())];
-        while let Some((start, end)) = todo.pop() {
-            let asked = texts[start..end].iter().map(|(_, text)| &**text);
-            match self.once(asked.collect()).await {
-                Ok(vectors) => results.extend(vectors.into_iter().map(Ok)),
-                Err(failure) if is_its_own(&failure) && end - start > 1 => {
-                    let half = start + (end - start) / 2;
-                    todo.extend([(half, end), (start, half)]);
-                }
-                Err(failure) => results.extend((start..end).map(|_| Err(failure.clone()))),
+    let mut results: Vec<Result<Vec<f32>, Failure>> = Vec::new();
+    // From the last to the first, so that the first is on top.
+    let mut todo = vec![(0, texts.len())];
+    while let Some((start, end)) = todo.pop() {
+        let asked: Vec<&str> = texts[start..end].iter().map(|(_, text)| &**text).collect();
+        match once(sender, model, &asked).await {
+            Ok(vectors) => results.extend(vectors.into_iter().map(Ok)),
+            Err(failure) if is_its_own(&failure) && end - start > 1 => {
+                let half = start + (end - start) / 2;
+                todo.extend([(half, end), (start, half)]);
             }
+            Err(failure) => results.extend((start..end).map(|_| Err(failure.clone()))),
         }
-        let items = texts.into_iter().zip(results);
-        items
-            .map(|((id, input), result)| Item { id, input, result })
-            .collect()
     }
+    let items = texts.into_iter().zip(results);
+    items
+        .map(|((id, input), result)| Item { id, input, result })
+        .collect()
+}
 
-    async fn once(&self, texts: Vec<&str>) -> Result<Vec<Vec<f32>>, Failure> {
-        let body = json!({"model": self.model, "input": texts}).to_string();
-        let request = self
-            .api
-            .request(Method::POST, "embeddings")
-            .header(CONTENT_TYPE, "application/json")
-            .extension(self.in_line.clone())
-            .body(Full::from(body));
-        let request = request.map_err(Failure::unsure)?;
-        let answer = answer(&self.api, request, MOST).await?;
-        let vectors = vectors(answer.body(), texts.len());
-        vectors.ok_or_else(|| Failure::said("the answer has not one vector for each text"))
-    }
+async fn once<S, R>(
+    sender: &Sender<S>,
+    model: &str,
+    texts: &[&str],
+) -> Result<Vec<Vec<f32>>, Failure>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
+    R: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let body = json!({"model": model, "input": texts}).to_string();
+    let request = sender
+        .api
+        .request(Method::POST, "embeddings")
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::from(body));
+    let answer = sender.send(&request.map_err(Failure::unsure)?).await?;
+    let vectors = vectors(answer.body(), texts.len());
+    vectors.ok_or_else(|| Failure::said("the answer has not one vector for each text"))
 }
 
 /// Whether it failed for what is in the request.

@@ -2,8 +2,9 @@
 
 mod embed;
 mod flow;
+mod send;
 
-use std::{fmt, num::NonZeroUsize};
+use std::num::NonZeroUsize;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -11,13 +12,9 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use tower_service::Service;
-use tower_together::extension::InLine;
 
-use self::flow::Flow;
-use crate::{
-    Failure, JobsApi,
-    call::{BoxError, answer},
-};
+use self::{flow::Flow, send::Sender};
+use crate::{Failure, JobsApi, call::BoxError};
 
 /// Sends all there is of something, as fast as the limiter allows.
 ///
@@ -68,7 +65,7 @@ use crate::{
 /// No more is taken of the input than is under way, plus, where results come in order, what is done and
 /// waits for those before it; together at most [`with_most`](Corpus::with_most). If the consumer stops, so
 /// does all. Each failure is its own item's, and comes with its input: nothing is lost, and nothing fails as
-/// a whole. What failed for a passing reason has been sent again by the layers, as often as they do.
+/// a whole.
 ///
 /// # Cancel safety
 ///
@@ -80,6 +77,7 @@ pub struct Corpus<S> {
     most: NonZeroUsize,
     ordered: bool,
     texts: NonZeroUsize,
+    resubmits: u32,
 }
 
 /// What came of one item.
@@ -95,13 +93,14 @@ pub struct Item<Id, In, Out> {
 }
 
 impl<S> Corpus<S> {
-    /// At most 256 requests under way, results as they come, 20 texts in a request.
+    /// At most 256 requests under way, results as they come, 20 texts in a request, 8 resubmits.
     pub fn new(api: JobsApi<S>) -> Self {
         Self {
             api,
             most: const { NonZeroUsize::new(256).unwrap() },
             ordered: false,
             texts: const { NonZeroUsize::new(20).unwrap() },
+            resubmits: 8,
         }
     }
 
@@ -124,6 +123,17 @@ impl<S> Corpus<S> {
         self
     }
 
+    /// How often a request is made anew that failed for a passing reason, after all that the layers did:
+    /// each time after a sixth of the [interval](JobsApi::with_interval), 5 s. Default: 8, which outlasts an
+    /// outage of a minute and a half.
+    ///
+    /// The layers give up after some seconds, as they should for a caller who waits; a job of hours has the
+    /// time. A server that has not answered anything yet is not waited for.
+    pub fn with_resubmits(mut self, resubmits: u32) -> Self {
+        self.resubmits = resubmits;
+        self
+    }
+
     /// Sends requests, such as [`JobsApi::request`] makes them, and gives what is answered: whatever is no
     /// success is a [`Failure`].
     pub fn run<Id, R>(
@@ -131,16 +141,15 @@ impl<S> Corpus<S> {
         requests: impl Stream<Item = (Id, Request<Full<Bytes>>)>,
     ) -> impl Stream<Item = Item<Id, Request<Full<Bytes>>, Response<Bytes>>>
     where
-        S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: fmt::Display> + Clone,
+        S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
         R: Body<Data = Bytes, Error: Into<BoxError>>,
     {
-        let (in_line, api) = (InLine::new(), self.api);
-        let counter = in_line.clone();
+        let sender = Sender::new(self.api, self.resubmits);
+        let in_line = sender.in_line.clone();
         let send = move |(id, input): (Id, Request<Full<Bytes>>)| {
-            let (api, mut request) = (api.clone(), input.clone());
-            request.extensions_mut().insert(counter.clone());
+            let sender = sender.clone();
             async move {
-                let result = answer(&api, request, MOST).await;
+                let result = sender.send(&input).await;
                 Item { id, input, result }
             }
         };
@@ -155,24 +164,17 @@ impl<S> Corpus<S> {
         texts: impl Stream<Item = (Id, String)>,
     ) -> impl Stream<Item = Item<Id, String, Vec<f32>>>
     where
-        S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: fmt::Display> + Clone,
+        S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
         R: Body<Data = Bytes, Error: Into<BoxError>>,
     {
-        let (in_line, api) = (InLine::new(), self.api);
-        let (counter, model) = (in_line.clone(), model.to_owned());
+        let sender = Sender::new(self.api, self.resubmits);
+        let (in_line, model) = (sender.in_line.clone(), model.to_owned());
         let send = move |texts: Vec<(Id, String)>| {
-            let embedder = embed::Embedder {
-                api: api.clone(),
-                in_line: counter.clone(),
-                model: model.clone(),
-            };
-            async move { embedder.embed(texts).await }
+            let (sender, model) = (sender.clone(), model.clone());
+            async move { embed::embed(&sender, &model, texts).await }
         };
         let texts = texts.chunks(self.texts.get());
         Flow::new(texts, send, self.most.get(), self.ordered, in_line)
             .flat_map(futures_util::stream::iter)
     }
 }
-
-/// Bytes of an answer.
-const MOST: usize = 64 << 20;

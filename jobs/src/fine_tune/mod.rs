@@ -4,7 +4,7 @@ mod outcome;
 mod session;
 mod there;
 
-use std::{collections::HashSet, fmt, time::Duration};
+use std::{collections::HashSet, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
@@ -93,7 +93,7 @@ impl<S> FineTunes<S> {
     /// When polled outside a Tokio runtime with its timer enabled.
     pub fn run<R, I>(self, wanted: I) -> impl Stream<Item = FineTune>
     where
-        S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: fmt::Display> + Clone,
+        S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
         R: Body<Data = Bytes, Error: Into<BoxError>>,
         I: IntoIterator<Item = Value>,
     {

@@ -1,6 +1,6 @@
 //! One run, that knows which jobs there are.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -26,7 +26,7 @@ pub(super) struct Session<S> {
 
 impl<S, R> Session<S>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: fmt::Display> + Clone,
+    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     pub(super) async fn begin(
@@ -37,7 +37,7 @@ where
         // What a program that was killed sent at last may take effect only now.
         sleep(settle).await;
         let sync = limiter.sync_jobs(api.clone()).await;
-        sync.map_err(|error| error.to_string())?;
+        sync.map_err(|error| error.map_service(Failure::unsure).to_string())?;
         let there = read(&api).await.map_err(|failure| failure.to_string())?;
         Ok(Self {
             api,
@@ -135,7 +135,7 @@ where
 /// The jobs there are.
 async fn read<S, R>(api: &JobsApi<S>) -> Result<There, Failure>
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: fmt::Display> + Clone,
+    S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     let mut there = There::default();
