@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, env, path::PathBuf, pin::pin, process::Stdio, time::Duration};
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future::join_all};
 use http_body_util::Full;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::{Value, json};
@@ -15,7 +15,10 @@ use tower_together_jobs::{FineTune, FineTunes, JobsApi, Untrained};
 const TICK: Duration = Duration::from_millis(15);
 
 async fn run(server: &StandIn, wanted: Vec<Value>) -> Vec<FineTune> {
-    let limiter = Limiter::default();
+    run_under(Limiter::default(), server, wanted).await
+}
+
+async fn run_under(limiter: Limiter, server: &StandIn, wanted: Vec<Value>) -> Vec<FineTune> {
     let client = ServiceBuilder::new()
         .layer(TogetherLayer::from(limiter.clone()))
         .service(Client::builder(TokioExecutor::new()).build_http::<Full<bytes::Bytes>>());
@@ -59,7 +62,7 @@ fn created(server: &StandIn) -> HashMap<String, usize> {
 }
 
 #[tokio::test]
-async fn fifty_three_at_a_time_whatever_becomes_of_them() {
+async fn fifty_from_eight_tasks_three_at_a_time_whatever_becomes_of_them() {
     use Fate::{Cancelled, Completes, Fails, Restarts, UserError, Vanishes};
     let jobs = Jobs::default().fine_tune_time(6 * TICK).page(7).fates([
         Completes, Vanishes, Completes, Fails, Restarts, Cancelled, Completes, UserError,
@@ -68,7 +71,12 @@ async fn fifty_three_at_a_time_whatever_becomes_of_them() {
     let file = file(&server).await;
     server.script("POST", "/fine-tunes", Answer::reset());
     server.script("GET", "/fine-tunes", Answer::status(502).times(2));
-    let outcomes = run(&server, wanted(&file, 50)).await;
+    let (wanted, limiter) = (wanted(&file, 50), Limiter::default());
+    let tasks = (0..8).map(|task| {
+        let own = wanted.iter().skip(task).step_by(8).cloned().collect();
+        run_under(limiter.clone(), &server, own)
+    });
+    let outcomes = join_all(tasks).await.concat();
     assert_eq!(outcomes.len(), 50);
     let mut counts: HashMap<String, usize> = HashMap::new();
     for outcome in &outcomes {
