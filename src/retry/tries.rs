@@ -103,7 +103,10 @@ impl Tries {
         let (none, nothing) = (HeaderMap::new(), Extensions::new());
         let (headers, extensions) = said.unwrap_or((&none, &nothing));
         let error = extensions.get::<ApiError>();
-        let Verdict::Again(pace) = verdict(self.nature, failure, headers, error) else {
+        // In the error of a request that creates nothing such words are anybody's, a prompt's even.
+        let too_many = self.endpoint.creates() && error.is_some_and(ApiError::is_too_many_jobs);
+        let verdict = verdict(self.nature, failure, headers, error, too_many);
+        let Verdict::Again(pace) = verdict else {
             return None;
         };
         // What waits for a job to end may do so for hours, and again: only its deadline bounds it.

@@ -68,12 +68,14 @@ pub(super) fn failure(
     failed.then_some(Failure::Status(status))
 }
 
-/// Whether to send again what was answered so.
+/// Whether to send again what was answered so; `too_many_jobs` if it was to create a job, and the server
+/// says that it runs too many.
 pub(super) fn verdict(
     nature: Nature,
     failure: Failure,
     headers: &HeaderMap,
     error: Option<&ApiError>,
+    too_many_jobs: bool,
 ) -> Verdict {
     if let Failure::Grpc(status) = failure {
         return grpc_verdict(status, headers);
@@ -84,9 +86,9 @@ pub(super) fn verdict(
     }
     let is_certain = matches!(failure, Failure::NotSent)
         || matches!(failure, Failure::Status(status) if DECLINED.contains(&status.as_u16()))
-        || error.is_some_and(ApiError::is_too_many_jobs);
+        || too_many_jobs;
     let may = nature == Nature::Repeatable || is_certain;
-    let wanted = said == Some(b"true") || is_passing(failure, error);
+    let wanted = said == Some(b"true") || too_many_jobs || is_passing(failure, error);
     match failure {
         _ if !may || !wanted => Verdict::No,
         Failure::Status(StatusCode::TOO_MANY_REQUESTS) => Verdict::Again(Pace::Throttled),
@@ -99,10 +101,7 @@ fn is_passing(failure: Failure, error: Option<&ApiError>) -> bool {
         Failure::Status(StatusCode::TOO_MANY_REQUESTS) => {
             !error.is_some_and(ApiError::is_out_of_money)
         }
-        Failure::Status(status) => {
-            // Other conflicts stay as they are.
-            PASSING.contains(&status.as_u16()) || error.is_some_and(ApiError::is_too_many_jobs)
-        }
+        Failure::Status(status) => PASSING.contains(&status.as_u16()),
         Failure::NotSent | Failure::Interrupted => true,
         Failure::Grpc(_) => false,
     }
