@@ -285,24 +285,43 @@ async fn any_requests_each_with_its_own_answer_or_failure() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_million_texts_and_never_more_of_them_than_are_under_way() {
-    let sent = Sent::default();
-    let api = JobsApi::new(limited(60_000, server(&sent, Duration::from_millis(50))));
-    let (taken, most) = (Cell::new(0), Cell::new(0));
-    let input = texts(1_000_000).inspect(|_| taken.set(taken.get() + 1));
-    let mut items = pin!(Corpus::new(api).ordered().embed("m", input));
-    let mut given = 0;
-    while let Some(item) = items.next().await {
-        assert_eq!(item.id, given);
-        given += 1;
-        most.set(most.get().max(taken.get() - given));
-    }
-    assert_eq!((given, sent.count()), (1_000_000, 50_000));
-    // Fifty under way, sixteen in line, one being gathered and one being given.
+/// Embeds so many texts in order. Returns the most of them that were held at a time, and the most bytes.
+fn held(count: usize) -> (usize, u64) {
+    let mut most = 0;
+    let run = async {
+        let answers_take = Duration::from_millis(50);
+        let api = JobsApi::new(limited(60_000, server(&Sent::default(), answers_take)));
+        let taken = Cell::new(0);
+        let input = texts(count).inspect(|_| taken.set(taken.get() + 1));
+        let mut items = pin!(Corpus::new(api).ordered().embed("m", input));
+        let mut given = 0;
+        while let Some(item) = items.next().await {
+            assert_eq!((item.id, item.result.unwrap()), (given, vec![given as f32]));
+            given += 1;
+            most = most.max(taken.get() - given);
+        }
+        assert_eq!(given, count);
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build();
+    let runtime = runtime.unwrap();
+    let allocated = allocation_counter::measure(|| runtime.block_on(run));
+    (most, allocated.bytes_max)
+}
+
+#[test]
+fn a_million_texts_take_no_more_memory_than_a_few_thousand() {
+    let (few, many) = (held(20_000), held(1_000_000));
+    // Fifty requests under way, sixteen in line, one being gathered and one being given.
+    assert!(many.0 <= (50 + 16 + 4) * 20, "{} texts at a time", many.0);
+    // The server of this test notes when each request came.
+    let noted = 2 * 50_000 * size_of::<Instant>() as u64;
     assert!(
-        most.get() <= (50 + 16 + 4) * 20,
-        "{} texts at a time",
-        most.get()
+        many.1 < few.1 + few.1 / 4 + noted,
+        "{} bytes, of few {}",
+        many.1,
+        few.1
     );
 }
