@@ -68,3 +68,7 @@ pub use self::{
     fine_tune::{FineTune, FineTunes, Untrained},
 };
 pub use tower_together::jobs::JobsApi;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
