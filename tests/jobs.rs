@@ -355,6 +355,10 @@ async fn who_cannot_watch_is_told_why() {
     assert!(JobsApi::new(()).with_key("a\nb").is_err());
     let shown = format!("{:?}", JobsApi::new(()).with_key("secret").unwrap());
     assert!(!shown.contains("secret"), "{shown}");
+    for interval in [Duration::ZERO, Duration::MAX] {
+        let ask = move || JobsApi::new(()).with_interval(interval);
+        assert!(std::panic::catch_unwind(ask).is_err(), "{interval:?}");
+    }
     // A watcher that could never learn anything ends; one that fails for a while goes on.
     for _ in 0..3 {
         send(&client, create("one")).await;

@@ -18,7 +18,7 @@
 //! | `text`, `corpus` | find text, and cut it into passages |
 //! | `target` | decides where requests go |
 //! | `client` | is the HTTP client, which knows nothing of limits |
-//! | `embedder` | makes a request of texts, and vectors of its answer |
+//! | `embedder` | makes a request of texts |
 //! | `traffic` | counts what was sent, and what arrived |
 //! | `output` | writes vectors in order, and continues where a run stopped |
 //! | `report` | the progress bar, the failures and the last line |
@@ -48,7 +48,7 @@ use futures::{StreamExt, stream};
 use tokio::signal::ctrl_c;
 use tower::{BoxError, Layer};
 use tower_together::{Limiter, TogetherLayer, limiter::Reason};
-use tower_together_jobs::{Corpus as Requests, Failure};
+use tower_together_jobs::{Corpus as Requests, Failure, vectors};
 
 use crate::{
     args::Args,
@@ -105,8 +105,8 @@ async fn run(args: Args) -> Result<ExitCode, BoxError> {
             break;
         }
         let texts = corpus.range(item.id).len();
-        let answer = item.result.map_err(|failure| failure.to_string());
-        let answer = answer.and_then(|answer| embedder::vectors(answer.body(), texts));
+        let answer = item.result.and_then(|answer| vectors(answer.body(), texts));
+        let answer = answer.map_err(|failure| failure.to_string());
         let request = output.write(&corpus, &answer)?;
         report.answered(request, &corpus, answer);
     }

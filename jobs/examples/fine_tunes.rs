@@ -3,13 +3,14 @@
 //! ```sh
 //! cargo run -p tower-together-jobs --example fine_tunes            # on a stand-in, no key needed
 //! TOGETHER_API_KEY=... cargo run -p tower-together-jobs --example fine_tunes -- --count 2 --run mine \
+//!     --journal mine.jsonl \
 //!     --model meta-llama/Meta-Llama-3.1-8B-Instruct-Reference --training-file file-...
 //! ```
 #![allow(clippy::print_stdout, reason = "a program")]
 
 mod shared;
 
-use std::{pin::pin, time::Duration};
+use std::{path::PathBuf, pin::pin, time::Duration};
 
 use clap::Parser;
 use futures_util::StreamExt;
@@ -41,6 +42,10 @@ struct Args {
     /// The file to learn from [default: a small one, uploaded to the stand-in]
     #[arg(long)]
     training_file: Option<String>,
+
+    /// A file to write down in which jobs were created: give it where the same run may be started again
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
 
     /// The API's address [default: Together's with TOGETHER_API_KEY, else a stand-in's]
     #[arg(long, value_name = "URL")]
@@ -76,6 +81,9 @@ async fn main() -> Result<(), BoxError> {
     let mut tunes = FineTunes::new(api, limiter);
     if target.quick {
         tunes = tunes.with_settle(Duration::from_millis(300));
+    }
+    if let Some(journal) = args.journal {
+        tunes = tunes.with_journal(journal)?;
     }
     let bar = bar(args.count);
     let mut completed = 0;

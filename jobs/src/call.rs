@@ -3,7 +3,7 @@
 use std::{fmt, future::poll_fn, time::Duration};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http::{Method, Request, Response, StatusCode, header::CONTENT_TYPE, response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, Limited};
 use serde_json::Value;
@@ -18,17 +18,15 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Clone, Debug)]
 pub struct Failure {
     status: Option<StatusCode>,
+    rejected: Option<Reason>,
+    passing: bool,
     /// Whether it may have been done all the same.
     pub(crate) unsure: bool,
-    /// Why the limiter itself refused it, if it did.
-    rejected: Option<Reason>,
-    /// Whether money has run out.
-    broke: bool,
     message: String,
 }
 
 impl Failure {
-    /// What it was answered with; `None` if there was no answer, or none that could be read.
+    /// The error it was answered with; `None` if there was no answer, or none that says what it should.
     pub fn status(&self) -> Option<StatusCode> {
         self.status
     }
@@ -41,23 +39,17 @@ impl Failure {
     /// Whether it may go well another time: no answer, 408, 429, 5xx. Not if the limiter was closed, or
     /// money has run out.
     pub fn is_passing(&self) -> bool {
-        let passes = self.status.is_none_or(|status| {
-            status.is_server_error()
-                || matches!(
-                    status,
-                    StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
-                )
-        });
-        passes && !self.broke && self.rejected != Some(Reason::Closed)
+        self.passing
     }
 
-    pub(crate) fn said(message: &str) -> Self {
+    /// It could not be sent, or its answer does not say what it should: another time it is no better.
+    pub(crate) fn wrong(error: impl fmt::Display) -> Self {
         Self {
-            status: Some(StatusCode::OK),
-            unsure: false,
+            status: None,
             rejected: None,
-            broke: false,
-            message: message.to_owned(),
+            passing: false,
+            unsure: false,
+            message: error.to_string(),
         }
     }
 
@@ -72,11 +64,28 @@ impl Failure {
             cause = error.source();
         }
         Self {
-            status: None,
+            passing: true,
             unsure: true,
-            rejected: None,
-            broke: false,
-            message,
+            ..Self::wrong(message)
+        }
+    }
+
+    /// What was answered is an error.
+    fn answered(head: &response::Parts, body: &[u8]) -> Self {
+        let rejected = head.extensions.get::<Rejected>();
+        let error = ApiError::parse(head.status, &head.headers, body);
+        let passes = head.status.is_server_error()
+            || matches!(
+                head.status,
+                StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
+            );
+        let closed = rejected.is_some_and(|rejected| rejected.reason() == Reason::Closed);
+        Self {
+            status: Some(head.status),
+            rejected: rejected.map(Rejected::reason),
+            passing: passes && !closed && !error.is_out_of_money(),
+            unsure: head.status.is_server_error() && rejected.is_none(),
+            message: rejected.map_or_else(|| error.to_string(), ToString::to_string),
         }
     }
 }
@@ -106,7 +115,7 @@ where
         Some((kind, body)) => request.header(CONTENT_TYPE, kind).body(Full::new(body)),
         None => request.body(Full::default()),
     };
-    let request = request.map_err(Failure::unsure)?;
+    let request = request.map_err(Failure::wrong)?;
     Ok(answer(api, request, most).await?.into_body())
 }
 
@@ -130,15 +139,7 @@ where
     if head.status.is_success() {
         return Ok(Response::from_parts(head, body));
     }
-    let rejected = head.extensions.get::<Rejected>();
-    let error = ApiError::parse(head.status, &head.headers, &body);
-    Err(Failure {
-        status: Some(head.status),
-        unsure: head.status.is_server_error() && rejected.is_none(),
-        rejected: rejected.map(Rejected::reason),
-        broke: error.is_out_of_money(),
-        message: rejected.map_or_else(|| error.to_string(), ToString::to_string),
-    })
+    Err(Failure::answered(&head, &body))
 }
 
 /// The same, of JSON.
@@ -155,11 +156,8 @@ where
     let body = body.map(|body| ("application/json", Bytes::from(body.to_string())));
     let answer = call(api, method, path, body, MOST).await?;
     serde_json::from_slice(&answer).map_err(|_| Failure {
-        status: None,
         unsure: true,
-        rejected: None,
-        broke: false,
-        message: "the answer is no JSON; check the base URL, which ends with /v1".to_owned(),
+        ..Failure::wrong("the answer is no JSON; check the base URL, which ends with /v1")
     })
 }
 

@@ -1,7 +1,7 @@
 //! Batches, fine-tunes and corpora for Together AI, over any stack of [`tower_together`].
 //!
-//! [`Corpus`] sends a lot of requests, or embeds a lot of texts. [`FineTunes`] creates fine-tunes, each once, whatever happens to the program. [`Batches`] is for many
-//! chat requests.
+//! [`Corpus`] sends a lot of requests, or embeds a lot of texts; [`FineTunes`] creates fine-tunes, each once,
+//! whatever happens to the program; [`Batches`] has many chat requests answered at half the price.
 //!
 //! # Batches
 //!
@@ -64,7 +64,7 @@ mod fine_tune;
 pub use self::{
     batch::{Batches, Missing, Outcome, Reason},
     call::Failure,
-    corpus::{Corpus, Item},
+    corpus::{Corpus, Item, vectors},
     fine_tune::{FineTune, FineTunes, Untrained},
 };
 pub use tower_together::jobs::JobsApi;

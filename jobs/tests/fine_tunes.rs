@@ -1,6 +1,6 @@
 //! Fine-tunes, each created once, over real sockets.
 
-use std::{collections::HashMap, env, path::PathBuf, pin::pin, process::Stdio, time::Duration};
+use std::{collections::HashMap, env, fs, path::PathBuf, pin::pin, process::Stdio, time::Duration};
 
 use futures_util::{StreamExt, future::join_all};
 use http_body_util::Full;
@@ -155,6 +155,25 @@ async fn what_is_there_is_not_created_again_and_a_suffix_is_asked_for() {
     assert_eq!(server.jobs().len(), 4);
 }
 
+#[tokio::test]
+async fn a_server_that_never_creates_one_is_given_up_and_a_wrong_address_is_told_at_once() {
+    let server = StandIn::start().await.unwrap();
+    let file = file(&server).await;
+    server.script("POST", "/fine-tunes", Answer::status(500).times(3));
+    let refused = run(&server, wanted(&file, 1)).await;
+    assert!(
+        matches!(refused[0].result, Err(Untrained::NotCreated(_))),
+        "{refused:?}"
+    );
+    assert!(server.jobs().is_empty());
+    server.script("GET", "/fine-tunes", Answer::status(200).body("<html>"));
+    let refused = run(&server, wanted(&file, 1)).await;
+    let Err(Untrained::NotCreated(why)) = &refused[0].result else {
+        panic!("{refused:?}");
+    };
+    assert!(why.contains("ends with /v1"), "{why}");
+}
+
 /// Built beside the tests.
 fn program() -> PathBuf {
     let tests = env::current_exe().unwrap();
@@ -164,19 +183,23 @@ fn program() -> PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment_and_started_again_none_is_lost_and_none_doubled() {
-    use Fate::{Cancelled, Completes, Fails, UserError};
+    use Fate::{Cancelled, Completes, Fails, UserError, Vanishes};
     let delay = Duration::from_millis(60);
     let jobs = Jobs::default()
-        .fine_tune_time(Duration::from_millis(150))
+        // A job that vanishes does so half way: after the program that was started again has looked.
+        .fine_tune_time(Duration::from_millis(1_500))
         .create_delays(delay, delay)
-        .fates([Completes, Cancelled, Completes, Fails, Completes, UserError]);
+        .fates([Cancelled, Vanishes, Fails, Completes, Vanishes, UserError]);
     let server = StandIn::builder().jobs(jobs).start().await.unwrap();
     let url = format!("{}/v1", server.url());
+    let journal = env::temp_dir().join(format!("fine-tunes-{}.jsonl", std::process::id()));
     let mut runs = 0;
     loop {
         runs += 1;
         let mut child = Command::new(program())
             .args(["--base-url", &url, "--count", "50", "--run", "s"])
+            .arg("--journal")
+            .arg(&journal)
             .env_remove("TOGETHER_API_KEY")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -203,4 +226,5 @@ async fn killed_at_any_moment_and_started_again_none_is_lost_and_none_doubled() 
     );
     assert_eq!(server.most_jobs(JobKind::FineTune), 3);
     assert!(runs > 5, "it was killed {runs} times only");
+    fs::remove_file(journal).unwrap();
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::media::Media;
 use crate::words::Job;
 
 #[cfg(test)]
@@ -26,9 +27,8 @@ pub(crate) struct JobsReader {
 impl JobsReader {
     /// For an answer with these `content-type` and `content-encoding`; `None` if it cannot be read.
     pub(crate) fn new(content_type: Option<&[u8]>, encoding: Option<&[u8]>) -> Option<Self> {
-        let plain = encoding.is_none_or(|encoding| encoding.eq_ignore_ascii_case(b"identity"));
-        let json = content_type.is_none_or(|kind| contains(kind, b"json"));
-        (plain && json).then(Self::default)
+        let media = Media::of(content_type, encoding)?;
+        (media == Media::Json).then(Self::default)
     }
 
     /// More of it passes.
@@ -45,11 +45,6 @@ impl JobsReader {
     pub(crate) fn found(&self) -> Listed {
         jobs(&self.bytes).unwrap_or_default()
     }
-}
-
-fn contains(text: &[u8], word: &[u8]) -> bool {
-    let mut windows = text.windows(word.len());
-    windows.any(|window| window.eq_ignore_ascii_case(word))
 }
 
 /// Reads the jobs of an answer in each shape there is: one as it is, one in `job`, several in an

@@ -5,6 +5,7 @@ mod error;
 mod estimate;
 mod grpc;
 mod jobs;
+mod media;
 mod model;
 mod multipart;
 mod places;

@@ -5,6 +5,7 @@ mod json;
 mod name;
 
 use self::{events::Events, json::Json};
+use super::media::Media;
 use crate::words::Usage;
 
 /// Reads a body of JSON, or of server-sent events whose data is JSON, piece by piece, however it is
@@ -19,25 +20,12 @@ enum Kind {
 }
 
 impl UsageReader {
-    /// For a body of this content type and encoding, as the headers say; `None` where it cannot be
-    /// read. Without a type it is taken for JSON.
+    /// For a body of this content type and encoding; `None` where it cannot be read.
     pub(crate) fn new(content_type: Option<&[u8]>, encoding: Option<&[u8]>) -> Option<Self> {
-        if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
-            return None;
-        }
-        let full = content_type.unwrap_or(b"application/json");
-        let end = full.iter().position(|byte| *byte == b';');
-        let media = full[..end.unwrap_or(full.len())].trim_ascii();
-        let suffix = &media[media.len().saturating_sub(5)..];
-        if media.eq_ignore_ascii_case(b"text/event-stream") {
-            Some(Self(Kind::Events(Events::default())))
-        } else if media.eq_ignore_ascii_case(b"application/json")
-            || suffix.eq_ignore_ascii_case(b"+json")
-        {
-            Some(Self(Kind::Json(Json::default())))
-        } else {
-            None
-        }
+        Some(Self(match Media::of(content_type, encoding)? {
+            Media::Json => Kind::Json(Json::default()),
+            Media::Events => Kind::Events(Events::default()),
+        }))
     }
 
     /// The next bytes of the body.

@@ -68,8 +68,16 @@ impl<S> JobsApi<S> {
 
     /// Asks again after this time to twice that, at random. Default: 30 s, as Together asks: "poll every
     /// 30 to 60 seconds" (docs.together.ai/docs/inference/batch/manage).
+    ///
+    /// # Panics
+    ///
+    /// If it is nothing, or more than a day.
     #[must_use]
     pub fn with_interval(mut self, interval: Duration) -> Self {
+        assert!(
+            !interval.is_zero() && interval <= DAY,
+            "an interval to ask in is more than nothing and at most a day: write 30 s"
+        );
         self.interval = interval;
         self
     }
@@ -151,6 +159,8 @@ impl<S> fmt::Debug for JobsApi<S> {
 }
 
 const US: &str = concat!("tower-together/", env!("CARGO_PKG_VERSION"));
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 /// Bytes of an answer: a list of some thousands of jobs.
 const MOST: usize = 16 << 20;

@@ -61,7 +61,7 @@ pub(super) fn learn(head: &mut Parts, permit: &Permit, endpoint: Endpoint, late:
             said[unit].limit = said[unit].limit.or(words[unit]);
         }
     }
-    let crowded = jobs::is_crowded(error, endpoint, permit);
+    let crowded = jobs::note_crowd(error, endpoint, permit);
     let not_now = not_now(head.status, &head.headers, error);
     let until = match not_now.filter(|_| !crowded) {
         None => None,

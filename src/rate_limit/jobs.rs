@@ -76,9 +76,9 @@ impl Job {
     }
 }
 
-/// Whether the server refused to create a job, since it runs too many: then the next is created when
-/// one of those has ended.
-pub(super) fn is_crowded(error: Option<&ApiError>, endpoint: Endpoint, permit: &Permit) -> bool {
+/// Tells the limiter if the server refused to create a job, since it runs too many: then the next is
+/// created when one of those has ended. Returns whether it did.
+pub(super) fn note_crowd(error: Option<&ApiError>, endpoint: Endpoint, permit: &Permit) -> bool {
     let crowded = permit.holds_job_slot() && error.is_some_and(ApiError::is_too_many_jobs);
     if crowded {
         observe::crowded(endpoint);

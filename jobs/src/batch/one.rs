@@ -80,7 +80,7 @@ where
                     if let Some(id) = answer["id"].as_str() {
                         return Ok(id.to_owned());
                     }
-                    return Err(Failure::said("the answer names no file"));
+                    return Err(Failure::wrong("the answer names no file"));
                 }
                 Err(failure) if failure.is_passing() && tries > 1 => tries -= 1,
                 Err(failure) => return Err(failure),

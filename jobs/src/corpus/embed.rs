@@ -4,7 +4,8 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::Body;
 use http_body_util::Full;
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::json;
 use tower_service::Service;
 
 use super::{Item, Sender};
@@ -55,9 +56,8 @@ where
         .request(Method::POST, "embeddings")
         .header(CONTENT_TYPE, "application/json")
         .body(Full::from(body));
-    let answer = sender.send(&request.map_err(Failure::unsure)?).await?;
-    let vectors = vectors(answer.body(), texts.len());
-    vectors.ok_or_else(|| Failure::said("the answer has not one vector for each text"))
+    let answer = sender.send(&request.map_err(Failure::wrong)?).await?;
+    vectors(answer.body(), texts.len())
 }
 
 /// Whether it failed for what is in the request.
@@ -72,31 +72,48 @@ fn is_its_own(failure: &Failure) -> bool {
     )
 }
 
-/// The vectors of an answer, in the order of the texts, which each says by its `index`.
-fn vectors(answer: &[u8], texts: usize) -> Option<Vec<Vec<f32>>> {
-    let answer: Value = serde_json::from_slice(answer).ok()?;
-    let data = answer["data"].as_array()?;
-    let mut vectors = vec![Vec::new(); texts];
-    for (place, one) in data.iter().enumerate() {
-        let index = one["index"].as_u64().map_or(place, |index| index as usize);
-        let numbers = one["embedding"].as_array()?.iter();
-        let numbers = numbers.map(|number| Some(number.as_f64()? as f32));
-        *vectors.get_mut(index)? = numbers.collect::<Option<_>>()?;
+/// The vectors in an answer of `POST /embeddings` to so many texts, in their order.
+///
+/// # Errors
+///
+/// If it is no such answer, or has not one vector for each.
+pub fn vectors(answer: &[u8], texts: usize) -> Result<Vec<Vec<f32>>, Failure> {
+    #[derive(Deserialize)]
+    struct Answer {
+        data: Vec<One>,
     }
-    vectors
-        .iter()
-        .all(|vector| !vector.is_empty())
-        .then_some(vectors)
+    #[derive(Deserialize)]
+    struct One {
+        index: Option<usize>,
+        embedding: Vec<f32>,
+    }
+    let answer = serde_json::from_slice::<Answer>(answer);
+    let data = answer.map_err(|error| Failure::wrong(format!("no embeddings: {error}")))?;
+    let mut vectors = vec![Vec::new(); texts];
+    let found = data.data.len();
+    for (place, one) in data.data.into_iter().enumerate() {
+        if let Some(vector) = vectors.get_mut(one.index.unwrap_or(place)) {
+            *vector = one.embedding;
+        }
+    }
+    if found != texts || vectors.iter().any(Vec::is_empty) {
+        return Err(Failure::wrong(format!(
+            "{found} embeddings for {texts} texts"
+        )));
+    }
+    Ok(vectors)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
     fn a_vector_for_each_text_or_none_at_all() {
         let read =
-            |data: Value, texts| vectors(json!({"data": data}).to_string().as_bytes(), texts);
+            |data: Value, texts| vectors(json!({"data": data}).to_string().as_bytes(), texts).ok();
         let one = |index: u64| json!({"index": index, "embedding": [index as f32, 0.5]});
         let both = Some(vec![vec![0.0, 0.5], vec![1.0, 0.5]]);
         assert_eq!(read(json!([one(0), one(1)]), 2), both);

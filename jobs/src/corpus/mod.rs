@@ -13,6 +13,7 @@ use http_body::Body;
 use http_body_util::Full;
 use tower_service::Service;
 
+pub use self::embed::vectors;
 use self::{flow::Flow, send::Sender};
 use crate::{Failure, JobsApi, call::BoxError};
 

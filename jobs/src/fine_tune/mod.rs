@@ -1,10 +1,11 @@
 //! Fine-tunes, each created once, whatever happens to the program.
 
+mod journal;
 mod outcome;
 mod session;
 mod there;
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, io, mem, path::Path, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
@@ -15,7 +16,7 @@ use serde_json::Value;
 use tower_service::Service;
 use tower_together::Limiter;
 
-use self::session::Session;
+use self::{journal::Journal, session::Session};
 use crate::{JobsApi, call::BoxError};
 
 pub use self::outcome::{FineTune, Untrained};
@@ -24,8 +25,8 @@ pub use self::outcome::{FineTune, Untrained};
 ///
 /// Each request has a `suffix` of its own, which Together makes part of the model's name. A job whose
 /// suffix is in `GET /fine-tunes` was created already, be it by this program before it was killed: it is
-/// awaited, and not made again. So the same program, started again with the same requests, goes on. Only
-/// of a job that is in no list any more nobody knows that it was there.
+/// awaited, and not made again. So the same program, started again with the same requests, goes on. Of a
+/// job that is in no list any more only a [journal](FineTunes::with_journal) knows that it was there.
 ///
 /// ```no_run
 /// # async fn f(client: tower::util::BoxCloneService<http::Request<http_body_util::Full<bytes::Bytes>>,
@@ -57,6 +58,7 @@ pub struct FineTunes<S> {
     api: JobsApi<S>,
     limiter: Limiter,
     settle: Duration,
+    journal: Option<Journal>,
 }
 
 impl<S> FineTunes<S> {
@@ -67,6 +69,7 @@ impl<S> FineTunes<S> {
             api,
             limiter,
             settle: Duration::from_secs(30),
+            journal: None,
         }
     }
 
@@ -75,6 +78,18 @@ impl<S> FineTunes<S> {
     pub fn with_settle(mut self, settle: Duration) -> Self {
         self.settle = settle;
         self
+    }
+
+    /// Writes down in a file which jobs were created, and reads there which an earlier run has: one that is
+    /// in no list any more is then known to be gone, and not created again. A line is written, to disk, for
+    /// each job, before it is waited for.
+    ///
+    /// # Errors
+    ///
+    /// If the file can be neither read nor made.
+    pub fn with_journal(mut self, path: impl AsRef<Path>) -> io::Result<Self> {
+        self.journal = Some(Journal::open(path.as_ref())?);
+        Ok(self)
     }
 
     /// Creates those that are not there, and gives what comes of each, as they end.
@@ -101,10 +116,11 @@ impl<S> FineTunes<S> {
             api,
             limiter,
             settle,
+            journal,
         } = self;
-        let begin = async move { Session::begin(api, &limiter, settle).await };
+        let begin = async move { Session::begin(api, &limiter, settle, journal).await };
         let mut suffixes = HashSet::new();
-        let wanted: Vec<(usize, Value, bool)> = wanted
+        let mut wanted: Vec<(usize, Value, bool)> = wanted
             .into_iter()
             .enumerate()
             .map(|(index, request)| {
@@ -114,8 +130,8 @@ impl<S> FineTunes<S> {
             })
             .collect();
         stream::once(begin).flat_map(move |session| {
-            let wanted = wanted.clone();
-            stream::iter(wanted)
+            // There is one session.
+            stream::iter(mem::take(&mut wanted))
                 .map(move |(index, request, own)| {
                     let session = session.clone();
                     async move {

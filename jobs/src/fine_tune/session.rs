@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tower_service::Service;
 use tower_together::Limiter;
 
-use super::{Untrained, there::There};
+use super::{Untrained, journal::Journal, there::There};
 use crate::{
     JobsApi,
     call::{BoxError, Failure, json, patiently},
@@ -22,6 +22,7 @@ pub(super) struct Session<S> {
     api: JobsApi<S>,
     there: Arc<There>,
     settle: Duration,
+    journal: Option<Journal>,
 }
 
 impl<S, R> Session<S>
@@ -33,6 +34,7 @@ where
         api: JobsApi<S>,
         limiter: &Limiter,
         settle: Duration,
+        journal: Option<Journal>,
     ) -> Result<Self, String> {
         // What a program that was killed sent at last may take effect only now.
         sleep(settle).await;
@@ -43,21 +45,29 @@ where
             api,
             there: Arc::new(there),
             settle,
+            journal,
         })
     }
 
     /// The job of a request when it is completed, created if it was not there.
     pub(super) async fn train(&self, request: &Value) -> Result<Value, Untrained> {
         let suffix = request["suffix"].as_str().unwrap_or_default();
-        let id = match self.there.newest(suffix) {
-            Some(id) => id.to_owned(),
+        let journal = self.journal.as_ref();
+        let known = || journal.and_then(|journal| journal.id(suffix));
+        let id = match self.there.newest(suffix).map(str::to_owned).or_else(known) {
+            Some(id) => id,
             None => self.create(request, suffix).await?,
         };
+        if let Some(Err(error)) = journal.map(|journal| journal.note(suffix, &id)) {
+            let message = format!("its journal could not be written: {error}");
+            return Err(Untrained::Lost { id, message });
+        }
         self.end(id, suffix).await
     }
 
     /// Creates a job, once: where the answer was lost, it is looked for by its suffix.
     async fn create(&self, request: &Value, suffix: &str) -> Result<String, Untrained> {
+        let mut tries = TRIES;
         loop {
             let created = json(&self.api, Method::POST, "fine-tunes", Some(request)).await;
             let failure = match created {
@@ -75,6 +85,10 @@ where
                 Ok(there) => {
                     if let Some(id) = there.newest(suffix) {
                         return Ok(id.to_owned());
+                    }
+                    tries -= 1;
+                    if tries == 0 {
+                        return Err(Untrained::NotCreated(failure.to_string()));
                     }
                 }
                 // Not to be made twice for not having been found.
@@ -132,7 +146,7 @@ where
     }
 }
 
-/// The jobs there are.
+/// The jobs there are, the newest first.
 async fn read<S, R>(api: &JobsApi<S>) -> Result<There, Failure>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
@@ -142,16 +156,22 @@ where
     let mut page = "fine-tunes".to_owned();
     loop {
         let list = patiently(api.interval(), || json(api, Method::GET, &page, None)).await?;
-        let last = there.add(&list);
-        match last.filter(|_| list["has_more"] == true) {
-            Some(last) => {
-                let next = format!("fine-tunes?after={last}");
-                if next == page {
-                    return Err(Failure::said("a list of fine-tunes has no end"));
-                }
-                page = next;
+        let last = there.add(&list).filter(|_| list["has_more"] == true);
+        match last {
+            Some(last) if there.len() < MOST => page = format!("fine-tunes?after={last}"),
+            // Then one that was created before may be among those that were not read.
+            Some(_) => {
+                return Err(Failure::wrong(format!(
+                    "there are more than {MOST} fine-tunes"
+                )));
             }
             None => return Ok(there),
         }
     }
 }
+
+/// Tries of what the layers have tried already.
+const TRIES: u32 = 3;
+
+/// Fine-tunes that are read of a list: what a server lists has an end.
+const MOST: usize = 100_000;

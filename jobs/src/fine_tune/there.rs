@@ -15,8 +15,13 @@ struct Job {
 }
 
 impl There {
-    /// Adds those of a list. Returns the last one's id.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Adds those of a list. Returns the last one's id, if there is one.
     pub(super) fn add(&mut self, list: &Value) -> Option<String> {
+        let before = self.0.len();
         let jobs = list["data"].as_array().or_else(|| list.as_array());
         for job in jobs.into_iter().flatten() {
             let text = |name: &str| job[name].as_str().map(str::to_owned);
@@ -28,7 +33,7 @@ impl There {
                 created: text("created_at").unwrap_or_default(),
             });
         }
-        self.0.last().map(|job| job.id.clone())
+        self.0[before..].last().map(|job| job.id.clone())
     }
 
     /// The one that was created last for a suffix; of two of the same second the one listed first, for
