@@ -7,7 +7,6 @@
 //! of its limit the pace of the ten seconds before the 20th after it (without headers, the 60th), as a
 //! share of the limit, and after how many seconds it is within a tenth of it.
 
-#[path = "learning/counter.rs"]
 mod counter;
 #[path = "learning/earned.rs"]
 mod earned;

@@ -23,14 +23,13 @@
 
 #[path = "simulation/clients.rs"]
 mod clients;
-#[path = "simulation/servers.rs"]
-mod servers;
+mod counter;
 mod virtual_time;
 
 use std::{ops::Range, time::Duration};
 
 use clients::{saturate, send};
-use servers::Kind;
+use counter::Kind;
 use tower_together::Quota;
 
 /// What is promised of 600 a minute against one server.
@@ -71,7 +70,7 @@ fn a_margin_of_2500_ms_on_such_a_server_gives_95_percent_and_refuses_one_in_100(
 #[test]
 #[ignore = "long: ./check runs it optimised"]
 fn every_server_keeps_its_promise_for_ten_seeds() {
-    say(format_args!("server        margin   used >=   429s <="));
+    say(format_args!("server         margin   used >=   429s <="));
     for promise in [
         BY_THE_MINUTE,
         BY_ANY_MINUTE,
@@ -130,7 +129,7 @@ impl Promise {
         let server = format!("{:?}", self.server);
         let margin = format!("{:?}", quota.margin());
         say(format_args!(
-            "{server:<12} {margin:>7} {used:>8.2}% {refused:>8.3}%"
+            "{server:<13} {margin:>7} {used:>8.2}% {refused:>8.3}%"
         ));
         assert!(used >= self.used, "{server}: {used} % used");
         assert!(
@@ -165,7 +164,7 @@ const BY_THE_MINUTE: Promise = Promise {
     refused: 0.0,
 };
 const BY_ANY_MINUTE: Promise = Promise {
-    server: Kind::Sliding,
+    server: Kind::SlidingMinute,
     ..BY_THE_MINUTE
 };
 const BY_A_BUCKET: Promise = Promise {

@@ -25,7 +25,7 @@ mod table;
 mod words;
 
 // The simulation. The tests use more of it than is drawn.
-#[path = "../../tests/learning/counter.rs"]
+#[path = "../../tests/counter/mod.rs"]
 mod counter;
 #[allow(dead_code)]
 #[path = "../../tests/learning/limit.rs"]

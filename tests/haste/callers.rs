@@ -13,8 +13,8 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_together::{Endpoint, Limiter, Limits, Quota, TogetherLayer, limiter::Call};
 
 use crate::{
+    counter::Kind,
     network::{Network, Outcome, TEN_MINUTES},
-    servers::Kind,
     virtual_time::virtual_time,
 };
 

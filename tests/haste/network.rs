@@ -11,7 +11,7 @@ use http_body_util::Empty;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    servers::{Kind, Server},
+    counter::{Counter, Kind},
     virtual_time::now,
 };
 
@@ -27,7 +27,7 @@ pub(crate) struct Outcome {
 }
 
 struct World {
-    server: Server,
+    counter: Counter,
     start: Instant,
     /// Whether it says how long to wait.
     says: bool,
@@ -38,7 +38,7 @@ struct World {
 impl Network {
     pub(crate) fn new(kind: Kind, says: bool, mut random: fastrand::Rng) -> Self {
         Self(Arc::new(Mutex::new(World {
-            server: Server::new(kind, &mut random),
+            counter: Counter::new(kind, PER_SECOND, &mut random),
             start: now(),
             says,
             random,
@@ -78,7 +78,7 @@ impl Network {
 impl Outcome {
     /// How much of the server's quota was used, in percent.
     pub(crate) fn used(&self) -> f64 {
-        100.0 * f64::from(self.accepted) / (600.0 * TEN_MINUTES.as_secs_f64() / 60.0)
+        100.0 * f64::from(self.accepted) / (PER_SECOND * TEN_MINUTES.as_secs_f64())
     }
 }
 
@@ -86,31 +86,21 @@ impl World {
     /// Accepted, or refused, and for how many seconds if it says so.
     fn arrival(&mut self) -> Result<(), Option<u64>> {
         let now = now() - self.start;
-        if self.server.accepts(now) {
+        self.counter.pass(now, PER_SECOND);
+        let wait = self.counter.wait(now, PER_SECOND);
+        if wait.is_zero() {
+            self.counter.take(now);
             self.outcome.accepted += 1;
             return Ok(());
         }
         self.outcome.refused += 1;
-        let wait = room(&self.server, now) - now;
         Err(self.says.then(|| wait.as_nanos().div_ceil(NANOS) as u64))
     }
 }
 
-/// When a server that refuses now has room for one.
-fn room(server: &Server, now: Duration) -> Duration {
-    match server {
-        Server::Fixed {
-            per, phase, window, ..
-        } => {
-            let end = (window + 1) * per.as_nanos() - phase.as_nanos();
-            Duration::from_nanos(u64::try_from(end).unwrap())
-        }
-        Server::Sliding { accepted } => accepted[0] + Duration::from_secs(60),
-        Server::Bucket { tokens, .. } => now + Duration::from_secs_f64((1.0 - tokens) / 10.0),
-    }
-}
-
 pub(crate) const TEN_MINUTES: Duration = Duration::from_secs(10 * 60);
+/// 600 a minute.
+const PER_SECOND: f64 = 10.0;
 /// Milliseconds.
 const DELAY: (u64, u64) = (10, 90);
 const THINKS: (u64, u64) = (500, 3_500);

@@ -12,7 +12,7 @@ use tokio::{
 use tower_together::{Endpoint, Limiter, Limits, Quota, limiter::Call};
 
 use crate::{
-    servers::{Kind, Server},
+    counter::{Counter, Kind},
     virtual_time::{now, virtual_time},
 };
 
@@ -24,7 +24,7 @@ pub(crate) struct Outcome {
 }
 
 struct World {
-    server: Server,
+    counter: Counter,
     start: Instant,
     outcome: Outcome,
 }
@@ -37,7 +37,7 @@ pub(crate) fn send(kind: Kind, quota: Quota, seed: u64) -> Outcome {
     virtual_time().block_on(async {
         let limiter = Limiter::new(Limits::none().requests(CHAT, quota));
         let world = Arc::new(Mutex::new(World {
-            server: Server::new(kind, &mut random),
+            counter: Counter::new(kind, PER_SECOND, &mut random),
             start: now(),
             outcome: Outcome::default(),
         }));
@@ -73,7 +73,7 @@ pub(crate) fn saturate(quota: Quota) -> f64 {
 impl Outcome {
     /// How much of the quota the server gave, in percent.
     pub(crate) fn used(self) -> f64 {
-        100.0 * f64::from(self.accepted) / (600.0 * HALF_AN_HOUR.as_secs_f64() / 60.0)
+        100.0 * f64::from(self.accepted) / (PER_SECOND * HALF_AN_HOUR.as_secs_f64())
     }
 
     /// How many of those sent were answered 429, in percent.
@@ -84,8 +84,11 @@ impl Outcome {
 
 impl World {
     fn arrival(&mut self) -> bool {
-        let accepted = self.server.accepts(now() - self.start);
+        let now = now() - self.start;
+        self.counter.pass(now, PER_SECOND);
+        let accepted = self.counter.wait(now, PER_SECOND).is_zero();
         if accepted {
+            self.counter.take(now);
             self.outcome.accepted += 1;
         } else {
             self.outcome.refused += 1;
@@ -110,5 +113,7 @@ async fn work(limiter: Limiter, world: Arc<Mutex<World>>, mut random: fastrand::
     }
 }
 
+/// 600 a minute.
+const PER_SECOND: f64 = 10.0;
 const CHAT: Endpoint = Endpoint::ChatCompletions;
 const HALF_AN_HOUR: Duration = Duration::from_secs(30 * 60);
