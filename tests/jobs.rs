@@ -40,7 +40,8 @@ fn create(suffix: &str) -> Request<Full<Bytes>> {
 }
 
 async fn send(client: &Client, request: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
-    client.clone().oneshot(request).await.unwrap()
+    let answer = timeout(30 * 24 * HOUR, client.clone().oneshot(request)).await;
+    answer.expect("a turn within a month").unwrap()
 }
 
 async fn get(client: &Client, path: &str) -> Response<Full<Bytes>> {
@@ -227,7 +228,8 @@ async fn a_watcher_asks_while_somebody_waits_and_only_then() {
     sleep(24 * HOUR).await;
     assert_eq!(server.asked(Method::GET, "fine-tunes").len(), before);
     limiter.close();
-    watch.await.unwrap().unwrap();
+    let over = timeout(SECOND, watch).await.expect("closed, it ends");
+    over.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
