@@ -233,6 +233,23 @@ async fn a_watcher_asks_while_somebody_waits_and_only_then() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watcher_ends_at_once_when_the_limiter_is_closed_while_somebody_waits() {
+    let (server, limiter) = (Server::new(HOUR), Limiter::default());
+    let client = server.client(&limiter);
+    let watch = tokio::spawn(limiter.watch_jobs(api(&client)));
+    for _ in 0..3 {
+        send(&client, create("one")).await;
+    }
+    let waiting = tokio::spawn(client.clone().oneshot(create("four")));
+    sleep(10 * SECOND).await;
+    limiter.close();
+    let refused = waiting.await.unwrap().unwrap();
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let over = timeout(SECOND, watch).await.expect("closed, it ends");
+    over.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wait_of_hours_is_one_entry_that_is_seen_and_that_its_deadline_bounds() {
     let (server, limiter) = (Server::new(24 * HOUR), Limiter::default());
     let client = server.client(&limiter);

@@ -3,14 +3,12 @@ use std::future::Future;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use tokio::time::sleep;
 use tower_service::Service;
 
 use super::{JobsApi, JobsError, look::look};
 use crate::{
     limiter::{JobBook, Limiter, Watcher},
     observe,
-    words::JobKind,
 };
 
 impl Limiter {
@@ -54,7 +52,7 @@ impl Limiter {
     /// It is for the caller to run, in a task or beside the rest of the program, once for each key. See
     /// the [module](crate::jobs) for the whole.
     ///
-    /// Returns when the limiter is [closed](Limiter::close).
+    /// Returns as soon as the limiter is [closed](Limiter::close).
     ///
     /// # Errors
     ///
@@ -81,11 +79,7 @@ impl Limiter {
         async move {
             let watcher = Watcher::new(&limiter);
             let mut book: Option<JobBook> = None;
-            loop {
-                let awaited: Vec<JobKind> = watcher.awaited(book.as_ref()).await;
-                if awaited.is_empty() {
-                    return Ok(());
-                }
+            while let Some(awaited) = watcher.awaited(book.as_ref()).await {
                 for kind in awaited {
                     match look(&limiter, &mut api, kind).await {
                         Ok(key) => book = Some(key),
@@ -94,8 +88,10 @@ impl Limiter {
                     }
                 }
                 // Spread, so that programs that began together do not ask together.
-                sleep(api.interval().mul_f64(1.0 + fastrand::f64())).await;
+                let rest = api.interval().mul_f64(1.0 + fastrand::f64());
+                watcher.rest(rest).await;
             }
+            Ok(())
         }
     }
 }

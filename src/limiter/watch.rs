@@ -1,14 +1,10 @@
 //! For whoever looks after the jobs of a limiter.
 
-use std::{
-    fmt,
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{fmt, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
-use super::{Limiter, shared::Shared};
+use tokio::time::timeout;
+
+use super::{Limiter, shared::Shared, state::State};
 use crate::words::{Job, JobKind, KeyId};
 
 /// The jobs of one key, as an answer's permit knows them.
@@ -66,9 +62,6 @@ pub(crate) struct Watcher {
     index: usize,
 }
 
-/// For which kinds of jobs somebody waits; none if the limiter was closed.
-pub(crate) type Awaited = Vec<JobKind>;
-
 impl Watcher {
     pub(crate) fn new(limiter: &Limiter) -> Self {
         let shared = Arc::clone(&limiter.shared);
@@ -76,12 +69,40 @@ impl Watcher {
         Self { shared, index }
     }
 
-    /// Until somebody waits: of this key, or if it is not known yet, of any.
-    pub(crate) fn awaited(&self, book: Option<&JobBook>) -> impl Future<Output = Awaited> {
-        Awaiting {
-            watcher: self,
-            key: book.map(|book| book.id),
-        }
+    /// Until somebody waits, of this key, or if it is not known yet, of any: for which kinds of jobs.
+    /// `None` if the limiter was closed.
+    pub(crate) async fn awaited(&self, book: Option<&JobBook>) -> Option<Vec<JobKind>> {
+        let key = book.map(|book| book.id);
+        self.until(|state| {
+            let awaited = |kind: &JobKind| state.awaits_job(key, kind.creation());
+            let awaited: Vec<_> = JobKind::ALL.into_iter().filter(awaited).collect();
+            (!awaited.is_empty()).then_some(awaited)
+        })
+        .await
+    }
+
+    /// Rests for a while, which ends early if the limiter is closed.
+    pub(crate) async fn rest(&self, time: Duration) {
+        // Be it over or the limiter closed, it is asked next what is awaited.
+        let _ = timeout(time, self.until(|_| None::<()>)).await;
+    }
+
+    /// Until there is something; `None` if the limiter was closed.
+    async fn until<T>(&self, something: impl Fn(&State) -> Option<T>) -> Option<T> {
+        poll_fn(|cx| {
+            self.shared.with(|state, moment| {
+                if state.is_closed() {
+                    return Poll::Ready(None);
+                }
+                let found = something(state);
+                if found.is_none() {
+                    state.watch_jobs(self.index, cx.waker(), moment);
+                    return Poll::Pending;
+                }
+                Poll::Ready(found)
+            })
+        })
+        .await
     }
 }
 
@@ -92,30 +113,5 @@ impl Drop for Watcher {
                 moment.wakes.bury(waker);
             }
         });
-    }
-}
-
-struct Awaiting<'a> {
-    watcher: &'a Watcher,
-    key: Option<KeyId>,
-}
-
-impl Future for Awaiting<'_> {
-    type Output = Awaited;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Awaited> {
-        let (watcher, key) = (self.watcher, self.key);
-        watcher.shared.with(|state, moment| {
-            if state.is_closed() {
-                return Poll::Ready(Vec::new());
-            }
-            let awaited = |kind: &JobKind| state.awaits_job(key, kind.creation());
-            let awaited: Vec<_> = JobKind::ALL.into_iter().filter(awaited).collect();
-            if awaited.is_empty() {
-                state.watch_jobs(watcher.index, cx.waker(), moment);
-                return Poll::Pending;
-            }
-            Poll::Ready(awaited)
-        })
     }
 }
