@@ -24,6 +24,7 @@ use tower_together::{
 use self::server::{Client, Fate, Server};
 
 const HOUR: Duration = Duration::from_secs(3_600);
+const MONTH: Duration = Duration::from_secs(30 * 24 * 3_600);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn request(method: &str, path: &str, body: String) -> Request<Full<Bytes>> {
@@ -40,8 +41,8 @@ fn create(suffix: &str) -> Request<Full<Bytes>> {
 }
 
 async fn send(client: &Client, request: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
-    let answer = timeout(30 * 24 * HOUR, client.clone().oneshot(request)).await;
-    answer.expect("a turn within a month").unwrap()
+    let answer = timeout(MONTH, client.clone().oneshot(request)).await;
+    answer.expect("a turn").unwrap()
 }
 
 async fn get(client: &Client, path: &str) -> Response<Full<Bytes>> {
@@ -385,10 +386,12 @@ async fn who_cannot_watch_is_told_why() {
     let waiting = tokio::spawn(client.clone().oneshot(create("four")));
     sleep(SECOND).await;
     server.script(401, "{}");
-    assert!(limiter.watch_jobs(api(&client)).await.is_err());
+    let watched = timeout(MONTH, limiter.watch_jobs(api(&client))).await;
+    assert!(watched.expect("nobody to ask").is_err());
     server.script(400, "{}");
     let watch = tokio::spawn(limiter.watch_jobs(api(&client)));
-    assert_eq!(waiting.await.unwrap().unwrap().status(), StatusCode::OK);
+    let answer = timeout(MONTH, waiting).await.expect("a turn").unwrap();
+    assert_eq!(answer.unwrap().status(), StatusCode::OK);
     watch.abort();
 }
 
