@@ -15,10 +15,11 @@ use tokio::{
 };
 use tower::ServiceExt;
 use tower_together::{
-    Endpoint, Limiter, Limits, Rejected,
+    Endpoint, Limiter, Limits, Rejected, TogetherLayer, TogetherRetryLayer,
     extension::Deadline,
     jobs::{JobsApi, JobsError},
     limiter::{Measure, Reason},
+    retry::Budget,
 };
 
 use self::server::{Client, Fate, Server};
@@ -184,6 +185,21 @@ async fn another_key_neither_fills_nor_frees_a_slot() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn two_keys_that_see_the_same_job_each_have_a_slot_for_it() {
+    let (server, limiter) = (Server::new(HOUR), Limiter::default());
+    let client = server.client(&limiter);
+    send(&client, create("one")).await;
+    let other = api(&client).with_key("other").unwrap();
+    assert_eq!(limiter.sync_jobs(other.clone()).await.unwrap(), 1);
+    assert_eq!(limiter.snapshot().jobs.len(), 2);
+    sleep(HOUR).await;
+    assert_eq!(limiter.sync_jobs(other).await.unwrap(), 0);
+    assert_eq!(limiter.snapshot().jobs.len(), 1);
+    assert_eq!(limiter.sync_jobs(api(&client)).await.unwrap(), 0);
+    assert!(limiter.snapshot().jobs.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_limit_is_a_number_to_change_and_to_switch_off() {
     let (server, limiter) = (Server::new(HOUR), Limiter::default());
     let client = server.client(&limiter);
@@ -315,8 +331,10 @@ async fn one_job_too_many_waits_for_one_to_end_and_other_conflicts_are_final() {
 #[tokio::test(start_paused = true)]
 async fn jobs_of_others_are_waited_for_too_whether_they_are_known_or_not() {
     for watched in [false, true] {
-        let server = Server::new(HOUR).cap(1);
+        let server = Server::new(HOUR).cap(2);
         server.begin("theirs", 20 * 60 * SECOND);
+        // Nor is this one's end waited for.
+        server.begin("theirs too", 24 * HOUR);
         let limiter = Limiter::default();
         let client = server.client(&limiter);
         if watched {
@@ -331,6 +349,30 @@ async fn jobs_of_others_are_waited_for_too_whether_they_are_known_or_not() {
             // At 0, 1, 3, 7 and 15 minutes.
             assert_eq!((server.refused(), minutes), (5, 25));
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_a_job_to_end_costs_neither_retries_nor_budget() {
+    for (budget, failure, answer) in [
+        (Budget::new(0.0, 0), None, 200),
+        (Budget::new(0.0, 0), Some(503), 503),
+        (Budget::new(0.0, 1), Some(503), 200),
+    ] {
+        let server = Server::new(HOUR).cap(1);
+        server.begin("theirs", 20 * 60 * SECOND);
+        let retry = TogetherRetryLayer::default()
+            .with_max_retries(1)
+            .with_budget(budget);
+        let layer = TogetherLayer::from(Limiter::default()).with_retry(retry);
+        let client = server.client_with(layer);
+        let waiting = tokio::spawn(async move { send(&client, create("ours")).await.status() });
+        sleep(20 * 60 * SECOND).await;
+        assert_eq!(server.refused(), 5);
+        if let Some(status) = failure {
+            server.script(status, "{}");
+        }
+        assert_eq!(waiting.await.unwrap(), answer);
     }
 }
 

@@ -118,7 +118,10 @@ impl Server {
 
     /// A client of it, with the layers around.
     pub(crate) fn client(&self, limiter: &Limiter) -> Client {
-        let layer = TogetherLayer::from(limiter.clone());
+        self.client_with(TogetherLayer::from(limiter.clone()))
+    }
+
+    pub(crate) fn client_with(&self, layer: TogetherLayer) -> Client {
         let server = self.clone();
         let service = tower::service_fn(move |request| server.clone().answer(request));
         let service = ServiceBuilder::new().layer(layer).service(service);
