@@ -164,12 +164,12 @@ where
                         }
                     };
                     // Charged and called in one poll: what the limiter counts is what leaves.
-                    let mut request = request.take().expect("taken only when called");
                     let left = permit.map(|(permit, endpoint)| Left {
                         permit,
                         endpoint,
-                        job: Job::of(&mut request, endpoint),
+                        job: Job::of(taken, endpoint),
                     });
+                    let request = request.take().expect("taken only when called");
                     let answer = inner.call(request);
                     state.set(State::Calling { answer, left });
                 }

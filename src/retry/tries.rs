@@ -30,8 +30,6 @@ pub(super) struct Tries {
     /// With how many answers 503 it goes to another model.
     max_503s: Option<u32>,
     retries: u32,
-    /// Of these, those that waited for a job to end.
-    crowded: u32,
     waited: Duration,
     failures: Vec<Failure>,
 }
@@ -68,7 +66,6 @@ impl Tries {
             max_retries: retries.limit().unwrap_or(settings.max_retries),
             settings,
             retries: 0,
-            crowded: 0,
             waited: Duration::ZERO,
             failures: Vec::new(),
         }
@@ -111,8 +108,8 @@ impl Tries {
         };
         // What waits for a job to end may do so for hours, and again: only its deadline bounds it.
         let crowded = extensions.get::<Crowded>().is_some();
-        let most = self.max_retries.saturating_add(self.crowded);
-        if self.max_retries == 0 || !crowded && self.retries >= most || self.is_given_up(failure) {
+        let spent = self.retries >= self.max_retries && !crowded;
+        if self.max_retries == 0 || spent || self.is_given_up(failure) {
             return None;
         }
         let when = match extensions.get::<Paused>() {
@@ -126,7 +123,7 @@ impl Tries {
         };
         let body = self.afford(when, failure, now, body)?;
         self.retries = self.retries.saturating_add(1);
-        self.crowded += u32::from(crowded);
+        self.max_retries = self.max_retries.saturating_add(u32::from(crowded));
         if self.failures.len() < MOST_FAILURES {
             self.failures.push(failure);
         }
