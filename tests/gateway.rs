@@ -13,6 +13,8 @@ mod bodies;
 mod door;
 #[path = "gateway/hang_ups.rs"]
 mod hang_ups;
+#[path = "gateway/jobs.rs"]
+mod jobs;
 #[path = "../examples/gateway/mask.rs"]
 mod mask;
 #[path = "gateway/masks.rs"]

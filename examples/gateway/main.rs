@@ -20,6 +20,8 @@
 //!
 //! - Programs are served in turn: each call carries a `Caller` made from its program's own
 //!   credential, or else its address.
+//! - A fine-tune or a batch keeps its slot until it has ended, whether or not its program asks what became
+//!   of it: the gateway does, while another waits.
 //! - Answers stream through as they come. Requests are read before they get in line, into memory that
 //!   is bounded (`--body-memory`); one that is longer than an eighth of it streams by.
 //! - A program that hangs up leaves the queue, and its slot is free: hyper drops what was working for
@@ -42,6 +44,7 @@
 //! | `body`, `path`, `headers`, `patience` | what of it counts, and goes on |
 //! | `key`, `mask`, `masked`, `refused`, `error` | what of an answer does |
 //! | `client` | the layer, and the HTTP client behind it |
+//! | `jobs` | looks after the jobs that run |
 //! | `traffic`, `history` | count what is open, and remember what was |
 //! | `lanes`, `page`, `metrics` | show it |
 //! | `demo` | makes up programs |
@@ -59,6 +62,7 @@ mod forward;
 mod greet;
 mod headers;
 mod history;
+mod jobs;
 mod key;
 mod lanes;
 mod mask;
@@ -126,6 +130,7 @@ async fn run(args: Args) -> Result<(), BoxError> {
     let near = greet::reachable(address);
     greet::greet(near, &gateway, args.demo);
     tokio::spawn(history::sample(Arc::clone(&gateway)));
+    tokio::spawn(jobs::watch(Arc::clone(&gateway))?);
     if args.demo {
         demo::start(near, Arc::clone(&gateway));
     }

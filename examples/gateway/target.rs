@@ -81,6 +81,11 @@ impl Target {
         &self.name
     }
 
+    /// The base URL of its first version.
+    pub(crate) fn base(&self) -> String {
+        format!("{}://{}{}/v1", self.scheme, self.host, self.prefix)
+    }
+
     /// Whether whoever listens on the way there reads the key.
     pub(crate) fn is_overheard(&self) -> bool {
         self.key.is_set() && self.scheme == Scheme::HTTP && !is_loopback(self.host.host())
