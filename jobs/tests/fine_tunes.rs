@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use together_standin::{Answer, Fate, JobKind, Jobs, StandIn};
 use tokio::{process::Command, time::timeout};
 use tower::ServiceBuilder;
-use tower_together::{Limiter, TogetherLayer};
+use tower_together::{Limiter, Limits, TogetherLayer};
 use tower_together_jobs::{FineTune, FineTunes, JobsApi, Untrained};
 
 const TICK: Duration = Duration::from_millis(15);
@@ -22,10 +22,13 @@ async fn run_under(limiter: Limiter, server: &StandIn, wanted: Vec<Value>) -> Ve
     let client = ServiceBuilder::new()
         .layer(TogetherLayer::from(limiter.clone()))
         .service(Client::builder(TokioExecutor::new()).build_http::<Full<bytes::Bytes>>());
-    let api = JobsApi::new(client).with_base(&format!("{}/v1", server.url()));
-    let api = api.unwrap().with_key("key").unwrap().with_interval(TICK);
-    let tunes = FineTunes::new(api, limiter).with_settle(2 * TICK);
+    let tunes = FineTunes::new(api(server, client), limiter).with_settle(2 * TICK);
     pin!(tunes.run(wanted)).collect().await
+}
+
+fn api<S>(server: &StandIn, service: S) -> JobsApi<S> {
+    let api = JobsApi::new(service).with_base(&format!("{}/v1", server.url()));
+    api.unwrap().with_key("key").unwrap().with_interval(TICK)
 }
 
 /// A file for the key of these tests.
@@ -33,9 +36,7 @@ async fn file(server: &StandIn) -> String {
     let form = "--cut\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\nfine-tune\r\n\
                 --cut\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n{}\r\n\
                 --cut--\r\n";
-    let api = JobsApi::new(()).with_base(&format!("{}/v1", server.url()));
-    let request = api.unwrap().with_key("key").unwrap();
-    let request = request
+    let request = api(server, ())
         .request(http::Method::POST, "files/upload")
         .header("content-type", "multipart/form-data; boundary=cut")
         .body(Full::<bytes::Bytes>::from(form));
@@ -172,6 +173,29 @@ async fn a_server_that_never_creates_one_is_given_up_and_a_wrong_address_is_told
         panic!("{refused:?}");
     };
     assert!(why.contains("ends with /v1"), "{why}");
+}
+
+#[tokio::test]
+async fn a_create_that_takes_effect_after_its_answer_was_given_up_is_not_made_again() {
+    let late = 20 * TICK;
+    // So long that a second of each would be seen.
+    let jobs = Jobs::default().fine_tune_time(2 * late);
+    let jobs = jobs.create_delays(late, Duration::ZERO);
+    let server = StandIn::builder().jobs(jobs).start().await.unwrap();
+    let file = file(&server).await;
+    // Paced, nothing would be looked for too soon.
+    let limiter = Limiter::new(Limits::none());
+    let client = ServiceBuilder::new()
+        .layer(TogetherLayer::from(limiter.clone()))
+        .timeout(late / 2)
+        .service(Client::builder(TokioExecutor::new()).build_http::<Full<bytes::Bytes>>());
+    let tunes = FineTunes::new(api(&server, client), limiter).with_settle(2 * late);
+    let outcomes: Vec<_> = pin!(tunes.run(wanted(&file, 3))).collect().await;
+    assert!(
+        outcomes.iter().all(|tune| tune.result.is_ok()),
+        "{outcomes:?}"
+    );
+    assert_eq!(server.jobs().len(), 3);
 }
 
 /// Built beside the tests.
