@@ -181,3 +181,30 @@ const PATIENCE: u32 = 120;
 
 /// Bytes of an answer that is no file: a list of thousands of batches.
 const MOST: usize = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_known_what_may_pass_and_what_may_have_been_done() {
+        let broke = r#"{"error":{"message":"Credit limit exceeded","code":"insufficient_quota"}}"#;
+        for (status, body, passing, unsure) in [
+            (500, "", true, true),
+            (503, "{}", true, true),
+            (429, "{}", true, false),
+            (429, broke, false, false),
+            (408, "", true, false),
+            (404, "{}", false, false),
+            (402, broke, false, false),
+        ] {
+            let answer = Response::builder().status(status).body(()).unwrap();
+            let failure = Failure::answered(&answer.into_parts().0, body.as_bytes());
+            assert_eq!(
+                (failure.passing, failure.unsure),
+                (passing, unsure),
+                "{status} {body}"
+            );
+        }
+    }
+}

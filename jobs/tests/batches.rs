@@ -11,7 +11,7 @@ use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::{Value, json};
 use together_standin::{Answer, Fate, JobKind, Jobs, StandIn};
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
-use tower_together::{Limiter, TogetherLayer};
+use tower_together::{Limiter, Limits, TogetherLayer, TogetherRetryLayer};
 use tower_together_jobs::{Batches, JobsApi, Outcome, Reason};
 
 const TICK: Duration = Duration::from_millis(15);
@@ -129,16 +129,28 @@ async fn thousands_of_requests_ten_batches_at_a_time_whatever_fails() {
 
 #[tokio::test]
 async fn a_create_whose_answer_is_lost_is_not_made_twice() {
-    let hour = Duration::from_secs(3_600);
-    let server = server(Jobs::default().create_delays(Duration::ZERO, hour)).await;
-    let api = api(server.url(), Duration::from_millis(400));
-    let outcomes = Batches::new(api).run((0..3).map(request));
-    let outcomes: Vec<Outcome> = pin!(outcomes).collect().await;
-    assert!(
-        outcomes.iter().all(|outcome| outcome.result.is_ok()),
-        "{outcomes:?}"
-    );
-    assert_eq!(server.jobs().len(), 1);
+    let [patience, late] = [400, 600].map(Duration::from_millis);
+    for (before, interval) in [(Duration::ZERO, TICK), (late, patience)] {
+        let hour = Duration::from_secs(3_600);
+        let server = server(Jobs::default().create_delays(before, hour)).await;
+        let api = api(server.url(), patience).with_interval(interval);
+        let outcomes = Batches::new(api).run((0..3).map(request));
+        let outcomes: Vec<Outcome> = pin!(outcomes).collect().await;
+        assert!(
+            outcomes.iter().all(|outcome| outcome.result.is_ok()),
+            "{outcomes:?}"
+        );
+        assert_eq!(server.jobs().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_is_lost_is_made_again() {
+    let server = server(Jobs::default()).await;
+    server.script("POST", "/files/upload", Answer::reset());
+    server.script("POST", "/files/upload", Answer::status(502));
+    let outcomes = run(&server, 100, vec![request(0)]).await;
+    assert!(outcomes[0].result.is_ok(), "{outcomes:?}");
 }
 
 #[tokio::test]
@@ -203,6 +215,27 @@ async fn a_limiter_that_was_closed_is_not_asked_for_an_hour() {
         matches!(&reason, Reason::Lost { message, .. } if message.contains("closed")),
         "{reason:?}"
     );
+    assert_eq!(limiter.snapshot().refused, 1);
+}
+
+#[tokio::test]
+async fn an_outage_longer_than_the_layers_are_patient_is_waited_out() {
+    let server = server(Jobs::default()).await;
+    let impatient = TogetherRetryLayer::default().with_max_retries(0);
+    let layer = TogetherLayer::new(Limits::none()).with_retry(impatient);
+    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+    let client = ServiceBuilder::new().layer(layer).service(client);
+    let api = JobsApi::new(client).with_base(&format!("{}/v1", server.url()));
+    let api = api.unwrap().with_key("key").unwrap().with_interval(TICK);
+    let outage = async {
+        while server.jobs().is_empty() {
+            tokio::time::sleep(TICK / 5).await;
+        }
+        server.outage(20 * TICK);
+    };
+    let outcomes = Batches::new(api).run([request(0)]);
+    let (outcomes, ()) = tokio::join!(outcomes.collect::<Vec<_>>(), outage);
+    assert!(outcomes[0].result.is_ok(), "{outcomes:?}");
 }
 
 #[tokio::test]
