@@ -15,7 +15,7 @@ use futures_util::{Stream, StreamExt, stream};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tower::{ServiceBuilder, service_fn, util::BoxCloneSyncService};
 use tower_together::{Endpoint, Limiter, Limits, Quota, TogetherLayer};
 use tower_together_jobs::{Corpus, JobsApi};
@@ -176,6 +176,31 @@ async fn in_order_or_as_they_come_each_once() {
         }
         assert_eq!(sent.count(), 21);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_order_what_is_done_and_waits_for_the_first_is_bounded_too() {
+    let sent = Sent::default();
+    let first_is_slow = {
+        let (inner, sent) = (server(&sent, Duration::from_secs(1)), sent.clone());
+        BoxCloneSyncService::new(service_fn(move |request| {
+            let waits = if sent.count() == 0 { 3_600 } else { 0 };
+            let inner = inner.clone();
+            async move {
+                let answer = tower::ServiceExt::oneshot(inner, request).await;
+                sleep(Duration::from_secs(waits)).await;
+                answer
+            }
+        }))
+    };
+    let corpus = Corpus::new(JobsApi::new(first_is_slow)).ordered();
+    let corpus = corpus.with_most(at_most(7)).with_texts(at_most(1));
+    let mut items = pin!(corpus.embed("m", texts(100)));
+    let first = timeout(Duration::from_secs(1_800), items.next()).await;
+    assert!(first.is_err());
+    assert_eq!(sent.count(), 7);
+    let ids: Vec<_> = items.map(|item| item.id).collect().await;
+    assert!(ids.into_iter().eq(0..100));
 }
 
 #[tokio::test(start_paused = true)]
