@@ -206,7 +206,18 @@ fn program() -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_at_any_moment_and_started_again_none_is_lost_and_none_doubled() {
+async fn killed_twice_and_started_again_none_is_lost_and_none_doubled() {
+    kill(6, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: ./check runs it"]
+async fn killed_at_any_moment_and_started_again_none_of_fifty_is_lost_and_none_doubled() {
+    kill(50, 12).await;
+}
+
+/// A program that wants so many fine-tunes, killed so many times.
+async fn kill(count: usize, times: u64) {
     use Fate::{Cancelled, Completes, Fails, UserError, Vanishes};
     let delay = Duration::from_millis(60);
     let jobs = Jobs::default()
@@ -216,12 +227,13 @@ async fn killed_at_any_moment_and_started_again_none_is_lost_and_none_doubled() 
         .fates([Cancelled, Vanishes, Fails, Completes, Vanishes, UserError]);
     let server = StandIn::builder().jobs(jobs).start().await.unwrap();
     let url = format!("{}/v1", server.url());
-    let journal = env::temp_dir().join(format!("fine-tunes-{}.jsonl", std::process::id()));
-    let mut runs = 0;
+    let journal = format!("fine-tunes-{count}-{}.jsonl", std::process::id());
+    let journal = env::temp_dir().join(journal);
+    let mut killed = 0;
     loop {
-        runs += 1;
         let mut child = Command::new(program())
-            .args(["--base-url", &url, "--count", "50", "--run", "s"])
+            .args(["--base-url", &url, "--run", "s"])
+            .args(["--count", &count.to_string()])
             .arg("--journal")
             .arg(&journal)
             .env_remove("TOGETHER_API_KEY")
@@ -231,9 +243,9 @@ async fn killed_at_any_moment_and_started_again_none_is_lost_and_none_doubled() 
             .spawn()
             .expect("the example fine_tunes, built");
         // From before the first create to some seconds after it; the last of them ends of itself.
-        let patience = match runs {
-            ..13 => Duration::from_millis(350 + 83 * runs),
-            _ => Duration::MAX,
+        let patience = match killed < times {
+            true => Duration::from_millis(433 + 83 * killed),
+            false => Duration::MAX,
         };
         match timeout(patience, child.wait()).await {
             Ok(ended) => {
@@ -242,13 +254,14 @@ async fn killed_at_any_moment_and_started_again_none_is_lost_and_none_doubled() 
             }
             Err(_) => child.kill().await.unwrap(),
         }
+        killed += 1;
     }
     let created = created(&server);
     assert!(
-        created.len() == 50 && created.values().all(|times| *times == 1),
+        created.len() == count && created.values().all(|times| *times == 1),
         "{created:?}"
     );
     assert_eq!(server.most_jobs(JobKind::FineTune), 3);
-    assert!(runs > 5, "it was killed {runs} times only");
+    assert_eq!(killed, times);
     fs::remove_file(journal).unwrap();
 }
