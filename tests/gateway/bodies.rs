@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use http::StatusCode;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -137,22 +138,23 @@ async fn an_answer_that_takes_too_long_is_paid_for_once() {
     let api = Api::start().await;
     let gateway = Gateway::start(&["--base-url", &api.url()]).await;
     api.falls_silent();
-    for (n, name) in ["x-stainless-timeout", "x-stainless-read-timeout"]
-        .into_iter()
-        .enumerate()
-    {
+    let names = ["x-stainless-timeout", "x-stainless-read-timeout"];
+    let answers = join_all(names.map(|name| {
         let mut request = gateway.post(chat("m"));
         request.headers_mut().insert(name, 2.into());
         let program = Program::new("tom");
-        let answer = program.send(request);
-        let answer = timeout(Duration::from_secs(15), answer).await;
+        timeout(Duration::from_secs(15), async move {
+            program.send(request).await
+        })
+    }));
+    for answer in answers.await {
         let answer = answer.expect("an answer in the time that its program gave");
         assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
         assert_eq!(answer.header("x-should-retry"), "false");
         assert_eq!(answer.json()["error"]["code"], "upstream_timeout");
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!(api.arrived().len(), n + 1);
     }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(api.arrived().len(), names.len());
     until("nothing is left", || async {
         gateway.lanes().await.is_quiet()
     })
