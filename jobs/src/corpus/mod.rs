@@ -118,7 +118,7 @@ impl<S> Corpus<S> {
         self
     }
 
-    /// So many texts in a request to embed some.
+    /// So many texts in a request to embed some, which is begun once they have come, or the input has ended.
     pub fn with_texts(mut self, texts: NonZeroUsize) -> Self {
         self.texts = texts;
         self
