@@ -246,13 +246,13 @@ fn survive_chaos(requests: &str, fewest: usize) {
 }
 
 #[test]
-#[ignore = "long: ./check runs it optimised"]
+#[ignore = "long: ./check --all runs it"]
 fn in_chaos_the_corpus_still_comes_out_whole() {
     survive_chaos("20", 2);
 }
 
 #[test]
-#[ignore = "long: ./check runs it optimised"]
+#[ignore = "long: ./check --all runs it"]
 fn in_every_kind_of_chaos_the_corpus_still_comes_out_whole() {
     survive_chaos("320", 24);
 }
@@ -269,7 +269,7 @@ fn a_limit_that_moves_is_asked_for_and_reported() {
 }
 
 #[test]
-#[ignore = "takes long"]
+#[ignore = "long: ./check --all runs it"]
 fn moving_limits_are_followed() {
     let folder = folder("moving-long");
     let ended = run(&folder, &["--moving"]);
@@ -332,7 +332,7 @@ async fn failures_are_named_and_do_not_stop_the_others() {
 }
 
 #[tokio::test]
-#[ignore = "long: ./check runs it optimised"]
+#[ignore = "long: ./check --all runs it"]
 async fn who_is_not_there_is_tried_five_times_and_not_waited_for() {
     let server = StandIn::start().await.unwrap();
     let url = format!("{}/v1", server.url());

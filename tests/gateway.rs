@@ -242,7 +242,7 @@ async fn a_body_too_long_to_read_ahead_arrives_whole() {
 }
 
 #[tokio::test]
-#[ignore = "long: ./check runs it optimised"]
+#[ignore = "long: ./check --all runs it"]
 async fn an_api_that_is_not_there_is_said() {
     let server = stand_in(Duration::ZERO).await;
     let gateway = Gateway::before(&server, &[]).await;

@@ -66,7 +66,7 @@ fn a_server_with_a_bucket_of_ten_refuses_under_60_for_a_restart_is_slow() {
 }
 
 #[test]
-#[ignore = "long: ./check runs it optimised"]
+#[ignore = "long: ./check --all runs it"]
 fn every_server_keeps_its_promise_for_ten_seeds() {
     for promise in [
         BY_ANY_MINUTE,

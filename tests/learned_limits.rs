@@ -51,7 +51,7 @@ fn the_drawing_in_the_readme_is_what_the_program_draws() {
 }
 
 #[test]
-#[ignore = "takes long"]
+#[ignore = "long: ./check --all runs it"]
 fn the_drawing_in_the_documentation_is_what_the_program_draws() {
     is_what_it_draws("learned_limits.svg", &[]);
 }

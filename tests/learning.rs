@@ -51,19 +51,19 @@ fn a_bucket_that_moves_is_followed_by_its_429s_alone() {
 }
 
 #[test]
-#[ignore = "takes long"]
+#[ignore = "long: ./check --all runs it"]
 fn moving_with_headers() {
     followed(SEEDS);
 }
 
 #[test]
-#[ignore = "takes long"]
+#[ignore = "long: ./check --all runs it"]
 fn moving_without_headers() {
     found(SEEDS);
 }
 
 #[test]
-#[ignore = "takes long"]
+#[ignore = "long: ./check --all runs it"]
 fn moving_windows_and_a_plain_bucket_for_comparison() {
     for (name, kind) in [
         ("moving, fixed minute", FixedMinute),
@@ -88,7 +88,7 @@ fn moving_windows_and_a_plain_bucket_for_comparison() {
 /// quota: even with the best margin, known beforehand, that leaves 90.7 %. So that is reported, and
 /// what is asked is asked before a server that says its milliseconds.
 #[test]
-#[ignore = "takes long"]
+#[ignore = "long: ./check --all runs it"]
 fn windows_of_a_second_with_150_ms_of_jitter() {
     let rows = [Says::Exact, Says::Limits, Says::Wait].map(|says| {
         let far = |setting| Setting {

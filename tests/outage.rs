@@ -48,7 +48,7 @@ fn one_that_says_so_again_and_again_is_asked_by_three_at_a_time() {
 }
 
 #[test]
-#[ignore = "long: ./check runs it optimised"]
+#[ignore = "long: ./check --all runs it"]
 fn every_promise_is_kept_for_ten_seeds() {
     few_attempts(0..10);
     patience(0..10);

@@ -23,7 +23,7 @@ fn whatever_an_answer_says_the_promises_hold() {
 }
 
 #[test]
-#[ignore = "long: ./check runs it optimised"]
+#[ignore = "long: ./check --all runs it"]
 fn whatever_a_million_answers_say_the_promises_hold() {
     check(1_000_000);
 }
@@ -34,7 +34,7 @@ fn however_a_body_is_cut_it_passes_as_it_came_and_its_usage_is_found() {
 }
 
 #[test]
-#[ignore = "long: ./check runs it optimised"]
+#[ignore = "long: ./check --all runs it"]
 fn a_million_bodies_pass_as_they_came_and_their_usage_is_found() {
     pass(1_000_000);
 }

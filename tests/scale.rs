@@ -86,7 +86,7 @@ fn keys_that_come_and_go_take_under_64_mib_and_one_who_waits_keeps_its_place() {
 }
 
 #[test]
-#[ignore = "long: ./check runs it optimised"]
+#[ignore = "long: ./check --all runs it"]
 fn a_million_keys_that_come_and_go_take_under_64_mib_and_one_who_waits_keeps_its_place() {
     keys_that_come_and_go(4 * A_QUARTER_OF_A_MILLION);
 }
@@ -97,7 +97,7 @@ fn keys_at_once_fill_the_table_and_the_rest_are_told_when_to_come_again() {
 }
 
 #[test]
-#[ignore = "long: ./check runs it optimised"]
+#[ignore = "long: ./check --all runs it"]
 fn a_million_keys_at_once_fill_the_table_and_the_rest_are_told_when_to_come_again() {
     keys_at_once(4 * A_QUARTER_OF_A_MILLION);
 }

@@ -68,7 +68,7 @@ fn a_margin_of_2500_ms_on_such_a_server_gives_95_percent_and_refuses_one_in_100(
 }
 
 #[test]
-#[ignore = "long: ./check runs it optimised"]
+#[ignore = "long: ./check --all runs it"]
 fn every_server_keeps_its_promise_for_ten_seeds() {
     say(format_args!("server         margin   used >=   429s <="));
     for promise in [
@@ -104,7 +104,7 @@ fn with_work_always_waiting_99_percent_of_a_quota_is_used() {
 /// Promised for windows of 30 s or more; of shorter ones the documentation gives a table. While
 /// timers are late by no more than Tokio's millisecond, they keep it too.
 #[test]
-#[ignore = "long: ./check runs it optimised"]
+#[ignore = "long: ./check --all runs it"]
 fn with_work_always_waiting_99_percent_of_any_quota_is_used() {
     for seconds in [1, 2, 3, 5, 10, 20, 30, 45, 60, 300, 600, 3_600] {
         assert_99_percent_used(seconds, &[1, 3, 10, 60, 600, 1_000, 3_000, 10_000, 100_000]);

@@ -56,7 +56,7 @@ fn a_tier_that_is_too_high_is_only_where_it_starts() {
 }
 
 #[test]
-#[ignore = "long: ./check runs it optimised"]
+#[ignore = "long: ./check --all runs it"]
 fn ten_seeds_before_each_server() {
     check(Counts::AsItGoes, Says::Wait, told(), 0..10, 95.0, 0.5);
     check(Counts::AtOnce, Says::Wait, told(), 0..10, 94.0, 1.5);

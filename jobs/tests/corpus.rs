@@ -342,7 +342,7 @@ fn texts_take_no_more_memory_the_more_there_are() {
 }
 
 #[test]
-#[ignore = "long: ./check runs it"]
+#[ignore = "long: ./check --all runs it"]
 fn a_million_texts_take_no_more_memory_than_a_few_thousand() {
     compare(20_000, 1_000_000);
 }

@@ -211,7 +211,7 @@ async fn killed_twice_and_started_again_none_is_lost_and_none_doubled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "long: ./check runs it"]
+#[ignore = "long: ./check --all runs it"]
 async fn killed_at_any_moment_and_started_again_none_of_fifty_is_lost_and_none_doubled() {
     kill(50, 12).await;
 }

@@ -180,7 +180,7 @@ async fn a_large_body_is_sent_again() {
 
 /// Both ends of a connection on which the program does nothing.
 #[tokio::test]
-#[ignore = "long: ./check runs it optimised"]
+#[ignore = "long: ./check --all runs it"]
 async fn who_connects_and_says_nothing_is_shown_out() {
     let api = Api::start().await;
     let gateway = Gateway::start(&["--base-url", &api.url()]).await;

@@ -190,7 +190,7 @@ async fn after_500_calls_with_hang_ups_nothing_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes long: ./check runs it optimised"]
+#[ignore = "long: ./check --all runs it"]
 async fn after_10_000_calls_with_hang_ups_nothing_is_left() {
     hang_up(10_000).await;
 }

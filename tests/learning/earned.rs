@@ -12,7 +12,7 @@ use crate::{
 
 /// Four hours, in which the rate has to be earned.
 #[test]
-#[ignore = "takes long"]
+#[ignore = "long: ./check --all runs it"]
 fn a_rate_that_is_earned() {
     let oracle = oracle(EARNED, CAP / 60.0).as_secs_f64();
     say(format_args!("an oracle is at the cap after {oracle:.0} s"));

@@ -18,7 +18,7 @@ use crate::{
 };
 
 #[test]
-#[ignore = "takes long"]
+#[ignore = "long: ./check --all runs it"]
 fn a_server_that_just_counts() {
     let just = |kind| steady(DefaultFromHalf, kind, Says::Wait);
     beside([
@@ -29,7 +29,7 @@ fn a_server_that_just_counts() {
 }
 
 #[test]
-#[ignore = "takes long"]
+#[ignore = "long: ./check --all runs it"]
 fn a_server_that_counts_what_it_refuses() {
     let counts = |client| {
         let mut setting = steady(client, SlidingMinute, Says::Wait);
@@ -44,7 +44,7 @@ fn a_server_that_counts_what_it_refuses() {
 }
 
 #[test]
-#[ignore = "takes long"]
+#[ignore = "long: ./check --all runs it"]
 fn a_server_that_does_not_say_for_how_long() {
     let silent = |kind| steady(DefaultFromHalf, kind, Says::Nothing);
     beside([
@@ -55,7 +55,7 @@ fn a_server_that_does_not_say_for_how_long() {
 }
 
 #[test]
-#[ignore = "takes long"]
+#[ignore = "long: ./check --all runs it"]
 fn a_tenant_who_takes_two_fifths_for_a_while() {
     for kind in [SlidingMinute, Bucket] {
         // What is told is the limit of all together; and what most programs do.

@@ -18,7 +18,7 @@ fn a_model_that_collapses_costs_another_nothing() {
 }
 
 #[test]
-#[ignore = "takes long"]
+#[ignore = "long: ./check --all runs it"]
 fn four_processes_that_know_nothing_of_each_other() {
     let kinds = [Bucket, SlidingMinute, FixedMinute];
     let rows = kinds.map(|kind| {
@@ -40,7 +40,7 @@ fn four_processes_that_know_nothing_of_each_other() {
 }
 
 #[test]
-#[ignore = "takes long"]
+#[ignore = "long: ./check --all runs it"]
 fn a_model_that_collapses_costs_another_nothing_whatever_the_seed() {
     two_lanes(SEEDS);
 }
