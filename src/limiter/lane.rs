@@ -106,11 +106,10 @@ impl Lane {
         }
     }
 
-    /// Gives an empty line's memory back.
-    pub(super) fn tidy(&mut self) {
-        if self.line.as_ref().is_some_and(|line| line.is_empty()) {
-            self.line = None;
-        }
+    /// Gives an empty line's memory back. Returns whether nobody waits.
+    pub(super) fn tidy(&mut self) -> bool {
+        self.line = self.line.take().filter(|line| !line.is_empty());
+        self.line.is_none()
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// Callers in turn, each one's requests in the order they came; before them all, those that the
 /// server refused once already.
+///
+/// A waiter that is skipped is absent: its place, its caller's turn, and its lane's are kept.
 #[derive(Debug, Default)]
 pub(super) struct Line {
     /// Refused once: place to waiter.
@@ -12,6 +14,8 @@ pub(super) struct Line {
     turns: BTreeMap<u64, u64>,
     callers: HashMap<u64, Caller>,
     next_turn: u64,
+    /// How many are absent.
+    absent: u32,
     /// Who may go, and until when it keeps its turn.
     pub(super) offer: Option<Offer>,
 }
@@ -35,12 +39,14 @@ pub(super) struct Place {
 #[derive(Debug)]
 struct Caller {
     turn: u64,
+    absent: u32,
     waiting: BTreeMap<u64, u32>,
 }
 
 impl Line {
+    /// Whether no waiter is in line or absent.
     pub(super) fn is_empty(&self) -> bool {
-        self.again.is_empty() && self.turns.is_empty()
+        self.again.is_empty() && self.turns.is_empty() && self.absent == 0
     }
 
     pub(super) fn head(&self) -> Option<u32> {
@@ -59,27 +65,41 @@ impl Line {
         }
         let caller = self.callers.entry(place.caller).or_insert_with(|| {
             self.next_turn += 1;
-            self.turns.insert(self.next_turn, place.caller);
             Caller {
                 turn: self.next_turn,
+                absent: 0,
                 waiting: BTreeMap::new(),
             }
         });
+        self.turns.insert(caller.turn, place.caller);
         caller.waiting.insert(place.order, waiter);
     }
 
-    /// Takes a waiter out, be it to go, to step aside or for good.
+    /// Takes a waiter out for good.
     pub(super) fn remove(&mut self, place: Place) {
-        let removed = if place.again {
-            self.again.remove(&place.order)
-        } else {
-            self.remove_from_caller(place)
-        };
-        if self
-            .offer
-            .is_some_and(|offer| Some(offer.waiter) == removed)
-        {
-            self.offer = None;
+        self.take(place, 0);
+    }
+
+    /// Skips a waiter until it is back.
+    pub(super) fn skip(&mut self, place: Place) {
+        self.absent += 1;
+        self.take(place, 1);
+    }
+
+    /// Puts a waiter that was skipped back in its place.
+    pub(super) fn back(&mut self, place: Place, waiter: u32) {
+        self.insert(place, waiter);
+        self.forget(place);
+    }
+
+    /// Gives up the place of a waiter that was skipped.
+    pub(super) fn forget(&mut self, place: Place) {
+        self.absent -= 1;
+        if !place.again {
+            if let Some(caller) = self.callers.get_mut(&place.caller) {
+                caller.absent -= 1;
+                self.tidy(place.caller);
+            }
         }
     }
 
@@ -90,10 +110,11 @@ impl Line {
             return;
         }
         if let Some(caller) = self.callers.get_mut(&place.caller) {
-            self.turns.remove(&caller.turn);
             self.next_turn += 1;
+            if self.turns.remove(&caller.turn).is_some() {
+                self.turns.insert(self.next_turn, place.caller);
+            }
             caller.turn = self.next_turn;
-            self.turns.insert(caller.turn, place.caller);
         }
     }
 
@@ -129,14 +150,31 @@ impl Line {
         }
     }
 
-    fn remove_from_caller(&mut self, place: Place) -> Option<u32> {
-        let caller = self.callers.get_mut(&place.caller)?;
-        let removed = caller.waiting.remove(&place.order);
+    /// Takes a waiter out of the line, so many of which are to be absent.
+    fn take(&mut self, place: Place, absent: u32) {
+        let taken = match self.callers.get_mut(&place.caller) {
+            Some(caller) if !place.again => {
+                caller.absent += absent;
+                let taken = caller.waiting.remove(&place.order);
+                self.tidy(place.caller);
+                taken
+            }
+            _ => self.again.remove(&place.order),
+        };
+        self.offer = self.offer.filter(|offer| Some(offer.waiter) != taken);
+    }
+
+    /// Forgets a caller without requests; the turn of one whose requests are all absent waits.
+    fn tidy(&mut self, id: u64) {
+        let Some(caller) = self.callers.get(&id) else {
+            return;
+        };
         if caller.waiting.is_empty() {
             self.turns.remove(&caller.turn);
-            self.callers.remove(&place.caller);
+            if caller.absent == 0 {
+                self.callers.remove(&id);
+            }
         }
-        removed
     }
 }
 
@@ -182,16 +220,50 @@ mod tests {
     }
 
     #[test]
-    fn who_steps_out_comes_back_to_the_same_place() {
-        let places: Vec<_> = (0..4).map(|n| (n, place(n.into(), 0, false))).collect();
-        let mut line = Line::default();
-        for (waiter, place) in &places {
-            line.insert(*place, *waiter);
+    fn a_skipped_waiter_comes_back_to_its_place_and_to_its_caller_s_turn() {
+        for callers in [1, 4] {
+            let places = (0..4).map(|n| (n, place(n.into(), u64::from(n % callers), n == 3)));
+            let places: Vec<_> = places.collect();
+            let mut line = Line::default();
+            for (waiter, place) in &places {
+                line.insert(*place, *waiter);
+            }
+            assert_eq!(line.head(), Some(3));
+            line.skip(places[3].1);
+            assert_eq!(line.head(), Some(0));
+            line.skip(places[0].1);
+            assert_eq!(line.head(), Some(1));
+            line.back(places[0].1, 0);
+            line.back(places[3].1, 3);
+            assert_eq!(drain(&mut line, &places), [3, 0, 1, 2]);
+            assert!(line.is_empty());
         }
-        line.remove(places[0].1);
-        assert_eq!(line.head(), Some(1));
-        line.insert(places[0].1, 0);
-        assert_eq!(drain(&mut line, &places), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_skipped_waiter_that_is_dropped_leaves_nothing() {
+        for again in [false, true] {
+            let mut line = Line::default();
+            line.insert(place(0, 1, again), 0);
+            line.skip(place(0, 1, again));
+            assert_eq!(line.head(), None);
+            assert!(!line.is_empty());
+            line.forget(place(0, 1, again));
+            assert!(line.is_empty() && line.callers.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_caller_whose_request_is_skipped_waits_its_turn_once_another_of_its_requests_left() {
+        let mut line = Line::default();
+        let [skipped, other, third] = [place(0, 1, false), place(1, 1, false), place(2, 2, false)];
+        for (waiter, place) in [(0, skipped), (1, other), (2, third)] {
+            line.insert(place, waiter);
+        }
+        line.skip(skipped);
+        line.depart(other);
+        line.back(skipped, 0);
+        assert_eq!(line.head(), Some(2));
     }
 
     #[test]

@@ -143,16 +143,17 @@ impl Turn {
             Look::Go => {}
         }
         match inner.poll_ready(cx) {
+            // Its turn passes on if this takes longer than a turn lasts.
             Poll::Pending => {
                 seat.keeps = true;
-                shared.with(|state, moment| state.step_aside(waiter, moment));
                 return Poll::Pending;
             }
             Poll::Ready(Err(error)) => return Poll::Ready(Err(Lost::Inner(error))),
             Poll::Ready(Ok(())) => {}
         }
-        let Some(grant) = shared.with(|state, moment| state.claim(waiter, moment)) else {
-            seat.keeps = false;
+        let kept = std::mem::take(&mut seat.keeps);
+        let grant = shared.with(|state, moment| state.claim(waiter, kept, moment));
+        let Some(grant) = grant else {
             inner.let_go();
             return Poll::Pending;
         };

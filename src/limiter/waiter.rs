@@ -25,10 +25,8 @@ pub(super) struct Waiter {
 pub(super) enum Standing {
     /// In its lane's line.
     InLine,
-    /// Had its turn and was not polled: skipped until it is.
+    /// Not polled in its turn, or not ready: skipped until it is polled, its place is kept.
     Lapsed,
-    /// Had its turn when the inner service was not ready: skipped until that wakes it.
-    Away,
     /// Refused; to be told at its next poll.
     Refused(Box<Rejected>),
 }
@@ -37,13 +35,6 @@ impl Waiter {
     /// Why it is refused when its time is up.
     pub(super) fn reason(&self) -> Reason {
         Self::reason_of(self.impatient)
-    }
-
-    /// It comes back to its line: what the service inside has kept is not late by that.
-    pub(super) fn back(&mut self, now: u64) {
-        if matches!(self.standing, Standing::Away) {
-            self.ready = now;
-        }
     }
 
     pub(super) fn reason_of(impatient: bool) -> Reason {

@@ -258,30 +258,35 @@ impl Key {
     }
 
     /// Puts a waiter in its line.
-    pub(super) fn join(&mut self, id: u32, waiter: &mut Waiter) {
-        waiter.standing = Standing::InLine;
-        self.lanes[usize::from(waiter.lane)]
-            .line()
-            .insert(waiter.place, id);
+    pub(super) fn join(&mut self, id: u32, waiter: &Waiter) {
+        let line = self.lanes[usize::from(waiter.lane)].line();
+        line.insert(waiter.place, id);
         if !self.turns.contains(&waiter.lane) {
             self.turns.push(waiter.lane);
         }
     }
 
-    /// Takes a waiter out of its line, as `standing` says. Returns how it stood.
-    pub(super) fn step_out(&mut self, waiter: &mut Waiter, standing: Standing) -> Standing {
-        let line = &mut self.lanes[usize::from(waiter.lane)].line;
-        if let (Standing::InLine, Some(line)) = (&waiter.standing, line) {
-            line.remove(waiter.place);
+    /// Puts a waiter that was skipped back in its place.
+    pub(super) fn back(&mut self, id: u32, waiter: &mut Waiter) {
+        waiter.standing = Standing::InLine;
+        let line = self.lanes[usize::from(waiter.lane)].line();
+        line.back(waiter.place, id);
+    }
+
+    /// Gives up a waiter's place for good.
+    pub(super) fn leave(&mut self, waiter: &Waiter) {
+        let line = self.lanes[usize::from(waiter.lane)].line();
+        match waiter.standing {
+            Standing::InLine => line.remove(waiter.place),
+            Standing::Lapsed => line.forget(waiter.place),
+            Standing::Refused(_) => {}
         }
-        std::mem::replace(&mut waiter.standing, standing)
     }
 
     /// Takes a waiter out of its line to go; its lane's next turn comes after everybody's.
-    pub(super) fn depart(&mut self, waiter: &mut Waiter) {
+    pub(super) fn depart(&mut self, waiter: &Waiter) {
         let lane = &mut self.lanes[usize::from(waiter.lane)];
         lane.line().depart(waiter.place);
-        waiter.standing = Standing::Away;
         if let Some(turn) = self.turns.iter().position(|turn| *turn == waiter.lane) {
             self.turns[turn..].rotate_left(1);
         }

@@ -61,8 +61,11 @@ impl Key {
             let lane = self.turns[turn];
             self.lanes[usize::from(lane)].awaits_job = false;
             let Some(head) = self.head(lane, world) else {
-                self.lanes[usize::from(lane)].tidy();
-                self.turns.remove(turn);
+                // The lane of waiters that are skipped keeps its place.
+                match self.lanes[usize::from(lane)].tidy() {
+                    true => drop(self.turns.remove(turn)),
+                    false => turn += 1,
+                }
                 continue;
             };
             let tokens = self.tokens(lane, world.waiters[head as usize].charge, world.rules);
@@ -107,7 +110,8 @@ impl Key {
         if reason == Reason::NeverFits {
             rejected = self.never_fits(rejected, waiter.lane, waiter.charge, world.rules);
         }
-        self.step_out(waiter, Standing::Refused(Box::new(rejected)));
+        self.leave(waiter);
+        waiter.standing = Standing::Refused(Box::new(rejected));
         world.wakes.add(&waiter.waker);
     }
 
@@ -116,7 +120,7 @@ impl Key {
         let line = self.lanes[usize::from(lane)].line.as_mut()?;
         if let Some(offer) = line.offer.filter(|offer| offer.until <= world.now) {
             let waiter = &mut world.waiters[offer.waiter as usize];
-            line.remove(waiter.place);
+            line.skip(waiter.place);
             waiter.standing = Standing::Lapsed;
         }
         line.head()

@@ -119,7 +119,7 @@ impl State {
             waker: waker.clone(),
             key: index,
             lane,
-            standing: Standing::Away,
+            standing: Standing::InLine,
             place: Place {
                 order: self.places,
                 caller: call.caller,
@@ -141,23 +141,21 @@ impl State {
         let id = self.sit_down(waiter);
         self.pump(index, Some(id), moment);
         let keep = self.is_offered(id) && !comer.ready;
-        if keep {
-            self.step_aside(id, moment);
-        } else if self.is_offered(id) {
-            if let Some(grant) = self.claim(id, moment) {
+        if self.is_offered(id) && comer.ready {
+            if let Some(grant) = self.claim(id, false, moment) {
                 return Arrival::Admitted(grant);
             }
         }
         Arrival::Queued { id, keep }
     }
 
-    fn sit_down(&mut self, mut waiter: Waiter) -> u32 {
+    fn sit_down(&mut self, waiter: Waiter) -> u32 {
         self.places += 1;
         let id = self.waiters.vacant_key() as u32;
         let key = self.registry.get_mut(waiter.key).expect(LOOKED_UP);
         key.waiting += 1;
         key.lanes[usize::from(waiter.lane)].waiting += 1;
-        key.join(id, &mut waiter);
+        key.join(id, &waiter);
         if waiter.deadline != NEVER {
             self.deadlines.insert((waiter.deadline, id));
         }

@@ -194,20 +194,19 @@ impl State {
         key.is_some_and(|key| key.offers(id, waiter))
     }
 
-    /// Ends a wait, whatever it came to.
+    /// Ends a wait, whatever it came to. The place in the line is given up already.
     fn take(&mut self, id: u32, moment: &mut Moment<'_>) -> Standing {
-        let mut waiter = self.waiters.remove(id as usize);
+        let waiter = self.waiters.remove(id as usize);
         self.deadlines.remove(&(waiter.deadline, id));
         let key = self.registry.get_mut(waiter.key).expect(IN_USE);
         key.waiting -= 1;
         key.lanes[usize::from(waiter.lane)].waiting -= 1;
-        let standing = key.step_out(&mut waiter, Standing::Away);
         let quiet = key.waiting == 0;
         if quiet {
             self.freed(waiter.key);
         }
         moment.wakes.bury(waiter.waker);
-        standing
+        waiter.standing
     }
 }
 

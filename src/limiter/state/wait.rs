@@ -51,11 +51,10 @@ impl State {
         let waiter = &mut self.waiters[id as usize];
         match waiter.standing {
             Standing::InLine => {}
-            Standing::Away | Standing::Lapsed => {
+            Standing::Lapsed => {
                 let index = waiter.key;
                 let key = self.registry.get_mut(index).expect(IN_USE);
-                waiter.back(moment.now);
-                key.join(id, waiter);
+                key.back(id, waiter);
                 self.pump(index, Some(id), moment);
             }
             Standing::Refused(_) => {
@@ -72,17 +71,19 @@ impl State {
     }
 
     /// One who waits and whose inner service is ready asks to go: charged in all limits, or in
-    /// none and still waiting.
-    pub(in crate::limiter) fn claim(&mut self, id: u32, moment: &mut Moment<'_>) -> Option<Grant> {
+    /// none and still waiting. What that service has `kept` is not late by that.
+    pub(in crate::limiter) fn claim(
+        &mut self,
+        id: u32,
+        kept: bool,
+        moment: &mut Moment<'_>,
+    ) -> Option<Grant> {
         let waiter = &mut self.waiters[id as usize];
         let index = waiter.key;
         let key = self.registry.get_mut(index).expect(IN_USE);
         match waiter.standing {
             Standing::InLine => key.renew(id, waiter, moment.now),
-            Standing::Away | Standing::Lapsed => {
-                waiter.back(moment.now);
-                key.join(id, waiter);
-            }
+            Standing::Lapsed => key.back(id, waiter),
             // Told at its next poll, for which it was woken.
             Standing::Refused(_) => return None,
         }
@@ -94,29 +95,19 @@ impl State {
         let waiter = &mut self.waiters[id as usize];
         let key = self.registry.get_mut(index).expect(IN_USE);
         key.depart(waiter);
-        let (lane, charge) = (waiter.lane, waiter.charge);
-        let (since, ready) = (waiter.since, waiter.ready);
+        let (lane, charge, since) = (waiter.lane, waiter.charge, waiter.since);
+        let ready = if kept { moment.now } else { waiter.ready };
         let grant = self.grant(index, lane, charge, (since, ready), moment.now);
         self.take(id, moment);
         self.pump(index, None, moment);
         Some(grant)
     }
 
-    /// One whose turn it is cannot use it, since the inner service is not ready.
-    pub(in crate::limiter) fn step_aside(&mut self, id: u32, moment: &mut Moment<'_>) {
-        let waiter = &mut self.waiters[id as usize];
-        if matches!(waiter.standing, Standing::Refused(_)) {
-            return;
-        }
-        let index = waiter.key;
-        let key = self.registry.get_mut(index).expect(IN_USE);
-        key.step_out(waiter, Standing::Away);
-        self.pump(index, Some(id), moment);
-    }
-
     /// One who waits is dropped.
     pub(in crate::limiter) fn leave(&mut self, id: u32, moment: &mut Moment<'_>) {
-        let index = self.waiters[id as usize].key;
+        let waiter = &self.waiters[id as usize];
+        let index = waiter.key;
+        self.registry.get_mut(index).expect(IN_USE).leave(waiter);
         self.take(id, moment);
         self.pump(index, None, moment);
     }

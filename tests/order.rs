@@ -1,0 +1,299 @@
+//! Who is next: lanes under several limits, services that are not ready at once, and callers that are
+//! polled late. In virtual time, without learning.
+#![allow(clippy::disallowed_methods, reason = "in virtual time")]
+
+use std::{
+    future::{Future, Ready, ready},
+    num::NonZeroU32,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Empty;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
+use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit};
+use tower_together::{
+    Endpoint, Limiter, Limits, Quota, TogetherRateLimitLayer,
+    extension::{Caller, Model},
+    limiter::Call,
+};
+
+const CHAT: Endpoint = Endpoint::ChatCompletions;
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn per_minute(max: u64) -> Quota {
+    Quota::per_minute(max).unwrap()
+}
+
+fn limiter(limits: Limits) -> Limiter {
+    Limiter::new(limits).with_learning(false)
+}
+
+/// Keeps each call's lane busy, and counts what each sends.
+async fn sent<const N: usize>(limits: Limits, calls: [Call; N], time: Duration) -> [usize; N] {
+    let limiter = limiter(limits);
+    let counts: Arc<[AtomicUsize; N]> = Arc::new(std::array::from_fn(|_| AtomicUsize::new(0)));
+    let mut tasks = JoinSet::new();
+    for (lane, call) in calls.into_iter().enumerate() {
+        for _ in 0..3 {
+            let (limiter, counts, call) = (limiter.clone(), Arc::clone(&counts), call.clone());
+            tasks.spawn(async move {
+                loop {
+                    drop(limiter.acquire(call.clone()).await.unwrap());
+                    counts[lane].fetch_add(1, Relaxed);
+                }
+            });
+        }
+    }
+    sleep(time).await;
+    tasks.shutdown().await;
+    std::array::from_fn(|lane| counts[lane].load(Relaxed))
+}
+
+fn assert_near(sent: &[usize], fair: &[usize]) {
+    for (sent_by, fair_for) in sent.iter().zip(fair) {
+        let near = fair_for * 9 / 10..=fair_for * 11 / 10;
+        assert!(near.contains(sent_by), "{sent:?}, {fair:?} is fair");
+    }
+}
+
+/// Chat sent once in half an hour: it held its place in the limit that delayed it longest only, and the
+/// other lanes took the other one.
+#[tokio::test(start_paused = true)]
+async fn a_lane_under_two_shared_limits_gets_its_share_of_both() {
+    use Endpoint::{Completions, Embeddings, Rerank};
+    let limits = Limits::default().shared([CHAT, Rerank], per_minute(50));
+    let calls = [CHAT, Rerank, Completions, Embeddings].map(Call::new);
+    let sent = sent(limits, calls, 30 * MINUTE).await;
+    // 25 of 50 a minute each; of the 600 a minute that chat shares, the others have the rest.
+    assert_near(&sent, &[750, 750, 8_610, 8_610]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_under_requests_and_tokens_gets_its_share_of_both() {
+    let limits = Limits::none()
+        .requests(CHAT, per_minute(600))
+        .tokens(CHAT, per_minute(70_000))
+        .for_model("big", Limits::none().requests(CHAT, per_minute(600)))
+        .for_model("small", Limits::none().tokens(CHAT, per_minute(70_000)));
+    let calls = [("big", 1_000), ("small", 100), ("m", 1_000)];
+    let calls = calls.map(|(model, tokens)| {
+        let call = Call::new(CHAT).with_model(model);
+        call.with_tokens(tokens)
+    });
+    let sent = sent(limits, calls, 10 * MINUTE).await;
+    // Tokens for 70 requests a minute, shared by two; and the rest of 600 requests.
+    assert_near(&sent, &[350, 5_630, 350]);
+}
+
+/// A place in a limit's queue is not a hold: under one, 8 % of the faster limit was used.
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_waits_for_a_slow_limit_leaves_a_fast_one_to_others() {
+    use Endpoint::{Embeddings, Rerank};
+    let limits = Limits::none()
+        .shared([CHAT, Rerank], per_minute(50))
+        .shared([CHAT, Embeddings], per_minute(600));
+    let calls = [CHAT, Rerank, Embeddings].map(Call::new);
+    let sent = sent(limits, calls, 10 * MINUTE).await;
+    assert_near(&sent, &[250, 250, 5_730]);
+}
+
+/// A lane waits for a slot and for a paced limit at once.
+#[tokio::test(start_paused = true)]
+async fn a_lane_under_a_slot_and_a_pace_is_not_starved_of_either() {
+    let limits = Limits::none()
+        .requests(CHAT, per_minute(600))
+        .in_flight(CHAT, NonZeroU32::MIN)
+        .for_model("own pace", Limits::none().requests(CHAT, per_minute(6_000)))
+        .for_model("own slot", Limits::none().in_flight(CHAT, NonZeroU32::MIN));
+    let limiter = limiter(limits);
+    let mut tasks = JoinSet::new();
+    let mut sent = Vec::new();
+    for model in ["own pace", "own slot", "m"] {
+        let count = Arc::new(AtomicUsize::new(0));
+        sent.push(Arc::clone(&count));
+        for _ in 0..3 {
+            let (limiter, count) = (limiter.clone(), Arc::clone(&count));
+            tasks.spawn(async move {
+                loop {
+                    let call = Call::new(CHAT).with_model(model);
+                    let permit = limiter.acquire(call).await.unwrap();
+                    count.fetch_add(1, Relaxed);
+                    sleep(Duration::from_millis(90)).await;
+                    drop(permit);
+                }
+            });
+        }
+    }
+    sleep(10 * MINUTE).await;
+    let sent: Vec<_> = sent.iter().map(|count| count.load(Relaxed)).collect();
+    assert!(sent.iter().all(|sent| *sent >= 1_300), "{sent:?}");
+}
+
+/// A service whose clones are ready at their second poll.
+struct SecondPoll {
+    polled: bool,
+    polls: Arc<AtomicUsize>,
+}
+
+impl Clone for SecondPoll {
+    fn clone(&self) -> Self {
+        Self {
+            polled: false,
+            polls: Arc::clone(&self.polls),
+        }
+    }
+}
+
+impl<B> Service<Request<B>> for SecondPoll {
+    type Response = Response<Empty<Bytes>>;
+    type Error = std::convert::Infallible;
+    type Future = Ready<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        assert!(self.polls.fetch_add(1, Relaxed) < 1_000, "they spin");
+        if self.polled {
+            return Poll::Ready(Ok(()));
+        }
+        self.polled = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        assert!(self.polled, "called before it was ready");
+        self.polled = false;
+        ready(Ok(Response::default()))
+    }
+}
+
+fn request(caller: &'static str, model: &'static str) -> Request<Empty<Bytes>> {
+    Request::post("https://api.together.ai/v1/chat/completions")
+        .extension(Caller::new(caller))
+        .extension(Model::new(model))
+        .body(Empty::new())
+        .unwrap()
+}
+
+/// Requests passed the turn around, and none was sent.
+#[tokio::test(start_paused = true)]
+async fn clones_that_are_ready_at_their_second_poll_are_each_polled_a_few_times() {
+    let names = ["a", "b", "c", "d", "e", "f"];
+    for (by_caller, spread) in [(true, false), (false, true), (true, true)] {
+        let polls = Arc::default();
+        let inner = SecondPoll {
+            polled: false,
+            polls: Arc::clone(&polls),
+        };
+        let shared = per_minute(600);
+        let limits = Limits::none().shared([CHAT, Endpoint::Images], shared);
+        let service = TogetherRateLimitLayer::from(limiter(limits)).layer(inner);
+        let mut tasks = JoinSet::new();
+        for name in names {
+            let caller = if by_caller { name } else { "one" };
+            let model = if spread { name } else { "m" };
+            tasks.spawn(service.clone().oneshot(request(caller, model)));
+        }
+        let all = async { while tasks.join_next().await.is_some() {} };
+        timeout(MINUTE, all).await.expect("all are sent");
+        let polls = polls.load(Relaxed);
+        assert!(polls <= 8 * names.len(), "{polls} polls");
+    }
+}
+
+/// tower's own: the permit was free, and the clock never moved.
+#[tokio::test(start_paused = true)]
+async fn a_concurrency_limit_beneath_passes_its_permit_on() {
+    for seed in 0..200 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let inner = tower::service_fn(|_: Request<Empty<Bytes>>| async {
+            tokio::task::yield_now().await;
+            Ok::<_, std::convert::Infallible>(Response::<Empty<Bytes>>::default())
+        });
+        let inner = ConcurrencyLimit::new(inner, 1);
+        let limits = Limits::none().requests(CHAT, Quota::per_second(50).unwrap());
+        let service = TogetherRateLimitLayer::from(limiter(limits)).layer(inner);
+        let mut tasks = JoinSet::new();
+        for _ in 0..8 {
+            let names = ["a", "b", "c"];
+            let one = request(names[random.usize(..3)], names[random.usize(..3)]);
+            let (service, after) = (service.clone(), random.u64(..60));
+            let patience = Duration::from_millis(random.u64(..200));
+            tasks.spawn(async move {
+                sleep(Duration::from_millis(after)).await;
+                let _ = timeout(patience, service.oneshot(one)).await;
+            });
+        }
+        let all = async { while tasks.join_next().await.is_some() {} };
+        timeout(MINUTE, all).await.expect("all end");
+    }
+}
+
+/// Being 47 ms late cost a caller a whole round of forty others.
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_is_polled_late_keeps_its_turn() {
+    let limiter = limiter(Limits::none().requests(CHAT, Quota::per_second(1).unwrap()));
+    drop(limiter.acquire(Call::new(CHAT)).await.unwrap());
+    let call = |caller: &str| Call::new(CHAT).with_caller(caller);
+    let mut late = pin!(limiter.acquire(call("late")));
+    let mut unpolled = Context::from_waker(Waker::noop());
+    assert!(late.as_mut().poll(&mut unpolled).is_pending());
+    let mut tasks = JoinSet::new();
+    for other in 0..40 {
+        let (limiter, call) = (limiter.clone(), call(&other.to_string()));
+        tasks.spawn(async move { limiter.acquire(call).await.map(drop) });
+    }
+    sleep(Duration::from_millis(1_005 + 47)).await;
+    let start = Instant::now();
+    late.await.unwrap();
+    assert!(
+        start.elapsed() < Duration::from_millis(1_010),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+/// It got a third of what others got. It is polled in two of five of its turns, so that four others have
+/// 5.5 turns to each of its own, not four.
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_is_polled_now_and_then_loses_no_more_than_the_turns_it_sleeps_through() {
+    let limiter = limiter(Limits::none().requests(CHAT, Quota::per_second(20).unwrap()));
+    let call = |caller: &str| Call::new(CHAT).with_caller(caller);
+    let counts: Arc<[AtomicUsize; 4]> = Arc::default();
+    let mut tasks = JoinSet::new();
+    for caller in 0..4 {
+        let (limiter, counts) = (limiter.clone(), Arc::clone(&counts));
+        let call = call(&caller.to_string());
+        tasks.spawn(async move {
+            while let Ok(_permit) = limiter.acquire(call.clone()).await {
+                counts[caller].fetch_add(1, Relaxed);
+            }
+        });
+    }
+    let mut turns = 0;
+    let mut waiting = Box::pin(limiter.acquire(call("now and then")));
+    for _ in 0..10_000 {
+        let mut unwoken = Context::from_waker(Waker::noop());
+        while let Poll::Ready(permit) = waiting.as_mut().poll(&mut unwoken) {
+            drop(permit);
+            turns += 1;
+            waiting = Box::pin(limiter.acquire(call("now and then")));
+        }
+        sleep(Duration::from_millis(25)).await;
+    }
+    let others: Vec<_> = counts.iter().map(|count| count.load(Relaxed)).collect();
+    assert!(
+        others.iter().all(|other| turns * 10 >= other * 7),
+        "{turns}, {others:?}"
+    );
+}
