@@ -31,6 +31,8 @@ pub(super) struct Lane {
     pub(super) waiting: u32,
     /// Whether its first waits for a job to end.
     pub(super) awaits_job: bool,
+    /// Whether its first could have left but for a slot.
+    pub(super) lacked_slot: bool,
     pub(super) counts: Counts,
     /// What those let go were charged, in tokens.
     pub(super) spent: u64,
@@ -71,17 +73,17 @@ impl Lane {
     }
 
     /// Until when a request of so many tokens is kept back by a pause, by the slow restart after one,
-    /// or by what the lane learned, with so many requests and tokens before it.
-    pub(super) fn held(&self, tokens: u64, ahead: (u64, u64), now: u64) -> Option<u64> {
+    /// or by what the lane learned, with so many requests before it.
+    pub(super) fn held(&self, tokens: u64, ahead: u64, now: u64) -> Option<u64> {
         let Each {
             requests,
             tokens: learned,
         } = &self.learned;
         let mut at = self.gate.as_ref().map_or(0, |gate| gate.next());
-        at = at.max(requests.paced(ahead.0)).max(requests.spared());
+        at = at.max(requests.paced(ahead)).max(requests.spared());
         // What costs nothing passes, whatever others owe.
         if tokens > 0 {
-            at = at.max(learned.paced(ahead.1)).max(learned.spared());
+            at = at.max(learned.paced(0)).max(learned.spared());
         }
         Some(at).filter(|at| *at > now)
     }

@@ -158,9 +158,8 @@ fn lane_of(
     // Where nobody waits, for a request of one token.
     let charge = head.map_or(Charge::Given(1), charge_of);
     let tokens = key.tokens(index, charge, rules);
-    let next = key
-        .least(index, tokens, 0, rules, now)
-        .filter(|at| *at > now);
+    let wait = key.ask(index, tokens, 0, rules, now);
+    let next = wait.map(|wait| wait.at).filter(|at| *at > now);
     let next = next.and_then(|at| clock.instant(at));
     let lane = &key.lanes[usize::from(index)];
     let in_force = lane.limits.iter().filter(|place| {

@@ -8,8 +8,8 @@ pub(crate) enum Verdict {
     Now,
     /// Not before this instant.
     At(u64),
-    /// When a slot comes free; nobody knows when.
-    Full,
+    /// When a slot comes free, which is not known; asked again at this instant at the latest.
+    Full(u64),
     /// Not even alone.
     Never,
 }
@@ -33,18 +33,12 @@ impl Bucket {
         }
     }
 
-    /// Asks for a request that costs `tokens`, with `ahead` requests of `tokens_ahead` tokens to
-    /// leave before it. Changes nothing that could be seen.
-    pub(crate) fn ask(
-        &mut self,
-        cap: &Cap,
-        tokens: u64,
-        (ahead, tokens_ahead): (u64, u64),
-        now: u64,
-    ) -> Verdict {
-        let (quota, cost, ahead) = match cap {
-            Cap::Requests(quota) => (quota, 1, ahead),
-            Cap::Tokens(quota) => (quota, tokens, tokens_ahead),
+    /// Asks for a request that costs `tokens`, with `ahead` of this limit's unit to leave before it.
+    /// Changes nothing that could be seen.
+    pub(crate) fn ask(&mut self, cap: &Cap, tokens: u64, ahead: u64, now: u64) -> Verdict {
+        let (quota, cost) = match cap {
+            Cap::Requests(quota) => (quota, 1),
+            Cap::Tokens(quota) => (quota, tokens),
             Cap::InFlight(max) | Cap::Jobs(max) => {
                 return match self {
                     Self::Slots(slots) => slots.ask(*max, now),
@@ -67,6 +61,16 @@ impl Bucket {
         } else {
             Verdict::At(at)
         }
+    }
+
+    /// How much more could be charged now, beside what is `ahead`, and `cost` still leave at `at`.
+    pub(crate) fn room(&self, cap: &Cap, cost: u64, ahead: u64, at: u64, now: u64) -> u64 {
+        let room = match (self, quota_of(cap)) {
+            (Self::Paced(gcra), Some(quota)) => gcra.room(quota, at, now),
+            (Self::Windowed(window), Some(quota)) => window.room(quota, at).saturating_sub(cost),
+            _ => u64::MAX,
+        };
+        room.saturating_sub(ahead)
     }
 
     /// Since when it would have let one leave, where the answer is now yes and that is known.

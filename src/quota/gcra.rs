@@ -36,6 +36,12 @@ impl Gcra {
         due.saturating_sub(self.tolerance(quota))
     }
 
+    /// How much could be charged now and the next still leave at `at`.
+    pub(crate) fn room(&self, quota: &Quota, at: u64, now: u64) -> u64 {
+        let latest = at.saturating_add(self.tolerance(quota));
+        latest.saturating_sub(self.after(quota, 0, now)) / self.interval
+    }
+
     /// One leaves that could have left since `ready`.
     pub(crate) fn charge(&mut self, quota: &Quota, cost: u64, ready: u64, now: u64) {
         let apart = cost.saturating_mul(self.interval);

@@ -24,7 +24,8 @@ struct Crowd {
 impl Slots {
     pub(crate) fn ask(&self, max: NonZeroU32, now: u64) -> Verdict {
         if self.used >= self.max(max, now) {
-            return Verdict::Full;
+            let crowd = self.crowd.filter(|_| self.used < max.get());
+            return Verdict::Full(crowd.map_or(u64::MAX, Crowd::doubted));
         }
         match self.crowd {
             Some(crowd) if self.used == 0 && now < crowd.over() => Verdict::At(crowd.over()),
@@ -36,9 +37,7 @@ impl Slots {
     pub(crate) fn max(&self, max: NonZeroU32, now: u64) -> u32 {
         match self.crowd {
             // Of jobs that only others know of one asks at a time.
-            Some(crowd) if now < crowd.since.saturating_add(BELIEVED) => {
-                max.get().min(crowd.most.max(1))
-            }
+            Some(crowd) if now < crowd.doubted() => max.get().min(crowd.most.max(1)),
             _ => max.get(),
         }
     }
@@ -96,6 +95,11 @@ impl Slots {
 }
 
 impl Crowd {
+    /// When it is believed no longer.
+    fn doubted(self) -> u64 {
+        self.since.saturating_add(BELIEVED)
+    }
+
     /// Where nobody is known to wait for, when to try again.
     fn over(self) -> u64 {
         let wait = MINUTE << self.alone.saturating_sub(1).min(4);
@@ -127,13 +131,14 @@ mod tests {
         (0..3).for_each(|_| slots.take());
         slots.crowded(0);
         slots.release(0);
-        assert_eq!(slots.ask(THREE, 0), Verdict::Full);
+        // It may be that the server allows one more by then.
+        assert_eq!(slots.ask(THREE, 0), Verdict::Full(BELIEVED));
         assert_eq!(slots.left(THREE, 0), 0);
         slots.release(1);
         assert_eq!(slots.ask(THREE, 1), Verdict::Now);
         slots.take();
         slots.accepted();
-        assert_eq!(slots.ask(THREE, 2), Verdict::Full);
+        assert_eq!(slots.ask(THREE, 2), Verdict::Full(BELIEVED));
         // An hour later there may be room for more.
         assert_eq!(slots.ask(THREE, BELIEVED), Verdict::Now);
     }
@@ -153,7 +158,7 @@ mod tests {
         // Once they are known, until one of them ends.
         slots.crowded(now);
         slots.adopt();
-        assert_eq!(slots.ask(THREE, now), Verdict::Full);
+        assert_eq!(slots.ask(THREE, now), Verdict::Full(now + BELIEVED));
         slots.release(now);
         assert_eq!(slots.ask(THREE, now + LONGEST), Verdict::Now);
     }

@@ -37,6 +37,18 @@ impl Window {
         )
     }
 
+    /// How much of the window will be free at an instant.
+    pub(crate) fn room(&self, quota: &Quota, at: u64) -> u64 {
+        let gone = |(left, _): &&(u64, u64)| left.saturating_add(quota.window()) <= at;
+        let freed = self
+            .departures
+            .iter()
+            .take_while(gone)
+            .map(|(_, cost)| cost);
+        let used = self.used.saturating_sub(freed.sum());
+        quota.max().saturating_sub(used)
+    }
+
     pub(crate) fn charge(&mut self, quota: &Quota, cost: u64, now: u64) {
         self.forget(quota, now);
         match self.departures.back_mut() {

@@ -1,6 +1,7 @@
 //! One API key: its limits, its lanes, and whose turn it is.
 
 mod cost;
+mod places;
 mod pump;
 
 use std::{sync::Arc, time::Duration};
@@ -16,9 +17,10 @@ use super::{
 };
 use crate::{
     quota::{Bucket, Passage, Rate, Slots, Verdict},
-    words::{Call, Each, Endpoint, KeyId, Unit, hash},
+    words::{Call, Cap, Each, Endpoint, KeyId, Unit, hash},
 };
 
+use self::places::Place;
 pub(super) use self::pump::World;
 
 #[derive(Debug)]
@@ -36,17 +38,34 @@ pub(super) struct Key {
     pub(super) waiting: u32,
     /// When it is to be looked at again.
     pub(super) alarm: u64,
-    /// Passes over the lanes so far.
-    pass: u64,
+    /// What the lanes in `turns` have in their limits, as of the last pass.
+    places: Vec<Place>,
 }
 
 /// One limit's state.
 #[derive(Debug)]
 pub(super) struct Limit {
     pub(super) rule: u32,
-    /// The pass in which a lane stood in this limit's line.
-    held: u64,
+    /// What lanes that leave before any other cost, but for their places: of slots, those kept.
+    behind: u64,
     pub(super) bucket: Bucket,
+}
+
+/// When a request may leave, as far as its limits are concerned.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wait {
+    /// Not before this instant.
+    pub(super) at: u64,
+    /// Nor before a slot comes free: asked again at this instant at the latest.
+    pub(super) full: Option<u64>,
+    /// The limit that keeps it back for longest; a pause is none, for it is the lane's own.
+    binding: Option<u16>,
+}
+
+impl Wait {
+    pub(super) fn is_over(&self, now: u64) -> bool {
+        self.at <= now && self.full.is_none()
+    }
 }
 
 impl Key {
@@ -60,7 +79,7 @@ impl Key {
             turns: Vec::new(),
             waiting: 0,
             alarm: NEVER,
-            pass: 0,
+            places: Vec::new(),
         }
     }
 
@@ -90,11 +109,10 @@ impl Key {
     }
 
     /// Whether one who comes to this lane may go at once, since nobody is before it in the lane
-    /// and, in the pass just made, nobody stands in the line of any of its limits.
-    pub(super) fn lets_by(&self, lane: u16) -> bool {
-        let lane = &self.lanes[usize::from(lane)];
-        let held = |index: &u16| self.limits[usize::from(*index)].held == self.pass;
-        lane.line.is_none() && !lane.limits.iter().any(held)
+    /// and, as of the pass just made, it makes no other lane later.
+    pub(super) fn lets_by(&mut self, lane: u16, tokens: u64, rules: &Rules, now: u64) -> bool {
+        let alone = self.lanes[usize::from(lane)].line.is_none();
+        alone && self.blocked(lane, tokens, rules, now).is_none()
     }
 
     /// The lane of a call, made if there is none.
@@ -119,66 +137,47 @@ impl Key {
         own.or_else(|| self.find(call.endpoint, OVERFLOW))
     }
 
-    /// Asks every limit of a lane, and the pause it may be under. The second is the limit that says
-    /// no for longest; a pause is none, for it is the lane's own.
+    /// Asks every limit of a lane, and the pause it may be under, with so many requests before it.
+    /// `None` if it never fits.
     pub(super) fn ask(
-        &mut self,
-        lane: u16,
-        tokens: u64,
-        ahead: (u64, u64),
-        rules: &Rules,
-        now: u64,
-    ) -> (Verdict, Option<u16>) {
-        let lane = &self.lanes[usize::from(lane)];
-        let mut latest = match lane.held(tokens, ahead, now) {
-            Some(at) => (Verdict::At(at), None),
-            None => (Verdict::Now, None),
-        };
-        for &index in &lane.limits {
-            let limit = &mut self.limits[usize::from(index)];
-            if lane.outgrew(rules.rule(limit.rule)) {
-                continue;
-            }
-            let verdict = limit.bucket.ask(rules.cap(limit.rule), tokens, ahead, now);
-            match (verdict, latest.0) {
-                (Verdict::Now, _) => {}
-                (Verdict::Never, _) => return (verdict, Some(index)),
-                (Verdict::Full, _) => latest = (verdict, Some(index)),
-                (Verdict::At(_), Verdict::Full) => {}
-                (Verdict::At(at), Verdict::At(other)) if at <= other => {}
-                (Verdict::At(_), _) => latest = (verdict, Some(index)),
-            }
-        }
-        latest
-    }
-
-    /// The instant before which no limit lets it leave for certain, whatever slots come free; `None`
-    /// if it never fits.
-    pub(super) fn least(
         &mut self,
         lane: u16,
         tokens: u64,
         ahead: u64,
         rules: &Rules,
         now: u64,
-    ) -> Option<u64> {
+    ) -> Option<Wait> {
         let lane = &self.lanes[usize::from(lane)];
-        let mut least = lane.held(tokens, (ahead, 0), now).unwrap_or(now);
+        let mut wait = Wait {
+            at: lane.held(tokens, ahead, now).unwrap_or(now),
+            full: None,
+            binding: None,
+        };
         for &index in &lane.limits {
             let limit = &mut self.limits[usize::from(index)];
-            if lane.outgrew(rules.rule(limit.rule)) {
+            let rule = rules.rule(limit.rule);
+            if lane.outgrew(rule) {
                 continue;
             }
-            match limit
-                .bucket
-                .ask(rules.cap(limit.rule), tokens, (ahead, 0), now)
-            {
+            let ahead = match rule.cap {
+                Cap::Requests(_) => ahead,
+                // What they cost is not known.
+                Cap::Tokens(_) | Cap::InFlight(_) | Cap::Jobs(_) => 0,
+            };
+            match limit.bucket.ask(&rule.cap, tokens, ahead, now) {
                 Verdict::Never => return None,
-                Verdict::At(at) => least = least.max(at),
-                Verdict::Now | Verdict::Full => {}
+                Verdict::Full(until) => {
+                    wait.full = wait.full.max(Some(until));
+                    wait.binding = Some(index);
+                }
+                Verdict::At(at) if at > wait.at => {
+                    wait.at = at;
+                    wait.binding = wait.binding.filter(|_| wait.full.is_some()).or(Some(index));
+                }
+                Verdict::Now | Verdict::At(_) => {}
             }
         }
-        Some(least)
+        Some(wait)
     }
 
     /// Charges every limit of a lane, each of which has said yes under this same lock, for one that
@@ -286,6 +285,7 @@ impl Key {
     /// Takes a waiter out of its line to go; its lane's next turn comes after everybody's.
     pub(super) fn depart(&mut self, waiter: &Waiter) {
         let lane = &mut self.lanes[usize::from(waiter.lane)];
+        lane.lacked_slot = false;
         lane.line().depart(waiter.place);
         if let Some(turn) = self.turns.iter().position(|turn| *turn == waiter.lane) {
             self.turns[turn..].rotate_left(1);
@@ -373,6 +373,7 @@ impl Key {
             output: Output::default(),
             waiting: 0,
             awaits_job: false,
+            lacked_slot: false,
             counts: Counts::default(),
             spent: 0,
             waited: Duration::ZERO,
@@ -398,8 +399,7 @@ impl Limit {
     fn new(rule: u32, bucket: Bucket) -> Self {
         Self {
             rule,
-            // Passes are counted from 1.
-            held: 0,
+            behind: 0,
             bucket,
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use super::Key;
+use super::{Key, Wait};
 use crate::{
     limiter::{
         clock::NEVER,
@@ -13,7 +13,6 @@ use crate::{
         rules::Rules,
         waiter::{Standing, Waiter},
     },
-    quota::Verdict,
     words::{Cap, Reason, Rejected},
 };
 
@@ -49,12 +48,10 @@ impl Key {
 
     /// Offers turns to those who may go now. Returns when to look again.
     ///
-    /// The lanes are asked in the order of their last departures. One that a limit keeps back
-    /// stands in the line of the limit that does so for longest, and so before every later lane
-    /// under that limit: heavy requests are not starved by light ones, and a lane kept back by a
-    /// limit of its own keeps nobody back.
+    /// The lanes are asked in the order of their last departures, and each gets its
+    /// [places](super::places) before the next is asked.
     pub(in crate::limiter) fn pump(&mut self, world: &mut World<'_>) -> u64 {
-        self.pass += 1;
+        self.clear_places();
         let mut next = NEVER;
         let mut turn = 0;
         while turn < self.turns.len() {
@@ -68,24 +65,24 @@ impl Key {
                 }
                 continue;
             };
-            let tokens = self.tokens(lane, world.waiters[head as usize].charge, world.rules);
-            match self.ask(lane, tokens, (0, 0), world.rules, world.now) {
-                (Verdict::Never, _) => {
-                    self.refuse(head, Reason::NeverFits, None, world);
-                    continue;
-                }
-                (Verdict::Now, _) => next = next.min(self.offer(lane, head, world)),
-                (verdict, binding) => {
-                    self.lanes[usize::from(lane)].line().offer = None;
-                    if let Some(index) = binding {
-                        let limit = &mut self.limits[usize::from(index)];
-                        limit.held = self.pass;
-                        let jobs = matches!(world.rules.cap(limit.rule), Cap::Jobs(_));
-                        self.lanes[usize::from(lane)].awaits_job = jobs;
-                    }
-                    if let Verdict::At(at) = verdict {
-                        next = next.min(at);
-                    }
+            let (rules, now) = (world.rules, world.now);
+            let tokens = self.tokens(lane, world.waiters[head as usize].charge, rules);
+            let Some(wait) = self.ask(lane, tokens, 0, rules, now) else {
+                self.refuse(head, Reason::NeverFits, None, world);
+                continue;
+            };
+            let blocked = match wait.full {
+                None => self.blocked(lane, tokens, rules, now),
+                Some(_) => None,
+            };
+            if wait.is_over(now) && blocked.is_none() {
+                next = next.min(self.offer(lane, head, world));
+                self.place(lane, tokens, now, true, rules, now);
+            } else {
+                next = next.min(self.hold_back(lane, wait, rules, now));
+                if wait.full.is_none() {
+                    let at = blocked.map_or(wait.at, |until| until.max(wait.at));
+                    self.place(lane, tokens, at, false, rules, now);
                 }
             }
             turn += 1;
@@ -126,19 +123,24 @@ impl Key {
         line.head()
     }
 
-    /// Offers the turn to the head of a lane whose limits all say yes, unless an earlier lane
-    /// stands in the line of one of them. Returns when the offer ends.
-    fn offer(&mut self, lane: u16, head: u32, world: &mut World<'_>) -> u64 {
+    /// Notes what keeps a lane back. Returns when to ask again.
+    fn hold_back(&mut self, lane: u16, wait: Wait, rules: &Rules, now: u64) -> u64 {
         let lane = &mut self.lanes[usize::from(lane)];
-        let held = |index: &u16| self.limits[usize::from(*index)].held == self.pass;
-        if lane.limits.iter().any(held) {
-            lane.line().offer = None;
-            return NEVER;
-        }
-        for &index in &lane.limits {
-            self.limits[usize::from(index)].held = self.pass;
-        }
-        let line = lane.line();
+        lane.line().offer = None;
+        let binding = wait
+            .binding
+            .map(|index| self.limits[usize::from(index)].rule);
+        lane.awaits_job = binding.is_some_and(|rule| matches!(rules.cap(rule), Cap::Jobs(_)));
+        let on_time = wait.at <= now;
+        lane.lacked_slot |= on_time && wait.full.is_some();
+        // One that only places keep back is asked again when those before it have left.
+        let at = if on_time { NEVER } else { wait.at };
+        wait.full.map_or(at, |full| at.min(full))
+    }
+
+    /// Offers the turn to the head of a lane. Returns when the offer ends.
+    fn offer(&mut self, lane: u16, head: u32, world: &mut World<'_>) -> u64 {
+        let line = self.lanes[usize::from(lane)].line();
         match line.offer {
             Some(offer) if offer.waiter == head => offer.until,
             _ => {

@@ -13,7 +13,6 @@ use crate::{
         rules::Rules,
         waiter::{Standing, Waiter},
     },
-    quota::Verdict,
     words::{Call, Reason, Rejected, Unit},
 };
 
@@ -61,27 +60,24 @@ impl State {
         let lane = self.registry.lane(index, call, settings, &self.rules);
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
         let tokens = key.tokens(lane, call.charge, &self.rules);
-        let (verdict, _) = key.ask(lane, tokens, (0, 0), &self.rules, now);
-        if verdict == Verdict::Never {
+        let Some(limits) = key.ask(lane, tokens, 0, &self.rules, now) else {
             return self.refuse_arrival(index, lane, call, Reason::NeverFits, None);
-        }
-        if verdict == Verdict::Now && comer.ready && comer.deadline >= now {
+        };
+        if limits.is_over(now) && comer.ready && comer.deadline >= now {
             let quiet = key.is_quiet();
             if !quiet {
                 self.pump(index, None, moment);
             }
-            let key = self.registry.get(index).expect(LOOKED_UP);
-            if quiet || key.lets_by(lane) {
+            let key = self.registry.get_mut(index).expect(LOOKED_UP);
+            if quiet || key.lets_by(lane, tokens, &self.rules, now) {
                 return Arrival::Admitted(self.grant(index, lane, call.charge, (now, now), now));
             }
         }
         match comer.waker {
             Some(waker) => self.queue(index, lane, comer, waker, moment),
             None => {
-                let wait = match verdict {
-                    Verdict::At(at) => after(at, now),
-                    _ => None,
-                };
+                let known = limits.full.is_none() && limits.at > now;
+                let wait = known.then(|| after(limits.at, now)).flatten();
                 self.refuse_arrival(index, lane, call, Reason::WouldWait, wait)
             }
         }
@@ -195,7 +191,8 @@ fn least_wait(key: &mut Key, lane: u16, call: &Call, rules: &Rules, now: u64) ->
     let line = key.lanes[usize::from(lane)].line.as_ref();
     let ahead = line.map_or(0, |line| line.ahead(call.caller, call.again));
     let tokens = key.tokens(lane, call.charge, rules);
-    key.least(lane, tokens, ahead, rules, now).unwrap_or(now)
+    let wait = key.ask(lane, tokens, ahead, rules, now);
+    wait.map_or(now, |wait| wait.at)
 }
 
 /// From now to an instant; `None` if nobody knows when that is.

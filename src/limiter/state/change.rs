@@ -52,14 +52,14 @@ impl State {
         let retry_after = match reason {
             Reason::Closed | Reason::NeverFits => None,
             _ => key
-                .least(
+                .ask(
                     lane,
                     key.tokens(lane, waiter.charge, &self.rules),
                     0,
                     &self.rules,
                     moment.now,
                 )
-                .and_then(|at| after(at, moment.now))
+                .and_then(|wait| after(wait.at, moment.now))
                 .map(|wait| wait.max(moment.settings.shortest_retry)),
         };
         let mut world = World {
@@ -87,9 +87,9 @@ impl State {
             line.in_order(|id, ahead| {
                 let waiter = &waiters[id as usize];
                 let tokens = key.tokens(lane as u16, waiter.charge, rules);
-                let reason = match key.least(lane as u16, tokens, ahead, rules, now) {
+                let reason = match key.ask(lane as u16, tokens, ahead, rules, now) {
                     None => Reason::NeverFits,
-                    Some(at) if at > waiter.deadline => waiter.reason(),
+                    Some(wait) if wait.at > waiter.deadline => waiter.reason(),
                     Some(_) => return true,
                 };
                 hopeless.push((id, reason));

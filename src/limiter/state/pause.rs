@@ -95,10 +95,11 @@ impl State {
     ) -> Option<T> {
         let key = self.registry.of(grant.key, grant.born);
         let lane = key?.lanes.get_mut(usize::from(grant.lane))?;
-        let before = lane.held(1, (0, 0), moment.now);
+        let before = lane.held(1, 0, moment.now);
         let done = act(lane);
-        if lane.held(1, (0, 0), moment.now) != before && lane.waiting > 0 {
-            if !self.deadlines.is_empty() {
+        if lane.waiting > 0 {
+            let later = lane.held(1, 0, moment.now) > before;
+            if later && !self.deadlines.is_empty() {
                 self.refuse_hopeless(grant.key, moment);
             }
             self.pump(grant.key, None, moment);
