@@ -65,12 +65,11 @@ impl Bucket {
 
     /// How much more could be charged now, beside what is `ahead`, and `cost` still leave at `at`.
     pub(crate) fn room(&self, cap: &Cap, cost: u64, ahead: u64, at: u64, now: u64) -> u64 {
-        let room = match (self, quota_of(cap)) {
-            (Self::Paced(gcra), Some(quota)) => gcra.room(quota, at, now),
-            (Self::Windowed(window), Some(quota)) => window.room(quota, at).saturating_sub(cost),
+        match (self, quota_of(cap)) {
+            (Self::Paced(gcra), Some(quota)) => gcra.room(quota, ahead, at, now),
+            (Self::Windowed(window), Some(quota)) => window.room(quota, cost, ahead, at, now),
             _ => u64::MAX,
-        };
-        room.saturating_sub(ahead)
+        }
     }
 
     /// Since when it would have let one leave, where the answer is now yes and that is known.

@@ -36,10 +36,10 @@ impl Gcra {
         due.saturating_sub(self.tolerance(quota))
     }
 
-    /// How much could be charged now and the next still leave at `at`.
-    pub(crate) fn room(&self, quota: &Quota, at: u64, now: u64) -> u64 {
+    /// How much could be charged now, beside what is `ahead`, and the next still leave at `at`.
+    pub(crate) fn room(&self, quota: &Quota, ahead: u64, at: u64, now: u64) -> u64 {
         let latest = at.saturating_add(self.tolerance(quota));
-        latest.saturating_sub(self.after(quota, 0, now)) / self.interval
+        latest.saturating_sub(self.after(quota, ahead, now)) / self.interval
     }
 
     /// One leaves that could have left since `ready`.

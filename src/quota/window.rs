@@ -37,8 +37,11 @@ impl Window {
         )
     }
 
-    /// How much of the window will be free at an instant.
-    pub(crate) fn room(&self, quota: &Quota, at: u64) -> u64 {
+    /// How much could be charged now, beside what is `ahead`, and `cost` still fit at `at`.
+    pub(crate) fn room(&self, quota: &Quota, cost: u64, ahead: u64, at: u64, now: u64) -> u64 {
+        if now.saturating_add(quota.window()) <= at {
+            return u64::MAX;
+        }
         let gone = |(left, _): &&(u64, u64)| left.saturating_add(quota.window()) <= at;
         let freed = self
             .departures
@@ -46,7 +49,8 @@ impl Window {
             .take_while(gone)
             .map(|(_, cost)| cost);
         let used = self.used.saturating_sub(freed.sum());
-        quota.max().saturating_sub(used)
+        let taken = used.saturating_add(cost).saturating_add(ahead);
+        quota.max().saturating_sub(taken)
     }
 
     pub(crate) fn charge(&mut self, quota: &Quota, cost: u64, now: u64) {
