@@ -18,7 +18,9 @@ use tower_together::{
     Classify, Endpoint, Limiter, Limits, Quota, Rejected, TogetherFallbackLayer, TogetherLayer,
     TogetherRateLimitLayer, TogetherRetryLayer,
     body::{Memory, ResponseBody},
-    extension::{Deadline, Fallback, Model, PassedOver, Retries, RetryReport, Served, Waited},
+    extension::{
+        Cost, Deadline, Fallback, Model, PassedOver, Retries, RetryReport, Served, Waited,
+    },
     fallback::TogetherFallback,
     retry::Budget,
 };
@@ -102,7 +104,7 @@ fn instead(
     Some((model.into(), before.collect()))
 }
 
-use PassedOver::{LongWait, Overloaded};
+use PassedOver::{LongWait, NeverFits, Overloaded};
 
 #[tokio::test(start_paused = true)]
 async fn after_so_many_503s_the_next_model_answers() {
@@ -206,6 +208,31 @@ async fn a_predicted_wait_that_is_too_long_is_not_waited() {
     assert_eq!(served(&third), None);
     assert!(start.elapsed() >= seconds(60));
     assert_eq!(api.models(), "a b a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_never_fits_one_model_s_quota_goes_to_the_next() {
+    let tokens = |model, max| {
+        let quota = Quota::per_minute(max).unwrap();
+        let own = Limits::none().tokens(Endpoint::ChatCompletions, quota);
+        Limits::none().for_model(model, own)
+    };
+    let dear = || {
+        let mut request = chat();
+        request.extensions_mut().insert(Cost::tokens(500));
+        request
+    };
+    let api = Api::new([]);
+    let answer = stack(&chain(), tokens("a", 100), &api).oneshot(dear());
+    let answer = answer.await.unwrap();
+    assert_eq!(served(&answer), instead("b", &[("a", NeverFits)]));
+    assert_eq!(api.models(), "b");
+    // Where it fits none, the last refusal is the answer.
+    let quota = Quota::per_minute(100).unwrap();
+    let all = Limits::none().tokens(Endpoint::ChatCompletions, quota);
+    let answer = stack(&chain(), all, &api).oneshot(dear()).await.unwrap();
+    assert_eq!(answer.status(), 400);
+    assert_eq!(api.models(), "b");
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,7 +16,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Empty;
+use http_body_util::{Empty, Full};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
@@ -138,6 +138,49 @@ async fn a_lane_under_a_slot_and_a_pace_is_not_starved_of_either() {
     sleep(10 * MINUTE).await;
     let sent: Vec<_> = sent.iter().map(|count| count.load(Relaxed)).collect();
     assert!(sent.iter().all(|sent| *sent >= 1_300), "{sent:?}");
+}
+
+/// It waited for the table's limit, which the server's had replaced, for up to 20 s.
+#[tokio::test(start_paused = true)]
+async fn a_higher_limit_that_the_server_names_lets_the_waiting_go_at_once() {
+    let limiter = Limiter::default();
+    let call = || Call::new(Endpoint::Images);
+    let permit = limiter.acquire(call()).await.unwrap();
+    let waiting = limiter.acquire(call());
+    let told = async { permit.told(1_000.0) };
+    let (waiting, ()) = tokio::join!(waiting, told);
+    let waited = waiting.unwrap().waited();
+    assert!(waited < Duration::from_millis(3), "{waited:?}");
+}
+
+/// It was asked again only when a job ended.
+#[tokio::test(start_paused = true)]
+async fn a_report_that_all_job_slots_are_taken_is_believed_for_an_hour() {
+    let answers = [
+        (200, r#"{"id":"first","status":"IN_PROGRESS"}"#),
+        (200, r#"{"id":"second","status":"IN_PROGRESS"}"#),
+        (429, r#"{"error":{"message":"too many active batch jobs"}}"#),
+        (200, r#"{"id":"third","status":"IN_PROGRESS"}"#),
+    ];
+    let mut answers = answers.into_iter();
+    let inner = tower::service_fn(move |_: Request<Empty<Bytes>>| {
+        let (status, body) = answers.next().unwrap();
+        let answer = Response::builder().status(status);
+        let answer = answer.header("content-type", "application/json");
+        ready(Ok::<_, std::convert::Infallible>(
+            answer.body(Full::from(body)).unwrap(),
+        ))
+    });
+    let inner = tower::buffer::Buffer::new(inner, 8);
+    let service = TogetherRateLimitLayer::new(Limits::default()).layer(inner);
+    let start = Instant::now();
+    for _ in 0..4 {
+        let request = Request::post("https://api.together.ai/v1/batches");
+        let request = request.body(Empty::new()).unwrap();
+        let answer = timeout(120 * MINUTE, service.clone().oneshot(request)).await;
+        answer.expect("it is asked again").unwrap();
+    }
+    assert_eq!(start.elapsed().as_secs() / 60, 60);
 }
 
 /// A service whose clones are ready at their second poll.

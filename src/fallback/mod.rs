@@ -7,6 +7,7 @@
 //!
 //! | a model is passed over | when |
 //! |---|---|
+//! | the request never fits its limit | with the refusal of a [limiter](crate::limiter) beneath |
 //! | it is overloaded | with the second answer 503 ([`with_max_503s`]), or with one that the [retry layer](crate::retry) beneath does not send again |
 //! | its wait is too long | the [rate limit layer](crate::rate_limit) beneath refuses it, because it could not leave within [`with_max_wait`], [`Limiter::with_max_wait`] or its [`Deadline`]; or the server asks for such a wait |
 //!

@@ -103,9 +103,13 @@ impl<A> Session<A> {
     /// Why a model that answered so is passed over, if it is.
     fn verdict(&self, head: &response::Parts, now: Instant) -> Option<PassedOver> {
         if let Some(rejected) = head.extensions.get::<Rejected>() {
-            // All other reasons hold for every model.
-            let waits = matches!(rejected.reason(), Reason::Deadline | Reason::MaxWait);
-            return waits.then_some(PassedOver::LongWait);
+            return match rejected.reason() {
+                Reason::Deadline | Reason::MaxWait => Some(PassedOver::LongWait),
+                // A limit of one model's own need not hold for another.
+                Reason::NeverFits => Some(PassedOver::NeverFits),
+                // All other reasons hold for every model.
+                _ => None,
+            };
         }
         if head.status == StatusCode::SERVICE_UNAVAILABLE {
             return Some(PassedOver::Overloaded);

@@ -1,10 +1,12 @@
+use smallvec::SmallVec;
+
 use crate::{
     quota::Passage,
     words::{Each, Unit},
 };
 
 /// What was granted, to be given back.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Grant {
     pub(super) key: u32,
     /// Which key that was: its place may be another's by now.
@@ -14,6 +16,10 @@ pub(super) struct Grant {
     /// The rules whose slots it holds, 0 for none.
     pub(super) slots: [u32; 2],
     pub(super) tokens: u64,
+    /// The ids of the rules whose token quotas were charged for it.
+    pub(super) quotas: SmallVec<[u32; 2]>,
+    /// The table under which they were.
+    pub(super) table: u32,
     /// What had left of its lane with it.
     pub(super) gone: Each<u64>,
     /// Answers whose length is to be learned from; of more than 255, so many.

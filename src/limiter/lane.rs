@@ -20,6 +20,8 @@ pub(super) struct Lane {
     pub(super) limits: SmallVec<[u16; 4]>,
     /// The rules whose slots its requests take, 0 for none.
     pub(super) slots: [u32; 2],
+    /// How many of its requests hold an in-flight slot.
+    pub(super) in_flight: u32,
     /// What the server asked for; made when it refuses for the first time.
     pub(super) gate: Option<Box<Gate>>,
     pub(super) learned: Each<Learned>,

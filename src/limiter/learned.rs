@@ -43,6 +43,11 @@ impl Learned {
         }
     }
 
+    /// When one last left that taught it something.
+    pub(super) fn last(&self) -> u64 {
+        self.rate.as_ref().map_or(0, |rate| rate.last())
+    }
+
     /// From when on nothing of it is worth remembering.
     pub(super) fn fresh_at(&self) -> u64 {
         let rate = self.rate.as_ref().map_or(0, |rate| rate.fresh_at());

@@ -30,16 +30,14 @@ impl Permit {
     /// ten windows' worth is not believed.
     pub fn settle(&mut self, tokens: u64) {
         if tokens != self.grant.tokens {
-            let grant = self.grant;
             self.shared
-                .with(|state, moment| state.settle(&grant, tokens, moment));
-            self.grant.tokens = tokens;
+                .with(|state, moment| state.settle(&mut self.grant, tokens, moment));
         }
     }
 
     /// Says what the answer says that the request cost, once.
     pub(crate) fn used(&mut self, usage: Usage) {
-        let grant = self.grant;
+        let grant = &mut self.grant;
         // As it was charged: what somebody gave counts as it is.
         let tokens = if grant.answers > 0 {
             dear(usage.total)
@@ -48,11 +46,10 @@ impl Permit {
         };
         self.shared.with(|state, moment| {
             if let Some(output) = usage.output {
-                state.learn_output(&grant, output);
+                state.learn_output(grant, output);
             }
-            state.settle(&grant, tokens, moment);
+            state.settle(grant, tokens, moment);
         });
-        self.grant.tokens = tokens;
         self.grant.answers = 0;
     }
 
@@ -149,9 +146,8 @@ impl Permit {
 
     /// The same of all that the server says of its limits.
     pub(crate) fn said(&self, said: Each<Said>) {
-        let grant = self.grant;
         self.shared
-            .with(|state, moment| state.told(&grant, said, moment));
+            .with(|state, moment| state.told(&self.grant, said, moment));
     }
 
     /// Whether anything is given back when it is dropped.
@@ -163,9 +159,8 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if self.holds_slot() {
-            let grant = self.grant;
             self.shared
-                .with(|state, moment| state.release(&grant, moment));
+                .with(|state, moment| state.release(&self.grant, moment));
         }
     }
 }

@@ -24,6 +24,9 @@ pub(super) struct Registry {
     hand: usize,
     /// Before this instant there is none.
     none_before: u64,
+    /// Keys that differ from new ones only in what they had learned when all were looked at: when that
+    /// was last, and which they are. The longest idle is the last.
+    idle: Vec<(u64, u32, u64)>,
 }
 
 impl Registry {
@@ -35,6 +38,7 @@ impl Registry {
             lanes: 0,
             hand: 0,
             none_before: 0,
+            idle: Vec::new(),
         }
     }
 
@@ -119,11 +123,17 @@ impl Registry {
         self.none_before = self.none_before.min(at);
     }
 
+    /// Forgets a key that is no different from a new one; if there is none, the one that has been idle
+    /// for longest of those that only learned something.
+    ///
     /// Goes round the keys once at most. What is found is usually next to what was found last,
     /// since keys are made, used and become new again in about the same order.
     fn forget_one(&mut self, rules: &Rules, now: u64) -> Result<(), u64> {
         if now < self.none_before {
             return Err(self.none_before);
+        }
+        if self.forget_idle(rules, now) {
+            return Ok(());
         }
         let mut soonest = u64::MAX;
         for _ in 0..self.keys.capacity() {
@@ -132,19 +142,46 @@ impl Registry {
             let Some(key) = self.keys.get(index) else {
                 continue;
             };
-            match key.fresh_at(rules) {
-                Some(at) if at <= now => {
-                    self.ids.remove(&key.id.0);
-                    self.lanes -= key.lanes.len();
-                    self.keys.remove(index);
+            match (key.fresh_at(rules), key.unused_at(rules)) {
+                (Some(at), _) if at <= now => {
+                    self.idle.clear();
+                    self.forget(index);
                     return Ok(());
                 }
-                Some(at) => soonest = soonest.min(at),
-                None => {}
+                (_, Some(at)) if at <= now => {
+                    let idle = (key.learned_last(), index as u32, key.born);
+                    self.idle.push(idle);
+                }
+                (_, at) => soonest = soonest.min(at.unwrap_or(u64::MAX)),
             }
+        }
+        self.idle.sort_unstable_by(|one, other| other.cmp(one));
+        if self.forget_idle(rules, now) {
+            return Ok(());
         }
         self.none_before = soonest;
         Err(soonest)
+    }
+
+    /// Whether there was a key to forget among those found idle that have not been used since.
+    fn forget_idle(&mut self, rules: &Rules, now: u64) -> bool {
+        while let Some((last, index, born)) = self.idle.pop() {
+            let key = self.get(index).filter(|key| key.born == born);
+            let is_idle = |key: &Key| {
+                key.learned_last() == last && key.unused_at(rules).is_some_and(|at| at <= now)
+            };
+            if key.is_some_and(is_idle) {
+                self.forget(index as usize);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn forget(&mut self, index: usize) {
+        let key = self.keys.remove(index);
+        self.ids.remove(&key.id.0);
+        self.lanes -= key.lanes.len();
     }
 }
 

@@ -10,6 +10,8 @@ pub(super) struct Rules {
     limits: Limits,
     ids: Vec<u32>,
     next_id: u32,
+    /// Which table it is, of those that were in force.
+    pub(super) number: u32,
 }
 
 impl Rules {
@@ -19,6 +21,7 @@ impl Rules {
             next_id: ids.len() as u32 + 1,
             ids,
             limits,
+            number: 0,
         }
     }
 
@@ -47,6 +50,7 @@ impl Rules {
             ids,
             next_id,
             limits,
+            number: self.number.wrapping_add(1),
         }
     }
 

@@ -102,13 +102,6 @@ impl Bucket {
         }
     }
 
-    /// Gives a slot back.
-    pub(crate) fn release(&mut self, now: u64) {
-        if let Self::Slots(slots) = self {
-            slots.release(now);
-        }
-    }
-
     /// The slots, if it is such a limit.
     pub(crate) fn slots(&mut self) -> Option<&mut Slots> {
         match self {
@@ -118,24 +111,30 @@ impl Bucket {
     }
 
     /// Settles that a charge of this instant did not cost `from` tokens but `to`.
-    pub(crate) fn settle(&mut self, cap: &Cap, at: u64, from: u64, to: u64) {
+    pub(crate) fn settle(&mut self, cap: &Cap, at: u64, (from, to): (u64, u64), now: u64) {
         let Cap::Tokens(quota) = cap else { return };
         // What a server says a request cost is not believed beyond some windows' worth.
-        let most = quota.max().saturating_mul(BELIEVED);
-        let signed = |tokens: u64| i64::try_from(tokens.min(most)).unwrap_or(i64::MAX);
-        let extra = signed(to) - signed(from);
+        let most = quota.max().saturating_mul(BELIEVED).min(i64::MAX as u64);
+        let [from, to] = [from, to].map(|tokens| tokens.min(most));
         match self {
-            Self::Paced(gcra) => gcra.settle(quota, at, extra),
-            Self::Windowed(window) => window.settle(at, extra),
+            Self::Paced(gcra) => gcra.settle(quota, at, (from, to), now),
+            Self::Windowed(window) => window.settle(at, to as i64 - from as i64),
             Self::Slots(_) => {}
         }
     }
 
-    /// Goes on under another number, from now on.
+    /// Goes on under another number, from now on: what was sent stays sent.
     pub(crate) fn rebase(&mut self, cap: &Cap, now: u64) {
         match (&mut *self, quota_of(cap)) {
-            (Self::Paced(gcra), Some(quota)) if !quota.is_windowed() => gcra.rebase(quota, now),
-            (Self::Windowed(_), Some(quota)) if quota.is_windowed() => {}
+            (Self::Paced(gcra), Some(quota)) if quota.is_windowed() => {
+                let sent = Window::of(gcra.departures(quota, now).into_iter());
+                *self = Self::Windowed(Box::new(sent));
+            }
+            (Self::Paced(gcra), Some(quota)) => gcra.rebase(quota, now),
+            (Self::Windowed(window), Some(quota)) if !quota.is_windowed() => {
+                *self = Self::Paced(Gcra::after_window(quota, window.departures()));
+            }
+            (Self::Windowed(_), Some(_)) => {}
             (Self::Slots(_), None) => {}
             _ => *self = Self::new(cap),
         }

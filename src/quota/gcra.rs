@@ -1,7 +1,7 @@
-use super::pace::Pace;
+use super::{pace::Pace, spent::Spent};
 use crate::words::Quota;
 
-/// A paced quota in 24 bytes (the generic cell rate algorithm).
+/// A paced quota in 32 bytes (the generic cell rate algorithm).
 ///
 /// `due` is when the next request is due to leave, were they all evenly spaced. A request may leave
 /// up to a burst before that; having left, it moves `due` on by its cost. One that could have left a
@@ -16,6 +16,8 @@ use crate::words::Quota;
 pub(crate) struct Gcra {
     pace: Pace,
     interval: u64,
+    /// What its windows hold; made once a part of a charge is given back.
+    spent: Option<Box<Spent>>,
 }
 
 impl Gcra {
@@ -23,6 +25,7 @@ impl Gcra {
         Self {
             pace: Pace::default(),
             interval: quota.interval(),
+            spent: None,
         }
     }
 
@@ -33,7 +36,9 @@ impl Gcra {
         } else {
             self.after(quota, ahead, now)
         };
-        due.saturating_sub(self.tolerance(quota))
+        let next = due.saturating_sub(self.tolerance(quota));
+        let spent = self.spent.as_ref();
+        spent.map_or(next, |spent| next.max(spent.next(quota.max())))
     }
 
     /// How much could be charged now, beside what is `ahead`, and the next still leave at `at`.
@@ -46,11 +51,44 @@ impl Gcra {
     pub(crate) fn charge(&mut self, quota: &Quota, cost: u64, ready: u64, now: u64) {
         let apart = cost.saturating_mul(self.interval);
         self.pace.leave(apart, quota.lateness(), ready, now);
+        if let Some(spent) = &mut self.spent {
+            spent.charge(cost, now);
+        }
+    }
+
+    /// A quota in whose window these left, and when each did.
+    pub(crate) fn after_window(
+        quota: &Quota,
+        departures: impl Iterator<Item = (u64, u64)>,
+    ) -> Self {
+        let mut gcra = Self::new(quota);
+        for (at, cost) in departures {
+            gcra.charge(quota, cost, at, at);
+        }
+        gcra
+    }
+
+    /// What left in a window that ends now, and when, at the most and the latest.
+    pub(crate) fn departures(&self, quota: &Quota, now: u64) -> Vec<(u64, u64)> {
+        if let Some(spent) = &self.spent {
+            return spent.departures().collect();
+        }
+        let begin = now.saturating_sub(quota.window());
+        let sent = self.pace.due.saturating_sub(begin).div_ceil(self.interval);
+        let each = sent.div_ceil(GROUPS).max(1);
+        let groups = (0..sent.div_ceil(each)).rev().map(|group| {
+            let after = (group * each).saturating_mul(self.interval);
+            let at = self.pace.due.saturating_sub(after).min(self.pace.left);
+            (at, each.min(sent - group * each))
+        });
+        groups.collect()
     }
 
     /// From when on this is no different from a new one.
     pub(crate) fn fresh_at(&self, quota: &Quota) -> u64 {
-        self.pace.due.saturating_add(quota.lateness())
+        let paid = self.pace.due.saturating_add(quota.lateness());
+        let spent = self.spent.as_ref();
+        spent.map_or(paid, |spent| paid.max(spent.over()))
     }
 
     /// How many of cost 1 could leave at once now.
@@ -71,17 +109,30 @@ impl Gcra {
             self.pace.due = now.saturating_add(owed);
         }
         self.interval = interval;
+        if let Some(spent) = &self.spent {
+            let departures = spent.departures();
+            let spent = Spent::of(quota.window(), departures, now);
+            self.spent = Some(Box::new(spent));
+        }
     }
 
-    /// Settles what was charged at an instant: `extra` more, or less where it is negative.
-    pub(crate) fn settle(&mut self, quota: &Quota, at: u64, extra: i64) {
-        let amount = extra.unsigned_abs().saturating_mul(self.interval);
-        self.pace.due = if extra < 0 {
-            self.pace.due.saturating_sub(amount)
+    /// Settles that what was charged at an instant did not cost `from`, but `to`.
+    pub(crate) fn settle(&mut self, quota: &Quota, at: u64, (from, to): (u64, u64), now: u64) {
+        if to < from && self.spent.is_none() {
+            let departures = self.departures(quota, now).into_iter();
+            let spent = Spent::of(quota.window(), departures, now);
+            self.spent = Some(Box::new(spent));
+        }
+        if let Some(spent) = &mut self.spent {
+            spent.settle(at, from, to);
+        }
+        let [less, more] = [from, to].map(|cost| cost.saturating_mul(self.interval));
+        self.pace.due = if less > more {
+            self.pace.due.saturating_sub(less - more)
         } else {
             // Nothing may be due from before it left, or a quiet time would pay for it.
             let due = self.pace.due.max(at.saturating_sub(quota.lateness()));
-            due.saturating_add(amount)
+            due.saturating_add(more - less)
         };
     }
 
@@ -97,6 +148,9 @@ impl Gcra {
         (quota.burst() - 1).saturating_mul(self.interval)
     }
 }
+
+/// As many as a window's departures are remembered in, where only their pace is known.
+const GROUPS: u64 = 64;
 
 #[cfg(test)]
 mod tests {
@@ -149,8 +203,8 @@ mod tests {
         gcra.charge(&quota, u64::MAX, u64::MAX, u64::MAX);
         gcra.charge(&quota, u64::MAX, 0, u64::MAX);
         gcra.charge(&quota, 1, u64::MAX, 0);
-        gcra.settle(&quota, 0, i64::MIN);
-        gcra.settle(&quota, u64::MAX, i64::MAX);
+        gcra.settle(&quota, 0, (u64::MAX, 0), 0);
+        gcra.settle(&quota, u64::MAX, (0, u64::MAX), u64::MAX);
         gcra.rebase(&quota, 1);
         assert!(gcra.next(&quota, u64::MAX, 5) > 0);
     }

@@ -12,6 +12,7 @@ mod probe;
 mod rate;
 mod sent;
 mod slots;
+mod spent;
 mod window;
 
 pub(crate) use self::{

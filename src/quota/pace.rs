@@ -3,7 +3,7 @@
 pub(super) struct Pace {
     pub(super) due: u64,
     /// When the last one left.
-    left: u64,
+    pub(super) left: u64,
 }
 
 impl Pace {

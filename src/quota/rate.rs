@@ -37,6 +37,8 @@ pub(crate) struct Rate {
     one: (f64, u32),
     /// When it was last cut.
     cut: u64,
+    /// When the server last gave a reason for it, or it was raised to see whether there is more.
+    known: u64,
     last: u64,
 }
 
@@ -57,6 +59,7 @@ impl Rate {
             sent: Sent::default(),
             one: (1.0, 0),
             cut: 0,
+            known: now,
             last: now,
         }
     }
@@ -87,7 +90,11 @@ impl Rate {
 
     /// One leaves that could have left since `ready`, and that the pace kept back, or not.
     pub(crate) fn leave(&mut self, weight: u64, held: bool, ready: u64, now: u64) {
+        if self.leads && now.saturating_sub(self.known) > REMEMBERED {
+            self.forget(now);
+        }
         self.pace.leave(self.apart(weight), LATE, ready, now);
+        self.bound(now);
         self.sent.add(weight, now);
         let (mean, seen) = &mut self.one;
         *seen = (*seen + 1).min(USUAL);
@@ -104,12 +111,19 @@ impl Rate {
     }
 
     /// One that left at `at` did not weigh `from`, but `to`.
-    pub(crate) fn settle(&mut self, at: u64, from: u64, to: u64) {
+    pub(crate) fn settle(&mut self, at: u64, from: u64, to: u64, now: u64) {
         self.sent.settle(at, from, to);
-        let (less, more) = (self.apart(from), self.apart(to));
+        if to < from {
+            // Sent at once, what comes back must not be too much for the last minute.
+            let room = (self.rate - self.sent.mean(60, now)).max(0.0) * 60.0;
+            let refund = self.apart((from - to).min(room as u64));
+            self.pace.due = self.pace.due.saturating_sub(refund);
+            return;
+        }
         // Nothing may be due from before it left, or a quiet time would pay for it.
         let due = self.pace.due.max(at.saturating_sub(LATE));
-        self.pace.due = due.saturating_sub(less).saturating_add(more);
+        self.pace.due = due.saturating_add(self.apart(to) - self.apart(from));
+        self.bound(now);
     }
 
     /// The server refused one of this weight that left at `at`, and the lane is paused for `wait`.
@@ -164,7 +178,7 @@ impl Rate {
             self.probe.counts_by_minute(now);
         }
         self.set(cut, now);
-        self.cut = now;
+        (self.cut, self.known) = (now, now);
         self.probe.fell(rate, until);
         self.leads = true;
         told || fastest.is_some()
@@ -203,12 +217,18 @@ impl Rate {
             self.probe.settle(now);
         }
         self.leads = true;
+        self.known = now;
+    }
+
+    /// When one last left.
+    pub(crate) fn last(&self) -> u64 {
+        self.last
     }
 
     /// From when on nothing of it is worth remembering.
     pub(crate) fn fresh_at(&self) -> u64 {
         match self.leads {
-            true => self.last.saturating_add(REMEMBERED).max(self.pace.due),
+            true => self.known.saturating_add(REMEMBERED).max(self.pace.due),
             false => 0,
         }
     }
@@ -233,7 +253,7 @@ impl Rate {
             }
             self.probe.start(now);
         } else if kept_back && self.rate < self.ceiling {
-            self.leads = true;
+            (self.leads, self.known) = (true, now);
             let next = self.probe.step(self.standing(now), now);
             self.set(next, now);
         } else {
@@ -274,6 +294,19 @@ impl Rate {
             self.pace.due = now.saturating_add(owed as u64);
         }
         self.rate = rate;
+        self.bound(now);
+    }
+
+    /// Begins anew: what the server said or did so long ago is no reason any more.
+    fn forget(&mut self, now: u64) {
+        let pace = self.pace.clone();
+        *self = Self::new(self.of, self.table, self.ceiling, now);
+        self.pace = pace;
+    }
+
+    /// Nobody waits for longer, whatever is owed: while nothing is sent the server can say nothing else.
+    fn bound(&mut self, now: u64) {
+        self.pace.due = self.pace.due.min(now.saturating_add(REMEMBERED));
     }
 
     fn apart(&self, weight: u64) -> u64 {

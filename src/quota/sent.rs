@@ -57,7 +57,7 @@ impl Sent {
     pub(crate) fn fastest(&mut self, one: f64, now: u64) -> Option<f64> {
         let rates = HORIZONS.into_iter().filter_map(|seconds| {
             let (count, time) = self.over(seconds, now);
-            (f64::from(count) >= ENOUGH * one).then(|| per_second(count, time))
+            (count as f64 >= ENOUGH * one).then(|| per_second(count, time))
         });
         rates.reduce(f64::max)
     }
@@ -75,12 +75,13 @@ impl Sent {
     }
 
     /// How many there were, and in what time: before the first there was nothing to be taken.
-    fn over(&mut self, seconds: u64, now: u64) -> (u32, u64) {
+    fn over(&mut self, seconds: u64, now: u64) -> (u64, u64) {
         let second = now / SECOND;
         self.forget(second);
         let seconds = seconds.min(second.saturating_sub(self.oldest));
         let last = (second - seconds)..=second;
-        let count = last.map(|second| self.counts[place(second)]).sum();
+        let counts = last.map(|second| u64::from(self.counts[place(second)]));
+        let count = counts.sum();
         (count, seconds * SECOND + now % SECOND)
     }
 
@@ -101,11 +102,28 @@ fn place(second: u64) -> usize {
 }
 
 /// In less than a second there is too little to tell.
-fn per_second(count: u32, time: u64) -> f64 {
-    f64::from(count) / time.max(SECOND) as f64 * SECOND as f64
+fn per_second(count: u64, time: u64) -> f64 {
+    count as f64 / time.max(SECOND) as f64 * SECOND as f64
 }
 
 const SECOND: u64 = 1_000_000_000;
 const LENGTH: usize = 64;
 const HORIZONS: [u64; 6] = [2, 5, 10, 20, 40, 60];
 const ENOUGH: f64 = 10.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A sum overflowed.
+    #[test]
+    fn absurd_weights_are_sums_like_others() {
+        let mut sent = Sent::default();
+        for second in 1..=4 {
+            sent.add(1, second * SECOND);
+            sent.settle(second * SECOND, 1, u64::MAX);
+        }
+        assert!(sent.mean(4, 4 * SECOND) >= f64::from(u32::MAX));
+        assert!(sent.fastest(1.0, 4 * SECOND) >= Some(f64::from(u32::MAX)));
+    }
+}

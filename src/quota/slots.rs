@@ -55,6 +55,11 @@ impl Slots {
         self.freed = now;
     }
 
+    /// So many are under way.
+    pub(crate) fn recount(&mut self, used: u32) {
+        self.used = used;
+    }
+
     /// One of which only the server knew takes a slot, be there one or not.
     pub(crate) fn adopt(&mut self) {
         self.take();

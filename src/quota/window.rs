@@ -37,6 +37,21 @@ impl Window {
         )
     }
 
+    /// A window in which these left, and when each did, in their order.
+    pub(crate) fn of(departures: impl Iterator<Item = (u64, u64)>) -> Self {
+        let departures: VecDeque<_> = departures.collect();
+        Self {
+            used: departures.iter().map(|(_, cost)| cost).sum(),
+            departures,
+            freed: 0,
+        }
+    }
+
+    /// What left in the window, and when, in that order.
+    pub(crate) fn departures(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.departures.iter().copied()
+    }
+
     /// How much could be charged now, beside what is `ahead`, and `cost` still fit at `at`.
     pub(crate) fn room(&self, quota: &Quota, cost: u64, ahead: u64, at: u64, now: u64) -> u64 {
         if now.saturating_add(quota.window()) <= at {

@@ -55,12 +55,6 @@ pub(super) fn learn(head: &mut Parts, permit: &Permit, endpoint: Endpoint, late:
     }
     let error = head.extensions.get::<ApiError>();
     let mut said = header::limits(&head.headers);
-    if let Some(error) = error {
-        let words = header::limits_in_words(error.message());
-        for unit in Unit::BOTH {
-            said[unit].limit = said[unit].limit.or(words[unit]);
-        }
-    }
     let crowded = jobs::note_crowd(error, endpoint, permit);
     let not_now = not_now(head.status, &head.headers, error);
     let until = match not_now.filter(|_| !crowded) {
@@ -72,8 +66,13 @@ pub(super) fn learn(head: &mut Parts, permit: &Permit, endpoint: Endpoint, late:
                 false => Unit::Requests,
             };
             let wait = wait.map(|wait| wait.saturating_sub(late));
-            // The pause says it all.
-            (said.requests.left, said.tokens.left) = (None, None);
+            // Another error's words may be those of a prompt that it quotes.
+            let words = header::limits_in_words(error.map_or("", ApiError::message));
+            for unit in Unit::BOTH {
+                said[unit].limit = said[unit].limit.or(words[unit]);
+                // The pause says it all.
+                said[unit].left = None;
+            }
             permit.refused(wait, of)
         }
         Some(NotNow::Overloaded(wait)) => permit.overloaded(wait.saturating_sub(late)),

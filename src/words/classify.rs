@@ -8,7 +8,7 @@ use http::{
     uri::{Authority, Scheme},
 };
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, normal};
 
 #[cfg(test)]
 mod tests;
@@ -170,6 +170,7 @@ impl fmt::Debug for Classify {
 
 impl Rules {
     fn route(&self, method: &Method, path: &str) -> Endpoint {
+        let path = &*normal(path);
         self.prefixes
             .iter()
             .filter_map(|prefix| path.strip_prefix(prefix.as_str()))

@@ -5,6 +5,7 @@ use std::fmt;
 use http::Method;
 
 mod route;
+pub(crate) use self::route::normal;
 #[cfg(test)]
 mod tests;
 

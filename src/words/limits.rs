@@ -249,11 +249,14 @@ impl Limits {
         endpoints.dedup();
         // More than this crate's guess at what an endpoint shares with others: the guess is wrong.
         if let [endpoint] = endpoints[..] {
-            for rule in &mut self.rules {
-                if !rule.ceiling && rule.endpoints.len() > 1 && cap.allows_more_than(&rule.cap) {
+            self.rules.retain_mut(|rule| {
+                let shares = rule.endpoints.len() > 1 && rule.endpoints.contains(&endpoint);
+                if !rule.ceiling && shares && cap.allows_more_than(&rule.cap) {
                     rule.endpoints.retain(|named| *named != endpoint);
                 }
-            }
+                // Nothing is left to share with.
+                !shares || rule.endpoints.len() > 1
+            });
         }
         self.put(Rule {
             endpoints,

@@ -121,7 +121,8 @@ impl Quota {
     ///
     /// A burst is paid for out of the steady rate, which falls to `max - burst + 1` per window, or
     /// the promise of [`Quota`] would not hold: a bucket of 600 that refills 600 a minute sends
-    /// 1,200 in its first minute.
+    /// 1,200 in its first minute. A burst that would take more than a century to pay for is cut to
+    /// one that takes as long.
     ///
     /// # Errors
     ///
@@ -134,7 +135,7 @@ impl Quota {
             )));
         }
         self.burst = burst;
-        Ok(self)
+        Ok(self.bounded())
     }
 
     /// How much the network's delay may vary between two requests without the server seeing them
@@ -165,7 +166,7 @@ impl Quota {
             )));
         }
         self.margin = nanos(margin);
-        Ok(self)
+        Ok(self.bounded())
     }
 
     /// Counts a sliding window exactly instead of pacing: up to `max` leave at once after a quiet
@@ -197,7 +198,7 @@ impl Quota {
         let kept = u128::from(self.max) * u128::from(part) / u128::from(whole);
         self.max = u64::try_from(kept).unwrap_or(self.max).max(1);
         self.burst = self.burst.min(self.max);
-        Ok(self)
+        Ok(self.bounded())
     }
 
     /// How many, or how many tokens, fit in one window.
@@ -218,6 +219,15 @@ impl Quota {
     /// The spread of the network's delay that is allowed for.
     pub fn margin(&self) -> Duration {
         Duration::from_nanos(self.margin)
+    }
+
+    /// Cuts a burst that would take more than a century to pay for:
+    /// burst * window / (max - burst + 1), solved for the burst.
+    fn bounded(mut self) -> Self {
+        let (window, century) = (u128::from(self.window()), u128::from(CENTURY));
+        let most = (u128::from(self.max) + 1) * century / (window + century);
+        self.burst = u64::try_from(most).map_or(self.burst, |most| self.burst.min(most.max(1)));
+        self
     }
 
     pub(crate) fn allows_more_than(&self, other: &Quota) -> bool {
@@ -257,6 +267,8 @@ const CLOSEST: u64 = 100;
 const SHORTEST: Duration = Duration::from_millis(1);
 /// Sums of a few windows stay far below the 584 years that 64 bits of nanoseconds hold.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+/// What a burst takes to be paid for is counted in the same 64 bits.
+const CENTURY: u64 = 100 * 366 * 24 * 3_600 * 1_000_000_000;
 /// Covers the delay's spread on an ordinary path (5 to 150 ms each way).
 const WIDEST_DEFAULT_MARGIN: Duration = Duration::from_millis(200);
 

@@ -10,7 +10,9 @@ use smallvec::SmallVec;
 
 use super::{
     clock::NEVER,
+    grant::Grant,
     lane::{Counts, Lane, OVERFLOW},
+    learned::Learned,
     output::Output,
     rules::Rules,
     waiter::{Standing, Waiter},
@@ -85,22 +87,34 @@ impl Key {
 
     /// From when on it is no different from a new one; `None` while it is in use.
     pub(super) fn fresh_at(&self, rules: &Rules) -> Option<u64> {
+        let learned = self.learned().map(|learned| learned.fresh_at()).max();
+        Some(self.unused_at(rules)?.max(learned.unwrap_or(0)))
+    }
+
+    /// From when on it differs from a new one only in what it has learned; `None` while it is in use.
+    pub(super) fn unused_at(&self, rules: &Rules) -> Option<u64> {
         if self.waiting > 0 {
             return None;
         }
         let gates = self.lanes.iter().filter_map(|lane| lane.gate.as_ref());
         let paused = gates.map(|gate| gate.fresh_at()).max().unwrap_or(0);
-        let learned = self.lanes.iter().flat_map(|lane| {
-            let learned = Unit::BOTH.map(|unit| &lane.learned[unit]);
-            learned.map(|learned| learned.fresh_at())
-        });
-        let learned = learned.max().unwrap_or(0);
-        self.limits
-            .iter()
-            .try_fold(paused.max(learned), |latest, limit| {
-                let at = limit.bucket.fresh_at(rules.cap(limit.rule))?;
-                Some(at.max(latest))
-            })
+        self.limits.iter().try_fold(paused, |latest, limit| {
+            let at = limit.bucket.fresh_at(rules.cap(limit.rule))?;
+            Some(at.max(latest))
+        })
+    }
+
+    /// When it last learned something.
+    pub(super) fn learned_last(&self) -> u64 {
+        self.learned()
+            .map(|learned| learned.last())
+            .max()
+            .unwrap_or(0)
+    }
+
+    fn learned(&self) -> impl Iterator<Item = &Learned> {
+        let lanes = self.lanes.iter();
+        lanes.flat_map(|lane| Unit::BOTH.map(|unit| &lane.learned[unit]))
     }
 
     /// Whether nobody stands in any line, so that who comes may go at once.
@@ -189,9 +203,10 @@ impl Key {
         ready: u64,
         rules: &Rules,
         now: u64,
-    ) -> Passage {
+    ) -> (Passage, SmallVec<[u32; 2]>) {
         let lane = &mut self.lanes[usize::from(lane)];
         lane.counts.admitted += 1;
+        lane.in_flight += u32::from(lane.slots[Grant::IN_FLIGHT] != 0);
         lane.spent = lane.spent.saturating_add(tokens);
         let weight = Each {
             requests: 1,
@@ -219,11 +234,15 @@ impl Key {
         let came = ready;
         let ready = came.max(paced.requests).max(paced.tokens).max(others);
         let mut interval = lane.learned.requests.interval();
+        let mut quotas = SmallVec::new();
         for &index in &lane.limits {
             let limit = &mut self.limits[usize::from(index)];
             let rule = rules.rule(limit.rule);
             if !lane.outgrew(rule) {
                 limit.bucket.charge(&rule.cap, tokens, ready, now);
+                if matches!(rule.cap, Cap::Tokens(_)) {
+                    quotas.push(rules.id(limit.rule));
+                }
                 interval = interval.max(rule.cap.interval(Unit::Requests));
             }
         }
@@ -231,10 +250,8 @@ impl Key {
             let held = paced[unit] > came && paced[unit] == ready;
             lane.learned[unit].leave(weight[unit], held, ready, now);
         }
-        match &mut lane.gate {
-            Some(gate) => gate.pass(interval, now),
-            None => Passage::default(),
-        }
+        let passage = lane.gate.as_mut().map(|gate| gate.pass(interval, now));
+        (passage.unwrap_or_default(), quotas)
     }
 
     /// The pace of a lane, watched from now on if it was not: it begins with what its table says.
@@ -312,13 +329,41 @@ impl Key {
         lanes.any(|lane| lane.endpoint == creation && lane.awaits_job)
     }
 
-    /// Gives back the slots of a permit.
-    pub(super) fn release(&mut self, rules: &Rules, ids: [u32; 2], now: u64) {
-        for limit in &mut self.limits {
-            if ids.contains(&rules.id(limit.rule)) {
-                limit.bucket.release(now);
+    /// Gives back the slots of a permit: the one in flight to the limit that its lane is under now.
+    pub(super) fn release(&mut self, rules: &Rules, grant: &Grant, now: u64) {
+        let mut slots = grant.slots;
+        if slots[Grant::IN_FLIGHT] != 0 {
+            let lane = &mut self.lanes[usize::from(grant.lane)];
+            lane.in_flight -= 1;
+            slots[Grant::IN_FLIGHT] = lane.slots[Grant::IN_FLIGHT];
+        }
+        for rule in slots {
+            self.free(rules, rule, now);
+        }
+    }
+
+    /// Gives back a slot of a rule, if it is one.
+    pub(super) fn free(&mut self, rules: &Rules, rule: u32, now: u64) {
+        self.slots(rules, rule, |slots| slots.release(now));
+    }
+
+    /// Settles that a request did not cost the tokens of its grant but `tokens`, in every quota that was
+    /// charged for it.
+    pub(super) fn settle(&mut self, grant: &mut Grant, tokens: u64, rules: &Rules, now: u64) {
+        // What another table charged was paid off at its pace: how much is left of it is not known.
+        let lost = grant.table != rules.number && tokens < grant.tokens;
+        for &rule in grant.quotas.iter().filter(|_| !lost) {
+            let mut limits = self.limits.iter_mut();
+            if let Some(limit) = limits.find(|limit| rules.id(limit.rule) == rule) {
+                let (cap, cost) = (rules.cap(limit.rule), (grant.tokens, tokens));
+                limit.bucket.settle(cap, grant.at, cost, now);
             }
         }
+        let lane = &mut self.lanes[usize::from(grant.lane)];
+        if let Some(rate) = &mut lane.learned.tokens.rate {
+            rate.settle(grant.at, grant.tokens, tokens, now);
+        }
+        grant.tokens = tokens;
     }
 
     /// Goes on under another table.
@@ -344,6 +389,19 @@ impl Key {
                 None => self.limits.push(Limit::new(rule, bucket)),
             }
         }
+        self.recount(new);
+    }
+
+    /// Counts the requests in flight under the limits that their lanes are under now.
+    fn recount(&mut self, rules: &Rules) {
+        for limit in &mut self.limits {
+            if let (Cap::InFlight(_), Some(slots)) = (rules.cap(limit.rule), limit.bucket.slots()) {
+                let id = rules.id(limit.rule);
+                let lanes = self.lanes.iter();
+                let under = lanes.filter(|lane| lane.slots[Grant::IN_FLIGHT] == id);
+                slots.recount(under.map(|lane| lane.in_flight).sum());
+            }
+        }
     }
 
     fn find(&self, endpoint: Endpoint, model_id: u64) -> Option<u16> {
@@ -367,6 +425,7 @@ impl Key {
             model,
             limits,
             slots: rules.slots(&applying),
+            in_flight: 0,
             gate: None,
             learned: Each::default(),
             line: None,

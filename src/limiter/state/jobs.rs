@@ -48,7 +48,7 @@ impl State {
             return false;
         };
         if let Some(key) = self.registry.of(held.key, held.born) {
-            key.release(&self.rules, [0, held.rule], moment.now);
+            key.free(&self.rules, held.rule, moment.now);
             self.freed(held.key);
             self.pump(held.key, None, moment);
         }

@@ -158,7 +158,7 @@ impl State {
         self.totals.admitted += 1;
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
         let tokens = key.tokens(lane, charge, &self.rules);
-        let passage = key.charge(lane, tokens, ready, &self.rules, now);
+        let (passage, quotas) = key.charge(lane, tokens, ready, &self.rules, now);
         let waited = now.saturating_sub(since);
         let metered = charge != Charge::NOTHING && key.counts_tokens(lane, &self.rules);
         let of = &mut key.lanes[usize::from(lane)];
@@ -172,6 +172,8 @@ impl State {
             passage,
             slots: of.slots,
             tokens,
+            quotas,
+            table: self.rules.number,
             gone: of.gone(),
             answers: charge.answers(),
             metered,
@@ -183,7 +185,7 @@ impl State {
     /// A key may be forgettable sooner than was known.
     fn freed(&mut self, index: u32) {
         let key = self.registry.get(index);
-        if let Some(at) = key.and_then(|key| key.fresh_at(&self.rules)) {
+        if let Some(at) = key.and_then(|key| key.unused_at(&self.rules)) {
             self.registry.look_again(at);
         }
     }

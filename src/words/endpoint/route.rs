@@ -5,9 +5,38 @@
 //! `/rl`) every path is taken, for those grow: reading is told from its method, and a `POST` that
 //! is not known to do less counts as creating.
 
+use std::borrow::Cow;
+
 use http::Method;
 
 use super::Endpoint::{self, *};
+
+/// The same path with the letters, digits and `-._~` as they are that it writes as `%61`
+/// (RFC 3986, 6.2.2.2).
+pub(crate) fn normal(path: &str) -> Cow<'_, str> {
+    let Some((plain, mut rest)) = path.split_once('%') else {
+        return Cow::Borrowed(path);
+    };
+    let mut normal = String::with_capacity(path.len());
+    normal.push_str(plain);
+    loop {
+        let code = rest.get(..2).filter(|code| !code.starts_with('+'));
+        let byte = code.and_then(|code| u8::from_str_radix(code, 16).ok());
+        match byte.map(char::from) {
+            Some(byte) if byte.is_ascii_alphanumeric() || "-._~".contains(byte) => {
+                normal.push(byte);
+                rest = &rest[2..];
+            }
+            _ => normal.push('%'),
+        }
+        let Some((plain, after)) = rest.split_once('%') else {
+            normal.push_str(rest);
+            return Cow::Owned(normal);
+        };
+        normal.push_str(plain);
+        rest = after;
+    }
+}
 
 pub(super) fn route(method: &Method, path: &str) -> Endpoint {
     if *method == Method::POST {
@@ -18,8 +47,9 @@ pub(super) fn route(method: &Method, path: &str) -> Endpoint {
             _ => {}
         }
     }
+    let path = normal(path);
     let mut room = [""; DEEPEST];
-    let Some(segments) = split(path, &mut room) else {
+    let Some(segments) = split(&path, &mut room) else {
         return Other;
     };
     match *method {
@@ -171,7 +201,7 @@ fn change(path: &[&str]) -> Endpoint {
 
 /// The path's segments without its version, or `None` when there are more than the API has.
 fn split<'a, 'r>(path: &'a str, room: &'r mut [&'a str; DEEPEST]) -> Option<&'r [&'a str]> {
-    let mut used = 0;
+    let mut used = 0_usize;
     let mut start = 0;
     let mut versioned = false;
     let bytes = path.as_bytes();
@@ -183,7 +213,10 @@ fn split<'a, 'r>(path: &'a str, room: &'r mut [&'a str; DEEPEST]) -> Option<&'r 
         let segment = &path[start..end];
         if used == 0 && !versioned && matches!(segment, "v1" | "v2" | "v3") {
             versioned = true;
-        } else if !segment.is_empty() {
+        } else if segment == ".." {
+            versioned = versioned && used > 0;
+            used = used.saturating_sub(1);
+        } else if !matches!(segment, "" | ".") {
             *room.get_mut(used)? = segment;
             used += 1;
         }

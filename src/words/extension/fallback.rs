@@ -89,6 +89,8 @@ pub enum PassedOver {
     Overloaded,
     /// The request would have waited for it longer than it may.
     LongWait,
+    /// The request costs more tokens than the model's limit ever lets through.
+    NeverFits,
 }
 
 /// A few words, for a log.
@@ -97,6 +99,7 @@ impl fmt::Display for PassedOver {
         f.write_str(match self {
             Self::Overloaded => "overloaded",
             Self::LongWait => "the wait is too long",
+            Self::NeverFits => "the request is larger than its limit",
         })
     }
 }

@@ -1,0 +1,160 @@
+/// What was spent in the last window, in parts of it: what a paced quota of tokens needs once some are
+/// given back.
+///
+/// What comes back is that of requests that left up to minutes ago. Sent again at once, it is too much for
+/// a window that begins after those; the pace alone does not know. A part counts until its end has left the
+/// window.
+#[derive(Clone, Debug)]
+pub(crate) struct Spent {
+    parts: Vec<u64>,
+    sum: u64,
+    /// How long one is.
+    part: u64,
+    /// Which is the newest, counted from the beginning of time.
+    newest: u64,
+}
+
+impl Spent {
+    /// These left in the last window, and when each did.
+    pub(crate) fn of(window: u64, departures: impl Iterator<Item = (u64, u64)>, now: u64) -> Self {
+        let part = window.div_ceil(PARTS);
+        let mut spent = Self {
+            // One more, that is in the window but for a part.
+            parts: vec![0; PARTS as usize + 1],
+            sum: 0,
+            part,
+            newest: now / part,
+        };
+        for (at, cost) in departures {
+            spent.settle(at.min(now), 0, cost);
+        }
+        spent
+    }
+
+    pub(crate) fn charge(&mut self, cost: u64, now: u64) {
+        self.forget(now);
+        self.settle(now, 0, cost);
+    }
+
+    /// What left at an instant did not cost `from`, but `to`.
+    pub(crate) fn settle(&mut self, at: u64, from: u64, to: u64) {
+        let part = at / self.part;
+        if part <= self.newest && self.newest - part <= PARTS {
+            let place = self.place(part);
+            let settled = self.parts[place].saturating_sub(from).saturating_add(to);
+            self.sum = self.sum.saturating_sub(self.parts[place]);
+            self.sum = self.sum.saturating_add(settled);
+            self.parts[place] = settled;
+        }
+    }
+
+    /// The earliest instant at which less than `max` was spent in the window, if nothing is until then.
+    pub(crate) fn next(&self, max: u64) -> u64 {
+        let mut left = self.sum;
+        let mut part = self.newest.saturating_sub(PARTS);
+        while left >= max {
+            left = left.saturating_sub(self.parts[self.place(part)]);
+            part += 1;
+        }
+        // Nothing has to leave, or those before this have.
+        match left == self.sum {
+            true => 0,
+            false => (part + PARTS).saturating_mul(self.part),
+        }
+    }
+
+    /// What was spent, and when, at the latest.
+    pub(crate) fn departures(&self) -> impl Iterator<Item = (u64, u64)> {
+        let parts = self.newest.saturating_sub(PARTS)..=self.newest;
+        parts.map(|part| {
+            let end = part.saturating_add(1).saturating_mul(self.part);
+            (end - 1, self.parts[self.place(part)])
+        })
+    }
+
+    /// When nothing of it will be left.
+    pub(crate) fn over(&self) -> u64 {
+        match self.sum {
+            0 => 0,
+            _ => (self.newest + PARTS + 1).saturating_mul(self.part),
+        }
+    }
+
+    fn forget(&mut self, now: u64) {
+        let newest = now / self.part;
+        for part in self.newest.saturating_add(1)..=newest.min(self.newest + PARTS + 1) {
+            let place = self.place(part);
+            let gone = std::mem::take(&mut self.parts[place]);
+            self.sum = self.sum.saturating_sub(gone);
+        }
+        self.newest = self.newest.max(newest);
+    }
+
+    fn place(&self, part: u64) -> usize {
+        (part % (PARTS + 1)) as usize
+    }
+}
+
+/// A half of one part is counted too long on average: that much of the quota is not used.
+const PARTS: u64 = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+    const WINDOW: u64 = 60 * SECOND;
+
+    fn spent(departures: &[(u64, u64)], now: u64) -> Spent {
+        Spent::of(WINDOW, departures.iter().copied(), now)
+    }
+
+    #[test]
+    fn what_was_spent_counts_for_a_window_and_hardly_longer() {
+        let now = 100 * SECOND;
+        let spent = spent(&[(now - 30 * SECOND, 600), (now, 400)], now);
+        assert_eq!(spent.next(1_001), 0);
+        for max in [401, 1_000] {
+            let over = spent.next(max) - (now + 30 * SECOND);
+            assert!(over <= WINDOW / PARTS, "{max}: {over}");
+        }
+        let over = spent.next(400) - (now + WINDOW);
+        assert!(over <= WINDOW / PARTS, "{over}");
+        assert_eq!(spent.over(), spent.next(1));
+    }
+
+    #[test]
+    fn what_is_settled_counts_as_it_was() {
+        let mut spent = spent(&[(0, 1_000)], 0);
+        spent.charge(500, SECOND);
+        spent.settle(0, 1_000, 10);
+        assert_eq!(spent.next(511), 0);
+        assert!(spent.next(510) > WINDOW);
+        spent.settle(SECOND, 500, 600);
+        assert!(spent.next(610) > WINDOW && spent.next(611) == 0);
+        // Long after, of what has left the window nothing is known.
+        spent.charge(1, 300 * SECOND);
+        spent.settle(SECOND, 600, 0);
+        assert_eq!((spent.next(2), spent.sum), (0, 1));
+    }
+
+    #[test]
+    fn a_window_of_another_length_holds_the_same() {
+        let now = 40 * SECOND;
+        let before = spent(&[(5 * SECOND, 5), (20 * SECOND, 6), (now, 7)], now);
+        let after = Spent::of(WINDOW / 2, before.departures(), now);
+        assert_eq!(after.sum, 13);
+    }
+
+    #[test]
+    fn nothing_overflows() {
+        let mut spent = spent(&[(0, u64::MAX), (SECOND, u64::MAX)], SECOND);
+        spent.charge(u64::MAX, 2 * SECOND);
+        spent.settle(0, u64::MAX, 1);
+        spent.settle(SECOND, u64::MAX, 1);
+        spent.charge(u64::MAX, u64::MAX);
+        spent.charge(u64::MAX, u64::MAX);
+        assert!(spent.next(1) > 0 && spent.over() > 0);
+        assert!(spent.departures().count() > 0);
+    }
+}
