@@ -4,7 +4,6 @@ use std::{
     error::Error,
     iter::successors,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
 };
 
 use axum::{
@@ -23,10 +22,9 @@ use tokio::time::sleep;
 
 use crate::{
     fault::Fault,
-    jobs::{Upload, World},
+    jobs::Upload,
     ledger::{Ledger, arrivals_json},
     replies::json_response,
-    route::unversioned,
     shared::Shared,
 };
 
@@ -53,22 +51,7 @@ pub(crate) async fn api(
             if let Some(upload) = Upload::read(&head, body.as_deref().unwrap_or_default()).await {
                 head.extensions.insert(upload);
             }
-            let path = unversioned(head.uri.path());
-            let [before, after] = shared.books().world.rules.delays;
-            match World::creates(head.method.as_str(), path) {
-                true if !(before + after).is_zero() => {
-                    let shared = Arc::clone(shared);
-                    // It takes effect also if its caller has gone away.
-                    let created = tokio::spawn(async move {
-                        sleep(before).await;
-                        let (outcome, _) = shared.receive(&head, body.as_deref());
-                        sleep(after).await;
-                        outcome
-                    });
-                    (created.await.unwrap_or(Err(Fault::Reset)), Duration::ZERO)
-                }
-                _ => shared.receive(&head, body.as_deref()),
-            }
+            shared.receive(&head, body.as_deref())
         }
     };
     // The timer has a grain of a millisecond, so it is not asked to wait for nothing.

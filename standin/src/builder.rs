@@ -6,8 +6,10 @@ use std::{
     net::SocketAddr,
     ops::RangeInclusive,
     sync::{Arc, Mutex, atomic::AtomicU64},
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 use crate::{
     Headers, Jobs, Rules, StandIn,
@@ -160,7 +162,6 @@ impl Builder {
     pub(crate) fn shared(self) -> Shared {
         Shared {
             started: Instant::now(),
-            began: tokio::time::Instant::now(),
             owners: RandomState::new(),
             manner: Manner {
                 headers: self.headers,

@@ -156,6 +156,13 @@
 //! Faults of chaos: [`StandIn::faults`]. `GET /standin/stats` has all of these too, and the
 //! connection that asks is among those it counts.
 //!
+//! # Its clock
+//!
+//! The server reads tokio's clock. A test that [pauses](tokio::time::pause) the clock of its runtime
+//! decides when limits refill, jobs end and delays are over. A paused clock jumps to the next timer
+//! whenever all tasks wait, even if they wait for a socket: so pause it where no timer runs beside a
+//! request, or where the jump does no harm.
+//!
 //! # Cancel safety and panics
 //!
 //! Dropping the [`StandIn`] closes the listener and all connections, also during an outage, which

@@ -56,7 +56,7 @@ impl Drop for Unsettled {
     fn drop(&mut self) {
         if let Some(due) = self.0.take() {
             let mut books = due.shared.books();
-            let now = due.shared.started.elapsed().as_micros() as u64;
+            let now = due.shared.now().as_micros() as u64;
             books.engine.settle(&due.charge, due.used, now);
         }
     }

@@ -6,13 +6,14 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use axum::{
     http::{HeaderName, HeaderValue, request::Parts},
     response::Response,
 };
+use tokio::time::Instant;
 
 use crate::{
     Answer, Headers, Route,
@@ -37,7 +38,6 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) started: Instant,
-    pub(crate) began: tokio::time::Instant,
     pub(crate) owners: RandomState,
     pub(crate) manner: Manner,
     /// Connections open now.
@@ -83,7 +83,7 @@ impl Shared {
         let (method, path) = (head.method.as_str(), head.uri.path());
         let mut books = self.books();
         let verdict = Verdict::Given(books.script.next_early(method, path)?);
-        books.note(self.started.elapsed(), method, path, &verdict);
+        books.note(self.now(), method, path, &verdict);
         drop(books);
         Some(self.outcome(self.number(), verdict))
     }
@@ -108,17 +108,21 @@ impl Shared {
             .and_then(|call| Ok((Reply::to(&call, &self.manner.shape)?, call)));
 
         let mut books = self.books();
-        let at = self.started.elapsed();
+        let at = self.now();
         let verdict = match (books.script.next(method, path), call) {
             (Some(answer), _) => Verdict::Given(answer),
             (None, _) if World::takes(unversioned(path)) => match (bearer(&head.headers), body) {
                 (None, _) => Verdict::Invalid(ApiError::no_key()),
                 (_, None) => Verdict::Invalid(ApiError::too_large()),
                 (Some(key), Some(body)) => {
-                    let asked = self.asked(head, &key, body);
+                    let asked = self.asked(head, &key, body, at);
                     let line = |line: &Line| line.answer(&key, &self.manner.shape);
                     let (status, body) = books.world.ask(&asked, line);
-                    Verdict::Given(Answer::status(status).body(body))
+                    let answer = Answer::status(status).body(body);
+                    Verdict::Given(match books.world.delay(&asked) {
+                        Duration::ZERO => answer,
+                        delay => answer.delay(delay),
+                    })
                 }
             },
             (None, Err(error)) => Verdict::Invalid(error),
@@ -128,7 +132,7 @@ impl Shared {
         verdict
     }
 
-    fn asked<'a>(&self, head: &'a Parts, key: &str, body: &'a [u8]) -> Asked<'a> {
+    fn asked<'a>(&self, head: &'a Parts, key: &str, body: &'a [u8], now: Duration) -> Asked<'a> {
         Asked {
             method: head.method.as_str(),
             path: unversioned(head.uri.path()),
@@ -136,13 +140,13 @@ impl Shared {
             owner: self.owners.hash_one(key),
             body,
             upload: head.extensions.get(),
-            now: self.now(),
+            now,
         }
     }
 
     /// The time since the start, by the clock that tests can stop.
     pub(crate) fn now(&self) -> Duration {
-        self.began.elapsed()
+        self.started.elapsed()
     }
 
     fn outcome(self: &Arc<Self>, nth: u64, verdict: Verdict) -> Outcome {

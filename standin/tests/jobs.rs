@@ -4,10 +4,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Caller, Got, quick};
+use common::{Caller, Got, HOUR, quick, until};
 use serde_json::{Value, json};
 use together_standin::{Fate, JobKind, Jobs, StandIn};
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -338,13 +338,29 @@ async fn one_too_many_is_refused_and_lists_have_pages() {
     assert_eq!(server.most_jobs(JobKind::Batch), 1);
 }
 
-#[tokio::test]
-async fn a_create_takes_effect_also_if_its_caller_is_gone() {
-    let delay = Duration::from_millis(50);
-    let (server, caller) = server(Jobs::default().create_delays(delay, 100 * SECOND)).await;
+#[tokio::test(start_paused = true)]
+async fn a_create_takes_effect_after_a_while_even_if_its_caller_is_gone() {
+    let jobs = Jobs::default().create_delays(HOUR, HOUR);
+    let (server, caller) = server(jobs).await;
     let file = upload(&server, "fine-tune", "{}").await;
-    let create = fine_tune(&caller, &file, "a");
-    assert!(tokio::time::timeout(delay / 5, create).await.is_err());
+    let create = tokio::spawn({
+        let caller = caller.clone();
+        let file = file.clone();
+        async move { fine_tune(&caller, &file, "a").await }
+    });
+    until("it has arrived", || server.stats().arrived == 2).await;
+    create.abort();
+    until("its caller is gone", || server.connections() == 0).await;
     assert!(server.jobs().is_empty());
-    common::until("it is created", || server.jobs().len() == 1).await;
+    assert_eq!(server.most_jobs(JobKind::FineTune), 1, "its slot is taken");
+    let listed = caller.get("/v1/fine-tunes").await.json();
+    assert_eq!(listed["data"], json!([]));
+
+    advance(HOUR).await;
+    assert_eq!(server.jobs().len(), 1);
+    let listed = caller.get("/v1/fine-tunes").await.json();
+    assert_eq!(listed["data"][0]["status"], "pending");
+    let since = Instant::now();
+    assert_eq!(fine_tune(&caller, &file, "b").await.status, 200);
+    assert_eq!(since.elapsed(), 2 * HOUR);
 }

@@ -12,6 +12,7 @@ pub(super) struct Job {
     pub(super) kind: JobKind,
     /// The hash of its caller's key.
     pub(super) owner: u64,
+    /// When it was created. From its create's arrival until then it takes a slot, and nothing shows it.
     pub(super) born: Duration,
     pub(super) lasts: Duration,
     pub(super) fate: Fate,
@@ -88,6 +89,11 @@ impl Job {
                 _ => standing("uploading", false),
             },
         }
+    }
+
+    /// Whether lists show it.
+    pub(super) fn is_there(&self, now: Duration) -> bool {
+        self.born <= now && !self.standing(now).gone
     }
 
     pub(super) fn report(&self, now: Duration) -> JobReport {

@@ -34,7 +34,7 @@ pub struct Jobs {
     pub(crate) times: [Duration; 2],
     pub(crate) page: usize,
     pub(crate) fates: Vec<Fate>,
-    /// Before a create takes effect, and from then to its answer.
+    /// Before a create takes effect, and from then to its response.
     pub(crate) delays: [Duration; 2],
 }
 
@@ -134,8 +134,9 @@ impl Jobs {
         self
     }
 
-    /// A create takes effect so long after it has arrived, also if its caller has gone away, and is
-    /// answered so long after that. Default: neither, but for the server's latency.
+    /// Sets the time from a create's arrival to its effect, and from there to its response. The job
+    /// is created even if the caller has gone away by then, and takes its slot from the arrival.
+    /// Default: zero, and the server's latency.
     pub fn create_delays(mut self, before: Duration, after: Duration) -> Self {
         self.delays = [before, after];
         self

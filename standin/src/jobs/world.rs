@@ -56,9 +56,12 @@ impl World {
         matches!(first, "files" | "fine-tunes" | "batches")
     }
 
-    /// Whether a request creates a job.
-    pub(crate) fn creates(method: &str, path: &str) -> bool {
-        method == "POST" && matches!(path, "/fine-tunes" | "/batches")
+    /// The time from a request's arrival to its response; zero stands for the server's latency.
+    pub(crate) fn delay(&self, asked: &Asked<'_>) -> Duration {
+        match (asked.method, asked.path) {
+            ("POST", "/fine-tunes" | "/batches") => self.rules.delays.iter().sum(),
+            _ => Duration::ZERO,
+        }
     }
 
     /// Answers it. `answer` is what comes of a batch's line.
@@ -104,7 +107,8 @@ impl World {
     }
 
     pub(crate) fn reports(&self, now: Duration) -> Vec<JobReport> {
-        self.jobs.iter().map(|job| job.report(now)).collect()
+        let created = self.jobs.iter().filter(|job| job.born <= now);
+        created.map(|job| job.report(now)).collect()
     }
 
     pub(crate) fn most(&self, kind: JobKind) -> usize {
@@ -199,7 +203,8 @@ impl World {
             (JobKind::Batch, Some(file)) => batch::read(&file.bytes).err(),
             (JobKind::Batch, None) => Some(format!("there is no file {file}")),
         };
-        let mut job = self.job(kind, asked.owner, said, asked.now);
+        let born = asked.now + self.rules.delays[0];
+        let mut job = self.job(kind, asked.owner, said, born);
         job.fate = self.rules.fate(self.created);
         job.invalid = invalid;
         self.created += 1;
@@ -235,10 +240,10 @@ impl World {
 
     /// The newest first, and whether there are more.
     fn list(&self, kind: JobKind, asked: &Asked<'_>) -> (Vec<Value>, bool) {
-        let there = self.jobs.iter().rev().filter(|job| {
-            let gone = job.standing(asked.now).gone;
-            job.kind == kind && job.owner == asked.owner && !gone
-        });
+        let there =
+            self.jobs.iter().rev().filter(|job| {
+                job.kind == kind && job.owner == asked.owner && job.is_there(asked.now)
+            });
         let there: Vec<&Job> = there.collect();
         let mut options = asked
             .query
@@ -271,7 +276,7 @@ impl World {
         };
         let same = |job: &&mut Job| job.kind == kind && job.id == id && job.owner == asked.owner;
         match self.jobs.iter_mut().find(same) {
-            Some(job) if !job.standing(asked.now).gone => {
+            Some(job) if job.is_there(asked.now) => {
                 let standing = job.standing(asked.now);
                 act(job, standing)
             }

@@ -11,7 +11,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -25,7 +25,7 @@ use hyper_util::{
 };
 use serde_json::{Value, json};
 use together_standin::{Builder, StandIn};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 /// What came back, read to its end.
 pub(crate) struct Got {
@@ -229,15 +229,14 @@ pub(crate) fn connect(url: &str) -> io::Result<TcpStream> {
     TcpStream::connect(address)
 }
 
-/// Waits for something that must come true soon.
+/// Waits for something that must come true. [`PATIENCE`] counts in real time, even if the test has
+/// paused the clock.
 pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let patience = async {
-        while !holds() {
-            sleep(Duration::from_millis(1)).await;
-        }
-    };
-    let waited = timeout(Duration::from_secs(10), patience).await;
-    waited.unwrap_or_else(|_| panic!("never: {what}"));
+    let since = Instant::now();
+    while !holds() {
+        assert!(since.elapsed() < PATIENCE, "never: {what}");
+        sleep(Duration::from_millis(1)).await;
+    }
 }
 
 /// A server that answers at once.
@@ -253,4 +252,9 @@ pub(crate) fn embedding() -> Value {
     json!({"model": "m", "input": "text"})
 }
 
+/// Only a hang takes this long, on the slowest machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+/// Longer than any test runs.
+pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
