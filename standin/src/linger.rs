@@ -91,5 +91,5 @@ impl AsyncWrite for Lingering {
     }
 }
 
-/// Long enough to read an answer on loopback; a client that goes on sending may find out then.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// nginx's default, `lingering_time`: a client that is still sending by then finds the connection broken.
+const PATIENCE: Duration = Duration::from_secs(30);

@@ -2,11 +2,12 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::{Caller, MINUTE, chat, quick};
 use serde_json::json;
 use together_standin::{Answer, Headers, Limit, Route, Rules, StandIn};
+use tokio::time::Instant;
 
 const PATH: &str = "/v1/chat/completions";
 const NAMES: [&str; 5] = [
@@ -41,7 +42,7 @@ fn some(values: [&str; 5]) -> [Option<String>; 5] {
     values.map(|value| Some(value.to_owned()).filter(|value| !value.is_empty()))
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_refusal_carries_the_headers_seen_on_the_wire() {
     // 1.2 requests a minute: the rate of a model once seen with these headers.
     let limit = Limit::sliding(1, Duration::from_secs(50));
@@ -50,14 +51,14 @@ async fn a_refusal_carries_the_headers_seen_on_the_wire() {
     assert_eq!(refused, some(["50", "true", "0.02", "0", "50"]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_refusal_can_be_bare() {
     let limit = Limit::sliding(1, MINUTE);
     let got = headers(Headers::Never, limit).await;
     assert_eq!(got, [some([""; 5]), some([""; 5])]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn successes_can_carry_headers_too() {
     let limit = Limit::gcra(6, MINUTE, 1);
     let [good, refused] = headers(Headers::Always, limit).await;
@@ -65,7 +66,7 @@ async fn successes_can_carry_headers_too() {
     assert_eq!(refused, some(["10", "true", "0.1", "0", "10"]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_told_is_the_tightest_limit() {
     for (own, shared) in [(60, 30), (30, 60)] {
         let rules = Rules::none()
@@ -80,7 +81,7 @@ async fn what_is_told_is_the_tightest_limit() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_script_goes_before_all_else_and_is_used_up() {
     let rules = Rules::none().limit(Route::Chat, Limit::fixed(1, MINUTE));
     let server = quick().rules(rules).start().await.unwrap();
@@ -123,22 +124,21 @@ async fn other_routes_answer_what_is_scripted() {
     assert_eq!(caller.get("/rerank").await.status, 404);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn answers_take_their_time() {
-    let latency = Duration::from_millis(40)..=Duration::from_millis(60);
-    let server = StandIn::builder().latency(latency).start().await.unwrap();
-    let caller = Caller::new(&server);
-    let slow = Answer::status(200).delay(Duration::from_millis(150));
-    let took = async |path| {
+    let took = async |server: &StandIn, path| {
+        let caller = Caller::new(server);
         let since = Instant::now();
         caller.post(path, &chat()).await;
-        since.elapsed()
+        since.elapsed().as_millis()
     };
-    assert!(took(PATH).await >= Duration::from_millis(40));
+    let latency = Duration::from_millis(40)..=Duration::from_millis(60);
+    let server = StandIn::builder().latency(latency).start().await.unwrap();
+    // Timers round up to a whole millisecond.
+    assert!((40..=61).contains(&took(&server, PATH).await));
+    let slow = Answer::status(200).delay(Duration::from_millis(150));
     server.script("POST", "/slow", slow);
-    assert!(took("/slow").await >= Duration::from_millis(150));
+    assert_eq!(took(&server, "/slow").await, 150);
     let default = StandIn::start().await.unwrap();
-    let since = Instant::now();
-    Caller::new(&default).post(PATH, &chat()).await;
-    assert!(since.elapsed() >= Duration::from_millis(2));
+    assert!((2..=21).contains(&took(&default, PATH).await));
 }

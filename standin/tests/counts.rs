@@ -4,17 +4,25 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Caller, MINUTE, chat, quick, until};
+use axum::body::Body;
+use common::{Caller, HOUR, PATIENCE, chat, quick, until};
 use serde_json::{Value, json};
 use together_standin::{Answer, Limit, Route, Rules, StandIn};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 const PATH: &str = "/v1/chat/completions";
-const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The body of a stream that has begun.
+async fn open(caller: &Caller) -> Body {
+    let mut body = chat();
+    body["stream"] = true.into();
+    let opened = caller.chat_with(body.to_string()).await;
+    opened.unwrap().into_body()
+}
 
 #[tokio::test]
 async fn stats_tell_who_came_and_what_became_of_them() {
-    let rules = Rules::none().limit(Route::Chat, Limit::fixed(2, MINUTE));
+    let rules = Rules::none().limit(Route::Chat, Limit::fixed(2, HOUR));
     let server = quick().rules(rules).start().await.unwrap();
     let caller = Caller::new(&server);
     assert_eq!(
@@ -57,9 +65,13 @@ async fn stats_tell_who_came_and_what_became_of_them() {
     let chats = json!({"arrived": 4, "accepted": 2, "refused": 1, "errors": 1});
     assert_eq!(over_http["routes"]["chat"], chats);
     assert_eq!(over_http["others"]["GET /batches"]["arrived"], 2);
-    let first = over_http["first_arrival_s"].as_f64().unwrap();
-    let last = over_http["last_arrival_s"].as_f64().unwrap();
-    assert!(0.0 < first && first < last && last < 60.0);
+    for (name, arrival) in [
+        ("first_arrival_s", arrivals[0]),
+        ("last_arrival_s", arrivals[5]),
+    ] {
+        let difference = over_http[name].as_f64().unwrap() - arrival.at.as_secs_f64();
+        assert!(difference.abs() < 1e-6, "{name}: {difference}");
+    }
     let list = caller.get("/standin/arrivals").await.json();
     assert_eq!(list.as_array().unwrap().len(), 6);
     let micros = arrivals[0].at.as_micros() as u64;
@@ -71,7 +83,7 @@ async fn stats_tell_who_came_and_what_became_of_them() {
 
 #[tokio::test]
 async fn a_reset_zeroes_the_counts_and_forgives_nothing() {
-    let rules = Rules::none().limit(Route::Chat, Limit::fixed(1, MINUTE));
+    let rules = Rules::none().limit(Route::Chat, Limit::fixed(1, HOUR));
     let server = quick().rules(rules).start().await.unwrap();
     let caller = Caller::new(&server);
     assert_eq!(caller.post(PATH, &chat()).await.status, 200);
@@ -86,77 +98,62 @@ async fn a_reset_zeroes_the_counts_and_forgives_nothing() {
 
 #[tokio::test]
 async fn a_stream_is_open_until_it_is_done_or_given_up() {
-    let server = quick()
-        .chunk_delay(Duration::from_millis(20))
-        .start()
-        .await
-        .unwrap();
+    let server = quick().chunk_delay(HOUR).start().await.unwrap();
     let caller = Caller::new(&server);
-    let mut body = chat();
-    body["stream"] = true.into();
-    let open = async || {
-        let body = body.to_string();
-        let sent = caller.open("POST", PATH, Some("Bearer key"), body).await;
-        sent.unwrap().into_body()
-    };
-    let first = open().await;
-    let second = open().await;
+    let [first, second] = [open(&caller).await, open(&caller).await];
     assert_eq!(server.open_streams(), 2);
-    let since = std::time::Instant::now();
-    axum::body::to_bytes(first, usize::MAX).await.unwrap();
-    // Six words and [DONE], so six pauses; some of the first may be over already.
-    assert!(since.elapsed() >= Duration::from_millis(80));
+    drop(first);
+    until("one stream is open", || server.open_streams() == 1).await;
     drop(second);
-    let third = open().await;
-    drop(third);
     until("no stream is open", || server.open_streams() == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_takes_its_time_and_is_done_at_its_end() {
+    let delay = Duration::from_millis(20);
+    let server = quick().chunk_delay(delay).start().await.unwrap();
+    let since = Instant::now();
+    let stream = open(&Caller::new(&server)).await;
+    assert_eq!(server.open_streams(), 1);
+    axum::body::to_bytes(stream, usize::MAX).await.unwrap();
+    // Six words and [DONE], so six pauses.
+    assert_eq!(since.elapsed(), 6 * delay);
+    assert_eq!(server.open_streams(), 0);
 }
 
 #[tokio::test]
 async fn connections_are_counted_open_and_in_all() {
-    let server = quick().start().await.unwrap();
+    let server = quick().chunk_delay(HOUR).start().await.unwrap();
     assert_eq!((server.connections(), server.connected()), (0, 0));
-    let slow = Answer::status(200).delay(Duration::from_millis(50));
-    server.script("GET", "/slow", slow.times(4));
     let (one, two) = (Caller::new(&server), Caller::http2(&server));
-    for (caller, connections, connected) in [(&one, 2, 2), (&two, 3, 3)] {
-        // HTTP/1 needs a connection for each request under way, HTTP/2 one for all of them.
-        tokio::join!(caller.get("/slow"), caller.get("/slow"));
-        assert_eq!(server.connections(), connections);
-        assert_eq!(server.connected(), connected);
-    }
+    // HTTP/1 needs a connection for each request under way, HTTP/2 one for all of them.
+    let ones = [open(&one).await, open(&one).await];
+    assert_eq!((server.connections(), server.connected()), (2, 2));
+    let twos = [open(&two).await, open(&two).await];
+    assert_eq!((server.connections(), server.connected()), (3, 3));
     let stats = two.get("/standin/stats").await.json();
     assert_eq!(
         (&stats["connections"], &stats["connected"]),
         (&3.into(), &3.into())
     );
-    drop(one);
+    drop((one, ones));
     until("its two are closed", || server.connections() == 1).await;
     server.reset();
     assert_eq!(server.connected(), 3);
-    drop(two);
+    drop((two, twos));
     until("all are closed", || server.connections() == 0).await;
 }
 
 #[tokio::test]
 async fn a_dropped_server_ends_its_connections() {
-    let server = quick().chunk_delay(MINUTE).start().await.unwrap();
+    let server = quick().chunk_delay(HOUR).start().await.unwrap();
     let caller = Caller::new(&server);
-    let mut body = chat();
-    body["stream"] = true.into();
-    let key = Some("Bearer key");
-    let sent = caller.open("POST", PATH, key, body.to_string()).await;
-    let stream = sent.unwrap().into_body();
+    let stream = open(&caller).await;
     drop(server);
     let rest = axum::body::to_bytes(stream, usize::MAX);
     let rest = timeout(PATIENCE, rest).await.expect("the stream ends");
     assert!(rest.is_err(), "it breaks off");
-    assert!(
-        caller
-            .open("GET", "/v1/models", key, String::new())
-            .await
-            .is_err()
-    );
+    assert!(caller.chat().await.is_err());
 }
 
 #[tokio::test]

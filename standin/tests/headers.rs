@@ -1,12 +1,17 @@
-//! Limits as answers tell of them: headers of all generations, types, messages; over sockets.
+//! Limits as answers tell of them: headers of all generations, types, messages; over sockets. The
+//! clock is paused, so that nothing refills during a test.
 
 mod common;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
-use common::{Caller, Got, MINUTE, chat, quick};
+use common::{Caller, Got, HOUR, MINUTE, PATIENCE, chat, quick, until};
 use serde_json::{Value, json};
 use together_standin::{Headers, Limit, Route, Rules, StandIn};
+use tokio::time::{advance, sleep};
 
 const PATH: &str = "/v1/chat/completions";
 
@@ -55,7 +60,7 @@ const MORE: [(&str, &str); 4] = [
     ("x-tokenlimit-limit-dynamic", "10"),
 ];
 
-/// Without how many tokens remain, which grows meanwhile; they must all agree on it.
+/// How many tokens remain, on which all headers must agree; and the other headers.
 fn but_remaining_tokens(got: &Got) -> (Option<u64>, BTreeMap<&str, &str>) {
     let mut told = told(got);
     let mut remaining = Vec::new();
@@ -71,7 +76,7 @@ fn but_remaining_tokens(got: &Got) -> (Option<u64>, BTreeMap<&str, &str>) {
     (remaining.pop(), told)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn each_generation_has_its_headers() {
     for (headers, good, refused) in [
         (Headers::Never, vec![], vec![]),
@@ -108,14 +113,14 @@ async fn each_generation_has_its_headers() {
             let others = [("retry-after", "2"), ("x-ratelimit", "true")];
             expected.extend(others);
             expected.insert("x-ratelimit-reset", "2");
-            let left = left.expect("tokens that remain");
-            assert!((78..100).contains(&left), "{left}");
+            // Each of the two has used 11.
+            assert_eq!(left, Some(78), "{headers:?}");
         }
         assert_eq!(told, expected, "{headers:?}");
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_refusal_names_what_was_too_many_and_all_the_limits() {
     let (_server, caller) = server(Headers::On429).await;
     let mut large = chat();
@@ -136,7 +141,7 @@ async fn a_refusal_names_what_was_too_many_and_all_the_limits() {
     assert_eq!(got.error().1, "dynamic_request_limited");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_type_can_also_stand_beside_the_error() {
     for top_level in [false, true] {
         let rules = Rules::none()
@@ -162,15 +167,17 @@ async fn the_type_can_also_stand_beside_the_error() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn tokens_are_settled_when_the_answer_is_out_however_it_ends() {
-    // 200 at once, and hardly any more during the test.
-    let rules = Rules::none().tokens(Route::Chat, Limit::gcra(1, MINUTE, 200));
+    // 200 at once, and none more for a thousand hours.
+    let rules = Rules::none().tokens(Route::Chat, Limit::gcra(1, 1_000 * HOUR, 200));
     for end in ["json", "stream", "dropped stream", "dropped before"] {
         let builder = quick().rules(rules.clone()).headers(Headers::Always);
-        let slow = Duration::from_millis(if end == "dropped before" { 200 } else { 0 });
-        let delay = Duration::from_millis(20);
-        let builder = builder.latency(slow..=slow).chunk_delay(delay);
+        let latency = match end {
+            "dropped before" => HOUR,
+            _ => Duration::ZERO,
+        };
+        let builder = builder.latency(latency..=latency).chunk_delay(HOUR);
         let server = builder.start().await.unwrap();
         let caller = Caller::http2(&server);
         let mut large = chat();
@@ -179,8 +186,10 @@ async fn tokens_are_settled_when_the_answer_is_out_however_it_ends() {
         match end {
             "dropped stream" => drop(caller.chat_with(large.to_string()).await.unwrap()),
             "dropped before" => {
-                let call = caller.chat_with(large.to_string());
-                let _ = tokio::time::timeout(Duration::from_millis(100), call).await;
+                let (caller, body) = (caller.clone(), large.to_string());
+                let call = tokio::spawn(async move { caller.chat_with(body).await });
+                until("it has arrived", || server.stats().arrived == 1).await;
+                call.abort();
             }
             _ => {
                 let got = caller.post(PATH, &large).await;
@@ -191,21 +200,19 @@ async fn tokens_are_settled_when_the_answer_is_out_however_it_ends() {
         // 11 were used: 189 remain, and this wants them all. A refusal takes none.
         large["max_tokens"] = 184.into();
         let mut got = caller.post(PATH, &large).await;
-        // The server has yet to notice that somebody went away.
-        let asked = async {
-            while end.starts_with("dropped") && got.status == 429 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-                got = caller.post(PATH, &large).await;
-            }
-        };
-        let asked = tokio::time::timeout(Duration::from_secs(10), asked).await;
-        assert!(asked.is_ok(), "{end}: never settled");
+        // The server has yet to notice that the caller went away.
+        let since = Instant::now();
+        while end.starts_with("dropped") && got.status == 429 {
+            assert!(since.elapsed() < PATIENCE, "{end}: never settled");
+            sleep(Duration::from_millis(5)).await;
+            got = caller.post(PATH, &large).await;
+        }
         let left = got.header("x-ratelimit-remaining-tokens");
         assert_eq!((got.status.as_u16(), left), (200, Some("0")), "{end}");
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn embeddings_report_no_tokens_and_pay_what_they_were_charged() {
     let rules = Rules::none().tokens(Route::Embeddings, Limit::gcra(1, MINUTE, 100));
     let builder = quick().rules(rules).headers(Headers::Always);
@@ -232,21 +239,17 @@ async fn a_moving_server_tells_of_its_limit_on_every_answer() {
     assert_eq!(whole, Some(1_050.0));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_rate_that_is_told_is_the_one_in_force() {
-    let limit = Limit::gcra(300, MINUTE, 5).then(Duration::from_millis(200), 90);
+    let limit = Limit::gcra(300, MINUTE, 5).then(MINUTE, 90);
     let rules = Rules::none().limit(Route::Chat, limit);
     let builder = quick().rules(rules).headers(Headers::Always);
     let server = builder.start().await.unwrap();
     let caller = Caller::new(&server);
-    let mut rates = Vec::new();
-    while rates.last().is_none_or(|rate| rate != "1.5") {
+    let moment = Duration::from_millis(1);
+    for (wait, rate) in [(MINUTE - moment, "5"), (moment, "1.5")] {
+        advance(wait).await;
         let got = caller.post(PATH, &chat()).await;
-        let rate = got.header("x-ratelimit-limit").unwrap().to_owned();
-        rates.push(rate);
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(got.header("x-ratelimit-limit"), Some(rate));
     }
-    rates.dedup();
-    assert!(rates.ends_with(&["1.5".to_owned()]) && rates.len() <= 2);
-    assert!(rates.iter().all(|rate| rate == "5" || rate == "1.5"));
 }
