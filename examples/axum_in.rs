@@ -13,8 +13,8 @@ const GENERATE: Endpoint = Endpoint::Custom("generate");
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    // The stack: twelve a minute for each key, five seconds apart, and nobody is made to wait.
-    let limits = Limits::none().requests(GENERATE, Quota::per_minute(12)?);
+    // The stack: one a minute for each key, and no request waits.
+    let limits = Limits::none().requests(GENERATE, Quota::per_minute(1)?);
     let limiter = Limiter::new(limits).with_max_wait(Duration::ZERO);
     let classify =
         Classify::together().with(|_, uri| (uri.path() == "/generate").then_some(GENERATE));

@@ -74,7 +74,7 @@ async fn outside_one_call_is_seen_and_inside_each_attempt() {
 /// A call that was dropped took them with it: tried once more, it had no deadline and no key.
 #[tokio::test]
 async fn a_call_that_is_dropped_leaves_its_extensions_as_they_were() {
-    let quota = Quota::per_minute(1).unwrap();
+    let quota = Quota::new(1, HOUR).unwrap();
     let limits = Limits::none().requests(Endpoint::ChatCompletions, quota);
     let server = Server::failing(0).await;
     let client = with(TogetherRateLimitLayer::new(limits));
@@ -112,7 +112,7 @@ async fn hints_given_with_extension_are_heard() {
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(server.heads().len(), 1);
 
-    let quota = Quota::per_minute(1).unwrap();
+    let quota = Quota::new(1, HOUR).unwrap();
     let limits = Limits::none().requests(Endpoint::ChatCompletions, quota);
     let client = with(TogetherRateLimitLayer::new(limits));
     let send = || {
@@ -148,7 +148,8 @@ async fn a_deadline_given_with_extension_is_one_for_all_attempts() {
     assert!(deadlines[1].is_some() && deadlines[1] != Some(given));
 }
 
-const SOON: Duration = Duration::from_secs(20);
+const HOUR: Duration = Duration::from_secs(3_600);
+const SOON: Duration = Duration::from_secs(20 * 60);
 
 #[tokio::test]
 async fn no_connection_is_tried_again_and_is_connect() {
@@ -159,7 +160,7 @@ async fn no_connection_is_tried_again_and_is_connect() {
     assert_eq!(inside.seen().len(), 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_timeout_is_timeout() {
     let silent = Server::start(|_, _| pending()).await;
     let inside = Witness::default();
@@ -208,7 +209,7 @@ async fn the_model_is_read_from_a_body_in_memory() {
     let client = ClientBuilder::new(Client::new())
         .with(once_more())
         .with(Witness::default())
-        .with(TogetherLayer::from(limiter.clone()))
+        .with(TogetherLayer::from(limiter.clone()).with_retry(once_more()))
         .build();
     let json = serde_json::json!({"model": "m", "messages": []});
     client.post(server.chat()).json(&json).send().await.unwrap();

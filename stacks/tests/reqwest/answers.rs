@@ -58,7 +58,7 @@ async fn an_answer_knows_where_it_came_from() {
 
 #[tokio::test]
 async fn a_refusal_of_our_own_has_the_requests_url() {
-    let quota = Quota::per_minute(1).unwrap();
+    let quota = Quota::new(1, Duration::from_secs(3_600)).unwrap();
     let limits = Limits::none().requests(Endpoint::ChatCompletions, quota);
     let limiter = Limiter::new(limits).with_max_wait(Duration::ZERO);
     let layer = TogetherLayer::from(limiter).with_retry(once_more());

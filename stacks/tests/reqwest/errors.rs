@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use axum::body::Body;
@@ -15,7 +15,10 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http::{Response, StatusCode};
 use reqwest::{Client, Method, Request};
-use tokio::sync::Notify;
+use tokio::{
+    sync::Notify,
+    time::{Instant, pause},
+};
 use tower::{ServiceBuilder, ServiceExt};
 use tower_together::{
     Endpoint, Limiter, Limits, Quota, TogetherLayer,
@@ -64,11 +67,13 @@ async fn a_server_that_comes_back_is_found() {
     assert_eq!(answer.text().await.unwrap(), "well");
 }
 
+const MINUTE: Duration = Duration::from_secs(60);
+
 async fn silent() -> Server {
     Server::start(|_, _| pending::<Response<Body>>()).await
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_timeout_is_tried_again_and_is_timeout() {
     let server = silent().await;
     let tries = AtomicU32::new(0);
@@ -80,32 +85,32 @@ async fn a_timeout_is_tried_again_and_is_timeout() {
         })
         .service(Client::new());
     let mut request = post(&server.chat());
-    *request.timeout_mut() = Some(Duration::from_millis(100));
+    *request.timeout_mut() = Some(MINUTE);
     let start = Instant::now();
     let error = service.oneshot(request).await.unwrap_err();
     assert!(error.is_timeout(), "{error:?}");
-    assert!(start.elapsed() >= Duration::from_millis(200));
+    assert!(start.elapsed() >= 2 * MINUTE);
     assert_eq!(tries.load(Relaxed), 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_timeout_begins_when_the_request_leaves() {
     let server = silent().await;
-    let quota = Quota::per_second(4).unwrap();
+    let quota = Quota::per_minute(1).unwrap();
     let limiter = Limiter::new(Limits::none().requests(Endpoint::ChatCompletions, quota));
     let layer = TogetherLayer::from(limiter).with_retry(once_more().with_max_retries(0));
     let service = ServiceBuilder::new().layer(layer).service(Client::new());
     let start = Instant::now();
     let calls = [0, 1].map(|_| {
         let mut request = post(&server.chat());
-        *request.timeout_mut() = Some(Duration::from_millis(200));
+        *request.timeout_mut() = Some(MINUTE / 2);
         service.clone().oneshot(request)
     });
     let [first, second] = calls.map(tokio::spawn);
     assert!(first.await.unwrap().unwrap_err().is_timeout());
     assert!(second.await.unwrap().unwrap_err().is_timeout());
-    // 250 ms in line, and then the timeout.
-    assert!(start.elapsed() >= Duration::from_millis(440));
+    // A minute in line, and then the timeout.
+    assert!(start.elapsed() >= MINUTE + MINUTE / 2);
 }
 
 #[tokio::test]
@@ -115,13 +120,13 @@ async fn a_body_that_does_not_end_is_timeout_too() {
         Response::new(Body::from_stream(begun.chain(stream::pending())))
     })
     .await;
-    // A head that is late does no harm.
-    let patient = TogetherLayer::new(Limits::none()).with_retry(once_more().with_max_retries(9));
-    let service = ServiceBuilder::new().layer(patient).service(Client::new());
+    let service = ServiceBuilder::new().layer(quick()).service(Client::new());
     let mut request = post(&server.chat());
-    *request.timeout_mut() = Some(Duration::from_millis(500));
+    *request.timeout_mut() = Some(60 * MINUTE);
     let answer = service.oneshot(request).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
+    // The head has come in time. The clock now jumps to the timeout.
+    pause();
     let error = answer.bytes().await.unwrap_err();
     assert!(error.is_timeout(), "{error:?}");
 }
