@@ -1,20 +1,25 @@
 //! Many requests as batches, over real sockets.
 
-use std::{num::NonZeroUsize, pin::pin, time::Duration};
+mod common;
+
+use std::{num::NonZeroUsize, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use common::{giving_up, until};
 use futures_util::StreamExt;
-use http::{Request, Response};
-use http_body::Body;
 use http_body_util::Full;
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use serde_json::{Value, json};
 use together_standin::{Answer, Fate, JobKind, Jobs, StandIn};
-use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
+use tower::Layer;
 use tower_together::{Limiter, Limits, TogetherLayer, TogetherRetryLayer};
 use tower_together_jobs::{Batches, JobsApi, Outcome, Reason};
 
-const TICK: Duration = Duration::from_millis(15);
+/// From one look at a batch to the next. All else may take as long as it likes.
+const TICK: Duration = Duration::from_millis(5);
 
 /// A server whose batches take a few ticks.
 async fn server(jobs: Jobs) -> StandIn {
@@ -22,25 +27,17 @@ async fn server(jobs: Jobs) -> StandIn {
     StandIn::builder().jobs(jobs).start().await.unwrap()
 }
 
-fn api(
-    url: String,
-    patience: Duration,
-) -> JobsApi<
-    impl Service<
-        Request<Full<Bytes>>,
-        Response = Response<impl Body<Data = Bytes, Error = BoxError>>,
-        Error = BoxError,
-    > + Clone,
-> {
-    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-    let client = ServiceBuilder::new()
-        .layer(TogetherLayer::default())
-        .timeout(patience)
-        .service(client)
-        .map_response(|answer| {
-            answer.map(|body| http_body_util::BodyExt::map_err(body, Into::into))
-        });
-    let api = JobsApi::new(client).with_base(&format!("{url}/v1"));
+fn client() -> Client<HttpConnector, Full<Bytes>> {
+    Client::builder(TokioExecutor::new()).build_http()
+}
+
+/// The API behind a layer and a client.
+fn api<S: Clone>(
+    server: &StandIn,
+    layer: TogetherLayer,
+    client: S,
+) -> JobsApi<<TogetherLayer as Layer<S>>::Service> {
+    let api = JobsApi::new(layer.layer(client)).with_base(&format!("{}/v1", server.url()));
     api.unwrap().with_key("key").unwrap().with_interval(TICK)
 }
 
@@ -51,7 +48,7 @@ fn request(number: usize) -> Value {
 
 /// Sends them, and checks that what comes is in their order.
 async fn run(server: &StandIn, size: usize, requests: Vec<Value>) -> Vec<Outcome> {
-    let api = api(server.url(), Duration::from_secs(60));
+    let api = api(server, TogetherLayer::default(), client());
     let size = NonZeroUsize::new(size).unwrap();
     let expected = requests.len();
     let outcomes = Batches::new(api).with_size(size).run(requests);
@@ -129,11 +126,12 @@ async fn thousands_of_requests_ten_batches_at_a_time_whatever_fails() {
 
 #[tokio::test]
 async fn a_create_whose_answer_is_lost_is_not_made_twice() {
-    let [patience, late] = [400, 600].map(Duration::from_millis);
-    for (before, interval) in [(Duration::ZERO, TICK), (late, patience)] {
+    let late = Duration::from_millis(50);
+    for (before, interval) in [(Duration::ZERO, TICK), (late, 2 * late)] {
         let hour = Duration::from_secs(3_600);
-        let server = server(Jobs::default().create_delays(before, hour)).await;
-        let api = api(server.url(), patience).with_interval(interval);
+        let server = Arc::new(server(Jobs::default().create_delays(before, hour)).await);
+        let client = giving_up(&server, "/batches", 1);
+        let api = api(&server, TogetherLayer::default(), client).with_interval(interval);
         let outcomes = Batches::new(api).run((0..3).map(request));
         let outcomes: Vec<Outcome> = pin!(outcomes).collect().await;
         assert!(
@@ -194,19 +192,13 @@ async fn what_is_missing_is_named_with_its_batch_and_its_request() {
 
 #[tokio::test]
 async fn a_limiter_that_was_closed_is_not_asked_for_an_hour() {
-    let server = server(Jobs::default().fates([Fate::Completes])).await;
+    // Its batch takes ten minutes.
+    let server = StandIn::start().await.unwrap();
     let limiter = Limiter::default();
-    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-    let client = ServiceBuilder::new()
-        .layer(TogetherLayer::from(limiter.clone()))
-        .service(client);
-    let api = JobsApi::new(client).with_base(&format!("{}/v1", server.url()));
-    let api = api.unwrap().with_key("key").unwrap().with_interval(TICK);
+    let api = api(&server, TogetherLayer::from(limiter.clone()), client());
     let outcomes = Batches::new(api).run([request(0)]);
     let closed = async {
-        while server.jobs().is_empty() {
-            tokio::time::sleep(TICK / 5).await;
-        }
+        until("there is a batch", || !server.jobs().is_empty()).await;
         limiter.close();
     };
     let (outcomes, ()) = tokio::join!(outcomes.collect::<Vec<_>>(), closed);
@@ -223,14 +215,9 @@ async fn an_outage_longer_than_the_layers_are_patient_is_waited_out() {
     let server = server(Jobs::default()).await;
     let impatient = TogetherRetryLayer::default().with_max_retries(0);
     let layer = TogetherLayer::new(Limits::none()).with_retry(impatient);
-    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-    let client = ServiceBuilder::new().layer(layer).service(client);
-    let api = JobsApi::new(client).with_base(&format!("{}/v1", server.url()));
-    let api = api.unwrap().with_key("key").unwrap().with_interval(TICK);
+    let api = api(&server, layer, client());
     let outage = async {
-        while server.jobs().is_empty() {
-            tokio::time::sleep(TICK / 5).await;
-        }
+        until("there is a batch", || !server.jobs().is_empty()).await;
         server.outage(20 * TICK);
     };
     let outcomes = Batches::new(api).run([request(0)]);
@@ -241,7 +228,7 @@ async fn an_outage_longer_than_the_layers_are_patient_is_waited_out() {
 #[tokio::test]
 async fn requests_are_taken_as_batches_are_begun() {
     let server = server(Jobs::default()).await;
-    let api = api(server.url(), Duration::from_secs(60));
+    let api = api(&server, TogetherLayer::default(), client());
     let taken = std::cell::Cell::new(0);
     let requests = (0..1_000).map(|number| {
         taken.set(number + 1);

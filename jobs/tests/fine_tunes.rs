@@ -1,29 +1,49 @@
 //! Fine-tunes, each created once, over real sockets.
 
-use std::{collections::HashMap, env, fs, path::PathBuf, pin::pin, process::Stdio, time::Duration};
+mod common;
+#[path = "fine_tunes/killed.rs"]
+mod killed;
 
+use std::{collections::HashMap, env, fs, path::PathBuf, pin::pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use common::{giving_up, until};
 use futures_util::{StreamExt, future::join_all};
 use http_body_util::Full;
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use serde_json::{Value, json};
 use together_standin::{Answer, Fate, JobKind, Jobs, StandIn};
-use tokio::{process::Command, time::timeout};
-use tower::ServiceBuilder;
+use tokio::select;
+use tower::Layer;
 use tower_together::{Limiter, Limits, TogetherLayer};
 use tower_together_jobs::{FineTune, FineTunes, JobsApi, Untrained};
 
-const TICK: Duration = Duration::from_millis(15);
+/// From one look at a fine-tune to the next. All else may take as long as it likes.
+const TICK: Duration = Duration::from_millis(5);
 
 async fn run(server: &StandIn, wanted: Vec<Value>) -> Vec<FineTune> {
     run_under(Limiter::default(), server, wanted).await
 }
 
 async fn run_under(limiter: Limiter, server: &StandIn, wanted: Vec<Value>) -> Vec<FineTune> {
-    let client = ServiceBuilder::new()
-        .layer(TogetherLayer::from(limiter.clone()))
-        .service(Client::builder(TokioExecutor::new()).build_http::<Full<bytes::Bytes>>());
-    let tunes = FineTunes::new(api(server, client), limiter).with_settle(2 * TICK);
+    let tunes = tunes(limiter, server, client());
     pin!(tunes.run(wanted)).collect().await
+}
+
+fn client() -> Client<HttpConnector, Full<Bytes>> {
+    Client::builder(TokioExecutor::new()).build_http()
+}
+
+fn tunes<S: Clone>(
+    limiter: Limiter,
+    server: &StandIn,
+    client: S,
+) -> FineTunes<<TogetherLayer as Layer<S>>::Service> {
+    let client = TogetherLayer::from(limiter.clone()).layer(client);
+    FineTunes::new(api(server, client), limiter).with_settle(2 * TICK)
 }
 
 fn api<S>(server: &StandIn, service: S) -> JobsApi<S> {
@@ -39,9 +59,8 @@ async fn file(server: &StandIn) -> String {
     let request = api(server, ())
         .request(http::Method::POST, "files/upload")
         .header("content-type", "multipart/form-data; boundary=cut")
-        .body(Full::<bytes::Bytes>::from(form));
-    let client = Client::builder(TokioExecutor::new()).build_http();
-    let answer = client.request(request.unwrap()).await.unwrap();
+        .body(Full::<Bytes>::from(form));
+    let answer = client().request(request.unwrap()).await.unwrap();
     let body = http_body_util::BodyExt::collect(answer.into_body()).await;
     let file: Value = serde_json::from_slice(&body.unwrap().to_bytes()).unwrap();
     file["id"].as_str().unwrap().to_owned()
@@ -107,7 +126,50 @@ async fn fifty_from_eight_tasks_three_at_a_time_whatever_becomes_of_them() {
         counts,
         ended.map(|(how, count)| (how.to_owned(), count)).into()
     );
-    assert_eq!(server.most_jobs(JobKind::FineTune), 3);
+    assert!(server.most_jobs(JobKind::FineTune) <= 3);
+}
+
+#[tokio::test]
+async fn three_run_at_a_time_and_the_others_wait() {
+    let server = StandIn::start().await.unwrap();
+    let file = file(&server).await;
+    let limiter = Limiter::default();
+    let waiting = || (server.jobs().len(), limiter.snapshot().waiting) == (3, 2);
+    select! {
+        ended = run_under(limiter.clone(), &server, wanted(&file, 5)) => panic!("{ended:?}"),
+        () = until("two wait for three", waiting) => {}
+    }
+}
+
+/// The first run ends as a killed program does: once its job is looked at, which then vanishes.
+#[tokio::test]
+async fn a_job_that_is_in_no_list_is_known_by_the_journal() {
+    let jobs = Jobs::default().fine_tune_time(4 * TICK);
+    let server = StandIn::builder().jobs(jobs.fates([Fate::Vanishes]));
+    let server = server.start().await.unwrap();
+    let (file, journal) = (file(&server).await, journal("gone"));
+    let run = || {
+        let tunes = tunes(Limiter::default(), &server, client()).with_journal(&journal);
+        let run = tunes.unwrap().run(wanted(&file, 1));
+        async move { pin!(run).collect::<Vec<_>>().await }
+    };
+    let is_looked_at = || {
+        let paths = server.stats().others;
+        paths
+            .keys()
+            .any(|path| path.starts_with("GET /fine-tunes/"))
+    };
+    select! {
+        _ = run() => {}
+        () = until("it is looked at", is_looked_at) => {}
+    }
+    until("it is gone", || server.jobs()[0].status == "vanished").await;
+    let again = run().await;
+    let Err(Untrained::Ended { status, .. }) = &again[0].result else {
+        panic!("{again:?}");
+    };
+    assert_eq!((&**status, server.jobs().len()), ("gone", 1));
+    fs::remove_file(journal).unwrap();
 }
 
 #[tokio::test]
@@ -177,19 +239,16 @@ async fn a_server_that_never_creates_one_is_given_up_and_a_wrong_address_is_told
 
 #[tokio::test]
 async fn a_create_that_takes_effect_after_its_answer_was_given_up_is_not_made_again() {
-    let late = 20 * TICK;
-    // So long that a second of each would be seen.
-    let jobs = Jobs::default().fine_tune_time(2 * late);
-    let jobs = jobs.create_delays(late, Duration::ZERO);
-    let server = StandIn::builder().jobs(jobs).start().await.unwrap();
+    let late = Duration::from_millis(50);
+    let jobs = Jobs::default().fine_tune_time(4 * TICK);
+    let jobs = jobs.create_delays(late, late);
+    let server = StandIn::builder().jobs(jobs).start().await;
+    let server = Arc::new(server.unwrap());
     let file = file(&server).await;
     // Paced, nothing would be looked for too soon.
     let limiter = Limiter::new(Limits::none());
-    let client = ServiceBuilder::new()
-        .layer(TogetherLayer::from(limiter.clone()))
-        .timeout(late / 2)
-        .service(Client::builder(TokioExecutor::new()).build_http::<Full<bytes::Bytes>>());
-    let tunes = FineTunes::new(api(&server, client), limiter).with_settle(2 * late);
+    let client = giving_up(&server, "/fine-tunes", 3);
+    let tunes = tunes(limiter, &server, client).with_settle(2 * late);
     let outcomes: Vec<_> = pin!(tunes.run(wanted(&file, 3))).collect().await;
     assert!(
         outcomes.iter().all(|tune| tune.result.is_ok()),
@@ -198,70 +257,10 @@ async fn a_create_that_takes_effect_after_its_answer_was_given_up_is_not_made_ag
     assert_eq!(server.jobs().len(), 3);
 }
 
-/// Built beside the tests.
-fn program() -> PathBuf {
-    let tests = env::current_exe().unwrap();
-    let target = tests.parent().and_then(|deps| deps.parent()).unwrap();
-    target.join("examples").join("fine_tunes")
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_twice_and_started_again_none_is_lost_and_none_doubled() {
-    kill(6, 2).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "long: ./check --all runs it"]
-async fn killed_at_any_moment_and_started_again_none_of_fifty_is_lost_and_none_doubled() {
-    kill(50, 12).await;
-}
-
-/// A program that wants so many fine-tunes, killed so many times.
-async fn kill(count: usize, times: u64) {
-    use Fate::{Cancelled, Completes, Fails, UserError, Vanishes};
-    let delay = Duration::from_millis(60);
-    let jobs = Jobs::default()
-        // A job that vanishes does so half way: after the program that was started again has looked.
-        .fine_tune_time(Duration::from_millis(1_500))
-        .create_delays(delay, delay)
-        .fates([Cancelled, Vanishes, Fails, Completes, Vanishes, UserError]);
-    let server = StandIn::builder().jobs(jobs).start().await.unwrap();
-    let url = format!("{}/v1", server.url());
-    let journal = format!("fine-tunes-{count}-{}.jsonl", std::process::id());
-    let journal = env::temp_dir().join(journal);
-    let mut killed = 0;
-    loop {
-        let mut child = Command::new(program())
-            .args(["--base-url", &url, "--run", "s"])
-            .args(["--count", &count.to_string()])
-            .arg("--journal")
-            .arg(&journal)
-            .env_remove("TOGETHER_API_KEY")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the example fine_tunes, built");
-        // From before the first create to some seconds after it; the last of them ends of itself.
-        let patience = match killed < times {
-            true => Duration::from_millis(433 + 83 * killed),
-            false => Duration::MAX,
-        };
-        match timeout(patience, child.wait()).await {
-            Ok(ended) => {
-                assert!(ended.unwrap().success());
-                break;
-            }
-            Err(_) => child.kill().await.unwrap(),
-        }
-        killed += 1;
-    }
-    let created = created(&server);
-    assert!(
-        created.len() == count && created.values().all(|times| *times == 1),
-        "{created:?}"
-    );
-    assert_eq!(server.most_jobs(JobKind::FineTune), 3);
-    assert_eq!(killed, times);
-    fs::remove_file(journal).unwrap();
+/// A file that is not there yet.
+fn journal(name: &str) -> PathBuf {
+    let name = format!("fine-tunes-{name}-{}.jsonl", std::process::id());
+    let path = env::temp_dir().join(name);
+    let _ = fs::remove_file(&path);
+    path
 }
