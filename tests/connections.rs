@@ -6,25 +6,28 @@
 
 #[path = "connections/body.rs"]
 mod body;
+mod patience;
 #[path = "connections/raw.rs"]
 mod raw;
 #[path = "connections/server.rs"]
 mod server;
+mod until;
 
 use std::{
     convert::Infallible,
     future::ready,
     io,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering::SeqCst},
     },
     time::Duration,
 };
 
+use axum::Router;
 use body::{Dripping, Slow};
 use bytes::Bytes;
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use http::{Request, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty, Full, combinators::BoxBody};
@@ -32,11 +35,12 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo},
 };
+use patience::PATIENCE;
 use raw::{Deaf, Leaving};
 use server::{Early, Lingering};
 use together_standin::{Answer, Rules, StandIn};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     time::{Instant, sleep},
 };
 use tower::{BoxError, Layer, ServiceExt, limit::ConcurrencyLimit, service_fn};
@@ -46,6 +50,7 @@ use tower_together::{
     extension::{Failure, Retries, RetryReport},
     retry::Budget,
 };
+use until::until;
 
 /// Retries at once, as often as it takes.
 fn quick() -> TogetherRetryLayer {
@@ -133,7 +138,10 @@ async fn an_upload_that_is_given_up_never_looks_complete() {
         let body = BoxBody::new(Dripping::new(200).of_unknown_size());
         let answer = service.oneshot(post(&server.url(), "/embeddings", body));
         assert_eq!(answer.await.unwrap().status(), StatusCode::OK);
-        left(0, || 10 - server.given_up().len()).await;
+        until("ten bodies have ended", async || {
+            server.given_up().len() == 10
+        })
+        .await;
         let given_up = server.given_up();
         assert!(given_up.contains(&None), "http2: {http2}");
         // On a slow machine one may have sent everything before it was given up.
@@ -147,19 +155,6 @@ async fn an_upload_that_is_given_up_never_looks_complete() {
 #[tokio::test]
 async fn nor_where_an_upload_cannot_be_given_up() {
     answered_early(|| BoxBody::new(Slow::<Infallible>::new(BIG))).await;
-}
-
-/// Waits until there is no more than `most` connections, for some seconds at the longest.
-async fn left(most: usize, connections: impl Fn() -> usize) {
-    let start = Instant::now();
-    while connections() > most {
-        assert!(
-            start.elapsed() < Duration::from_secs(5),
-            "{} connections are left",
-            connections()
-        );
-        sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// A server that answers early, and then waits for the client to close while it throws away what
@@ -181,7 +176,7 @@ async fn a_thousand_early_answers_leave_no_connection_behind() {
         .await;
     assert!(statuses.iter().all(|status| *status == 429));
     assert_eq!(server.answered(), 1_000);
-    left(0, || server.connections()).await;
+    until("no connection is left", async || server.connections() == 0).await;
     drop(service);
 }
 
@@ -206,7 +201,7 @@ async fn nor_do_those_of_a_server_that_neither_reads_nor_closes() {
     assert_eq!(server.refused(), 1_000);
     let whole: Vec<u8> = (0..8).flat_map(|n| [n; 100]).collect();
     assert_eq!(server.bodies(), vec![whole; 1_000]);
-    left(0, || server.left_open()).await;
+    until("no connection is left", async || server.left_open() == 0).await;
     drop(service);
 }
 
@@ -228,7 +223,7 @@ async fn nor_do_those_of_a_server_that_closes() {
         assert_eq!(statuses, [200; 20]);
         assert_eq!(server.bodies().len(), 20);
         drop(service);
-        left(0, || server.connections()).await;
+        until("no connection is left", async || server.connections() == 0).await;
     }
 }
 
@@ -245,17 +240,19 @@ async fn twenty_calls_through_errors_of_100_kb_use_one_connection() {
                 .body(body.clone())
         };
         let http = client::<Full<Bytes>>(false);
+        let retry = quick().with_drain(BIG, PATIENCE);
+        let both = both().with_retry(retry.clone());
         for _ in 0..20 {
             server.script("POST", "/embeddings", busy());
             let json = r#"{"model":"m","input":"x"}"#;
             let request = post(&server.url(), "/embeddings", Full::from(json));
             let status = if through_both {
-                let answer = both().layer(http.clone()).oneshot(request).await.unwrap();
+                let answer = both.layer(http.clone()).oneshot(request).await.unwrap();
                 let status = answer.status();
                 answer.into_body().collect().await.unwrap();
                 status
             } else {
-                let answer = quick().layer(http.clone()).oneshot(request).await.unwrap();
+                let answer = retry.layer(http.clone()).oneshot(request).await.unwrap();
                 let status = answer.status();
                 answer.into_body().collect().await.unwrap();
                 status
@@ -351,26 +348,36 @@ async fn where_nobody_listens_nothing_was_sent() {
         .unwrap_err();
     // The client's own error, after five attempts.
     assert!(error.is_connect(), "{error:?}");
+}
 
-    // It comes back while the request is on its way.
-    let server = stand_in().await;
-    server.script("POST", "/fine-tunes", Answer::status(200));
-    server.outage(Duration::from_millis(100));
-    sleep(Duration::from_millis(20)).await;
-    let patient = quick()
-        .with_max_retries(1_000)
-        .layer(client::<Empty<Bytes>>(false));
-    let request = post(&server.url(), "/fine-tunes", Empty::new());
-    let answer = patient.oneshot(request).await.unwrap();
+/// A bound socket refuses connections until it listens, which it does from the third attempt on.
+#[tokio::test]
+async fn a_server_that_comes_back_gets_what_was_not_sent() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
+    let [attempts, arrived] = [(); 2].map(|()| Arc::<AtomicU32>::default());
+    let server = Router::new().fallback({
+        let arrived = Arc::clone(&arrived);
+        move || ready(arrived.fetch_add(1, SeqCst)).map(|_| StatusCode::OK)
+    });
+    let shut = Arc::new(Mutex::new(Some(socket)));
+    let http = client::<Empty<Bytes>>(false);
+    let client = service_fn(move |request| {
+        if attempts.fetch_add(1, SeqCst) == 2 {
+            let socket = shut.lock().unwrap().take().unwrap();
+            let listener = socket.listen(8).unwrap();
+            let server = server.clone();
+            tokio::spawn(async { axum::serve(listener, server).await });
+        }
+        http.request(request)
+    });
+    let request = post(&url, "/fine-tunes", Empty::new());
+    let answer = quick().layer(client).oneshot(request).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     let report = answer.extensions().get::<RetryReport>().unwrap();
-    assert!(
-        report
-            .failures()
-            .iter()
-            .all(|failure| *failure == Failure::NotSent)
-    );
-    assert_eq!(server.stats().arrived, 1);
+    assert_eq!(report.failures(), [Failure::NotSent; 2]);
+    assert_eq!(arrived.load(SeqCst), 1);
 }
 
 /// Whatever it is that keeps it from connecting.

@@ -1,5 +1,6 @@
 //! A streamed body that is sent again, whichever way the attempts at it interleave.
 
+mod patience;
 #[path = "replay/source.rs"]
 mod source;
 #[path = "replay/steps.rs"]

@@ -8,14 +8,13 @@ use std::{
     sync::{Arc, Condvar, Mutex, mpsc},
     task::{Context, Poll, Wake, Waker},
     thread,
-    time::Duration,
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tower_together::body::{Memory, RequestBody};
 
-use crate::world::used;
+use crate::{patience::PATIENCE, world::used};
 
 /// A body that is now ready, now woken at once, now by another thread.
 pub(crate) struct Restless<E> {
@@ -174,6 +173,3 @@ impl Wake for Bell {
 }
 
 const ROUNDS: u32 = 3_000;
-
-/// Nothing here takes as long.
-const PATIENCE: Duration = Duration::from_secs(20);
