@@ -6,7 +6,7 @@ use axum::{Router, body::Body, extract::State};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 
 /// Lives as long as this.
 pub(crate) struct Api {
@@ -20,7 +20,8 @@ struct Kept {
     arrived: Vec<Arrived>,
     /// The next answers; after them it is 200 and an empty object.
     answers: Vec<Response<Body>>,
-    is_silent: bool,
+    /// How many requests may be answered; all if there is none.
+    gate: Option<Arc<Semaphore>>,
 }
 
 /// A request as it came.
@@ -50,9 +51,15 @@ impl Api {
         self.kept.lock().unwrap().answers.push(answer);
     }
 
-    /// From now on it takes requests and answers none.
-    pub(crate) fn falls_silent(&self) {
-        self.kept.lock().unwrap().is_silent = true;
+    /// From now on requests are kept waiting for their answers.
+    pub(crate) fn holds(&self) {
+        self.kept.lock().unwrap().gate = Some(Arc::new(Semaphore::new(0)));
+    }
+
+    /// Answers so many of those that wait or come, in the order they came.
+    pub(crate) fn lets_go(&self, requests: usize) {
+        let kept = self.kept.lock().unwrap();
+        kept.gate.as_ref().unwrap().add_permits(requests);
     }
 
     pub(crate) fn arrived(&self) -> Vec<Arrived> {
@@ -69,21 +76,21 @@ impl Drop for Api {
 async fn answer(State(kept): State<Arc<Mutex<Kept>>>, request: Request<Body>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
-    let answer = {
+    let (answer, gate) = {
         let mut kept = kept.lock().unwrap();
         kept.arrived.push(Arrived {
             path: head.uri.to_string(),
             headers: head.headers,
             body,
         });
-        match kept.answers.is_empty() {
-            _ if kept.is_silent => None,
-            true => Some(Response::new(Body::from("{}"))),
-            false => Some(kept.answers.remove(0)),
-        }
+        let answer = match kept.answers.is_empty() {
+            true => Response::new(Body::from("{}")),
+            false => kept.answers.remove(0),
+        };
+        (answer, kept.gate.clone())
     };
-    match answer {
-        Some(answer) => answer,
-        None => std::future::pending().await,
+    if let Some(gate) = gate {
+        gate.acquire().await.unwrap().forget();
     }
+    answer
 }

@@ -12,8 +12,10 @@ use tokio::{
 
 use crate::{
     api::Api,
-    process::{Gateway, until},
+    patience::PATIENCE,
+    process::Gateway,
     program::{Program, chat, embed},
+    until::until,
 };
 
 /// A request's body of this length.
@@ -43,17 +45,17 @@ async fn with_however_large_a_body_who_hangs_up_leaves_the_queue() {
         "wave".repeat(1_000_000)
     );
     for (limit, path, kind, body) in [
-        ("embeddings=6", "/v1/embeddings", "application/json", json),
+        ("embeddings=1", "/v1/embeddings", "application/json", json),
         (
-            "transcriptions=6",
+            "transcriptions=1",
             "/v1/audio/transcriptions",
             "multipart/form-data; boundary=b",
             form,
         ),
     ] {
         let api = Api::start().await;
-        let flags = ["--base-url", &api.url(), "--limit", limit];
-        let gateway = Gateway::start(&flags).await;
+        let flags = ["--limit", limit, "--max-wait", "600"];
+        let gateway = Gateway::before(&api.url(), &flags).await;
         let mut first = gateway.post_to(path, body.clone());
         first
             .headers_mut()
@@ -61,18 +63,16 @@ async fn with_however_large_a_body_who_hangs_up_leaves_the_queue() {
         assert_eq!(Program::new("tom").send(first).await.status, StatusCode::OK);
         let head = format!("{path} HTTP/1.1\r\ncontent-type: {kind}");
         let sending = send(&gateway, &head, body.len(), body.as_bytes());
-        let stream = timeout(Duration::from_secs(20), sending).await;
+        let stream = timeout(PATIENCE, sending).await;
         let stream = stream.expect("all of it is taken in");
         until("it waits", || async {
             gateway.lanes().await.waiting() == 1
         })
         .await;
         drop(stream);
-        let begun = tokio::time::Instant::now();
         until("it has left", || async { gateway.lanes().await.is_quiet() }).await;
-        // Its turn would have come after ten seconds.
-        assert!(begun.elapsed() < Duration::from_secs(4), "{limit}");
-        assert_eq!(api.arrived().len(), 1);
+        // Its turn would have come after a minute.
+        assert_eq!(api.arrived().len(), 1, "{limit}");
     }
 }
 
@@ -80,8 +80,8 @@ async fn with_however_large_a_body_who_hangs_up_leaves_the_queue() {
 #[tokio::test]
 async fn bodies_together_take_so_much_memory_and_no_more() {
     let api = Api::start().await;
-    let flags = ["--base-url", &api.url(), "--body-memory", "8"];
-    let gateway = Gateway::start(&flags).await;
+    let flags = ["--body-memory", "8", "--limit", "embeddings=60000"];
+    let gateway = Gateway::before(&api.url(), &flags).await;
     let head = "/v1/embeddings HTTP/1.1\r\ncontent-type: application/json";
     let mut stalled = Vec::new();
     for _ in 0..9 {
@@ -136,36 +136,34 @@ async fn bodies_together_take_so_much_memory_and_no_more() {
 #[tokio::test]
 async fn an_answer_that_takes_too_long_is_paid_for_once() {
     let api = Api::start().await;
-    let gateway = Gateway::start(&["--base-url", &api.url()]).await;
-    api.falls_silent();
+    let flags = ["--limit", "chat-completions=60000"];
+    let gateway = Gateway::before(&api.url(), &flags).await;
+    api.holds();
     let names = ["x-stainless-timeout", "x-stainless-read-timeout"];
     let answers = join_all(names.map(|name| {
         let mut request = gateway.post(chat("m"));
         request.headers_mut().insert(name, 2.into());
         let program = Program::new("tom");
-        timeout(Duration::from_secs(15), async move {
-            program.send(request).await
-        })
+        timeout(PATIENCE, async move { program.send(request).await })
     }));
     for answer in answers.await {
-        let answer = answer.expect("an answer in the time that its program gave");
+        let answer = answer.expect("an answer");
         assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
         assert_eq!(answer.header("x-should-retry"), "false");
         assert_eq!(answer.json()["error"]["code"], "upstream_timeout");
     }
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(api.arrived().len(), names.len());
     until("nothing is left", || async {
         gateway.lanes().await.is_quiet()
     })
     .await;
+    assert_eq!(api.arrived().len(), names.len());
 }
 
 /// A body that was read ahead is there to be sent again, also where the layers alone keep no such.
 #[tokio::test]
 async fn a_large_body_is_sent_again() {
     let api = Api::start().await;
-    let gateway = Gateway::start(&["--base-url", &api.url()]).await;
+    let gateway = Gateway::before(&api.url(), &[]).await;
     let failed = http::Response::builder().status(503);
     api.will_answer(failed.body("").unwrap());
     let body = long(5_000_000);
@@ -183,7 +181,7 @@ async fn a_large_body_is_sent_again() {
 #[ignore = "long: ./check --all runs it"]
 async fn who_connects_and_says_nothing_is_shown_out() {
     let api = Api::start().await;
-    let gateway = Gateway::start(&["--base-url", &api.url()]).await;
+    let gateway = Gateway::before(&api.url(), &[]).await;
     let address = gateway.url().trim_start_matches("http://");
     let mut idle = TcpStream::connect(address).await.unwrap();
     let ask = b"GET /v1/models HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
@@ -196,7 +194,7 @@ async fn who_connects_and_says_nothing_is_shown_out() {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(said.as_bytes()).await.unwrap();
         endings.spawn(async move {
-            let ended = timeout(Duration::from_secs(25), stream.read(&mut [0; 64])).await;
+            let ended = timeout(SHOWN_OUT, stream.read(&mut [0; 64])).await;
             assert!(ended.is_ok(), "still open: {said:?}");
         });
     }
@@ -207,3 +205,6 @@ async fn who_connects_and_says_nothing_is_shown_out() {
     idle.write_all(ask).await.unwrap();
     assert!(idle.read(&mut read).await.unwrap() > 0);
 }
+
+/// More than the 15 s for a connection's first head, and less than the 100 s for the next one.
+const SHOWN_OUT: Duration = Duration::from_secs(90);

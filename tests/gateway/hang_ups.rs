@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use crate::{
-    process::{Gateway, Lanes, PATIENCE},
+    process::{Gateway, Lanes},
     program::{Program, streamed},
 };
 
@@ -53,17 +53,12 @@ async fn open(gateway: &Gateway, server: &StandIn) -> Open {
     }
 }
 
-/// What is open as soon as it is as it should be, or when the time for that is over.
-async fn settle(
-    gateway: &Gateway,
-    server: &StandIn,
-    is_settled: impl Fn(&Open) -> bool,
-    within: Duration,
-) -> Open {
+/// What is open when it is as it should be, or when [`SETTLED`] is over.
+async fn settle(gateway: &Gateway, server: &StandIn, is_settled: impl Fn(&Open) -> bool) -> Open {
     let begun = Instant::now();
     loop {
         let now = open(gateway, server).await;
-        if is_settled(&now) || begun.elapsed() > within {
+        if is_settled(&now) || begun.elapsed() > SETTLED {
             return now;
         }
         sleep(Duration::from_millis(10)).await;
@@ -142,17 +137,17 @@ async fn hang_up(calls: u64) {
     // So few slots that a queue stands.
     let limit = "chat-completions=36000";
     let flags = ["--http2", "--max-streams", "48", "--limit", limit];
-    let gateway = Arc::new(Gateway::before(&server, &flags).await);
+    let gateway = Arc::new(Gateway::before(&server.url(), &flags).await);
     // Warm: one connection to the API, and what serves it.
     let first = Program::new("first");
     first.send(gateway.post(streamed("m"))).await;
     drop(first);
-    let before = settle(&gateway, &server, |now| now.connections == 0, PATIENCE).await;
+    let before = settle(&gateway, &server, |now| now.connections == 0).await;
 
     let begun = Instant::now();
     let sum = call_all(&gateway, calls).await;
     let ended = Instant::now();
-    let after = settle(&gateway, &server, |now| *now == before, SECOND).await;
+    let after = settle(&gateway, &server, |now| *now == before).await;
     let settled = ended.elapsed();
 
     let arrived = server.stats().arrived - 1;
@@ -169,8 +164,9 @@ async fn hang_up(calls: u64) {
     );
     assert_eq!(after, before);
     assert_eq!(u64::from(sum.whole + sum.early + sum.midway), calls);
-    // Each in numbers.
-    for kind in [u64::from(sum.whole), queued, sent, u64::from(sum.midway)] {
+    // Each kind is frequent, except for calls that had left: on a slow machine, programs that hang up
+    // early do so in the queue.
+    for kind in [u64::from(sum.whole), queued, u64::from(sum.midway)] {
         assert!(kind > calls / 250, "{sum:?}, {queued} in the queue");
     }
     assert_eq!(server.stats().refused, 0);
@@ -195,4 +191,6 @@ async fn after_10_000_calls_with_hang_ups_nothing_is_left() {
     hang_up(10_000).await;
 }
 
-const SECOND: Duration = Duration::from_secs(1);
+/// Ten times as long as a slow machine takes, and less than the 30 s after which timers close what is
+/// idle.
+const SETTLED: Duration = Duration::from_secs(20);

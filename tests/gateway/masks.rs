@@ -7,11 +7,12 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http::{Response, StatusCode};
 use proptest::prelude::*;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::{
     api::Api,
     mask::Mask,
+    patience::PATIENCE,
     process::Gateway,
     program::{Program, chat, streamed},
 };
@@ -73,8 +74,9 @@ proptest! {
 }
 
 async fn gateway(api: &Api) -> Gateway {
-    let env = [("TOGETHER_API_KEY", KEY)];
-    Gateway::start_with(&["--base-url", &api.url()], &env).await
+    let (url, env) = (api.url(), [("TOGETHER_API_KEY", KEY)]);
+    let flags = ["--base-url", &url, "--limit", "chat-completions=60000"];
+    Gateway::start_with(&flags, &env).await
 }
 
 fn quoted_after(bytes: usize) -> String {
@@ -117,7 +119,7 @@ async fn an_answer_that_stalls_in_the_middle_of_it_does_not_quote_it() {
     let body = AxumBody::from_stream(pieces.chain(stream::pending()));
     api.will_answer(answer.body(body).unwrap());
     let mut answer = Program::new("tom").open(gateway.post(chat("m"))).await;
-    let event = timeout(Duration::from_secs(10), answer.event()).await;
+    let event = timeout(PATIENCE, answer.event()).await;
     let covered = "*".repeat(KEY.len());
     assert_eq!(event.unwrap().unwrap(), format!("data: {covered} is wrong"));
 }
@@ -127,13 +129,12 @@ async fn an_answer_that_stalls_in_the_middle_of_it_does_not_quote_it() {
 async fn what_is_no_secret_is_not_held_back() {
     let api = Api::start().await;
     let gateway = gateway(&api).await;
-    let begun = Instant::now();
     let event = stream::iter([Ok::<_, std::io::Error>("data: a tgp\n\n")]);
     let body = AxumBody::from_stream(event.chain(stream::pending()));
     api.will_answer(Response::new(body));
     let mut answer = Program::new("tom").open(gateway.post(streamed("m"))).await;
-    assert_eq!(answer.event().await.unwrap(), "data: a tgp");
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    let event = timeout(PATIENCE, answer.event()).await;
+    assert_eq!(event.unwrap().unwrap(), "data: a tgp");
 }
 
 /// A word that serves as a key where any does is one that a model may say.

@@ -1,21 +1,25 @@
 //! What the gateway shows of itself is so.
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
 use http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use together_standin::Answer;
 use tokio::task::JoinSet;
 
 use crate::{
     api::Api,
-    process::{Gateway, until},
+    process::Gateway,
     program::{Program, chat, embed},
     stand_in,
+    until::until,
 };
 
-/// A gateway with something of everything: one chat lane that flows, and one of embeddings in which
-/// three wait, one was refused and one was answered 429 and sent again.
+/// Leaves the lane of embeddings as it is for a minute.
+const SLOW: [&str; 4] = ["--limit", "embeddings=1", "--max-wait", "600"];
+
+/// A gateway with something of everything: one chat lane that flows, and one of embeddings of which
+/// one was sent, three wait and one was refused.
 async fn busy(gateway: &Gateway) -> JoinSet<()> {
     let program = Program::new("tom");
     for _ in 0..3 {
@@ -41,17 +45,40 @@ async fn busy(gateway: &Gateway) -> JoinSet<()> {
         .insert("x-stainless-timeout", 1.into());
     let refused = program.send(hurried).await;
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    quiet_but_for_three(gateway).await;
     waiting
+}
+
+/// Waits until the calls that have been answered are over for the gateway too.
+async fn quiet_but_for_three(gateway: &Gateway) {
+    until("three calls are left", async || {
+        gateway.lanes().await["open"]["calls"] == 3
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn lanes_tell_what_happens() {
-    let server = stand_in(Duration::ZERO).await;
+    let server = stand_in().await;
     let refusal = Answer::status(429).header("retry-after", 1);
-    server.script("POST", "/embeddings", refusal);
-    let flags = ["--limit", "embeddings=12", "--max-streams", "7"];
-    let gateway = Gateway::before(&server, &flags).await;
+    server.script("POST", "/completions", refusal);
+    let flags = [&SLOW[..], &["--max-streams", "7"]].concat();
+    let gateway = Gateway::before(&server.url(), &flags).await;
+    let prompt = json!({"model": "p", "prompt": "a"}).to_string();
+    let completion = gateway.post_to("/v1/completions", prompt);
+    let answer = Program::new("tom").send(completion).await;
+    assert_eq!(answer.status, StatusCode::OK);
     let waiting = busy(&gateway).await;
+    let model = Some("a \"model\"\n<b>");
+    let limits = json!([
+        {"counts": "requests", "max": 600, "per": 60.0, "left": 1, "shared": false},
+        {"counts": "requests", "max": 600, "per": 60.0, "left": 1, "shared": true},
+        {"counts": "in-flight", "max": 7, "per": null, "left": 7, "shared": false},
+    ]);
+    until("the next one may leave", async || {
+        gateway.lanes().await.of("chat-completions", model)["limits"] == limits
+    })
+    .await;
     // A point of it all is there.
     until("a point was taken", || async {
         let lanes = gateway.lanes().await;
@@ -69,37 +96,29 @@ async fn lanes_tell_what_happens() {
         (&lanes["refused"], &lanes["throttled"]),
         (&json!(1), &json!(1))
     );
-    let chat = lanes.of("chat-completions", Some("a \"model\"\n<b>"));
-    assert_eq!(chat["admitted"], 3);
-    let limits = json!([
-        {"counts": "requests", "max": 600, "per": 60.0, "left": 1, "shared": false},
-        {"counts": "requests", "max": 600, "per": 60.0, "left": 1, "shared": true},
-        {"counts": "in-flight", "max": 7, "per": null, "left": 7, "shared": false},
-    ]);
-    assert_eq!(chat["limits"], limits);
+    assert_eq!(lanes.of("chat-completions", model)["admitted"], 3);
 
     let embeddings = lanes.of("embeddings", Some("e"));
-    assert_eq!(embeddings["limits"][0]["max"], 12);
-    assert_eq!(embeddings["admitted"], 2);
-    assert_eq!(embeddings["throttled"], 1);
+    assert_eq!(embeddings["limits"][0]["max"], 1);
+    assert_eq!(embeddings["admitted"], 1);
     assert_eq!(embeddings["waiting"], 3);
-    // Half as fast after a 429.
     let next_in = embeddings["next_in"].as_f64().unwrap();
-    assert!((0.1..11.0).contains(&next_in), "{embeddings}");
-    // The one that was sent again waited out the pause, or the five seconds between two.
-    let mean = embeddings["mean_wait"].as_f64().unwrap();
-    assert!((0.4..4.0).contains(&mean), "{mean}");
-    let history = &embeddings["history"];
-    let sum = |kind: &str| {
-        let points = history[kind].as_array().unwrap();
-        points.iter().map(|n| n.as_u64().unwrap()).sum::<u64>()
-    };
-    assert_eq!((sum("sent"), sum("throttled"), sum("refused")), (2, 1, 1));
-    assert!(sum("wait_ms") >= 900, "{history}");
-    assert_eq!(
-        history["waiting"].as_array().unwrap().last(),
-        Some(&json!(3))
-    );
+    assert!((0.0..=60.2).contains(&next_in), "{embeddings}");
+    let sum = |points: &[u64]| points.iter().sum::<u64>();
+    let [sent, refused, waited] = points(embeddings, ["sent", "refused", "waiting"]);
+    assert_eq!((sum(&sent), sum(&refused), waited.last()), (1, 1, Some(&3)));
+
+    // The second attempt waited for the end of the pause.
+    let paused = lanes.of("completions", Some("p"));
+    assert_eq!(paused["admitted"], 2);
+    assert_eq!(paused["throttled"], 1);
+    let [sent, throttled, waits] = points(paused, ["sent", "throttled", "wait_ms"]);
+    assert_eq!((sum(&sent), sum(&throttled)), (2, 1));
+    let waits = sent.iter().zip(&waits).map(|(sent, mean)| sent * mean);
+    let waited = waits.sum::<u64>() as f64;
+    // Rounded down to milliseconds, for each that was sent.
+    let exact = 2_000.0 * paused["mean_wait"].as_f64().unwrap();
+    assert!(waited > 0.0 && (exact - waited).abs() <= 2.0, "{paused}");
 
     let since = lanes["tick"].as_u64().unwrap();
     let answer = Program::new("")
@@ -114,10 +133,19 @@ async fn lanes_tell_what_happens() {
     drop(waiting);
 }
 
+/// What a lane's history holds of each kind.
+fn points<const N: usize>(lane: &Value, kinds: [&str; N]) -> [Vec<u64>; N] {
+    let number = |point: &Value| point.as_u64().unwrap();
+    kinds.map(|kind| {
+        let points = lane["history"][kind].as_array().unwrap();
+        points.iter().map(number).collect()
+    })
+}
+
 #[tokio::test]
 async fn metrics_can_be_read_and_are_bounded() {
-    let server = stand_in(Duration::ZERO).await;
-    let gateway = Gateway::before(&server, &["--limit", "embeddings=12"]).await;
+    let server = stand_in().await;
+    let gateway = Gateway::before(&server.url(), &SLOW).await;
     let waiting = busy(&gateway).await;
     for n in 0..80 {
         let mut request = gateway.post(chat(&format!("model-{n}")));
@@ -127,6 +155,7 @@ async fn metrics_can_be_read_and_are_bounded() {
             .insert("x-stainless-timeout", "0.001".parse().unwrap());
         Program::new("tom").send(request).await;
     }
+    quiet_but_for_three(&gateway).await;
     let answer = Program::new("").send(gateway.get("/metrics")).await;
     assert!(
         answer
@@ -153,7 +182,7 @@ async fn metrics_can_be_read_and_are_bounded() {
         format!("together_gateway_wait_seconds_count{{{chat}}} 3"),
         format!("together_gateway_wait_seconds_bucket{{le=\"+Inf\",{chat}}} 3"),
         format!(
-            "together_gateway_limit{{{embeddings},counts=\"requests\",window_seconds=\"60\"}} 12"
+            "together_gateway_limit{{{embeddings},counts=\"requests\",window_seconds=\"60\"}} 1"
         ),
         format!(
             "together_gateway_limit_left{{{chat},counts=\"in-flight\",window_seconds=\"0\"}} 512"
@@ -180,7 +209,7 @@ async fn metrics_can_be_read_and_are_bounded() {
 #[tokio::test]
 async fn the_page_is_one_file_that_loads_nothing_from_elsewhere() {
     let server = Api::start().await;
-    let gateway = Gateway::start(&["--base-url", &server.url()]).await;
+    let gateway = Gateway::before(&server.url(), &[]).await;
     let page = Program::new("").send(gateway.get("/")).await;
     assert_eq!(page.status, StatusCode::OK);
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");

@@ -1,20 +1,22 @@
 //! The gateway's process.
 
-use std::{ops::Index, path::Path, process::Stdio, time::Duration};
+use std::{ops::Index, path::Path, process::Stdio};
 
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use serde_json::Value;
-use together_standin::StandIn;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
     process::{Child, Command},
-    time::{Instant, sleep},
+    time::timeout,
 };
 
-use crate::program::{Body, Program};
+use crate::{
+    patience::PATIENCE,
+    program::{Body, Program},
+};
 
 /// A gateway that runs, and ends with this.
 pub(crate) struct Gateway {
@@ -52,10 +54,9 @@ impl Gateway {
         Self::start_with(args, &[]).await
     }
 
-    /// One that calls this server.
-    pub(crate) async fn before(server: &StandIn, args: &[&str]) -> Self {
-        let url = server.url();
-        Self::start(&[&["--base-url", &url], args].concat()).await
+    /// One that calls the server at this address.
+    pub(crate) async fn before(url: &str, args: &[&str]) -> Self {
+        Self::start(&[&["--base-url", url], args].concat()).await
     }
 
     pub(crate) async fn start_with(args: &[&str], env: &[(&str, &str)]) -> Self {
@@ -118,6 +119,20 @@ impl Gateway {
         Lanes(answer.json())
     }
 
+    /// Waits until it has written this to its standard error.
+    pub(crate) async fn says(&mut self, part: &str) {
+        let stderr = self.child.stderr.as_mut().unwrap();
+        let mut said = Vec::new();
+        let saying = async {
+            while !String::from_utf8_lossy(&said).contains(part) {
+                let read = stderr.read_buf(&mut said).await.unwrap();
+                assert!(read > 0, "it ended and never said {part}");
+            }
+        };
+        let said = timeout(PATIENCE, saying).await;
+        said.unwrap_or_else(|_| panic!("not said: {part}"));
+    }
+
     /// Ends it, and tells what it wrote to its standard error.
     pub(crate) async fn stop(&mut self) -> String {
         let _ = self.child.start_kill();
@@ -161,18 +176,3 @@ impl Index<&str> for Lanes {
         &self.0[name]
     }
 }
-
-/// Waits for something that is to be so, and asks again until it is.
-pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
-    let begun = Instant::now();
-    while !is_so().await {
-        assert!(
-            begun.elapsed() < PATIENCE,
-            "not within {PATIENCE:?}: {what}"
-        );
-        sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// Of a machine that is busy with other tests too.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use axum::body::Body as AxumBody;
 use bytes::Bytes;
 use futures::SinkExt;
 use futures::channel::mpsc;
@@ -139,6 +140,13 @@ where
 impl From<String> for Body {
     fn from(body: String) -> Self {
         Full::<Bytes>::from(body).into()
+    }
+}
+
+/// As an API answers it.
+impl From<Body> for AxumBody {
+    fn from(body: Body) -> Self {
+        Self::new(body.0)
     }
 }
 

@@ -93,7 +93,7 @@ async fn what_it_says_to_try_works_with_tokens_and_from_everywhere() {
 
 #[tokio::test]
 async fn a_key_that_goes_out_unencrypted_is_warned_of() {
-    let server = stand_in(std::time::Duration::ZERO).await;
+    let server = stand_in().await;
     let key = ("TOGETHER_API_KEY", "tgp_v1_the-gateways-own-key");
     for (base, env, warned) in [
         ("http://api.example/v1", &[key][..], true),
