@@ -116,6 +116,35 @@ async fn a_refusal_is_an_answer_and_the_request_never_leaves() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rejection_is_in_grpc_if_the_request_is() {
+    for (content_type, grpc) in [
+        ("application/grpc", true),
+        ("application/grpc+proto", true),
+        ("application/grpc;charset=utf-8", true),
+        ("application/grpc-web", false),
+        ("application/json", false),
+    ] {
+        let service = per_minute(1).layer(service_fn(nothing));
+        let hurried = || {
+            let mut request = chat();
+            let value = content_type.parse().unwrap();
+            request.headers_mut().insert("content-type", value);
+            let deadline = Deadline::within(Duration::from_secs(1));
+            request.extensions_mut().insert(deadline);
+            service.clone().oneshot(request)
+        };
+        hurried().await.unwrap();
+        let refusal = hurried().await.unwrap();
+        let expected = match grpc {
+            true => (StatusCode::OK, true),
+            false => (StatusCode::TOO_MANY_REQUESTS, false),
+        };
+        let told = refusal.headers().contains_key("grpc-status");
+        assert_eq!((refusal.status(), told), expected, "{content_type}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn keys_have_limits_of_their_own_and_one_name_makes_them_one() {
     let service = per_minute(1).layer(service_fn(nothing));
     let keyed = |key: &str| {
