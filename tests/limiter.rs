@@ -8,7 +8,7 @@ use tokio_test::{assert_pending, assert_ready, task};
 use tower_together::{
     Endpoint, Limiter, Limits, Quota,
     extension::ApiKey,
-    limiter::{Call, Reason},
+    limiter::{Call, Measure, Reason},
 };
 
 const CHAT: Endpoint = Endpoint::ChatCompletions;
@@ -55,6 +55,54 @@ async fn requests_leave_one_by_one_in_the_order_they_came() {
         "{:?}",
         last.1
     );
+}
+
+/// After a burst, `max - burst + 1` requests leave per window.
+#[tokio::test(start_paused = true)]
+async fn a_burst_leaves_at_once_and_a_snapshot_tells_what_is_left_of_it() {
+    for measure in [Measure::Requests, Measure::Tokens] {
+        let quota = Quota::per_minute(63).unwrap().with_burst(4).unwrap();
+        let limiter = Limiter::new(match measure {
+            Measure::Tokens => Limits::none().tokens(CHAT, quota),
+            _ => Limits::none().requests(CHAT, quota),
+        });
+        let left = || {
+            let limit = &limiter.snapshot().lanes[0].limits[0];
+            assert_eq!(limit.measure, measure);
+            limit.left
+        };
+        let one = || chat().with_tokens(1);
+        let start = Instant::now();
+        for expected in (0..4).rev() {
+            pass(&limiter, one()).await;
+            assert_eq!(left(), expected);
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        // 60 a minute and the margin make one each 1,003.3 ms.
+        for n in 1..=5 {
+            pass(&limiter, one()).await;
+            let late = start.elapsed().as_micros() - 1_003_333 * n;
+            assert!(late <= 2_000, "{n}: {late} us");
+        }
+        sleep(Duration::from_millis(2_500)).await;
+        assert_eq!(left(), 2);
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(left(), 4);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_tells_whether_a_request_may_leave_under_a_paced_limit() {
+    let limiter = Limiter::new(per_minute(60));
+    let left = || limiter.snapshot().lanes[0].limits[0].left;
+    pass(&limiter, chat()).await;
+    assert_eq!(left(), 0);
+    sleep(Duration::from_millis(1_003)).await;
+    assert_eq!(left(), 0);
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(left(), 1);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(left(), 1);
 }
 
 /// Whoever left after a quiet time counted as late, so that the next left 50 ms early: a server that

@@ -13,8 +13,10 @@ mod virtual_time;
 
 use std::{collections::HashMap, num::NonZeroU32, time::Duration};
 
-use ask::{ask_as_told, assert_all_or_nothing, assert_at_once, deeds};
-use check::{assert_in_turn, assert_lanes_in_turn, assert_never_over, departures};
+use ask::{ask_as_told, assert_all_or_nothing, assert_at_once, deeds, visit};
+use check::{
+    assert_in_turn, assert_lanes_in_turn, assert_never_late, assert_never_over, departures,
+};
 use play::{Event, Fate, Visit, answered_visits, play, polled_visits, visits};
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use table::{CHAT, Cap, EMBEDDINGS, EXEMPT, Line, SLOW, Table, lanes, requests, tables};
@@ -44,6 +46,43 @@ proptest! {
     ) {
         let story = ask_as_told(&table, &visits);
         assert_never_over(&[table], &visits, &story);
+    }
+
+    /// The lower bound to the test above: as many leave as the limits allow, bursts included.
+    #[test]
+    fn a_rejection_names_the_first_instant_that_all_limits_allow(
+        table in tables(),
+        visits in visits(60),
+    ) {
+        let story = ask_as_told(&table, &visits);
+        assert_never_late(&table, &visits, &story);
+    }
+
+    /// Tokio's timers are up to 2 ms late. This adds up in an unpaced quota, and if the margin is too
+    /// small to make up for it.
+    #[test]
+    fn waiting_requests_leave_at_the_instants_that_their_limit_allows(
+        quota in requests(),
+        many in 1..40u32,
+    ) {
+        let visits = vec![visit((CHAT, None), 1); many as usize];
+        let table = [(0, shared(Cap::Requests(quota)))];
+        let mut left: Vec<_> = departures(&play(&table, &visits)).into_values().collect();
+        left.sort();
+        let window = quota.per() + quota.margin();
+        let late = Duration::from_millis(2);
+        let unpaced = quota == quota.unpaced();
+        let adds_up = unpaced || quota.margin() / 4 < late;
+        for (n, at) in (0..many).zip(left) {
+            let due = if unpaced {
+                window * (n / quota.max() as u32)
+            } else {
+                let after = n.saturating_sub(quota.burst() as u32 - 1);
+                window * after / (quota.max() - quota.burst() + 1) as u32
+            };
+            let latest = due + late * if adds_up { n + 1 } else { 1 };
+            prop_assert!(at <= latest, "{n} left at {at:?}, not {due:?}");
+        }
     }
 
     #[test]

@@ -101,6 +101,29 @@ fn with_work_always_waiting_99_percent_of_a_quota_is_used() {
     }
 }
 
+/// A burst of `burst` lowers the rate to `max - burst + 1` per window.
+#[test]
+fn with_work_always_waiting_a_burst_and_99_percent_of_the_rest_are_used() {
+    for (max, burst) in [(7, 3), (60, 30), (60, 60), (600, 300)] {
+        let quota = Quota::per_minute(max).unwrap().with_burst(burst).unwrap();
+        let used = saturate(quota) * (max * 20) as f64 / 100.0;
+        let rest = (max - burst + 1) * 20;
+        let promised = (burst - 1) as f64 + 0.99 * rest as f64;
+        assert!(used >= promised, "{max}, {burst} together: {used} used");
+        let most = (burst - 1 + rest) as f64;
+        assert!(used <= most, "{max}, {burst} together: {used} used");
+    }
+}
+
+#[test]
+fn with_work_always_waiting_all_of_an_unpaced_quota_is_used() {
+    for max in [1, 60, 600] {
+        let quota = Quota::per_minute(max).unwrap().unpaced();
+        let used = saturate(quota);
+        assert!((99.0..=100.0).contains(&used), "{max}: {used} % used");
+    }
+}
+
 /// Promised for windows of 30 s or more; of shorter ones the documentation gives a table. While
 /// timers are late by no more than Tokio's millisecond, they keep it too.
 #[test]

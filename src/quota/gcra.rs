@@ -159,6 +159,35 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
 
     #[test]
+    fn a_burst_leaves_at_once_and_later_requests_one_interval_apart() {
+        let quota = Quota::per_minute(600).unwrap().with_burst(5).unwrap();
+        let (interval, now) = (quota.interval(), 100 * SECOND);
+        let mut gcra = Gcra::new(&quota);
+        assert!(gcra.next(&quota, 4, now) <= now);
+        assert!(gcra.next(&quota, 5, now) > now);
+        for left in (1..=5).rev() {
+            assert_eq!(gcra.left(&quota, now), left);
+            assert!(gcra.next(&quota, 0, now) <= now);
+            gcra.charge(&quota, 1, now, now);
+        }
+        let mut due = now;
+        for _ in 0..3 {
+            due += interval;
+            assert_eq!(gcra.next(&quota, 0, now), due);
+            assert_eq!(gcra.next(&quota, 2, now), due + 2 * interval);
+            assert_eq!((gcra.left(&quota, due - 1), gcra.left(&quota, due)), (0, 1));
+            gcra.charge(&quota, 1, due, due);
+        }
+        // The burst refills one by one, up to its size.
+        for left in 1..=5 {
+            due += interval;
+            assert_eq!(gcra.left(&quota, due - 1), left - 1);
+            assert_eq!(gcra.left(&quota, due), left);
+        }
+        assert_eq!(gcra.left(&quota, due + 3_600 * SECOND), 5);
+    }
+
+    #[test]
     fn a_late_departure_delays_nobody() {
         let quota = Quota::per_minute(600).unwrap();
         let mut gcra = Gcra::new(&quota);

@@ -311,6 +311,9 @@ mod tests {
     fn part_of_a_quota() {
         let quota = Quota::per_minute(600).unwrap();
         assert_eq!(quota.keep_to(500, 600).unwrap().max(), 500);
+        let burst = quota.with_burst(400).unwrap();
+        assert_eq!(burst.keep_to(1, 2).unwrap().burst(), 300);
+        assert_eq!(burst.keep_to(5, 6).unwrap().burst(), 400);
         let year = Quota::new(1 << 48, LONGEST).unwrap();
         assert_eq!(year.keep_to(u32::MAX, u32::MAX).unwrap().max(), 1 << 48);
         assert_eq!(

@@ -111,6 +111,7 @@ pub(crate) fn ask_as_told(table: &Table, visits: &[Visit]) -> Story {
         let mut under_way: VecDeque<(usize, Permit)> = VecDeque::new();
         for (n, visit) in visits.iter().enumerate() {
             let mut told = false;
+            story.push((now() - start, Event::Came(n)));
             loop {
                 let rejected = match limiter.try_acquire(&call(visit)) {
                     Ok(permit) => {
@@ -329,7 +330,8 @@ fn lane_of(lane: &LaneSnapshot) -> Lane {
     (lane.endpoint, model)
 }
 
-fn visit(lane: Lane, tokens: u64) -> Visit {
+/// A request that comes at once and is awaited.
+pub(crate) fn visit(lane: Lane, tokens: u64) -> Visit {
     Visit {
         at: 0,
         lane,

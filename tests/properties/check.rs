@@ -59,6 +59,72 @@ fn assert_line_never_over(line: &Line, tables: &[Table], visits: &[Visit], story
     assert_within(table.cap_of(line), visits, &left);
 }
 
+/// Each request leaves at the first instant that all its limits allow, to the nanosecond. Holds for one
+/// request at a time, if nothing but the limits delays it.
+pub(crate) fn assert_never_late(table: &Table, visits: &[Visit], story: &Story) {
+    let mut left: Vec<(Duration, usize)> = Vec::new();
+    let mut came = Duration::ZERO;
+    for &(at, event) in story {
+        match event {
+            Event::Came(_) => came = at,
+            Event::Left(n) => {
+                let lines = table.of(visits[n].lane).into_iter();
+                let due = lines.map(|line| first_instant(line, n, table, visits, &left));
+                assert_eq!(at, due.fold(came, Duration::max), "{n} is late");
+                left.push((at, n));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The first instant at which a line lets request `n` leave, after the requests in `left`.
+fn first_instant(
+    line: &Line,
+    n: usize,
+    table: &Table,
+    visits: &[Visit],
+    left: &[(Duration, usize)],
+) -> Duration {
+    let (Cap::Requests(quota) | Cap::Tokens(quota)) = line.cap else {
+        return Duration::ZERO;
+    };
+    let cost = line.cap.cost(visits[n].tokens);
+    let counted = left.iter().map(|(at, n)| (at, &visits[*n]));
+    let counted = counted.filter(|(_, visit)| table.of(visit.lane).contains(&line));
+    let mut counted: Vec<_> = counted
+        .map(|(at, visit)| (*at, line.cap.cost(visit.tokens)))
+        .filter(|(_, cost)| *cost > 0)
+        .collect();
+    if cost == 0 || counted.is_empty() {
+        return Duration::ZERO;
+    }
+    let window = quota.per() + quota.margin();
+    if quota == quota.unpaced() {
+        let mut used: u64 = counted.iter().map(|(_, cost)| cost).sum();
+        let mut room = Duration::ZERO;
+        for (at, cost_before) in counted {
+            if used + cost <= quota.max() {
+                break;
+            }
+            used -= cost_before;
+            room = at + window;
+        }
+        return room;
+    }
+    // From each earlier departure on, everything that left since has to be paid for, less the burst.
+    let paced = u128::from(quota.max() - quota.burst() + 1);
+    let interval = u64::try_from(window.as_nanos().div_ceil(paced)).unwrap();
+    let mut behind = 0;
+    counted.reverse();
+    let due = counted.into_iter().map(|(at, cost)| {
+        behind += cost;
+        let apart = Duration::from_nanos(interval * behind);
+        (at + apart).saturating_sub(Duration::from_nanos(interval * (quota.burst() - 1)))
+    });
+    due.max().unwrap_or_default()
+}
+
 fn assert_within(cap: Option<Cap>, visits: &[Visit], left: &[(Duration, usize)]) {
     let (quota, paced_tokens) = match cap {
         Some(Cap::Requests(quota)) => (quota, false),
