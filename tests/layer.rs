@@ -465,6 +465,41 @@ async fn a_retried_request_goes_first() {
     assert_ready!(retried.poll()).unwrap();
 }
 
+/// Callers take turns, whether or not their first attempts carry an `Attempt`.
+#[tokio::test(start_paused = true)]
+async fn first_attempts_take_turns_and_a_retry_goes_before_them() {
+    let (sent, mut left) = tokio::sync::mpsc::unbounded_channel();
+    let service = per_minute(600).layer(service_fn(move |request: Request<Empty<Bytes>>| {
+        sent.send(request.uri().query().unwrap().to_owned())
+            .unwrap();
+        nothing(request)
+    }));
+    let send = |name: &str, caller: &str, attempt: Option<u32>| {
+        let mut request = chat();
+        *request.uri_mut() = format!("{CHAT}?{name}").parse().unwrap();
+        request.extensions_mut().insert(Caller::new(caller));
+        if let Some(attempt) = attempt {
+            request.extensions_mut().insert(Attempt::new(attempt));
+        }
+        service.clone().oneshot(request)
+    };
+    let calls = [
+        send("now", "many", None),
+        send("many-1", "many", Some(1)),
+        send("many-2", "many", Some(1)),
+        send("many-3", "many", None),
+        send("few-1", "few", Some(1)),
+        send("few-2", "few", None),
+        send("retry", "many", Some(2)),
+    ];
+    futures::future::try_join_all(calls).await.unwrap();
+    let order: Vec<_> = std::iter::from_fn(|| left.try_recv().ok()).collect();
+    let expected = [
+        "now", "retry", "many-1", "few-1", "many-2", "few-2", "many-3",
+    ];
+    assert_eq!(order, expected);
+}
+
 /// A service that is neither `Send` nor `'static`, with an error of no trait at all.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_asked_of_the_inner_services_types() {
