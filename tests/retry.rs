@@ -459,6 +459,7 @@ async fn a_body_that_cannot_be_kept_costs_no_budget() {
         service.clone().oneshot(request).await.unwrap().status()
     };
     assert_eq!(send("more than ten bytes").await, 503);
+    assert_eq!(script.sent().len(), 1);
     assert_eq!(send("ten bytes").await, 200);
     assert_eq!(script.sent().len(), 3);
 }

@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::{Body, Frame};
-use http_body_util::{Full, StreamBody};
+use http_body_util::{BodyExt, Full, StreamBody};
 use script::{Reply, Script, status};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -377,6 +377,51 @@ async fn a_slow_body_lets_nobody_else_leave() {
     });
     assert!(paused.is_some());
     assert_eq!(refused.unwrap().status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_body_is_read_up_to_the_bound_of_the_layer_and_passed_on_whole() {
+    let alone = exact().with_error_body(4, Duration::from_millis(200));
+    let limited = TogetherRateLimitLayer::new(Limits::none());
+    let limited = limited.with_error_body(4, Duration::from_millis(200));
+    let script = Script::new(vec![status(400).body("too hot"); 2]);
+    for response in [
+        alone.layer(script.client()).oneshot(post(CHAT)).await,
+        limited.layer(script.client()).oneshot(post(CHAT)).await,
+    ]
+    .map(|response| response.map(|response| response.map(BodyExt::boxed)))
+    {
+        let response = response.unwrap();
+        let error = response.extensions().get::<ApiError>().unwrap();
+        assert_eq!(error.text(), "too ");
+        let whole = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(whole, "too hot");
+    }
+    let plain = || ("content-type", "text/plain".to_owned());
+    let start = Instant::now();
+    let slow = alone.layer(dawdling(400, plain(), 60_000));
+    slow.oneshot(post(CHAT)).await.unwrap();
+    assert_eq!(start.elapsed().as_millis(), 200);
+    let slow = limited.layer(dawdling(400, plain(), 60_000));
+    slow.oneshot(post(CHAT)).await.unwrap();
+    assert_eq!(start.elapsed().as_millis(), 400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_response_is_drained_within_the_bound_of_the_layer_and_the_deadline() {
+    let layer = exact()
+        .with_error_body(1_024, Duration::from_millis(100))
+        .with_drain(1_024, Duration::from_millis(300));
+    for (deadline, left) in [(60_000, 400), (250, 250)] {
+        let soon = ("retry-after-ms", "10".to_owned());
+        let service = layer.layer(dawdling(503, soon, 60_000));
+        let start = Instant::now();
+        let mut request = post(CHAT);
+        let deadline = Deadline::within(Duration::from_millis(deadline));
+        request.extensions_mut().insert(deadline);
+        assert_eq!(service.oneshot(request).await.unwrap().status(), 200);
+        assert_eq!(start.elapsed().as_millis(), left);
+    }
 }
 
 /// An answer that is read, or thrown away, for longer than its caller waits, is its last.
