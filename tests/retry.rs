@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use script::{Reply, Script, status};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 use tower_together::{
     ApiError, Classify, Limits, TogetherRateLimitLayer, TogetherRetryLayer,
@@ -424,6 +424,23 @@ async fn a_budget_bounds_what_an_outage_is_sent() {
     }
     // 2,000 and a fifth of that, and ten.
     assert_eq!(script.sent().len(), 2_410);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_is_of_the_last_minute() {
+    let layer = exact()
+        .with_backoff(Duration::ZERO, Duration::ZERO)
+        .with_budget(Budget::new(0.5, 3));
+    let script = Script::new(vec![status(500); 1_000]);
+    let service = layer.layer(script.client());
+    for (pause, first, retries) in [(0, 20, 13), (60, 4, 2), (2, 4, 5), (600, 1, 3)] {
+        sleep(Duration::from_secs(pause)).await;
+        let before = script.sent().len();
+        for _ in 0..first {
+            service.clone().oneshot(post(CHAT)).await.unwrap();
+        }
+        assert_eq!(script.sent().len() - before, first + retries, "{pause}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -236,6 +236,69 @@ mod tests {
     }
 
     #[test]
+    fn a_refund_gives_back_one_retry_and_no_more_than_was_taken() {
+        let budget = Budget::new(0.0, 2);
+        let now = start();
+        budget.refund(now);
+        assert!(budget.withdraw(now));
+        budget.refund(now);
+        budget.refund(now);
+        assert_eq!(withdraw_all(&budget, now), 2);
+        budget.refund(now);
+        assert_eq!(withdraw_all(&budget, now), 1);
+        budget.refund(now + Duration::from_secs(1));
+        assert!(!budget.withdraw(now + Duration::from_secs(1)));
+        // Retries expire once, a minute later.
+        let later = now + Duration::from_secs(61);
+        assert_eq!(withdraw_all(&budget, later), 2);
+    }
+
+    /// `busy`: the budget is used in between.
+    #[test]
+    fn first_attempts_and_retries_each_expire_after_a_minute() {
+        let now = start();
+        let after = |seconds: f64| now + Duration::from_secs_f64(seconds);
+        for (at, first, retries) in [
+            (46.0, 6, 0),
+            (60.9, 6, 0),
+            (61.0, 3, 3),
+            (90.9, 3, 3),
+            (91.0, 1, 5),
+            (106.9, 1, 5),
+            (107.0, 0, 6),
+            (3_600.0, 0, 6),
+        ] {
+            for busy in [false, true] {
+                let (deposits, reserve) = (Budget::new(1.0, 0), Budget::new(0.0, 6));
+                for (second, count) in [(0.0, 3), (30.3, 2), (46.0, 1)] {
+                    for _ in 0..count {
+                        deposits.deposit(after(second));
+                        assert!(reserve.withdraw(after(second)));
+                    }
+                }
+                let seconds = if busy { 47..at as u32 } else { 0..0 };
+                for second in seconds {
+                    deposits.refund(after(second.into()));
+                    reserve.refund(after(f64::from(second) + 0.5));
+                }
+                assert_eq!(withdraw_all(&deposits, after(at)), first, "{at} {busy}");
+                assert_eq!(withdraw_all(&reserve, after(at)), retries, "{at} {busy}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_clock_reading_that_comes_late_counts_as_the_latest_one() {
+        let budget = Budget::new(1.0, 0);
+        let now = start();
+        let after = |seconds| now + Duration::from_secs(seconds);
+        for at in [now, after(50), now] {
+            budget.deposit(at);
+        }
+        assert_eq!(withdraw_all(&budget, after(61)), 2);
+    }
+
+    #[test]
     #[should_panic(expected = "write 0.2 for one retry in five")]
     fn what_is_no_share_is_refused_in_words() {
         let _ = Budget::new(f64::NAN, 1);
