@@ -155,8 +155,10 @@ mod tests {
         for minutes in [1, 2, 4, 8, 10, 10] {
             slots.take();
             slots.crowded(now);
+            assert_eq!(slots.fresh_at(), None);
             slots.release(now);
             assert_eq!(slots.ask(THREE, now), Verdict::At(now + minutes * MINUTE));
+            assert_eq!(slots.fresh_at(), Some(now + minutes * MINUTE));
             now += minutes * MINUTE;
             assert_eq!(slots.ask(THREE, now), Verdict::Now);
         }
