@@ -248,6 +248,59 @@ async fn one_who_is_not_polled_delays_the_others_by_ten_milliseconds_once() {
     }
 }
 
+/// Each request that arrives makes the limiter look at the lane again. This does not prolong a turn.
+#[tokio::test(start_paused = true)]
+async fn a_turn_lapses_after_ten_milliseconds_however_often_the_limiter_looks_at_the_lane() {
+    for polled_after in [9, 11] {
+        let limiter = Limiter::new(per_minute(60));
+        pass(&limiter, chat()).await;
+        let mut parked = task::spawn(limiter.acquire(chat()));
+        assert_pending!(parked.poll());
+        let mut second = task::spawn(limiter.acquire(chat()));
+        assert_pending!(second.poll());
+        // Tokio's timers fire at whole milliseconds.
+        sleep(Duration::from_millis(1_004)).await;
+        assert!(parked.is_woken() && !second.is_woken());
+        let mut later = Vec::new();
+        for _ in 0..3 {
+            sleep(Duration::from_millis(3)).await;
+            let mut third = task::spawn(limiter.acquire(chat()));
+            assert_pending!(third.poll());
+            later.push(third);
+            assert!(!second.is_woken());
+        }
+        sleep(Duration::from_millis(polled_after - 9)).await;
+        assert_eq!(second.is_woken(), polled_after > 10);
+        let (next, last) = match polled_after {
+            9 => (&mut parked, &mut second),
+            _ => (&mut second, &mut parked),
+        };
+        drop(assert_ready!(next.poll()).unwrap());
+        assert_pending!(last.poll());
+        // The skipped request keeps its place before later ones.
+        let left = Instant::now();
+        drop(last.await.unwrap());
+        let waited = left.elapsed().as_millis();
+        assert!((950..=1_004).contains(&waited), "{waited}");
+        assert!(later.iter().all(|third| !third.is_woken()));
+    }
+}
+
+/// A waiter that was polled and lost its turn would never be woken again.
+#[tokio::test(start_paused = true)]
+async fn a_turn_does_not_lapse_while_it_is_claimed() {
+    let limiter = Limiter::new(per_minute(60));
+    pass(&limiter, chat()).await;
+    let mut late = task::spawn(limiter.acquire(chat()));
+    assert_pending!(late.poll());
+    sleep(Duration::from_millis(1_004)).await;
+    assert!(late.is_woken());
+    // The turn is over by the clock, and the timer has not fired yet.
+    let mut passing = task::spawn(tokio::time::advance(Duration::from_millis(11)));
+    assert_pending!(passing.poll());
+    drop(assert_ready!(late.poll()).unwrap());
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_cannot_leave_in_time_is_refused_at_once() {
     let limiter = Limiter::new(per_minute(60));
@@ -419,6 +472,20 @@ async fn what_was_refused_by_the_server_goes_in_front() {
     assert!(again.is_woken());
     let _ = assert_ready!(again.poll()).unwrap();
     assert_pending!(first.poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_goes_before_a_request_that_has_the_turn() {
+    let limiter = Limiter::new(per_minute(60));
+    pass(&limiter, chat()).await;
+    let mut first = task::spawn(limiter.acquire(chat()));
+    assert_pending!(first.poll());
+    sleep(Duration::from_millis(1_004)).await;
+    assert!(first.is_woken());
+    let mut again = task::spawn(limiter.acquire(chat().again()));
+    drop(assert_ready!(again.poll()).unwrap());
+    assert_pending!(first.poll());
+    drop(first.await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
