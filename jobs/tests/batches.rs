@@ -1,9 +1,12 @@
-//! Many requests as batches, over real sockets.
+//! Many requests as batches: over real sockets, and in virtual time how often the server is asked.
+
+mod asked;
 
 mod common;
 
 use std::{num::NonZeroUsize, pin::pin, sync::Arc, time::Duration};
 
+use asked::Asked;
 use bytes::Bytes;
 use common::{giving_up, until};
 use futures_util::StreamExt;
@@ -243,4 +246,131 @@ async fn requests_are_taken_as_batches_are_begun() {
     assert!(outcomes.next().await.unwrap().result.is_ok());
     assert!(taken.get() <= 40, "{} were taken", taken.get());
     assert!(server.most_jobs(JobKind::Batch) <= 2);
+}
+
+/// Runs a batch of one request against a server that responds as `answer` says. Returns why the request
+/// has no response.
+async fn play(
+    answer: impl Fn(&str, usize) -> Option<(u16, &'static str)> + Clone,
+) -> (Reason, Asked) {
+    let (server, asked) = asked::server(answer);
+    let api = JobsApi::new(server).with_base("http://server").unwrap();
+    let outcomes: Vec<_> = pin!(Batches::new(api).run([request(0)])).collect().await;
+    (missing(outcomes).remove(0).1, asked)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_is_tried_three_times_a_second_apart_and_once_if_it_is_refused() {
+    for (answer, uploads) in [
+        (None, &[0, 1, 2][..]),
+        (Some((503, "{}")), &[0, 1, 2]),
+        (Some((429, "{}")), &[0, 1, 2]),
+        (Some((401, "{}")), &[0]),
+        (Some((200, "{}")), &[0]),
+    ] {
+        let (reason, asked) = play(move |_, _| answer).await;
+        assert!(matches!(reason, Reason::NotUploaded(_)), "{reason:?}");
+        assert_eq!(asked.at("POST /files/upload"), uploads, "{answer:?}");
+        assert!(asked.at("POST /batches").is_empty());
+    }
+    let (_, asked) = play(|what, nth| match (what, nth) {
+        ("POST /files/upload", 1..3) => None,
+        ("POST /files/upload", _) => Some((200, r#"{"id":"file-1"}"#)),
+        _ => Some((400, "{}")),
+    })
+    .await;
+    assert_eq!(asked.at("POST /files/upload"), [0, 1, 2]);
+    assert_eq!(asked.at("POST /batches"), [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_whose_response_is_lost_is_looked_for_each_time_and_sent_at_most_three_times() {
+    let uploaded = Some((200, r#"{"id":"file-1"}"#));
+    let there =
+        r#"[{"id":"batch-0","input_file_id":"file-0"},{"id":"batch-1","input_file_id":"file-1"}]"#;
+    for (lost, found, times) in [
+        (None, 1, 1),
+        (None, 2, 2),
+        (None, 3, 3),
+        (None, 4, 3),
+        (Some((502, "{}")), 4, 3),
+        (Some((200, "<html>")), 4, 3),
+    ] {
+        let (reason, asked) = play(move |what, nth| match what {
+            "POST /files/upload" => uploaded,
+            "POST /batches" => lost,
+            "GET /batches" if nth < found => Some((200, r#"{"data":[]}"#)),
+            "GET /batches" => Some((200, there)),
+            _ => Some((404, "{}")),
+        })
+        .await;
+        match found {
+            4 => assert!(matches!(reason, Reason::NotCreated(_)), "{reason:?}"),
+            _ => assert!(
+                matches!(&reason, Reason::Ended { batch, .. } if batch == "batch-1"),
+                "{reason:?}"
+            ),
+        }
+        assert_eq!(asked.at("POST /batches"), [0, 30, 60][..times]);
+        assert_eq!(asked.at("GET /batches"), [30, 60, 90][..times]);
+    }
+    // A rejected create made nothing to look for.
+    for status in [400, 403, 429] {
+        let (reason, asked) = play(move |what, _| match what {
+            "POST /files/upload" => uploaded,
+            _ => Some((status, "{}")),
+        })
+        .await;
+        assert!(matches!(reason, Reason::NotCreated(_)), "{reason:?}");
+        assert_eq!(asked.at("POST /batches"), [0], "{status}");
+        assert!(asked.at("GET /batches").is_empty(), "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_cannot_be_read_is_asked_for_an_hour_and_the_create_is_not_repeated() {
+    for (list, looks) in [
+        (None, 120),
+        (Some((503, "{}")), 120),
+        (Some((401, "{}")), 1),
+    ] {
+        let (reason, asked) = play(move |what, _| match what {
+            "POST /files/upload" => Some((200, r#"{"id":"file-1"}"#)),
+            "POST /batches" => None,
+            _ => list,
+        })
+        .await;
+        assert!(matches!(reason, Reason::NotCreated(_)), "{reason:?}");
+        assert_eq!(asked.at("POST /batches"), [0]);
+        let expected: Vec<_> = (1..=looks).map(|look| 30 * look).collect();
+        assert_eq!(asked.at("GET /batches"), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_asked_about_every_30_to_60_seconds() {
+    let (reason, asked) = play(|what, nth| match what {
+        "POST /files/upload" => Some((200, r#"{"id":"file-1"}"#)),
+        "POST /batches" => Some((200, r#"{"job":{"id":"batch-1"}}"#)),
+        _ if nth < 50 => Some((200, r#"{"id":"batch-1","status":"IN_PROGRESS"}"#)),
+        _ => Some((
+            200,
+            r#"{"id":"batch-1","status":"FAILED","error":"no file"}"#,
+        )),
+    })
+    .await;
+    assert!(
+        matches!(&reason, Reason::Ended { message, .. } if message == "no file"),
+        "{reason:?}"
+    );
+    let asked = asked.at("GET /batches/batch-1");
+    assert_eq!(asked.len(), 50);
+    let mut apart: Vec<_> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(
+        apart.iter().all(|apart| (29..=61).contains(apart)),
+        "{apart:?}"
+    );
+    apart.sort();
+    apart.dedup();
+    assert!(apart.len() > 10, "{apart:?}");
 }

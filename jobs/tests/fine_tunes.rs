@@ -1,5 +1,6 @@
-//! Fine-tunes, each created once, over real sockets.
+//! Fine-tunes, each created once: over real sockets, and in virtual time how often the server is asked.
 
+mod asked;
 mod common;
 #[path = "fine_tunes/killed.rs"]
 mod killed;
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 use together_standin::{Answer, Fate, JobKind, Jobs, StandIn};
 use tokio::select;
 use tower::Layer;
-use tower_together::{Limiter, Limits, TogetherLayer};
+use tower_together::{Limiter, Limits, TogetherLayer, TogetherRateLimitLayer};
 use tower_together_jobs::{FineTune, FineTunes, JobsApi, Untrained};
 
 /// From one look at a fine-tune to the next. All else may take as long as it likes.
@@ -255,6 +256,48 @@ async fn a_create_that_takes_effect_after_its_answer_was_given_up_is_not_made_ag
         "{outcomes:?}"
     );
     assert_eq!(server.jobs().len(), 3);
+}
+
+/// The first list is read before anything is created.
+#[tokio::test(start_paused = true)]
+async fn a_create_whose_response_is_lost_is_looked_for_each_time_and_sent_at_most_three_times() {
+    let there = r#"{"data":[{"id":"ft-0","suffix":"t"},{"id":"ft-1","suffix":"s"}]}"#;
+    for (lost, found, times) in [
+        (None, 1, 1),
+        (None, 2, 2),
+        (None, 3, 3),
+        (None, 4, 3),
+        (Some((502, "{}")), 4, 3),
+        (Some((200, "<html>")), 4, 3),
+        (Some((400, "{}")), 1, 0),
+    ] {
+        let (server, asked) = asked::server(move |what, nth| match what {
+            "POST /fine-tunes" => lost,
+            "GET /fine-tunes" if nth < 1 + found => Some((200, r#"{"data":[]}"#)),
+            "GET /fine-tunes" => Some((200, there)),
+            _ => Some((200, r#"{"id":"ft-1","status":"cancelled"}"#)),
+        });
+        let limiter = Limiter::new(Limits::none());
+        let client = TogetherRateLimitLayer::from(limiter.clone()).layer(server);
+        let api = JobsApi::new(client).with_base("http://server").unwrap();
+        let tunes = FineTunes::new(api, limiter);
+        let outcomes: Vec<_> = pin!(tunes.run([json!({"suffix": "s"})])).collect().await;
+        let result = &outcomes[0].result;
+        match times {
+            _ if found == 4 || times == 0 => {
+                assert!(
+                    matches!(result, Err(Untrained::NotCreated(_))),
+                    "{result:?}"
+                );
+            }
+            _ => assert!(
+                matches!(result, Err(Untrained::Ended { id, .. }) if id == "ft-1"),
+                "{result:?}"
+            ),
+        }
+        assert_eq!(asked.at("POST /fine-tunes"), [30, 60, 90][..times.max(1)]);
+        assert_eq!(asked.at("GET /fine-tunes"), [30, 60, 90, 120][..1 + times]);
+    }
 }
 
 /// A file that is not there yet.
