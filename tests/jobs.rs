@@ -329,6 +329,19 @@ async fn one_job_too_many_waits_for_one_to_end_and_other_conflicts_are_final() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_429_for_too_many_jobs_says_nothing_of_the_rate() {
+    let (server, limiter) = (Server::new(HOUR), Limiter::default());
+    let client = server.client(&limiter);
+    server.script(429, r#"{"error":{"message":"too many jobs are running"}}"#);
+    let begun = Instant::now();
+    let answer = send(&client, create("one")).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    // The limiter knows of no job that runs, so it asks the server again after a minute.
+    assert_eq!(begun.elapsed().as_secs(), 60);
+    assert_eq!(limiter.snapshot().throttled, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn jobs_of_others_are_waited_for_too_whether_they_are_known_or_not() {
     for watched in [false, true] {
         let server = Server::new(HOUR).cap(2);

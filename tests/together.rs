@@ -596,6 +596,19 @@ async fn how_long_a_refusal_asks_to_wait_is_all_that_it_says_of_the_time() {
     assert_eq!(millis, [0, 1_000]);
 }
 
+/// A create waits for another job to end only if the limiter limits jobs.
+#[tokio::test(start_paused = true)]
+async fn a_429_that_speaks_of_jobs_pauses_its_lane_where_no_jobs_are_limited() {
+    for path in [CHAT, "/v1/fine-tunes"] {
+        let words = r#"{"error":{"message":"too many jobs are running"}}"#;
+        let refusal = status(429).header("retry-after", 7).body(words);
+        let script = Script::new([refusal]);
+        let service = both(Limits::none()).layer(script.client());
+        service.oneshot(post(path)).await.unwrap();
+        assert_eq!(script.millis(), [0, 7_000], "{path}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn of_what_there_were_too_many_is_read_in_words_too() {
     for (message, lowered) in [

@@ -233,6 +233,49 @@ fn money_is_told_from_haste() {
     }
 }
 
+/// Together publishes no status or code for it. The message has to say that too many jobs run at once.
+#[test]
+fn too_many_jobs_are_distinguished_from_every_other_limit() {
+    let said = |status: u16, message: &str| {
+        let body = serde_json::json!({"error": {"message": message}});
+        parse(status, &body.to_string()).is_too_many_jobs()
+    };
+    for message in [
+        "Concurrency exceeded: 3 jobs",
+        "Too many fine-tunes are running",
+        "The maximum of 3 active finetunes is reached",
+        "limit: 3 pending batches",
+        "Too many fine tunes in progress",
+        "at most 3 jobs at once, which is the LIMIT",
+        "the limit is one BATCH AT A TIME",
+    ] {
+        for status in [400, 403, 409, 422, 429] {
+            assert!(said(status, message), "{status} {message}");
+        }
+        for status in [401, 402, 404, 500, 503] {
+            assert!(!said(status, message), "{status} {message}");
+        }
+    }
+    for message in [
+        "job name exceeds the limit of 40",
+        "too many lines in the batch",
+        "too many tokens are pending",
+        "too many concurrent requests are active",
+        "a fine-tune of this name is running",
+        "the limit",
+        "",
+    ] {
+        assert!(!said(400, message), "{message}");
+    }
+    for body in [
+        r#"{"error":{"message":"no","code":"concurrent_jobs"}}"#,
+        r#"{"error":{"message":"no","type":"concurrent_jobs"}}"#,
+        r#"{"error":{"message":"of jobs","code":"concurrency","type":"t"}}"#,
+    ] {
+        assert!(parse(409, body).is_too_many_jobs(), "{body}");
+    }
+}
+
 #[test]
 fn the_commonest_errors_say_what_to_do() {
     for (status, body, says) in [
@@ -248,15 +291,24 @@ fn the_commonest_errors_say_what_to_do() {
             r#"{"error":{"message":"Unable to access non-serverless model x. Please visit ...","code":"model_not_available"}}"#,
             "dedicated endpoints",
         ),
+        (404, r#"{"error":"no model x"}"#, "GET /v1/models"),
         (404, "{}", "base URL"),
         (
             403,
             r#"{"error":{"message":"input tokens + max_tokens must be below the context length"}}"#,
             "shorten",
         ),
+        (403, r#"{"error":"longer than the context"}"#, "shorten"),
+        (403, r#"{"error":"too many tokens"}"#, "shorten"),
         (403, "error code: 1010", "user-agent"),
         (403, r#"{"error":"denied"}"#, "15 minutes"),
+        (
+            409,
+            r#"{"error":"too many jobs are running"}"#,
+            "wait for a running job to end",
+        ),
         (413, "{}", "too large"),
+        (422, "{}", "a parameter is wrong"),
         (429, "{}", "send slower"),
         (503, "{}", "overloaded"),
         (524, "<html></html>", "stream it"),
@@ -266,6 +318,8 @@ fn the_commonest_errors_say_what_to_do() {
         assert!(error.to_string().contains(says), "{error}");
     }
     assert_eq!(parse(400, r#"{"error":"temperature"}"#).hint(), None);
+    assert_eq!(parse(409, "{}").hint(), None);
+    assert_eq!(parse(500, r#"{"error":"model"}"#).hint(), None);
     let all = parse(
         500,
         r#"{"error":{"message":"m","type":"server_error"},"id":"r"}"#,
