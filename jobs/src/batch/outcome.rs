@@ -93,3 +93,67 @@ impl fmt::Display for Reason {
 }
 
 impl std::error::Error for Missing {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_says_why_and_whether_it_may_pass() {
+        let ended = |message: &str| Reason::Ended {
+            batch: "batch-1".into(),
+            status: "EXPIRED".into(),
+            message: message.into(),
+        };
+        let lost = Reason::Lost {
+            batch: "batch-1".into(),
+            message: "503".into(),
+        };
+        for (reason, says, passing) in [
+            (
+                Reason::TooLong,
+                "longer than the 10 MB a line may have; make it shorter",
+                false,
+            ),
+            (
+                Reason::NotUploaded("401".into()),
+                "its file could not be uploaded: 401",
+                true,
+            ),
+            (
+                Reason::NotCreated("403".into()),
+                "no batch could be created: 403",
+                true,
+            ),
+            (
+                Reason::Failed("no such model".into()),
+                "it failed in its batch: no such model",
+                false,
+            ),
+            (
+                ended(""),
+                "batch batch-1 ended without an answer to it (EXPIRED); send it again",
+                true,
+            ),
+            (
+                ended("24 h are over"),
+                "batch batch-1 ended without an answer to it (EXPIRED): 24 h are over",
+                true,
+            ),
+            (
+                lost,
+                "what became of batch batch-1 could not be read: 503; look at GET /batches/batch-1 \
+                 before you send it again",
+                true,
+            ),
+        ] {
+            assert_eq!(reason.to_string(), says);
+            assert_eq!(reason.is_passing(), passing, "{says}");
+            let missing = Missing {
+                request: Value::Null,
+                reason,
+            };
+            assert_eq!(missing.to_string(), says);
+        }
+    }
+}

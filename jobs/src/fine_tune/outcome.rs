@@ -56,3 +56,40 @@ impl fmt::Display for Untrained {
 }
 
 impl std::error::Error for Untrained {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_says_why_there_is_no_model() {
+        let id = || "ft-1".to_owned();
+        for (why, says) in [
+            (
+                Untrained::NoSuffix,
+                "not sent: write a `suffix` that no other request has, by which its job is found \
+                 again after a restart",
+            ),
+            (
+                Untrained::NotCreated("403".into()),
+                "no job could be created: 403",
+            ),
+            (
+                Untrained::Ended {
+                    id: id(),
+                    status: "cancelled".into(),
+                },
+                "job ft-1 ended: cancelled",
+            ),
+            (
+                Untrained::Lost {
+                    id: id(),
+                    message: "503".into(),
+                },
+                "what became of job ft-1 could not be read: 503",
+            ),
+        ] {
+            assert_eq!(why.to_string(), says);
+        }
+    }
+}
