@@ -1,6 +1,6 @@
 //! The model in a form, as audio is sent with it (RFC 7578).
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use memchr::{memchr, memmem::Finder};
 
@@ -25,21 +25,22 @@ pub(crate) fn boundary(content_type: &[u8]) -> Option<Vec<u8>> {
 /// Of the file itself nothing is copied.
 pub(crate) fn form_model(boundary: &[u8], body: &[u8]) -> Option<Arc<str>> {
     let delimiter = [b"\n--", boundary].concat();
-    let delimiter = Finder::new(&delimiter);
+    parts(&Finder::new(&delimiter), body).find_map(model)
+}
+
+/// The parts of a form, in order. They do not overlap.
+fn parts<'a>(delimiter: &Finder<'_>, body: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     // The first may stand at the very beginning, with no line before it.
     let first = body.strip_prefix(&delimiter.needle()[1..]);
     let mut rest = match first.and_then(behind) {
         Some(rest) => rest,
-        None => cut(body, &delimiter).1,
+        None => cut(body, delimiter).1,
     };
-    while let Some(parts) = rest {
-        let (part, after) = cut(parts, &delimiter);
-        if let Some(model) = model(part) {
-            return Some(model);
-        }
-        rest = after;
-    }
-    None
+    iter::from_fn(move || {
+        let part;
+        (part, rest) = cut(rest?, delimiter);
+        Some(part)
+    })
 }
 
 /// What comes before the next delimiter, and behind it; where there is none, it is all one part.
