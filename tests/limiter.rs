@@ -105,6 +105,30 @@ async fn a_snapshot_tells_whether_a_request_may_leave_under_a_paced_limit() {
     assert_eq!(left(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_tells_whether_a_request_may_leave_at_a_learned_pace() {
+    let limiter = Limiter::default();
+    let learned = || {
+        let lane = limiter.snapshot().lanes.remove(0);
+        let [limit] = &lane.limits[..] else {
+            panic!("{lane:?}")
+        };
+        assert!(limit.learned);
+        (limit.max, limit.per.unwrap().as_secs(), limit.left)
+    };
+    limiter.acquire(chat()).await.unwrap().told(2.0);
+    assert_eq!(learned(), (120, 60, 1));
+    pass(&limiter, chat()).await;
+    assert_eq!(learned(), (120, 60, 0));
+    sleep(Duration::from_millis(490)).await;
+    assert_eq!(learned(), (120, 60, 0));
+    sleep(Duration::from_millis(20)).await;
+    assert_eq!(learned(), (120, 60, 1));
+    // Fewer than ten a minute are told per hour, less the margin for the network.
+    limiter.acquire(chat()).await.unwrap().told(0.1);
+    assert_eq!(learned(), (359, 3_600, 0));
+}
+
 /// Whoever left after a quiet time counted as late, so that the next left 50 ms early: a server that
 /// takes one a second refused it.
 #[tokio::test(start_paused = true)]
