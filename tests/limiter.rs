@@ -1,6 +1,11 @@
 //! The limiter without tower, in virtual time: what its users are promised.
 #![allow(clippy::disallowed_methods, reason = "in virtual time")]
 
+#[path = "limiter/keys.rs"]
+mod keys;
+#[path = "limiter/snapshot.rs"]
+mod snapshot;
+
 use std::{future::Future, num::NonZeroU32, time::Duration};
 
 use tokio::time::{Instant, sleep};
@@ -8,7 +13,7 @@ use tokio_test::{assert_pending, assert_ready, task};
 use tower_together::{
     Endpoint, Limiter, Limits, Quota,
     extension::ApiKey,
-    limiter::{Call, Measure, Reason},
+    limiter::{Call, Reason},
 };
 
 const CHAT: Endpoint = Endpoint::ChatCompletions;
@@ -55,78 +60,6 @@ async fn requests_leave_one_by_one_in_the_order_they_came() {
         "{:?}",
         last.1
     );
-}
-
-/// After a burst, `max - burst + 1` requests leave per window.
-#[tokio::test(start_paused = true)]
-async fn a_burst_leaves_at_once_and_a_snapshot_tells_what_is_left_of_it() {
-    for measure in [Measure::Requests, Measure::Tokens] {
-        let quota = Quota::per_minute(63).unwrap().with_burst(4).unwrap();
-        let limiter = Limiter::new(match measure {
-            Measure::Tokens => Limits::none().tokens(CHAT, quota),
-            _ => Limits::none().requests(CHAT, quota),
-        });
-        let left = || {
-            let limit = &limiter.snapshot().lanes[0].limits[0];
-            assert_eq!(limit.measure, measure);
-            limit.left
-        };
-        let one = || chat().with_tokens(1);
-        let start = Instant::now();
-        for expected in (0..4).rev() {
-            pass(&limiter, one()).await;
-            assert_eq!(left(), expected);
-        }
-        assert_eq!(start.elapsed(), Duration::ZERO);
-        // 60 a minute and the margin make one each 1,003.3 ms.
-        for n in 1..=5 {
-            pass(&limiter, one()).await;
-            let late = start.elapsed().as_micros() - 1_003_333 * n;
-            assert!(late <= 2_000, "{n}: {late} us");
-        }
-        sleep(Duration::from_millis(2_500)).await;
-        assert_eq!(left(), 2);
-        sleep(Duration::from_secs(60)).await;
-        assert_eq!(left(), 4);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_snapshot_tells_whether_a_request_may_leave_under_a_paced_limit() {
-    let limiter = Limiter::new(per_minute(60));
-    let left = || limiter.snapshot().lanes[0].limits[0].left;
-    pass(&limiter, chat()).await;
-    assert_eq!(left(), 0);
-    sleep(Duration::from_millis(1_003)).await;
-    assert_eq!(left(), 0);
-    sleep(Duration::from_millis(1)).await;
-    assert_eq!(left(), 1);
-    sleep(Duration::from_secs(60)).await;
-    assert_eq!(left(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_snapshot_tells_whether_a_request_may_leave_at_a_learned_pace() {
-    let limiter = Limiter::default();
-    let learned = || {
-        let lane = limiter.snapshot().lanes.remove(0);
-        let [limit] = &lane.limits[..] else {
-            panic!("{lane:?}")
-        };
-        assert!(limit.learned);
-        (limit.max, limit.per.unwrap().as_secs(), limit.left)
-    };
-    limiter.acquire(chat()).await.unwrap().told(2.0);
-    assert_eq!(learned(), (120, 60, 1));
-    pass(&limiter, chat()).await;
-    assert_eq!(learned(), (120, 60, 0));
-    sleep(Duration::from_millis(490)).await;
-    assert_eq!(learned(), (120, 60, 0));
-    sleep(Duration::from_millis(20)).await;
-    assert_eq!(learned(), (120, 60, 1));
-    // Fewer than ten a minute are told per hour, less the margin for the network.
-    limiter.acquire(chat()).await.unwrap().told(0.1);
-    assert_eq!(learned(), (359, 3_600, 0));
 }
 
 /// Whoever left after a quiet time counted as late, so that the next left 50 ms early: a server that
@@ -698,59 +631,6 @@ async fn a_snapshot_adds_up_what_was_waited_in_each_lane() {
     assert_eq!(limiter.snapshot().lanes[1].waited, Duration::ZERO);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_snapshot_counts_requests_rejected_on_arrival_and_while_they_wait() {
-    let one = NonZeroU32::MIN;
-    let tokens = Quota::per_minute(100).unwrap();
-    let limits = Limits::none().in_flight(CHAT, one).tokens(CHAT, tokens);
-    let limiter = Limiter::new(limits.clone()).with_max_waiting(1);
-    let refused = || {
-        let snapshot = limiter.snapshot();
-        (snapshot.lanes[0].refused, snapshot.refused)
-    };
-    let held = limiter.acquire(chat().with_tokens(1)).await.unwrap();
-    // On arrival.
-    limiter.try_acquire(&chat()).unwrap_err();
-    assert_eq!(refused(), (1, 1));
-    limiter.acquire(chat().with_tokens(101)).await.unwrap_err();
-    assert_eq!(refused(), (2, 2));
-    let mut waiting = task::spawn(limiter.acquire(chat().with_deadline(Duration::from_secs(5))));
-    assert_pending!(waiting.poll());
-    limiter.acquire(chat()).await.unwrap_err();
-    assert_eq!(refused(), (3, 3));
-    // While they wait: no slot came free in time,
-    sleep(Duration::from_secs(6)).await;
-    assert_eq!(refused(), (4, 4));
-    let rejected = assert_ready!(waiting.poll()).unwrap_err();
-    assert_eq!(rejected.waited().as_secs(), 5);
-    // a pause outlasted the deadline,
-    let mut waiting = task::spawn(limiter.acquire(chat().with_deadline(Duration::from_secs(5))));
-    assert_pending!(waiting.poll());
-    held.overloaded(Duration::from_secs(10));
-    assert_eq!(refused(), (5, 5));
-    assert_ready!(waiting.poll()).unwrap_err();
-    // the cost exceeds a new limit,
-    let mut waiting = task::spawn(limiter.acquire(chat().with_tokens(60)));
-    assert_pending!(waiting.poll());
-    let fewer = Quota::per_minute(50).unwrap();
-    limiter.set_limits(limits.tokens(CHAT, fewer));
-    assert_eq!(refused(), (6, 6));
-    assert_ready!(waiting.poll()).unwrap_err();
-    // and the limiter was closed. A dropped request does not count.
-    let mut impatient = task::spawn(limiter.acquire(chat()));
-    assert_pending!(impatient.poll());
-    drop(impatient);
-    assert_eq!(refused(), (6, 6));
-    let mut waiting = task::spawn(limiter.acquire(chat()));
-    assert_pending!(waiting.poll());
-    limiter.close();
-    assert_eq!(refused(), (7, 7));
-    assert_ready!(waiting.poll()).unwrap_err();
-    // A closed limiter does not look for the lane.
-    limiter.try_acquire(&chat()).unwrap_err();
-    assert_eq!(refused(), (7, 8));
-}
-
 #[test]
 fn who_must_wait_outside_a_runtime_is_told_and_leaves_no_trace() {
     let limiter = Limiter::new(per_minute(60));
@@ -783,103 +663,6 @@ async fn a_paused_key_is_not_forgotten() {
     // Over the pause, and the slow restart after it.
     sleep(Duration::from_secs(69)).await;
     drop(limiter.try_acquire(&of_key("b")).unwrap());
-}
-
-/// Whether a limiter for one key has room for this key, or when it will have.
-fn room_for(key: &str, limiter: &Limiter) -> Result<(), Option<Duration>> {
-    let call = of_key(key).with_tokens(1);
-    let rejected = match limiter.try_acquire(&call) {
-        Ok(_) => return Ok(()),
-        Err(rejected) => rejected,
-    };
-    assert_eq!(rejected.reason(), Reason::KeysFull);
-    Err(rejected.retry_after())
-}
-
-/// A key that is forgotten too early comes back as new, and more leave than its limit allows.
-#[tokio::test(start_paused = true)]
-async fn a_key_is_forgotten_when_its_quota_is_whole_again_and_not_before() {
-    let quota = Quota::per_minute(61).unwrap().with_burst(2).unwrap();
-    // An unpaced quota is whole one window after the last departure. A paced one is whole two intervals
-    // after the first, plus the time that a departure may be late.
-    let window = Duration::from_millis(60_200);
-    let paced = Duration::from_nanos(2 * 1_003_333_334 + 50_000_000 - 100_000_000);
-    for (limits, wait) in [
-        (Limits::none().requests(CHAT, quota.unpaced()), window),
-        (Limits::none().tokens(CHAT, quota.unpaced()), window),
-        (Limits::none().requests(CHAT, quota), paced),
-        (Limits::none().tokens(CHAT, quota), paced),
-        // The later of two.
-        (
-            Limits::none()
-                .requests(CHAT, quota.unpaced())
-                .tokens(CHAT, quota),
-            window,
-        ),
-    ] {
-        let limiter = Limiter::new(limits).with_max_keys(1);
-        assert_eq!(room_for("a", &limiter), Ok(()));
-        tokio::time::advance(Duration::from_millis(100)).await;
-        assert_eq!(room_for("a", &limiter), Ok(()));
-        assert_eq!(room_for("b", &limiter), Err(Some(wait)));
-        tokio::time::advance(wait - Duration::from_nanos(1)).await;
-        assert_eq!(room_for("b", &limiter), Err(Some(Duration::from_nanos(1))));
-        tokio::time::advance(Duration::from_nanos(1)).await;
-        assert_eq!(room_for("b", &limiter), Ok(()));
-        assert_eq!(limiter.snapshot().keys, 1);
-    }
-}
-
-/// The limiter searches again for a key to forget, though an earlier search found none.
-#[tokio::test(start_paused = true)]
-async fn a_key_whose_slots_are_free_again_is_forgotten() {
-    let two = NonZeroU32::new(2).unwrap();
-    let limiter = Limiter::new(Limits::none().in_flight(CHAT, two)).with_max_keys(1);
-    let first = limiter.try_acquire(&of_key("a")).unwrap();
-    let second = limiter.try_acquire(&of_key("a")).unwrap();
-    let mut waiting = task::spawn(limiter.acquire(of_key("a")));
-    assert_pending!(waiting.poll());
-    assert!(room_for("b", &limiter).is_err());
-    drop((first, second));
-    assert!(room_for("b", &limiter).is_err(), "one waits");
-    let third = assert_ready!(waiting.poll()).unwrap();
-    assert!(room_for("b", &limiter).is_err(), "one is under way");
-    drop(third);
-    assert_eq!(room_for("b", &limiter), Ok(()));
-
-    let create = Endpoint::FineTuneCreate;
-    let limiter = Limiter::new(Limits::none().jobs(create, two)).with_max_keys(1);
-    let call = Call::new(create).with_key(ApiKey::new("a"));
-    let mut permit = limiter.try_acquire(&call).unwrap();
-    permit.hold_for_job("ft-1");
-    drop(permit);
-    assert!(room_for("b", &limiter).is_err(), "its job runs");
-    assert!(limiter.job_ended("ft-1"));
-    assert_eq!(room_for("b", &limiter), Ok(()));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_key_is_forgotten_once_its_waiter_is_dropped_its_cost_settled_or_its_limit_removed() {
-    let tokens = Limits::none().tokens(CHAT, Quota::per_minute(6_000).unwrap());
-    let limiter = Limiter::new(tokens).with_max_keys(1);
-    let dear = of_key("a").with_tokens(3_000);
-    let mut permit = limiter.try_acquire(&dear).unwrap();
-    assert!(room_for("b", &limiter).is_err());
-    permit.settle(0);
-    tokio::time::advance(Duration::from_millis(50)).await;
-    assert_eq!(room_for("b", &limiter), Ok(()));
-
-    let limiter = Limiter::new(per_minute(1)).with_max_keys(1);
-    drop(limiter.try_acquire(&of_key("a")).unwrap());
-    let mut waiting = task::spawn(limiter.acquire(of_key("a")));
-    assert_pending!(waiting.poll());
-    tokio::time::advance(Duration::from_secs(70)).await;
-    assert!(room_for("b", &limiter).is_err());
-    drop(waiting);
-    assert_eq!(room_for("b", &limiter), Ok(()));
-    assert!(room_for("c", &limiter).is_err());
-    limiter.set_limits(Limits::none());
-    assert_eq!(room_for("c", &limiter), Ok(()));
 }
 
 #[tokio::test(start_paused = true)]

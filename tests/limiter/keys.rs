@@ -1,0 +1,110 @@
+//! When a key is forgotten, to make room for another.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use tokio::time::advance;
+use tokio_test::{assert_pending, assert_ready, task};
+use tower_together::{
+    Endpoint, Limiter, Limits, Quota,
+    extension::ApiKey,
+    limiter::{Call, Reason},
+};
+
+use super::{CHAT, of_key, per_minute};
+
+/// Whether a limiter for one key has room for this key, or when it will have.
+fn room_for(key: &str, limiter: &Limiter) -> Result<(), Option<Duration>> {
+    let call = of_key(key).with_tokens(1);
+    let rejected = match limiter.try_acquire(&call) {
+        Ok(_) => return Ok(()),
+        Err(rejected) => rejected,
+    };
+    assert_eq!(rejected.reason(), Reason::KeysFull);
+    Err(rejected.retry_after())
+}
+
+/// A key that is forgotten too early comes back as new, and more leave than its limit allows.
+#[tokio::test(start_paused = true)]
+async fn a_key_is_forgotten_when_its_quota_is_whole_again_and_not_before() {
+    let quota = Quota::per_minute(61).unwrap().with_burst(2).unwrap();
+    // An unpaced quota is whole one window after the last departure. A paced one is whole two intervals
+    // after the first, plus the time that a departure may be late.
+    let window = Duration::from_millis(60_200);
+    let paced = Duration::from_nanos(2 * 1_003_333_334 + 50_000_000 - 100_000_000);
+    for (limits, wait) in [
+        (Limits::none().requests(CHAT, quota.unpaced()), window),
+        (Limits::none().tokens(CHAT, quota.unpaced()), window),
+        (Limits::none().requests(CHAT, quota), paced),
+        (Limits::none().tokens(CHAT, quota), paced),
+        // The later of two.
+        (
+            Limits::none()
+                .requests(CHAT, quota.unpaced())
+                .tokens(CHAT, quota),
+            window,
+        ),
+    ] {
+        let limiter = Limiter::new(limits).with_max_keys(1);
+        assert_eq!(room_for("a", &limiter), Ok(()));
+        advance(Duration::from_millis(100)).await;
+        assert_eq!(room_for("a", &limiter), Ok(()));
+        assert_eq!(room_for("b", &limiter), Err(Some(wait)));
+        advance(wait - Duration::from_nanos(1)).await;
+        assert_eq!(room_for("b", &limiter), Err(Some(Duration::from_nanos(1))));
+        advance(Duration::from_nanos(1)).await;
+        assert_eq!(room_for("b", &limiter), Ok(()));
+        assert_eq!(limiter.snapshot().keys, 1);
+    }
+}
+
+/// The limiter searches again for a key to forget, though an earlier search found none.
+#[tokio::test(start_paused = true)]
+async fn a_key_whose_slots_are_free_again_is_forgotten() {
+    let two = NonZeroU32::new(2).unwrap();
+    let limiter = Limiter::new(Limits::none().in_flight(CHAT, two)).with_max_keys(1);
+    let first = limiter.try_acquire(&of_key("a")).unwrap();
+    let second = limiter.try_acquire(&of_key("a")).unwrap();
+    let mut waiting = task::spawn(limiter.acquire(of_key("a")));
+    assert_pending!(waiting.poll());
+    assert!(room_for("b", &limiter).is_err());
+    drop((first, second));
+    assert!(room_for("b", &limiter).is_err(), "one waits");
+    let third = assert_ready!(waiting.poll()).unwrap();
+    assert!(room_for("b", &limiter).is_err(), "one is under way");
+    drop(third);
+    assert_eq!(room_for("b", &limiter), Ok(()));
+
+    let create = Endpoint::FineTuneCreate;
+    let limiter = Limiter::new(Limits::none().jobs(create, two)).with_max_keys(1);
+    let call = Call::new(create).with_key(ApiKey::new("a"));
+    let mut permit = limiter.try_acquire(&call).unwrap();
+    permit.hold_for_job("ft-1");
+    drop(permit);
+    assert!(room_for("b", &limiter).is_err(), "its job runs");
+    assert!(limiter.job_ended("ft-1"));
+    assert_eq!(room_for("b", &limiter), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_is_forgotten_once_its_waiter_is_dropped_its_cost_settled_or_its_limit_removed() {
+    let tokens = Limits::none().tokens(CHAT, Quota::per_minute(6_000).unwrap());
+    let limiter = Limiter::new(tokens).with_max_keys(1);
+    let dear = of_key("a").with_tokens(3_000);
+    let mut permit = limiter.try_acquire(&dear).unwrap();
+    assert!(room_for("b", &limiter).is_err());
+    permit.settle(0);
+    advance(Duration::from_millis(50)).await;
+    assert_eq!(room_for("b", &limiter), Ok(()));
+
+    let limiter = Limiter::new(per_minute(1)).with_max_keys(1);
+    drop(limiter.try_acquire(&of_key("a")).unwrap());
+    let mut waiting = task::spawn(limiter.acquire(of_key("a")));
+    assert_pending!(waiting.poll());
+    advance(Duration::from_secs(70)).await;
+    assert!(room_for("b", &limiter).is_err());
+    drop(waiting);
+    assert_eq!(room_for("b", &limiter), Ok(()));
+    assert!(room_for("c", &limiter).is_err());
+    limiter.set_limits(Limits::none());
+    assert_eq!(room_for("c", &limiter), Ok(()));
+}

@@ -1,0 +1,134 @@
+//! What a snapshot tells of each lane.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use tokio::time::{Instant, sleep};
+use tokio_test::{assert_pending, assert_ready, task};
+use tower_together::{Limiter, Limits, Quota, limiter::Measure};
+
+use super::{CHAT, chat, pass, per_minute};
+
+/// After a burst, `max - burst + 1` requests leave per window.
+#[tokio::test(start_paused = true)]
+async fn a_burst_leaves_at_once_and_a_snapshot_tells_what_is_left_of_it() {
+    for measure in [Measure::Requests, Measure::Tokens] {
+        let quota = Quota::per_minute(63).unwrap().with_burst(4).unwrap();
+        let limiter = Limiter::new(match measure {
+            Measure::Tokens => Limits::none().tokens(CHAT, quota),
+            _ => Limits::none().requests(CHAT, quota),
+        });
+        let left = || {
+            let limit = &limiter.snapshot().lanes[0].limits[0];
+            assert_eq!(limit.measure, measure);
+            limit.left
+        };
+        let one = || chat().with_tokens(1);
+        let start = Instant::now();
+        for expected in (0..4).rev() {
+            pass(&limiter, one()).await;
+            assert_eq!(left(), expected);
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        // 60 a minute and the margin make one each 1,003.3 ms.
+        for n in 1..=5 {
+            pass(&limiter, one()).await;
+            let late = start.elapsed().as_micros() - 1_003_333 * n;
+            assert!(late <= 2_000, "{n}: {late} us");
+        }
+        sleep(Duration::from_millis(2_500)).await;
+        assert_eq!(left(), 2);
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(left(), 4);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_tells_whether_a_request_may_leave_under_a_paced_limit() {
+    let limiter = Limiter::new(per_minute(60));
+    let left = || limiter.snapshot().lanes[0].limits[0].left;
+    pass(&limiter, chat()).await;
+    assert_eq!(left(), 0);
+    sleep(Duration::from_millis(1_003)).await;
+    assert_eq!(left(), 0);
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(left(), 1);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(left(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_tells_whether_a_request_may_leave_at_a_learned_pace() {
+    let limiter = Limiter::default();
+    let learned = || {
+        let lane = limiter.snapshot().lanes.remove(0);
+        let [limit] = &lane.limits[..] else {
+            panic!("{lane:?}")
+        };
+        assert!(limit.learned);
+        (limit.max, limit.per.unwrap().as_secs(), limit.left)
+    };
+    limiter.acquire(chat()).await.unwrap().told(2.0);
+    assert_eq!(learned(), (120, 60, 1));
+    pass(&limiter, chat()).await;
+    assert_eq!(learned(), (120, 60, 0));
+    sleep(Duration::from_millis(490)).await;
+    assert_eq!(learned(), (120, 60, 0));
+    sleep(Duration::from_millis(20)).await;
+    assert_eq!(learned(), (120, 60, 1));
+    // Fewer than ten a minute are told per hour, less the margin for the network.
+    limiter.acquire(chat()).await.unwrap().told(0.1);
+    assert_eq!(learned(), (359, 3_600, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_counts_requests_rejected_on_arrival_and_while_they_wait() {
+    let one = NonZeroU32::MIN;
+    let tokens = Quota::per_minute(100).unwrap();
+    let limits = Limits::none().in_flight(CHAT, one).tokens(CHAT, tokens);
+    let limiter = Limiter::new(limits.clone()).with_max_waiting(1);
+    let refused = || {
+        let snapshot = limiter.snapshot();
+        (snapshot.lanes[0].refused, snapshot.refused)
+    };
+    let held = limiter.acquire(chat().with_tokens(1)).await.unwrap();
+    // On arrival.
+    limiter.try_acquire(&chat()).unwrap_err();
+    assert_eq!(refused(), (1, 1));
+    limiter.acquire(chat().with_tokens(101)).await.unwrap_err();
+    assert_eq!(refused(), (2, 2));
+    let mut waiting = task::spawn(limiter.acquire(chat().with_deadline(Duration::from_secs(5))));
+    assert_pending!(waiting.poll());
+    limiter.acquire(chat()).await.unwrap_err();
+    assert_eq!(refused(), (3, 3));
+    // While they wait: no slot came free in time,
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!(refused(), (4, 4));
+    let rejected = assert_ready!(waiting.poll()).unwrap_err();
+    assert_eq!(rejected.waited().as_secs(), 5);
+    // a pause outlasted the deadline,
+    let mut waiting = task::spawn(limiter.acquire(chat().with_deadline(Duration::from_secs(5))));
+    assert_pending!(waiting.poll());
+    held.overloaded(Duration::from_secs(10));
+    assert_eq!(refused(), (5, 5));
+    assert_ready!(waiting.poll()).unwrap_err();
+    // the cost exceeds a new limit,
+    let mut waiting = task::spawn(limiter.acquire(chat().with_tokens(60)));
+    assert_pending!(waiting.poll());
+    let fewer = Quota::per_minute(50).unwrap();
+    limiter.set_limits(limits.tokens(CHAT, fewer));
+    assert_eq!(refused(), (6, 6));
+    assert_ready!(waiting.poll()).unwrap_err();
+    // and the limiter was closed. A dropped request does not count.
+    let mut impatient = task::spawn(limiter.acquire(chat()));
+    assert_pending!(impatient.poll());
+    drop(impatient);
+    assert_eq!(refused(), (6, 6));
+    let mut waiting = task::spawn(limiter.acquire(chat()));
+    assert_pending!(waiting.poll());
+    limiter.close();
+    assert_eq!(refused(), (7, 7));
+    assert_ready!(waiting.poll()).unwrap_err();
+    // A closed limiter does not look for the lane.
+    limiter.try_acquire(&chat()).unwrap_err();
+    assert_eq!(refused(), (7, 8));
+}
