@@ -8,7 +8,7 @@ mod killed;
 use std::{collections::HashMap, env, fs, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use common::{giving_up, until};
+use common::{creates_at, giving_up, until};
 use futures_util::{StreamExt, future::join_all};
 use http_body_util::Full;
 use hyper_util::{
@@ -298,6 +298,28 @@ async fn a_create_whose_response_is_lost_is_looked_for_each_time_and_sent_at_mos
         assert_eq!(asked.at("POST /fine-tunes"), [30, 60, 90][..times.max(1)]);
         assert_eq!(asked.at("GET /fine-tunes"), [30, 60, 90, 120][..1 + times]);
     }
+}
+
+/// The first run ends as a killed program does: once its create has arrived.
+#[tokio::test]
+async fn a_create_that_takes_effect_after_its_run_has_ended_is_not_made_again() {
+    let late = Duration::from_millis(50);
+    let jobs = Jobs::default().fine_tune_time(4 * TICK);
+    let server = StandIn::builder().jobs(jobs.create_delays(late, late));
+    let server = server.start().await.unwrap();
+    let file = file(&server).await;
+    let run = || {
+        let tunes = tunes(Limiter::default(), &server, client()).with_settle(2 * late);
+        let run = tunes.run(wanted(&file, 1));
+        async move { pin!(run).collect::<Vec<_>>().await }
+    };
+    select! {
+        ended = run() => panic!("{ended:?}"),
+        () = until("it has arrived", || creates_at(&server, "/fine-tunes") == 1) => {}
+    }
+    let again = run().await;
+    assert!(again[0].result.is_ok(), "{again:?}");
+    assert_eq!(server.jobs().len(), 1);
 }
 
 /// A file that is not there yet.

@@ -158,7 +158,7 @@
 //!
 //! # Its clock
 //!
-//! The server reads tokio's clock. A test that [pauses](tokio::time::pause) the clock of its runtime
+//! The server reads tokio's clock. A test that pauses the clock of its runtime (`tokio::time::pause`)
 //! decides when limits refill, jobs end and delays are over. A paused clock jumps to the next timer
 //! whenever all tasks wait, even if they wait for a socket: so pause it where no timer runs beside a
 //! request, or where the jump does no harm.

@@ -42,20 +42,23 @@ pub(crate) fn giving_up(
     let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
     let server = Arc::clone(server);
     service_fn(move |request: Request<Full<Bytes>>| {
-        let creates = *request.method() == Method::POST && request.uri().path().ends_with(path);
+        let is_create = *request.method() == Method::POST && request.uri().path().ends_with(path);
         let (answer, server) = (client.request(request), Arc::clone(&server));
-        let arrived = move || {
-            let others = server.stats().others;
-            let counts = others.get(&format!("POST {path}"));
-            counts.is_some_and(|counts| counts.arrived >= all)
-        };
+        let arrived = move || creates_at(&server, path) >= all;
         async move {
             select! {
                 answer = answer => answer.map_err(Into::into),
-                () = until("it has arrived", arrived), if creates => Err("given up".into()),
+                () = until("it has arrived", arrived), if is_create => Err("given up".into()),
             }
         }
     })
+}
+
+/// How many creates have arrived.
+pub(crate) fn creates_at(server: &StandIn, path: &str) -> u64 {
+    let others = server.stats().others;
+    let counts = others.get(&format!("POST {path}"));
+    counts.map_or(0, |counts| counts.arrived)
 }
 
 /// Only a hang takes this long, on the slowest machine.
