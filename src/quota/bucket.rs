@@ -96,6 +96,9 @@ impl Bucket {
         };
         match self {
             _ if cost == 0 => {}
+            Self::Paced(gcra) if matches!(cap, Cap::Tokens(_)) => {
+                gcra.charge_tokens(quota, cost, ready, now);
+            }
             Self::Paced(gcra) => gcra.charge(quota, cost, ready, now),
             Self::Windowed(window) => window.charge(quota, cost, now),
             Self::Slots(_) => {}
@@ -132,7 +135,7 @@ impl Bucket {
             }
             (Self::Paced(gcra), Some(quota)) => gcra.rebase(quota, now),
             (Self::Windowed(window), Some(quota)) if !quota.is_windowed() => {
-                *self = Self::Paced(Gcra::after_window(quota, window.departures()));
+                *self = Self::Paced(Gcra::after_window(quota, window.departures(), now));
             }
             (Self::Windowed(_), Some(_)) => {}
             (Self::Slots(_), None) => {}

@@ -16,7 +16,7 @@ use crate::words::Quota;
 pub(crate) struct Gcra {
     pace: Pace,
     interval: u64,
-    /// What its windows hold; made once a part of a charge is given back.
+    /// What its windows hold, of tokens: what one costs is settled later.
     spent: Option<Box<Spent>>,
 }
 
@@ -51,20 +51,22 @@ impl Gcra {
     pub(crate) fn charge(&mut self, quota: &Quota, cost: u64, ready: u64, now: u64) {
         let apart = cost.saturating_mul(self.interval);
         self.pace.leave(apart, quota.lateness(), ready, now);
-        if let Some(spent) = &mut self.spent {
-            spent.charge(cost, now);
-        }
+    }
+
+    /// The same of tokens, of which [`settle`](Gcra::settle) may give some back.
+    pub(crate) fn charge_tokens(&mut self, quota: &Quota, tokens: u64, ready: u64, now: u64) {
+        self.charge(quota, tokens, ready, now);
+        self.spent(quota, now).charge(tokens, now);
     }
 
     /// A quota in whose window these left, and when each did.
-    pub(crate) fn after_window(
-        quota: &Quota,
-        departures: impl Iterator<Item = (u64, u64)>,
-    ) -> Self {
+    pub(crate) fn after_window(quota: &Quota, departures: &[(u64, u64)], now: u64) -> Self {
         let mut gcra = Self::new(quota);
-        for (at, cost) in departures {
+        for &(at, cost) in departures {
             gcra.charge(quota, cost, at, at);
         }
+        let departures = departures.iter().copied();
+        gcra.spent = Some(Box::new(Spent::of(quota.window(), departures, now)));
         gcra
     }
 
@@ -93,6 +95,10 @@ impl Gcra {
 
     /// How many of cost 1 could leave at once now.
     pub(crate) fn left(&self, quota: &Quota, now: u64) -> u64 {
+        let spent = self.spent.as_ref();
+        if spent.is_some_and(|spent| spent.next(quota.max()) > now) {
+            return 0;
+        }
         let due = self.pace.due.max(now);
         let limit = now.saturating_add(self.tolerance(quota));
         limit
@@ -118,14 +124,7 @@ impl Gcra {
 
     /// Settles that what was charged at an instant did not cost `from`, but `to`.
     pub(crate) fn settle(&mut self, quota: &Quota, at: u64, (from, to): (u64, u64), now: u64) {
-        if to < from && self.spent.is_none() {
-            let departures = self.departures(quota, now).into_iter();
-            let spent = Spent::of(quota.window(), departures, now);
-            self.spent = Some(Box::new(spent));
-        }
-        if let Some(spent) = &mut self.spent {
-            spent.settle(at, from, to);
-        }
+        self.spent(quota, now).settle(at, (from, to), now);
         let [less, more] = [from, to].map(|cost| cost.saturating_mul(self.interval));
         self.pace.due = if less > more {
             self.pace.due.saturating_sub(less - more)
@@ -142,6 +141,13 @@ impl Gcra {
             .due
             .max(now.saturating_sub(quota.lateness()))
             .saturating_add(cost.saturating_mul(self.interval))
+    }
+
+    fn spent(&mut self, quota: &Quota, now: u64) -> &mut Spent {
+        self.spent.get_or_insert_with(|| {
+            let nothing = std::iter::empty();
+            Box::new(Spent::of(quota.window(), nothing, now))
+        })
     }
 
     fn tolerance(&self, quota: &Quota) -> u64 {

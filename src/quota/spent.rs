@@ -1,9 +1,9 @@
-/// What was spent in the last window, in parts of it: what a paced quota of tokens needs once some are
+/// What was spent in the last window, in parts of it: what a paced quota of tokens needs, since some are
 /// given back.
 ///
 /// What comes back is that of requests that left up to minutes ago. Sent again at once, it is too much for
-/// a window that begins after those; the pace alone does not know. A part counts until its end has left the
-/// window.
+/// a window that begins after those; the pace alone does not know. So for a window after some came back this
+/// counts too. A part counts until its end has left the window.
 #[derive(Clone, Debug)]
 pub(crate) struct Spent {
     parts: Vec<u64>,
@@ -12,6 +12,8 @@ pub(crate) struct Spent {
     part: u64,
     /// Which is the newest, counted from the beginning of time.
     newest: u64,
+    /// Until when this counts, and not the pace alone.
+    counts_until: u64,
 }
 
 impl Spent {
@@ -24,20 +26,29 @@ impl Spent {
             sum: 0,
             part,
             newest: now / part,
+            counts_until: 0,
         };
         for (at, cost) in departures {
-            spent.settle(at.min(now), 0, cost);
+            spent.set(at.min(now), 0, cost);
         }
         spent
     }
 
     pub(crate) fn charge(&mut self, cost: u64, now: u64) {
         self.forget(now);
-        self.settle(now, 0, cost);
+        self.set(now, 0, cost);
     }
 
     /// What left at an instant did not cost `from`, but `to`.
-    pub(crate) fn settle(&mut self, at: u64, from: u64, to: u64) {
+    pub(crate) fn settle(&mut self, at: u64, (from, to): (u64, u64), now: u64) {
+        self.set(at, from, to);
+        if to < from {
+            let window = self.part.saturating_mul(PARTS);
+            self.counts_until = now.saturating_add(window);
+        }
+    }
+
+    fn set(&mut self, at: u64, from: u64, to: u64) {
         let part = at / self.part;
         if part <= self.newest && self.newest - part <= PARTS {
             let place = self.place(part);
@@ -48,8 +59,12 @@ impl Spent {
         }
     }
 
-    /// The earliest instant at which less than `max` was spent in the window, if nothing is until then.
+    /// The earliest instant at which less than `max` was spent in the window, if nothing is until then; or
+    /// from which on it does not matter.
     pub(crate) fn next(&self, max: u64) -> u64 {
+        if self.counts_until == 0 {
+            return 0;
+        }
         let mut left = self.sum;
         let mut part = self.newest.saturating_sub(PARTS);
         while left >= max {
@@ -59,7 +74,10 @@ impl Spent {
         // Nothing has to leave, or those before this have.
         match left == self.sum {
             true => 0,
-            false => (part + PARTS).saturating_mul(self.part),
+            false => {
+                let at = (part + PARTS).saturating_mul(self.part);
+                at.min(self.counts_until)
+            }
         }
     }
 
@@ -112,7 +130,10 @@ mod tests {
     #[test]
     fn what_was_spent_counts_for_a_window_and_hardly_longer() {
         let now = 100 * SECOND;
-        let spent = spent(&[(now - 30 * SECOND, 600), (now, 400)], now);
+        let mut spent = spent(&[(now - 30 * SECOND, 600), (now, 401)], now);
+        // Of a paced quota the pace is enough, until some come back.
+        assert_eq!(spent.next(1), 0);
+        spent.settle(now, (401, 400), now);
         assert_eq!(spent.next(1_001), 0);
         for max in [401, 1_000] {
             let over = spent.next(max) - (now + 30 * SECOND);
@@ -120,21 +141,21 @@ mod tests {
         }
         let over = spent.next(400) - (now + WINDOW);
         assert!(over <= WINDOW / PARTS, "{over}");
-        assert_eq!(spent.over(), spent.next(1));
+        assert!(spent.over() >= spent.next(1));
     }
 
     #[test]
     fn what_is_settled_counts_as_it_was() {
         let mut spent = spent(&[(0, 1_000)], 0);
         spent.charge(500, SECOND);
-        spent.settle(0, 1_000, 10);
+        spent.settle(0, (1_000, 10), SECOND);
         assert_eq!(spent.next(511), 0);
         assert!(spent.next(510) > WINDOW);
-        spent.settle(SECOND, 500, 600);
+        spent.settle(SECOND, (500, 600), SECOND);
         assert!(spent.next(610) > WINDOW && spent.next(611) == 0);
         // Long after, of what has left the window nothing is known.
         spent.charge(1, 300 * SECOND);
-        spent.settle(SECOND, 600, 0);
+        spent.settle(SECOND, (600, 0), 300 * SECOND);
         assert_eq!((spent.next(2), spent.sum), (0, 1));
     }
 
@@ -150,8 +171,8 @@ mod tests {
     fn nothing_overflows() {
         let mut spent = spent(&[(0, u64::MAX), (SECOND, u64::MAX)], SECOND);
         spent.charge(u64::MAX, 2 * SECOND);
-        spent.settle(0, u64::MAX, 1);
-        spent.settle(SECOND, u64::MAX, 1);
+        spent.settle(0, (u64::MAX, 1), 0);
+        spent.settle(SECOND, (u64::MAX, 1), u64::MAX);
         spent.charge(u64::MAX, u64::MAX);
         spent.charge(u64::MAX, u64::MAX);
         assert!(spent.next(1) > 0 && spent.over() > 0);

@@ -48,8 +48,8 @@ impl Window {
     }
 
     /// What left in the window, and when, in that order.
-    pub(crate) fn departures(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.departures.iter().copied()
+    pub(crate) fn departures(&mut self) -> &[(u64, u64)] {
+        self.departures.make_contiguous()
     }
 
     /// How much could be charged now, beside what is `ahead`, and `cost` still fit at `at`.
