@@ -177,3 +177,108 @@ fn quota_of(cap: &Cap) -> Option<&Quota> {
 
 /// Windows of quota that one request is believed to have cost.
 const BELIEVED: u64 = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// 600 tokens a minute, as each kind of quota counts them.
+    fn quotas() -> [Cap; 3] {
+        let quota = Quota::per_minute(600).unwrap();
+        let burst = quota.with_burst(100).unwrap();
+        [quota, burst, quota.unpaced()].map(Cap::Tokens)
+    }
+
+    /// Limits from which `sent` tokens each left, a second apart, from second 1 on.
+    fn charged(cap: &Cap, sent: &[u64]) -> Bucket {
+        let mut bucket = Bucket::new(cap);
+        for (second, tokens) in (1..).zip(sent) {
+            bucket.charge(cap, *tokens, second * SECOND, second * SECOND);
+        }
+        bucket
+    }
+
+    #[test]
+    fn room_is_the_most_that_does_not_delay_a_request() {
+        let (cost, ahead, now) = (1, 3, 2 * SECOND);
+        for cap in quotas() {
+            let before = charged(&cap, &[20, 30]);
+            for at in [20 * SECOND, 61_200_000_000, 61_500_000_000] {
+                let room = before.room(&cap, cost, ahead, at, now);
+                for (more, verdict) in [(room, true), (room + 1, false)] {
+                    let mut bucket = before.clone();
+                    bucket.charge(&cap, ahead + more, now, now);
+                    let leaves = bucket.ask(&cap, cost, 0, at) == Verdict::Now;
+                    assert_eq!(leaves, verdict, "{cap:?} at {at}: {room}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_request_is_ready_from_the_instant_at_which_it_was_let_go() {
+        for cap in quotas() {
+            let mut bucket = charged(&cap, &[600]);
+            let Verdict::At(at) = bucket.ask(&cap, 1, 0, SECOND) else {
+                panic!("{cap:?} lets 601 go");
+            };
+            assert_eq!(bucket.ask(&cap, 1, 0, at + SECOND), Verdict::Now);
+            assert_eq!(bucket.ready(&cap), at, "{cap:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_of_no_tokens_leaves_no_trace() {
+        for cap in quotas() {
+            let mut bucket = charged(&cap, &[10]);
+            let before = bucket.fresh_at(&cap);
+            bucket.charge(&cap, 0, 30 * SECOND, 30 * SECOND);
+            assert_eq!(bucket.fresh_at(&cap), before, "{cap:?}");
+        }
+    }
+
+    #[test]
+    fn a_settled_request_counts_as_if_it_had_cost_that_at_first() {
+        for cap in quotas() {
+            for (from, to) in [(10, 15), (10, 4), (10, 10), (0, 5), (10, 0)] {
+                let mut settled = charged(&cap, &[20, from]);
+                settled.settle(&cap, 2 * SECOND, (from, to), 2 * SECOND);
+                let mut expected = charged(&cap, &[20, to]);
+                for now in [2, 3, 4, 30].map(|second| second * SECOND) {
+                    let [settled, expected] =
+                        [&mut settled, &mut expected].map(|bucket| bucket.left(&cap, now));
+                    assert_eq!(settled, expected, "{cap:?} {from} -> {to}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn requests_of_one_instant_are_all_refunded() {
+        for cap in quotas() {
+            let mut bucket = Bucket::new(&cap);
+            let new = bucket.left(&cap, SECOND);
+            for _ in 0..2 {
+                bucket.charge(&cap, 5, SECOND, SECOND);
+            }
+            for _ in 0..2 {
+                bucket.settle(&cap, SECOND, (5, 0), SECOND);
+            }
+            assert_eq!(bucket.left(&cap, SECOND), new, "{cap:?}");
+        }
+    }
+
+    #[test]
+    fn a_quota_becomes_paced_or_unpaced_at_once() {
+        let [paced, _, unpaced] = quotas();
+        for (from, to, left) in [(&paced, &unpaced, 600), (&unpaced, &paced, 1)] {
+            let mut bucket = charged(from, &[50]);
+            bucket.rebase(to, 2 * SECOND);
+            // What was sent before counts.
+            assert_ne!(bucket.ask(to, 600, 0, 2 * SECOND), Verdict::Now);
+            assert_eq!(bucket.left(to, 200 * SECOND), left);
+        }
+    }
+}

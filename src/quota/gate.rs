@@ -224,17 +224,15 @@ mod tests {
     fn what_the_server_says_is_lengthened_while_it_proves_too_short() {
         let mut gate = Gate::default();
         let (mut now, mut passage) = (0, Passage::default());
-        for (seconds, news) in [
-            (1, News::TooFast),
-            (1, News::TooSoon),
-            (2, News::TooSoon),
-            (4, News::TooSoon),
+        let named = SECOND / 10;
+        for (pause, news) in [
+            (named, News::TooFast),
+            (named, News::TooSoon),
+            (2 * SECOND, News::TooSoon),
+            (4 * SECOND, News::TooSoon),
         ] {
-            let refused = gate.refused(passage, after(1), now);
-            assert_eq!(
-                (refused.until - now, refused.news),
-                (seconds * SECOND, news)
-            );
+            let refused = gate.refused(passage, Some(named), now);
+            assert_eq!((refused.until - now, refused.news), (pause, news));
             now = refused.until;
             passage = gate.pass(None, now);
         }
@@ -288,6 +286,26 @@ mod tests {
             now = gate.next();
         }
         assert!(now >= 2 * SECOND - SECOND / 10);
+        let apart = [0, 1, 2, 3, 8].map(|seconds| {
+            let now = gate.until() + seconds * SECOND;
+            gate.pass(None, now);
+            gate.next().saturating_sub(now)
+        });
+        assert_eq!(
+            apart.map(|apart| apart / 100_000),
+            [1_000, 500, 250, 125, 0]
+        );
+    }
+
+    #[test]
+    fn a_quick_restart_adds_nothing_between_requests() {
+        let mut gate = Gate::default();
+        gate.refused(Passage::default(), after(1), 0);
+        gate.restart(Restart::Quick);
+        for interval in [None, NonZeroU64::new(SECOND)] {
+            gate.pass(interval, gate.until());
+            assert_eq!(gate.next(), SECOND);
+        }
     }
 
     #[test]

@@ -232,6 +232,29 @@ mod tests {
     }
 
     #[test]
+    fn where_nothing_is_owed_another_quota_changes_nothing() {
+        let [fast, slow] = [600, 6].map(|max| Quota::per_minute(max).unwrap());
+        let mut gcra = Gcra::new(&fast);
+        gcra.charge(&fast, 1, SECOND, SECOND);
+        let before = gcra.next(&fast, 0, 0);
+        gcra.rebase(&slow, 100 * SECOND);
+        assert_eq!(gcra.next(&slow, 0, 0), before);
+    }
+
+    /// A key is forgotten once it owes nothing. What was refunded counts for a whole window.
+    #[test]
+    fn only_a_refund_is_remembered_for_a_window() {
+        let quota = Quota::per_minute(600).unwrap();
+        for (to, remembered) in [(10, false), (12, false), (9, true)] {
+            let mut gcra = Gcra::new(&quota);
+            gcra.charge(&quota, 10, SECOND, SECOND);
+            gcra.settle(&quota, SECOND, (10, to), SECOND);
+            let remembers = gcra.fresh_at(&quota) > 10 * SECOND;
+            assert_eq!(remembers, remembered, "{to}");
+        }
+    }
+
+    #[test]
     fn nothing_overflows() {
         let quota = Quota::new(1, std::time::Duration::from_secs(366 * 24 * 3600)).unwrap();
         let mut gcra = Gcra::new(&quota);

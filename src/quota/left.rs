@@ -77,6 +77,9 @@ mod tests {
         assert_eq!(left.next(), 7 * SECOND);
         left.told(1_000, SECOND, 3 * SECOND, 0);
         assert_eq!(left.next(), 0);
+        // Of two requests sent at one instant, the later response counts.
+        left.told(0, SECOND, 3 * SECOND, 0);
+        assert_eq!(left.next(), 4 * SECOND);
     }
 
     #[test]

@@ -160,11 +160,22 @@ mod tests {
     }
 
     #[test]
+    fn the_first_requests_count_no_longer_than_others() {
+        let mut spent = spent(&[(0, 1_000)], 0);
+        spent.charge(1, 300 * SECOND);
+        assert_eq!(spent.next(2), 0);
+    }
+
+    #[test]
     fn a_window_of_another_length_holds_the_same() {
         let now = 40 * SECOND;
         let before = spent(&[(5 * SECOND, 5), (20 * SECOND, 6), (now, 7)], now);
         let after = Spent::of(WINDOW / 2, before.departures(), now);
         assert_eq!(after.sum, 13);
+        let same = Spent::of(WINDOW, before.departures(), now);
+        for max in [8, 14, 18] {
+            assert_eq!(same.next(max), before.next(max), "{max}");
+        }
     }
 
     #[test]

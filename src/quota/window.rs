@@ -136,4 +136,16 @@ mod tests {
         assert_eq!(window.next(&quota, 1, 1, 40), 20 + quota.window());
         assert_eq!(window.left(&quota, 20 + quota.window()), 2);
     }
+
+    #[test]
+    fn each_full_window_ahead_is_a_window_of_waiting() {
+        let quota = Quota::per_minute(3).unwrap().unpaced();
+        let windows = |ahead, cost| {
+            let at = Window::default().next(&quota, ahead, cost, 10);
+            at.saturating_sub(10) / quota.window()
+        };
+        let ahead = [0, 2, 3, 5, 6, 9].map(|ahead| windows(ahead, 1));
+        assert_eq!(ahead, [0, 0, 1, 1, 2, 3]);
+        assert_eq!(windows(3, 3), 1);
+    }
 }
