@@ -90,12 +90,10 @@ impl Spent {
         })
     }
 
-    /// When nothing of it will be left.
+    /// From when on it does not matter.
     pub(crate) fn over(&self) -> u64 {
-        match self.sum {
-            0 => 0,
-            _ => (self.newest + PARTS + 1).saturating_mul(self.part),
-        }
+        let left = self.newest.saturating_add(PARTS + 1);
+        left.saturating_mul(self.part).min(self.counts_until)
     }
 
     fn forget(&mut self, now: u64) {
