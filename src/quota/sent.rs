@@ -115,6 +115,84 @@ const ENOUGH: f64 = 10.0;
 mod tests {
     use super::*;
 
+    const MS: u64 = SECOND / 1_000;
+
+    /// Sends one at a time, evenly, in each of these stretches of (seconds, requests a second).
+    fn sent(stretches: &[(u64, u64)]) -> (Sent, u64) {
+        let (mut sent, mut now) = (Sent::default(), 0);
+        for (seconds, per_second) in stretches {
+            for _ in 0..seconds * per_second {
+                sent.add(1, now);
+                now += SECOND / per_second;
+            }
+        }
+        (sent, now)
+    }
+
+    #[track_caller]
+    fn about(is: f64, expected: f64) {
+        assert!((is / expected - 1.0).abs() < 0.02, "{is} for {expected}");
+    }
+
+    #[test]
+    fn a_mean_counts_the_part_of_the_second_that_has_passed() {
+        let (mut sent, now) = sent(&[(10, 10)]);
+        for _ in 0..5 {
+            sent.add(1, now);
+        }
+        assert_eq!(sent.mean(60, now + 500 * MS), 10.0);
+    }
+
+    #[test]
+    fn nothing_older_than_a_minute_is_counted_or_corrected() {
+        let mut sent = Sent::default();
+        sent.add(100, SECOND);
+        assert_eq!(sent.mean(60, 65 * SECOND), 0.0);
+        sent.add(60, 65 * SECOND);
+        sent.settle(SECOND, 100, 160);
+        assert_eq!(sent.mean(60, 65 * SECOND), 1.0);
+    }
+
+    #[test]
+    fn a_mean_is_steady_after_a_minute_of_sending() {
+        let mut sent = Sent::default();
+        for second in 100..=160 {
+            sent.add(3, second * SECOND);
+        }
+        assert_eq!(sent.steady(60, 159 * SECOND), None);
+        about(sent.steady(60, 160 * SECOND).unwrap(), 3.0);
+    }
+
+    #[test]
+    fn the_fastest_rate_is_known_after_ten_requests_of_the_usual_weight() {
+        let mut sent = Sent::default();
+        for tenth in 0..9 {
+            sent.add(100, tenth * 100 * MS);
+        }
+        assert_eq!(sent.fastest(100.0, 900 * MS), None);
+        sent.add(100, 900 * MS);
+        assert_eq!(sent.fastest(100.0, 900 * MS), Some(1_000.0));
+    }
+
+    #[test]
+    fn only_the_time_since_the_last_cut_tells_what_the_server_takes() {
+        let (mut sent, now) = sent(&[(13, 50), (5, 20), (2, 10)]);
+        let now = now + 500 * MS;
+        // Two seconds at least, even just after the cut.
+        about(sent.taken(0, now, now), 20.0 / 2.5);
+        // A second more than since the cut, which was in the middle of one.
+        about(sent.taken(0, now - 5 * SECOND, now), 80.0 / 5.5);
+        about(sent.taken(0, 0, now), 770.0 / 20.5);
+    }
+
+    #[test]
+    fn the_wait_that_the_server_asks_for_counts_but_for_the_second_it_is_rounded_up_by() {
+        let (mut sent, now) = sent(&[(20, 10)]);
+        for (wait, seconds) in [(0, 20.0), (1, 20.0), (11, 30.0)] {
+            about(sent.taken(wait * SECOND, 0, now), 200.0 / seconds);
+        }
+    }
+
     /// A sum overflowed.
     #[test]
     fn absurd_weights_are_sums_like_others() {
