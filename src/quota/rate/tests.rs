@@ -1,0 +1,357 @@
+use super::*;
+
+/// A rate that leads, at `per_second`, with a `ceiling`.
+fn learned(of: Unit, per_second: f64, ceiling: f64) -> Rate {
+    let mut rate = Rate::new(of, per_second, ceiling, 0);
+    rate.leads = true;
+    rate
+}
+
+/// A rate trimmed to `part` of the 10 a second that the server names.
+fn named(of: Unit, part: f64) -> Rate {
+    let mut rate = Rate::new(of, 10.0, f64::INFINITY, 0);
+    rate.trim = part;
+    rate.told(10.0 / SPREAD, 0, 0);
+    rate
+}
+
+#[track_caller]
+fn about(is: f64, expected: f64) {
+    assert!((is / expected - 1.0).abs() < 1e-3, "{is} for {expected}");
+}
+
+/// Sends `per_second` requests a second, evenly, whatever the pace is.
+fn send_at(rate: &mut Rate, per_second: u64, from: u64, seconds: u64) -> u64 {
+    let step = SECONDS / per_second;
+    for nth in 0..seconds * per_second {
+        rate.leave(1, false, from + nth * step, from + nth * step);
+    }
+    from + seconds * SECONDS
+}
+
+/// Sends as fast as it may for so long, held back by nothing else.
+fn send(rate: &mut Rate, from: u64, seconds: u64) -> u64 {
+    let mut now = from;
+    while now < from + seconds * SECONDS {
+        rate.leave(1, true, now, now);
+        now += (SECOND / rate.per_second()) as u64;
+    }
+    now
+}
+
+#[test]
+fn the_table_is_believed_for_a_minute_of_work_and_then_there_may_be_more() {
+    let mut rate = Rate::new(Unit::Requests, 10.0, f64::INFINITY, 0);
+    let now = send(&mut rate, 0, 59);
+    assert!(!rate.leads() && rate.next(0) == 0);
+    send(&mut rate, now, 10);
+    assert!(rate.leads() && rate.per_second() > 10.0);
+    // Not where nobody wanted more, nor above what the user wrote.
+    let mut idle = Rate::new(Unit::Requests, 10.0, f64::INFINITY, 0);
+    for second in 0..600 {
+        idle.leave(1, false, second * SECONDS, second * SECONDS);
+    }
+    assert!(!idle.leads());
+    let mut written = Rate::new(Unit::Requests, 10.0, 10.0, 0);
+    send(&mut written, 0, 600);
+    assert!(!written.leads() && written.per_second() <= 10.0);
+}
+
+#[test]
+fn a_refusal_cuts_once_and_never_by_more_than_half() {
+    let mut rate = Rate::new(Unit::Requests, 10.0, 10.0, 0);
+    let now = send(&mut rate, 0, 30);
+    rate.refused(now, 1, SECONDS, News::TooFast, now);
+    let cut = rate.per_second();
+    assert!((5.0..=9.5).contains(&cut), "{cut}");
+    // Those that were under way with it change nothing.
+    rate.refused(now, 1, SECONDS, News::Nothing, now);
+    assert_eq!(rate.per_second(), cut);
+    rate.refused(now, 1, 3_600 * SECONDS, News::TooFast, now);
+    assert!(rate.per_second() >= cut / 2.0);
+    assert_eq!(rate.next(2) - rate.next(1), rate.interval().unwrap().get());
+}
+
+#[test]
+fn a_step_too_many_goes_back_to_what_went_well() {
+    let mut rate = Rate::new(Unit::Requests, 10.0, f64::INFINITY, 0);
+    let now = send(&mut rate, 0, 62);
+    assert!(rate.per_second() > 10.0);
+    rate.refused(now, 1, SECONDS / 10, News::TooFast, now);
+    assert!((9.0..=10.0).contains(&rate.per_second()), "{rate:?}");
+}
+
+#[test]
+fn what_the_server_names_counts_and_the_newest_of_it() {
+    let mut rate = Rate::new(Unit::Requests, 10.0, 20.0, 0);
+    rate.told(4.0, 10, 20);
+    assert!(rate.leads());
+    assert!((3.9..4.0).contains(&rate.per_second()));
+    // Of a request that left before.
+    rate.told(9.0, 5, 30);
+    assert!(rate.per_second() < 4.0);
+    rate.told(100.0, 40, 50);
+    assert_eq!(rate.per_second(), 20.0);
+    for absurd in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
+        rate.told(absurd, 60, 70);
+        assert_eq!(rate.per_second(), 20.0);
+    }
+    // The later of two responses to requests that left at the same instant.
+    rate.told(4.0, 40, 70);
+    assert!(rate.per_second() < 4.0);
+}
+
+#[test]
+fn a_limit_far_above_what_the_user_allows_does_not_undo_a_cut() {
+    let mut rate = Rate::new(Unit::Requests, 10.0, 10.0, 0);
+    rate.told(100.0, 0, 0);
+    let now = send(&mut rate, 0, 10);
+    rate.refused(now, 1, SECONDS, News::TooFast, now);
+    let cut = rate.per_second();
+    assert!(cut < 10.0, "{rate:?}");
+    rate.told(100.0, now, now);
+    assert!((rate.per_second() / cut - 1.0).abs() <= SAME, "{rate:?}");
+}
+
+#[test]
+fn who_has_much_less_than_the_limit_shares_it_and_gives_a_part_up() {
+    let mut rate = Rate::new(Unit::Requests, 10.0, 10.0, 0);
+    let mut now = 0;
+    for _ in 0..4 {
+        now = send(&mut rate, now, 20);
+        rate.refused(now, 1, SECONDS, News::TooFast, now);
+        rate.set(3.0, now);
+    }
+    now = send(&mut rate, now, 9);
+    rate.refused(now, 1, SECONDS, News::TooFast, now);
+    assert!(rate.per_second() <= 3.0 * SHARED_CUT, "{rate:?}");
+    // A number that this crate supplied is only a guess: who has less of that is alone.
+    let mut guessed = Rate::new(Unit::Requests, 10.0, f64::INFINITY, 0);
+    guessed.leads = true;
+    guessed.set(3.0, 0);
+    now = send(&mut guessed, 0, 9);
+    guessed.refused(now, 1, SECONDS, News::TooFast, now);
+    assert!(guessed.per_second() > 3.0 * 0.9, "{guessed:?}");
+}
+
+#[test]
+fn a_server_that_counts_by_the_minute_is_not_taken_for_one_that_forgets() {
+    let mut rate = Rate::new(Unit::Requests, 5.0, f64::INFINITY, 0);
+    let mut now = send(&mut rate, 0, 59);
+    rate.leads = true;
+    rate.set(20.0, now);
+    now = send(&mut rate, now, 15);
+    for _ in 0..3 {
+        rate.refused(now, 1, 4 * SECONDS, News::TooFast, now);
+        now += 4 * SECONDS;
+    }
+    // Not what it took in the last seconds, which was much more.
+    let minute = rate.sent.mean(60, now);
+    assert!(
+        rate.per_second() <= minute && rate.per_second() >= minute * 0.8,
+        "{minute} {rate:?}"
+    );
+}
+
+#[test]
+fn what_is_owed_is_paid_at_the_new_rate_and_nothing_overflows() {
+    let mut rate = Rate::new(Unit::Requests, 1.0, f64::INFINITY, 0);
+    rate.told(1.0, 0, 0);
+    rate.leave(1, true, SECONDS, SECONDS);
+    rate.told(10.0, 1, SECONDS);
+    let wait = rate.next(0) - SECONDS;
+    assert!((SECONDS / 11..SECONDS / 9).contains(&wait), "{wait}");
+    rate.leave(1, true, 0, u64::MAX);
+    rate.refused(0, 1, u64::MAX, News::TooFast, u64::MAX);
+    rate.told(1.0, u64::MAX, u64::MAX);
+    assert!(rate.next(u64::MAX) > 0);
+    assert_eq!(rate.fresh_at(), u64::MAX);
+}
+
+#[test]
+fn what_was_learned_is_forgotten_after_an_hour_without_a_reason_for_it() {
+    let mut rate = named(Unit::Requests, 1.0);
+    rate.leave(1, false, REMEMBERED, REMEMBERED);
+    assert!(rate.leads());
+    rate.leave(1, false, REMEMBERED + 1, REMEMBERED + 1);
+    assert!(!rate.leads());
+}
+
+#[test]
+fn a_request_delays_the_next_by_its_weight_and_the_mean_weight_is_known() {
+    let mut rate = learned(Unit::Tokens, 10.0, f64::INFINITY);
+    rate.leave(100, false, SECONDS, SECONDS);
+    assert_eq!(rate.next(0), 11 * SECONDS);
+    rate.leave(300, false, SECONDS, SECONDS);
+    rate.leave(800, false, SECONDS, SECONDS);
+    assert_eq!(rate.standing(SECONDS).one, 400.0);
+}
+
+#[test]
+fn the_next_is_delayed_by_what_a_response_says_its_request_weighed() {
+    for (estimate, weight) in [(10, 100), (100, 40)] {
+        let mut rate = learned(Unit::Tokens, 10.0, f64::INFINITY);
+        rate.leave(1, false, 0, 0);
+        let now = 60 * SECONDS;
+        rate.leave(estimate, false, now, now);
+        rate.settle(now, estimate, weight, now);
+        assert_eq!(rate.next(0), now + weight * SECONDS / 10);
+    }
+}
+
+#[test]
+fn a_refund_leaves_no_more_than_the_rate_in_the_last_minute() {
+    let mut rate = learned(Unit::Tokens, 10.0, f64::INFINITY);
+    rate.leave(600, false, 0, 0);
+    rate.set(5.0, 30 * SECONDS);
+    assert_eq!(rate.next(0), 90 * SECONDS);
+    // The limit is 300 a minute. 450 leave no room, 210 leave room for 90, and 200 for all 10.
+    for (from, to, due) in [(600, 450, 90), (450, 210, 72), (210, 200, 70)] {
+        rate.settle(0, from, to, 60 * SECONDS);
+        about(rate.next(0) as f64 / SECOND, due as f64);
+    }
+}
+
+#[test]
+fn a_server_that_asks_for_more_than_3_s_or_refuses_after_a_pause_counts_by_the_minute() {
+    for (wait, news, by_minute) in [
+        (3, News::TooFast, false),
+        (4, News::TooFast, true),
+        (3, News::TooSoon, true),
+        (3, News::Nothing, false),
+    ] {
+        let mut rate = learned(Unit::Requests, 10.0, f64::INFINITY);
+        rate.refused(SECONDS, 1, wait * SECONDS, news, SECONDS);
+        let is = rate.probe.is_by_minute(SECONDS);
+        assert_eq!(is, by_minute, "{wait} s {news:?}");
+    }
+}
+
+#[test]
+fn a_server_that_took_over_twice_as_much_in_the_last_20_s_counts_by_the_minute() {
+    for (before, by_minute) in [(25, true), (15, false)] {
+        let mut rate = learned(Unit::Requests, 10.0, f64::INFINITY);
+        let now = send_at(&mut rate, before, 0, 20);
+        rate.refused(now, 1, SECONDS, News::TooFast, now);
+        about(rate.per_second(), 9.5);
+        assert_eq!(rate.probe.is_by_minute(now), by_minute, "{before}");
+    }
+}
+
+#[test]
+fn a_named_limit_of_requests_is_trimmed_once_in_5_s_and_then_cut_to_what_the_server_took() {
+    let mut rate = named(Unit::Requests, 1.0);
+    let now = send(&mut rate, 0, 10);
+    rate.refused(now, 1, 3 * SECONDS, News::TooFast, now);
+    about(rate.per_second(), 10.0 * TRIMMED);
+    let now = send_at(&mut rate, 6, now + SECONDS, 2);
+    rate.refused(now, 1, SECONDS, News::TooFast, now);
+    about(rate.per_second(), 6.0 * BELOW);
+}
+
+#[test]
+fn a_named_limit_of_tokens_is_trimmed_at_each_refusal() {
+    let mut rate = named(Unit::Tokens, 1.0);
+    let now = send(&mut rate, 0, 4);
+    for times in 1..=2 {
+        rate.refused(now, 1, 3 * SECONDS, News::TooFast, now);
+        about(rate.per_second(), 10.0 * TOKENS_TRIMMED.powi(times));
+    }
+}
+
+#[test]
+fn the_less_of_a_limit_a_lane_has_the_more_of_it_a_refusal_takes() {
+    for (of, part, left) in [
+        (Unit::Requests, 0.5, 0.8),
+        (Unit::Requests, 0.7, 0.93),
+        (Unit::Requests, 0.9, 0.985),
+        (Unit::Tokens, 0.5, 0.8),
+        (Unit::Tokens, 0.7, 0.93),
+        (Unit::Tokens, 0.9, 0.995),
+    ] {
+        let mut rate = named(of, part);
+        let now = 10 * SECONDS;
+        rate.refused(now, 1, SECONDS, News::TooFast, now);
+        about(rate.per_second(), 10.0 * part * left);
+        // The same limit, named again, does not undo the cut.
+        rate.told(10.0 / SPREAD, now, now);
+        about(rate.per_second(), 10.0 * part * left);
+    }
+}
+
+#[test]
+fn a_trimmed_limit_is_regained_every_10_s_though_each_response_names_it() {
+    for (of, part, regained) in [
+        (Unit::Requests, 0.4, 0.415),
+        (Unit::Requests, 0.7, 0.72),
+        (Unit::Requests, 0.95, 0.955),
+        (Unit::Tokens, 0.4, 0.415),
+        (Unit::Tokens, 0.7, 0.72),
+        (Unit::Tokens, 0.95, 0.96),
+        (Unit::Tokens, 0.995, 1.0),
+    ] {
+        let [mut busy, mut idle] = [(); 2].map(|()| named(of, part));
+        for now in (0..=10 * SECONDS).step_by(SECONDS as usize / 5) {
+            for (rate, held) in [(&mut busy, true), (&mut idle, false)] {
+                rate.leave(1, held, now, now);
+                rate.told(10.0 / SPREAD, now, now);
+            }
+        }
+        about(busy.per_second(), 10.0 * regained);
+        about(idle.per_second(), 10.0 * part);
+    }
+}
+
+#[test]
+fn what_to_expect_is_known_once_the_limit_is_named_or_enough_was_sent() {
+    for (mut rate, seconds, known) in [
+        (named(Unit::Requests, 1.0), 0, true),
+        (learned(Unit::Requests, 10.0, 10.0), 10, true),
+        (learned(Unit::Requests, 10.0, 10.0), 0, false),
+    ] {
+        let now = send_at(&mut rate, 10, 0, seconds);
+        assert_eq!(
+            rate.refused(now, 1, SECONDS, News::TooFast, now),
+            known,
+            "{rate:?}"
+        );
+    }
+}
+
+#[test]
+fn a_refusal_does_not_cut_tokens_that_the_user_wrote_while_most_of_them_are_taken() {
+    use Unit::{Requests, Tokens};
+    for (of, per_second, seconds, leads, cut) in [
+        (Tokens, 9, 61, false, false),
+        (Tokens, 7, 61, false, true),
+        // The mean is known after a minute.
+        (Tokens, 7, 30, false, false),
+        (Tokens, 9, 61, true, true),
+        (Requests, 9, 61, false, true),
+    ] {
+        let mut rate = Rate::new(of, 10.0, 10.0, 0);
+        rate.leads = leads;
+        let now = send_at(&mut rate, per_second, 0, seconds);
+        rate.refused(now, 1, SECONDS, News::TooFast, now);
+        assert_eq!(rate.per_second() < 10.0, cut, "{of:?} {per_second} {leads}");
+    }
+}
+
+#[test]
+fn a_lane_with_half_of_a_limit_adds_little_and_one_with_most_of_it_a_fifth() {
+    for (has, next) in [(5.0, 5.15), (8.0, 9.6)] {
+        let mut rate = learned(Unit::Requests, 10.0, 10.0);
+        rate.set(has, 0);
+        send(&mut rate, 0, 11);
+        about(rate.per_second(), next);
+    }
+}
+
+#[test]
+fn a_new_limit_leaves_what_was_due_before_as_it_was() {
+    let mut rate = named(Unit::Requests, 1.0);
+    rate.leave(1, false, SECONDS, SECONDS);
+    let due = rate.next(0);
+    rate.told(20.0, SECONDS, 3 * SECONDS);
+    assert_eq!(rate.next(0), due);
+}
