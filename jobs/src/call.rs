@@ -184,6 +184,8 @@ const MOST: usize = 16 << 20;
 
 #[cfg(test)]
 mod tests {
+    use tower_together::{Endpoint, Limiter, Limits, limiter::Call};
+
     use super::*;
 
     #[test]
@@ -206,5 +208,22 @@ mod tests {
                 "{status} {body}"
             );
         }
+    }
+
+    #[test]
+    fn a_failure_says_why_the_limiter_rejected_the_request() {
+        let limiter = Limiter::new(Limits::none());
+        limiter.close();
+        let chat = Call::new(Endpoint::ChatCompletions);
+        let rejected = limiter.try_acquire(&chat).unwrap_err();
+        let answer = || Response::builder().status(503);
+        let failure = |answer: response::Builder| {
+            let (head, ()) = answer.body(()).unwrap().into_parts();
+            Failure::answered(&head, b"{}")
+        };
+        let local = failure(answer().extension(rejected));
+        assert_eq!(local.rejected(), Some(Reason::Closed));
+        assert!(!local.is_passing() && !local.unsure);
+        assert_eq!(failure(answer()).rejected(), None);
     }
 }

@@ -4,6 +4,8 @@ mod asked;
 mod common;
 #[path = "fine_tunes/killed.rs"]
 mod killed;
+#[path = "fine_tunes/looks.rs"]
+mod looks;
 
 use std::{collections::HashMap, env, fs, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 

@@ -25,6 +25,8 @@ pub(super) enum Piece {
 pub(super) struct Cut<I> {
     requests: I,
     size: usize,
+    longest_line: usize,
+    most_bytes: usize,
     taken: usize,
     /// One that was too much for the piece before it.
     next: Option<Line>,
@@ -35,6 +37,8 @@ impl<I: Iterator<Item = Value>> Cut<I> {
         Self {
             requests,
             size: size.get().min(MOST_LINES),
+            longest_line: LONGEST_LINE,
+            most_bytes: MOST_BYTES,
             taken: 0,
             next: None,
         }
@@ -65,8 +69,8 @@ impl<I: Iterator<Item = Value>> Iterator for Cut<I> {
         let mut bytes = 0;
         while lines.len() < self.size {
             let Some(line) = self.line() else { break };
-            let long = line.text.len() > LONGEST_LINE;
-            let full = bytes + line.text.len() > MOST_BYTES;
+            let long = line.text.len() > self.longest_line;
+            let full = bytes + line.text.len() > self.most_bytes;
             if long && lines.is_empty() {
                 return Some(Piece::TooLong(line));
             }
@@ -120,25 +124,28 @@ mod tests {
     use super::*;
 
     fn sizes(requests: impl Iterator<Item = Value>, size: usize) -> Vec<Option<usize>> {
-        let size = NonZeroUsize::new(size).unwrap();
+        sizes_of(Cut::new(requests, NonZeroUsize::new(size).unwrap()))
+    }
+
+    /// The number of requests in each batch; `None` for a request that is too long.
+    fn sizes_of(cut: Cut<impl Iterator<Item = Value>>) -> Vec<Option<usize>> {
         let mut next = 0;
-        Cut::new(requests, size)
-            .map(|piece| match piece {
-                Piece::Batch(lines) => {
-                    for line in &lines.0 {
-                        assert_eq!(line.index, next);
-                        next += 1;
-                    }
-                    assert!(lines.text().len() <= MOST_BYTES);
-                    Some(lines.0.len())
-                }
-                Piece::TooLong(line) => {
+        cut.map(|piece| match piece {
+            Piece::Batch(lines) => {
+                for line in &lines.0 {
                     assert_eq!(line.index, next);
                     next += 1;
-                    None
                 }
-            })
-            .collect()
+                assert!(lines.text().len() <= MOST_BYTES);
+                Some(lines.0.len())
+            }
+            Piece::TooLong(line) => {
+                assert_eq!(line.index, next);
+                next += 1;
+                None
+            }
+        })
+        .collect()
     }
 
     #[test]
@@ -146,9 +153,36 @@ mod tests {
         let requests = || (0..250).map(|number| json!({"number": number}));
         assert_eq!(sizes(requests(), 100), [Some(100), Some(100), Some(50)]);
         assert_eq!(sizes(requests(), 250), [Some(250)]);
+        assert!(sizes(std::iter::empty(), 1).is_empty());
+    }
+
+    #[test]
+    fn a_batch_has_no_more_requests_than_together_allows() {
         let many = (0..MOST_LINES + 1).map(|_| json!({}));
         assert_eq!(sizes(many, usize::MAX), [Some(MOST_LINES), Some(1)]);
-        assert!(sizes(std::iter::empty(), 1).is_empty());
+    }
+
+    #[test]
+    fn a_line_and_a_file_may_be_exactly_as_large_as_their_limits() {
+        // The line of a request of 100 bytes.
+        let line = r#"{"body":"","custom_id":"request-0"}"#.len() + 1 + 100;
+        let sizes = |bytes: &[usize], most_bytes| {
+            let text = |bytes: &usize| Value::from("x".repeat(*bytes));
+            sizes_of(Cut {
+                longest_line: line,
+                most_bytes,
+                ..Cut::new(bytes.iter().map(text), NonZeroUsize::MAX)
+            })
+        };
+        for (bytes, most, expected) in [
+            (&[100, 100][..], 2 * line, &[Some(2)][..]),
+            (&[100, 100], 2 * line - 1, &[Some(1), Some(1)]),
+            (&[100, 100, 100], 2 * line + 1, &[Some(2), Some(1)]),
+            (&[101], 2 * line, &[None]),
+            (&[100, 101, 100], 9 * line, &[Some(1), None, Some(1)]),
+        ] {
+            assert_eq!(sizes(bytes, most), expected, "{bytes:?} in {most}");
+        }
     }
 
     #[test]

@@ -1,0 +1,85 @@
+//! How often fine-tunes are looked at, and what the responses mean.
+
+use std::pin::pin;
+
+use futures_util::StreamExt;
+use serde_json::json;
+use tower::Layer;
+use tower_together::{Limiter, Limits, TogetherRateLimitLayer};
+use tower_together_jobs::{FineTune, FineTunes, JobsApi, Untrained};
+
+use super::asked::{self, Asked};
+
+/// Runs one fine-tune, of suffix `s`, against a server that responds as `answer` says.
+async fn run(
+    answer: impl Fn(&str, usize) -> Option<(u16, &'static str)> + Clone,
+) -> (FineTune, Asked) {
+    let (server, asked) = asked::server(answer);
+    let limiter = Limiter::new(Limits::none());
+    let client = TogetherRateLimitLayer::from(limiter.clone()).layer(server);
+    let api = JobsApi::new(client).with_base("http://server").unwrap();
+    let tunes = FineTunes::new(api, limiter);
+    let mut outcomes: Vec<_> = pin!(tunes.run([json!({"suffix": "s"})])).collect().await;
+    (outcomes.remove(0), asked)
+}
+
+const LISTED: &str = r#"{"data":[{"id":"ft-1","suffix":"s"}]}"#;
+
+#[tokio::test(start_paused = true)]
+async fn a_job_is_gone_only_if_the_server_says_that_it_does_not_exist() {
+    for (status, gone) in [(404, true), (401, false), (403, false), (410, false)] {
+        let (tune, _) = run(move |what, _| match what {
+            "GET /fine-tunes" => Some((200, LISTED)),
+            _ => Some((status, "{}")),
+        })
+        .await;
+        match tune.result.unwrap_err() {
+            Untrained::Ended { id, status } if gone => {
+                assert_eq!((&*id, &*status), ("ft-1", "gone"));
+            }
+            Untrained::Lost { id, .. } if !gone => assert_eq!(id, "ft-1"),
+            other => panic!("{status}: {other}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn looks_at_a_job_that_runs_are_between_one_and_two_intervals_apart() {
+    let (tune, asked) = run(|what, nth| match what {
+        "GET /fine-tunes" => Some((200, LISTED)),
+        _ if nth <= 20 => Some((200, r#"{"status":"running"}"#)),
+        _ => Some((200, r#"{"status":"completed"}"#)),
+    })
+    .await;
+    assert!(tune.result.is_ok(), "{tune:?}");
+    let looks = asked.at("GET /fine-tunes/ft-1");
+    assert_eq!(looks.len(), 21);
+    for look in looks.windows(2) {
+        // Seconds are rounded down.
+        let apart = look[1] - look[0];
+        assert!((29..=60).contains(&apart), "{apart} s");
+    }
+}
+
+/// Creating a job that could be in a part of the list that was not read would create it twice.
+#[tokio::test(start_paused = true)]
+async fn no_job_is_created_if_the_server_lists_more_than_100_000() {
+    let page = |more: bool| {
+        let jobs = "0,".repeat(49_999);
+        let page = format!(r#"{{"data":[{jobs}{{"id":"last"}}],"has_more":{more}}}"#);
+        &*page.leak()
+    };
+    let (last, more) = (page(false), page(true));
+    for (pages, created) in [(2, true), (3, false)] {
+        let (tune, asked) = run(move |what, nth| match what {
+            "GET /fine-tunes" if nth < pages => Some((200, more)),
+            "GET /fine-tunes" => Some((200, last)),
+            "POST /fine-tunes" => Some((200, r#"{"id":"ft-1"}"#)),
+            _ => Some((200, r#"{"status":"completed"}"#)),
+        })
+        .await;
+        assert_eq!(tune.result.is_ok(), created, "{pages}: {:?}", tune.result);
+        assert_eq!(asked.at("GET /fine-tunes").len(), 2);
+        assert_eq!(asked.at("POST /fine-tunes").len(), usize::from(created));
+    }
+}
