@@ -293,8 +293,8 @@ fn a_trimmed_limit_is_regained_every_10_s_though_each_response_names_it() {
         let [mut busy, mut idle] = [(); 2].map(|()| named(of, part));
         for now in (0..=10 * SECONDS).step_by(SECONDS as usize / 5) {
             for (rate, held) in [(&mut busy, true), (&mut idle, false)] {
-                rate.leave(1, held, now, now);
                 rate.told(10.0 / SPREAD, now, now);
+                rate.leave(1, held, now, now);
             }
         }
         about(busy.per_second(), 10.0 * regained);
