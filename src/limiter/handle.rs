@@ -47,8 +47,9 @@ impl Limiter {
         self.set(|settings| settings.max_waiting = requests)
     }
 
-    /// How many API keys it remembers. Default: 100,000, some 50 MB. Full, it forgets those that
-    /// are no different from new; a key for which there is no room is refused.
+    /// How many API keys it remembers. Default: 100,000, some 50 MB, and 100 MB more where their tokens
+    /// are limited. Full, it forgets those that are no different from new, and then those that only
+    /// learned something, the longest idle first. A key for which there is no room is refused.
     ///
     /// # Panics
     ///
@@ -125,7 +126,9 @@ impl Limiter {
     /// Puts another table in force, at once and for those who wait too.
     ///
     /// What was sent stays charged: what is owed of the old pace is paid at the new one, from this
-    /// moment. Who can no longer go in time, or never, is refused.
+    /// moment. A paced quota that becomes [unpaced](crate::Quota::unpaced) counts what it may have sent in
+    /// the last window. A request in flight holds its slot in whatever limit its lane is under. Who can no
+    /// longer go in time, or never, is refused.
     pub fn set_limits(&self, limits: Limits) {
         self.shared.set_limits(limits);
     }

@@ -43,11 +43,14 @@
 //! *offers* the turn, by waking the request, and the request *claims* it in its own poll: all its
 //! limits are asked and charged under one lock, in the same poll in which it leaves. A turn that
 //! is not claimed within 10 ms, because its owner is not polled or the service behind is not
-//! ready, passes to the next; its owner keeps its place.
+//! ready, passes to the next. Its owner is skipped until it is polled again, and keeps its place among
+//! lanes, callers and requests.
 //!
-//! A lane that a limit of its own keeps back keeps nobody back. One that a *shared* limit keeps
-//! back stands in that limit's line, so that a request that costs much is not overtaken for ever
-//! by those that cost little.
+//! Lanes wait in the order of their last departures, and a lane keeps its place in *every* limit that it
+//! shares until it sends. A place is not a hold: a later lane sends first wherever that makes no earlier
+//! lane later. So no lane starves between two limits that other lanes keep busy in turn, a request that
+//! costs much is not overtaken for ever by those that cost little, and no limit idles for a lane that
+//! waits for another one.
 //!
 //! A lane that the server asked to wait ([`Permit::throttled`], [`Permit::overloaded`]) is paused: that
 //! is a limit of its own. After it, its requests leave one by one, more slowly than before.
@@ -71,8 +74,9 @@
 //! many requests there may be. A lane counts tokens from when the server first speaks of them.
 //!
 //! A number that you wrote is a ceiling. A number that this crate supplied is where a lane starts; it is
-//! believed for a minute of work, and stands aside once the lane knows better. What was learned is
-//! forgotten after an idle hour, and when the table is changed.
+//! believed for a minute of work, and stands aside once the lane knows better. No limit that a server
+//! names makes a lane wait for more than an hour, whatever is owed under it. What was learned is forgotten
+//! after an hour in which the server gave no reason for it, and when the table is changed.
 //! [`with_learning(false)`](Limiter::with_learning) keeps to the table, whatever the server says.
 //!
 //! Simulated in `tests/learning.rs`, at a server whose limit goes from 600 to 300 and to 1,200 a minute,
@@ -94,7 +98,7 @@
 //! | what | at most | beyond it |
 //! |---|---|---|
 //! | [requests that wait](Limiter::with_max_waiting) | 100,000 | refused at once |
-//! | [keys](Limiter::with_max_keys) | 100,000 | those no different from new are forgotten; with none, a new key is refused |
+//! | [keys](Limiter::with_max_keys) | 100,000 | those no different from new are forgotten, then those that only learned something, the longest idle first; with none, a new key is refused |
 //! | [jobs](crate::jobs) that hold slots | 100,000 | further ones hold them as long as the answers that tell of them |
 //! | [lanes of a key](Limiter::with_max_lanes) | 64 | further models share a lane for each endpoint |
 

@@ -26,8 +26,9 @@ impl Permit {
     }
 
     /// Says what the request really cost in tokens. The difference to what was charged is charged
-    /// or given back; a second call changes nothing more than the difference to the first. More than
-    /// ten windows' worth is not believed.
+    /// or given back, in the quotas that were charged; a second call changes nothing more than the
+    /// difference to the first. What comes back may be sent as far as no window exceeds its quota by it.
+    /// Nothing comes back once another table is in force. More than ten windows' worth is not believed.
     pub fn settle(&mut self, tokens: u64) {
         if tokens != self.grant.tokens {
             self.shared
