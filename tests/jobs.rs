@@ -1,6 +1,8 @@
 //! Jobs that run for hours: their slots, from before they are created until they have ended.
 #![allow(clippy::disallowed_methods, reason = "in virtual time")]
 
+#[path = "jobs/answers.rs"]
+mod answers;
 #[path = "jobs/server.rs"]
 mod server;
 

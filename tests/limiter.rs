@@ -3,6 +3,10 @@
 
 #[path = "limiter/keys.rs"]
 mod keys;
+#[path = "limiter/rejected.rs"]
+mod rejected;
+#[path = "limiter/restart.rs"]
+mod restart;
 #[path = "limiter/snapshot.rs"]
 mod snapshot;
 
@@ -355,6 +359,26 @@ async fn a_named_job_keeps_its_slot_until_it_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_job_is_known_only_where_jobs_are_limited_and_ends_whichever_key_it_is_of() {
+    let create = |key| Call::new(Endpoint::FineTuneCreate).with_key(ApiKey::new(key));
+    for (limits, known) in [
+        (Limits::none(), false),
+        (
+            Limits::none().jobs(Endpoint::FineTuneCreate, NonZeroU32::MIN),
+            true,
+        ),
+    ] {
+        let limiter = Limiter::new(limits);
+        for (key, job) in [("a", "ft-a"), ("b", "ft-b")] {
+            limiter.try_acquire(&create(key)).unwrap().hold_for_job(job);
+        }
+        assert_eq!(limiter.snapshot().jobs.len(), if known { 2 } else { 0 });
+        assert_eq!(limiter.job_ended("ft-b"), known);
+        drop(limiter.try_acquire(&create("b")).unwrap());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn callers_of_one_lane_go_in_turn() {
     let limiter = Limiter::new(per_minute(600));
     let mut tasks = tokio::task::JoinSet::new();
@@ -538,6 +562,18 @@ async fn models_beyond_the_bound_share_a_lane_until_keys_are_forgotten() {
         assert_eq!(lanes[4].admitted, 6);
         sleep(Duration::from_secs(1)).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_has_lanes_for_as_many_models_as_it_may() {
+    let limiter = Limiter::new(per_minute(6_000)).with_max_lanes(3);
+    for model in ["a", "b", "c", "d", "e"] {
+        pass(&limiter, chat().with_model(model)).await;
+    }
+    let lanes = limiter.snapshot().lanes;
+    let overflow: Vec<_> = lanes.iter().map(|lane| lane.overflow).collect();
+    assert_eq!(overflow, [false, false, false, true]);
+    assert_eq!(lanes[0].limits[0].max, 6_000);
 }
 
 /// A task that has spent its budget is told by tokio's timers to come again, at once.

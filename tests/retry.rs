@@ -3,6 +3,8 @@
 
 #[path = "retry/script.rs"]
 mod script;
+#[path = "retry/settings.rs"]
+mod settings;
 
 use std::time::Duration;
 

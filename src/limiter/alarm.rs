@@ -133,3 +133,25 @@ impl fmt::Debug for Alarms {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_alarm_is_set_again_after_it_has_gone_off_and_tells_that_its_instant_has_passed() {
+        let second = Duration::from_secs(1);
+        let at = second.as_nanos() as u64;
+        let (clock, mut alarms) = (Clock::new(), Alarms::default());
+        alarms.enter(this_runtime(), &clock, || Waker::noop().clone());
+        assert!(!alarms.set(at, &clock));
+        advance(second).await;
+        assert!(alarms.set(at, &clock));
+        assert!(!alarms.set(2 * at, &clock));
+        assert!(alarms.set(at, &clock));
+    }
+}

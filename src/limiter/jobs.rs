@@ -71,4 +71,74 @@ impl Jobs {
 
 /// Jobs that hold slots, over all keys: who sends the keys may send their answers too. The slots of
 /// further jobs end with the answers that tell of them.
-const MOST: usize = 100_000;
+const MOST: usize = if cfg!(test) { 10 } else { 100_000 };
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::MOST;
+    use crate::{
+        limiter::{Limiter, Permit},
+        words::{Call, Endpoint, JobKind, Limits, extension::ApiKey},
+    };
+
+    const CREATE: Endpoint = Endpoint::FineTuneCreate;
+
+    fn limits() -> Limits {
+        let many = NonZeroU32::new(100).unwrap();
+        Limits::none().jobs(CREATE, many)
+    }
+
+    fn permit(limiter: &Limiter, key: &str, endpoint: Endpoint) -> Permit {
+        let call = Call::new(endpoint).with_key(ApiKey::new(key));
+        limiter.try_acquire(&call).unwrap()
+    }
+
+    /// Creates a job, whose slot ends with the permit if there is no room for the job.
+    fn create(limiter: &Limiter, key: &str, job: &str) {
+        permit(limiter, key, CREATE).hold_for_job(job);
+    }
+
+    fn jobs(limiter: &Limiter) -> usize {
+        limiter.snapshot().jobs.len()
+    }
+
+    #[test]
+    fn a_job_that_is_one_too_many_holds_no_slot() {
+        let limiter = Limiter::new(limits());
+        for n in 0..MOST + 2 {
+            create(&limiter, "a", &format!("ft-{n}"));
+        }
+        assert_eq!(jobs(&limiter), MOST);
+        assert_eq!(
+            limiter.snapshot().lanes[0].limits[0].left,
+            100 - MOST as u64
+        );
+        assert!(limiter.job_ended("ft-0"));
+        create(&limiter, "a", "ft-later");
+        assert_eq!(jobs(&limiter), MOST);
+    }
+
+    #[test]
+    fn jobs_of_a_forgotten_key_are_not_its_successor_s_and_make_room() {
+        let limiter = Limiter::new(limits()).with_max_keys(1);
+        for n in 0..MOST {
+            create(&limiter, "a", &format!("ft-{n}"));
+        }
+        assert!(permit(&limiter, "a", CREATE).knows_jobs());
+        limiter.set_limits(Limits::none());
+        let other = permit(&limiter, "b", CREATE);
+        assert!(!other.knows_jobs());
+        assert!(other.job_book().unwrap().held(JobKind::FineTune).is_empty());
+        drop(other);
+        limiter.set_limits(limits());
+        create(&limiter, "b", "ft-b");
+        assert_eq!(jobs(&limiter), 1);
+        let book = permit(&limiter, "b", Endpoint::FineTuneList)
+            .job_book()
+            .unwrap();
+        assert_eq!(book.held(JobKind::FineTune), ["ft-b".into()]);
+        assert!(book.held(JobKind::Batch).is_empty());
+    }
+}

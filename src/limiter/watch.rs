@@ -115,3 +115,19 @@ impl Drop for Watcher {
         });
     }
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::words::Limits;
+
+    #[test]
+    fn nothing_stays_of_a_watcher_that_is_dropped() {
+        let limiter = Limiter::new(Limits::none());
+        let watchers = || limiter.shared.with(|state, _| state.jobs.watchers.len());
+        let watcher = Watcher::new(&limiter);
+        assert_eq!(watchers(), 1);
+        drop(watcher);
+        assert_eq!(watchers(), 0);
+    }
+}

@@ -129,6 +129,7 @@ mod tests {
             assert!(body["error"]["message"].as_str().unwrap().contains("chat"));
             let carried = response.extensions().get::<Rejected>().unwrap();
             assert_eq!(carried.reason(), reason);
+            assert!(response.extensions().get::<Waited>().is_none());
         }
     }
 

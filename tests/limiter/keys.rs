@@ -7,10 +7,10 @@ use tokio_test::{assert_pending, assert_ready, task};
 use tower_together::{
     Endpoint, Limiter, Limits, Quota,
     extension::ApiKey,
-    limiter::{Call, Reason},
+    limiter::{Call, Permit, Reason},
 };
 
-use super::{CHAT, of_key, per_minute};
+use super::{CHAT, chat, of_key, per_minute};
 
 /// Whether a limiter for one key has room for this key, or when it will have.
 fn room_for(key: &str, limiter: &Limiter) -> Result<(), Option<Duration>> {
@@ -107,4 +107,53 @@ async fn a_key_is_forgotten_once_its_waiter_is_dropped_its_cost_settled_or_its_l
     assert!(room_for("c", &limiter).is_err());
     limiter.set_limits(Limits::none());
     assert_eq!(room_for("c", &limiter), Ok(()));
+}
+
+/// A limiter for two keys of which `a` has learned its pace, while the other place is free.
+async fn with_a_learned() -> Limiter {
+    let limiter = Limiter::new(Limits::none()).with_max_keys(2);
+    learn(&limiter, "a").await;
+    limiter
+}
+
+async fn learn(limiter: &Limiter, key: &'static str) {
+    let call = chat().with_key(ApiKey::named(key));
+    limiter.acquire(call).await.unwrap().told(2.0);
+    // Its pace is no longer behind, and what it learned is not yet worth nothing.
+    advance(Duration::from_secs(10)).await;
+}
+
+fn keys(limiter: &Limiter) -> Vec<String> {
+    let lanes = limiter.snapshot().lanes.into_iter();
+    let mut keys: Vec<_> = lanes.map(|lane| lane.key).collect();
+    keys.sort();
+    keys
+}
+
+fn come(limiter: &Limiter, key: &'static str) -> Permit {
+    let call = chat().with_key(ApiKey::named(key));
+    limiter.try_acquire(&call).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_learned_something_is_kept_while_there_are_others_to_forget() {
+    let limiter = with_a_learned().await;
+    for key in ["b", "c", "d", "e"] {
+        drop(come(&limiter, key));
+        assert_eq!(keys(&limiter), ["a", key]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_keys_that_learned_something_the_longest_idle_is_forgotten() {
+    let limiter = Limiter::new(Limits::none()).with_max_keys(3);
+    for key in ["a", "b", "c"] {
+        learn(&limiter, key).await;
+    }
+    learn(&limiter, "d").await;
+    assert_eq!(keys(&limiter), ["b", "c", "d"]);
+    // Used since it was found idle.
+    learn(&limiter, "b").await;
+    learn(&limiter, "e").await;
+    assert_eq!(keys(&limiter), ["b", "d", "e"]);
 }

@@ -2,9 +2,12 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, advance, sleep};
 use tokio_test::{assert_pending, assert_ready, task};
-use tower_together::{Limiter, Limits, Quota, limiter::Measure};
+use tower_together::{
+    Endpoint, Limiter, Limits, Quota,
+    limiter::{Call, Measure},
+};
 
 use super::{CHAT, chat, pass, per_minute};
 
@@ -131,4 +134,56 @@ async fn a_snapshot_counts_requests_rejected_on_arrival_and_while_they_wait() {
     // A closed limiter does not look for the lane.
     limiter.try_acquire(&chat()).unwrap_err();
     assert_eq!(refused(), (7, 8));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_tells_when_the_next_may_leave_until_that_instant() {
+    let limiter = Limiter::new(per_minute(60));
+    let next = || limiter.snapshot().lanes[0].next;
+    pass(&limiter, chat()).await;
+    let at = next().unwrap();
+    advance(at - Instant::now() - Duration::from_nanos(1)).await;
+    assert_eq!(next(), Some(at));
+    advance(Duration::from_nanos(1)).await;
+    assert_eq!(next(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_several_models_is_shared() {
+    let limiter = Limiter::new(per_minute(6_000));
+    let shared = || {
+        let lanes = limiter.snapshot().lanes.into_iter();
+        lanes.map(|lane| lane.limits[0].shared).collect::<Vec<_>>()
+    };
+    pass(&limiter, chat().with_model("one")).await;
+    assert_eq!(shared(), [false]);
+    pass(&limiter, chat().with_model("two")).await;
+    assert_eq!(shared(), [true, true]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_counts_the_429s_of_each_lane_and_of_all() {
+    let limiter = Limiter::new(Limits::none());
+    for endpoint in [CHAT, Endpoint::Images] {
+        let permit = limiter.acquire(Call::new(endpoint)).await.unwrap();
+        permit.throttled(Some(Duration::from_secs(1)));
+        permit.overloaded(Duration::from_secs(1));
+    }
+    let snapshot = limiter.snapshot();
+    let of_lanes = snapshot.lanes.iter().map(|lane| lane.throttled);
+    assert!(of_lanes.eq([1, 1]));
+    assert_eq!(snapshot.throttled, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permit_shows_how_long_it_waited_and_whether_it_holds_a_slot() {
+    let one = NonZeroU32::MIN;
+    for (limits, holds) in [
+        (Limits::none(), false),
+        (Limits::none().in_flight(CHAT, one), true),
+    ] {
+        let permit = Limiter::new(limits).acquire(chat()).await.unwrap();
+        let expected = format!("Permit {{ waited: 0ns, holds_slot: {holds}, .. }}");
+        assert_eq!(format!("{permit:?}"), expected);
+    }
 }

@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use http::{Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use serde_json::json;
+use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_together::{
     Endpoint, Limiter, Limits, Quota, Rejected, TogetherRateLimitLayer,
@@ -431,4 +433,44 @@ async fn too_many_tokens_are_not_too_many_requests() {
     }
     // 40 s, the pause, and 8 s at down to half its pace.
     assert!(start.elapsed().as_secs() <= 45, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_of_one_endpoint_counts_for_that_endpoint_alone() {
+    let quota = Quota::per_minute(QUOTA).unwrap().unpaced();
+    for (endpoint, charge) in [
+        (Endpoint::ChatCompletions, dear(268)),
+        (Endpoint::Embeddings, 0),
+    ] {
+        let layer = layer(Limits::none().tokens(endpoint, quota));
+        let charges = each_charged(&layer, vec![(chat(json!({})), 1)]).await;
+        assert_eq!(charges, [charge], "{endpoint:?}");
+    }
+}
+
+/// One request at a time, each answered after a second: by a hundred tokens a second, the 268 of each
+/// keep the next one back for more than two.
+#[tokio::test(start_paused = true)]
+async fn tokens_count_once_the_server_names_a_limit_for_requests_that_wait_too() {
+    for wait in [false, true] {
+        let slot = Limits::none().in_flight(Endpoint::ChatCompletions, NonZeroU32::MIN);
+        let service = layer(slot).layer(service_fn(|_: Request<Full<Bytes>>| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Ok::<_, Infallible>(answer(200, &[JSON, ("x-tokenlimit-limit", "100")], "{}"))
+        }));
+        let send = async || {
+            let answer = service.clone().oneshot(chat(json!({}))).await.unwrap();
+            answer.into_body().collect().await.unwrap();
+        };
+        let start = Instant::now();
+        if wait {
+            tokio::join!(send(), send(), send());
+        } else {
+            send().await;
+            send().await;
+            send().await;
+        }
+        let seconds = start.elapsed().as_secs();
+        assert!((4..=6).contains(&seconds), "{wait}: {seconds}");
+    }
 }
