@@ -41,9 +41,14 @@ impl Gcra {
         spent.map_or(next, |spent| next.max(spent.next(quota.max())))
     }
 
-    /// How much could be charged now, beside what is `ahead`, and the next still leave at `at`.
+    /// How much could be charged now, beside what is `ahead`, and the next still leave at `at`, or a
+    /// hundredth of an interval later: intervals are rounded up, so those of 300 and of 600 a minute
+    /// never match to the nanosecond.
     pub(crate) fn room(&self, quota: &Quota, ahead: u64, at: u64, now: u64) -> u64 {
-        let latest = at.saturating_add(self.tolerance(quota));
+        let slack = self.interval / 100;
+        let latest = at
+            .saturating_add(self.tolerance(quota))
+            .saturating_add(slack);
         latest.saturating_sub(self.after(quota, ahead, now)) / self.interval
     }
 
