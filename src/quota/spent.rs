@@ -92,6 +92,9 @@ impl Spent {
 
     /// From when on it does not matter.
     pub(crate) fn over(&self) -> u64 {
+        if self.sum == 0 {
+            return 0;
+        }
         let left = self.newest.saturating_add(PARTS + 1);
         left.saturating_mul(self.part).min(self.counts_until)
     }
