@@ -110,8 +110,20 @@ async fn nothing_is_given_back_to_a_table_that_did_not_charge_it() {
     sleep(MINUTE / 2).await;
     limiter.set_limits(tokens(1_000));
     permit.settle(5_000);
-    let sent = sent(&limiter, &chat(100), MINUTE / 2).await;
+    // 5,000 are owed still, at 1,000 a minute.
+    let sent = sent(&limiter, &chat(100), 4 * MINUTE).await;
     assert!(sent <= 1, "{sent}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cost_that_proves_larger_is_charged_to_the_table_that_follows() {
+    let limiter = Limiter::new(tokens(10_000));
+    let mut permit = limiter.acquire(chat(100)).await.unwrap();
+    limiter.set_limits(tokens(1_000));
+    permit.settle(1_100);
+    let start = Instant::now();
+    drop(limiter.acquire(chat(100)).await.unwrap());
+    assert!(start.elapsed() >= MINUTE, "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

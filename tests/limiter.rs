@@ -576,6 +576,17 @@ async fn a_key_has_lanes_for_as_many_models_as_it_may() {
     assert_eq!(lanes[0].limits[0].max, 6_000);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_pause_is_over_at_the_instant_that_the_server_named() {
+    let limiter = Limiter::new(Limits::none()).with_learning(false);
+    let permit = limiter.acquire(chat()).await.unwrap();
+    permit.overloaded(Duration::from_secs(5));
+    let paused = || limiter.snapshot().lanes[0].paused;
+    assert!(paused().is_some());
+    tokio::time::advance(Duration::from_secs(5)).await;
+    assert_eq!(paused(), None);
+}
+
 /// A task that has spent its budget is told by tokio's timers to come again, at once.
 #[tokio::test(start_paused = true)]
 async fn a_task_that_has_spent_its_budget_can_wait() {

@@ -267,6 +267,20 @@ mod tests {
     }
 
     #[test]
+    fn each_in_order_is_told_how_many_of_those_kept_leave_first() {
+        let mut line = Line::default();
+        for (n, caller) in [(0, 1), (1, 1), (2, 2), (3, 1), (4, 2)] {
+            line.insert(place(n, caller, n == 3 || n == 4), n as u32);
+        }
+        let mut told = Vec::new();
+        line.in_order(|waiter, ahead| {
+            told.push((waiter, ahead));
+            waiter != 0
+        });
+        assert_eq!(told, [(3, 0), (4, 1), (0, 2), (1, 2), (2, 3)]);
+    }
+
+    #[test]
     fn ahead_counts_only_those_who_leave_first_for_certain() {
         let mut line = Line::default();
         for n in 0..100 {

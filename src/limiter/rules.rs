@@ -198,6 +198,33 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoint_of_which_two_lines_count_tokens_is_metered() {
+        let (chat, embeddings) = (Endpoint::ChatCompletions, Endpoint::Embeddings);
+        let limits = Limits::none()
+            .tokens(chat, per_minute(9))
+            .shared_tokens([chat, embeddings], per_minute(9));
+        assert_eq!(Rules::new(limits).metered(), bit(chat) | bit(embeddings));
+    }
+
+    #[test]
+    fn each_endpoint_that_costs_tokens_is_told_from_all_others() {
+        use Endpoint::{ChatCompletions, Completions, Embeddings, Rerank};
+        let bits = [ChatCompletions, Completions, Embeddings, Rerank].map(bit);
+        assert!(bits.iter().all(|bit| bit.count_ones() == 1));
+        assert_eq!(bits.iter().sum::<usize>().count_ones(), 4);
+        assert_eq!(bit(Endpoint::Images), 0);
+    }
+
+    #[test]
+    fn only_a_limit_to_jobs_of_the_same_kind_limits_them() {
+        let (batches, fine_tunes) = (Endpoint::BatchCreate, Endpoint::FineTuneCreate);
+        let jobs = Rules::new(Limits::none().jobs(batches, NonZeroU32::MIN));
+        assert!(jobs.limits_jobs(batches) && !jobs.limits_jobs(fine_tunes));
+        let quota = Rules::new(Limits::none().requests(batches, per_minute(9)));
+        assert!(!quota.limits_jobs(batches));
+    }
+
+    #[test]
     fn a_rule_keeps_its_id_through_a_change_of_table() {
         let (chat, embeddings) = (Endpoint::ChatCompletions, Endpoint::Embeddings);
         let old = Rules::new(Limits::none().requests(chat, per_minute(1)));

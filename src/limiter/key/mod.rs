@@ -3,6 +3,8 @@
 mod cost;
 mod places;
 mod pump;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,0 +1,127 @@
+//! What a lane learns of its limits, through the limiter that holds its key.
+
+use tokio::time::{Duration, Instant, sleep};
+
+use super::Key;
+use crate::{
+    limiter::{Call, Limiter, Permit},
+    words::{Charge, Each, Endpoint, Limits, Quota, Said, Unit},
+};
+
+const CHAT: Endpoint = Endpoint::ChatCompletions;
+
+fn of_model(model: &str) -> Call {
+    Call::new(CHAT).with_model(model)
+}
+
+/// Says how many tokens a second the server allows.
+fn told_tokens(permit: &Permit, per_second: f64) {
+    let mut said = Each::<Said>::default();
+    said.tokens.limit = Some(per_second);
+    permit.said(said);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_are_counted_of_the_model_of_which_the_server_named_a_limit() {
+    let limiter = Limiter::new(Limits::none());
+    for model in ["first", "second"] {
+        drop(limiter.acquire(of_model(model)).await.unwrap());
+    }
+    let permit = limiter.acquire(of_model("second")).await.unwrap();
+    told_tokens(&permit, 100.0);
+    let counts = |model| limiter.turn().counts_tokens(&of_model(model));
+    assert_eq!(["first", "second", "new"].map(counts), [false, true, false]);
+}
+
+/// A request that may cost more than the lane takes in a minute is let go for a minute of it.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_only_feared_costs_no_more_than_a_minute_of_the_learned_tokens() {
+    let limiter = Limiter::new(Limits::none());
+    let permit = limiter.acquire(Call::new(CHAT)).await.unwrap();
+    told_tokens(&permit, 10.0);
+    for (prompt, least) in [(300, 300), (500, 590)] {
+        let mut call = Call::new(CHAT);
+        call.charge = Charge::Expected {
+            prompt,
+            answers: 2,
+            most: Some(1_000),
+        };
+        let spent = || {
+            let lane = |key: &Key| key.lanes[0].spent;
+            limiter
+                .shared
+                .with(|state, _| state.registry.get(0).map_or(0, lane))
+        };
+        let before = spent();
+        drop(limiter.acquire(call).await.unwrap());
+        let charged = spent() - before;
+        assert!((least..=600).contains(&charged), "{prompt}: {charged}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_tokens_passes_one_that_owes_them() {
+    let limiter = Limiter::new(Limits::none());
+    let permit = limiter.acquire(of_model("m").with_tokens(1)).await.unwrap();
+    told_tokens(&permit, 1.0);
+    drop(
+        limiter
+            .acquire(of_model("m").with_tokens(30))
+            .await
+            .unwrap(),
+    );
+    let start = Instant::now();
+    drop(limiter.acquire(of_model("m")).await.unwrap());
+    assert!(start.elapsed() < Duration::from_secs(1));
+    drop(limiter.acquire(of_model("m").with_tokens(1)).await.unwrap());
+    assert!(
+        start.elapsed() > Duration::from_secs(20),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_number_that_the_user_wrote_bounds_what_is_learned() {
+    let limits = Limits::none().requests(CHAT, Quota::per_minute(600).unwrap());
+    let limiter = Limiter::new(limits);
+    let permit = limiter.acquire(Call::new(CHAT)).await.unwrap();
+    permit.told(1_000.0);
+    let lane = limiter.snapshot().lanes.remove(0);
+    let learned: Vec<_> = lane.limits.iter().filter(|limit| limit.learned).collect();
+    assert!(
+        !learned.is_empty() && learned.iter().all(|limit| limit.max <= 600),
+        "{learned:?}"
+    );
+}
+
+/// The tokens of a refused request are not among those that the server took.
+#[tokio::test(start_paused = true)]
+async fn what_a_refused_request_would_have_cost_is_not_what_the_server_takes() {
+    let mut limits = Vec::new();
+    for large in [1, 6_000] {
+        let limiter = Limiter::new(Limits::none());
+        let first = limiter
+            .acquire(Call::new(CHAT).with_tokens(1))
+            .await
+            .unwrap();
+        told_tokens(&first, 1_000.0);
+        for _ in 0..30 {
+            drop(
+                limiter
+                    .acquire(Call::new(CHAT).with_tokens(900))
+                    .await
+                    .unwrap(),
+            );
+            sleep(Duration::from_secs(1)).await;
+        }
+        let refused = limiter
+            .acquire(Call::new(CHAT).with_tokens(large))
+            .await
+            .unwrap();
+        refused.refused(None, Unit::Tokens);
+        let lane = limiter.snapshot().lanes.remove(0);
+        limits.push(lane.limits[0].max);
+    }
+    assert!(limits[1] <= limits[0], "{limits:?}");
+}
