@@ -565,6 +565,78 @@ async fn models_beyond_the_bound_share_a_lane_until_keys_are_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slot_that_comes_free_is_offered_to_one_lane() {
+    let limits = Limits::none().in_flight(CHAT, NonZeroU32::MIN);
+    let limiter = Limiter::new(limits).with_learning(false);
+    let of_model = |model: &str| chat().with_model(model);
+    let permit = limiter.acquire(of_model("a")).await.unwrap();
+    let mut first = task::spawn(limiter.acquire(of_model("b")));
+    let mut second = task::spawn(limiter.acquire(of_model("c")));
+    assert_pending!(first.poll());
+    assert_pending!(second.poll());
+    drop(permit);
+    assert!(first.is_woken() && !second.is_woken());
+    assert!(limiter.try_acquire(&of_model("a")).is_err());
+    drop(assert_ready!(first.poll()).unwrap());
+    assert!(second.is_woken());
+}
+
+/// A lane that may leave now holds the place of its request in a shared limit: one that comes to another
+/// lane does not pass it.
+#[tokio::test(start_paused = true)]
+async fn the_last_of_a_burst_is_for_the_lane_whose_turn_it_is() {
+    let limits = Limits::none().shared(
+        [CHAT, Endpoint::Embeddings],
+        Quota::per_minute(60).unwrap().unpaced(),
+    );
+    let limiter = Limiter::new(limits).with_learning(false);
+    for _ in 0..60 {
+        drop(limiter.acquire(chat()).await.unwrap());
+    }
+    let mut first = task::spawn(limiter.acquire(chat()));
+    assert_pending!(first.poll());
+    tokio::time::advance(Duration::from_millis(60_205)).await;
+    // Sixty have left the window: one is for the first, 59 are free.
+    for _ in 0..59 {
+        drop(
+            limiter
+                .try_acquire(&Call::new(Endpoint::Embeddings))
+                .unwrap(),
+        );
+    }
+    assert!(
+        limiter
+            .try_acquire(&Call::new(Endpoint::Embeddings))
+            .is_err()
+    );
+    drop(assert_ready!(first.poll()).unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_new_limits_make_impossible_is_told_what_it_costs() {
+    let tokens = |max| Limits::none().tokens(CHAT, Quota::per_minute(max).unwrap());
+    let limiter = Limiter::new(tokens(1_000));
+    drop(limiter.acquire(chat().with_tokens(900)).await.unwrap());
+    let waiting = limiter.acquire(chat().with_tokens(900));
+    let hopeless = limiter.acquire(
+        chat()
+            .with_tokens(500)
+            .with_deadline(Duration::from_secs(40)),
+    );
+    let change = async { limiter.set_limits(tokens(600)) };
+    let (waiting, hopeless, ()) = tokio::join!(waiting, hopeless, change);
+    let never = waiting.unwrap_err();
+    assert_eq!(never.reason(), Reason::NeverFits);
+    assert!(
+        format!("{never:?} {never}").contains("900"),
+        "{never:?} {never}"
+    );
+    let late = hopeless.unwrap_err();
+    assert_eq!(late.reason(), Reason::Deadline);
+    assert!(!format!("{late}").contains("500"), "{late}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_has_lanes_for_as_many_models_as_it_may() {
     let limiter = Limiter::new(per_minute(6_000)).with_max_lanes(3);
     for model in ["a", "b", "c", "d", "e"] {

@@ -1,10 +1,13 @@
 //! What a lane learns of its limits, through the limiter that holds its key.
+#![allow(clippy::disallowed_methods, reason = "in virtual time")]
+
+use std::task::{Context, Poll, Waker};
 
 use tokio::time::{Duration, sleep};
 
 use super::Key;
 use crate::{
-    limiter::{Call, Limiter, Permit},
+    limiter::{Call, Limiter, Permit, turn::Nothing},
     words::{Charge, Each, Endpoint, Limits, Quota, Said, Unit},
 };
 
@@ -119,4 +122,51 @@ async fn what_a_refused_request_would_have_cost_is_not_what_the_server_takes() {
         limits.push(lane.limits[0].max);
     }
     assert!(limits[1] <= limits[0], "{limits:?}");
+}
+
+/// The tokens of requests that waited when the server first spoke of them were never counted.
+#[tokio::test(start_paused = true)]
+async fn who_waits_uncounted_is_counted_before_it_leaves() {
+    let limiter = Limiter::new(Limits::none());
+    let call = Call::new(CHAT);
+    let permit = limiter.acquire(call.clone()).await.unwrap();
+    permit.overloaded(Duration::from_secs(1));
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut turn = limiter.turn();
+    let mut inner = Nothing;
+    assert!(turn.arrive(&call, &mut inner, &mut cx).is_pending());
+    assert!(!turn.is_uncounted(CHAT));
+    told_tokens(&permit, 10.0);
+    assert!(turn.is_uncounted(CHAT));
+    turn.count(Charge::Given(50));
+    assert!(!turn.is_uncounted(CHAT));
+    sleep(Duration::from_secs(2)).await;
+    let polled = turn.wait(&mut inner, &mut cx);
+    assert!(matches!(polled, Poll::Ready(Ok(_))));
+    assert_eq!(
+        limiter
+            .shared
+            .with(|state, _| state.registry.get(0).unwrap().lanes[0].spent),
+        50
+    );
+}
+
+/// Demand that stays below what a lane may send teaches nothing of the limit.
+#[tokio::test(start_paused = true)]
+async fn the_learned_pace_rises_only_where_it_is_what_keeps_requests_back() {
+    let mut learned = Vec::new();
+    for every in [0, 2_000] {
+        let limiter = Limiter::new(Limits::none());
+        limiter.acquire(Call::new(CHAT)).await.unwrap().told(2.0);
+        // What the server named is believed for a minute.
+        sleep(Duration::from_secs(70)).await;
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(60) {
+            drop(limiter.acquire(Call::new(CHAT)).await.unwrap());
+            sleep(Duration::from_millis(every)).await;
+        }
+        learned.push(limiter.snapshot().lanes[0].limits[0].max);
+    }
+    assert!(learned[0] > 130, "{learned:?}");
+    assert!((115..=125).contains(&learned[1]), "{learned:?}");
 }
