@@ -115,7 +115,7 @@ impl Rate {
         self.sent.settle(at, from, to);
         if to < from {
             // Sent at once, what comes back must not be too much for the last minute.
-            let room = (self.rate * 60.0 - self.sent.total(60, now)).max(0.0);
+            let room = (self.rate - self.sent.mean(60, now)).max(0.0) * 60.0;
             let refund = self.apart((from - to).min(room as u64));
             self.pace.due = self.pace.due.saturating_sub(refund);
             return;

@@ -62,12 +62,7 @@ impl Sent {
         rates.reduce(f64::max)
     }
 
-    /// How many the server took in the last so many seconds, 60 at most.
-    pub(crate) fn total(&mut self, seconds: u64, now: u64) -> f64 {
-        self.over(seconds, now).0 as f64
-    }
-
-    /// How many a second that was.
+    /// How many a second the server took in the last so many seconds, 60 at most.
     pub(crate) fn mean(&mut self, seconds: u64, now: u64) -> f64 {
         let (count, time) = self.over(seconds, now);
         per_second(count, time)

@@ -212,16 +212,6 @@ fn a_refund_leaves_no_more_than_the_rate_in_the_last_minute() {
     }
 }
 
-/// It was measured by the lane's age while that was under a minute, and got nothing back.
-#[test]
-fn a_lane_that_is_a_second_old_gets_its_refund() {
-    let mut rate = learned(Unit::Tokens, 10.0, f64::INFINITY);
-    rate.leave(100, true, 0, 0);
-    let owed = rate.next(0);
-    rate.settle(0, 100, 40, SECONDS);
-    about((owed - rate.next(0)) as f64, 6e9);
-}
-
 #[test]
 fn a_server_that_asks_for_more_than_3_s_or_refuses_after_a_pause_counts_by_the_minute() {
     for (wait, news, by_minute) in [
