@@ -114,7 +114,7 @@ impl Rate {
     pub(crate) fn settle(&mut self, at: u64, from: u64, to: u64, now: u64) {
         self.sent.settle(at, from, to);
         if to < from {
-            // Sent at once, what comes back must not be too much for the last minute.
+            // Sent at once, what comes back must not be too much for the last minute, or the lane's age.
             let room = (self.rate - self.sent.mean(60, now)).max(0.0) * 60.0;
             let refund = self.apart((from - to).min(room as u64));
             self.pace.due = self.pace.due.saturating_sub(refund);

@@ -3,7 +3,7 @@
 
 use std::task::{Context, Poll, Waker};
 
-use tokio::time::{Duration, sleep};
+use tokio::time::{Duration, Instant, sleep};
 
 use super::Key;
 use crate::{
