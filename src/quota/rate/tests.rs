@@ -213,6 +213,17 @@ fn a_refund_leaves_no_more_than_the_rate_in_the_last_minute() {
 }
 
 #[test]
+fn what_comes_back_within_seconds_may_be_sent_at_once() {
+    for (after, refund) in [(10, 6e9), (11, 0.0)] {
+        let mut rate = learned(Unit::Tokens, 10.0, f64::INFINITY);
+        rate.leave(500, true, 0, 0);
+        let owed = rate.next(0);
+        rate.settle(0, 500, 440, after * SECONDS);
+        assert_eq!((owed - rate.next(0)) as f64, refund);
+    }
+}
+
+#[test]
 fn a_server_that_asks_for_more_than_3_s_or_refuses_after_a_pause_counts_by_the_minute() {
     for (wait, news, by_minute) in [
         (3, News::TooFast, false),
