@@ -49,8 +49,8 @@
 //! Lanes wait in the order of their last departures, and a lane keeps its place in *every* limit that it
 //! shares until it sends. A place is not a hold: a later lane sends first wherever that makes no earlier
 //! lane later. So no lane starves between two limits that other lanes keep busy in turn, a request that
-//! costs much is not overtaken for ever by those that cost little, and no limit idles for a lane that
-//! waits for another one.
+//! costs much is not overtaken for ever by those that cost little, and a limit idles for a lane that waits
+//! for another one for less than one of its own intervals.
 //!
 //! A lane that the server asked to wait ([`Permit::throttled`], [`Permit::overloaded`]) is paused: that
 //! is a limit of its own. After it, its requests leave one by one, more slowly than before.

@@ -174,7 +174,8 @@ impl Quota {
     ///
     /// For servers *known* to count whole windows, never Together: it answers 429 to all but the
     /// first second's worth. Costs 16 bytes for each request of the last window, and a burst set
-    /// with [`with_burst`](Quota::with_burst) means nothing.
+    /// with [`with_burst`](Quota::with_burst) means nothing. Of lanes that share it, one that nothing
+    /// paces takes nearly all of each window at once, and leaves little to one that another limit paces.
     #[must_use]
     pub fn unpaced(mut self) -> Self {
         self.windowed = true;

@@ -2,8 +2,8 @@
 //!
 //! A pass gives each lane in turn a place in all of its limits: when it can leave, as far as that is
 //! known, and what it then costs. A place is not a hold: a later lane leaves first wherever that makes no
-//! earlier lane later. So no lane starves between two limits that others keep busy in turn, and no limit
-//! idles for a lane that waits for another.
+//! earlier lane later. So no lane starves between two limits that others keep busy in turn, and a limit
+//! idles for a lane that waits for another one for less than one of its own intervals.
 //!
 //! How long a slot stays taken is not known. A lane keeps one free only once it could have left but for
 //! that slot, until it leaves.
@@ -58,7 +58,10 @@ impl Key {
             let first = blocked.unwrap_or(now);
             let ahead = places().filter(|place| place.at <= first);
             let ahead = ahead.map(|place| place.cost).sum::<u64>();
-            match limit.bucket.ask(cap, tokens, ahead + limit.behind, now) {
+            match limit
+                .bucket
+                .ask(cap, tokens, ahead.saturating_add(limit.behind), now)
+            {
                 Verdict::At(at) => until = until.max(Some(at.max(first))),
                 _ => until = until.max(blocked),
             }
