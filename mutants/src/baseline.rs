@@ -1,4 +1,4 @@
-//! What each test reaches and costs without a mutant.
+//! Mutants that each test reaches, and its cost without one.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command, time::Duration};
 
@@ -16,7 +16,7 @@ pub struct Test {
     pub reaches: BTreeSet<u32>,
 }
 
-/// What running each test alone showed.
+/// Result of running each test alone.
 #[derive(Default)]
 pub struct Baseline {
     /// The quickest first.

@@ -110,7 +110,7 @@ pub fn run(
     (outcome, takes)
 }
 
-/// What a process that has not been waited for has taken, read as `man 5 proc` says.
+/// Processor time of a process that has not been waited for, read as `man 5 proc` says.
 fn processor_time(child: &Child) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
     let fields = stat

@@ -1,4 +1,4 @@
-//! What the tests over real sockets share.
+//! Helpers of the tests over real sockets.
 
 // Each test binary compiles this file and uses its own part of it.
 #![allow(dead_code)]

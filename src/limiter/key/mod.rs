@@ -42,7 +42,7 @@ pub(super) struct Key {
     pub(super) waiting: u32,
     /// When it is to be looked at again.
     pub(super) alarm: u64,
-    /// What the lanes in `turns` have in their limits, as of the last pass.
+    /// Places of the lanes in `turns` in their limits, as of the last pass.
     places: Vec<Place>,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Key {
 #[derive(Debug)]
 pub(super) struct Limit {
     pub(super) rule: u32,
-    /// What lanes that leave before any other cost, but for their places: of slots, those kept.
+    /// Cost of the lanes that leave before any later one and have no place here; of slots, those kept free.
     behind: u64,
     pub(super) bucket: Bucket,
 }
@@ -177,7 +177,7 @@ impl Key {
             }
             let ahead = match rule.cap {
                 Cap::Requests(_) => ahead,
-                // What they cost is not known.
+                // The cost of those before it is not known.
                 Cap::Tokens(_) | Cap::InFlight(_) | Cap::Jobs(_) => 0,
             };
             match limit.bucket.ask(&rule.cap, tokens, ahead, now) {
@@ -352,7 +352,7 @@ impl Key {
     /// Settles that a request did not cost the tokens of its grant but `tokens`, in every quota that was
     /// charged for it.
     pub(super) fn settle(&mut self, grant: &mut Grant, tokens: u64, rules: &Rules, now: u64) {
-        // What another table charged was paid off at its pace: how much is left of it is not known.
+        // A charge under another table was paid off at that table's pace: how much is left is not known.
         let lost = grant.table != rules.number && tokens < grant.tokens;
         for &rule in grant.quotas.iter().filter(|_| !lost) {
             let mut limits = self.limits.iter_mut();
