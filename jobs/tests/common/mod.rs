@@ -1,4 +1,4 @@
-//! Helpers of the tests over real sockets.
+//! Shared by the tests over real sockets.
 
 // Each test binary compiles this file and uses its own part of it.
 #![allow(dead_code)]
