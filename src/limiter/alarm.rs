@@ -18,7 +18,8 @@ use tokio::{
     time::Sleep,
 };
 
-use super::clock::{Clock, NEVER};
+use super::clock::Clock;
+use crate::words::Instant;
 
 #[derive(Default)]
 pub(super) struct Alarms {
@@ -30,8 +31,8 @@ pub(super) struct Alarms {
 struct Alarm {
     runtime: Id,
     sleep: Pin<Box<Sleep>>,
-    /// When it goes off; [`NEVER`] if it is not set.
-    at: u64,
+    /// When it goes off; [`Instant::NEVER`] if it is not set.
+    at: Instant,
     waiting: usize,
 }
 
@@ -63,7 +64,7 @@ impl Alarms {
         self.alarms.push(Alarm {
             runtime,
             sleep: Box::pin(tokio::time::sleep_until(clock.instant_now())),
-            at: NEVER,
+            at: Instant::NEVER,
             waiting: 1,
         });
     }
@@ -81,7 +82,7 @@ impl Alarms {
 
     /// Sets all of them. Returns whether the instant has passed already.
     #[must_use]
-    pub(super) fn set(&mut self, at: u64, clock: &Clock) -> bool {
+    pub(super) fn set(&mut self, at: Instant, clock: &Clock) -> bool {
         let (Some(instant), Some(bell)) = (clock.instant(at), &self.bell) else {
             return false;
         };
@@ -141,17 +142,18 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
+    use crate::words::Span;
 
     #[tokio::test(start_paused = true)]
     async fn an_alarm_is_set_again_after_it_has_gone_off_and_tells_that_its_instant_has_passed() {
         let second = Duration::from_secs(1);
-        let at = second.as_nanos() as u64;
+        let at = Instant::START + Span::SECOND;
         let (clock, mut alarms) = (Clock::new(), Alarms::default());
         alarms.enter(this_runtime(), &clock, || Waker::noop().clone());
         assert!(!alarms.set(at, &clock));
         advance(second).await;
         assert!(alarms.set(at, &clock));
-        assert!(!alarms.set(2 * at, &clock));
+        assert!(!alarms.set(at + Span::SECOND, &clock));
         assert!(alarms.set(at, &clock));
     }
 }

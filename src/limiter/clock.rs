@@ -1,13 +1,13 @@
 //! Instants as the limiter counts them.
 
-use std::time::Duration;
+use tokio::time;
 
-use tokio::time::Instant;
+use crate::words::Instant;
 
-/// Nanoseconds since the limiter was made: 64 bits of them last 584 years.
+/// Converts instants to those since the limiter was made, and back.
 #[derive(Debug)]
 pub(super) struct Clock {
-    origin: Instant,
+    origin: time::Instant,
 }
 
 impl Clock {
@@ -15,35 +15,28 @@ impl Clock {
         Self { origin: now() }
     }
 
-    pub(super) fn now(&self) -> u64 {
-        self.nanos(now())
+    pub(super) fn now(&self) -> Instant {
+        self.since_origin(now())
     }
 
     #[cfg(not(all(test, shuttle)))]
-    pub(super) fn instant_now(&self) -> Instant {
+    pub(super) fn instant_now(&self) -> time::Instant {
         now()
     }
 
-    /// An instant before the origin is 0.
-    pub(super) fn nanos(&self, instant: Instant) -> u64 {
-        nanos(instant.saturating_duration_since(self.origin))
+    /// An instant before the origin is [`Instant::START`].
+    pub(super) fn since_origin(&self, instant: time::Instant) -> Instant {
+        Instant::START + instant.saturating_duration_since(self.origin).into()
     }
 
-    /// `None` for [`NEVER`].
-    pub(super) fn instant(&self, nanos: u64) -> Option<Instant> {
-        if nanos == NEVER {
+    /// `None` for [`Instant::NEVER`].
+    pub(super) fn instant(&self, at: Instant) -> Option<time::Instant> {
+        if at == Instant::NEVER {
             return None;
         }
-        self.origin.checked_add(Duration::from_nanos(nanos))
+        self.origin.checked_add((at - Instant::START).as_duration())
     }
 }
-
-pub(super) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(NEVER)
-}
-
-/// An instant that does not come.
-pub(super) const NEVER: u64 = u64::MAX;
 
 #[cfg(not(all(test, shuttle)))]
 use crate::clock::now;

@@ -2,7 +2,7 @@ use smallvec::SmallVec;
 
 use crate::{
     quota::Passage,
-    words::{Each, Unit},
+    words::{Each, Instant, Span, Unit},
 };
 
 /// What was granted, to be given back.
@@ -27,9 +27,8 @@ pub(super) struct Grant {
     /// Whether a quota was charged tokens, or would have been had their number been known.
     pub(super) metered: bool,
     /// When it was charged.
-    pub(super) at: u64,
-    /// Nanoseconds.
-    pub(super) waited: u64,
+    pub(super) at: Instant,
+    pub(super) waited: Span,
 }
 
 impl Grant {

@@ -1,8 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    acquire::Acquire, clock, permit::Permit, settings::Settings, shared::Shared,
-    snapshot::Snapshot, turn::Turn,
+    acquire::Acquire, permit::Permit, settings::Settings, shared::Shared, snapshot::Snapshot,
+    turn::Turn,
 };
 use crate::words::{Call, Limits, Rejected};
 
@@ -33,7 +33,7 @@ impl Limiter {
     /// Once the limiter is in use: like every `with_` it is for the moment of making.
     #[must_use]
     pub fn with_max_wait(self, wait: Duration) -> Self {
-        self.set(|settings| settings.max_wait = Some(clock::nanos(wait)))
+        self.set(|settings| settings.max_wait = Some(wait.into()))
     }
 
     /// How many may wait at a time; more are refused at once. Default: 100,000, some 15 MB beside

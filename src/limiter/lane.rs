@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
 
-use super::{clock::nanos, grant::Grant, learned::Learned, line::Line, output::Output};
+use super::{grant::Grant, learned::Learned, line::Line, output::Output};
 use crate::{
     quota::Gate,
-    words::{Each, Endpoint, Rule, Said, Unit},
+    words::{Each, Endpoint, Instant, Rule, Said, Unit},
 };
 
 #[derive(Debug)]
@@ -69,19 +69,19 @@ impl Lane {
     }
 
     /// Until when the server asked it to wait.
-    pub(super) fn pause(&self, now: u64) -> Option<u64> {
+    pub(super) fn pause(&self, now: Instant) -> Option<Instant> {
         let gate = self.gate.as_ref()?;
         Some(gate.until()).filter(|at| *at > now)
     }
 
     /// Until when a request of so many tokens is kept back by a pause, by the slow restart after one,
     /// or by what the lane learned, with so many requests before it.
-    pub(super) fn held(&self, tokens: u64, ahead: u64, now: u64) -> Option<u64> {
+    pub(super) fn held(&self, tokens: u64, ahead: u64, now: Instant) -> Option<Instant> {
         let Each {
             requests,
             tokens: learned,
         } = &self.learned;
-        let mut at = self.gate.as_ref().map_or(0, |gate| gate.next());
+        let mut at = self.gate.as_deref().map_or(Instant::START, Gate::next);
         at = at.max(requests.paced(ahead)).max(requests.spared());
         // What costs nothing passes, whatever others owe.
         if tokens > 0 {
@@ -98,7 +98,7 @@ impl Lane {
     }
 
     /// The server said what it takes, in its answer to a request.
-    pub(super) fn told(&mut self, grant: &Grant, of: Unit, said: Said, now: u64) {
+    pub(super) fn told(&mut self, grant: &Grant, of: Unit, said: Said, now: Instant) {
         let since = self.gone()[of].saturating_sub(grant.gone[of]);
         let learned = &mut self.learned[of];
         if let (Some(limit), Some(rate)) = (said.limit, &mut learned.rate) {
@@ -106,7 +106,7 @@ impl Lane {
         }
         if let Some((left, time)) = said.left {
             let of = learned.left.get_or_insert_default();
-            of.told(left, nanos(time), grant.at, since);
+            of.told(left, time.into(), grant.at, since);
         }
     }
 

@@ -1,8 +1,9 @@
 //! What a lane has learned of how many it may send: requests, or tokens.
 
-use std::num::NonZeroU64;
-
-use crate::quota::{Left, Rate};
+use crate::{
+    quota::{Left, Rate},
+    words::{Instant, Span},
+};
 
 #[derive(Debug, Default)]
 pub(super) struct Learned {
@@ -19,22 +20,23 @@ impl Learned {
     }
 
     /// The instant before which its pace lets the next not leave.
-    pub(super) fn paced(&self, ahead: u64) -> u64 {
-        self.rate.as_ref().map_or(0, |rate| rate.next(ahead))
+    pub(super) fn paced(&self, ahead: u64) -> Instant {
+        let rate = self.rate.as_ref();
+        rate.map_or(Instant::START, |rate| rate.next(ahead))
     }
 
     /// The instant before which what is left lets the next not leave.
-    pub(super) fn spared(&self) -> u64 {
-        self.left.as_ref().map_or(0, |left| left.next())
+    pub(super) fn spared(&self) -> Instant {
+        self.left.as_deref().map_or(Instant::START, Left::next)
     }
 
     /// How far apart its pace keeps those of weight 1.
-    pub(super) fn interval(&self) -> Option<NonZeroU64> {
+    pub(super) fn interval(&self) -> Option<Span> {
         self.rate.as_ref().and_then(|rate| rate.interval())
     }
 
     /// One leaves that could have left since `ready`, and that the pace kept back, or not.
-    pub(super) fn leave(&mut self, weight: u64, held: bool, ready: u64, now: u64) {
+    pub(super) fn leave(&mut self, weight: u64, held: bool, ready: Instant, now: Instant) {
         if let Some(rate) = &mut self.rate {
             rate.leave(weight, held, ready, now);
         }
@@ -44,13 +46,14 @@ impl Learned {
     }
 
     /// When one last left that taught it something.
-    pub(super) fn last(&self) -> u64 {
-        self.rate.as_ref().map_or(0, |rate| rate.last())
+    pub(super) fn last(&self) -> Instant {
+        self.rate.as_deref().map_or(Instant::START, Rate::last)
     }
 
     /// From when on nothing of it is worth remembering.
-    pub(super) fn fresh_at(&self) -> u64 {
-        let rate = self.rate.as_ref().map_or(0, |rate| rate.fresh_at());
+    pub(super) fn fresh_at(&self) -> Instant {
+        let rate = self.rate.as_deref();
+        let rate = rate.map_or(Instant::START, Rate::fresh_at);
         rate.max(self.spared())
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use crate::words::Instant;
+
 /// Callers in turn, each one's requests in the order they came; before them all, those that the
 /// server refused once already.
 ///
@@ -24,7 +26,7 @@ pub(super) struct Line {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Offer {
     pub(super) waiter: u32,
-    pub(super) until: u64,
+    pub(super) until: Instant,
 }
 
 /// Where a waiter stands. Kept when it steps out of the line, so that it comes back to the same

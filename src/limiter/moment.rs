@@ -3,10 +3,11 @@
 use std::task::Waker;
 
 use super::settings::Settings;
+use crate::words::Instant;
 
 #[derive(Debug)]
 pub(super) struct Moment<'a> {
-    pub(super) now: u64,
+    pub(super) now: Instant,
     pub(super) settings: &'a Settings,
     pub(super) wakes: Wakes,
 }
@@ -20,7 +21,7 @@ pub(super) struct Wakes {
 }
 
 impl<'a> Moment<'a> {
-    pub(super) fn new(now: u64, settings: &'a Settings) -> Self {
+    pub(super) fn new(now: Instant, settings: &'a Settings) -> Self {
         Self {
             now,
             settings,

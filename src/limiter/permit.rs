@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{clock, grant::Grant, output::dear, shared::Shared, watch::JobBook};
+use super::{grant::Grant, output::dear, shared::Shared, watch::JobBook};
 use crate::words::{Each, Said, Unit, Usage};
 
 /// Leave to send one request, from [`Limiter::acquire`](super::Limiter::acquire).
@@ -22,7 +22,7 @@ impl Permit {
 
     /// How long the request was held back.
     pub fn waited(&self) -> Duration {
-        Duration::from_nanos(self.grant.waited)
+        self.grant.waited.as_duration()
     }
 
     /// Says what the request really cost in tokens. The difference to what was charged is charged
@@ -120,7 +120,7 @@ impl Permit {
 
     /// The same, and of what the server says that there were too many.
     pub(crate) fn refused(&self, wait: Option<Duration>, of: Unit) -> Option<Instant> {
-        let wait = wait.map(clock::nanos);
+        let wait = wait.map(Into::into);
         let shared = &self.shared;
         let until = shared.with(|state, moment| state.throttled(&self.grant, wait, of, moment));
         until.and_then(|until| shared.clock.instant(until))
@@ -130,9 +130,8 @@ impl Permit {
     /// paused as by [`throttled`](Permit::throttled), but it is not this client's haste that did it.
     /// Returns until when.
     pub fn overloaded(&self, wait: Duration) -> Option<Instant> {
-        let wait = clock::nanos(wait);
         let shared = &self.shared;
-        let until = shared.with(|state, moment| state.overloaded(&self.grant, wait, moment));
+        let until = shared.with(|state, moment| state.overloaded(&self.grant, wait.into(), moment));
         until.and_then(|until| shared.clock.instant(until))
     }
 

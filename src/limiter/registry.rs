@@ -8,7 +8,7 @@ use std::{
 use slab::Slab;
 
 use super::{key::Key, rules::Rules, settings::Settings};
-use crate::words::{Call, KeyId};
+use crate::words::{Call, Instant, KeyId};
 
 /// Every key the limiter knows of. Full, it forgets those that are no different from new; where
 /// there is none, a new key is refused.
@@ -23,10 +23,10 @@ pub(super) struct Registry {
     /// Where to look next for a key to forget.
     hand: usize,
     /// Before this instant there is none.
-    none_before: u64,
+    none_before: Instant,
     /// Keys that differ from new ones only in what they had learned when all were looked at: when that
     /// was last, and which they are. The longest idle is the last.
-    idle: Vec<(u64, u32, u64)>,
+    idle: Vec<(Instant, u32, u64)>,
 }
 
 impl Registry {
@@ -37,7 +37,7 @@ impl Registry {
             born: 0,
             lanes: 0,
             hand: 0,
-            none_before: 0,
+            none_before: Instant::START,
             idle: Vec::new(),
         }
     }
@@ -52,8 +52,8 @@ impl Registry {
         call: &Call,
         max: usize,
         rules: &Rules,
-        now: u64,
-    ) -> Result<u32, u64> {
+        now: Instant,
+    ) -> Result<u32, Instant> {
         if let Some(index) = self.ids.get(&call.key.0) {
             return Ok(*index);
         }
@@ -119,7 +119,7 @@ impl Registry {
     }
 
     /// From this instant on there is a key to forget, whatever was found when all were looked at.
-    pub(super) fn look_again(&mut self, at: u64) {
+    pub(super) fn look_again(&mut self, at: Instant) {
         self.none_before = self.none_before.min(at);
     }
 
@@ -128,14 +128,14 @@ impl Registry {
     ///
     /// Goes round the keys once at most. What is found is usually next to what was found last,
     /// since keys are made, used and become new again in about the same order.
-    fn forget_one(&mut self, rules: &Rules, now: u64) -> Result<(), u64> {
+    fn forget_one(&mut self, rules: &Rules, now: Instant) -> Result<(), Instant> {
         if now < self.none_before {
             return Err(self.none_before);
         }
         if self.forget_idle(rules, now) {
             return Ok(());
         }
-        let mut soonest = u64::MAX;
+        let mut soonest = Instant::NEVER;
         for _ in 0..self.keys.capacity() {
             let index = self.hand % self.keys.capacity();
             self.hand = index + 1;
@@ -152,7 +152,7 @@ impl Registry {
                     let idle = (key.learned_last(), index as u32, key.born);
                     self.idle.push(idle);
                 }
-                (_, at) => soonest = soonest.min(at.unwrap_or(u64::MAX)),
+                (_, at) => soonest = soonest.min(at.unwrap_or(Instant::NEVER)),
             }
         }
         self.idle.sort_unstable_by(|one, other| other.cmp(one));
@@ -164,7 +164,7 @@ impl Registry {
     }
 
     /// Whether there was a key to forget among those found idle that have not been used since.
-    fn forget_idle(&mut self, rules: &Rules, now: u64) -> bool {
+    fn forget_idle(&mut self, rules: &Rules, now: Instant) -> bool {
         while let Some((last, index, born)) = self.idle.pop() {
             let key = self.get(index).filter(|key| key.born == born);
             let is_idle = |key: &Key| {

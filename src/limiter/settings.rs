@@ -1,10 +1,11 @@
 use std::time::Duration;
 
+use crate::words::Span;
+
 /// Bounds of one limiter, set before it is used.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    /// Nanoseconds.
-    pub(super) max_wait: Option<u64>,
+    pub(super) max_wait: Option<Span>,
     pub(super) max_waiting: usize,
     pub(super) max_keys: usize,
     pub(super) max_lanes: usize,

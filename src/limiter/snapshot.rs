@@ -1,12 +1,12 @@
 use std::{sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
-use tokio::time::Instant;
+use tokio::time;
 
 use super::{clock::Clock, key::Key, lane::OVERFLOW, rules::Rules, shared::Shared, state::State};
 use crate::{
     quota::Rate,
-    words::{Cap, Charge, Endpoint, Unit},
+    words::{Cap, Charge, Endpoint, Instant, Unit},
 };
 
 /// What a limiter is doing, at one instant. From [`Limiter::snapshot`](super::Limiter::snapshot).
@@ -49,9 +49,9 @@ pub struct LaneSnapshot {
     /// Requests that wait in it.
     pub waiting: usize,
     /// When the next may leave; `None` if one may now, or nobody knows when (all slots are taken).
-    pub next: Option<Instant>,
+    pub next: Option<time::Instant>,
     /// Until when the server asked it to wait, if that is still to come.
-    pub paused: Option<Instant>,
+    pub paused: Option<time::Instant>,
     /// Requests let go.
     pub admitted: u64,
     /// Requests the limiter itself refused.
@@ -114,7 +114,7 @@ impl Snapshot {
         shared.with(|state, moment| Self::of(state, &shared.clock, moment.now))
     }
 
-    fn of(state: &mut State, clock: &Clock, now: u64) -> Self {
+    fn of(state: &mut State, clock: &Clock, now: Instant) -> Self {
         let mut lanes = Vec::new();
         for (_, key) in state.registry.iter_mut() {
             for lane in 0..key.lanes.len() {
@@ -149,7 +149,7 @@ fn lane_of(
     rules: &Rules,
     charge_of: impl FnOnce(u32) -> Charge,
     clock: &Clock,
-    now: u64,
+    now: Instant,
 ) -> LaneSnapshot {
     let head = key.lanes[usize::from(index)]
         .line
@@ -213,7 +213,7 @@ fn lane_of(
 }
 
 /// A learned pace in whole numbers: per minute, or per hour where it is less than ten a minute.
-fn learned_of(rate: &Rate, unit: Unit, now: u64) -> LimitSnapshot {
+fn learned_of(rate: &Rate, unit: Unit, now: Instant) -> LimitSnapshot {
     let minutes = if rate.per_second() < 10.0 / 60.0 {
         60
     } else {

@@ -7,13 +7,12 @@ use std::{
 
 use super::{
     alarm::{Runtime, this_runtime},
-    clock::NEVER,
     grant::Grant,
     permit::Permit,
     shared::Shared,
     state::{Arrival, Comer, Look, State},
 };
-use crate::words::{Call, Charge, Endpoint, Rejected};
+use crate::words::{Call, Charge, Endpoint, Instant, Rejected};
 
 /// A place in the queue, or none yet. Dropped, it gives the place to the next.
 #[derive(Debug)]
@@ -239,13 +238,13 @@ impl Drop for Turn {
     }
 }
 
-fn deadline(call: &Call, shared: &Shared, now: u64) -> u64 {
+fn deadline(call: &Call, shared: &Shared, now: Instant) -> Instant {
     let Some(deadline) = call.deadline else {
-        return NEVER;
+        return Instant::NEVER;
     };
     let instant = shared.clock.instant(now);
     let at = instant.and_then(|now| deadline.counted_from(now));
-    at.map_or(NEVER, |at| shared.clock.nanos(at))
+    at.map_or(Instant::NEVER, |at| shared.clock.since_origin(at))
 }
 
 const NOT_OVER: &str = "a turn is over once it has become a permit";

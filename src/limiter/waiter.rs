@@ -3,7 +3,7 @@
 use std::task::Waker;
 
 use super::line::Place;
-use crate::words::{Charge, Reason, Rejected};
+use crate::words::{Charge, Instant, Reason, Rejected};
 
 #[derive(Debug)]
 pub(super) struct Waiter {
@@ -13,10 +13,10 @@ pub(super) struct Waiter {
     pub(super) standing: Standing,
     pub(super) place: Place,
     pub(super) charge: Charge,
-    pub(super) since: u64,
+    pub(super) since: Instant,
     /// Since when nothing but the limits has kept it.
-    pub(super) ready: u64,
-    pub(super) deadline: u64,
+    pub(super) ready: Instant,
+    pub(super) deadline: Instant,
     /// Whether the deadline is the limiter's own `max_wait`.
     pub(super) impatient: bool,
 }

@@ -1,5 +1,5 @@
 use super::{gcra::Gcra, slots::Slots, window::Window};
-use crate::words::{Cap, Quota};
+use crate::words::{Cap, Instant, Quota};
 
 /// The answer to "may it leave?": admission is never told by a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,9 +7,9 @@ pub(crate) enum Verdict {
     /// It may leave now.
     Now,
     /// Not before this instant.
-    At(u64),
+    At(Instant),
     /// When a slot comes free, which is not known; asked again at this instant at the latest.
-    Full(u64),
+    Full(Instant),
     /// Not even alone.
     Never,
 }
@@ -35,7 +35,7 @@ impl Bucket {
 
     /// Asks for a request that costs `tokens`, with `ahead` of this limit's unit to leave before it.
     /// Changes nothing that could be seen.
-    pub(crate) fn ask(&mut self, cap: &Cap, tokens: u64, ahead: u64, now: u64) -> Verdict {
+    pub(crate) fn ask(&mut self, cap: &Cap, tokens: u64, ahead: u64, now: Instant) -> Verdict {
         let (quota, cost) = match cap {
             Cap::Requests(quota) => (quota, 1),
             Cap::Tokens(quota) => (quota, tokens),
@@ -51,10 +51,10 @@ impl Bucket {
         }
         let at = match self {
             // What costs nothing passes, whatever others owe.
-            _ if cost == 0 => 0,
+            _ if cost == 0 => Instant::START,
             Self::Paced(gcra) => gcra.next(quota, ahead, now),
             Self::Windowed(window) => window.next(quota, ahead, cost, now),
-            Self::Slots(_) => 0,
+            Self::Slots(_) => Instant::START,
         };
         if at <= now {
             Verdict::Now
@@ -64,7 +64,7 @@ impl Bucket {
     }
 
     /// How much more could be charged now, beside what is `ahead`, and `cost` still leave at `at`.
-    pub(crate) fn room(&self, cap: &Cap, cost: u64, ahead: u64, at: u64, now: u64) -> u64 {
+    pub(crate) fn room(&self, cap: &Cap, cost: u64, ahead: u64, at: Instant, now: Instant) -> u64 {
         match (self, quota_of(cap)) {
             (Self::Paced(gcra), Some(quota)) => gcra.room(quota, ahead, at, now),
             (Self::Windowed(window), Some(quota)) => window.room(quota, cost, ahead, at, now),
@@ -73,17 +73,17 @@ impl Bucket {
     }
 
     /// Since when it would have let one leave, where the answer is now yes and that is known.
-    pub(crate) fn ready(&self, cap: &Cap) -> u64 {
+    pub(crate) fn ready(&self, cap: &Cap) -> Instant {
         match (self, quota_of(cap)) {
-            (Self::Paced(gcra), Some(quota)) => gcra.next(quota, 0, 0),
+            (Self::Paced(gcra), Some(quota)) => gcra.next(quota, 0, Instant::START),
             (Self::Windowed(window), _) => window.ready(),
             (Self::Slots(slots), _) => slots.freed(),
-            _ => 0,
+            _ => Instant::START,
         }
     }
 
     /// One leaves that could have left since `ready`.
-    pub(crate) fn charge(&mut self, cap: &Cap, tokens: u64, ready: u64, now: u64) {
+    pub(crate) fn charge(&mut self, cap: &Cap, tokens: u64, ready: Instant, now: Instant) {
         let (quota, cost) = match cap {
             Cap::Requests(quota) => (quota, 1),
             Cap::Tokens(quota) => (quota, tokens),
@@ -114,7 +114,7 @@ impl Bucket {
     }
 
     /// Settles that a charge of this instant did not cost `from` tokens but `to`.
-    pub(crate) fn settle(&mut self, cap: &Cap, at: u64, (from, to): (u64, u64), now: u64) {
+    pub(crate) fn settle(&mut self, cap: &Cap, at: Instant, (from, to): (u64, u64), now: Instant) {
         let Cap::Tokens(quota) = cap else { return };
         // What a server says a request cost is not believed beyond some windows' worth.
         let most = quota.max().saturating_mul(BELIEVED).min(i64::MAX as u64);
@@ -127,7 +127,7 @@ impl Bucket {
     }
 
     /// Goes on under another number, from now on: what was sent stays sent.
-    pub(crate) fn rebase(&mut self, cap: &Cap, now: u64) {
+    pub(crate) fn rebase(&mut self, cap: &Cap, now: Instant) {
         match (&mut *self, quota_of(cap)) {
             (Self::Paced(gcra), Some(quota)) if quota.is_windowed() => {
                 let sent = Window::of(gcra.departures(quota, now).into_iter());
@@ -144,17 +144,17 @@ impl Bucket {
     }
 
     /// From when on this is no different from a new one; `None` while a slot is taken.
-    pub(crate) fn fresh_at(&self, cap: &Cap) -> Option<u64> {
+    pub(crate) fn fresh_at(&self, cap: &Cap) -> Option<Instant> {
         match (self, quota_of(cap)) {
             (Self::Paced(gcra), Some(quota)) => Some(gcra.fresh_at(quota)),
             (Self::Windowed(window), Some(quota)) => Some(window.fresh_at(quota)),
             (Self::Slots(slots), _) => slots.fresh_at(),
-            _ => Some(0),
+            _ => Some(Instant::START),
         }
     }
 
     /// How much could leave at once now.
-    pub(crate) fn left(&mut self, cap: &Cap, now: u64) -> u64 {
+    pub(crate) fn left(&mut self, cap: &Cap, now: Instant) -> u64 {
         match (self, cap) {
             (Self::Paced(gcra), Cap::Requests(quota) | Cap::Tokens(quota)) => gcra.left(quota, now),
             (Self::Windowed(window), Cap::Requests(quota) | Cap::Tokens(quota)) => {
@@ -181,8 +181,7 @@ const BELIEVED: u64 = 10;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const SECOND: u64 = 1_000_000_000;
+    use crate::{quota::at, words::Span};
 
     /// 600 tokens a minute, as each kind of quota counts them.
     fn quotas() -> [Cap; 3] {
@@ -195,7 +194,7 @@ mod tests {
     fn charged(cap: &Cap, sent: &[u64]) -> Bucket {
         let mut bucket = Bucket::new(cap);
         for (second, tokens) in (1..).zip(sent) {
-            bucket.charge(cap, *tokens, second * SECOND, second * SECOND);
+            bucket.charge(cap, *tokens, at(second), at(second));
         }
         bucket
     }
@@ -203,18 +202,19 @@ mod tests {
     /// But for a hundredth of what keeps two apart.
     #[test]
     fn room_is_the_most_that_does_not_delay_a_request() {
-        let (cost, ahead, now) = (1, 3, 2 * SECOND);
+        let (cost, ahead, now) = (1, 3, at(2));
         for cap in quotas() {
             let before = charged(&cap, &[20, 30]);
             let paced = quota_of(&cap).filter(|quota| !quota.is_windowed());
-            let slack = paced.map_or(0, |quota| quota.interval() / 100);
-            for at in [20 * SECOND, 61_200_000_000, 61_500_000_000] {
+            let slack = paced.map_or(Span::ZERO, |quota| quota.interval() / 100);
+            for ms in [20_000, 61_200, 61_500] {
+                let at = Instant::START + Span::millis(ms);
                 let room = before.room(&cap, cost, ahead, at, now);
                 for (more, verdict) in [(room, true), (room + 1, false)] {
                     let mut bucket = before.clone();
                     bucket.charge(&cap, ahead + more, now, now);
                     let leaves = bucket.ask(&cap, cost, 0, at + slack) == Verdict::Now;
-                    assert_eq!(leaves, verdict, "{cap:?} at {at}: {room}");
+                    assert_eq!(leaves, verdict, "{cap:?} at {at:?}: {room}");
                 }
             }
         }
@@ -224,10 +224,10 @@ mod tests {
     fn a_request_is_ready_from_the_instant_at_which_it_was_let_go() {
         for cap in quotas() {
             let mut bucket = charged(&cap, &[600]);
-            let Verdict::At(at) = bucket.ask(&cap, 1, 0, SECOND) else {
+            let Verdict::At(at) = bucket.ask(&cap, 1, 0, at(1)) else {
                 panic!("{cap:?} lets 601 go");
             };
-            assert_eq!(bucket.ask(&cap, 1, 0, at + SECOND), Verdict::Now);
+            assert_eq!(bucket.ask(&cap, 1, 0, at + Span::SECOND), Verdict::Now);
             assert_eq!(bucket.ready(&cap), at, "{cap:?}");
         }
     }
@@ -237,7 +237,7 @@ mod tests {
         for cap in quotas() {
             let mut bucket = charged(&cap, &[10]);
             let before = bucket.fresh_at(&cap);
-            bucket.charge(&cap, 0, 30 * SECOND, 30 * SECOND);
+            bucket.charge(&cap, 0, at(30), at(30));
             assert_eq!(bucket.fresh_at(&cap), before, "{cap:?}");
         }
     }
@@ -247,9 +247,9 @@ mod tests {
         for cap in quotas() {
             for (from, to) in [(10, 15), (10, 4), (10, 10), (0, 5), (10, 0)] {
                 let mut settled = charged(&cap, &[20, from]);
-                settled.settle(&cap, 2 * SECOND, (from, to), 2 * SECOND);
+                settled.settle(&cap, at(2), (from, to), at(2));
                 let mut expected = charged(&cap, &[20, to]);
-                for now in [2, 3, 4, 30].map(|second| second * SECOND) {
+                for now in [2, 3, 4, 30].map(at) {
                     let [settled, expected] =
                         [&mut settled, &mut expected].map(|bucket| bucket.left(&cap, now));
                     assert_eq!(settled, expected, "{cap:?} {from} -> {to}");
@@ -262,14 +262,14 @@ mod tests {
     fn requests_of_one_instant_are_all_refunded() {
         for cap in quotas() {
             let mut bucket = Bucket::new(&cap);
-            let new = bucket.left(&cap, SECOND);
+            let new = bucket.left(&cap, at(1));
             for _ in 0..2 {
-                bucket.charge(&cap, 5, SECOND, SECOND);
+                bucket.charge(&cap, 5, at(1), at(1));
             }
             for _ in 0..2 {
-                bucket.settle(&cap, SECOND, (5, 0), SECOND);
+                bucket.settle(&cap, at(1), (5, 0), at(1));
             }
-            assert_eq!(bucket.left(&cap, SECOND), new, "{cap:?}");
+            assert_eq!(bucket.left(&cap, at(1)), new, "{cap:?}");
         }
     }
 
@@ -278,10 +278,10 @@ mod tests {
         let [paced, _, unpaced] = quotas();
         for (from, to, left) in [(&paced, &unpaced, 600), (&unpaced, &paced, 1)] {
             let mut bucket = charged(from, &[50]);
-            bucket.rebase(to, 2 * SECOND);
+            bucket.rebase(to, at(2));
             // What was sent before counts.
-            assert_ne!(bucket.ask(to, 600, 0, 2 * SECOND), Verdict::Now);
-            assert_eq!(bucket.left(to, 200 * SECOND), left);
+            assert_ne!(bucket.ask(to, 600, 0, at(2)), Verdict::Now);
+            assert_eq!(bucket.left(to, at(200)), left);
         }
     }
 }

@@ -1,4 +1,4 @@
-use std::num::NonZeroU64;
+use crate::words::{Instant, Span};
 
 /// What a server's "not now" does to a lane: nobody leaves until the instant it named, and then
 /// they leave one by one, slowly at first.
@@ -9,9 +9,9 @@ use std::num::NonZeroU64;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gate {
     /// Nobody leaves before this instant.
-    until: u64,
+    until: Instant,
     /// Nor before this one, which each departure moves on for a while after the pause.
-    next: u64,
+    next: Instant,
     episode: u32,
     /// How many have left in this episode.
     left: u32,
@@ -43,7 +43,7 @@ pub(crate) struct Passage {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refused {
     /// Until when the lane is paused.
-    pub(crate) until: u64,
+    pub(crate) until: Instant,
     pub(crate) news: News,
 }
 
@@ -59,22 +59,22 @@ pub(crate) enum News {
 
 impl Gate {
     /// Not before this instant.
-    pub(crate) fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> Instant {
         self.until.max(self.next)
     }
 
     /// Until when the lane is paused.
-    pub(crate) fn until(&self) -> u64 {
+    pub(crate) fn until(&self) -> Instant {
         self.until
     }
 
     /// One leaves. `interval` is how far apart the lane's own limits keep its requests, if any does.
-    pub(crate) fn pass(&mut self, interval: Option<NonZeroU64>, now: u64) -> Passage {
+    pub(crate) fn pass(&mut self, interval: Option<Span>, now: Instant) -> Passage {
         self.left = self.left.saturating_add(1);
-        let since = now.saturating_sub(self.until);
+        let since = now - self.until;
         let restart = self.restart.time();
         if since < restart {
-            self.next = now.saturating_add(apart(interval, since, restart));
+            self.next = now + apart(interval, since, restart);
         }
         Passage {
             episode: self.episode,
@@ -83,7 +83,12 @@ impl Gate {
     }
 
     /// The server refused one, and said for how long if it did.
-    pub(crate) fn refused(&mut self, passage: Passage, wait: Option<u64>, now: u64) -> Refused {
+    pub(crate) fn refused(
+        &mut self,
+        passage: Passage,
+        wait: Option<Span>,
+        now: Instant,
+    ) -> Refused {
         if passage.episode != self.episode {
             if let Some(wait) = wait {
                 self.pause(wait, now);
@@ -122,18 +127,18 @@ impl Gate {
 
     /// Pauses the lane for so long, or leaves it paused for longer. What the server asks for is
     /// believed up to a bound.
-    pub(crate) fn pause(&mut self, wait: u64, now: u64) {
-        self.until = self.until.max(now.saturating_add(wait.min(LONGEST)));
+    pub(crate) fn pause(&mut self, wait: Span, now: Instant) {
+        self.until = self.until.max(now + wait.min(LONGEST));
     }
 
     /// From when on this is no different from a new one.
-    pub(crate) fn fresh_at(&self) -> u64 {
-        self.until.saturating_add(RESTART).max(self.next)
+    pub(crate) fn fresh_at(&self) -> Instant {
+        (self.until + RESTART).max(self.next)
     }
 }
 
 impl Restart {
-    fn time(self) -> u64 {
+    fn time(self) -> Span {
         match self {
             Self::Slow => RESTART,
             Self::Quick => QUICK,
@@ -143,31 +148,29 @@ impl Restart {
 
 /// How far apart requests leave so long after a pause: twice as far as their limits ask, falling to
 /// just that. Where nothing keeps them apart, 100 ms, halved every second.
-fn apart(interval: Option<NonZeroU64>, since: u64, restart: u64) -> u64 {
+fn apart(interval: Option<Span>, since: Span, restart: Span) -> Span {
     match interval {
         Some(interval) => {
-            let interval = u128::from(interval.get());
-            let extra = interval * u128::from(restart - since) / u128::from(restart);
-            u64::try_from(interval + extra).unwrap_or(u64::MAX)
+            let extra = u128::from(interval.as_nanos()) * u128::from((restart - since).as_nanos())
+                / u128::from(restart.as_nanos());
+            interval + Span::nanos(u64::try_from(extra).unwrap_or(u64::MAX))
         }
-        None => UNLIMITED >> (since / SECOND),
+        None => UNLIMITED / (1 << (since / Span::SECOND)),
     }
 }
 
 /// How long to pause where the server does not say, or what it said was too short.
-fn backoff(blocked: u32) -> u64 {
-    SECOND.saturating_mul(1 << blocked.min(5)).min(30 * SECOND)
+fn backoff(blocked: u32) -> Span {
+    Span::secs(1 << blocked.min(5)).min(Span::secs(30))
 }
-
-const SECOND: u64 = 1_000_000_000;
 
 /// How long a restart is slow. Simulated where 750 a minute are believed and 600 allowed
 /// (`tests/haste.rs`), it is for servers that count by the second: a bucket of ten, ten a second,
 /// refuses 53 in ten minutes and gives 87 % of its quota; restarted at full pace 135 and 97 %, after
 /// a restart of 16 s 32 and 85 %. Those that count by the minute refuse 14 to 20 with any of these.
-pub(super) const RESTART: u64 = 8 * SECOND;
+pub(super) const RESTART: Span = Span::secs(8);
 
-const QUICK: u64 = 0;
+const QUICK: Span = Span::ZERO;
 
 /// A refusal of one of the first so many after a pause says that the pause was too short, and
 /// nothing new of the rate.
@@ -176,40 +179,41 @@ const SOON: u32 = 3;
 /// Where so many pauses in a row were too short, it is not the pauses.
 const STUBBORN: u32 = 3;
 
-const UNLIMITED: u64 = SECOND / 10;
+const UNLIMITED: Span = Span::millis(100);
 
 /// An hour: beyond that, asking once in vain costs less than waiting for nothing.
-const LONGEST: u64 = 3_600 * SECOND;
+const LONGEST: Span = Span::secs(3_600);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quota::at;
 
-    fn after(seconds: u64) -> Option<u64> {
-        Some(seconds * SECOND)
+    fn after(seconds: u64) -> Option<Span> {
+        Some(Span::secs(seconds))
     }
 
     #[test]
     fn one_refusal_pauses_and_stragglers_only_lengthen_it() {
         let mut gate = Gate::default();
         let early = Passage::default();
-        assert_eq!(gate.refused(early, after(3), SECOND).until, 4 * SECOND);
+        assert_eq!(gate.refused(early, after(3), at(1)).until, at(4));
         // Sent before the pause: shorter and unknown waits change nothing, a longer one counts.
-        assert_eq!(gate.refused(early, after(1), 2 * SECOND).until, 4 * SECOND);
-        assert_eq!(gate.refused(early, None, 3 * SECOND).until, 4 * SECOND);
-        assert_eq!(gate.refused(early, after(5), 3 * SECOND).until, 8 * SECOND);
+        assert_eq!(gate.refused(early, after(1), at(2)).until, at(4));
+        assert_eq!(gate.refused(early, None, at(3)).until, at(4));
+        assert_eq!(gate.refused(early, after(5), at(3)).until, at(8));
         assert_eq!(gate.episode, 1);
-        assert_eq!(gate.next(), 8 * SECOND);
+        assert_eq!(gate.next(), at(8));
     }
 
     #[test]
     fn without_a_hint_the_pause_doubles_while_the_lane_stays_blocked() {
         let mut gate = Gate::default();
-        let mut now = 0;
+        let mut now = Instant::START;
         let mut passage = Passage::default();
         for seconds in [1, 2, 4, 8, 16, 30, 30] {
             let until = gate.refused(passage, None, now).until;
-            assert_eq!(until - now, seconds * SECOND);
+            assert_eq!(until - now, Span::secs(seconds));
             now = until;
             passage = gate.pass(None, now);
         }
@@ -217,19 +221,19 @@ mod tests {
         for _ in 0..3 {
             passage = gate.pass(None, now);
         }
-        assert_eq!(gate.refused(passage, None, now).until - now, SECOND);
+        assert_eq!(gate.refused(passage, None, now).until - now, Span::SECOND);
     }
 
     #[test]
     fn what_the_server_says_is_lengthened_while_it_proves_too_short() {
         let mut gate = Gate::default();
-        let (mut now, mut passage) = (0, Passage::default());
-        let named = SECOND / 10;
+        let (mut now, mut passage) = (Instant::START, Passage::default());
+        let named = Span::millis(100);
         for (pause, news) in [
             (named, News::TooFast),
             (named, News::TooSoon),
-            (2 * SECOND, News::TooSoon),
-            (4 * SECOND, News::TooSoon),
+            (Span::secs(2), News::TooSoon),
+            (Span::secs(4), News::TooSoon),
         ] {
             let refused = gate.refused(passage, Some(named), now);
             assert_eq!((refused.until - now, refused.news), (pause, news));
@@ -239,14 +243,14 @@ mod tests {
         // A longer one counts as it is.
         assert_eq!(
             gate.refused(passage, after(60), now).until - now,
-            60 * SECOND
+            Span::secs(60)
         );
     }
 
     #[test]
     fn where_several_pauses_were_too_short_it_is_the_rate() {
         let mut gate = Gate::default();
-        gate.refused(Passage::default(), after(1), 0);
+        gate.refused(Passage::default(), after(1), at(0));
         let mut news = Vec::new();
         for _ in 0..3 {
             gate.pass(None, gate.until());
@@ -258,16 +262,16 @@ mod tests {
 
     #[test]
     fn after_a_pause_they_leave_one_by_one_at_half_the_pace_and_then_at_their_own() {
-        let interval = SECOND / 10;
+        let interval = Span::millis(100);
         let mut gate = Gate::default();
-        gate.refused(Passage::default(), after(1), 0);
+        gate.refused(Passage::default(), after(1), at(0));
         let mut now = gate.next();
         let mut left = 0;
-        gate.pass(NonZeroU64::new(interval), now);
-        assert_eq!(gate.next() - now, 2 * interval);
-        while now < 9 * SECOND {
+        gate.pass(Some(interval), now);
+        assert_eq!(gate.next() - now, interval * 2);
+        while now < at(9) {
             now = gate.next().max(now + interval);
-            gate.pass(NonZeroU64::new(interval), now);
+            gate.pass(Some(interval), now);
             left += 1;
         }
         // Of 80 at full pace, as many as a pace that grows from one half to the whole lets go.
@@ -279,32 +283,32 @@ mod tests {
     #[test]
     fn where_nothing_is_limited_a_pause_does_not_end_with_everybody_at_once() {
         let mut gate = Gate::default();
-        gate.refused(Passage::default(), after(1), 0);
+        gate.refused(Passage::default(), after(1), at(0));
         let mut now = gate.next();
         for _ in 0..10 {
             gate.pass(None, now);
             now = gate.next();
         }
-        assert!(now >= 2 * SECOND - SECOND / 10);
+        assert!(now >= at(2) - Span::millis(100));
         let apart = [0, 1, 2, 3, 8].map(|seconds| {
-            let now = gate.until() + seconds * SECOND;
+            let now = gate.until() + Span::secs(seconds);
             gate.pass(None, now);
-            gate.next().saturating_sub(now)
+            gate.next() - now
         });
         assert_eq!(
-            apart.map(|apart| apart / 100_000),
-            [1_000, 500, 250, 125, 0]
+            apart,
+            [100_000, 50_000, 25_000, 12_500, 0].map(|us| Span::nanos(us * 1_000))
         );
     }
 
     #[test]
     fn a_quick_restart_adds_nothing_between_requests() {
         let mut gate = Gate::default();
-        gate.refused(Passage::default(), after(1), 0);
+        gate.refused(Passage::default(), after(1), at(0));
         gate.restart(Restart::Quick);
-        for interval in [None, NonZeroU64::new(SECOND)] {
+        for interval in [None, after(1)] {
             gate.pass(interval, gate.until());
-            assert_eq!(gate.next(), SECOND);
+            assert_eq!(gate.next(), at(1));
         }
     }
 
@@ -312,10 +316,10 @@ mod tests {
     fn no_server_pauses_a_lane_for_more_than_an_hour() {
         let mut gate = Gate::default();
         let until = gate
-            .refused(Passage::default(), Some(u64::MAX), SECOND)
+            .refused(Passage::default(), after(u64::MAX), at(1))
             .until;
-        assert_eq!(until, LONGEST + SECOND);
-        gate.pause(u64::MAX, u64::MAX);
-        assert_eq!(gate.fresh_at(), u64::MAX);
+        assert_eq!(until, at(1) + LONGEST);
+        gate.pause(Span::secs(u64::MAX), Instant::NEVER);
+        assert_eq!(gate.fresh_at(), Instant::NEVER);
     }
 }

@@ -1,5 +1,5 @@
 use super::{pace::Pace, spent::Spent};
-use crate::words::Quota;
+use crate::words::{Instant, Quota, Span};
 
 /// A paced quota in 32 bytes (the generic cell rate algorithm).
 ///
@@ -15,7 +15,7 @@ use crate::words::Quota;
 #[derive(Clone, Debug)]
 pub(crate) struct Gcra {
     pace: Pace,
-    interval: u64,
+    interval: Span,
     /// What its windows hold, of tokens: what one costs is settled later.
     spent: Option<Box<Spent>>,
 }
@@ -30,13 +30,13 @@ impl Gcra {
     }
 
     /// The earliest instant the next request may leave, after `ahead` of cost have left before it.
-    pub(crate) fn next(&self, quota: &Quota, ahead: u64, now: u64) -> u64 {
+    pub(crate) fn next(&self, quota: &Quota, ahead: u64, now: Instant) -> Instant {
         let due = if ahead == 0 {
             self.pace.due
         } else {
             self.after(quota, ahead, now)
         };
-        let next = due.saturating_sub(self.tolerance(quota));
+        let next = due - self.tolerance(quota);
         let spent = self.spent.as_ref();
         spent.map_or(next, |spent| next.max(spent.next(quota.max())))
     }
@@ -44,28 +44,32 @@ impl Gcra {
     /// How much could be charged now, beside what is `ahead`, and the next still leave at `at`, or a
     /// hundredth of an interval later: intervals are rounded up, so those of 300 and of 600 a minute
     /// never match to the nanosecond.
-    pub(crate) fn room(&self, quota: &Quota, ahead: u64, at: u64, now: u64) -> u64 {
+    pub(crate) fn room(&self, quota: &Quota, ahead: u64, at: Instant, now: Instant) -> u64 {
         let slack = self.interval / 100;
-        let latest = at
-            .saturating_add(self.tolerance(quota))
-            .saturating_add(slack);
-        latest.saturating_sub(self.after(quota, ahead, now)) / self.interval
+        let latest = at + self.tolerance(quota) + slack;
+        (latest - self.after(quota, ahead, now)) / self.interval
     }
 
     /// One leaves that could have left since `ready`.
-    pub(crate) fn charge(&mut self, quota: &Quota, cost: u64, ready: u64, now: u64) {
-        let apart = cost.saturating_mul(self.interval);
-        self.pace.leave(apart, quota.lateness(), ready, now);
+    pub(crate) fn charge(&mut self, quota: &Quota, cost: u64, ready: Instant, now: Instant) {
+        self.pace
+            .leave(self.interval * cost, quota.lateness(), ready, now);
     }
 
     /// The same of tokens, of which [`settle`](Gcra::settle) may give some back.
-    pub(crate) fn charge_tokens(&mut self, quota: &Quota, tokens: u64, ready: u64, now: u64) {
+    pub(crate) fn charge_tokens(
+        &mut self,
+        quota: &Quota,
+        tokens: u64,
+        ready: Instant,
+        now: Instant,
+    ) {
         self.charge(quota, tokens, ready, now);
         self.spent(quota, now).charge(tokens, now);
     }
 
     /// A quota in whose window these left, and when each did.
-    pub(crate) fn after_window(quota: &Quota, departures: &[(u64, u64)], now: u64) -> Self {
+    pub(crate) fn after_window(quota: &Quota, departures: &[(Instant, u64)], now: Instant) -> Self {
         let mut gcra = Self::new(quota);
         for &(at, cost) in departures {
             gcra.charge(quota, cost, at, at);
@@ -76,48 +80,50 @@ impl Gcra {
     }
 
     /// What left in a window that ends now, and when, at the most and the latest.
-    pub(crate) fn departures(&self, quota: &Quota, now: u64) -> Vec<(u64, u64)> {
+    pub(crate) fn departures(&self, quota: &Quota, now: Instant) -> Vec<(Instant, u64)> {
         if let Some(spent) = &self.spent {
             return spent.departures().collect();
         }
-        let begin = now.saturating_sub(quota.window());
-        let sent = self.pace.due.saturating_sub(begin).div_ceil(self.interval);
+        let sent = self.pace.due - (now - quota.window());
+        let sent = sent.as_nanos().div_ceil(self.interval.as_nanos());
         let each = sent.div_ceil(GROUPS).max(1);
         let groups = (0..sent.div_ceil(each)).rev().map(|group| {
-            let after = (group * each).saturating_mul(self.interval);
-            let at = self.pace.due.saturating_sub(after).min(self.pace.left);
+            let after = self.interval * (group * each);
+            let at = (self.pace.due - after).min(self.pace.left);
             (at, each.min(sent - group * each))
         });
         groups.collect()
     }
 
     /// From when on this is no different from a new one.
-    pub(crate) fn fresh_at(&self, quota: &Quota) -> u64 {
-        let paid = self.pace.due.saturating_add(quota.lateness());
+    pub(crate) fn fresh_at(&self, quota: &Quota) -> Instant {
+        let paid = self.pace.due + quota.lateness();
         let spent = self.spent.as_ref();
         spent.map_or(paid, |spent| paid.max(spent.over()))
     }
 
     /// How many of cost 1 could leave at once now.
-    pub(crate) fn left(&self, quota: &Quota, now: u64) -> u64 {
+    pub(crate) fn left(&self, quota: &Quota, now: Instant) -> u64 {
         let spent = self.spent.as_ref();
         if spent.is_some_and(|spent| spent.next(quota.max()) > now) {
             return 0;
         }
         let due = self.pace.due.max(now);
-        let limit = now.saturating_add(self.tolerance(quota));
-        limit
-            .checked_sub(due)
-            .map_or(0, |room| room / self.interval + 1)
+        let limit = now + self.tolerance(quota);
+        match due <= limit {
+            true => (limit - due) / self.interval + 1,
+            false => 0,
+        }
     }
 
     /// Goes on under another quota: what is owed stays owed, paid at the new pace from now on.
-    pub(crate) fn rebase(&mut self, quota: &Quota, now: u64) {
+    pub(crate) fn rebase(&mut self, quota: &Quota, now: Instant) {
         let interval = quota.interval();
-        let owed = u128::from(self.pace.due.saturating_sub(now)) * u128::from(interval);
-        let owed = u64::try_from(owed.div_ceil(u128::from(self.interval))).unwrap_or(u64::MAX);
+        let [owed, from, to] =
+            [self.pace.due - now, self.interval, interval].map(|span| u128::from(span.as_nanos()));
+        let owed = u64::try_from((owed * to).div_ceil(from)).unwrap_or(u64::MAX);
         if owed > 0 {
-            self.pace.due = now.saturating_add(owed);
+            self.pace.due = now + Span::nanos(owed);
         }
         self.interval = interval;
         if let Some(spent) = &self.spent {
@@ -128,35 +134,38 @@ impl Gcra {
     }
 
     /// Settles that what was charged at an instant did not cost `from`, but `to`.
-    pub(crate) fn settle(&mut self, quota: &Quota, at: u64, (from, to): (u64, u64), now: u64) {
+    pub(crate) fn settle(
+        &mut self,
+        quota: &Quota,
+        at: Instant,
+        (from, to): (u64, u64),
+        now: Instant,
+    ) {
         self.spent(quota, now).settle(at, (from, to), now);
-        let [less, more] = [from, to].map(|cost| cost.saturating_mul(self.interval));
+        let [less, more] = [from, to].map(|cost| self.interval * cost);
         self.pace.due = if less > more {
-            self.pace.due.saturating_sub(less - more)
+            self.pace.due - (less - more)
         } else {
             // Nothing may be due from before it left, or a quiet time would pay for it.
-            let due = self.pace.due.max(at.saturating_sub(quota.lateness()));
-            due.saturating_add(more - less)
+            let due = self.pace.due.max(at - quota.lateness());
+            due + (more - less)
         };
     }
 
     /// When the next is due at the earliest, if so much leaves from now on.
-    fn after(&self, quota: &Quota, cost: u64, now: u64) -> u64 {
-        self.pace
-            .due
-            .max(now.saturating_sub(quota.lateness()))
-            .saturating_add(cost.saturating_mul(self.interval))
+    fn after(&self, quota: &Quota, cost: u64, now: Instant) -> Instant {
+        self.pace.due.max(now - quota.lateness()) + self.interval * cost
     }
 
-    fn spent(&mut self, quota: &Quota, now: u64) -> &mut Spent {
+    fn spent(&mut self, quota: &Quota, now: Instant) -> &mut Spent {
         self.spent.get_or_insert_with(|| {
             let nothing = std::iter::empty();
             Box::new(Spent::of(quota.window(), nothing, now))
         })
     }
 
-    fn tolerance(&self, quota: &Quota) -> u64 {
-        (quota.burst() - 1).saturating_mul(self.interval)
+    fn tolerance(&self, quota: &Quota) -> Span {
+        self.interval * (quota.burst() - 1)
     }
 }
 
@@ -166,13 +175,16 @@ const GROUPS: u64 = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quota::at;
 
-    const SECOND: u64 = 1_000_000_000;
+    fn just_before(at: Instant) -> Instant {
+        at - Span::nanos(1)
+    }
 
     #[test]
     fn a_burst_leaves_at_once_and_later_requests_one_interval_apart() {
         let quota = Quota::per_minute(600).unwrap().with_burst(5).unwrap();
-        let (interval, now) = (quota.interval(), 100 * SECOND);
+        let (interval, now) = (quota.interval(), at(100));
         let mut gcra = Gcra::new(&quota);
         assert!(gcra.next(&quota, 4, now) <= now);
         assert!(gcra.next(&quota, 5, now) > now);
@@ -183,43 +195,46 @@ mod tests {
         }
         let mut due = now;
         for _ in 0..3 {
-            due += interval;
+            due = due + interval;
             assert_eq!(gcra.next(&quota, 0, now), due);
-            assert_eq!(gcra.next(&quota, 2, now), due + 2 * interval);
-            assert_eq!((gcra.left(&quota, due - 1), gcra.left(&quota, due)), (0, 1));
+            assert_eq!(gcra.next(&quota, 2, now), due + interval * 2);
+            assert_eq!(
+                (gcra.left(&quota, just_before(due)), gcra.left(&quota, due)),
+                (0, 1)
+            );
             gcra.charge(&quota, 1, due, due);
         }
         // The burst refills one by one, up to its size.
         for left in 1..=5 {
-            due += interval;
-            assert_eq!(gcra.left(&quota, due - 1), left - 1);
+            due = due + interval;
+            assert_eq!(gcra.left(&quota, just_before(due)), left - 1);
             assert_eq!(gcra.left(&quota, due), left);
         }
-        assert_eq!(gcra.left(&quota, due + 3_600 * SECOND), 5);
+        assert_eq!(gcra.left(&quota, due + Span::secs(3_600)), 5);
     }
 
     #[test]
     fn a_late_departure_delays_nobody() {
         let quota = Quota::per_minute(600).unwrap();
         let mut gcra = Gcra::new(&quota);
-        gcra.charge(&quota, 1, SECOND, SECOND);
-        let second = gcra.next(&quota, 0, SECOND);
+        gcra.charge(&quota, 1, at(1), at(1));
+        let second = gcra.next(&quota, 0, at(1));
         // 20 ms late: the third is due as if the second had been on time.
-        gcra.charge(&quota, 1, second, second + SECOND / 50);
-        assert_eq!(gcra.next(&quota, 0, 0), second + quota.interval());
+        gcra.charge(&quota, 1, second, second + Span::millis(20));
+        assert_eq!(gcra.next(&quota, 0, at(0)), second + quota.interval());
     }
 
     #[test]
     fn a_quiet_time_saves_up_nothing() {
         let quota = Quota::per_minute(600).unwrap();
         let mut gcra = Gcra::new(&quota);
-        let hour = 3_600 * SECOND;
+        let hour = at(3_600);
         gcra.charge(&quota, 1, hour, hour);
         assert_eq!(gcra.next(&quota, 0, hour), hour + quota.interval());
         // However long it could have left, its being late counts only so much.
-        gcra.charge(&quota, 1, hour, 2 * hour);
-        let next = gcra.next(&quota, 0, 2 * hour);
-        assert_eq!(next, 2 * hour + quota.interval() - quota.lateness());
+        gcra.charge(&quota, 1, hour, at(7_200));
+        let next = gcra.next(&quota, 0, at(7_200));
+        assert_eq!(next, at(7_200) + quota.interval() - quota.lateness());
     }
 
     #[test]
@@ -227,23 +242,24 @@ mod tests {
         let fast = Quota::per_minute(600).unwrap();
         let slow = Quota::per_minute(6).unwrap();
         let mut gcra = Gcra::new(&fast);
-        gcra.charge(&fast, 1, SECOND, SECOND);
-        let half = SECOND + (gcra.next(&fast, 0, SECOND) - SECOND) / 2;
+        gcra.charge(&fast, 1, at(1), at(1));
+        let half = at(1) + (gcra.next(&fast, 0, at(1)) - at(1)) / 2;
         let before = gcra.pace.due - half;
         gcra.rebase(&slow, half);
         let after = gcra.pace.due - half;
-        let expected = before as f64 * slow.interval() as f64 / fast.interval() as f64;
-        assert!((after as f64 - expected).abs() < 1_000.0);
+        let [before, after, slow, fast] =
+            [before, after, slow.interval(), fast.interval()].map(|span| span.as_nanos() as f64);
+        assert!((after - before * slow / fast).abs() < 1_000.0);
     }
 
     #[test]
     fn where_nothing_is_owed_another_quota_changes_nothing() {
         let [fast, slow] = [600, 6].map(|max| Quota::per_minute(max).unwrap());
         let mut gcra = Gcra::new(&fast);
-        gcra.charge(&fast, 1, SECOND, SECOND);
-        let before = gcra.next(&fast, 0, 0);
-        gcra.rebase(&slow, 100 * SECOND);
-        assert_eq!(gcra.next(&slow, 0, 0), before);
+        gcra.charge(&fast, 1, at(1), at(1));
+        let before = gcra.next(&fast, 0, at(0));
+        gcra.rebase(&slow, at(100));
+        assert_eq!(gcra.next(&slow, 0, at(0)), before);
     }
 
     /// A key is forgotten once it owes nothing. What was refunded counts for a whole window.
@@ -252,9 +268,9 @@ mod tests {
         let quota = Quota::per_minute(600).unwrap();
         for (to, remembered) in [(10, false), (12, false), (9, true)] {
             let mut gcra = Gcra::new(&quota);
-            gcra.charge(&quota, 10, SECOND, SECOND);
-            gcra.settle(&quota, SECOND, (10, to), SECOND);
-            let remembers = gcra.fresh_at(&quota) > 10 * SECOND;
+            gcra.charge(&quota, 10, at(1), at(1));
+            gcra.settle(&quota, at(1), (10, to), at(1));
+            let remembers = gcra.fresh_at(&quota) > at(10);
             assert_eq!(remembers, remembered, "{to}");
         }
     }
@@ -263,12 +279,13 @@ mod tests {
     fn nothing_overflows() {
         let quota = Quota::new(1, std::time::Duration::from_secs(366 * 24 * 3600)).unwrap();
         let mut gcra = Gcra::new(&quota);
-        gcra.charge(&quota, u64::MAX, u64::MAX, u64::MAX);
-        gcra.charge(&quota, u64::MAX, 0, u64::MAX);
-        gcra.charge(&quota, 1, u64::MAX, 0);
-        gcra.settle(&quota, 0, (u64::MAX, 0), 0);
-        gcra.settle(&quota, u64::MAX, (0, u64::MAX), u64::MAX);
-        gcra.rebase(&quota, 1);
-        assert!(gcra.next(&quota, u64::MAX, 5) > 0);
+        let never = Instant::NEVER;
+        gcra.charge(&quota, u64::MAX, never, never);
+        gcra.charge(&quota, u64::MAX, at(0), never);
+        gcra.charge(&quota, 1, never, at(0));
+        gcra.settle(&quota, at(0), (u64::MAX, 0), at(0));
+        gcra.settle(&quota, never, (0, u64::MAX), never);
+        gcra.rebase(&quota, at(1));
+        assert!(gcra.next(&quota, u64::MAX, at(5)) > at(0));
     }
 }

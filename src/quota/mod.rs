@@ -1,6 +1,6 @@
 //! The pure core: may this request leave now, not before some instant, or never?
 //!
-//! `now` is an argument, in nanoseconds since the limiter was made. No clock, no lock, no await,
+//! `now` is an argument, an instant since the limiter was made. No clock, no lock, no await,
 //! and a refusal changes nothing: ask every limit, then charge all of them or none.
 
 mod bucket;
@@ -22,3 +22,9 @@ pub(crate) use self::{
     rate::Rate,
     slots::Slots,
 };
+
+/// An instant for tests, in seconds.
+#[cfg(test)]
+fn at(second: u64) -> crate::words::Instant {
+    crate::words::Instant::START + crate::words::Span::secs(second)
+}

@@ -1,13 +1,15 @@
+use crate::words::{Instant, Span};
+
 /// Whether there is more to be had than a lane takes: when to try, by how much, and what came of it.
 ///
 /// Where nothing was refused of late, the steps are bold. Else they go half way to what was refused, and
 /// past it with care, after a time that doubles while that is refused again. A lane that once sent much
 /// more goes back there sooner.
 ///
-/// Rates are requests per second, or tokens; instants and durations are nanoseconds.
+/// Rates are requests per second, or tokens.
 #[derive(Clone, Debug)]
 pub(crate) struct Probe {
-    since: u64,
+    since: Instant,
     /// How many have left since, and how many of them the pace kept back.
     left: u32,
     held: u32,
@@ -22,9 +24,9 @@ pub(crate) struct Probe {
     /// How often in a row a step was refused at about that.
     failed: u32,
     /// Until when the server is taken for one that counts by the minute, or longer.
-    by_minute: u64,
+    by_minute: Instant,
     /// The best minute of late, and when it was.
-    best: (f64, u64),
+    best: (f64, Instant),
 }
 
 /// What a lane does now.
@@ -42,7 +44,7 @@ pub(crate) struct Standing {
 }
 
 impl Probe {
-    pub(crate) fn new(rate: f64, now: u64) -> Self {
+    pub(crate) fn new(rate: f64, now: Instant) -> Self {
         Self {
             since: now,
             left: 0,
@@ -52,13 +54,13 @@ impl Probe {
             base: rate,
             refused: None,
             failed: 0,
-            by_minute: 0,
-            best: (0.0, 0),
+            by_minute: Instant::START,
+            best: (0.0, Instant::START),
         }
     }
 
     /// One leaves, and the pace kept it back, or not.
-    pub(crate) fn leave(&mut self, held: bool, now: u64) {
+    pub(crate) fn leave(&mut self, held: bool, now: Instant) {
         // Those who leave slowly after a pause tell nothing.
         if now >= self.since {
             self.left += 1;
@@ -67,12 +69,12 @@ impl Probe {
     }
 
     /// How long it has gone on like this.
-    pub(crate) fn age(&self, now: u64) -> u64 {
-        now.saturating_sub(self.since)
+    pub(crate) fn age(&self, now: Instant) -> Span {
+        now - self.since
     }
 
     /// How long it must go well before the next step.
-    pub(crate) fn hold(&self, at: Standing, now: u64) -> u64 {
+    pub(crate) fn hold(&self, at: Standing, now: Instant) -> Span {
         let overshot = |refused| at.rate * OVERSHOT < refused;
         if at.told || at.shared {
             HOLD
@@ -90,8 +92,8 @@ impl Probe {
         }
     }
 
-    fn patience(&self) -> u64 {
-        HOLD << self.failed.min(MOST_FAILED)
+    fn patience(&self) -> Span {
+        HOLD * (1 << self.failed.min(MOST_FAILED))
     }
 
     /// Whether it was the pace, and not the demand, that kept requests back.
@@ -100,30 +102,30 @@ impl Probe {
     }
 
     /// It has gone well, and the server took so much in the last minute.
-    pub(crate) fn went_well(&mut self, minute: f64, now: u64) {
+    pub(crate) fn went_well(&mut self, minute: f64, now: Instant) {
         let (best, at) = self.best;
-        let old = now.saturating_sub(at) > KNOWN;
+        let old = now - at > KNOWN;
         if old || minute >= best * FELL {
             self.best = (if old { minute } else { best.max(minute) }, now);
         }
     }
 
     /// Nobody wanted more. What went well is proven.
-    pub(crate) fn settle(&mut self, now: u64) {
+    pub(crate) fn settle(&mut self, now: Instant) {
         self.steps = 0;
         self.before = None;
         self.start(now);
     }
 
     /// Counts from here on.
-    pub(crate) fn start(&mut self, now: u64) {
+    pub(crate) fn start(&mut self, now: Instant) {
         self.since = now;
         self.left = 0;
         self.held = 0;
     }
 
     /// The rate to try next.
-    pub(crate) fn step(&mut self, at: Standing, now: u64) -> f64 {
+    pub(crate) fn step(&mut self, at: Standing, now: Instant) -> f64 {
         if self.steps > 2 && !at.shared {
             self.failed = 0;
             self.refused = None;
@@ -138,7 +140,7 @@ impl Probe {
     }
 
     /// As a part of the rate.
-    fn next_step(&mut self, at: Standing, now: u64) -> f64 {
+    fn next_step(&mut self, at: Standing, now: Instant) -> f64 {
         let steps = self.steps;
         let nth = |sizes: [f64; 3]| sizes[steps.min(2) as usize];
         let careful = (ADDED * at.table / at.rate).clamp(LEAST_ADDED, MOST_ADDED);
@@ -181,7 +183,7 @@ impl Probe {
     }
 
     /// What is sent at this rate is refused; it goes on after a pause.
-    pub(crate) fn fell(&mut self, rate: f64, until: u64) {
+    pub(crate) fn fell(&mut self, rate: f64, until: Instant) {
         match self.refused {
             Some(refused) if rate > refused * AGAIN[1] => self.failed = 0,
             Some(refused) if rate > refused * AGAIN[0] && self.before.is_some() => self.failed += 1,
@@ -192,42 +194,40 @@ impl Probe {
     }
 
     /// The server remembers long: it refuses what is sent soon after a pause, or asks for long ones.
-    pub(crate) fn counts_by_minute(&mut self, now: u64) {
-        self.by_minute = now.saturating_add(KNOWN);
+    pub(crate) fn counts_by_minute(&mut self, now: Instant) {
+        self.by_minute = now + KNOWN;
     }
 
     /// Whether it does, as far as is known.
-    pub(crate) fn is_by_minute(&self, now: u64) -> bool {
+    pub(crate) fn is_by_minute(&self, now: Instant) -> bool {
         now < self.by_minute
     }
 
     /// Whether it was much faster of late.
-    fn has_fallen(&self, rate: f64, now: u64) -> bool {
+    fn has_fallen(&self, rate: f64, now: Instant) -> bool {
         let (best, at) = self.best;
-        rate < best * FELL && now < at.saturating_add(KNOWN)
+        rate < best * FELL && now < at + KNOWN
     }
 }
 
 /// How long so many take, at most as long as one ever waits before a step.
-fn time_of(many: f64, rate: f64) -> u64 {
-    ((many / rate * SECOND as f64) as u64).min(LONGEST)
+fn time_of(many: f64, rate: f64) -> Span {
+    Span::nanos((many / rate * 1e9) as u64).min(LONGEST)
 }
 
-const SECOND: u64 = 1_000_000_000;
-
 /// How long to go on after a refusal before looking up again, doubled while that is refused.
-const HOLD: u64 = 10 * SECOND;
+const HOLD: Span = Span::secs(10);
 const MOST_FAILED: u32 = 5;
-const LONGEST: u64 = 240 * SECOND;
+const LONGEST: Span = Span::secs(240);
 
 /// At most so long where it was a tenth faster in the last ten minutes.
-const REGAIN: u64 = 15 * SECOND;
+const REGAIN: Span = Span::secs(15);
 const FELL: f64 = 0.9;
-const KNOWN: u64 = 600 * SECOND;
+const KNOWN: Span = Span::secs(600);
 
 /// How long each of several steps must go well: a bucket tells in seconds, a window does not.
-const STAGE: u64 = 5 * SECOND;
-const MINUTE_STAGE: u64 = 15 * SECOND;
+const STAGE: Span = Span::secs(5);
+const MINUTE_STAGE: Span = Span::secs(15);
 
 /// Far above what it is now: there is surely something between.
 const OVERSHOT: f64 = 1.3;

@@ -1,12 +1,10 @@
-use std::num::NonZeroU64;
-
 use super::{
     gate::{News, RESTART},
     pace::Pace,
     probe::{Probe, Standing},
     sent::Sent,
 };
-use crate::words::Unit;
+use crate::words::{Instant, Span, Unit};
 
 /// The pace that a server really allows one lane: learned from what it refuses, and from what it says
 /// of its limits.
@@ -15,8 +13,7 @@ use crate::words::Unit;
 /// is probed upward while it, and not the demand, keeps requests back. Until there is a reason to lead,
 /// the table does, and this only watches.
 ///
-/// Rates are requests per second, or tokens, which a request weighs; instants and durations are
-/// nanoseconds.
+/// Rates are requests per second, or tokens, which a request weighs.
 #[derive(Clone, Debug)]
 pub(crate) struct Rate {
     of: Unit,
@@ -30,21 +27,21 @@ pub(crate) struct Rate {
     /// The part of a limit that the server names which it really grants, as far as its refusals tell.
     trim: f64,
     /// When the request left whose answer named the limit.
-    told: Option<u64>,
+    told: Option<Instant>,
     probe: Probe,
     sent: Sent,
     /// What one weighs, on average, and of how many that is known.
     one: (f64, u32),
     /// When it was last cut.
-    cut: u64,
+    cut: Instant,
     /// When the server last gave a reason for it, or it was raised to see whether there is more.
-    known: u64,
-    last: u64,
+    known: Instant,
+    last: Instant,
 }
 
 impl Rate {
     /// Watches a lane whose table allows so many a second, and never more than `ceiling`.
-    pub(crate) fn new(of: Unit, rate: f64, ceiling: f64, now: u64) -> Self {
+    pub(crate) fn new(of: Unit, rate: f64, ceiling: f64, now: Instant) -> Self {
         let rate = rate.min(ceiling).min(FASTEST);
         Self {
             of,
@@ -58,7 +55,7 @@ impl Rate {
             probe: Probe::new(rate, now),
             sent: Sent::default(),
             one: (1.0, 0),
-            cut: 0,
+            cut: Instant::START,
             known: now,
             last: now,
         }
@@ -74,23 +71,21 @@ impl Rate {
     }
 
     /// How far apart it keeps those of weight 1, if it leads.
-    pub(crate) fn interval(&self) -> Option<NonZeroU64> {
-        NonZeroU64::new(self.apart(1)).filter(|_| self.leads)
+    pub(crate) fn interval(&self) -> Option<Span> {
+        Some(self.apart(1)).filter(|apart| self.leads && *apart > Span::ZERO)
     }
 
     /// The instant before which the next may not leave, after `ahead` others.
-    pub(crate) fn next(&self, ahead: u64) -> u64 {
+    pub(crate) fn next(&self, ahead: u64) -> Instant {
         if !self.leads {
-            return 0;
+            return Instant::START;
         }
-        self.pace
-            .due
-            .saturating_add(self.apart(1).saturating_mul(ahead))
+        self.pace.due + self.apart(1) * ahead
     }
 
     /// One leaves that could have left since `ready`, and that the pace kept back, or not.
-    pub(crate) fn leave(&mut self, weight: u64, held: bool, ready: u64, now: u64) {
-        if self.leads && now.saturating_sub(self.known) > REMEMBERED {
+    pub(crate) fn leave(&mut self, weight: u64, held: bool, ready: Instant, now: Instant) {
+        if self.leads && now - self.known > REMEMBERED {
             self.forget(now);
         }
         self.pace.leave(self.apart(weight), LATE, ready, now);
@@ -111,21 +106,21 @@ impl Rate {
     }
 
     /// One that left at `at` did not weigh `from`, but `to`.
-    pub(crate) fn settle(&mut self, at: u64, from: u64, to: u64, now: u64) {
+    pub(crate) fn settle(&mut self, at: Instant, from: u64, to: u64, now: Instant) {
         self.sent.settle(at, from, to);
         if to < from {
             // Sent at once, what comes back late must not be too much for the last minute.
-            let room = match now.saturating_sub(at) <= RECENT {
+            let room = match now - at <= RECENT {
                 true => u64::MAX,
                 false => ((self.rate - self.sent.mean(60, now)).max(0.0) * 60.0) as u64,
             };
             let refund = self.apart((from - to).min(room));
-            self.pace.due = self.pace.due.saturating_sub(refund);
+            self.pace.due = self.pace.due - refund;
             return;
         }
         // Nothing may be due from before it left, or a quiet time would pay for it.
-        let due = self.pace.due.max(at.saturating_sub(LATE));
-        self.pace.due = due.saturating_add(self.apart(to) - self.apart(from));
+        let due = self.pace.due.max(at - LATE);
+        self.pace.due = due + (self.apart(to) - self.apart(from));
         self.bound(now);
     }
 
@@ -133,21 +128,21 @@ impl Rate {
     /// Returns whether it is known what the server will take after that.
     pub(crate) fn refused(
         &mut self,
-        at: u64,
+        at: Instant,
         weight: u64,
-        wait: u64,
+        wait: Span,
         news: News,
-        now: u64,
+        now: Instant,
     ) -> bool {
         self.sent.settle(at, weight, 0);
-        let until = now.saturating_add(wait);
+        let until = now + wait;
         if wait > LONG_WAIT || news == News::TooSoon {
             self.probe.counts_by_minute(now);
         }
         match news {
             News::Nothing => return false,
             News::TooSoon => {
-                self.probe.start(until.saturating_add(RESTART));
+                self.probe.start(until + RESTART);
                 return false;
             }
             News::TooFast => {}
@@ -162,7 +157,7 @@ impl Rate {
         let told = self.is_told(now);
         let most = self.most(rate, now);
         // Of few, how fast is too fast cannot be told.
-        let once = told && (now.saturating_sub(self.cut) > AGAIN || self.of == Unit::Tokens);
+        let once = told && (now - self.cut > AGAIN || self.of == Unit::Tokens);
         let cut = if once || fastest.is_none() {
             most
         } else {
@@ -189,7 +184,7 @@ impl Rate {
 
     /// Whether a refusal need not mean anything: the server counts what an answer takes in its own
     /// way, and so now and then takes less for a moment than the tokens that the user wrote.
-    fn is_noise(&mut self, now: u64) -> bool {
+    fn is_noise(&mut self, now: Instant) -> bool {
         let written = self.of == Unit::Tokens && self.ceiling.is_finite() && !self.leads;
         let least = self.rate * ENOUGH;
         written && self.sent.steady(60, now).is_none_or(|mean| mean > least)
@@ -197,7 +192,7 @@ impl Rate {
 
     /// The most that is left of a rate that was refused. Where others send under the same limit, who
     /// has more gives more up.
-    fn most(&self, rate: f64, now: u64) -> f64 {
+    fn most(&self, rate: f64, now: Instant) -> f64 {
         match (self.share(now), self.is_told(now)) {
             (share, _) if share < SHARED => rate * SHARED_CUT,
             (share, _) if share < LESS => rate * LESS_CUT,
@@ -208,7 +203,7 @@ impl Rate {
     }
 
     /// The server named its limit, in the answer to a request that left at `at`.
-    pub(crate) fn told(&mut self, limit: f64, at: u64, now: u64) {
+    pub(crate) fn told(&mut self, limit: f64, at: Instant, now: Instant) {
         if !limit.is_finite() || limit <= 0.0 || self.told.is_some_and(|told| at < told) {
             return;
         }
@@ -224,20 +219,20 @@ impl Rate {
     }
 
     /// When one last left.
-    pub(crate) fn last(&self) -> u64 {
+    pub(crate) fn last(&self) -> Instant {
         self.last
     }
 
     /// From when on nothing of it is worth remembering.
-    pub(crate) fn fresh_at(&self) -> u64 {
+    pub(crate) fn fresh_at(&self) -> Instant {
         match self.leads {
-            true => self.known.saturating_add(REMEMBERED).max(self.pace.due),
-            false => 0,
+            true => (self.known + REMEMBERED).max(self.pace.due),
+            false => Instant::START,
         }
     }
 
     /// A while has passed without a cut: is there more?
-    fn look_up(&mut self, now: u64) {
+    fn look_up(&mut self, now: Instant) {
         let kept_back = self.probe.kept_back();
         if kept_back {
             self.probe.went_well(self.sent.mean(60, now), now);
@@ -264,7 +259,7 @@ impl Rate {
         }
     }
 
-    fn standing(&self, now: u64) -> Standing {
+    fn standing(&self, now: Instant) -> Standing {
         Standing {
             rate: self.rate,
             table: self.table,
@@ -276,7 +271,7 @@ impl Rate {
 
     /// How much it has of its limit, as far as that is known: named by the server, or written by the
     /// user. If it is much less, somebody else has the rest.
-    fn share(&self, now: u64) -> f64 {
+    fn share(&self, now: Instant) -> f64 {
         match self.is_told(now) {
             true => self.trim,
             false if self.ceiling.is_finite() => self.rate / self.ceiling,
@@ -285,47 +280,46 @@ impl Rate {
     }
 
     /// Whether the server has named its limit of late.
-    fn is_told(&self, now: u64) -> bool {
-        self.told.is_some_and(|at| now.saturating_sub(at) < FRESH)
+    fn is_told(&self, now: Instant) -> bool {
+        self.told.is_some_and(|at| now - at < FRESH)
     }
 
     /// Goes on at another rate; what is owed is paid at that.
-    fn set(&mut self, rate: f64, now: u64) {
+    fn set(&mut self, rate: f64, now: Instant) {
         let rate = rate.min(self.ceiling).max(SLOWEST.min(self.ceiling));
-        let owed = self.pace.due.saturating_sub(now) as f64 * self.rate / rate;
+        let owed = (self.pace.due - now).as_nanos() as f64 * self.rate / rate;
         if owed > 0.0 {
-            self.pace.due = now.saturating_add(owed as u64);
+            self.pace.due = now + Span::nanos(owed as u64);
         }
         self.rate = rate;
         self.bound(now);
     }
 
     /// Begins anew: what the server said or did so long ago is no reason any more.
-    fn forget(&mut self, now: u64) {
+    fn forget(&mut self, now: Instant) {
         let pace = self.pace.clone();
         *self = Self::new(self.of, self.table, self.ceiling, now);
         self.pace = pace;
     }
 
     /// Nobody waits for longer, whatever is owed: while nothing is sent the server can say nothing else.
-    fn bound(&mut self, now: u64) {
-        self.pace.due = self.pace.due.min(now.saturating_add(REMEMBERED));
+    fn bound(&mut self, now: Instant) {
+        self.pace.due = self.pace.due.min(now + REMEMBERED);
     }
 
-    fn apart(&self, weight: u64) -> u64 {
-        ((weight as f64 * SECOND / self.rate) as u64).min(REMEMBERED)
+    fn apart(&self, weight: u64) -> Span {
+        Span::nanos((weight as f64 * SECOND / self.rate) as u64).min(REMEMBERED)
     }
 }
 
 const SECOND: f64 = 1e9;
-const SECONDS: u64 = 1_000_000_000;
 
 /// How late a departure may be without delaying those after it.
-const LATE: u64 = SECONDS / 20;
+const LATE: Span = Span::millis(50);
 
 /// What comes back of requests that left so recently is a small part of any minute. With less, servers
 /// that count tokens strictly gave up to 2 % less of their limit (`tests/tokens.rs`).
-const RECENT: u64 = 10 * SECONDS;
+const RECENT: Span = Span::secs(10);
 
 /// Kept below what the server took: else the next is refused too.
 const BELOW: f64 = 0.97;
@@ -337,7 +331,7 @@ const DEEPEST_CUT: f64 = 0.5;
 /// What a named limit is lowered by when what kept to it is refused all the same, and raised by, of the
 /// limit, when it went well for a while: little at first, and faster where it was lowered far.
 const TRIMMED: f64 = 0.985;
-const AGAIN: u64 = 5 * SECONDS;
+const AGAIN: Span = Span::secs(5);
 const UNTRIMMED: f64 = 0.005;
 const REGAINED: f64 = 0.02;
 const NEARLY: f64 = 0.9;
@@ -360,20 +354,20 @@ const LESS_CUT: f64 = 0.93;
 
 /// A server that asks for more than a bucket would counts by the minute, and so does one that took so
 /// many times more in the last 20 s than it does now.
-const LONG_WAIT: u64 = 3 * SECONDS;
+const LONG_WAIT: Span = Span::secs(3);
 const LONG_MEMORY: f64 = 2.2;
 
 /// The network's spread, as of a quota: 200 ms in a minute.
 const SPREAD: f64 = 60.0 / 60.2;
 
 /// A limit that was named so long ago may have moved.
-const FRESH: u64 = 60 * SECONDS;
+const FRESH: Span = Span::secs(60);
 
 /// Differences that only come of rounding.
 const SAME: f64 = 1e-3;
 
 /// The table is believed for a minute of work; then it may be too low.
-const FIRST: u64 = 60 * SECONDS;
+const FIRST: Span = Span::secs(60);
 
 /// One an hour, and a token a nanosecond.
 const SLOWEST: f64 = 1.0 / 3_600.0;
@@ -383,7 +377,7 @@ const FASTEST: f64 = 1e9;
 const USUAL: u32 = 64;
 
 /// What was learned is forgotten after an idle hour.
-const REMEMBERED: u64 = 3_600 * SECONDS;
+const REMEMBERED: Span = Span::secs(3_600);
 
 #[cfg(test)]
 mod tests;

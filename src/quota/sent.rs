@@ -1,3 +1,5 @@
+use crate::words::{Instant, Span};
+
 /// How many left in each of the last 64 seconds, and were not refused: requests, or their tokens.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
@@ -19,16 +21,16 @@ impl Default for Sent {
 }
 
 impl Sent {
-    pub(crate) fn add(&mut self, weight: u64, at: u64) {
-        let second = at / SECOND;
+    pub(crate) fn add(&mut self, weight: u64, at: Instant) {
+        let second = second_of(at);
         self.forget(second);
         self.oldest = self.oldest.min(second);
         self.settle(at, 0, weight);
     }
 
     /// What left then did not weigh `from`, but `to`: nothing, if it was refused.
-    pub(crate) fn settle(&mut self, at: u64, from: u64, to: u64) {
-        let second = at / SECOND;
+    pub(crate) fn settle(&mut self, at: Instant, from: u64, to: u64) {
+        let second = second_of(at);
         if second <= self.newest && self.newest - second < LENGTH as u64 {
             let count = &mut self.counts[place(second)];
             let settled = u64::from(*count).saturating_sub(from).saturating_add(to);
@@ -39,13 +41,13 @@ impl Sent {
     /// How many a second the server took, counting the time that it asks to wait: the most of what
     /// the last 2 s, 5 s, ... 60 s tell. Exact for a fixed window, and for a bucket the shortest is.
     /// Only of the time since `from`, but for 2 s at least.
-    pub(crate) fn taken(&mut self, wait: u64, from: u64, now: u64) -> f64 {
+    pub(crate) fn taken(&mut self, wait: Span, from: Instant, now: Instant) -> f64 {
         // Servers round up to a second, and few that count by the minute ask for no more.
-        let wait = wait.saturating_sub(SECOND);
-        let known = now.saturating_sub(from).max(HORIZONS[0] * SECOND);
+        let wait = wait - Span::SECOND;
+        let known = (now - from).max(Span::secs(HORIZONS[0]));
         let rates = HORIZONS.map(|seconds| {
             let (count, time) = self.over(seconds, now);
-            match time < known + SECOND {
+            match time < known + Span::SECOND {
                 true => per_second(count, time + wait),
                 false => 0.0,
             }
@@ -54,7 +56,7 @@ impl Sent {
     }
 
     /// The fastest it was sent of late, if that was enough to tell: of what weighs `one`.
-    pub(crate) fn fastest(&mut self, one: f64, now: u64) -> Option<f64> {
+    pub(crate) fn fastest(&mut self, one: f64, now: Instant) -> Option<f64> {
         let rates = HORIZONS.into_iter().filter_map(|seconds| {
             let (count, time) = self.over(seconds, now);
             (count as f64 >= ENOUGH * one).then(|| per_second(count, time))
@@ -63,26 +65,27 @@ impl Sent {
     }
 
     /// How many a second the server took in the last so many seconds, 60 at most.
-    pub(crate) fn mean(&mut self, seconds: u64, now: u64) -> f64 {
+    pub(crate) fn mean(&mut self, seconds: u64, now: Instant) -> f64 {
         let (count, time) = self.over(seconds, now);
         per_second(count, time)
     }
 
     /// The same, once it has been sent for so long.
-    pub(crate) fn steady(&mut self, seconds: u64, now: u64) -> Option<f64> {
-        let known = (now / SECOND).saturating_sub(self.oldest) >= seconds;
+    pub(crate) fn steady(&mut self, seconds: u64, now: Instant) -> Option<f64> {
+        let known = second_of(now).saturating_sub(self.oldest) >= seconds;
         known.then(|| self.mean(seconds, now))
     }
 
     /// How many there were, and in what time: before the first there was nothing to be taken.
-    fn over(&mut self, seconds: u64, now: u64) -> (u64, u64) {
-        let second = now / SECOND;
+    fn over(&mut self, seconds: u64, now: Instant) -> (u64, Span) {
+        let second = second_of(now);
         self.forget(second);
         let seconds = seconds.min(second.saturating_sub(self.oldest));
         let last = (second - seconds)..=second;
         let counts = last.map(|second| u64::from(self.counts[place(second)]));
         let count = counts.sum();
-        (count, seconds * SECOND + now % SECOND)
+        let part = (now - Instant::START) % Span::SECOND;
+        (count, Span::secs(seconds) + part)
     }
 
     fn forget(&mut self, second: u64) {
@@ -97,16 +100,19 @@ impl Sent {
     }
 }
 
+fn second_of(at: Instant) -> u64 {
+    (at - Instant::START) / Span::SECOND
+}
+
 fn place(second: u64) -> usize {
     (second % LENGTH as u64) as usize
 }
 
 /// In less than a second there is too little to tell.
-fn per_second(count: u64, time: u64) -> f64 {
-    count as f64 / time.max(SECOND) as f64 * SECOND as f64
+fn per_second(count: u64, time: Span) -> f64 {
+    count as f64 / time.max(Span::SECOND).as_nanos() as f64 * 1e9
 }
 
-const SECOND: u64 = 1_000_000_000;
 const LENGTH: usize = 64;
 const HORIZONS: [u64; 6] = [2, 5, 10, 20, 40, 60];
 const ENOUGH: f64 = 10.0;
@@ -114,16 +120,17 @@ const ENOUGH: f64 = 10.0;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quota::at;
 
-    const MS: u64 = SECOND / 1_000;
+    const HALF: Span = Span::millis(500);
 
     /// Sends one at a time, evenly, in each of these stretches of (seconds, requests a second).
-    fn sent(stretches: &[(u64, u64)]) -> (Sent, u64) {
-        let (mut sent, mut now) = (Sent::default(), 0);
+    fn sent(stretches: &[(u64, u64)]) -> (Sent, Instant) {
+        let (mut sent, mut now) = (Sent::default(), at(0));
         for (seconds, per_second) in stretches {
             for _ in 0..seconds * per_second {
                 sent.add(1, now);
-                now += SECOND / per_second;
+                now = now + Span::SECOND / *per_second;
             }
         }
         (sent, now)
@@ -140,56 +147,57 @@ mod tests {
         for _ in 0..5 {
             sent.add(1, now);
         }
-        assert_eq!(sent.mean(60, now + 500 * MS), 10.0);
+        assert_eq!(sent.mean(60, now + HALF), 10.0);
     }
 
     #[test]
     fn nothing_older_than_a_minute_is_counted_or_corrected() {
         let mut sent = Sent::default();
-        sent.add(100, SECOND);
-        assert_eq!(sent.mean(60, 65 * SECOND), 0.0);
-        sent.add(60, 65 * SECOND);
-        sent.settle(SECOND, 100, 160);
-        assert_eq!(sent.mean(60, 65 * SECOND), 1.0);
+        sent.add(100, at(1));
+        assert_eq!(sent.mean(60, at(65)), 0.0);
+        sent.add(60, at(65));
+        sent.settle(at(1), 100, 160);
+        assert_eq!(sent.mean(60, at(65)), 1.0);
     }
 
     #[test]
     fn a_mean_is_steady_after_a_minute_of_sending() {
         let mut sent = Sent::default();
         for second in 100..=160 {
-            sent.add(3, second * SECOND);
+            sent.add(3, at(second));
         }
-        assert_eq!(sent.steady(60, 159 * SECOND), None);
-        about(sent.steady(60, 160 * SECOND).unwrap(), 3.0);
+        assert_eq!(sent.steady(60, at(159)), None);
+        about(sent.steady(60, at(160)).unwrap(), 3.0);
     }
 
     #[test]
     fn the_fastest_rate_is_known_after_ten_requests_of_the_usual_weight() {
         let mut sent = Sent::default();
         for tenth in 0..9 {
-            sent.add(100, tenth * 100 * MS);
+            sent.add(100, at(0) + Span::millis(100 * tenth));
         }
-        assert_eq!(sent.fastest(100.0, 900 * MS), None);
-        sent.add(100, 900 * MS);
-        assert_eq!(sent.fastest(100.0, 900 * MS), Some(1_000.0));
+        let now = at(0) + Span::millis(900);
+        assert_eq!(sent.fastest(100.0, now), None);
+        sent.add(100, now);
+        assert_eq!(sent.fastest(100.0, now), Some(1_000.0));
     }
 
     #[test]
     fn only_the_time_since_the_last_cut_tells_what_the_server_takes() {
         let (mut sent, now) = sent(&[(13, 50), (5, 20), (2, 10)]);
-        let now = now + 500 * MS;
+        let now = now + HALF;
         // Two seconds at least, even just after the cut.
-        about(sent.taken(0, now, now), 20.0 / 2.5);
+        about(sent.taken(Span::ZERO, now, now), 20.0 / 2.5);
         // A second more than since the cut, which was in the middle of one.
-        about(sent.taken(0, now - 5 * SECOND, now), 80.0 / 5.5);
-        about(sent.taken(0, 0, now), 770.0 / 20.5);
+        about(sent.taken(Span::ZERO, now - Span::secs(5), now), 80.0 / 5.5);
+        about(sent.taken(Span::ZERO, at(0), now), 770.0 / 20.5);
     }
 
     #[test]
     fn the_wait_that_the_server_asks_for_counts_but_for_the_second_it_is_rounded_up_by() {
         let (mut sent, now) = sent(&[(20, 10)]);
         for (wait, seconds) in [(0, 20.0), (1, 20.0), (11, 30.0)] {
-            about(sent.taken(wait * SECOND, 0, now), 200.0 / seconds);
+            about(sent.taken(Span::secs(wait), at(0), now), 200.0 / seconds);
         }
     }
 
@@ -198,10 +206,10 @@ mod tests {
     fn absurd_weights_are_sums_like_others() {
         let mut sent = Sent::default();
         for second in 1..=4 {
-            sent.add(1, second * SECOND);
-            sent.settle(second * SECOND, 1, u64::MAX);
+            sent.add(1, at(second));
+            sent.settle(at(second), 1, u64::MAX);
         }
-        assert!(sent.mean(4, 4 * SECOND) >= f64::from(u32::MAX));
-        assert!(sent.fastest(1.0, 4 * SECOND) >= Some(f64::from(u32::MAX)));
+        assert!(sent.mean(4, at(4)) >= f64::from(u32::MAX));
+        assert!(sent.fastest(1.0, at(4)) >= Some(f64::from(u32::MAX)));
     }
 }

@@ -1,13 +1,14 @@
 use std::num::NonZeroU32;
 
 use super::Verdict;
+use crate::words::{Instant, Span};
 
 /// Slots that are taken and given back: requests under way, or jobs that live.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Slots {
     used: u32,
     /// When one last came free.
-    freed: u64,
+    freed: Instant,
     crowd: Option<Crowd>,
 }
 
@@ -16,16 +17,16 @@ pub(crate) struct Slots {
 struct Crowd {
     /// How many there were, but for the one refused.
     most: u32,
-    since: u64,
+    since: Instant,
     /// How often in a row there was nobody to wait for.
     alone: u32,
 }
 
 impl Slots {
-    pub(crate) fn ask(&self, max: NonZeroU32, now: u64) -> Verdict {
+    pub(crate) fn ask(&self, max: NonZeroU32, now: Instant) -> Verdict {
         if self.used >= self.max(max, now) {
             let crowd = self.crowd.filter(|_| self.used < max.get());
-            return Verdict::Full(crowd.map_or(u64::MAX, Crowd::doubted));
+            return Verdict::Full(crowd.map_or(Instant::NEVER, Crowd::doubted));
         }
         match self.crowd {
             Some(crowd) if self.used == 0 && now < crowd.over() => Verdict::At(crowd.over()),
@@ -34,7 +35,7 @@ impl Slots {
     }
 
     /// How many there may be: what the table says, or what the server was seen to allow.
-    pub(crate) fn max(&self, max: NonZeroU32, now: u64) -> u32 {
+    pub(crate) fn max(&self, max: NonZeroU32, now: Instant) -> u32 {
         match self.crowd {
             // Of jobs that only others know of one asks at a time.
             Some(crowd) if now < crowd.doubted() => max.get().min(crowd.most.max(1)),
@@ -42,7 +43,7 @@ impl Slots {
         }
     }
 
-    pub(crate) fn left(&self, max: NonZeroU32, now: u64) -> u32 {
+    pub(crate) fn left(&self, max: NonZeroU32, now: Instant) -> u32 {
         self.max(max, now).saturating_sub(self.used)
     }
 
@@ -50,7 +51,7 @@ impl Slots {
         self.used = self.used.saturating_add(1);
     }
 
-    pub(crate) fn release(&mut self, now: u64) {
+    pub(crate) fn release(&mut self, now: Instant) {
         self.used = self.used.saturating_sub(1);
         self.freed = now;
     }
@@ -69,7 +70,7 @@ impl Slots {
     }
 
     /// The server refused one, which still has its slot: it has enough of the others.
-    pub(crate) fn crowded(&mut self, now: u64) {
+    pub(crate) fn crowded(&mut self, now: Instant) {
         let most = self.used.saturating_sub(1);
         let before = self.crowd.map_or(0, |crowd| crowd.alone);
         self.crowd = Some(Crowd {
@@ -89,77 +90,80 @@ impl Slots {
         self.crowd = self.crowd.filter(|crowd| self.used <= crowd.most);
     }
 
-    pub(crate) fn freed(&self) -> u64 {
+    pub(crate) fn freed(&self) -> Instant {
         self.freed
     }
 
     /// From when on nothing of it is worth remembering; `None` while one is taken.
-    pub(crate) fn fresh_at(&self) -> Option<u64> {
-        (self.used == 0).then(|| self.crowd.map_or(0, Crowd::over))
+    pub(crate) fn fresh_at(&self) -> Option<Instant> {
+        (self.used == 0).then(|| self.crowd.map_or(Instant::START, Crowd::over))
     }
 }
 
 impl Crowd {
     /// When it is believed no longer.
-    fn doubted(self) -> u64 {
-        self.since.saturating_add(BELIEVED)
+    fn doubted(self) -> Instant {
+        self.since + BELIEVED
     }
 
     /// Where nobody is known to wait for, when to try again.
-    fn over(self) -> u64 {
-        let wait = MINUTE << self.alone.saturating_sub(1).min(4);
+    fn over(self) -> Instant {
+        let wait = MINUTE * (1 << self.alone.saturating_sub(1).min(4));
         match self.most {
-            0 => self.since.saturating_add(wait.min(LONGEST)),
-            _ => 0,
+            0 => self.since + wait.min(LONGEST),
+            _ => Instant::START,
         }
     }
 }
 
-const MINUTE: u64 = 60_000_000_000;
+const MINUTE: Span = Span::secs(60);
 
 /// Others' jobs end unseen: asked for again after 1, 2, 4, 8, 10, 10, ... minutes.
-const LONGEST: u64 = 10 * MINUTE;
+const LONGEST: Span = Span::secs(600);
 
 /// How long a number is believed that the server was seen to allow: others' jobs may have been part
 /// of why.
-const BELIEVED: u64 = 60 * MINUTE;
+const BELIEVED: Span = Span::secs(3_600);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const START: Instant = Instant::START;
     const THREE: NonZeroU32 = NonZeroU32::new(3).unwrap();
 
     #[test]
     fn what_the_server_refused_waits_until_one_of_those_before_has_ended() {
         let mut slots = Slots::default();
         (0..3).for_each(|_| slots.take());
-        slots.crowded(0);
-        slots.release(0);
+        slots.crowded(START);
+        slots.release(START);
         // It may be that the server allows one more by then.
-        assert_eq!(slots.ask(THREE, 0), Verdict::Full(BELIEVED));
-        assert_eq!(slots.left(THREE, 0), 0);
-        slots.release(1);
-        assert_eq!(slots.ask(THREE, 1), Verdict::Now);
+        assert_eq!(slots.ask(THREE, START), Verdict::Full(START + BELIEVED));
+        assert_eq!(slots.left(THREE, START), 0);
+        let later = START + Span::SECOND;
+        slots.release(later);
+        assert_eq!(slots.ask(THREE, later), Verdict::Now);
         slots.take();
         slots.accepted();
-        assert_eq!(slots.ask(THREE, 2), Verdict::Full(BELIEVED));
+        assert_eq!(slots.ask(THREE, later), Verdict::Full(START + BELIEVED));
         // An hour later there may be room for more.
-        assert_eq!(slots.ask(THREE, BELIEVED), Verdict::Now);
+        assert_eq!(slots.ask(THREE, START + BELIEVED), Verdict::Now);
     }
 
     #[test]
     fn where_the_server_counts_jobs_of_others_it_is_asked_ever_more_seldom() {
         let mut slots = Slots::default();
-        let mut now = 0;
+        let mut now = START;
         for minutes in [1, 2, 4, 8, 10, 10] {
+            let later = now + MINUTE * minutes;
             slots.take();
             slots.crowded(now);
             assert_eq!(slots.fresh_at(), None);
             slots.release(now);
-            assert_eq!(slots.ask(THREE, now), Verdict::At(now + minutes * MINUTE));
-            assert_eq!(slots.fresh_at(), Some(now + minutes * MINUTE));
-            now += minutes * MINUTE;
+            assert_eq!(slots.ask(THREE, now), Verdict::At(later));
+            assert_eq!(slots.fresh_at(), Some(later));
+            now = later;
             assert_eq!(slots.ask(THREE, now), Verdict::Now);
         }
         // Once they are known, until one of them ends.
@@ -174,9 +178,9 @@ mod tests {
     fn what_is_taken_again_was_no_limit() {
         let mut slots = Slots::default();
         (0..2).for_each(|_| slots.take());
-        slots.crowded(0);
+        slots.crowded(START);
         slots.accepted();
-        slots.release(0);
-        assert_eq!(slots.ask(THREE, 0), Verdict::Now);
+        slots.release(START);
+        assert_eq!(slots.ask(THREE, START), Verdict::Now);
     }
 }

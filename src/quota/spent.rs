@@ -1,3 +1,5 @@
+use crate::words::{Instant, Span};
+
 /// What was spent in the last window, in parts of it: what a paced quota of tokens needs, since some are
 /// given back.
 ///
@@ -9,24 +11,28 @@ pub(crate) struct Spent {
     parts: Vec<u64>,
     sum: u64,
     /// How long one is.
-    part: u64,
+    part: Span,
     /// Which is the newest, counted from the beginning of time.
     newest: u64,
     /// Until when this counts, and not the pace alone.
-    counts_until: u64,
+    counts_until: Instant,
 }
 
 impl Spent {
     /// These left in the last window, and when each did.
-    pub(crate) fn of(window: u64, departures: impl Iterator<Item = (u64, u64)>, now: u64) -> Self {
+    pub(crate) fn of(
+        window: Span,
+        departures: impl Iterator<Item = (Instant, u64)>,
+        now: Instant,
+    ) -> Self {
         let part = window.div_ceil(PARTS);
         let mut spent = Self {
             // One more, that is in the window but for a part.
             parts: vec![0; PARTS as usize + 1],
             sum: 0,
             part,
-            newest: now / part,
-            counts_until: 0,
+            newest: (now - Instant::START) / part,
+            counts_until: Instant::START,
         };
         for (at, cost) in departures {
             spent.set(at.min(now), 0, cost);
@@ -34,22 +40,21 @@ impl Spent {
         spent
     }
 
-    pub(crate) fn charge(&mut self, cost: u64, now: u64) {
+    pub(crate) fn charge(&mut self, cost: u64, now: Instant) {
         self.forget(now);
         self.set(now, 0, cost);
     }
 
     /// What left at an instant did not cost `from`, but `to`.
-    pub(crate) fn settle(&mut self, at: u64, (from, to): (u64, u64), now: u64) {
+    pub(crate) fn settle(&mut self, at: Instant, (from, to): (u64, u64), now: Instant) {
         self.set(at, from, to);
         if to < from {
-            let window = self.part.saturating_mul(PARTS);
-            self.counts_until = now.saturating_add(window);
+            self.counts_until = now + self.part * PARTS;
         }
     }
 
-    fn set(&mut self, at: u64, from: u64, to: u64) {
-        let part = at / self.part;
+    fn set(&mut self, at: Instant, from: u64, to: u64) {
+        let part = self.part_of(at);
         if part <= self.newest && self.newest - part <= PARTS {
             let place = self.place(part);
             let settled = self.parts[place].saturating_sub(from).saturating_add(to);
@@ -61,9 +66,9 @@ impl Spent {
 
     /// The earliest instant at which less than `max` was spent in the window, if nothing is until then; or
     /// from which on it does not matter.
-    pub(crate) fn next(&self, max: u64) -> u64 {
-        if self.counts_until == 0 {
-            return 0;
+    pub(crate) fn next(&self, max: u64) -> Instant {
+        if self.counts_until == Instant::START {
+            return Instant::START;
         }
         let mut left = self.sum;
         let mut part = self.newest.saturating_sub(PARTS);
@@ -73,40 +78,45 @@ impl Spent {
         }
         // Nothing has to leave, or those before this have.
         match left == self.sum {
-            true => 0,
-            false => {
-                let at = (part + PARTS).saturating_mul(self.part);
-                at.min(self.counts_until)
-            }
+            true => Instant::START,
+            false => self.begin(part + PARTS).min(self.counts_until),
         }
     }
 
     /// What was spent, and when, at the latest.
-    pub(crate) fn departures(&self) -> impl Iterator<Item = (u64, u64)> {
+    pub(crate) fn departures(&self) -> impl Iterator<Item = (Instant, u64)> {
         let parts = self.newest.saturating_sub(PARTS)..=self.newest;
         parts.map(|part| {
-            let end = part.saturating_add(1).saturating_mul(self.part);
-            (end - 1, self.parts[self.place(part)])
+            let last = self.begin(part.saturating_add(1)) - Span::nanos(1);
+            (last, self.parts[self.place(part)])
         })
     }
 
     /// From when on it does not matter.
-    pub(crate) fn over(&self) -> u64 {
+    pub(crate) fn over(&self) -> Instant {
         if self.sum == 0 {
-            return 0;
+            return Instant::START;
         }
         let left = self.newest.saturating_add(PARTS + 1);
-        left.saturating_mul(self.part).min(self.counts_until)
+        self.begin(left).min(self.counts_until)
     }
 
-    fn forget(&mut self, now: u64) {
-        let newest = now / self.part;
+    fn forget(&mut self, now: Instant) {
+        let newest = self.part_of(now);
         for part in self.newest.saturating_add(1)..=newest.min(self.newest + PARTS + 1) {
             let place = self.place(part);
             let gone = std::mem::take(&mut self.parts[place]);
             self.sum = self.sum.saturating_sub(gone);
         }
         self.newest = self.newest.max(newest);
+    }
+
+    fn part_of(&self, at: Instant) -> u64 {
+        (at - Instant::START) / self.part
+    }
+
+    fn begin(&self, part: u64) -> Instant {
+        Instant::START + self.part * part
     }
 
     fn place(&self, part: u64) -> usize {
@@ -120,57 +130,57 @@ const PARTS: u64 = 128;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quota::at;
 
-    const SECOND: u64 = 1_000_000_000;
-    const WINDOW: u64 = 60 * SECOND;
+    const WINDOW: Span = Span::secs(60);
 
-    fn spent(departures: &[(u64, u64)], now: u64) -> Spent {
+    fn spent(departures: &[(Instant, u64)], now: Instant) -> Spent {
         Spent::of(WINDOW, departures.iter().copied(), now)
     }
 
     #[test]
     fn what_was_spent_counts_for_a_window_and_hardly_longer() {
-        let now = 100 * SECOND;
-        let mut spent = spent(&[(now - 30 * SECOND, 600), (now, 401)], now);
+        let now = at(100);
+        let mut spent = spent(&[(now - Span::secs(30), 600), (now, 401)], now);
         // Of a paced quota the pace is enough, until some come back.
-        assert_eq!(spent.next(1), 0);
+        assert_eq!(spent.next(1), at(0));
         spent.settle(now, (401, 400), now);
-        assert_eq!(spent.next(1_001), 0);
+        assert_eq!(spent.next(1_001), at(0));
         for max in [401, 1_000] {
-            let over = spent.next(max) - (now + 30 * SECOND);
-            assert!(over <= WINDOW / PARTS, "{max}: {over}");
+            let over = spent.next(max) - (now + Span::secs(30));
+            assert!(over <= WINDOW / PARTS, "{max}: {over:?}");
         }
         let over = spent.next(400) - (now + WINDOW);
-        assert!(over <= WINDOW / PARTS, "{over}");
+        assert!(over <= WINDOW / PARTS, "{over:?}");
         assert!(spent.over() >= spent.next(1));
     }
 
     #[test]
     fn what_is_settled_counts_as_it_was() {
-        let mut spent = spent(&[(0, 1_000)], 0);
-        spent.charge(500, SECOND);
-        spent.settle(0, (1_000, 10), SECOND);
-        assert_eq!(spent.next(511), 0);
-        assert!(spent.next(510) > WINDOW);
-        spent.settle(SECOND, (500, 600), SECOND);
-        assert!(spent.next(610) > WINDOW && spent.next(611) == 0);
+        let mut spent = spent(&[(at(0), 1_000)], at(0));
+        spent.charge(500, at(1));
+        spent.settle(at(0), (1_000, 10), at(1));
+        assert_eq!(spent.next(511), at(0));
+        assert!(spent.next(510) > at(60));
+        spent.settle(at(1), (500, 600), at(1));
+        assert!(spent.next(610) > at(60) && spent.next(611) == at(0));
         // Long after, of what has left the window nothing is known.
-        spent.charge(1, 300 * SECOND);
-        spent.settle(SECOND, (600, 0), 300 * SECOND);
-        assert_eq!((spent.next(2), spent.sum), (0, 1));
+        spent.charge(1, at(300));
+        spent.settle(at(1), (600, 0), at(300));
+        assert_eq!((spent.next(2), spent.sum), (at(0), 1));
     }
 
     #[test]
     fn the_first_requests_count_no_longer_than_others() {
-        let mut spent = spent(&[(0, 1_000)], 0);
-        spent.charge(1, 300 * SECOND);
-        assert_eq!(spent.next(2), 0);
+        let mut spent = spent(&[(at(0), 1_000)], at(0));
+        spent.charge(1, at(300));
+        assert_eq!(spent.next(2), at(0));
     }
 
     #[test]
     fn a_window_of_another_length_holds_the_same() {
-        let now = 40 * SECOND;
-        let before = spent(&[(5 * SECOND, 5), (20 * SECOND, 6), (now, 7)], now);
+        let now = at(40);
+        let before = spent(&[(at(5), 5), (at(20), 6), (now, 7)], now);
         let after = Spent::of(WINDOW / 2, before.departures(), now);
         assert_eq!(after.sum, 13);
         let same = Spent::of(WINDOW, before.departures(), now);
@@ -181,13 +191,13 @@ mod tests {
 
     #[test]
     fn nothing_overflows() {
-        let mut spent = spent(&[(0, u64::MAX), (SECOND, u64::MAX)], SECOND);
-        spent.charge(u64::MAX, 2 * SECOND);
-        spent.settle(0, (u64::MAX, 1), 0);
-        spent.settle(SECOND, (u64::MAX, 1), u64::MAX);
-        spent.charge(u64::MAX, u64::MAX);
-        spent.charge(u64::MAX, u64::MAX);
-        assert!(spent.next(1) > 0 && spent.over() > 0);
+        let mut spent = spent(&[(at(0), u64::MAX), (at(1), u64::MAX)], at(1));
+        spent.charge(u64::MAX, at(2));
+        spent.settle(at(0), (u64::MAX, 1), at(0));
+        spent.settle(at(1), (u64::MAX, 1), Instant::NEVER);
+        spent.charge(u64::MAX, Instant::NEVER);
+        spent.charge(u64::MAX, Instant::NEVER);
+        assert!(spent.next(1) > at(0) && spent.over() > at(0));
         assert!(spent.departures().count() > 0);
     }
 }

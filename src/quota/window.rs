@@ -1,63 +1,66 @@
 use std::collections::VecDeque;
 
-use crate::words::Quota;
+use crate::words::{Instant, Quota};
 
 /// An exact sliding window: what left, and when. For those who trade memory for bursts.
 ///
 /// Never over: the costs of the last `per + margin` never sum to more than `max`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Window {
-    departures: VecDeque<(u64, u64)>,
+    departures: VecDeque<(Instant, u64)>,
     used: u64,
     /// When it last made room.
-    freed: u64,
+    freed: Instant,
 }
 
 impl Window {
     /// The earliest instant at which `cost` fits, after `ahead` of cost have left before it.
-    pub(crate) fn next(&mut self, quota: &Quota, ahead: u64, cost: u64, now: u64) -> u64 {
+    pub(crate) fn next(&mut self, quota: &Quota, ahead: u64, cost: u64, now: Instant) -> Instant {
         self.forget(quota, now);
         let cost = cost.saturating_add(ahead);
         let fits = |used: u64| used.saturating_add(cost) <= quota.max();
         let mut used = self.used;
         if fits(used) {
-            return 0;
+            return Instant::START;
         }
         for (at, left) in &self.departures {
             used = used.saturating_sub(*left);
             if fits(used) {
-                return at.saturating_add(quota.window());
+                return *at + quota.window();
             }
         }
         // More than one whole window waits: at least one window for each full one ahead.
-        now.saturating_add(
-            (cost - quota.max())
-                .div_ceil(quota.max())
-                .saturating_mul(quota.window()),
-        )
+        now + quota.window() * (cost - quota.max()).div_ceil(quota.max())
     }
 
     /// A window in which these left, and when each did, in their order.
-    pub(crate) fn of(departures: impl Iterator<Item = (u64, u64)>) -> Self {
+    pub(crate) fn of(departures: impl Iterator<Item = (Instant, u64)>) -> Self {
         let departures: VecDeque<_> = departures.collect();
         Self {
             used: departures.iter().map(|(_, cost)| cost).sum(),
             departures,
-            freed: 0,
+            freed: Instant::START,
         }
     }
 
     /// What left in the window, and when, in that order.
-    pub(crate) fn departures(&mut self) -> &[(u64, u64)] {
+    pub(crate) fn departures(&mut self) -> &[(Instant, u64)] {
         self.departures.make_contiguous()
     }
 
     /// How much could be charged now, beside what is `ahead`, and `cost` still fit at `at`.
-    pub(crate) fn room(&self, quota: &Quota, cost: u64, ahead: u64, at: u64, now: u64) -> u64 {
-        if now.saturating_add(quota.window()) <= at {
+    pub(crate) fn room(
+        &self,
+        quota: &Quota,
+        cost: u64,
+        ahead: u64,
+        at: Instant,
+        now: Instant,
+    ) -> u64 {
+        if now + quota.window() <= at {
             return u64::MAX;
         }
-        let gone = |(left, _): &&(u64, u64)| left.saturating_add(quota.window()) <= at;
+        let gone = |(left, _): &&(Instant, u64)| *left + quota.window() <= at;
         let freed = self
             .departures
             .iter()
@@ -68,7 +71,7 @@ impl Window {
         quota.max().saturating_sub(taken)
     }
 
-    pub(crate) fn charge(&mut self, quota: &Quota, cost: u64, now: u64) {
+    pub(crate) fn charge(&mut self, quota: &Quota, cost: u64, now: Instant) {
         self.forget(quota, now);
         match self.departures.back_mut() {
             Some((at, used)) if *at == now => *used = used.saturating_add(cost),
@@ -78,23 +81,23 @@ impl Window {
     }
 
     /// Since when there has been as much room as there is.
-    pub(crate) fn ready(&self) -> u64 {
+    pub(crate) fn ready(&self) -> Instant {
         self.freed
     }
 
-    pub(crate) fn fresh_at(&self, quota: &Quota) -> u64 {
+    pub(crate) fn fresh_at(&self, quota: &Quota) -> Instant {
         self.departures
             .back()
-            .map_or(0, |(at, _)| at.saturating_add(quota.window()))
+            .map_or(Instant::START, |(at, _)| *at + quota.window())
     }
 
-    pub(crate) fn left(&mut self, quota: &Quota, now: u64) -> u64 {
+    pub(crate) fn left(&mut self, quota: &Quota, now: Instant) -> u64 {
         self.forget(quota, now);
         quota.max().saturating_sub(self.used)
     }
 
     /// Settles what was charged at an instant: `extra` more, or less where it is negative.
-    pub(crate) fn settle(&mut self, at: u64, extra: i64) {
+    pub(crate) fn settle(&mut self, at: Instant, extra: i64) {
         let found = self.departures.binary_search_by_key(&at, |(at, _)| *at);
         let index = found.unwrap_or_else(|index| {
             // What was thought to cost nothing is not here yet. If it has left the window instead,
@@ -108,13 +111,13 @@ impl Window {
         *cost = settled;
     }
 
-    fn forget(&mut self, quota: &Quota, now: u64) {
+    fn forget(&mut self, quota: &Quota, now: Instant) {
         while let Some((at, cost)) = self.departures.front() {
-            if at.saturating_add(quota.window()) > now {
+            if *at + quota.window() > now {
                 break;
             }
             self.used = self.used.saturating_sub(*cost);
-            self.freed = at.saturating_add(quota.window());
+            self.freed = *at + quota.window();
             self.departures.pop_front();
         }
     }
@@ -123,26 +126,27 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quota::at;
 
     #[test]
     fn a_burst_then_exactly_the_window() {
         let quota = Quota::per_minute(3).unwrap().unpaced();
         let mut window = Window::default();
-        for now in [10, 20, 30] {
+        for now in [10, 20, 30].map(at) {
             assert!(window.next(&quota, 0, 1, now) <= now);
             window.charge(&quota, 1, now);
         }
-        assert_eq!(window.next(&quota, 0, 1, 40), 10 + quota.window());
-        assert_eq!(window.next(&quota, 1, 1, 40), 20 + quota.window());
-        assert_eq!(window.left(&quota, 20 + quota.window()), 2);
+        assert_eq!(window.next(&quota, 0, 1, at(40)), at(10) + quota.window());
+        assert_eq!(window.next(&quota, 1, 1, at(40)), at(20) + quota.window());
+        assert_eq!(window.left(&quota, at(20) + quota.window()), 2);
     }
 
     #[test]
     fn each_full_window_ahead_is_a_window_of_waiting() {
         let quota = Quota::per_minute(3).unwrap().unpaced();
         let windows = |ahead, cost| {
-            let at = Window::default().next(&quota, ahead, cost, 10);
-            at.saturating_sub(10) / quota.window()
+            let next = Window::default().next(&quota, ahead, cost, at(10));
+            (next - at(10)) / quota.window()
         };
         let ahead = [0, 2, 3, 5, 6, 9].map(|ahead| windows(ahead, 1));
         assert_eq!(ahead, [0, 0, 1, 1, 2, 3]);

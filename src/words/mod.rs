@@ -14,6 +14,7 @@ mod quota;
 mod rejected;
 mod rule;
 mod tier;
+mod time;
 mod unit;
 mod usage;
 
@@ -34,6 +35,7 @@ pub(crate) use self::{
     job::{Job, JobKind},
     key::{KeyId, hash},
     rule::{Cap, Rule},
+    time::{Instant, Span},
     unit::{Each, Said, Unit},
     usage::Usage,
 };

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::Error;
+use super::{Error, Span};
 
 /// So much per window of time: `Quota::per_minute(600)?`.
 ///
@@ -48,9 +48,9 @@ use super::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     max: u64,
-    per: u64,
+    per: Span,
     burst: u64,
-    margin: u64,
+    margin: Span,
     windowed: bool,
 }
 
@@ -73,11 +73,12 @@ impl Quota {
                  for example Duration::from_secs(60)"
             )));
         }
-        let per = nanos(per);
+        let per = Span::from(per);
         if per / max < CLOSEST {
             return Err(Error::quota(format!(
-                "{max} in that window is more than one every {CLOSEST} ns: write at most {}, or \
+                "{max} in that window is more than one every {} ns: write at most {}, or \
                  leave the limit out, since what no limit names is not limited",
+                CLOSEST.as_nanos(),
                 per / CLOSEST
             )));
         }
@@ -85,7 +86,7 @@ impl Quota {
             max,
             per,
             burst: 1,
-            margin: (per / 200).min(nanos(WIDEST_DEFAULT_MARGIN)),
+            margin: (per / 200).min(WIDEST_DEFAULT_MARGIN),
             windowed: false,
         })
     }
@@ -165,7 +166,7 @@ impl Quota {
                 self.per()
             )));
         }
-        self.margin = nanos(margin);
+        self.margin = margin.into();
         Ok(self.bounded())
     }
 
@@ -209,7 +210,7 @@ impl Quota {
 
     /// The length of the window.
     pub fn per(&self) -> Duration {
-        Duration::from_nanos(self.per)
+        self.per.as_duration()
     }
 
     /// How many may leave together after a quiet time.
@@ -219,59 +220,57 @@ impl Quota {
 
     /// The spread of the network's delay that is allowed for.
     pub fn margin(&self) -> Duration {
-        Duration::from_nanos(self.margin)
+        self.margin.as_duration()
     }
 
     /// Cuts a burst that would take more than a century to pay for:
     /// burst * window / (max - burst + 1), solved for the burst.
     fn bounded(mut self) -> Self {
-        let (window, century) = (u128::from(self.window()), u128::from(CENTURY));
+        let (window, century): (u128, u128) =
+            (self.window().as_nanos().into(), CENTURY.as_nanos().into());
         let most = (u128::from(self.max) + 1) * century / (window + century);
         self.burst = u64::try_from(most).map_or(self.burst, |most| self.burst.min(most.max(1)));
         self
     }
 
     pub(crate) fn allows_more_than(&self, other: &Quota) -> bool {
-        u128::from(self.max) * u128::from(other.per) > u128::from(other.max) * u128::from(self.per)
+        let [own, others] = [self.per, other.per].map(|per| u128::from(per.as_nanos()));
+        u128::from(self.max) * others > u128::from(other.max) * own
     }
 
     pub(crate) fn is_windowed(&self) -> bool {
         self.windowed
     }
 
-    /// The window as the client must keep it, in nanoseconds.
-    pub(crate) fn window(&self) -> u64 {
+    /// The window as the client must keep it.
+    pub(crate) fn window(&self) -> Span {
         self.per + self.margin
     }
 
-    /// Nanoseconds between two departures, rounded up so that the rate is never exceeded.
-    pub(crate) fn interval(&self) -> u64 {
+    /// The time between two departures, rounded up so that the rate is never exceeded.
+    pub(crate) fn interval(&self) -> Span {
         self.window().div_ceil(self.max - self.burst + 1)
     }
 
-    /// How late a departure may be without delaying those after it, in nanoseconds.
+    /// How late a departure may be without delaying those after it.
     ///
     /// A timer that fires a millisecond late at each of ten requests a second would otherwise cost
     /// 1 % of the quota. Taken out of the margin, which keeps the promise whole.
-    pub(crate) fn lateness(&self) -> u64 {
-        (self.margin / 4).min(nanos(WIDEST_DEFAULT_MARGIN) / 4)
+    pub(crate) fn lateness(&self) -> Span {
+        self.margin.min(WIDEST_DEFAULT_MARGIN) / 4
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
 /// Intervals are whole nanoseconds, rounded up: from 100 of them on that costs less than 1 %.
-const CLOSEST: u64 = 100;
+const CLOSEST: Span = Span::nanos(100);
 /// Tokio's timer counts in milliseconds.
 const SHORTEST: Duration = Duration::from_millis(1);
 /// Sums of a few windows stay far below the 584 years that 64 bits of nanoseconds hold.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 /// What a burst takes to be paid for is counted in the same 64 bits.
-const CENTURY: u64 = 100 * 366 * 24 * 3_600 * 1_000_000_000;
+const CENTURY: Span = Span::secs(100 * 366 * 24 * 3_600);
 /// Covers the delay's spread on an ordinary path (5 to 150 ms each way).
-const WIDEST_DEFAULT_MARGIN: Duration = Duration::from_millis(200);
+const WIDEST_DEFAULT_MARGIN: Span = Span::millis(200);
 
 #[cfg(test)]
 mod tests {
@@ -303,9 +302,9 @@ mod tests {
     #[test]
     fn a_burst_is_paid_out_of_the_rate() {
         let quota = Quota::per_minute(600).unwrap();
-        assert_eq!(quota.interval(), 100_333_334);
+        assert_eq!(quota.interval(), Span::nanos(100_333_334));
         let burst = quota.with_burst(101).unwrap();
-        assert_eq!(burst.interval(), 60_200_000_000u64.div_ceil(500));
+        assert_eq!(burst.interval(), Span::millis(60_200).div_ceil(500));
     }
 
     #[test]
@@ -329,6 +328,6 @@ mod tests {
             .unwrap()
             .with_margin(Duration::from_secs(3))
             .unwrap();
-        assert_eq!(wide.lateness(), 50_000_000);
+        assert_eq!(wide.lateness(), Span::millis(50));
     }
 }

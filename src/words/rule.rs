@@ -1,9 +1,6 @@
-use std::{
-    num::{NonZeroU32, NonZeroU64},
-    sync::Arc,
-};
+use std::{num::NonZeroU32, sync::Arc};
 
-use super::{Endpoint, Quota, Unit};
+use super::{Endpoint, Quota, Span, Unit};
 
 /// One line of the table.
 #[derive(Clone, Debug)]
@@ -36,11 +33,11 @@ impl Cap {
         }
     }
 
-    /// How far apart it keeps those it limits per second, in nanoseconds.
-    pub(crate) fn interval(&self, unit: Unit) -> Option<NonZeroU64> {
+    /// How far apart it keeps those it limits per second.
+    pub(crate) fn interval(&self, unit: Unit) -> Option<Span> {
         match self {
             Self::Requests(quota) | Self::Tokens(quota) if self.unit() == Some(unit) => {
-                NonZeroU64::new(quota.interval())
+                Some(quota.interval())
             }
             _ => None,
         }

@@ -11,7 +11,6 @@ use std::{sync::Arc, time::Duration};
 use smallvec::SmallVec;
 
 use super::{
-    clock::NEVER,
     grant::Grant,
     lane::{Counts, Lane, OVERFLOW},
     learned::Learned,
@@ -20,8 +19,8 @@ use super::{
     waiter::{Standing, Waiter},
 };
 use crate::{
-    quota::{Bucket, Passage, Rate, Slots, Verdict},
-    words::{Call, Cap, Each, Endpoint, KeyId, Unit, hash},
+    quota::{Bucket, Gate, Passage, Rate, Slots, Verdict},
+    words::{Call, Cap, Each, Endpoint, Instant, KeyId, Unit, hash},
 };
 
 use self::places::Place;
@@ -41,7 +40,7 @@ pub(super) struct Key {
     /// How many wait, in line or not.
     pub(super) waiting: u32,
     /// When it is to be looked at again.
-    pub(super) alarm: u64,
+    pub(super) alarm: Instant,
     /// Places of the lanes in `turns` in their limits, as of the last pass.
     places: Vec<Place>,
 }
@@ -59,15 +58,15 @@ pub(super) struct Limit {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wait {
     /// Not before this instant.
-    pub(super) at: u64,
+    pub(super) at: Instant,
     /// Nor before a slot comes free: asked again at this instant at the latest.
-    pub(super) full: Option<u64>,
+    pub(super) full: Option<Instant>,
     /// The limit that keeps it back for longest; a pause is none, for it is the lane's own.
     binding: Option<u16>,
 }
 
 impl Wait {
-    pub(super) fn is_over(&self, now: u64) -> bool {
+    pub(super) fn is_over(&self, now: Instant) -> bool {
         self.at <= now && self.full.is_none()
     }
 }
@@ -82,24 +81,24 @@ impl Key {
             lanes: SmallVec::new(),
             turns: Vec::new(),
             waiting: 0,
-            alarm: NEVER,
+            alarm: Instant::NEVER,
             places: Vec::new(),
         }
     }
 
     /// From when on it is no different from a new one; `None` while it is in use.
-    pub(super) fn fresh_at(&self, rules: &Rules) -> Option<u64> {
+    pub(super) fn fresh_at(&self, rules: &Rules) -> Option<Instant> {
         let learned = self.learned().map(|learned| learned.fresh_at()).max();
-        Some(self.unused_at(rules)?.max(learned.unwrap_or(0)))
+        Some(self.unused_at(rules)?.max(learned.unwrap_or_default()))
     }
 
     /// From when on it differs from a new one only in what it has learned; `None` while it is in use.
-    pub(super) fn unused_at(&self, rules: &Rules) -> Option<u64> {
+    pub(super) fn unused_at(&self, rules: &Rules) -> Option<Instant> {
         if self.waiting > 0 {
             return None;
         }
         let gates = self.lanes.iter().filter_map(|lane| lane.gate.as_ref());
-        let paused = gates.map(|gate| gate.fresh_at()).max().unwrap_or(0);
+        let paused = gates.map(|gate| gate.fresh_at()).max().unwrap_or_default();
         self.limits.iter().try_fold(paused, |latest, limit| {
             let at = limit.bucket.fresh_at(rules.cap(limit.rule))?;
             Some(at.max(latest))
@@ -107,11 +106,11 @@ impl Key {
     }
 
     /// When it last learned something.
-    pub(super) fn learned_last(&self) -> u64 {
+    pub(super) fn learned_last(&self) -> Instant {
         self.learned()
             .map(|learned| learned.last())
             .max()
-            .unwrap_or(0)
+            .unwrap_or_default()
     }
 
     fn learned(&self) -> impl Iterator<Item = &Learned> {
@@ -126,7 +125,7 @@ impl Key {
 
     /// Whether one who comes to this lane may go at once, since nobody is before it in the lane
     /// and, as of the pass just made, it makes no other lane later.
-    pub(super) fn lets_by(&mut self, lane: u16, tokens: u64, rules: &Rules, now: u64) -> bool {
+    pub(super) fn lets_by(&mut self, lane: u16, tokens: u64, rules: &Rules, now: Instant) -> bool {
         let alone = self.lanes[usize::from(lane)].line.is_none();
         alone && self.blocked(lane, tokens, rules, now).is_none()
     }
@@ -161,7 +160,7 @@ impl Key {
         tokens: u64,
         ahead: u64,
         rules: &Rules,
-        now: u64,
+        now: Instant,
     ) -> Option<Wait> {
         let lane = &self.lanes[usize::from(lane)];
         let mut wait = Wait {
@@ -202,9 +201,9 @@ impl Key {
         &mut self,
         lane: u16,
         tokens: u64,
-        ready: u64,
+        ready: Instant,
         rules: &Rules,
-        now: u64,
+        now: Instant,
     ) -> (Passage, SmallVec<[u32; 2]>) {
         let lane = &mut self.lanes[usize::from(lane)];
         lane.counts.admitted += 1;
@@ -216,8 +215,8 @@ impl Key {
         };
         let units = Unit::BOTH.into_iter().filter(|unit| weight[*unit] > 0);
         // Late is who leaves later than all of them, and the pause, would have let it.
-        let mut others = lane.gate.as_ref().map_or(0, |gate| gate.next());
-        let mut own = Each::default();
+        let mut others = lane.gate.as_deref().map_or(Instant::START, Gate::next);
+        let mut own = Each::<Instant>::default();
         for unit in units.clone() {
             own[unit] = lane.learned[unit].paced(0);
             others = others.max(lane.learned[unit].spared());
@@ -229,7 +228,7 @@ impl Key {
             let at = limit.bucket.ready(&rule.cap);
             match rule.cap.unit() {
                 _ if lane.outgrew(rule) => {}
-                Some(unit) if own[unit] == 0 => paced[unit] = paced[unit].max(at),
+                Some(unit) if own[unit] == Instant::START => paced[unit] = paced[unit].max(at),
                 _ => others = others.max(at),
             }
         }
@@ -257,13 +256,13 @@ impl Key {
     }
 
     /// The pace of a lane, watched from now on if it was not: it begins with what its table says.
-    pub(super) fn rate(&mut self, lane: u16, unit: Unit, rules: &Rules, now: u64) -> &mut Rate {
+    pub(super) fn rate(&mut self, lane: u16, unit: Unit, rules: &Rules, now: Instant) -> &mut Rate {
         let lane = &mut self.lanes[usize::from(lane)];
         let (mut rate, mut ceiling) = (f64::INFINITY, f64::INFINITY);
         for &index in &lane.limits {
             let rule = rules.rule(self.limits[usize::from(index)].rule);
             if let Some(interval) = rule.cap.interval(unit) {
-                let allowed = 1e9 / interval.get() as f64;
+                let allowed = 1e9 / interval.as_nanos() as f64;
                 rate = rate.min(allowed);
                 if rule.ceiling {
                     ceiling = ceiling.min(allowed);
@@ -332,7 +331,7 @@ impl Key {
     }
 
     /// Gives back the slots of a permit: the one in flight to the limit that its lane is under now.
-    pub(super) fn release(&mut self, rules: &Rules, grant: &Grant, now: u64) {
+    pub(super) fn release(&mut self, rules: &Rules, grant: &Grant, now: Instant) {
         let mut slots = grant.slots;
         if slots[Grant::IN_FLIGHT] != 0 {
             let lane = &mut self.lanes[usize::from(grant.lane)];
@@ -345,13 +344,13 @@ impl Key {
     }
 
     /// Gives back a slot of a rule, if it is one.
-    pub(super) fn free(&mut self, rules: &Rules, rule: u32, now: u64) {
+    pub(super) fn free(&mut self, rules: &Rules, rule: u32, now: Instant) {
         self.slots(rules, rule, |slots| slots.release(now));
     }
 
     /// Settles that a request did not cost the tokens of its grant but `tokens`, in every quota that was
     /// charged for it.
-    pub(super) fn settle(&mut self, grant: &mut Grant, tokens: u64, rules: &Rules, now: u64) {
+    pub(super) fn settle(&mut self, grant: &mut Grant, tokens: u64, rules: &Rules, now: Instant) {
         // A charge under another table was paid off at that table's pace: how much is left is not known.
         let lost = grant.table != rules.number && tokens < grant.tokens;
         for &rule in grant.quotas.iter().filter(|_| !lost) {
@@ -369,7 +368,7 @@ impl Key {
     }
 
     /// Goes on under another table.
-    pub(super) fn rebase(&mut self, old: &Rules, new: &Rules, now: u64) {
+    pub(super) fn rebase(&mut self, old: &Rules, new: &Rules, now: Instant) {
         let before: Vec<_> = std::mem::take(&mut self.limits)
             .into_iter()
             .map(|limit| (old.id(limit.rule), limit.bucket))

@@ -12,7 +12,7 @@ use super::Key;
 use crate::{
     limiter::rules::Rules,
     quota::Verdict,
-    words::{Cap, Rule},
+    words::{Cap, Instant, Rule},
 };
 
 /// A place in a limit.
@@ -20,7 +20,7 @@ use crate::{
 pub(super) struct Place {
     limit: u16,
     /// When its lane can leave.
-    at: u64,
+    at: Instant,
     cost: u64,
     /// The most that later lanes may be charged before it without making it later.
     room: u64,
@@ -40,8 +40,8 @@ impl Key {
         lane: u16,
         tokens: u64,
         rules: &Rules,
-        now: u64,
-    ) -> Option<u64> {
+        now: Instant,
+    ) -> Option<Instant> {
         let mut until = None;
         for (index, cost) in self.costs(lane, tokens, rules) {
             let limit = &mut self.limits[usize::from(index)];
@@ -74,10 +74,10 @@ impl Key {
         &mut self,
         lane: u16,
         tokens: u64,
-        at: u64,
+        at: Instant,
         takes: bool,
         rules: &Rules,
-        now: u64,
+        now: Instant,
     ) {
         let keeps_slot = takes || self.lanes[usize::from(lane)].lacked_slot;
         for (index, cost) in self.costs(lane, tokens, rules) {

@@ -7,13 +7,12 @@ use slab::Slab;
 use super::{Key, Wait};
 use crate::{
     limiter::{
-        clock::NEVER,
         line::Offer,
         moment::Wakes,
         rules::Rules,
         waiter::{Standing, Waiter},
     },
-    words::{Cap, Reason, Rejected},
+    words::{Cap, Instant, Reason, Rejected, Span},
 };
 
 /// What a pass over the lanes needs of the world.
@@ -24,7 +23,7 @@ pub(in crate::limiter) struct World<'a> {
     pub(in crate::limiter) refused: &'a mut u64,
     /// Who is being polled just now, and so needs no waking.
     pub(in crate::limiter) polled: Option<u32>,
-    pub(in crate::limiter) now: u64,
+    pub(in crate::limiter) now: Instant,
 }
 
 impl Key {
@@ -37,7 +36,7 @@ impl Key {
 
     /// A turn that is being taken just now does not lapse under its owner's feet, who would not be
     /// woken again.
-    pub(in crate::limiter) fn renew(&mut self, id: u32, waiter: &Waiter, now: u64) {
+    pub(in crate::limiter) fn renew(&mut self, id: u32, waiter: &Waiter, now: Instant) {
         let line = self.lanes[usize::from(waiter.lane)].line.as_mut();
         if let Some(offer) = line.and_then(|line| line.offer.as_mut()) {
             if offer.waiter == id {
@@ -50,9 +49,9 @@ impl Key {
     ///
     /// The lanes are asked in the order of their last departures, and each gets its
     /// [places](super::places) before the next is asked.
-    pub(in crate::limiter) fn pump(&mut self, world: &mut World<'_>) -> u64 {
+    pub(in crate::limiter) fn pump(&mut self, world: &mut World<'_>) -> Instant {
         self.clear_places();
-        let mut next = NEVER;
+        let mut next = Instant::NEVER;
         let mut turn = 0;
         while turn < self.turns.len() {
             let lane = self.turns[turn];
@@ -102,7 +101,7 @@ impl Key {
         let lane = &mut self.lanes[usize::from(waiter.lane)];
         lane.counts.refused += 1;
         *world.refused += 1;
-        let waited = Duration::from_nanos(world.now.saturating_sub(waiter.since));
+        let waited = (world.now - waiter.since).as_duration();
         let mut rejected = Rejected::new(reason, lane.endpoint, retry_after).after(waited);
         if reason == Reason::NeverFits {
             rejected = self.never_fits(rejected, waiter.lane, waiter.charge, world.rules);
@@ -124,7 +123,7 @@ impl Key {
     }
 
     /// Notes what keeps a lane back. Returns when to ask again.
-    fn hold_back(&mut self, lane: u16, wait: Wait, rules: &Rules, now: u64) -> u64 {
+    fn hold_back(&mut self, lane: u16, wait: Wait, rules: &Rules, now: Instant) -> Instant {
         let lane = &mut self.lanes[usize::from(lane)];
         lane.line().offer = None;
         let binding = wait
@@ -134,12 +133,12 @@ impl Key {
         let on_time = wait.at <= now;
         lane.lacked_slot |= on_time && wait.full.is_some();
         // One that only places keep back is asked again when those before it have left.
-        let at = if on_time { NEVER } else { wait.at };
+        let at = if on_time { Instant::NEVER } else { wait.at };
         wait.full.map_or(at, |full| at.min(full))
     }
 
     /// Offers the turn to the head of a lane. Returns when the offer ends.
-    fn offer(&mut self, lane: u16, head: u32, world: &mut World<'_>) -> u64 {
+    fn offer(&mut self, lane: u16, head: u32, world: &mut World<'_>) -> Instant {
         let line = self.lanes[usize::from(lane)].line();
         match line.offer {
             Some(offer) if offer.waiter == head => offer.until,
@@ -158,6 +157,6 @@ impl Key {
     }
 }
 
-/// How long a turn waits for its owner to be polled, in nanoseconds: 10 ms, the most that one who
+/// How long a turn waits for its owner to be polled: 10 ms, the most that one who
 /// is not polled delays the others.
-const OFFER: u64 = 10_000_000;
+const OFFER: Span = Span::millis(10);

@@ -2,12 +2,13 @@
 
 use std::task::Waker;
 
-use super::clock::{Clock, NEVER};
+use super::clock::Clock;
+use crate::words::Instant;
 
 #[derive(Debug, Default)]
 pub(super) struct Alarms {
     waiting: usize,
-    at: Option<u64>,
+    at: Option<Instant>,
 }
 
 pub(super) type Runtime = ();
@@ -26,15 +27,15 @@ impl Alarms {
         }
     }
 
-    pub(super) fn set(&mut self, at: u64, clock: &Clock) -> bool {
+    pub(super) fn set(&mut self, at: Instant, clock: &Clock) -> bool {
         if self.waiting > 0 {
-            self.at = Some(at).filter(|at| *at != NEVER);
+            self.at = Some(at).filter(|at| *at != Instant::NEVER);
         }
         self.at.is_some_and(|at| at <= clock.now())
     }
 
     /// When it would go off.
-    pub(super) fn at(&self) -> Option<u64> {
+    pub(super) fn at(&self) -> Option<Instant> {
         self.at
     }
 }

@@ -11,7 +11,6 @@ use std::{
     pin::pin,
     sync::Arc,
     task::{Context, Poll, Waker},
-    time::Duration,
 };
 
 use shuttle::{
@@ -19,28 +18,28 @@ use shuttle::{
     sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
-use tokio::time::Instant;
+use tokio::time;
 
 use super::{
     Inner, Limiter, Lost, Permit,
     shared::Shared,
     sync::{Mutex, lock},
 };
-use crate::words::{Call, Endpoint, Limits, Quota, Rejected};
+use crate::words::{Call, Endpoint, Instant, Limits, Quota, Rejected};
 
 const CHAT: Endpoint = Endpoint::ChatCompletions;
 
-thread_local!(static NOW: Cell<u64> = const { Cell::new(0) });
+thread_local!(static NOW: Cell<Instant> = const { Cell::new(Instant::START) });
 
 /// Shuttle runs all its threads on one thread of the system.
-pub(super) fn now() -> Instant {
-    thread_local!(static ORIGIN: Instant = real());
-    ORIGIN.with(|origin| *origin + Duration::from_nanos(NOW.get()))
+pub(super) fn now() -> time::Instant {
+    thread_local!(static ORIGIN: time::Instant = real());
+    ORIGIN.with(|origin| *origin + (NOW.get() - Instant::START).as_duration())
 }
 
 #[expect(clippy::disallowed_methods, reason = "where virtual time starts")]
-fn real() -> Instant {
-    Instant::now()
+fn real() -> time::Instant {
+    time::Instant::now()
 }
 
 fn per_second(max: u64) -> Limits {
@@ -66,7 +65,7 @@ fn check(limits: fn() -> Limits, threads: &'static [fn(&Limiter)]) {
 }
 
 fn run(limits: Limits, threads: &'static [fn(&Limiter)]) {
-    NOW.set(0);
+    NOW.set(Instant::START);
     let limiter = Limiter::new(limits);
     let done = Arc::new(AtomicUsize::new(0));
     let handles: Vec<_> = threads

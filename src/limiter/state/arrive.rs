@@ -5,7 +5,6 @@ use std::{task::Waker, time::Duration};
 use super::{LOOKED_UP, State};
 use crate::{
     limiter::{
-        clock::NEVER,
         grant::Grant,
         key::Key,
         line::Place,
@@ -13,13 +12,13 @@ use crate::{
         rules::Rules,
         waiter::{Standing, Waiter},
     },
-    words::{Call, Reason, Rejected, Unit},
+    words::{Call, Instant, Reason, Rejected, Unit},
 };
 
 /// A request that comes.
 pub(in crate::limiter) struct Comer<'a> {
     pub(in crate::limiter) call: &'a Call,
-    pub(in crate::limiter) deadline: u64,
+    pub(in crate::limiter) deadline: Instant,
     /// Whether the inner service could take it now.
     pub(in crate::limiter) ready: bool,
     /// Whom to wake, if it may wait.
@@ -92,14 +91,12 @@ impl State {
         moment: &mut Moment<'_>,
     ) -> Arrival {
         let (call, settings, now) = (comer.call, moment.settings, moment.now);
-        let patience = settings
-            .max_wait
-            .map_or(NEVER, |wait| now.saturating_add(wait));
+        let patience = settings.max_wait.map_or(Instant::NEVER, |wait| now + wait);
         let deadline = comer.deadline.min(patience);
         let impatient = patience < comer.deadline;
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
         let least = least_wait(key, lane, call, &self.rules, now);
-        let refusal = if deadline != NEVER && least > deadline {
+        let refusal = if deadline != Instant::NEVER && least > deadline {
             Some(Waiter::reason_of(impatient))
         } else if self.waiters.len() >= settings.max_waiting && !call.again {
             Some(Reason::QueueFull)
@@ -152,7 +149,7 @@ impl State {
         key.waiting += 1;
         key.lanes[usize::from(waiter.lane)].waiting += 1;
         key.join(id, &waiter);
-        if waiter.deadline != NEVER {
+        if waiter.deadline != Instant::NEVER {
             self.deadlines.insert((waiter.deadline, id));
         }
         self.waiters.insert(waiter);
@@ -187,7 +184,7 @@ impl State {
 
 /// The earliest instant at which a request that comes now could leave, given what is charged and
 /// who waits before it.
-fn least_wait(key: &mut Key, lane: u16, call: &Call, rules: &Rules, now: u64) -> u64 {
+fn least_wait(key: &mut Key, lane: u16, call: &Call, rules: &Rules, now: Instant) -> Instant {
     let line = key.lanes[usize::from(lane)].line.as_ref();
     let ahead = line.map_or(0, |line| line.ahead(call.caller, call.again));
     let tokens = key.tokens(lane, call.charge, rules);
@@ -196,6 +193,6 @@ fn least_wait(key: &mut Key, lane: u16, call: &Call, rules: &Rules, now: u64) ->
 }
 
 /// From now to an instant; `None` if nobody knows when that is.
-pub(super) fn after(at: u64, now: u64) -> Option<Duration> {
-    (at != NEVER).then(|| Duration::from_nanos(at.saturating_sub(now)))
+pub(super) fn after(at: Instant, now: Instant) -> Option<Duration> {
+    (at != Instant::NEVER).then(|| (at - now).as_duration())
 }

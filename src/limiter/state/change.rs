@@ -3,7 +3,7 @@
 use super::{IN_USE, State, arrive::after};
 use crate::{
     limiter::{key::World, moment::Moment, rules::Rules, waiter::Standing},
-    words::{Limits, Reason},
+    words::{Instant, Limits, Reason},
 };
 
 impl State {
@@ -24,7 +24,7 @@ impl State {
         for (_, waiter) in &mut self.waiters {
             waiter.ready = moment.now;
         }
-        self.registry.look_again(0);
+        self.registry.look_again(Instant::START);
         for index in waiting {
             self.refuse_hopeless(index, moment);
             self.pump(index, None, moment);

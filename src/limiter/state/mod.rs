@@ -7,12 +7,11 @@ mod jobs;
 mod pause;
 mod wait;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use slab::Slab;
 
 use super::{
-    clock::NEVER,
     grant::Grant,
     jobs::Jobs,
     key::World,
@@ -22,7 +21,7 @@ use super::{
     rules::Rules,
     waiter::{Standing, Waiter},
 };
-use crate::words::{Call, Charge, Limits};
+use crate::words::{Call, Charge, Instant, Limits, Span};
 
 pub(super) use self::{
     arrive::{Arrival, Comer},
@@ -38,15 +37,15 @@ pub(super) struct State {
     /// The endpoints of which tokens are counted, as bits.
     pub(super) metered: usize,
     /// When each key is to be looked at again.
-    alarms: BTreeSet<(u64, u32)>,
+    alarms: BTreeSet<(Instant, u32)>,
     /// When each waiter's time is up, of those who have a limit.
-    deadlines: BTreeSet<(u64, u32)>,
+    deadlines: BTreeSet<(Instant, u32)>,
     pub(super) jobs: Jobs,
     /// Places given out so far.
     places: u64,
     closed: bool,
     /// The latest instant at which anybody held the lock.
-    now: u64,
+    now: Instant,
 }
 
 impl State {
@@ -63,13 +62,13 @@ impl State {
             jobs: Jobs::default(),
             places: 0,
             closed: false,
-            now: 0,
+            now: Instant::START,
         }
     }
 
     /// What time it is for one who read the clock before taking the lock: never earlier than it
     /// was for anybody before him.
-    pub(super) fn advance(&mut self, read: u64) -> u64 {
+    pub(super) fn advance(&mut self, read: Instant) -> Instant {
         self.now = self.now.max(read);
         self.now
     }
@@ -92,9 +91,9 @@ impl State {
     }
 
     /// The next instant at which something is due.
-    pub(super) fn next_due(&self) -> u64 {
-        let alarm = self.alarms.first().map_or(NEVER, |(at, _)| *at);
-        let deadline = self.deadlines.first().map_or(NEVER, |(at, _)| *at);
+    pub(super) fn next_due(&self) -> Instant {
+        let alarm = self.alarms.first().map_or(Instant::NEVER, |(at, _)| *at);
+        let deadline = self.deadlines.first().map_or(Instant::NEVER, |(at, _)| *at);
         alarm.min(deadline)
     }
 
@@ -136,7 +135,7 @@ impl State {
         if next != key.alarm {
             self.alarms.remove(&(key.alarm, index));
             key.alarm = next;
-            if next != NEVER {
+            if next != Instant::NEVER {
                 self.alarms.insert((next, index));
             }
         }
@@ -152,18 +151,18 @@ impl State {
         index: u32,
         lane: u16,
         charge: Charge,
-        (since, ready): (u64, u64),
-        now: u64,
+        (since, ready): (Instant, Instant),
+        now: Instant,
     ) -> Grant {
         self.totals.admitted += 1;
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
         let tokens = key.tokens(lane, charge, &self.rules);
         let (passage, quotas) = key.charge(lane, tokens, ready, &self.rules, now);
-        let waited = now.saturating_sub(since);
+        let waited = now - since;
         let metered = charge != Charge::NOTHING && key.counts_tokens(lane, &self.rules);
         let of = &mut key.lanes[usize::from(lane)];
-        if waited > 0 {
-            of.waited += Duration::from_nanos(waited);
+        if waited > Span::ZERO {
+            of.waited += waited.as_duration();
         }
         Grant {
             key: index,

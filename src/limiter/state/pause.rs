@@ -4,7 +4,7 @@ use super::State;
 use crate::{
     limiter::{grant::Grant, lane::Lane, moment::Moment, rules::bit},
     quota::{News, Restart},
-    words::{Each, Said, Unit},
+    words::{Each, Instant, Said, Span, Unit},
 };
 
 impl State {
@@ -13,10 +13,10 @@ impl State {
     pub(in crate::limiter) fn throttled(
         &mut self,
         grant: &Grant,
-        wait: Option<u64>,
+        wait: Option<Span>,
         of: Unit,
         moment: &mut Moment<'_>,
-    ) -> Option<u64> {
+    ) -> Option<Instant> {
         self.totals.throttled += 1;
         let now = moment.now;
         if moment.settings.learning {
@@ -27,7 +27,7 @@ impl State {
             let refused = lane.gate().refused(grant.passage, wait, now);
             // Too many tokens says nothing of how many requests there may be.
             if let Some(rate) = &mut lane.learned[of].rate {
-                let wait = refused.until.saturating_sub(now);
+                let wait = refused.until - now;
                 let known = rate.refused(grant.at, grant.weight(of), wait, refused.news, now);
                 if refused.news != News::Nothing {
                     // How many tokens went by is known too late for that.
@@ -61,7 +61,7 @@ impl State {
     }
 
     /// From now on the lane of a grant learns its pace, of requests or of tokens.
-    fn watch(&mut self, grant: &Grant, of: Unit, now: u64) {
+    fn watch(&mut self, grant: &Grant, of: Unit, now: Instant) {
         let key = self.registry.of(grant.key, grant.born);
         let Some(key) = key.filter(|key| usize::from(grant.lane) < key.lanes.len()) else {
             return;
@@ -76,9 +76,9 @@ impl State {
     pub(in crate::limiter) fn overloaded(
         &mut self,
         grant: &Grant,
-        wait: u64,
+        wait: Span,
         moment: &mut Moment<'_>,
-    ) -> Option<u64> {
+    ) -> Option<Instant> {
         let now = moment.now;
         self.pause(grant, moment, |lane| {
             lane.gate().pause(wait, now);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::quota::at;
 
 const ALONE: Standing = Standing {
     rate: 10.0,
@@ -8,62 +9,62 @@ const ALONE: Standing = Standing {
     told: false,
 };
 
-fn at(rate: f64) -> Standing {
+fn of(rate: f64) -> Standing {
     Standing { rate, ..ALONE }
 }
 
 #[test]
 fn a_step_goes_half_way_to_what_was_refused_and_past_it_with_care() {
-    let mut probe = Probe::new(10.0, 0);
-    assert!(probe.step(ALONE, HOLD) > 11.0);
-    probe.fell(14.4, HOLD);
-    assert!((probe.step(at(10.0), 2 * HOLD) - 12.0).abs() < 1e-9);
-    let past = probe.step(at(14.4), 3 * HOLD) / 14.4;
+    let mut probe = Probe::new(10.0, at(0));
+    assert!(probe.step(ALONE, at(10)) > 11.0);
+    probe.fell(14.4, at(10));
+    assert!((probe.step(of(10.0), at(20)) - 12.0).abs() < 1e-9);
+    let past = probe.step(of(14.4), at(30)) / 14.4;
     assert!((1.04..1.2).contains(&past), "{past}");
 }
 
 #[test]
 fn what_is_refused_again_and_again_is_tried_ever_more_seldom() {
-    let mut probe = Probe::new(10.0, 0);
+    let mut probe = Probe::new(10.0, at(0));
     let mut holds = Vec::new();
     for _ in 0..8 {
-        probe.step(ALONE, 0);
-        probe.fell(10.5, 0);
-        holds.push(probe.hold(ALONE, 0) / SECOND);
+        probe.step(ALONE, at(0));
+        probe.fell(10.5, at(0));
+        holds.push(probe.hold(ALONE, at(0)) / Span::SECOND);
     }
     assert_eq!(holds, [10, 20, 40, 80, 160, 240, 240, 240]);
     // Once much more went well, all of that is old.
-    let steps: Vec<_> = (0..5).map(|_| probe.step(at(20.0), 0) / 20.0).collect();
+    let steps: Vec<_> = (0..5).map(|_| probe.step(of(20.0), at(0)) / 20.0).collect();
     assert!(steps[0] < 1.1 && steps[4] > 1.4, "{steps:?}");
-    probe.fell(40.0, 0);
-    assert_eq!(probe.hold(at(39.0), 0), HOLD);
+    probe.fell(40.0, at(0));
+    assert_eq!(probe.hold(of(39.0), at(0)), HOLD);
 }
 
 #[test]
 fn who_was_much_faster_of_late_looks_up_sooner() {
-    let mut probe = Probe::new(10.0, 0);
-    probe.went_well(10.0, SECOND);
+    let mut probe = Probe::new(10.0, at(0));
+    probe.went_well(10.0, at(1));
     for _ in 0..4 {
-        probe.step(at(5.0), SECOND);
-        probe.fell(5.2, SECOND);
+        probe.step(of(5.0), at(1));
+        probe.fell(5.2, at(1));
     }
-    assert_eq!(probe.hold(at(5.0), SECOND), REGAIN);
-    assert_eq!(probe.hold(at(9.5), SECOND), HOLD << 3);
+    assert_eq!(probe.hold(of(5.0), at(1)), REGAIN);
+    assert_eq!(probe.hold(of(9.5), at(1)), HOLD * 8);
     // Not for ever.
-    assert_eq!(probe.hold(at(5.0), SECOND + KNOWN), HOLD << 3);
+    assert_eq!(probe.hold(of(5.0), at(601)), HOLD * 8);
 }
 
 #[test]
 fn the_wait_before_a_step_depends_on_what_is_known() {
-    let new = Probe::new(10.0, 0);
+    let new = Probe::new(10.0, at(0));
     let mut stepped = new.clone();
-    stepped.step(ALONE, 0);
+    stepped.step(ALONE, at(0));
     let mut by_minute = stepped.clone();
-    by_minute.counts_by_minute(0);
+    by_minute.counts_by_minute(at(0));
     let mut failed = new.clone();
     for _ in 0..4 {
-        failed.step(ALONE, 0);
-        failed.fell(12.0, 0);
+        failed.step(ALONE, at(0));
+        failed.fell(12.0, at(0));
     }
     let named = Standing {
         told: true,
@@ -75,20 +76,20 @@ fn the_wait_before_a_step_depends_on_what_is_known() {
     };
     let heavy = Standing {
         one: 200.0,
-        ..at(100.0)
+        ..of(100.0)
     };
-    let later = KNOWN + SECOND;
+    let later = at(601);
     for (why, probe, standing, now, seconds) in [
         ("at first", &new, ALONE, 0, 10),
         ("doubled for each failure", &failed, ALONE, 0, 80),
         ("the server has named its limit", &failed, named, 0, 10),
         ("the limit is shared", &failed, shared, 0, 10),
-        ("1.2 times as much was refused", &failed, at(10.0), 0, 80),
-        ("1.33 times as much was refused", &failed, at(9.0), 0, 5),
+        ("1.2 times as much was refused", &failed, of(10.0), 0, 80),
+        ("1.33 times as much was refused", &failed, of(9.0), 0, 5),
         ("after a step", &stepped, ALONE, 0, 5),
-        ("after a step, 10 requests", &stepped, at(1.0), 0, 10),
+        ("after a step, 10 requests", &stepped, of(1.0), 0, 10),
         ("after a step, 10 heavy requests", &stepped, heavy, 0, 20),
-        ("after a step, 4 min at most", &stepped, at(0.001), 0, 240),
+        ("after a step, 4 min at most", &stepped, of(0.001), 0, 240),
         (
             "a server that counts by the minute",
             &by_minute,
@@ -96,20 +97,20 @@ fn the_wait_before_a_step_depends_on_what_is_known() {
             0,
             15,
         ),
-        ("ten minutes after that", &by_minute, ALONE, later, 5),
+        ("ten minutes after that", &by_minute, ALONE, 601, 5),
     ] {
-        assert_eq!(probe.hold(standing, now), seconds * SECOND, "{why}");
+        assert_eq!(probe.hold(standing, at(now)), Span::secs(seconds), "{why}");
     }
-    assert!(!stepped.is_by_minute(0) && by_minute.is_by_minute(0));
+    assert!(!stepped.is_by_minute(at(0)) && by_minute.is_by_minute(at(0)));
     assert!(!by_minute.is_by_minute(later));
 }
 
 #[test]
 fn a_lane_is_kept_back_if_the_pace_held_four_of_five_requests() {
     for (held, of, kept_back) in [(3, 5, false), (4, 5, true), (7, 10, false), (8, 10, true)] {
-        let mut probe = Probe::new(10.0, 0);
+        let mut probe = Probe::new(10.0, at(0));
         for nth in 0..of {
-            probe.leave(nth < held, SECOND);
+            probe.leave(nth < held, at(1));
         }
         assert_eq!(probe.kept_back(), kept_back, "{held} of {of}");
     }
@@ -119,15 +120,15 @@ fn a_lane_is_kept_back_if_the_pace_held_four_of_five_requests() {
 fn the_best_minute_counts_until_nothing_like_it_was_seen_for_ten_minutes() {
     // After four failures a lane waits for 80 s, or for 15 s if it was much faster of late.
     let looks_up_soon = |minutes: &[(f64, u64)], rate, now| {
-        let mut probe = Probe::new(10.0, 0);
+        let mut probe = Probe::new(10.0, at(0));
         for _ in 0..4 {
-            probe.step(at(rate), 0);
-            probe.fell(rate, 0);
+            probe.step(of(rate), at(0));
+            probe.fell(rate, at(0));
         }
-        for (minute, at) in minutes {
-            probe.went_well(*minute, at * SECOND);
+        for (minute, second) in minutes {
+            probe.went_well(*minute, at(*second));
         }
-        probe.hold(at(rate), now * SECOND) == REGAIN
+        probe.hold(of(rate), at(now)) == REGAIN
     };
     for (why, minutes, rate, now, soon) in [
         ("lower", &[(10.0, 0), (5.0, 60)], 5.0, 90, true),
@@ -154,7 +155,7 @@ fn the_best_minute_counts_until_nothing_like_it_was_seen_for_ten_minutes() {
 }
 
 /// The rates after steps from `rate` on, at once.
-fn steps<const N: usize>(probe: &mut Probe, from: Standing, now: u64) -> [f64; N] {
+fn steps<const N: usize>(probe: &mut Probe, from: Standing, now: Instant) -> [f64; N] {
     let mut rate = from.rate;
     std::array::from_fn(|_| {
         rate = probe.step(Standing { rate, ..from }, now);
@@ -163,7 +164,7 @@ fn steps<const N: usize>(probe: &mut Probe, from: Standing, now: u64) -> [f64; N
 }
 
 /// The steps, in percent of the rate.
-fn percent<const N: usize>(probe: &mut Probe, from: Standing, now: u64) -> [f64; N] {
+fn percent<const N: usize>(probe: &mut Probe, from: Standing, now: Instant) -> [f64; N] {
     let mut before = from.rate;
     steps(probe, from, now).map(|rate| {
         let step = rate / before - 1.0;
@@ -174,19 +175,19 @@ fn percent<const N: usize>(probe: &mut Probe, from: Standing, now: u64) -> [f64;
 
 #[test]
 fn steps_are_careful_past_a_refusal_until_three_went_well() {
-    let later = KNOWN + SECOND;
+    let later = at(601);
     let refused_at = |rate| {
-        let mut probe = Probe::new(rate, 0);
-        probe.fell(rate, 0);
+        let mut probe = Probe::new(rate, at(0));
+        probe.fell(rate, at(0));
         probe
     };
     for (rate, first) in [(1.0, 25.0), (3.0, 10.0), (10.0, 3.0), (100.0, 2.0)] {
-        let steps = percent(&mut refused_at(rate), at(rate), 0);
+        let steps = percent(&mut refused_at(rate), of(rate), at(0));
         assert_eq!(steps, [first, 10.0, 35.0, 50.0], "{rate}");
     }
     let mut by_minute = refused_at(10.0);
-    by_minute.counts_by_minute(0);
-    let steps = percent(&mut by_minute.clone(), ALONE, 0);
+    by_minute.counts_by_minute(at(0));
+    let steps = percent(&mut by_minute.clone(), ALONE, at(0));
     assert_eq!(steps, [5.0, 10.0, 30.0, 30.0]);
     let steps = percent(&mut by_minute, ALONE, later);
     assert_eq!(steps, [3.0, 10.0, 35.0, 50.0]);
@@ -197,9 +198,9 @@ fn lanes_that_share_a_limit_add_the_same_and_twice_that_later() {
     for rate in [2.0, 40.0] {
         let shared = Standing {
             shared: true,
-            ..at(rate)
+            ..of(rate)
         };
-        let rates = steps(&mut Probe::new(rate, 0), shared, 0);
+        let rates = steps(&mut Probe::new(rate, at(0)), shared, at(0));
         let added = rates.map(|after| ((after - rate) * 100.0).round());
         assert_eq!(added, [15.0, 30.0, 60.0], "{rate}");
     }
@@ -212,25 +213,25 @@ fn a_lane_that_was_much_faster_goes_nearly_back_in_bounded_steps() {
         ("35 % at most", 5.0, 20.0, [35.0]),
         ("half way to a refusal below that", 5.0, 7.2, [20.0]),
     ] {
-        let mut probe = Probe::new(rate, 0);
-        probe.went_well(10.0, 0);
-        probe.fell(refused, 0);
-        assert_eq!(percent(&mut probe, at(rate), 0), expected, "{why}");
+        let mut probe = Probe::new(rate, at(0));
+        probe.went_well(10.0, at(0));
+        probe.fell(refused, at(0));
+        assert_eq!(percent(&mut probe, of(rate), at(0)), expected, "{why}");
     }
-    let mut refused_here = Probe::new(5.0, 0);
-    refused_here.went_well(10.0, 0);
-    refused_here.fell(5.0, 0);
+    let mut refused_here = Probe::new(5.0, at(0));
+    refused_here.went_well(10.0, at(0));
+    refused_here.fell(5.0, at(0));
     // Careful first, then bold.
-    assert_eq!(percent(&mut refused_here, at(5.0), 0), [6.0, 35.0]);
+    assert_eq!(percent(&mut refused_here, of(5.0), at(0)), [6.0, 35.0]);
 }
 
 #[test]
 fn a_step_too_many_goes_back_to_a_rate_that_went_well() {
     // Steps from each rate, at its second, on top of 10 a second that is known.
     let stepped = |steps: &[(f64, u64)]| {
-        let mut probe = Probe::new(10.0, 0);
+        let mut probe = Probe::new(10.0, at(0));
         for (rate, now) in steps {
-            probe.step(at(*rate), now * SECOND);
+            probe.step(of(*rate), at(*now));
         }
         probe
     };
@@ -258,7 +259,7 @@ fn a_step_too_many_goes_back_to_a_rate_that_went_well() {
         let proven = stepped(steps).proven(refused).unwrap();
         assert!((proven - back).abs() < 1e-9, "{why}: {proven}");
     }
-    assert_eq!(Probe::new(10.0, 0).proven(10.0), None);
+    assert_eq!(Probe::new(10.0, at(0)).proven(10.0), None);
 }
 
 #[test]
@@ -270,16 +271,16 @@ fn a_failure_is_a_step_that_is_refused_at_about_the_same_rate_again() {
         ("below", true, 8.0, 80),
         ("without a step", false, 10.5, 80),
     ] {
-        let mut probe = Probe::new(10.0, 0);
+        let mut probe = Probe::new(10.0, at(0));
         for _ in 0..4 {
-            probe.step(ALONE, 0);
-            probe.fell(10.5, 0);
+            probe.step(ALONE, at(0));
+            probe.fell(10.5, at(0));
         }
-        assert_eq!(probe.hold(ALONE, 0), 80 * SECOND);
+        assert_eq!(probe.hold(ALONE, at(0)), Span::secs(80));
         if stepped {
-            probe.step(ALONE, 0);
+            probe.step(ALONE, at(0));
         }
-        probe.fell(refused, 0);
-        assert_eq!(probe.hold(at(refused), 0), seconds * SECOND, "{why}");
+        probe.fell(refused, at(0));
+        assert_eq!(probe.hold(of(refused), at(0)), Span::secs(seconds), "{why}");
     }
 }

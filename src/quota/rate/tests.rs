@@ -1,17 +1,18 @@
 use super::*;
+use crate::quota::at;
 
 /// A rate that leads, at `per_second`, with a `ceiling`.
 fn learned(of: Unit, per_second: f64, ceiling: f64) -> Rate {
-    let mut rate = Rate::new(of, per_second, ceiling, 0);
+    let mut rate = Rate::new(of, per_second, ceiling, at(0));
     rate.leads = true;
     rate
 }
 
 /// A rate trimmed to `part` of the 10 a second that the server names.
 fn named(of: Unit, part: f64) -> Rate {
-    let mut rate = Rate::new(of, 10.0, f64::INFINITY, 0);
+    let mut rate = Rate::new(of, 10.0, f64::INFINITY, at(0));
     rate.trim = part;
-    rate.told(10.0 / SPREAD, 0, 0);
+    rate.told(10.0 / SPREAD, at(0), at(0));
     rate
 }
 
@@ -21,92 +22,92 @@ fn about(is: f64, expected: f64) {
 }
 
 /// Sends `per_second` requests a second, evenly, whatever the pace is.
-fn send_at(rate: &mut Rate, per_second: u64, from: u64, seconds: u64) -> u64 {
-    let step = SECONDS / per_second;
+fn send_at(rate: &mut Rate, per_second: u64, from: Instant, seconds: u64) -> Instant {
+    let step = Span::SECOND / per_second;
     for nth in 0..seconds * per_second {
-        rate.leave(1, false, from + nth * step, from + nth * step);
+        rate.leave(1, false, from + step * nth, from + step * nth);
     }
-    from + seconds * SECONDS
+    from + Span::secs(seconds)
 }
 
 /// Sends as fast as it may for so long, held back by nothing else.
-fn send(rate: &mut Rate, from: u64, seconds: u64) -> u64 {
+fn send(rate: &mut Rate, from: Instant, seconds: u64) -> Instant {
     let mut now = from;
-    while now < from + seconds * SECONDS {
+    while now < from + Span::secs(seconds) {
         rate.leave(1, true, now, now);
-        now += (SECOND / rate.per_second()) as u64;
+        now = now + Span::nanos((SECOND / rate.per_second()) as u64);
     }
     now
 }
 
 #[test]
 fn the_table_is_believed_for_a_minute_of_work_and_then_there_may_be_more() {
-    let mut rate = Rate::new(Unit::Requests, 10.0, f64::INFINITY, 0);
-    let now = send(&mut rate, 0, 59);
-    assert!(!rate.leads() && rate.next(0) == 0);
+    let mut rate = Rate::new(Unit::Requests, 10.0, f64::INFINITY, at(0));
+    let now = send(&mut rate, at(0), 59);
+    assert!(!rate.leads() && rate.next(0) == at(0));
     send(&mut rate, now, 10);
     assert!(rate.leads() && rate.per_second() > 10.0);
     // Not where nobody wanted more, nor above what the user wrote.
-    let mut idle = Rate::new(Unit::Requests, 10.0, f64::INFINITY, 0);
+    let mut idle = Rate::new(Unit::Requests, 10.0, f64::INFINITY, at(0));
     for second in 0..600 {
-        idle.leave(1, false, second * SECONDS, second * SECONDS);
+        idle.leave(1, false, at(second), at(second));
     }
     assert!(!idle.leads());
-    let mut written = Rate::new(Unit::Requests, 10.0, 10.0, 0);
-    send(&mut written, 0, 600);
+    let mut written = Rate::new(Unit::Requests, 10.0, 10.0, at(0));
+    send(&mut written, at(0), 600);
     assert!(!written.leads() && written.per_second() <= 10.0);
 }
 
 #[test]
 fn a_refusal_cuts_once_and_never_by_more_than_half() {
-    let mut rate = Rate::new(Unit::Requests, 10.0, 10.0, 0);
-    let now = send(&mut rate, 0, 30);
-    rate.refused(now, 1, SECONDS, News::TooFast, now);
+    let mut rate = Rate::new(Unit::Requests, 10.0, 10.0, at(0));
+    let now = send(&mut rate, at(0), 30);
+    rate.refused(now, 1, Span::SECOND, News::TooFast, now);
     let cut = rate.per_second();
     assert!((5.0..=9.5).contains(&cut), "{cut}");
     // Those that were under way with it change nothing.
-    rate.refused(now, 1, SECONDS, News::Nothing, now);
+    rate.refused(now, 1, Span::SECOND, News::Nothing, now);
     assert_eq!(rate.per_second(), cut);
-    rate.refused(now, 1, 3_600 * SECONDS, News::TooFast, now);
+    rate.refused(now, 1, Span::secs(3_600), News::TooFast, now);
     assert!(rate.per_second() >= cut / 2.0);
-    assert_eq!(rate.next(2) - rate.next(1), rate.interval().unwrap().get());
+    assert_eq!(rate.next(2) - rate.next(1), rate.interval().unwrap());
 }
 
 #[test]
 fn a_step_too_many_goes_back_to_what_went_well() {
-    let mut rate = Rate::new(Unit::Requests, 10.0, f64::INFINITY, 0);
-    let now = send(&mut rate, 0, 62);
+    let mut rate = Rate::new(Unit::Requests, 10.0, f64::INFINITY, at(0));
+    let now = send(&mut rate, at(0), 62);
     assert!(rate.per_second() > 10.0);
-    rate.refused(now, 1, SECONDS / 10, News::TooFast, now);
+    rate.refused(now, 1, Span::millis(100), News::TooFast, now);
     assert!((9.0..=10.0).contains(&rate.per_second()), "{rate:?}");
 }
 
 #[test]
 fn what_the_server_names_counts_and_the_newest_of_it() {
-    let mut rate = Rate::new(Unit::Requests, 10.0, 20.0, 0);
-    rate.told(4.0, 10, 20);
+    let mut rate = Rate::new(Unit::Requests, 10.0, 20.0, at(0));
+    rate.told(4.0, at(10), at(20));
     assert!(rate.leads());
     assert!((3.9..4.0).contains(&rate.per_second()));
     // Of a request that left before.
-    rate.told(9.0, 5, 30);
+    rate.told(9.0, at(5), at(30));
     assert!(rate.per_second() < 4.0);
-    rate.told(100.0, 40, 50);
+    rate.told(100.0, at(40), at(50));
     assert_eq!(rate.per_second(), 20.0);
     for absurd in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
-        rate.told(absurd, 60, 70);
+        rate.told(absurd, at(60), at(70));
         assert_eq!(rate.per_second(), 20.0);
     }
     // The later of two responses to requests that left at the same instant.
-    rate.told(4.0, 40, 70);
+    rate.told(4.0, at(40), at(70));
     assert!(rate.per_second() < 4.0);
 }
 
 #[test]
 fn a_limit_far_above_what_the_user_allows_does_not_undo_a_cut() {
-    let mut rate = Rate::new(Unit::Requests, 10.0, 10.0, 0);
-    rate.told(100.0, 0, 0);
-    let now = send(&mut rate, 0, 10);
-    rate.refused(now, 1, SECONDS, News::TooFast, now);
+    let mut rate = Rate::new(Unit::Requests, 10.0, 10.0, at(0));
+    rate.told(100.0, at(0), at(0));
+    let now = send(&mut rate, at(0), 10);
+    rate.refused(now, 1, Span::SECOND, News::TooFast, now);
     let cut = rate.per_second();
     assert!(cut < 10.0, "{rate:?}");
     rate.told(100.0, now, now);
@@ -115,35 +116,35 @@ fn a_limit_far_above_what_the_user_allows_does_not_undo_a_cut() {
 
 #[test]
 fn who_has_much_less_than_the_limit_shares_it_and_gives_a_part_up() {
-    let mut rate = Rate::new(Unit::Requests, 10.0, 10.0, 0);
-    let mut now = 0;
+    let mut rate = Rate::new(Unit::Requests, 10.0, 10.0, at(0));
+    let mut now = at(0);
     for _ in 0..4 {
         now = send(&mut rate, now, 20);
-        rate.refused(now, 1, SECONDS, News::TooFast, now);
+        rate.refused(now, 1, Span::SECOND, News::TooFast, now);
         rate.set(3.0, now);
     }
     now = send(&mut rate, now, 9);
-    rate.refused(now, 1, SECONDS, News::TooFast, now);
+    rate.refused(now, 1, Span::SECOND, News::TooFast, now);
     assert!(rate.per_second() <= 3.0 * SHARED_CUT, "{rate:?}");
     // A number that this crate supplied is only a guess: who has less of that is alone.
-    let mut guessed = Rate::new(Unit::Requests, 10.0, f64::INFINITY, 0);
+    let mut guessed = Rate::new(Unit::Requests, 10.0, f64::INFINITY, at(0));
     guessed.leads = true;
-    guessed.set(3.0, 0);
-    now = send(&mut guessed, 0, 9);
-    guessed.refused(now, 1, SECONDS, News::TooFast, now);
+    guessed.set(3.0, at(0));
+    now = send(&mut guessed, at(0), 9);
+    guessed.refused(now, 1, Span::SECOND, News::TooFast, now);
     assert!(guessed.per_second() > 3.0 * 0.9, "{guessed:?}");
 }
 
 #[test]
 fn a_server_that_counts_by_the_minute_is_not_taken_for_one_that_forgets() {
-    let mut rate = Rate::new(Unit::Requests, 5.0, f64::INFINITY, 0);
-    let mut now = send(&mut rate, 0, 59);
+    let mut rate = Rate::new(Unit::Requests, 5.0, f64::INFINITY, at(0));
+    let mut now = send(&mut rate, at(0), 59);
     rate.leads = true;
     rate.set(20.0, now);
     now = send(&mut rate, now, 15);
     for _ in 0..3 {
-        rate.refused(now, 1, 4 * SECONDS, News::TooFast, now);
-        now += 4 * SECONDS;
+        rate.refused(now, 1, Span::secs(4), News::TooFast, now);
+        now = now + Span::secs(4);
     }
     // Not what it took in the last seconds, which was much more.
     let minute = rate.sent.mean(60, now);
@@ -155,71 +156,80 @@ fn a_server_that_counts_by_the_minute_is_not_taken_for_one_that_forgets() {
 
 #[test]
 fn what_is_owed_is_paid_at_the_new_rate_and_nothing_overflows() {
-    let mut rate = Rate::new(Unit::Requests, 1.0, f64::INFINITY, 0);
-    rate.told(1.0, 0, 0);
-    rate.leave(1, true, SECONDS, SECONDS);
-    rate.told(10.0, 1, SECONDS);
-    let wait = rate.next(0) - SECONDS;
-    assert!((SECONDS / 11..SECONDS / 9).contains(&wait), "{wait}");
-    rate.leave(1, true, 0, u64::MAX);
-    rate.refused(0, 1, u64::MAX, News::TooFast, u64::MAX);
-    rate.told(1.0, u64::MAX, u64::MAX);
-    assert!(rate.next(u64::MAX) > 0);
-    assert_eq!(rate.fresh_at(), u64::MAX);
+    let mut rate = Rate::new(Unit::Requests, 1.0, f64::INFINITY, at(0));
+    rate.told(1.0, at(0), at(0));
+    rate.leave(1, true, at(1), at(1));
+    rate.told(10.0, at(1), at(1));
+    let wait = rate.next(0) - at(1);
+    assert!(
+        (Span::SECOND / 11..Span::SECOND / 9).contains(&wait),
+        "{wait:?}"
+    );
+    let never = Instant::NEVER;
+    rate.leave(1, true, at(0), never);
+    rate.refused(at(0), 1, Span::secs(u64::MAX), News::TooFast, never);
+    rate.told(1.0, never, never);
+    assert!(rate.next(u64::MAX) > at(0));
+    assert_eq!(rate.fresh_at(), never);
 }
 
 #[test]
 fn what_was_learned_is_forgotten_after_an_hour_without_a_reason_for_it() {
     let mut rate = named(Unit::Requests, 1.0);
-    rate.leave(1, false, REMEMBERED, REMEMBERED);
+    let hour = at(0) + REMEMBERED;
+    rate.leave(1, false, hour, hour);
     assert!(rate.leads());
-    rate.leave(1, false, REMEMBERED + 1, REMEMBERED + 1);
+    let later = hour + Span::nanos(1);
+    rate.leave(1, false, later, later);
     assert!(!rate.leads());
 }
 
 #[test]
 fn a_request_delays_the_next_by_its_weight_and_the_mean_weight_is_known() {
     let mut rate = learned(Unit::Tokens, 10.0, f64::INFINITY);
-    rate.leave(100, false, SECONDS, SECONDS);
-    assert_eq!(rate.next(0), 11 * SECONDS);
-    rate.leave(300, false, SECONDS, SECONDS);
-    rate.leave(800, false, SECONDS, SECONDS);
-    assert_eq!(rate.standing(SECONDS).one, 400.0);
+    rate.leave(100, false, at(1), at(1));
+    assert_eq!(rate.next(0), at(11));
+    rate.leave(300, false, at(1), at(1));
+    rate.leave(800, false, at(1), at(1));
+    assert_eq!(rate.standing(at(1)).one, 400.0);
 }
 
 #[test]
 fn the_next_is_delayed_by_what_a_response_says_its_request_weighed() {
     for (estimate, weight) in [(10, 100), (100, 40)] {
         let mut rate = learned(Unit::Tokens, 10.0, f64::INFINITY);
-        rate.leave(1, false, 0, 0);
-        let now = 60 * SECONDS;
+        rate.leave(1, false, at(0), at(0));
+        let now = at(60);
         rate.leave(estimate, false, now, now);
         rate.settle(now, estimate, weight, now);
-        assert_eq!(rate.next(0), now + weight * SECONDS / 10);
+        assert_eq!(rate.next(0), now + Span::SECOND / 10 * weight);
     }
 }
 
 #[test]
 fn a_refund_leaves_no_more_than_the_rate_in_the_last_minute() {
     let mut rate = learned(Unit::Tokens, 10.0, f64::INFINITY);
-    rate.leave(600, false, 0, 0);
-    rate.set(5.0, 30 * SECONDS);
-    assert_eq!(rate.next(0), 90 * SECONDS);
+    rate.leave(600, false, at(0), at(0));
+    rate.set(5.0, at(30));
+    assert_eq!(rate.next(0), at(90));
     // The limit is 300 a minute. 450 leave no room, 210 leave room for 90, and 200 for all 10.
     for (from, to, due) in [(600, 450, 90), (450, 210, 72), (210, 200, 70)] {
-        rate.settle(0, from, to, 60 * SECONDS);
-        about(rate.next(0) as f64 / SECOND, due as f64);
+        rate.settle(at(0), from, to, at(60));
+        about(
+            (rate.next(0) - at(0)).as_nanos() as f64,
+            due as f64 * SECOND,
+        );
     }
 }
 
 #[test]
 fn what_comes_back_within_seconds_may_be_sent_at_once() {
-    for (after, refund) in [(10, 6e9), (11, 0.0)] {
+    for (after, refund) in [(10, 6), (11, 0)] {
         let mut rate = learned(Unit::Tokens, 10.0, f64::INFINITY);
-        rate.leave(500, true, 0, 0);
+        rate.leave(500, true, at(0), at(0));
         let owed = rate.next(0);
-        rate.settle(0, 500, 440, after * SECONDS);
-        assert_eq!((owed - rate.next(0)) as f64, refund);
+        rate.settle(at(0), 500, 440, at(after));
+        assert_eq!(owed - rate.next(0), Span::secs(refund));
     }
 }
 
@@ -232,8 +242,8 @@ fn a_server_that_asks_for_more_than_3_s_or_refuses_after_a_pause_counts_by_the_m
         (3, News::Nothing, false),
     ] {
         let mut rate = learned(Unit::Requests, 10.0, f64::INFINITY);
-        rate.refused(SECONDS, 1, wait * SECONDS, news, SECONDS);
-        let is = rate.probe.is_by_minute(SECONDS);
+        rate.refused(at(1), 1, Span::secs(wait), news, at(1));
+        let is = rate.probe.is_by_minute(at(1));
         assert_eq!(is, by_minute, "{wait} s {news:?}");
     }
 }
@@ -242,8 +252,8 @@ fn a_server_that_asks_for_more_than_3_s_or_refuses_after_a_pause_counts_by_the_m
 fn a_server_that_took_over_twice_as_much_in_the_last_20_s_counts_by_the_minute() {
     for (before, by_minute) in [(25, true), (15, false)] {
         let mut rate = learned(Unit::Requests, 10.0, f64::INFINITY);
-        let now = send_at(&mut rate, before, 0, 20);
-        rate.refused(now, 1, SECONDS, News::TooFast, now);
+        let now = send_at(&mut rate, before, at(0), 20);
+        rate.refused(now, 1, Span::SECOND, News::TooFast, now);
         about(rate.per_second(), 9.5);
         assert_eq!(rate.probe.is_by_minute(now), by_minute, "{before}");
     }
@@ -252,20 +262,20 @@ fn a_server_that_took_over_twice_as_much_in_the_last_20_s_counts_by_the_minute()
 #[test]
 fn a_named_limit_of_requests_is_trimmed_once_in_5_s_and_then_cut_to_what_the_server_took() {
     let mut rate = named(Unit::Requests, 1.0);
-    let now = send(&mut rate, 0, 10);
-    rate.refused(now, 1, 3 * SECONDS, News::TooFast, now);
+    let now = send(&mut rate, at(0), 10);
+    rate.refused(now, 1, Span::secs(3), News::TooFast, now);
     about(rate.per_second(), 10.0 * TRIMMED);
-    let now = send_at(&mut rate, 6, now + SECONDS, 2);
-    rate.refused(now, 1, SECONDS, News::TooFast, now);
+    let now = send_at(&mut rate, 6, now + Span::SECOND, 2);
+    rate.refused(now, 1, Span::SECOND, News::TooFast, now);
     about(rate.per_second(), 6.0 * BELOW);
 }
 
 #[test]
 fn a_named_limit_of_tokens_is_trimmed_at_each_refusal() {
     let mut rate = named(Unit::Tokens, 1.0);
-    let now = send(&mut rate, 0, 4);
+    let now = send(&mut rate, at(0), 4);
     for times in 1..=2 {
-        rate.refused(now, 1, 3 * SECONDS, News::TooFast, now);
+        rate.refused(now, 1, Span::secs(3), News::TooFast, now);
         about(rate.per_second(), 10.0 * TOKENS_TRIMMED.powi(times));
     }
 }
@@ -281,8 +291,8 @@ fn the_less_of_a_limit_a_lane_has_the_more_of_it_a_refusal_takes() {
         (Unit::Tokens, 0.9, 0.995),
     ] {
         let mut rate = named(of, part);
-        let now = 10 * SECONDS;
-        rate.refused(now, 1, SECONDS, News::TooFast, now);
+        let now = at(10);
+        rate.refused(now, 1, Span::SECOND, News::TooFast, now);
         about(rate.per_second(), 10.0 * part * left);
         // The same limit, named again, does not undo the cut.
         rate.told(10.0 / SPREAD, now, now);
@@ -302,7 +312,8 @@ fn a_trimmed_limit_is_regained_every_10_s_though_each_response_names_it() {
         (Unit::Tokens, 0.995, 1.0),
     ] {
         let [mut busy, mut idle] = [(); 2].map(|()| named(of, part));
-        for now in (0..=10 * SECONDS).step_by(SECONDS as usize / 5) {
+        for fifth in 0..=50 {
+            let now = at(0) + Span::millis(200) * fifth;
             for (rate, held) in [(&mut busy, true), (&mut idle, false)] {
                 rate.told(10.0 / SPREAD, now, now);
                 rate.leave(1, held, now, now);
@@ -320,9 +331,9 @@ fn what_to_expect_is_known_once_the_limit_is_named_or_enough_was_sent() {
         (learned(Unit::Requests, 10.0, 10.0), 10, true),
         (learned(Unit::Requests, 10.0, 10.0), 0, false),
     ] {
-        let now = send_at(&mut rate, 10, 0, seconds);
+        let now = send_at(&mut rate, 10, at(0), seconds);
         assert_eq!(
-            rate.refused(now, 1, SECONDS, News::TooFast, now),
+            rate.refused(now, 1, Span::SECOND, News::TooFast, now),
             known,
             "{rate:?}"
         );
@@ -340,10 +351,10 @@ fn a_refusal_does_not_cut_tokens_that_the_user_wrote_while_most_of_them_are_take
         (Tokens, 9, 61, true, true),
         (Requests, 9, 61, false, true),
     ] {
-        let mut rate = Rate::new(of, 10.0, 10.0, 0);
+        let mut rate = Rate::new(of, 10.0, 10.0, at(0));
         rate.leads = leads;
-        let now = send_at(&mut rate, per_second, 0, seconds);
-        rate.refused(now, 1, SECONDS, News::TooFast, now);
+        let now = send_at(&mut rate, per_second, at(0), seconds);
+        rate.refused(now, 1, Span::SECOND, News::TooFast, now);
         assert_eq!(rate.per_second() < 10.0, cut, "{of:?} {per_second} {leads}");
     }
 }
@@ -352,8 +363,8 @@ fn a_refusal_does_not_cut_tokens_that_the_user_wrote_while_most_of_them_are_take
 fn a_lane_with_half_of_a_limit_adds_little_and_one_with_most_of_it_a_fifth() {
     for (has, next) in [(5.0, 5.15), (8.0, 9.6)] {
         let mut rate = learned(Unit::Requests, 10.0, 10.0);
-        rate.set(has, 0);
-        send(&mut rate, 0, 11);
+        rate.set(has, at(0));
+        send(&mut rate, at(0), 11);
         about(rate.per_second(), next);
     }
 }
@@ -361,8 +372,8 @@ fn a_lane_with_half_of_a_limit_adds_little_and_one_with_most_of_it_a_fifth() {
 #[test]
 fn a_new_limit_leaves_what_was_due_before_as_it_was() {
     let mut rate = named(Unit::Requests, 1.0);
-    rate.leave(1, false, SECONDS, SECONDS);
+    rate.leave(1, false, at(1), at(1));
     let due = rate.next(0);
-    rate.told(20.0, SECONDS, 3 * SECONDS);
+    rate.told(20.0, at(1), at(3));
     assert_eq!(rate.next(0), due);
 }
