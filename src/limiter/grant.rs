@@ -1,5 +1,6 @@
 use smallvec::SmallVec;
 
+use super::ids::{KeyRef, LaneIndex, RuleId};
 use crate::{
     quota::Passage,
     words::{Each, Instant, Span, Unit},
@@ -8,16 +9,14 @@ use crate::{
 /// What was granted, to be given back.
 #[derive(Debug)]
 pub(super) struct Grant {
-    pub(super) key: u32,
-    /// Which key that was: its place may be another's by now.
-    pub(super) born: u64,
-    pub(super) lane: u16,
+    pub(super) key: KeyRef,
+    pub(super) lane: LaneIndex,
     pub(super) passage: Passage,
-    /// The rules whose slots it holds, 0 for none.
-    pub(super) slots: [u32; 2],
+    /// The rules whose slots it holds.
+    pub(super) slots: [Option<RuleId>; 2],
     pub(super) tokens: u64,
     /// The ids of the rules whose token quotas were charged for it.
-    pub(super) quotas: SmallVec<[u32; 2]>,
+    pub(super) quotas: SmallVec<[RuleId; 2]>,
     /// The table under which they were.
     pub(super) table: u32,
     /// What had left of its lane with it.

@@ -4,13 +4,14 @@ use std::{collections::BTreeMap, sync::Arc, task::Waker};
 
 use slab::Slab;
 
+use super::ids::{KeyIndex, KeyRef, RuleId};
 use crate::words::{Endpoint, hash};
 
 /// Every job that holds a slot, by the hash of its id and its key: two keys of one organisation may
 /// see the same job.
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
-    held: BTreeMap<(u64, u32), Held>,
+    held: BTreeMap<(u64, KeyIndex), Held>,
     /// Who is to be woken when somebody waits for a job to end.
     pub(super) watchers: Slab<Option<Waker>>,
 }
@@ -21,35 +22,36 @@ pub(super) struct Held {
     pub(super) id: Arc<str>,
     /// What creates such jobs.
     pub(super) creation: Endpoint,
-    pub(super) key: u32,
-    pub(super) born: u64,
-    pub(super) rule: u32,
+    pub(super) key: KeyRef,
+    pub(super) rule: RuleId,
 }
 
 impl Jobs {
     pub(super) fn insert(&mut self, held: Held) {
-        self.held.insert((hash(&&*held.id), held.key), held);
+        self.held.insert((hash(&&*held.id), held.key.index), held);
     }
 
     /// Whether this job of a key holds a slot.
-    pub(super) fn has(&self, key: u32, id: &str) -> bool {
+    pub(super) fn has(&self, key: KeyIndex, id: &str) -> bool {
         self.held.contains_key(&(hash(&id), key))
     }
 
-    pub(super) fn remove(&mut self, key: u32, id: &str) -> Option<Held> {
+    pub(super) fn remove(&mut self, key: KeyIndex, id: &str) -> Option<Held> {
         self.held.remove(&(hash(&id), key))
     }
 
     /// The keys under which a job of this id holds a slot.
-    pub(super) fn keys_of(&self, id: &str) -> Vec<u32> {
+    pub(super) fn keys_of(&self, id: &str) -> Vec<KeyIndex> {
         let hash = hash(&id);
-        let same = self.held.range((hash, 0)..=(hash, u32::MAX));
+        let same = self
+            .held
+            .range((hash, KeyIndex::MIN)..=(hash, KeyIndex::MAX));
         same.map(|((_, key), _)| *key).collect()
     }
 
-    pub(super) fn of(&self, key: u32, born: u64) -> impl Iterator<Item = &Held> {
+    pub(super) fn of(&self, key: KeyRef) -> impl Iterator<Item = &Held> {
         let held = self.held.values();
-        held.filter(move |held| held.key == key && held.born == born)
+        held.filter(move |held| held.key == key)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Held> {

@@ -4,7 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
 
-use super::{grant::Grant, learned::Learned, line::Line, output::Output};
+use super::{
+    grant::Grant,
+    ids::{LimitIndex, RuleId},
+    learned::Learned,
+    line::Line,
+    output::Output,
+};
 use crate::{
     quota::Gate,
     words::{Each, Endpoint, Instant, Rule, Said, Unit},
@@ -17,9 +23,9 @@ pub(super) struct Lane {
     pub(super) model_id: u64,
     pub(super) model: Option<Arc<str>>,
     /// Its limits, as places in its key's list.
-    pub(super) limits: SmallVec<[u16; 4]>,
-    /// The rules whose slots its requests take, 0 for none.
-    pub(super) slots: [u32; 2],
+    pub(super) limits: SmallVec<[LimitIndex; 4]>,
+    /// The rules whose slots its requests take.
+    pub(super) slots: [Option<RuleId>; 2],
     /// How many of its requests hold an in-flight slot.
     pub(super) in_flight: u32,
     /// What the server asked for; made when it refuses for the first time.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use super::ids::WaiterId;
 use crate::words::Instant;
 
 /// Callers in turn, each one's requests in the order they came; before them all, those that the
@@ -11,7 +12,7 @@ use crate::words::Instant;
 #[derive(Debug, Default)]
 pub(super) struct Line {
     /// Refused once: place to waiter.
-    again: BTreeMap<u64, u32>,
+    again: BTreeMap<u64, WaiterId>,
     /// Turn to caller.
     turns: BTreeMap<u64, u64>,
     callers: HashMap<u64, Caller>,
@@ -25,7 +26,7 @@ pub(super) struct Line {
 /// A turn that waits for its owner to be polled.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Offer {
-    pub(super) waiter: u32,
+    pub(super) waiter: WaiterId,
     pub(super) until: Instant,
 }
 
@@ -42,7 +43,7 @@ pub(super) struct Place {
 struct Caller {
     turn: u64,
     absent: u32,
-    waiting: BTreeMap<u64, u32>,
+    waiting: BTreeMap<u64, WaiterId>,
 }
 
 impl Line {
@@ -51,7 +52,7 @@ impl Line {
         self.again.is_empty() && self.turns.is_empty() && self.absent == 0
     }
 
-    pub(super) fn head(&self) -> Option<u32> {
+    pub(super) fn head(&self) -> Option<WaiterId> {
         if let Some((_, waiter)) = self.again.first_key_value() {
             return Some(*waiter);
         }
@@ -60,7 +61,7 @@ impl Line {
         Some(*waiter)
     }
 
-    pub(super) fn insert(&mut self, place: Place, waiter: u32) {
+    pub(super) fn insert(&mut self, place: Place, waiter: WaiterId) {
         if place.again {
             self.again.insert(place.order, waiter);
             return;
@@ -89,7 +90,7 @@ impl Line {
     }
 
     /// Puts a waiter that was skipped back in its place.
-    pub(super) fn back(&mut self, place: Place, waiter: u32) {
+    pub(super) fn back(&mut self, place: Place, waiter: WaiterId) {
         self.insert(place, waiter);
         self.forget(place);
     }
@@ -134,7 +135,7 @@ impl Line {
 
     /// Goes through everyone in line, in the order in which they leave if nobody else comes. Each
     /// is told how many of those kept leave before it, and is kept or not.
-    pub(super) fn in_order(&self, mut keep: impl FnMut(u32, u64) -> bool) {
+    pub(super) fn in_order(&self, mut keep: impl FnMut(WaiterId, u64) -> bool) {
         let mut ahead = 0;
         for waiter in self.again.values() {
             ahead += u64::from(keep(*waiter, ahead));
@@ -195,8 +196,12 @@ mod tests {
         }
     }
 
+    fn id(n: u64) -> WaiterId {
+        WaiterId::new(n as usize)
+    }
+
     /// Lets everyone go, and tells in which order.
-    fn drain(line: &mut Line, places: &[(u32, Place)]) -> Vec<u32> {
+    fn drain(line: &mut Line, places: &[(WaiterId, Place)]) -> Vec<WaiterId> {
         std::iter::from_fn(|| {
             let head = line.head()?;
             line.depart(places.iter().find(|(waiter, _)| *waiter == head)?.1);
@@ -210,34 +215,34 @@ mod tests {
         let places: Vec<_> = (0..8)
             .map(|n| {
                 let caller = if n < 4 { 1 } else { 2 };
-                (n, place(n.into(), caller, n == 7))
+                (id(n), place(n, caller, n == 7))
             })
             .collect();
         let mut line = Line::default();
         for (waiter, place) in &places {
             line.insert(*place, *waiter);
         }
-        assert_eq!(drain(&mut line, &places), [7, 0, 4, 1, 5, 2, 6, 3]);
+        assert_eq!(drain(&mut line, &places), [7, 0, 4, 1, 5, 2, 6, 3].map(id));
         assert!(line.is_empty());
     }
 
     #[test]
     fn a_skipped_waiter_comes_back_to_its_place_and_to_its_caller_s_turn() {
         for callers in [1, 4] {
-            let places = (0..4).map(|n| (n, place(n.into(), u64::from(n % callers), n == 3)));
+            let places = (0..4).map(|n| (id(n), place(n, n % callers, n == 3)));
             let places: Vec<_> = places.collect();
             let mut line = Line::default();
             for (waiter, place) in &places {
                 line.insert(*place, *waiter);
             }
-            assert_eq!(line.head(), Some(3));
+            assert_eq!(line.head(), Some(id(3)));
             line.skip(places[3].1);
-            assert_eq!(line.head(), Some(0));
+            assert_eq!(line.head(), Some(id(0)));
             line.skip(places[0].1);
-            assert_eq!(line.head(), Some(1));
-            line.back(places[0].1, 0);
-            line.back(places[3].1, 3);
-            assert_eq!(drain(&mut line, &places), [3, 0, 1, 2]);
+            assert_eq!(line.head(), Some(id(1)));
+            line.back(places[0].1, id(0));
+            line.back(places[3].1, id(3));
+            assert_eq!(drain(&mut line, &places), [3, 0, 1, 2].map(id));
             assert!(line.is_empty());
         }
     }
@@ -246,7 +251,7 @@ mod tests {
     fn a_skipped_waiter_that_is_dropped_leaves_nothing() {
         for again in [false, true] {
             let mut line = Line::default();
-            line.insert(place(0, 1, again), 0);
+            line.insert(place(0, 1, again), id(0));
             line.skip(place(0, 1, again));
             assert_eq!(line.head(), None);
             assert!(!line.is_empty());
@@ -260,38 +265,39 @@ mod tests {
         let mut line = Line::default();
         let [skipped, other, third] = [place(0, 1, false), place(1, 1, false), place(2, 2, false)];
         for (waiter, place) in [(0, skipped), (1, other), (2, third)] {
-            line.insert(place, waiter);
+            line.insert(place, id(waiter));
         }
         line.skip(skipped);
         line.depart(other);
-        line.back(skipped, 0);
-        assert_eq!(line.head(), Some(2));
+        line.back(skipped, id(0));
+        assert_eq!(line.head(), Some(id(2)));
     }
 
     #[test]
     fn each_in_order_is_told_how_many_of_those_kept_leave_first() {
         let mut line = Line::default();
         for (n, caller) in [(0, 1), (1, 1), (2, 2), (3, 1), (4, 2)] {
-            line.insert(place(n, caller, n == 3 || n == 4), n as u32);
+            line.insert(place(n, caller, n == 3 || n == 4), id(n));
         }
         let mut told = Vec::new();
         line.in_order(|waiter, ahead| {
             told.push((waiter, ahead));
-            waiter != 0
+            waiter != id(0)
         });
-        assert_eq!(told, [(3, 0), (4, 1), (0, 2), (1, 2), (2, 3)]);
+        let expected = [(3, 0), (4, 1), (0, 2), (1, 2), (2, 3)];
+        assert_eq!(told, expected.map(|(waiter, ahead)| (id(waiter), ahead)));
     }
 
     #[test]
     fn ahead_counts_only_those_who_leave_first_for_certain() {
         let mut line = Line::default();
         for n in 0..100 {
-            line.insert(place(n, 1, false), n as u32);
+            line.insert(place(n, 1, false), id(n));
         }
         assert_eq!(line.ahead(1, false), 100);
         assert_eq!(line.ahead(2, false), 0);
-        line.insert(place(100, 2, false), 100);
-        line.insert(place(101, 2, false), 101);
+        line.insert(place(100, 2, false), id(100));
+        line.insert(place(101, 2, false), id(101));
         assert_eq!(line.ahead(2, false), 4);
         assert_eq!(line.ahead(1, true), 0);
     }

@@ -108,6 +108,7 @@ mod alarm;
 mod clock;
 mod grant;
 mod handle;
+mod ids;
 mod jobs;
 mod key;
 mod lane;

@@ -70,21 +70,21 @@ impl Permit {
 
     /// Says that a job has ended, of which an answer to this key told.
     pub(crate) fn job_ended(&self, job: &str) {
-        let key = self.grant.key;
+        let key = self.grant.key.index;
         self.shared
             .with(|state, moment| state.end_job(key, job, moment));
     }
 
     /// Whether jobs of this key hold slots.
     pub(crate) fn knows_jobs(&self) -> bool {
-        let Grant { key, born, .. } = self.grant;
+        let key = self.grant.key;
         self.shared
-            .with(|state, _| state.jobs.of(key, born).next().is_some())
+            .with(|state, _| state.jobs.of(key).next().is_some())
     }
 
     /// Whether it holds the slot of a job, to be.
     pub(crate) fn holds_job_slot(&self) -> bool {
-        self.grant.slots[Grant::JOB] != 0
+        self.grant.slots[Grant::JOB].is_some()
     }
 
     /// Says that the server refused the job that was to be created, since it runs too many. The next
@@ -96,11 +96,11 @@ impl Permit {
 
     /// The jobs of its key; `None` if the key has been idle for so long that it was forgotten.
     pub(crate) fn job_book(&self) -> Option<JobBook> {
-        let Grant { key, born, .. } = self.grant;
+        let key = self.grant.key;
         let id = self
             .shared
-            .with(|state, _| state.registry.of(key, born).map(|key| key.id))?;
-        Some(JobBook::new(Arc::clone(&self.shared), (key, born), id))
+            .with(|state, _| state.registry.of(key).map(|key| key.id))?;
+        Some(JobBook::new(Arc::clone(&self.shared), key, id))
     }
 
     /// Says that the server answered 429, and for how long it asked to wait. Nothing of the lane
@@ -152,7 +152,7 @@ impl Permit {
 
     /// Whether anything is given back when it is dropped.
     pub(crate) fn holds_slot(&self) -> bool {
-        self.grant.slots != [0; 2]
+        self.grant.slots != [None; 2]
     }
 }
 

@@ -7,14 +7,19 @@ use std::{
 
 use slab::Slab;
 
-use super::{key::Key, rules::Rules, settings::Settings};
+use super::{
+    ids::{KeyIndex, KeyRef, LaneIndex},
+    key::Key,
+    rules::Rules,
+    settings::Settings,
+};
 use crate::words::{Call, Instant, KeyId};
 
 /// Every key the limiter knows of. Full, it forgets those that are no different from new; where
 /// there is none, a new key is refused.
 #[derive(Debug)]
 pub(super) struct Registry {
-    ids: HashMap<u64, u32, BuildHasherDefault<Hashed>>,
+    ids: HashMap<u64, KeyIndex, BuildHasherDefault<Hashed>>,
     keys: Slab<Key>,
     /// Keys made so far.
     born: u64,
@@ -26,7 +31,7 @@ pub(super) struct Registry {
     none_before: Instant,
     /// Keys that differ from new ones only in what they had learned when all were looked at: when that
     /// was last, and which they are. The longest idle is the last.
-    idle: Vec<(Instant, u32, u64)>,
+    idle: Vec<(Instant, KeyRef)>,
 }
 
 impl Registry {
@@ -53,7 +58,7 @@ impl Registry {
         max: usize,
         rules: &Rules,
         now: Instant,
-    ) -> Result<u32, Instant> {
+    ) -> Result<KeyIndex, Instant> {
         if let Some(index) = self.ids.get(&call.key.0) {
             return Ok(*index);
         }
@@ -61,7 +66,7 @@ impl Registry {
             self.forget_one(rules, now)?;
         }
         self.born += 1;
-        let index = self.keys.insert(Key::new(call, self.born)) as u32;
+        let index = KeyIndex::new(self.keys.insert(Key::new(call, self.born)));
         self.ids.insert(call.key.0, index);
         Ok(index)
     }
@@ -75,26 +80,26 @@ impl Registry {
         self.get(*self.ids.get(&id.0)?)
     }
 
-    pub(super) fn get(&self, index: u32) -> Option<&Key> {
-        self.keys.get(index as usize)
+    pub(super) fn get(&self, index: KeyIndex) -> Option<&Key> {
+        self.keys.get(index.into())
     }
 
-    pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Key> {
-        self.keys.get_mut(index as usize)
+    pub(super) fn get_mut(&mut self, index: KeyIndex) -> Option<&mut Key> {
+        self.keys.get_mut(index.into())
     }
 
     /// The lane of a call in its key, made if there is none. Where all keys together have many, a
     /// model gets none of its own.
     pub(super) fn lane(
         &mut self,
-        index: u32,
+        index: KeyIndex,
         call: &Call,
         settings: &Settings,
         rules: &Rules,
-    ) -> u16 {
+    ) -> LaneIndex {
         let many = self.lanes >= settings.max_keys.saturating_mul(LANES_A_KEY);
         let max = if many { 0 } else { settings.max_lanes };
-        let key = &mut self.keys[index as usize];
+        let key = &mut self.keys[usize::from(index)];
         let before = key.lanes.len();
         let lane = key.lane(call, rules, max);
         self.lanes += key.lanes.len() - before;
@@ -102,12 +107,20 @@ impl Registry {
     }
 
     /// The key of a permit, unless it was forgotten since.
-    pub(super) fn of(&mut self, index: u32, born: u64) -> Option<&mut Key> {
-        self.get_mut(index).filter(|key| key.born == born)
+    pub(super) fn of(&mut self, key: KeyRef) -> Option<&mut Key> {
+        let found = self.get_mut(key.index);
+        found.filter(|found| found.born == key.born)
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Key)> {
-        self.keys.iter_mut().map(|(index, key)| (index as u32, key))
+    /// The key, unless it was forgotten since.
+    pub(super) fn living(&self, key: KeyRef) -> Option<&Key> {
+        let found = self.get(key.index);
+        found.filter(|found| found.born == key.born)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (KeyIndex, &mut Key)> {
+        let keys = self.keys.iter_mut();
+        keys.map(|(index, key)| (KeyIndex::new(index), key))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Key> {
@@ -149,7 +162,8 @@ impl Registry {
                     return Ok(());
                 }
                 (_, Some(at)) if at <= now => {
-                    let idle = (key.learned_last(), index as u32, key.born);
+                    let (index, born) = (KeyIndex::new(index), key.born);
+                    let idle = (key.learned_last(), KeyRef { index, born });
                     self.idle.push(idle);
                 }
                 (_, at) => soonest = soonest.min(at.unwrap_or(Instant::NEVER)),
@@ -165,13 +179,12 @@ impl Registry {
 
     /// Whether there was a key to forget among those found idle that have not been used since.
     fn forget_idle(&mut self, rules: &Rules, now: Instant) -> bool {
-        while let Some((last, index, born)) = self.idle.pop() {
-            let key = self.get(index).filter(|key| key.born == born);
+        while let Some((last, idle)) = self.idle.pop() {
             let is_idle = |key: &Key| {
                 key.learned_last() == last && key.unused_at(rules).is_some_and(|at| at <= now)
             };
-            if key.is_some_and(is_idle) {
-                self.forget(index as usize);
+            if self.living(idle).is_some_and(is_idle) {
+                self.forget(idle.index.into());
                 return true;
             }
         }

@@ -1,6 +1,9 @@
 //! The limits in force, and which of them a lane is under.
 
-use super::grant::Grant;
+use super::{
+    grant::Grant,
+    ids::{RuleId, RuleIndex},
+};
 use crate::words::{Cap, Endpoint, Limits, Rule};
 
 /// The table in force. A rule keeps its id for as long as a table after it limits the same thing,
@@ -8,18 +11,19 @@ use crate::words::{Cap, Endpoint, Limits, Rule};
 #[derive(Debug)]
 pub(super) struct Rules {
     limits: Limits,
-    ids: Vec<u32>,
-    next_id: u32,
+    ids: Vec<RuleId>,
+    next_id: RuleId,
     /// Which table it is, of those that were in force.
     pub(super) number: u32,
 }
 
 impl Rules {
     pub(super) fn new(limits: Limits) -> Self {
-        let ids: Vec<u32> = (1..).take(limits.rules().len()).collect();
+        let mut next_id = RuleId::FIRST;
+        let ids = limits.rules().iter().map(|_| next_id.take_next());
         Self {
-            next_id: ids.len() as u32 + 1,
-            ids,
+            ids: ids.collect(),
+            next_id,
             limits,
             number: 0,
         }
@@ -35,13 +39,7 @@ impl Rules {
             .map(|rule| {
                 let mut old = self.limits.rules().iter().zip(&self.ids);
                 let same = old.find(|(old, id)| old.is_about(rule) && !taken.contains(*id));
-                let id = same.map_or_else(
-                    || {
-                        next_id += 1;
-                        next_id - 1
-                    },
-                    |(_, id)| *id,
-                );
+                let id = same.map_or_else(|| next_id.take_next(), |(_, id)| *id);
                 taken.push(id);
                 id
             })
@@ -54,31 +52,31 @@ impl Rules {
         }
     }
 
-    pub(super) fn rule(&self, index: u32) -> &Rule {
-        &self.limits.rules()[index as usize]
+    pub(super) fn rule(&self, index: RuleIndex) -> &Rule {
+        &self.limits.rules()[usize::from(index)]
     }
 
-    pub(super) fn cap(&self, index: u32) -> &Cap {
+    pub(super) fn cap(&self, index: RuleIndex) -> &Cap {
         &self.rule(index).cap
     }
 
-    pub(super) fn id(&self, index: u32) -> u32 {
-        self.ids[index as usize]
+    pub(super) fn id(&self, index: RuleIndex) -> RuleId {
+        self.ids[usize::from(index)]
     }
 
     /// Where in this table the rule of an id stands, if it does.
-    pub(super) fn index(&self, id: u32) -> Option<u32> {
+    pub(super) fn index(&self, id: RuleId) -> Option<RuleIndex> {
         let index = self.ids.iter().position(|other| *other == id)?;
-        Some(index as u32)
+        Some(RuleIndex::new(index))
     }
 
-    /// The ids of those of a lane's rules that give out slots, 0 for none.
-    pub(super) fn slots(&self, rules: &[u32]) -> [u32; 2] {
-        let mut slots = [0; 2];
+    /// The ids of those of a lane's rules that give out slots.
+    pub(super) fn slots(&self, rules: &[RuleIndex]) -> [Option<RuleId>; 2] {
+        let mut slots = [None; 2];
         for &rule in rules {
             match self.cap(rule) {
-                Cap::InFlight(_) => slots[Grant::IN_FLIGHT] = self.id(rule),
-                Cap::Jobs(_) => slots[Grant::JOB] = self.id(rule),
+                Cap::InFlight(_) => slots[Grant::IN_FLIGHT] = Some(self.id(rule)),
+                Cap::Jobs(_) => slots[Grant::JOB] = Some(self.id(rule)),
                 Cap::Requests(_) | Cap::Tokens(_) => {}
             }
         }
@@ -117,7 +115,7 @@ impl Rules {
     }
 
     /// The rules that a lane is under, by index.
-    pub(super) fn of(&self, endpoint: Endpoint, model: Option<&str>) -> Vec<u32> {
+    pub(super) fn of(&self, endpoint: Endpoint, model: Option<&str>) -> Vec<RuleIndex> {
         if model.is_some_and(|model| self.limits.exempts(model)) {
             return Vec::new();
         }
@@ -132,10 +130,11 @@ impl Rules {
             rule.endpoints.contains(&endpoint)
                 && (own(rule) || rule.model.is_none() && !replaced(rule))
         };
-        (0..)
-            .zip(rules)
+        rules
+            .iter()
+            .enumerate()
             .filter(|(_, rule)| holds(rule))
-            .map(|(index, _)| index)
+            .map(|(index, _)| RuleIndex::new(index))
             .collect()
     }
 }
@@ -173,10 +172,13 @@ mod tests {
                 .for_model("slow", Limits::none().requests(chat, per_minute(3)))
                 .exempt("mine/dedicated"),
         );
-        assert_eq!(rules.of(chat, None), [0, 1, 2]);
-        assert_eq!(rules.of(chat, Some("other")), [0, 1, 2]);
-        assert_eq!(rules.of(chat, Some("slow")), [1, 2, 3]);
-        assert_eq!(rules.of(Endpoint::Embeddings, Some("slow")), [2]);
+        assert_eq!(rules.of(chat, None), [0, 1, 2].map(RuleIndex::new));
+        assert_eq!(rules.of(chat, Some("other")), [0, 1, 2].map(RuleIndex::new));
+        assert_eq!(rules.of(chat, Some("slow")), [1, 2, 3].map(RuleIndex::new));
+        assert_eq!(
+            rules.of(Endpoint::Embeddings, Some("slow")),
+            [2].map(RuleIndex::new)
+        );
         assert!(rules.of(chat, Some("mine/dedicated")).is_empty());
         assert!(rules.of(Endpoint::Images, None).is_empty());
         assert!(rules.knows("slow") && rules.knows("mine/dedicated") && !rules.knows("other"));
@@ -233,7 +235,8 @@ mod tests {
                 .requests(embeddings, per_minute(1))
                 .requests(chat, per_minute(2)),
         );
-        assert_eq!(new.id(1), old.id(0));
-        assert_ne!(new.id(0), old.id(0));
+        let [first, second] = [0, 1].map(RuleIndex::new);
+        assert_eq!(new.id(second), old.id(first));
+        assert_ne!(new.id(first), old.id(first));
     }
 }

@@ -3,7 +3,15 @@ use std::{sync::Arc, time::Duration};
 use smallvec::SmallVec;
 use tokio::time;
 
-use super::{clock::Clock, key::Key, lane::OVERFLOW, rules::Rules, shared::Shared, state::State};
+use super::{
+    clock::Clock,
+    ids::{LaneIndex, LimitIndex, WaiterId},
+    key::Key,
+    lane::OVERFLOW,
+    rules::Rules,
+    shared::Shared,
+    state::State,
+};
 use crate::{
     quota::Rate,
     words::{Cap, Charge, Endpoint, Instant, Unit},
@@ -117,15 +125,14 @@ impl Snapshot {
     fn of(state: &mut State, clock: &Clock, now: Instant) -> Self {
         let mut lanes = Vec::new();
         for (_, key) in state.registry.iter_mut() {
-            for lane in 0..key.lanes.len() {
-                let charge = |id: u32| state.waiters[id as usize].charge;
-                lanes.push(lane_of(key, lane as u16, &state.rules, charge, clock, now));
+            for lane in key.lane_indices() {
+                let charge = |id: WaiterId| state.waiters[id].charge;
+                lanes.push(lane_of(key, lane, &state.rules, charge, clock, now));
             }
         }
         let jobs = state.jobs.iter().filter_map(|held| {
-            let key = state.registry.get(held.key);
             Some(JobSnapshot {
-                key: label(key.filter(|key| key.born == held.born)?),
+                key: label(state.registry.living(held.key)?),
                 endpoint: held.creation,
                 id: Arc::clone(&held.id),
             })
@@ -145,32 +152,29 @@ impl Snapshot {
 
 fn lane_of(
     key: &mut Key,
-    index: u16,
+    index: LaneIndex,
     rules: &Rules,
-    charge_of: impl FnOnce(u32) -> Charge,
+    charge_of: impl FnOnce(WaiterId) -> Charge,
     clock: &Clock,
     now: Instant,
 ) -> LaneSnapshot {
-    let head = key.lanes[usize::from(index)]
-        .line
-        .as_ref()
-        .and_then(|line| line.head());
+    let head = key.lanes[index].line.as_ref().and_then(|line| line.head());
     // Where nobody waits, for a request of one token.
     let charge = head.map_or(Charge::Given(1), charge_of);
     let tokens = key.tokens(index, charge, rules);
     let wait = key.ask(index, tokens, 0, rules, now);
     let next = wait.map(|wait| wait.at).filter(|at| *at > now);
     let next = next.and_then(|at| clock.instant(at));
-    let lane = &key.lanes[usize::from(index)];
+    let lane = &key.lanes[index];
     let in_force = lane.limits.iter().filter(|place| {
-        let limit = &key.limits[usize::from(**place)];
+        let limit = &key.limits[**place];
         !lane.outgrew(rules.rule(limit.rule))
     });
-    let in_force: SmallVec<[u16; 4]> = in_force.copied().collect();
+    let in_force: SmallVec<[LimitIndex; 4]> = in_force.copied().collect();
     let limits = in_force.into_iter().map(|place| {
         let sharing = key.lanes.iter().filter(|lane| lane.limits.contains(&place));
         let shared = sharing.count() > 1;
-        let limit = &mut key.limits[usize::from(place)];
+        let limit = &mut key.limits[place];
         let rule = rules.rule(limit.rule);
         let (measure, max, per) = match rule.cap {
             Cap::Requests(quota) => (Measure::Requests, quota.max(), Some(quota.per())),

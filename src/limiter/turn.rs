@@ -8,6 +8,7 @@ use std::{
 use super::{
     alarm::{Runtime, this_runtime},
     grant::Grant,
+    ids::WaiterId,
     permit::Permit,
     shared::Shared,
     state::{Arrival, Comer, Look, State},
@@ -25,7 +26,7 @@ pub(crate) struct Turn {
 
 #[derive(Debug)]
 struct Seat {
-    waiter: u32,
+    waiter: WaiterId,
     /// Where its alarm is, once it has one.
     runtime: Option<Runtime>,
     /// Whether it keeps a clone of the inner service that is to wake it.
@@ -191,7 +192,7 @@ impl Turn {
         Permit::new(self.shared.take().expect(NOT_OVER), grant)
     }
 
-    fn sit_down(&mut self, waiter: u32, keeps: bool) {
+    fn sit_down(&mut self, waiter: WaiterId, keeps: bool) {
         self.seat = Some(Seat {
             waiter,
             runtime: None,

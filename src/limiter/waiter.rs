@@ -2,14 +2,17 @@
 
 use std::task::Waker;
 
-use super::line::Place;
+use super::{
+    ids::{KeyIndex, LaneIndex},
+    line::Place,
+};
 use crate::words::{Charge, Instant, Reason, Rejected};
 
 #[derive(Debug)]
 pub(super) struct Waiter {
     pub(super) waker: Waker,
-    pub(super) key: u32,
-    pub(super) lane: u16,
+    pub(super) key: KeyIndex,
+    pub(super) lane: LaneIndex,
     pub(super) standing: Standing,
     pub(super) place: Place,
     pub(super) charge: Charge,

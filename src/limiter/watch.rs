@@ -4,19 +4,19 @@ use std::{fmt, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use tokio::time::timeout;
 
-use super::{Limiter, shared::Shared, state::State};
+use super::{Limiter, ids::KeyRef, shared::Shared, state::State};
 use crate::words::{Job, JobKind, KeyId};
 
 /// The jobs of one key, as an answer's permit knows them.
 #[derive(Clone)]
 pub(crate) struct JobBook {
     shared: Arc<Shared>,
-    key: (u32, u64),
+    key: KeyRef,
     id: KeyId,
 }
 
 impl JobBook {
-    pub(super) fn new(shared: Arc<Shared>, key: (u32, u64), id: KeyId) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, key: KeyRef, id: KeyId) -> Self {
         Self { shared, key, id }
     }
 
@@ -33,9 +33,8 @@ impl JobBook {
 
     /// The jobs that hold slots.
     pub(crate) fn held(&self, kind: JobKind) -> Vec<Arc<str>> {
-        let (key, born) = self.key;
         self.shared.with(|state, _| {
-            let held = state.jobs.of(key, born);
+            let held = state.jobs.of(self.key);
             let held = held.filter(|held| held.creation == kind.creation());
             held.map(|held| Arc::clone(&held.id)).collect()
         })

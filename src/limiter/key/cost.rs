@@ -2,14 +2,14 @@
 
 use super::Key;
 use crate::{
-    limiter::rules::Rules,
+    limiter::{ids::LaneIndex, rules::Rules},
     words::{Call, Cap, Charge, Quota, Rejected},
 };
 
 impl Key {
     /// Whether the tokens of a lane are counted: by a quota, or since the server spoke of them.
-    pub(in crate::limiter) fn counts_tokens(&self, lane: u16, rules: &Rules) -> bool {
-        let learned = &self.lanes[usize::from(lane)].learned.tokens;
+    pub(in crate::limiter) fn counts_tokens(&self, lane: LaneIndex, rules: &Rules) -> bool {
+        let learned = &self.lanes[lane].learned.tokens;
         learned.rate.is_some() || self.quotas(lane, rules).next().is_some()
     }
 
@@ -21,12 +21,12 @@ impl Key {
 
     /// What a charge comes to now, in tokens. Where the lane counts none, what the request might take
     /// is not worth knowing.
-    pub(in crate::limiter) fn tokens(&self, lane: u16, charge: Charge, rules: &Rules) -> u64 {
+    pub(in crate::limiter) fn tokens(&self, lane: LaneIndex, charge: Charge, rules: &Rules) -> u64 {
         if let Charge::Given(tokens) = charge {
             return tokens;
         }
         let room = self.quotas(lane, rules).map(|quota| quota.max()).min();
-        let lane = &self.lanes[usize::from(lane)];
+        let lane = &self.lanes[lane];
         let learned = || {
             let rate = lane.learned.tokens.rate.as_ref()?;
             Some((rate.per_second() * A_MINUTE).ceil() as u64)
@@ -39,7 +39,7 @@ impl Key {
     pub(in crate::limiter) fn never_fits(
         &self,
         rejected: Rejected,
-        lane: u16,
+        lane: LaneIndex,
         charge: Charge,
         rules: &Rules,
     ) -> Rejected {
@@ -51,10 +51,10 @@ impl Key {
     }
 
     /// The token quotas that a lane is under.
-    fn quotas(&self, lane: u16, rules: &Rules) -> impl Iterator<Item = Quota> {
-        let lane = &self.lanes[usize::from(lane)];
+    fn quotas(&self, lane: LaneIndex, rules: &Rules) -> impl Iterator<Item = Quota> {
+        let lane = &self.lanes[lane];
         lane.limits.iter().filter_map(move |&index| {
-            let rule = rules.rule(self.limits[usize::from(index)].rule);
+            let rule = rules.rule(self.limits[index].rule);
             match rule.cap {
                 Cap::Tokens(quota) if !lane.outgrew(rule) => Some(quota),
                 _ => None,

@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 
 use super::{
     grant::Grant,
+    ids::{LaneIndex, LimitIndex, RuleId, RuleIndex, WaiterId},
     lane::{Counts, Lane, OVERFLOW},
     learned::Learned,
     output::Output,
@@ -36,7 +37,7 @@ pub(super) struct Key {
     pub(super) limits: SmallVec<[Limit; 2]>,
     pub(super) lanes: SmallVec<[Lane; 1]>,
     /// The lanes in which somebody could go, the longest without a departure first.
-    turns: Vec<u16>,
+    turns: Vec<LaneIndex>,
     /// How many wait, in line or not.
     pub(super) waiting: u32,
     /// When it is to be looked at again.
@@ -48,7 +49,7 @@ pub(super) struct Key {
 /// One limit's state.
 #[derive(Debug)]
 pub(super) struct Limit {
-    pub(super) rule: u32,
+    pub(super) rule: RuleIndex,
     /// Cost of the lanes that leave before any later one and have no place here; of slots, those kept free.
     behind: u64,
     pub(super) bucket: Bucket,
@@ -62,7 +63,7 @@ pub(super) struct Wait {
     /// Nor before a slot comes free: asked again at this instant at the latest.
     pub(super) full: Option<Instant>,
     /// The limit that keeps it back for longest; a pause is none, for it is the lane's own.
-    binding: Option<u16>,
+    binding: Option<LimitIndex>,
 }
 
 impl Wait {
@@ -125,13 +126,19 @@ impl Key {
 
     /// Whether one who comes to this lane may go at once, since nobody is before it in the lane
     /// and, as of the pass just made, it makes no other lane later.
-    pub(super) fn lets_by(&mut self, lane: u16, tokens: u64, rules: &Rules, now: Instant) -> bool {
-        let alone = self.lanes[usize::from(lane)].line.is_none();
+    pub(super) fn lets_by(
+        &mut self,
+        lane: LaneIndex,
+        tokens: u64,
+        rules: &Rules,
+        now: Instant,
+    ) -> bool {
+        let alone = self.lanes[lane].line.is_none();
         alone && self.blocked(lane, tokens, rules, now).is_none()
     }
 
     /// The lane of a call, made if there is none.
-    pub(super) fn lane(&mut self, call: &Call, rules: &Rules, max_lanes: usize) -> u16 {
+    pub(super) fn lane(&mut self, call: &Call, rules: &Rules, max_lanes: usize) -> LaneIndex {
         let model_id = id_of(call);
         if let Some(lane) = self.find(call.endpoint, model_id) {
             return lane;
@@ -146,8 +153,13 @@ impl Key {
             .unwrap_or_else(|| self.add_lane(call.endpoint, OVERFLOW, None, rules))
     }
 
+    /// All of the lanes, in order.
+    pub(super) fn lane_indices(&self) -> impl Iterator<Item = LaneIndex> + use<> {
+        (0..self.lanes.len()).map(LaneIndex::new)
+    }
+
     /// The lane that a call would be in, if there is one.
-    fn lane_of(&self, call: &Call) -> Option<u16> {
+    fn lane_of(&self, call: &Call) -> Option<LaneIndex> {
         let own = self.find(call.endpoint, id_of(call));
         own.or_else(|| self.find(call.endpoint, OVERFLOW))
     }
@@ -156,20 +168,20 @@ impl Key {
     /// `None` if it never fits.
     pub(super) fn ask(
         &mut self,
-        lane: u16,
+        lane: LaneIndex,
         tokens: u64,
         ahead: u64,
         rules: &Rules,
         now: Instant,
     ) -> Option<Wait> {
-        let lane = &self.lanes[usize::from(lane)];
+        let lane = &self.lanes[lane];
         let mut wait = Wait {
             at: lane.held(tokens, ahead, now).unwrap_or(now),
             full: None,
             binding: None,
         };
         for &index in &lane.limits {
-            let limit = &mut self.limits[usize::from(index)];
+            let limit = &mut self.limits[index];
             let rule = rules.rule(limit.rule);
             if lane.outgrew(rule) {
                 continue;
@@ -199,15 +211,15 @@ impl Key {
     /// nothing else has kept since `ready`.
     pub(super) fn charge(
         &mut self,
-        lane: u16,
+        lane: LaneIndex,
         tokens: u64,
         ready: Instant,
         rules: &Rules,
         now: Instant,
-    ) -> (Passage, SmallVec<[u32; 2]>) {
-        let lane = &mut self.lanes[usize::from(lane)];
+    ) -> (Passage, SmallVec<[RuleId; 2]>) {
+        let lane = &mut self.lanes[lane];
         lane.counts.admitted += 1;
-        lane.in_flight += u32::from(lane.slots[Grant::IN_FLIGHT] != 0);
+        lane.in_flight += u32::from(lane.slots[Grant::IN_FLIGHT].is_some());
         lane.spent = lane.spent.saturating_add(tokens);
         let weight = Each {
             requests: 1,
@@ -223,7 +235,7 @@ impl Key {
         }
         let mut paced = own;
         for &index in &lane.limits {
-            let limit = &self.limits[usize::from(index)];
+            let limit = &self.limits[index];
             let rule = rules.rule(limit.rule);
             let at = limit.bucket.ready(&rule.cap);
             match rule.cap.unit() {
@@ -237,7 +249,7 @@ impl Key {
         let mut interval = lane.learned.requests.interval();
         let mut quotas = SmallVec::new();
         for &index in &lane.limits {
-            let limit = &mut self.limits[usize::from(index)];
+            let limit = &mut self.limits[index];
             let rule = rules.rule(limit.rule);
             if !lane.outgrew(rule) {
                 limit.bucket.charge(&rule.cap, tokens, ready, now);
@@ -256,11 +268,17 @@ impl Key {
     }
 
     /// The pace of a lane, watched from now on if it was not: it begins with what its table says.
-    pub(super) fn rate(&mut self, lane: u16, unit: Unit, rules: &Rules, now: Instant) -> &mut Rate {
-        let lane = &mut self.lanes[usize::from(lane)];
+    pub(super) fn rate(
+        &mut self,
+        lane: LaneIndex,
+        unit: Unit,
+        rules: &Rules,
+        now: Instant,
+    ) -> &mut Rate {
+        let lane = &mut self.lanes[lane];
         let (mut rate, mut ceiling) = (f64::INFINITY, f64::INFINITY);
         for &index in &lane.limits {
-            let rule = rules.rule(self.limits[usize::from(index)].rule);
+            let rule = rules.rule(self.limits[index].rule);
             if let Some(interval) = rule.cap.interval(unit) {
                 let allowed = 1e9 / interval.as_nanos() as f64;
                 rate = rate.min(allowed);
@@ -275,8 +293,8 @@ impl Key {
     }
 
     /// Puts a waiter in its line.
-    pub(super) fn join(&mut self, id: u32, waiter: &Waiter) {
-        let line = self.lanes[usize::from(waiter.lane)].line();
+    pub(super) fn join(&mut self, id: WaiterId, waiter: &Waiter) {
+        let line = self.lanes[waiter.lane].line();
         line.insert(waiter.place, id);
         if !self.turns.contains(&waiter.lane) {
             self.turns.push(waiter.lane);
@@ -284,15 +302,15 @@ impl Key {
     }
 
     /// Puts a waiter that was skipped back in its place.
-    pub(super) fn back(&mut self, id: u32, waiter: &mut Waiter) {
+    pub(super) fn back(&mut self, id: WaiterId, waiter: &mut Waiter) {
         waiter.standing = Standing::InLine;
-        let line = self.lanes[usize::from(waiter.lane)].line();
+        let line = self.lanes[waiter.lane].line();
         line.back(waiter.place, id);
     }
 
     /// Gives up a waiter's place for good.
     pub(super) fn leave(&mut self, waiter: &Waiter) {
-        let line = self.lanes[usize::from(waiter.lane)].line();
+        let line = self.lanes[waiter.lane].line();
         match waiter.standing {
             Standing::InLine => line.remove(waiter.place),
             Standing::Lapsed => line.forget(waiter.place),
@@ -302,7 +320,7 @@ impl Key {
 
     /// Takes a waiter out of its line to go; its lane's next turn comes after everybody's.
     pub(super) fn depart(&mut self, waiter: &Waiter) {
-        let lane = &mut self.lanes[usize::from(waiter.lane)];
+        let lane = &mut self.lanes[waiter.lane];
         lane.lacked_slot = false;
         lane.line().depart(waiter.place);
         if let Some(turn) = self.turns.iter().position(|turn| *turn == waiter.lane) {
@@ -311,7 +329,7 @@ impl Key {
     }
 
     /// Does something with the slots of a rule.
-    pub(super) fn slots(&mut self, rules: &Rules, id: u32, act: impl FnOnce(&mut Slots)) {
+    pub(super) fn slots(&mut self, rules: &Rules, id: RuleId, act: impl FnOnce(&mut Slots)) {
         let mut limits = self.limits.iter_mut();
         let limit = limits.find(|limit| rules.id(limit.rule) == id);
         if let Some(slots) = limit.and_then(|limit| limit.bucket.slots()) {
@@ -333,18 +351,18 @@ impl Key {
     /// Gives back the slots of a permit: the one in flight to the limit that its lane is under now.
     pub(super) fn release(&mut self, rules: &Rules, grant: &Grant, now: Instant) {
         let mut slots = grant.slots;
-        if slots[Grant::IN_FLIGHT] != 0 {
-            let lane = &mut self.lanes[usize::from(grant.lane)];
+        if slots[Grant::IN_FLIGHT].is_some() {
+            let lane = &mut self.lanes[grant.lane];
             lane.in_flight -= 1;
             slots[Grant::IN_FLIGHT] = lane.slots[Grant::IN_FLIGHT];
         }
-        for rule in slots {
+        for rule in slots.into_iter().flatten() {
             self.free(rules, rule, now);
         }
     }
 
-    /// Gives back a slot of a rule, if it is one.
-    pub(super) fn free(&mut self, rules: &Rules, rule: u32, now: Instant) {
+    /// Gives back a slot of a rule.
+    pub(super) fn free(&mut self, rules: &Rules, rule: RuleId, now: Instant) {
         self.slots(rules, rule, |slots| slots.release(now));
     }
 
@@ -360,7 +378,7 @@ impl Key {
                 limit.bucket.settle(cap, grant.at, cost, now);
             }
         }
-        let lane = &mut self.lanes[usize::from(grant.lane)];
+        let lane = &mut self.lanes[grant.lane];
         if let Some(rate) = &mut lane.learned.tokens.rate {
             rate.settle(grant.at, grant.tokens, tokens, now);
         }
@@ -373,7 +391,7 @@ impl Key {
             .into_iter()
             .map(|limit| (old.id(limit.rule), limit.bucket))
             .collect();
-        for index in 0..self.lanes.len() {
+        for index in self.lane_indices() {
             let lane = &self.lanes[index];
             let rules = new.of(lane.endpoint, lane.model.as_deref());
             // What was learned was learned from the old one.
@@ -399,16 +417,16 @@ impl Key {
             if let (Cap::InFlight(_), Some(slots)) = (rules.cap(limit.rule), limit.bucket.slots()) {
                 let id = rules.id(limit.rule);
                 let lanes = self.lanes.iter();
-                let under = lanes.filter(|lane| lane.slots[Grant::IN_FLIGHT] == id);
+                let under = lanes.filter(|lane| lane.slots[Grant::IN_FLIGHT] == Some(id));
                 slots.recount(under.map(|lane| lane.in_flight).sum());
             }
         }
     }
 
-    fn find(&self, endpoint: Endpoint, model_id: u64) -> Option<u16> {
+    fn find(&self, endpoint: Endpoint, model_id: u64) -> Option<LaneIndex> {
         let mut lanes = self.lanes.iter();
         let lane = lanes.position(|lane| lane.model_id == model_id && lane.endpoint == endpoint)?;
-        Some(lane as u16)
+        Some(LaneIndex::new(lane))
     }
 
     fn add_lane(
@@ -417,7 +435,7 @@ impl Key {
         model_id: u64,
         model: Option<Arc<str>>,
         rules: &Rules,
-    ) -> u16 {
+    ) -> LaneIndex {
         let applying = rules.of(endpoint, model.as_deref());
         let limits = self.limits_of(&applying, rules);
         self.lanes.push(Lane {
@@ -438,25 +456,25 @@ impl Key {
             spent: 0,
             waited: Duration::ZERO,
         });
-        (self.lanes.len() - 1) as u16
+        LaneIndex::new(self.lanes.len() - 1)
     }
 
     /// The places of these rules' limits, made where there are none.
-    fn limits_of(&mut self, rules: &[u32], table: &Rules) -> SmallVec<[u16; 4]> {
+    fn limits_of(&mut self, rules: &[RuleIndex], table: &Rules) -> SmallVec<[LimitIndex; 4]> {
         let places = rules.iter().map(|rule| {
             let place = self.limits.iter().position(|limit| limit.rule == *rule);
-            place.unwrap_or_else(|| {
+            LimitIndex::new(place.unwrap_or_else(|| {
                 self.limits
                     .push(Limit::new(*rule, Bucket::new(table.cap(*rule))));
                 self.limits.len() - 1
-            }) as u16
+            }))
         });
         places.collect()
     }
 }
 
 impl Limit {
-    fn new(rule: u32, bucket: Bucket) -> Self {
+    fn new(rule: RuleIndex, bucket: Bucket) -> Self {
         Self {
             rule,
             behind: 0,

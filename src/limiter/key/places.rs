@@ -10,7 +10,10 @@
 
 use super::Key;
 use crate::{
-    limiter::rules::Rules,
+    limiter::{
+        ids::{LaneIndex, LimitIndex},
+        rules::Rules,
+    },
     quota::Verdict,
     words::{Cap, Instant, Rule},
 };
@@ -18,7 +21,7 @@ use crate::{
 /// A place in a limit.
 #[derive(Debug)]
 pub(super) struct Place {
-    limit: u16,
+    limit: LimitIndex,
     /// When its lane can leave.
     at: Instant,
     cost: u64,
@@ -37,14 +40,14 @@ impl Key {
     /// do not. Of a slot, when it comes free is not known.
     pub(super) fn blocked(
         &mut self,
-        lane: u16,
+        lane: LaneIndex,
         tokens: u64,
         rules: &Rules,
         now: Instant,
     ) -> Option<Instant> {
         let mut until = None;
         for (index, cost) in self.costs(lane, tokens, rules) {
-            let limit = &mut self.limits[usize::from(index)];
+            let limit = &mut self.limits[index];
             let cap = rules.cap(limit.rule);
             if is_slots(rules.rule(limit.rule)) {
                 if limit.bucket.left(cap, now) <= limit.behind {
@@ -72,16 +75,16 @@ impl Key {
     /// Gives a lane its places. It can leave at `at`; `takes` if it is offered its turn.
     pub(super) fn place(
         &mut self,
-        lane: u16,
+        lane: LaneIndex,
         tokens: u64,
         at: Instant,
         takes: bool,
         rules: &Rules,
         now: Instant,
     ) {
-        let keeps_slot = takes || self.lanes[usize::from(lane)].lacked_slot;
+        let keeps_slot = takes || self.lanes[lane].lacked_slot;
         for (index, cost) in self.costs(lane, tokens, rules) {
-            let limit = &mut self.limits[usize::from(index)];
+            let limit = &mut self.limits[index];
             if is_slots(rules.rule(limit.rule)) {
                 limit.behind += u64::from(keeps_slot);
                 continue;
@@ -112,10 +115,15 @@ impl Key {
     }
 
     /// The limits of a lane in which a request costs something, and what.
-    fn costs(&self, lane: u16, tokens: u64, rules: &Rules) -> smallvec::SmallVec<[(u16, u64); 4]> {
-        let lane = &self.lanes[usize::from(lane)];
+    fn costs(
+        &self,
+        lane: LaneIndex,
+        tokens: u64,
+        rules: &Rules,
+    ) -> smallvec::SmallVec<[(LimitIndex, u64); 4]> {
+        let lane = &self.lanes[lane];
         let costs = lane.limits.iter().filter_map(|&index| {
-            let rule = rules.rule(self.limits[usize::from(index)].rule);
+            let rule = rules.rule(self.limits[index].rule);
             let cost = match rule.cap {
                 Cap::Tokens(_) => tokens,
                 Cap::Requests(_) | Cap::InFlight(_) | Cap::Jobs(_) => 1,

@@ -7,6 +7,7 @@ use slab::Slab;
 use super::{Key, Wait};
 use crate::{
     limiter::{
+        ids::{LaneIndex, WaiterId},
         line::Offer,
         moment::Wakes,
         rules::Rules,
@@ -22,22 +23,22 @@ pub(in crate::limiter) struct World<'a> {
     pub(in crate::limiter) wakes: &'a mut Wakes,
     pub(in crate::limiter) refused: &'a mut u64,
     /// Who is being polled just now, and so needs no waking.
-    pub(in crate::limiter) polled: Option<u32>,
+    pub(in crate::limiter) polled: Option<WaiterId>,
     pub(in crate::limiter) now: Instant,
 }
 
 impl Key {
     /// Whether it is this waiter's turn.
-    pub(in crate::limiter) fn offers(&self, id: u32, waiter: &Waiter) -> bool {
-        let line = self.lanes[usize::from(waiter.lane)].line.as_ref();
+    pub(in crate::limiter) fn offers(&self, id: WaiterId, waiter: &Waiter) -> bool {
+        let line = self.lanes[waiter.lane].line.as_ref();
         line.and_then(|line| line.offer)
             .is_some_and(|offer| offer.waiter == id)
     }
 
     /// A turn that is being taken just now does not lapse under its owner's feet, who would not be
     /// woken again.
-    pub(in crate::limiter) fn renew(&mut self, id: u32, waiter: &Waiter, now: Instant) {
-        let line = self.lanes[usize::from(waiter.lane)].line.as_mut();
+    pub(in crate::limiter) fn renew(&mut self, id: WaiterId, waiter: &Waiter, now: Instant) {
+        let line = self.lanes[waiter.lane].line.as_mut();
         if let Some(offer) = line.and_then(|line| line.offer.as_mut()) {
             if offer.waiter == id {
                 offer.until = now + OFFER;
@@ -55,17 +56,17 @@ impl Key {
         let mut turn = 0;
         while turn < self.turns.len() {
             let lane = self.turns[turn];
-            self.lanes[usize::from(lane)].awaits_job = false;
+            self.lanes[lane].awaits_job = false;
             let Some(head) = self.head(lane, world) else {
                 // The lane of waiters that are skipped keeps its place.
-                match self.lanes[usize::from(lane)].tidy() {
+                match self.lanes[lane].tidy() {
                     true => drop(self.turns.remove(turn)),
                     false => turn += 1,
                 }
                 continue;
             };
             let (rules, now) = (world.rules, world.now);
-            let tokens = self.tokens(lane, world.waiters[head as usize].charge, rules);
+            let tokens = self.tokens(lane, world.waiters[head].charge, rules);
             let Some(wait) = self.ask(lane, tokens, 0, rules, now) else {
                 self.refuse(head, Reason::NeverFits, None, world);
                 continue;
@@ -92,13 +93,13 @@ impl Key {
     /// Refuses one who waits.
     pub(in crate::limiter) fn refuse(
         &mut self,
-        id: u32,
+        id: WaiterId,
         reason: Reason,
         retry_after: Option<Duration>,
         world: &mut World<'_>,
     ) {
-        let waiter = &mut world.waiters[id as usize];
-        let lane = &mut self.lanes[usize::from(waiter.lane)];
+        let waiter = &mut world.waiters[id];
+        let lane = &mut self.lanes[waiter.lane];
         lane.counts.refused += 1;
         *world.refused += 1;
         let waited = (world.now - waiter.since).as_duration();
@@ -112,10 +113,10 @@ impl Key {
     }
 
     /// The first in a lane that keeps its turn.
-    fn head(&mut self, lane: u16, world: &mut World<'_>) -> Option<u32> {
-        let line = self.lanes[usize::from(lane)].line.as_mut()?;
+    fn head(&mut self, lane: LaneIndex, world: &mut World<'_>) -> Option<WaiterId> {
+        let line = self.lanes[lane].line.as_mut()?;
         if let Some(offer) = line.offer.filter(|offer| offer.until <= world.now) {
-            let waiter = &mut world.waiters[offer.waiter as usize];
+            let waiter = &mut world.waiters[offer.waiter];
             line.skip(waiter.place);
             waiter.standing = Standing::Lapsed;
         }
@@ -123,12 +124,10 @@ impl Key {
     }
 
     /// Notes what keeps a lane back. Returns when to ask again.
-    fn hold_back(&mut self, lane: u16, wait: Wait, rules: &Rules, now: Instant) -> Instant {
-        let lane = &mut self.lanes[usize::from(lane)];
+    fn hold_back(&mut self, lane: LaneIndex, wait: Wait, rules: &Rules, now: Instant) -> Instant {
+        let lane = &mut self.lanes[lane];
         lane.line().offer = None;
-        let binding = wait
-            .binding
-            .map(|index| self.limits[usize::from(index)].rule);
+        let binding = wait.binding.map(|index| self.limits[index].rule);
         lane.awaits_job = binding.is_some_and(|rule| matches!(rules.cap(rule), Cap::Jobs(_)));
         let on_time = wait.at <= now;
         lane.lacked_slot |= on_time && wait.full.is_some();
@@ -138,8 +137,8 @@ impl Key {
     }
 
     /// Offers the turn to the head of a lane. Returns when the offer ends.
-    fn offer(&mut self, lane: u16, head: u32, world: &mut World<'_>) -> Instant {
-        let line = self.lanes[usize::from(lane)].line();
+    fn offer(&mut self, lane: LaneIndex, head: WaiterId, world: &mut World<'_>) -> Instant {
+        let line = self.lanes[lane].line();
         match line.offer {
             Some(offer) if offer.waiter == head => offer.until,
             _ => {
@@ -149,7 +148,7 @@ impl Key {
                     until,
                 });
                 if world.polled != Some(head) {
-                    world.wakes.add(&world.waiters[head as usize].waker);
+                    world.wakes.add(&world.waiters[head].waker);
                 }
                 until
             }

@@ -7,7 +7,7 @@ use tokio::time::{Duration, Instant, sleep};
 
 use super::Key;
 use crate::{
-    limiter::{Call, Limiter, Permit, turn::Nothing},
+    limiter::{Call, Limiter, Permit, ids::KeyIndex, turn::Nothing},
     words::{Charge, Each, Endpoint, Limits, Quota, Said, Unit},
 };
 
@@ -53,7 +53,7 @@ async fn an_answer_that_is_only_feared_costs_no_more_than_a_minute_of_the_learne
             let lane = |key: &Key| key.lanes[0].spent;
             limiter
                 .shared
-                .with(|state, _| state.registry.get(0).map_or(0, lane))
+                .with(|state, _| state.registry.get(KeyIndex::MIN).map_or(0, lane))
         };
         let before = spent();
         drop(limiter.acquire(call).await.unwrap());
@@ -146,7 +146,7 @@ async fn who_waits_uncounted_is_counted_before_it_leaves() {
     assert_eq!(
         limiter
             .shared
-            .with(|state, _| state.registry.get(0).unwrap().lanes[0].spent),
+            .with(|state, _| state.registry.get(KeyIndex::MIN).unwrap().lanes[0].spent),
         50
     );
 }

@@ -6,6 +6,7 @@ use super::{LOOKED_UP, State};
 use crate::{
     limiter::{
         grant::Grant,
+        ids::{KeyIndex, LaneIndex, WaiterId},
         key::Key,
         line::Place,
         moment::Moment,
@@ -30,7 +31,7 @@ pub(in crate::limiter) enum Arrival {
     Admitted(Grant),
     /// `keep`: its turn, but for the inner service, whose pending clone is to be kept.
     Queued {
-        id: u32,
+        id: WaiterId,
         keep: bool,
     },
     Refused(Rejected),
@@ -84,8 +85,8 @@ impl State {
 
     fn queue(
         &mut self,
-        index: u32,
-        lane: u16,
+        index: KeyIndex,
+        lane: LaneIndex,
         comer: &Comer<'_>,
         waker: &Waker,
         moment: &mut Moment<'_>,
@@ -142,12 +143,12 @@ impl State {
         Arrival::Queued { id, keep }
     }
 
-    fn sit_down(&mut self, waiter: Waiter) -> u32 {
+    fn sit_down(&mut self, waiter: Waiter) -> WaiterId {
         self.places += 1;
-        let id = self.waiters.vacant_key() as u32;
+        let id = WaiterId::new(self.waiters.vacant_key());
         let key = self.registry.get_mut(waiter.key).expect(LOOKED_UP);
         key.waiting += 1;
-        key.lanes[usize::from(waiter.lane)].waiting += 1;
+        key.lanes[waiter.lane].waiting += 1;
         key.join(id, &waiter);
         if waiter.deadline != Instant::NEVER {
             self.deadlines.insert((waiter.deadline, id));
@@ -158,14 +159,14 @@ impl State {
 
     fn refuse_arrival(
         &mut self,
-        index: u32,
-        lane: u16,
+        index: KeyIndex,
+        lane: LaneIndex,
         call: &Call,
         reason: Reason,
         retry_after: Option<Duration>,
     ) -> Arrival {
         if let Some(key) = self.registry.get_mut(index) {
-            key.lanes[usize::from(lane)].counts.refused += 1;
+            key.lanes[lane].counts.refused += 1;
             if reason == Reason::NeverFits {
                 self.totals.refused += 1;
                 let rejected = Rejected::new(reason, call.endpoint, None);
@@ -184,8 +185,8 @@ impl State {
 
 /// The earliest instant at which a request that comes now could leave, given what is charged and
 /// who waits before it.
-fn least_wait(key: &mut Key, lane: u16, call: &Call, rules: &Rules, now: Instant) -> Instant {
-    let line = key.lanes[usize::from(lane)].line.as_ref();
+fn least_wait(key: &mut Key, lane: LaneIndex, call: &Call, rules: &Rules, now: Instant) -> Instant {
+    let line = key.lanes[lane].line.as_ref();
     let ahead = line.map_or(0, |line| line.ahead(call.caller, call.again));
     let tokens = key.tokens(lane, call.charge, rules);
     let wait = key.ask(lane, tokens, ahead, rules, now);

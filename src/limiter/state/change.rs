@@ -2,7 +2,13 @@
 
 use super::{IN_USE, State, arrive::after};
 use crate::{
-    limiter::{key::World, moment::Moment, rules::Rules, waiter::Standing},
+    limiter::{
+        ids::{KeyIndex, WaiterId},
+        key::World,
+        moment::Moment,
+        rules::Rules,
+        waiter::Standing,
+    },
     words::{Instant, Limits, Reason},
 };
 
@@ -35,17 +41,18 @@ impl State {
     pub(in crate::limiter) fn close(&mut self, moment: &mut Moment<'_>) {
         self.closed = true;
         self.wake_watchers(moment);
-        let all: Vec<u32> = self.waiters.iter().map(|(id, _)| id as u32).collect();
+        let all = self.waiters.iter().map(|(id, _)| WaiterId::new(id));
+        let all: Vec<_> = all.collect();
         for id in all {
-            if !matches!(self.waiters[id as usize].standing, Standing::Refused(_)) {
+            if !matches!(self.waiters[id].standing, Standing::Refused(_)) {
                 self.refuse(id, Reason::Closed, moment);
             }
         }
     }
 
     /// Refuses one who waits, and lets the next move up.
-    pub(super) fn refuse(&mut self, id: u32, reason: Reason, moment: &mut Moment<'_>) {
-        let waiter = &self.waiters[id as usize];
+    pub(super) fn refuse(&mut self, id: WaiterId, reason: Reason, moment: &mut Moment<'_>) {
+        let waiter = &self.waiters[id];
         let (index, lane) = (waiter.key, waiter.lane);
         self.deadlines.remove(&(waiter.deadline, id));
         let key = self.registry.get_mut(index).expect(IN_USE);
@@ -75,19 +82,19 @@ impl State {
     }
 
     /// Refuses those of a key who can no longer go in time.
-    pub(super) fn refuse_hopeless(&mut self, index: u32, moment: &mut Moment<'_>) {
+    pub(super) fn refuse_hopeless(&mut self, index: KeyIndex, moment: &mut Moment<'_>) {
         let key = self.registry.get_mut(index).expect(IN_USE);
         let mut hopeless = Vec::new();
         let (waiters, rules, now) = (&self.waiters, &self.rules, moment.now);
-        for lane in 0..key.lanes.len() {
+        for lane in key.lane_indices() {
             let Some(line) = key.lanes[lane].line.take() else {
                 continue;
             };
             // Who is refused is not before the next any more.
             line.in_order(|id, ahead| {
-                let waiter = &waiters[id as usize];
-                let tokens = key.tokens(lane as u16, waiter.charge, rules);
-                let reason = match key.ask(lane as u16, tokens, ahead, rules, now) {
+                let waiter = &waiters[id];
+                let tokens = key.tokens(lane, waiter.charge, rules);
+                let reason = match key.ask(lane, tokens, ahead, rules, now) {
                     None => Reason::NeverFits,
                     Some(wait) if wait.at > waiter.deadline => waiter.reason(),
                     Some(_) => return true,

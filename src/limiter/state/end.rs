@@ -6,12 +6,12 @@ use crate::limiter::{grant::Grant, moment::Moment};
 impl State {
     /// Gives back the slots of a permit.
     pub(in crate::limiter) fn release(&mut self, grant: &Grant, moment: &mut Moment<'_>) {
-        if let Some(key) = self.registry.of(grant.key, grant.born) {
+        if let Some(key) = self.registry.of(grant.key) {
             key.release(&self.rules, grant, moment.now);
             let quiet = key.is_quiet();
-            self.freed(grant.key);
+            self.freed(grant.key.index);
             if !quiet {
-                self.pump(grant.key, None, moment);
+                self.pump(grant.key.index, None, moment);
             }
         }
     }
@@ -23,16 +23,16 @@ impl State {
         tokens: u64,
         moment: &mut Moment<'_>,
     ) {
-        if let Some(key) = self.registry.of(grant.key, grant.born) {
+        if let Some(key) = self.registry.of(grant.key) {
             key.settle(grant, tokens, &self.rules, moment.now);
-            self.freed(grant.key);
-            self.pump(grant.key, None, moment);
+            self.freed(grant.key.index);
+            self.pump(grant.key.index, None, moment);
         }
     }
 
     /// Learns how long answers are from those to a request, which together took so many tokens.
     pub(in crate::limiter) fn learn_output(&mut self, grant: &Grant, output: u64) {
-        let key = self.registry.of(grant.key, grant.born);
+        let key = self.registry.of(grant.key);
         let lane = key.and_then(|key| key.lanes.get_mut(usize::from(grant.lane)));
         if let (Some(lane), Some(each)) = (lane, output.checked_div(grant.answers.into())) {
             lane.output.learn(each);

@@ -4,7 +4,12 @@ use std::{sync::Arc, task::Waker};
 
 use super::State;
 use crate::{
-    limiter::{grant::Grant, jobs::Held, moment::Moment},
+    limiter::{
+        grant::Grant,
+        ids::{KeyIndex, KeyRef, WaiterId},
+        jobs::Held,
+        moment::Moment,
+    },
     words::{Call, Endpoint, Job, JobKind, KeyId},
 };
 
@@ -16,23 +21,21 @@ impl State {
         id: &str,
         moment: &mut Moment<'_>,
     ) {
-        let rule = grant.slots[Grant::JOB];
-        let Some(key) = self.registry.of(grant.key, grant.born) else {
+        let (Some(rule), Some(key)) = (grant.slots[Grant::JOB], self.registry.of(grant.key)) else {
             return;
         };
-        let creation = key.lanes[usize::from(grant.lane)].endpoint;
+        let creation = key.lanes[grant.lane].endpoint;
         key.slots(&self.rules, rule, |slots| slots.accepted());
-        if rule == 0 || !self.has_room() {
+        if !self.has_room() {
             return;
         }
         // One job, one slot: named again, it gives back the slot it had.
-        self.end_job(grant.key, id, moment);
-        grant.slots[Grant::JOB] = 0;
+        self.end_job(grant.key.index, id, moment);
+        grant.slots[Grant::JOB] = None;
         self.jobs.insert(Held {
             id: id.into(),
             creation,
             key: grant.key,
-            born: grant.born,
             rule,
         });
     }
@@ -40,17 +43,17 @@ impl State {
     /// Whether a job of this id held a slot of a key, which is given back.
     pub(in crate::limiter) fn end_job(
         &mut self,
-        key: u32,
+        key: KeyIndex,
         id: &str,
         moment: &mut Moment<'_>,
     ) -> bool {
         let Some(held) = self.jobs.remove(key, id) else {
             return false;
         };
-        if let Some(key) = self.registry.of(held.key, held.born) {
+        if let Some(key) = self.registry.of(held.key) {
             key.free(&self.rules, held.rule, moment.now);
-            self.freed(held.key);
-            self.pump(held.key, None, moment);
+            self.freed(held.key.index);
+            self.pump(held.key.index, None, moment);
         }
         true
     }
@@ -69,53 +72,51 @@ impl State {
     /// The server refused a job, since it has too many.
     pub(in crate::limiter) fn crowded(&mut self, grant: &Grant, moment: &mut Moment<'_>) {
         let rule = grant.slots[Grant::JOB];
-        if let Some(key) = self.registry.of(grant.key, grant.born) {
+        if let (Some(rule), Some(key)) = (rule, self.registry.of(grant.key)) {
             key.slots(&self.rules, rule, |slots| slots.crowded(moment.now));
-            self.pump(grant.key, None, moment);
+            self.pump(grant.key.index, None, moment);
         }
     }
 
     /// A job that the server runs for a key, of which nothing was known, takes a slot.
     pub(in crate::limiter) fn adopt_job(
         &mut self,
-        (index, born): (u32, u64),
+        key: KeyRef,
         kind: JobKind,
         job: &Job,
         moment: &mut Moment<'_>,
     ) {
-        if self.jobs.has(index, &job.id) || !self.has_room() {
+        if self.jobs.has(key.index, &job.id) || !self.has_room() {
             return;
         }
-        let Some(key) = self.registry.of(index, born) else {
+        let Some(of) = self.registry.of(key) else {
             return;
         };
         let mut call = Call::new(kind.creation());
-        (call.key, call.model) = (key.id, job.model.clone());
+        (call.key, call.model) = (of.id, job.model.clone());
         let lane = self
             .registry
-            .lane(index, &call, moment.settings, &self.rules);
-        let Some(key) = self.registry.of(index, born) else {
+            .lane(key.index, &call, moment.settings, &self.rules);
+        let Some(of) = self.registry.of(key) else {
             return;
         };
-        let rule = key.lanes[usize::from(lane)].slots[Grant::JOB];
-        if rule == 0 {
+        let Some(rule) = of.lanes[lane].slots[Grant::JOB] else {
             return;
-        }
-        key.slots(&self.rules, rule, |slots| slots.adopt());
+        };
+        of.slots(&self.rules, rule, |slots| slots.adopt());
         self.jobs.insert(Held {
             id: Arc::clone(&job.id),
             creation: call.endpoint,
-            key: index,
-            born,
+            key,
             rule,
         });
-        self.pump(index, None, moment);
+        self.pump(key.index, None, moment);
     }
 
     fn has_room(&mut self) -> bool {
         let registry = &self.registry;
-        let born = |index| registry.get(index).map(|key| key.born);
-        self.jobs.has_room(|held| born(held.key) == Some(held.born))
+        self.jobs
+            .has_room(|held| registry.living(held.key).is_some())
     }
 
     /// The kinds of jobs that the table limits.
@@ -135,10 +136,10 @@ impl State {
     }
 
     /// Whether one who waits is in a lane whose first waits for a job to end.
-    pub(in crate::limiter) fn waits_for_job(&self, id: u32) -> bool {
-        let waiter = &self.waiters[id as usize];
+    pub(in crate::limiter) fn waits_for_job(&self, id: WaiterId) -> bool {
+        let waiter = &self.waiters[id];
         let key = self.registry.get(waiter.key);
-        key.is_some_and(|key| key.lanes[usize::from(waiter.lane)].awaits_job)
+        key.is_some_and(|key| key.lanes[waiter.lane].awaits_job)
     }
 
     /// Wakes a watcher when somebody begins to wait for a job to end, or the limiter is closed.
@@ -170,7 +171,7 @@ impl State {
             if rules.index(held.rule).is_some() {
                 continue;
             }
-            let Some(key) = self.registry.of(held.key, held.born) else {
+            let Some(key) = self.registry.of(held.key) else {
                 continue;
             };
             // Of a line that is new, the first lane under it tells which that is.
@@ -178,10 +179,8 @@ impl State {
                 .lanes
                 .iter()
                 .filter(|lane| lane.endpoint == held.creation);
-            let rule = lanes
-                .map(|lane| lane.slots[Grant::JOB])
-                .find(|rule| *rule != 0);
-            if let Some(rule) = rule {
+            let mut ids = lanes.filter_map(|lane| lane.slots[Grant::JOB]);
+            if let Some(rule) = ids.next() {
                 held.rule = rule;
                 key.slots(rules, rule, |slots| slots.adopt());
             }

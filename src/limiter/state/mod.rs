@@ -13,6 +13,7 @@ use slab::Slab;
 
 use super::{
     grant::Grant,
+    ids::{KeyIndex, KeyRef, LaneIndex, WaiterId},
     jobs::Jobs,
     key::World,
     lane::Counts,
@@ -37,9 +38,9 @@ pub(super) struct State {
     /// The endpoints of which tokens are counted, as bits.
     pub(super) metered: usize,
     /// When each key is to be looked at again.
-    alarms: BTreeSet<(Instant, u32)>,
+    alarms: BTreeSet<(Instant, KeyIndex)>,
     /// When each waiter's time is up, of those who have a limit.
-    deadlines: BTreeSet<(Instant, u32)>,
+    deadlines: BTreeSet<(Instant, WaiterId)>,
     pub(super) jobs: Jobs,
     /// Places given out so far.
     places: u64,
@@ -104,7 +105,7 @@ impl State {
                 break;
             }
             self.deadlines.pop_first();
-            let waiter = &self.waiters[id as usize];
+            let waiter = &self.waiters[id];
             if !matches!(waiter.standing, Standing::Refused(_)) {
                 self.refuse(id, waiter.reason(), moment);
             }
@@ -119,7 +120,7 @@ impl State {
 
     /// Offers the turns of a key to those who may go now. `polled` is being polled, and needs no
     /// waking.
-    fn pump(&mut self, index: u32, polled: Option<u32>, moment: &mut Moment<'_>) {
+    fn pump(&mut self, index: KeyIndex, polled: Option<WaiterId>, moment: &mut Moment<'_>) {
         let Some(key) = self.registry.get_mut(index) else {
             return;
         };
@@ -148,8 +149,8 @@ impl State {
     /// for nothing but the limits since another.
     fn grant(
         &mut self,
-        index: u32,
-        lane: u16,
+        index: KeyIndex,
+        lane: LaneIndex,
         charge: Charge,
         (since, ready): (Instant, Instant),
         now: Instant,
@@ -160,13 +161,15 @@ impl State {
         let (passage, quotas) = key.charge(lane, tokens, ready, &self.rules, now);
         let waited = now - since;
         let metered = charge != Charge::NOTHING && key.counts_tokens(lane, &self.rules);
-        let of = &mut key.lanes[usize::from(lane)];
+        let of = &mut key.lanes[lane];
         if waited > Span::ZERO {
             of.waited += waited.as_duration();
         }
         Grant {
-            key: index,
-            born: key.born,
+            key: KeyRef {
+                index,
+                born: key.born,
+            },
             lane,
             passage,
             slots: of.slots,
@@ -182,26 +185,26 @@ impl State {
     }
 
     /// A key may be forgettable sooner than was known.
-    fn freed(&mut self, index: u32) {
+    fn freed(&mut self, index: KeyIndex) {
         let key = self.registry.get(index);
         if let Some(at) = key.and_then(|key| key.unused_at(&self.rules)) {
             self.registry.look_again(at);
         }
     }
 
-    fn is_offered(&self, id: u32) -> bool {
-        let waiter = &self.waiters[id as usize];
+    fn is_offered(&self, id: WaiterId) -> bool {
+        let waiter = &self.waiters[id];
         let key = self.registry.get(waiter.key);
         key.is_some_and(|key| key.offers(id, waiter))
     }
 
     /// Ends a wait, whatever it came to. The place in the line is given up already.
-    fn take(&mut self, id: u32, moment: &mut Moment<'_>) -> Standing {
-        let waiter = self.waiters.remove(id as usize);
+    fn take(&mut self, id: WaiterId, moment: &mut Moment<'_>) -> Standing {
+        let waiter = self.waiters.remove(id.into());
         self.deadlines.remove(&(waiter.deadline, id));
         let key = self.registry.get_mut(waiter.key).expect(IN_USE);
         key.waiting -= 1;
-        key.lanes[usize::from(waiter.lane)].waiting -= 1;
+        key.lanes[waiter.lane].waiting -= 1;
         let quiet = key.waiting == 0;
         if quiet {
             self.freed(waiter.key);

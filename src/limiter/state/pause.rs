@@ -62,13 +62,13 @@ impl State {
 
     /// From now on the lane of a grant learns its pace, of requests or of tokens.
     fn watch(&mut self, grant: &Grant, of: Unit, now: Instant) {
-        let key = self.registry.of(grant.key, grant.born);
+        let key = self.registry.of(grant.key);
         let Some(key) = key.filter(|key| usize::from(grant.lane) < key.lanes.len()) else {
             return;
         };
         key.rate(grant.lane, of, &self.rules, now);
         if of == Unit::Tokens {
-            self.metered |= bit(key.lanes[usize::from(grant.lane)].endpoint);
+            self.metered |= bit(key.lanes[grant.lane].endpoint);
         }
     }
 
@@ -93,16 +93,16 @@ impl State {
         moment: &mut Moment<'_>,
         act: impl FnOnce(&mut Lane) -> T,
     ) -> Option<T> {
-        let key = self.registry.of(grant.key, grant.born);
+        let key = self.registry.of(grant.key);
         let lane = key?.lanes.get_mut(usize::from(grant.lane))?;
         let before = lane.held(1, 0, moment.now);
         let done = act(lane);
         if lane.waiting > 0 {
             let later = lane.held(1, 0, moment.now) > before;
             if later && !self.deadlines.is_empty() {
-                self.refuse_hopeless(grant.key, moment);
+                self.refuse_hopeless(grant.key.index, moment);
             }
-            self.pump(grant.key, None, moment);
+            self.pump(grant.key.index, None, moment);
         }
         Some(done)
     }

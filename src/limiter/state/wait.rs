@@ -4,7 +4,7 @@ use std::task::Waker;
 
 use super::{IN_USE, State};
 use crate::{
-    limiter::{grant::Grant, moment::Moment, waiter::Standing},
+    limiter::{grant::Grant, ids::WaiterId, moment::Moment, waiter::Standing},
     words::{Charge, Rejected},
 };
 
@@ -18,16 +18,21 @@ pub(in crate::limiter) enum Look {
 
 impl State {
     /// Whether one who waits costs no tokens, in a lane that has come to count them.
-    pub(in crate::limiter) fn is_uncounted(&self, id: u32) -> bool {
-        let waiter = &self.waiters[id as usize];
+    pub(in crate::limiter) fn is_uncounted(&self, id: WaiterId) -> bool {
+        let waiter = &self.waiters[id];
         let key = self.registry.get(waiter.key);
         waiter.charge == Charge::NOTHING
             && key.is_some_and(|key| key.counts_tokens(waiter.lane, &self.rules))
     }
 
     /// One who waits costs this.
-    pub(in crate::limiter) fn count(&mut self, id: u32, charge: Charge, moment: &mut Moment<'_>) {
-        let waiter = &mut self.waiters[id as usize];
+    pub(in crate::limiter) fn count(
+        &mut self,
+        id: WaiterId,
+        charge: Charge,
+        moment: &mut Moment<'_>,
+    ) {
+        let waiter = &mut self.waiters[id];
         waiter.charge = charge;
         let index = waiter.key;
         self.pump(index, Some(id), moment);
@@ -35,11 +40,11 @@ impl State {
 
     pub(in crate::limiter) fn look(
         &mut self,
-        id: u32,
+        id: WaiterId,
         waker: &Waker,
         moment: &mut Moment<'_>,
     ) -> Look {
-        let waiter = &mut self.waiters[id as usize];
+        let waiter = &mut self.waiters[id];
         if !waiter.waker.will_wake(waker) {
             let old = std::mem::replace(&mut waiter.waker, waker.clone());
             moment.wakes.bury(old);
@@ -48,7 +53,7 @@ impl State {
             let reason = waiter.reason();
             self.refuse(id, reason, moment);
         }
-        let waiter = &mut self.waiters[id as usize];
+        let waiter = &mut self.waiters[id];
         match waiter.standing {
             Standing::InLine => {}
             Standing::Lapsed => {
@@ -74,11 +79,11 @@ impl State {
     /// none and still waiting. What that service has `kept` is not late by that.
     pub(in crate::limiter) fn claim(
         &mut self,
-        id: u32,
+        id: WaiterId,
         kept: bool,
         moment: &mut Moment<'_>,
     ) -> Option<Grant> {
-        let waiter = &mut self.waiters[id as usize];
+        let waiter = &mut self.waiters[id];
         let index = waiter.key;
         let key = self.registry.get_mut(index).expect(IN_USE);
         match waiter.standing {
@@ -92,7 +97,7 @@ impl State {
         if !self.is_offered(id) {
             return None;
         }
-        let waiter = &mut self.waiters[id as usize];
+        let waiter = &mut self.waiters[id];
         let key = self.registry.get_mut(index).expect(IN_USE);
         key.depart(waiter);
         let (lane, charge, since) = (waiter.lane, waiter.charge, waiter.since);
@@ -104,8 +109,8 @@ impl State {
     }
 
     /// One who waits is dropped.
-    pub(in crate::limiter) fn leave(&mut self, id: u32, moment: &mut Moment<'_>) {
-        let waiter = &self.waiters[id as usize];
+    pub(in crate::limiter) fn leave(&mut self, id: WaiterId, moment: &mut Moment<'_>) {
+        let waiter = &self.waiters[id];
         let index = waiter.key;
         self.registry.get_mut(index).expect(IN_USE).leave(waiter);
         self.take(id, moment);
