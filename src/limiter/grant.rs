@@ -1,9 +1,9 @@
 use smallvec::SmallVec;
 
-use super::ids::{KeyRef, LaneIndex, RuleId};
+use super::{KeyRef, LaneIndex, RuleId};
 use crate::{
     quota::Passage,
-    words::{Each, Instant, Span, Unit},
+    words::{Each, Instant, Span, Unit, Weight},
 };
 
 /// What was granted, to be given back.
@@ -14,13 +14,13 @@ pub(super) struct Grant {
     pub(super) passage: Passage,
     /// The rules whose slots it holds.
     pub(super) slots: [Option<RuleId>; 2],
-    pub(super) tokens: u64,
+    pub(super) tokens: Weight,
     /// The ids of the rules whose token quotas were charged for it.
     pub(super) quotas: SmallVec<[RuleId; 2]>,
     /// The table under which they were.
     pub(super) table: u32,
     /// What had left of its lane with it.
-    pub(super) gone: Each<u64>,
+    pub(super) gone: Each<Weight>,
     /// Answers whose length is to be learned from; of more than 255, so many.
     pub(super) answers: u8,
     /// Whether a quota was charged tokens, or would have been had their number been known.
@@ -35,9 +35,9 @@ impl Grant {
     pub(super) const JOB: usize = 1;
 
     /// What it counts for.
-    pub(super) fn weight(&self, of: Unit) -> u64 {
+    pub(super) fn weight(&self, of: Unit) -> Weight {
         match of {
-            Unit::Requests => 1,
+            Unit::Requests => Weight(1),
             Unit::Tokens => self.tokens,
         }
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, task::Waker};
 
 use slab::Slab;
 
-use super::ids::{KeyIndex, KeyRef, RuleId};
+use super::{KeyIndex, KeyRef, RuleId};
 use crate::words::{Endpoint, hash};
 
 /// Every job that holds a slot, by the hash of its id and its key: two keys of one organisation may

@@ -4,16 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
 
-use super::{
-    grant::Grant,
-    ids::{LimitIndex, RuleId},
-    learned::Learned,
-    line::Line,
-    output::Output,
-};
+use super::{LimitIndex, RuleId, grant::Grant, learned::Learned, line::Line, output::Output};
 use crate::{
     quota::Gate,
-    words::{Each, Endpoint, Instant, Rule, Said, Unit},
+    words::{Count, Each, Endpoint, Instant, Rule, Said, Unit, Weight},
 };
 
 #[derive(Debug)]
@@ -67,10 +61,10 @@ impl Lane {
     }
 
     /// What has left of it so far.
-    pub(super) fn gone(&self) -> Each<u64> {
+    pub(super) fn gone(&self) -> Each<Weight> {
         Each {
-            requests: self.counts.admitted,
-            tokens: self.spent,
+            requests: Weight(self.counts.admitted),
+            tokens: Weight(self.spent),
         }
     }
 
@@ -82,15 +76,15 @@ impl Lane {
 
     /// Until when a request of so many tokens is kept back by a pause, by the slow restart after one,
     /// or by what the lane learned, with so many requests before it.
-    pub(super) fn held(&self, tokens: u64, ahead: u64, now: Instant) -> Option<Instant> {
+    pub(super) fn held(&self, tokens: Weight, ahead: Count, now: Instant) -> Option<Instant> {
         let Each {
             requests,
             tokens: learned,
         } = &self.learned;
         let mut at = self.gate.as_deref().map_or(Instant::START, Gate::next);
-        at = at.max(requests.paced(ahead)).max(requests.spared());
+        at = at.max(requests.paced(ahead.0)).max(requests.spared());
         // What costs nothing passes, whatever others owe.
-        if tokens > 0 {
+        if tokens > Weight(0) {
             at = at.max(learned.paced(0)).max(learned.spared());
         }
         Some(at).filter(|at| *at > now)
@@ -105,14 +99,14 @@ impl Lane {
 
     /// The server said what it takes, in its answer to a request.
     pub(super) fn told(&mut self, grant: &Grant, of: Unit, said: Said, now: Instant) {
-        let since = self.gone()[of].saturating_sub(grant.gone[of]);
+        let since = self.gone()[of] - grant.gone[of];
         let learned = &mut self.learned[of];
         if let (Some(limit), Some(rate)) = (said.limit, &mut learned.rate) {
             rate.told(limit, grant.at, now);
         }
         if let Some((left, time)) = said.left {
             let of = learned.left.get_or_insert_default();
-            of.told(left, time.into(), grant.at, since);
+            of.told(Count(left), time.into(), grant.at, since);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     quota::{Left, Rate},
-    words::{Instant, Span},
+    words::{Instant, Span, Weight},
 };
 
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ impl Learned {
     }
 
     /// One leaves that could have left since `ready`, and that the pace kept back, or not.
-    pub(super) fn leave(&mut self, weight: u64, held: bool, ready: Instant, now: Instant) {
+    pub(super) fn leave(&mut self, weight: Weight, held: bool, ready: Instant, now: Instant) {
         if let Some(rate) = &mut self.rate {
             rate.leave(weight, held, ready, now);
         }

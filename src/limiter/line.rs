@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use super::ids::WaiterId;
+use super::WaiterId;
 use crate::words::Instant;
 
 /// Callers in turn, each one's requests in the order they came; before them all, those that the

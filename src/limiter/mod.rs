@@ -130,6 +130,7 @@ mod turn;
 mod waiter;
 mod watch;
 
+use self::ids::{KeyIndex, KeyRef, LaneIndex, LimitIndex, RuleId, RuleIndex, WaiterId};
 pub use self::{
     acquire::Acquire,
     handle::Limiter,

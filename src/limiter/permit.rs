@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{grant::Grant, output::dear, shared::Shared, watch::JobBook};
-use crate::words::{Each, Said, Unit, Usage};
+use crate::words::{Each, Said, Unit, Usage, Weight};
 
 /// Leave to send one request, from [`Limiter::acquire`](super::Limiter::acquire).
 ///
@@ -30,6 +30,7 @@ impl Permit {
     /// difference to the first. What comes back may be sent as far as no window exceeds its quota by it.
     /// Nothing comes back once another table is in force. More than ten windows' worth is not believed.
     pub fn settle(&mut self, tokens: u64) {
+        let tokens = Weight(tokens);
         if tokens != self.grant.tokens {
             self.shared
                 .with(|state, moment| state.settle(&mut self.grant, tokens, moment));
@@ -49,7 +50,7 @@ impl Permit {
             if let Some(output) = usage.output {
                 state.learn_output(grant, output);
             }
-            state.settle(grant, tokens, moment);
+            state.settle(grant, Weight(tokens), moment);
         });
         self.grant.answers = 0;
     }

@@ -7,12 +7,7 @@ use std::{
 
 use slab::Slab;
 
-use super::{
-    ids::{KeyIndex, KeyRef, LaneIndex},
-    key::Key,
-    rules::Rules,
-    settings::Settings,
-};
+use super::{KeyIndex, KeyRef, LaneIndex, key::Key, rules::Rules, settings::Settings};
 use crate::words::{Call, Instant, KeyId};
 
 /// Every key the limiter knows of. Full, it forgets those that are no different from new; where
@@ -108,14 +103,12 @@ impl Registry {
 
     /// The key of a permit, unless it was forgotten since.
     pub(super) fn of(&mut self, key: KeyRef) -> Option<&mut Key> {
-        let found = self.get_mut(key.index);
-        found.filter(|found| found.born == key.born)
+        self.get_mut(key.index).filter(|of| of.born == key.born)
     }
 
     /// The key, unless it was forgotten since.
     pub(super) fn living(&self, key: KeyRef) -> Option<&Key> {
-        let found = self.get(key.index);
-        found.filter(|found| found.born == key.born)
+        self.get(key.index).filter(|of| of.born == key.born)
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (KeyIndex, &mut Key)> {

@@ -1,9 +1,6 @@
 //! The limits in force, and which of them a lane is under.
 
-use super::{
-    grant::Grant,
-    ids::{RuleId, RuleIndex},
-};
+use super::{RuleId, RuleIndex, grant::Grant};
 use crate::words::{Cap, Endpoint, Limits, Rule};
 
 /// The table in force. A rule keeps its id for as long as a table after it limits the same thing,

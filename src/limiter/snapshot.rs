@@ -4,17 +4,12 @@ use smallvec::SmallVec;
 use tokio::time;
 
 use super::{
-    clock::Clock,
-    ids::{LaneIndex, LimitIndex, WaiterId},
-    key::Key,
-    lane::OVERFLOW,
-    rules::Rules,
-    shared::Shared,
-    state::State,
+    LaneIndex, LimitIndex, WaiterId, clock::Clock, key::Key, lane::OVERFLOW, rules::Rules,
+    shared::Shared, state::State,
 };
 use crate::{
     quota::Rate,
-    words::{Cap, Charge, Endpoint, Instant, Unit},
+    words::{Cap, Charge, Count, Endpoint, Instant, Unit},
 };
 
 /// What a limiter is doing, at one instant. From [`Limiter::snapshot`](super::Limiter::snapshot).
@@ -162,7 +157,7 @@ fn lane_of(
     // Where nobody waits, for a request of one token.
     let charge = head.map_or(Charge::Given(1), charge_of);
     let tokens = key.tokens(index, charge, rules);
-    let wait = key.ask(index, tokens, 0, rules, now);
+    let wait = key.ask(index, tokens, Count(0), rules, now);
     let next = wait.map(|wait| wait.at).filter(|at| *at > now);
     let next = next.and_then(|at| clock.instant(at));
     let lane = &key.lanes[index];

@@ -6,9 +6,9 @@ use std::{
 };
 
 use super::{
+    WaiterId,
     alarm::{Runtime, this_runtime},
     grant::Grant,
-    ids::WaiterId,
     permit::Permit,
     shared::Shared,
     state::{Arrival, Comer, Look, State},

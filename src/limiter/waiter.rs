@@ -2,10 +2,7 @@
 
 use std::task::Waker;
 
-use super::{
-    ids::{KeyIndex, LaneIndex},
-    line::Place,
-};
+use super::{KeyIndex, LaneIndex, line::Place};
 use crate::words::{Charge, Instant, Reason, Rejected};
 
 #[derive(Debug)]

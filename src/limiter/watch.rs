@@ -4,7 +4,7 @@ use std::{fmt, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use tokio::time::timeout;
 
-use super::{Limiter, ids::KeyRef, shared::Shared, state::State};
+use super::{KeyRef, Limiter, shared::Shared, state::State};
 use crate::words::{Job, JobKind, KeyId};
 
 /// The jobs of one key, as an answer's permit knows them.

@@ -1,5 +1,5 @@
 use super::{gcra::Gcra, slots::Slots, window::Window};
-use crate::words::{Cap, Instant, Quota};
+use crate::words::{Cap, Count, Instant, Quota, Settled, Weight};
 
 /// The answer to "may it leave?": admission is never told by a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,9 +35,9 @@ impl Bucket {
 
     /// Asks for a request that costs `tokens`, with `ahead` of this limit's unit to leave before it.
     /// Changes nothing that could be seen.
-    pub(crate) fn ask(&mut self, cap: &Cap, tokens: u64, ahead: u64, now: Instant) -> Verdict {
+    pub(crate) fn ask(&mut self, cap: &Cap, tokens: Weight, ahead: Count, now: Instant) -> Verdict {
         let (quota, cost) = match cap {
-            Cap::Requests(quota) => (quota, 1),
+            Cap::Requests(quota) => (quota, Weight(1)),
             Cap::Tokens(quota) => (quota, tokens),
             Cap::InFlight(max) | Cap::Jobs(max) => {
                 return match self {
@@ -46,12 +46,12 @@ impl Bucket {
                 };
             }
         };
-        if cost > quota.max() {
+        if cost.0 > quota.max() {
             return Verdict::Never;
         }
         let at = match self {
             // What costs nothing passes, whatever others owe.
-            _ if cost == 0 => Instant::START,
+            _ if cost == Weight(0) => Instant::START,
             Self::Paced(gcra) => gcra.next(quota, ahead, now),
             Self::Windowed(window) => window.next(quota, ahead, cost, now),
             Self::Slots(_) => Instant::START,
@@ -64,7 +64,14 @@ impl Bucket {
     }
 
     /// How much more could be charged now, beside what is `ahead`, and `cost` still leave at `at`.
-    pub(crate) fn room(&self, cap: &Cap, cost: u64, ahead: u64, at: Instant, now: Instant) -> u64 {
+    pub(crate) fn room(
+        &self,
+        cap: &Cap,
+        cost: Weight,
+        ahead: Count,
+        at: Instant,
+        now: Instant,
+    ) -> u64 {
         match (self, quota_of(cap)) {
             (Self::Paced(gcra), Some(quota)) => gcra.room(quota, ahead, at, now),
             (Self::Windowed(window), Some(quota)) => window.room(quota, cost, ahead, at, now),
@@ -75,7 +82,7 @@ impl Bucket {
     /// Since when it would have let one leave, where the answer is now yes and that is known.
     pub(crate) fn ready(&self, cap: &Cap) -> Instant {
         match (self, quota_of(cap)) {
-            (Self::Paced(gcra), Some(quota)) => gcra.next(quota, 0, Instant::START),
+            (Self::Paced(gcra), Some(quota)) => gcra.next(quota, Count(0), Instant::START),
             (Self::Windowed(window), _) => window.ready(),
             (Self::Slots(slots), _) => slots.freed(),
             _ => Instant::START,
@@ -83,9 +90,9 @@ impl Bucket {
     }
 
     /// One leaves that could have left since `ready`.
-    pub(crate) fn charge(&mut self, cap: &Cap, tokens: u64, ready: Instant, now: Instant) {
+    pub(crate) fn charge(&mut self, cap: &Cap, tokens: Weight, ready: Instant, now: Instant) {
         let (quota, cost) = match cap {
-            Cap::Requests(quota) => (quota, 1),
+            Cap::Requests(quota) => (quota, Weight(1)),
             Cap::Tokens(quota) => (quota, tokens),
             Cap::InFlight(_) | Cap::Jobs(_) => {
                 if let Self::Slots(slots) = self {
@@ -95,7 +102,7 @@ impl Bucket {
             }
         };
         match self {
-            _ if cost == 0 => {}
+            _ if cost == Weight(0) => {}
             Self::Paced(gcra) if matches!(cap, Cap::Tokens(_)) => {
                 gcra.charge_tokens(quota, cost, ready, now);
             }
@@ -113,15 +120,15 @@ impl Bucket {
         }
     }
 
-    /// Settles that a charge of this instant did not cost `from` tokens but `to`.
-    pub(crate) fn settle(&mut self, cap: &Cap, at: Instant, (from, to): (u64, u64), now: Instant) {
+    /// Settles what tokens were charged at an instant.
+    pub(crate) fn settle(&mut self, cap: &Cap, at: Instant, settled: Settled, now: Instant) {
         let Cap::Tokens(quota) = cap else { return };
         // What a server says a request cost is not believed beyond some windows' worth.
         let most = quota.max().saturating_mul(BELIEVED).min(i64::MAX as u64);
-        let [from, to] = [from, to].map(|tokens| tokens.min(most));
+        let [from, to] = [settled.from, settled.to].map(|tokens| tokens.min(Weight(most)));
         match self {
-            Self::Paced(gcra) => gcra.settle(quota, at, (from, to), now),
-            Self::Windowed(window) => window.settle(at, to as i64 - from as i64),
+            Self::Paced(gcra) => gcra.settle(quota, at, Settled { from, to }, now),
+            Self::Windowed(window) => window.settle(at, to.0 as i64 - from.0 as i64),
             Self::Slots(_) => {}
         }
     }
@@ -181,7 +188,10 @@ const BELIEVED: u64 = 10;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{quota::at, words::Span};
+    use crate::{
+        quota::{at, settled},
+        words::Span,
+    };
 
     /// 600 tokens a minute, as each kind of quota counts them.
     fn quotas() -> [Cap; 3] {
@@ -194,7 +204,7 @@ mod tests {
     fn charged(cap: &Cap, sent: &[u64]) -> Bucket {
         let mut bucket = Bucket::new(cap);
         for (second, tokens) in (1..).zip(sent) {
-            bucket.charge(cap, *tokens, at(second), at(second));
+            bucket.charge(cap, Weight(*tokens), at(second), at(second));
         }
         bucket
     }
@@ -202,7 +212,7 @@ mod tests {
     /// But for a hundredth of what keeps two apart.
     #[test]
     fn room_is_the_most_that_does_not_delay_a_request() {
-        let (cost, ahead, now) = (1, 3, at(2));
+        let (cost, ahead, now) = (Weight(1), Count(3), at(2));
         for cap in quotas() {
             let before = charged(&cap, &[20, 30]);
             let paced = quota_of(&cap).filter(|quota| !quota.is_windowed());
@@ -212,8 +222,8 @@ mod tests {
                 let room = before.room(&cap, cost, ahead, at, now);
                 for (more, verdict) in [(room, true), (room + 1, false)] {
                     let mut bucket = before.clone();
-                    bucket.charge(&cap, ahead + more, now, now);
-                    let leaves = bucket.ask(&cap, cost, 0, at + slack) == Verdict::Now;
+                    bucket.charge(&cap, Weight(ahead.0 + more), now, now);
+                    let leaves = bucket.ask(&cap, cost, Count(0), at + slack) == Verdict::Now;
                     assert_eq!(leaves, verdict, "{cap:?} at {at:?}: {room}");
                 }
             }
@@ -224,10 +234,13 @@ mod tests {
     fn a_request_is_ready_from_the_instant_at_which_it_was_let_go() {
         for cap in quotas() {
             let mut bucket = charged(&cap, &[600]);
-            let Verdict::At(at) = bucket.ask(&cap, 1, 0, at(1)) else {
+            let Verdict::At(at) = bucket.ask(&cap, Weight(1), Count(0), at(1)) else {
                 panic!("{cap:?} lets 601 go");
             };
-            assert_eq!(bucket.ask(&cap, 1, 0, at + Span::SECOND), Verdict::Now);
+            assert_eq!(
+                bucket.ask(&cap, Weight(1), Count(0), at + Span::SECOND),
+                Verdict::Now
+            );
             assert_eq!(bucket.ready(&cap), at, "{cap:?}");
         }
     }
@@ -237,7 +250,7 @@ mod tests {
         for cap in quotas() {
             let mut bucket = charged(&cap, &[10]);
             let before = bucket.fresh_at(&cap);
-            bucket.charge(&cap, 0, at(30), at(30));
+            bucket.charge(&cap, Weight(0), at(30), at(30));
             assert_eq!(bucket.fresh_at(&cap), before, "{cap:?}");
         }
     }
@@ -246,13 +259,13 @@ mod tests {
     fn a_settled_request_counts_as_if_it_had_cost_that_at_first() {
         for cap in quotas() {
             for (from, to) in [(10, 15), (10, 4), (10, 10), (0, 5), (10, 0)] {
-                let mut settled = charged(&cap, &[20, from]);
-                settled.settle(&cap, at(2), (from, to), at(2));
+                let mut bucket = charged(&cap, &[20, from]);
+                bucket.settle(&cap, at(2), settled(from, to), at(2));
                 let mut expected = charged(&cap, &[20, to]);
                 for now in [2, 3, 4, 30].map(at) {
-                    let [settled, expected] =
-                        [&mut settled, &mut expected].map(|bucket| bucket.left(&cap, now));
-                    assert_eq!(settled, expected, "{cap:?} {from} -> {to}");
+                    let [bucket, expected] =
+                        [&mut bucket, &mut expected].map(|bucket| bucket.left(&cap, now));
+                    assert_eq!(bucket, expected, "{cap:?} {from} -> {to}");
                 }
             }
         }
@@ -264,10 +277,10 @@ mod tests {
             let mut bucket = Bucket::new(&cap);
             let new = bucket.left(&cap, at(1));
             for _ in 0..2 {
-                bucket.charge(&cap, 5, at(1), at(1));
+                bucket.charge(&cap, Weight(5), at(1), at(1));
             }
             for _ in 0..2 {
-                bucket.settle(&cap, at(1), (5, 0), at(1));
+                bucket.settle(&cap, at(1), settled(5, 0), at(1));
             }
             assert_eq!(bucket.left(&cap, at(1)), new, "{cap:?}");
         }
@@ -280,7 +293,7 @@ mod tests {
             let mut bucket = charged(from, &[50]);
             bucket.rebase(to, at(2));
             // What was sent before counts.
-            assert_ne!(bucket.ask(to, 600, 0, at(2)), Verdict::Now);
+            assert_ne!(bucket.ask(to, Weight(600), Count(0), at(2)), Verdict::Now);
             assert_eq!(bucket.left(to, at(200)), left);
         }
     }

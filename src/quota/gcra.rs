@@ -1,5 +1,5 @@
 use super::{pace::Pace, spent::Spent};
-use crate::words::{Instant, Quota, Span};
+use crate::words::{Count, Instant, Quota, Settled, Span, Weight};
 
 /// A paced quota in 32 bytes (the generic cell rate algorithm).
 ///
@@ -30,8 +30,8 @@ impl Gcra {
     }
 
     /// The earliest instant the next request may leave, after `ahead` of cost have left before it.
-    pub(crate) fn next(&self, quota: &Quota, ahead: u64, now: Instant) -> Instant {
-        let due = if ahead == 0 {
+    pub(crate) fn next(&self, quota: &Quota, ahead: Count, now: Instant) -> Instant {
+        let due = if ahead == Count(0) {
             self.pace.due
         } else {
             self.after(quota, ahead, now)
@@ -44,23 +44,23 @@ impl Gcra {
     /// How much could be charged now, beside what is `ahead`, and the next still leave at `at`, or a
     /// hundredth of an interval later: intervals are rounded up, so those of 300 and of 600 a minute
     /// never match to the nanosecond.
-    pub(crate) fn room(&self, quota: &Quota, ahead: u64, at: Instant, now: Instant) -> u64 {
+    pub(crate) fn room(&self, quota: &Quota, ahead: Count, at: Instant, now: Instant) -> u64 {
         let slack = self.interval / 100;
         let latest = at + self.tolerance(quota) + slack;
         (latest - self.after(quota, ahead, now)) / self.interval
     }
 
     /// One leaves that could have left since `ready`.
-    pub(crate) fn charge(&mut self, quota: &Quota, cost: u64, ready: Instant, now: Instant) {
+    pub(crate) fn charge(&mut self, quota: &Quota, cost: Weight, ready: Instant, now: Instant) {
         self.pace
-            .leave(self.interval * cost, quota.lateness(), ready, now);
+            .leave(self.interval * cost.0, quota.lateness(), ready, now);
     }
 
     /// The same of tokens, of which [`settle`](Gcra::settle) may give some back.
     pub(crate) fn charge_tokens(
         &mut self,
         quota: &Quota,
-        tokens: u64,
+        tokens: Weight,
         ready: Instant,
         now: Instant,
     ) {
@@ -72,7 +72,7 @@ impl Gcra {
     pub(crate) fn after_window(quota: &Quota, departures: &[(Instant, u64)], now: Instant) -> Self {
         let mut gcra = Self::new(quota);
         for &(at, cost) in departures {
-            gcra.charge(quota, cost, at, at);
+            gcra.charge(quota, Weight(cost), at, at);
         }
         let departures = departures.iter().copied();
         gcra.spent = Some(Box::new(Spent::of(quota.window(), departures, now)));
@@ -133,16 +133,10 @@ impl Gcra {
         }
     }
 
-    /// Settles that what was charged at an instant did not cost `from`, but `to`.
-    pub(crate) fn settle(
-        &mut self,
-        quota: &Quota,
-        at: Instant,
-        (from, to): (u64, u64),
-        now: Instant,
-    ) {
-        self.spent(quota, now).settle(at, (from, to), now);
-        let [less, more] = [from, to].map(|cost| self.interval * cost);
+    /// Settles what was charged at an instant.
+    pub(crate) fn settle(&mut self, quota: &Quota, at: Instant, settled: Settled, now: Instant) {
+        self.spent(quota, now).settle(at, settled, now);
+        let [less, more] = [settled.from, settled.to].map(|cost| self.interval * cost.0);
         self.pace.due = if less > more {
             self.pace.due - (less - more)
         } else {
@@ -152,9 +146,9 @@ impl Gcra {
         };
     }
 
-    /// When the next is due at the earliest, if so much leaves from now on.
-    fn after(&self, quota: &Quota, cost: u64, now: Instant) -> Instant {
-        self.pace.due.max(now - quota.lateness()) + self.interval * cost
+    /// When the next is due at the earliest, if those ahead of it leave from now on.
+    fn after(&self, quota: &Quota, ahead: Count, now: Instant) -> Instant {
+        self.pace.due.max(now - quota.lateness()) + self.interval * ahead.0
     }
 
     fn spent(&mut self, quota: &Quota, now: Instant) -> &mut Spent {
@@ -175,7 +169,7 @@ const GROUPS: u64 = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quota::at;
+    use crate::quota::{at, settled};
 
     fn just_before(at: Instant) -> Instant {
         at - Span::nanos(1)
@@ -186,23 +180,23 @@ mod tests {
         let quota = Quota::per_minute(600).unwrap().with_burst(5).unwrap();
         let (interval, now) = (quota.interval(), at(100));
         let mut gcra = Gcra::new(&quota);
-        assert!(gcra.next(&quota, 4, now) <= now);
-        assert!(gcra.next(&quota, 5, now) > now);
+        assert!(gcra.next(&quota, Count(4), now) <= now);
+        assert!(gcra.next(&quota, Count(5), now) > now);
         for left in (1..=5).rev() {
             assert_eq!(gcra.left(&quota, now), left);
-            assert!(gcra.next(&quota, 0, now) <= now);
-            gcra.charge(&quota, 1, now, now);
+            assert!(gcra.next(&quota, Count(0), now) <= now);
+            gcra.charge(&quota, Weight(1), now, now);
         }
         let mut due = now;
         for _ in 0..3 {
             due = due + interval;
-            assert_eq!(gcra.next(&quota, 0, now), due);
-            assert_eq!(gcra.next(&quota, 2, now), due + interval * 2);
+            assert_eq!(gcra.next(&quota, Count(0), now), due);
+            assert_eq!(gcra.next(&quota, Count(2), now), due + interval * 2);
             assert_eq!(
                 (gcra.left(&quota, just_before(due)), gcra.left(&quota, due)),
                 (0, 1)
             );
-            gcra.charge(&quota, 1, due, due);
+            gcra.charge(&quota, Weight(1), due, due);
         }
         // The burst refills one by one, up to its size.
         for left in 1..=5 {
@@ -217,11 +211,14 @@ mod tests {
     fn a_late_departure_delays_nobody() {
         let quota = Quota::per_minute(600).unwrap();
         let mut gcra = Gcra::new(&quota);
-        gcra.charge(&quota, 1, at(1), at(1));
-        let second = gcra.next(&quota, 0, at(1));
+        gcra.charge(&quota, Weight(1), at(1), at(1));
+        let second = gcra.next(&quota, Count(0), at(1));
         // 20 ms late: the third is due as if the second had been on time.
-        gcra.charge(&quota, 1, second, second + Span::millis(20));
-        assert_eq!(gcra.next(&quota, 0, at(0)), second + quota.interval());
+        gcra.charge(&quota, Weight(1), second, second + Span::millis(20));
+        assert_eq!(
+            gcra.next(&quota, Count(0), at(0)),
+            second + quota.interval()
+        );
     }
 
     #[test]
@@ -229,11 +226,11 @@ mod tests {
         let quota = Quota::per_minute(600).unwrap();
         let mut gcra = Gcra::new(&quota);
         let hour = at(3_600);
-        gcra.charge(&quota, 1, hour, hour);
-        assert_eq!(gcra.next(&quota, 0, hour), hour + quota.interval());
+        gcra.charge(&quota, Weight(1), hour, hour);
+        assert_eq!(gcra.next(&quota, Count(0), hour), hour + quota.interval());
         // However long it could have left, its being late counts only so much.
-        gcra.charge(&quota, 1, hour, at(7_200));
-        let next = gcra.next(&quota, 0, at(7_200));
+        gcra.charge(&quota, Weight(1), hour, at(7_200));
+        let next = gcra.next(&quota, Count(0), at(7_200));
         assert_eq!(next, at(7_200) + quota.interval() - quota.lateness());
     }
 
@@ -242,8 +239,8 @@ mod tests {
         let fast = Quota::per_minute(600).unwrap();
         let slow = Quota::per_minute(6).unwrap();
         let mut gcra = Gcra::new(&fast);
-        gcra.charge(&fast, 1, at(1), at(1));
-        let half = at(1) + (gcra.next(&fast, 0, at(1)) - at(1)) / 2;
+        gcra.charge(&fast, Weight(1), at(1), at(1));
+        let half = at(1) + (gcra.next(&fast, Count(0), at(1)) - at(1)) / 2;
         let before = gcra.pace.due - half;
         gcra.rebase(&slow, half);
         let after = gcra.pace.due - half;
@@ -256,10 +253,10 @@ mod tests {
     fn where_nothing_is_owed_another_quota_changes_nothing() {
         let [fast, slow] = [600, 6].map(|max| Quota::per_minute(max).unwrap());
         let mut gcra = Gcra::new(&fast);
-        gcra.charge(&fast, 1, at(1), at(1));
-        let before = gcra.next(&fast, 0, at(0));
+        gcra.charge(&fast, Weight(1), at(1), at(1));
+        let before = gcra.next(&fast, Count(0), at(0));
         gcra.rebase(&slow, at(100));
-        assert_eq!(gcra.next(&slow, 0, at(0)), before);
+        assert_eq!(gcra.next(&slow, Count(0), at(0)), before);
     }
 
     /// A key is forgotten once it owes nothing. What was refunded counts for a whole window.
@@ -268,8 +265,8 @@ mod tests {
         let quota = Quota::per_minute(600).unwrap();
         for (to, remembered) in [(10, false), (12, false), (9, true)] {
             let mut gcra = Gcra::new(&quota);
-            gcra.charge(&quota, 10, at(1), at(1));
-            gcra.settle(&quota, at(1), (10, to), at(1));
+            gcra.charge(&quota, Weight(10), at(1), at(1));
+            gcra.settle(&quota, at(1), settled(10, to), at(1));
             let remembers = gcra.fresh_at(&quota) > at(10);
             assert_eq!(remembers, remembered, "{to}");
         }
@@ -280,12 +277,12 @@ mod tests {
         let quota = Quota::new(1, std::time::Duration::from_secs(366 * 24 * 3600)).unwrap();
         let mut gcra = Gcra::new(&quota);
         let never = Instant::NEVER;
-        gcra.charge(&quota, u64::MAX, never, never);
-        gcra.charge(&quota, u64::MAX, at(0), never);
-        gcra.charge(&quota, 1, never, at(0));
-        gcra.settle(&quota, at(0), (u64::MAX, 0), at(0));
-        gcra.settle(&quota, never, (0, u64::MAX), never);
+        gcra.charge(&quota, Weight(u64::MAX), never, never);
+        gcra.charge(&quota, Weight(u64::MAX), at(0), never);
+        gcra.charge(&quota, Weight(1), never, at(0));
+        gcra.settle(&quota, at(0), settled(u64::MAX, 0), at(0));
+        gcra.settle(&quota, never, settled(0, u64::MAX), never);
         gcra.rebase(&quota, at(1));
-        assert!(gcra.next(&quota, u64::MAX, at(5)) > at(0));
+        assert!(gcra.next(&quota, Count(u64::MAX), at(5)) > at(0));
     }
 }

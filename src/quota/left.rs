@@ -1,4 +1,4 @@
-use crate::words::{Instant, Span};
+use crate::words::{Count, Instant, Span, Weight};
 
 /// How many more a server says that it takes, until an instant that it names.
 ///
@@ -10,7 +10,7 @@ pub(crate) struct Left {
     /// When the request left whose answer said so.
     told: Option<Instant>,
     until: Instant,
-    left: u64,
+    left: Count,
 }
 
 impl Left {
@@ -19,26 +19,26 @@ impl Left {
     ///
     /// It is about the time when it was answered, of which only this is known: not before it left.
     /// What takes long to answer says nothing new.
-    pub(crate) fn told(&mut self, left: u64, time: Span, at: Instant, since: u64) {
+    pub(crate) fn told(&mut self, left: Count, time: Span, at: Instant, since: Weight) {
         if self.told.is_some_and(|told| at < told) {
             return;
         }
         self.told = Some(at);
         self.until = at + time.min(LONGEST);
-        self.left = left.saturating_sub(since);
+        self.left = left - since;
     }
 
     /// The instant before which the next may not leave.
     pub(crate) fn next(&self) -> Instant {
         match self.left {
-            0 => self.until,
+            Count(0) => self.until,
             _ => Instant::START,
         }
     }
 
     /// One leaves.
-    pub(crate) fn leave(&mut self, weight: u64) {
-        self.left = self.left.saturating_sub(weight);
+    pub(crate) fn leave(&mut self, weight: Weight) {
+        self.left = self.left - weight;
     }
 }
 
@@ -56,7 +56,7 @@ mod tests {
     fn nothing_left_waits_for_the_reset() {
         let mut left = Left::default();
         assert_eq!(left.next(), at(0));
-        left.told(0, Span::secs(5), at(1), 0);
+        left.told(Count(0), Span::secs(5), at(1), Weight(0));
         assert_eq!(left.next(), at(6));
     }
 
@@ -64,10 +64,10 @@ mod tests {
     fn what_has_left_since_the_answer_is_not_left_again() {
         let mut left = Left::default();
         // Of ten, eight have left since.
-        left.told(10, Span::secs(60), at(0), 8);
+        left.told(Count(10), Span::secs(60), at(0), Weight(8));
         for _ in 0..2 {
             assert_eq!(left.next(), at(0));
-            left.leave(1);
+            left.leave(Weight(1));
         }
         assert_eq!(left.next(), at(60));
     }
@@ -75,23 +75,28 @@ mod tests {
     #[test]
     fn an_older_answer_does_not_overrule_a_newer_one() {
         let mut left = Left::default();
-        left.told(0, Span::secs(5), at(2), 0);
-        left.told(0, Span::secs(50), at(1), 9);
+        left.told(Count(0), Span::secs(5), at(2), Weight(0));
+        left.told(Count(0), Span::secs(50), at(1), Weight(9));
         assert_eq!(left.next(), at(7));
-        left.told(1_000, SECOND, at(3), 0);
+        left.told(Count(1_000), SECOND, at(3), Weight(0));
         assert_eq!(left.next(), at(0));
         // Of two requests sent at one instant, the later response counts.
-        left.told(0, SECOND, at(3), 0);
+        left.told(Count(0), SECOND, at(3), Weight(0));
         assert_eq!(left.next(), at(4));
     }
 
     #[test]
     fn an_absurd_time_is_an_hour_and_nothing_overflows() {
         let mut left = Left::default();
-        left.told(0, Span::secs(u64::MAX), at(1), u64::MAX);
+        left.told(Count(0), Span::secs(u64::MAX), at(1), Weight(u64::MAX));
         assert_eq!(left.next(), at(1) + LONGEST);
-        left.told(u64::MAX, Span::secs(u64::MAX), Instant::NEVER, 0);
-        left.leave(u64::MAX);
+        left.told(
+            Count(u64::MAX),
+            Span::secs(u64::MAX),
+            Instant::NEVER,
+            Weight(0),
+        );
+        left.leave(Weight(u64::MAX));
         assert_eq!(left.next(), Instant::NEVER);
     }
 }

@@ -28,3 +28,10 @@ pub(crate) use self::{
 fn at(second: u64) -> crate::words::Instant {
     crate::words::Instant::START + crate::words::Span::secs(second)
 }
+
+/// A charge of `from` that proves to cost `to`, for tests.
+#[cfg(test)]
+fn settled(from: u64, to: u64) -> crate::words::Settled {
+    let [from, to] = [from, to].map(crate::words::Weight);
+    crate::words::Settled { from, to }
+}

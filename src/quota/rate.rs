@@ -4,7 +4,7 @@ use super::{
     probe::{Probe, Standing},
     sent::Sent,
 };
-use crate::words::{Instant, Span, Unit};
+use crate::words::{Instant, Settled, Span, Unit, Weight};
 
 /// The pace that a server really allows one lane: learned from what it refuses, and from what it says
 /// of its limits.
@@ -72,7 +72,7 @@ impl Rate {
 
     /// How far apart it keeps those of weight 1, if it leads.
     pub(crate) fn interval(&self) -> Option<Span> {
-        Some(self.apart(1)).filter(|apart| self.leads && *apart > Span::ZERO)
+        Some(self.apart(Weight(1))).filter(|apart| self.leads && *apart > Span::ZERO)
     }
 
     /// The instant before which the next may not leave, after `ahead` others.
@@ -80,11 +80,11 @@ impl Rate {
         if !self.leads {
             return Instant::START;
         }
-        self.pace.due + self.apart(1) * ahead
+        self.pace.due + self.apart(Weight(1)) * ahead
     }
 
     /// One leaves that could have left since `ready`, and that the pace kept back, or not.
-    pub(crate) fn leave(&mut self, weight: u64, held: bool, ready: Instant, now: Instant) {
+    pub(crate) fn leave(&mut self, weight: Weight, held: bool, ready: Instant, now: Instant) {
         if self.leads && now - self.known > REMEMBERED {
             self.forget(now);
         }
@@ -93,7 +93,7 @@ impl Rate {
         self.sent.add(weight, now);
         let (mean, seen) = &mut self.one;
         *seen = (*seen + 1).min(USUAL);
-        *mean += (weight as f64 - *mean) / f64::from(*seen);
+        *mean += (weight.0 as f64 - *mean) / f64::from(*seen);
         self.last = now;
         self.probe.leave(held, now);
         let hold = match self.leads {
@@ -105,16 +105,17 @@ impl Rate {
         }
     }
 
-    /// One that left at `at` did not weigh `from`, but `to`.
-    pub(crate) fn settle(&mut self, at: Instant, from: u64, to: u64, now: Instant) {
-        self.sent.settle(at, from, to);
+    /// Settles what one that left at `at` weighed.
+    pub(crate) fn settle(&mut self, at: Instant, settled: Settled, now: Instant) {
+        self.sent.settle(at, settled);
+        let Settled { from, to } = settled;
         if to < from {
             // Sent at once, what comes back late must not be too much for the last minute.
             let room = match now - at <= RECENT {
                 true => u64::MAX,
                 false => ((self.rate - self.sent.mean(60, now)).max(0.0) * 60.0) as u64,
             };
-            let refund = self.apart((from - to).min(room));
+            let refund = self.apart(Weight((from.0 - to.0).min(room)));
             self.pace.due = self.pace.due - refund;
             return;
         }
@@ -129,12 +130,12 @@ impl Rate {
     pub(crate) fn refused(
         &mut self,
         at: Instant,
-        weight: u64,
+        weight: Weight,
         wait: Span,
         news: News,
         now: Instant,
     ) -> bool {
-        self.sent.settle(at, weight, 0);
+        self.sent.settle(at, Settled::refused(weight));
         let until = now + wait;
         if wait > LONG_WAIT || news == News::TooSoon {
             self.probe.counts_by_minute(now);
@@ -307,8 +308,8 @@ impl Rate {
         self.pace.due = self.pace.due.min(now + REMEMBERED);
     }
 
-    fn apart(&self, weight: u64) -> Span {
-        Span::nanos((weight as f64 * SECOND / self.rate) as u64).min(REMEMBERED)
+    fn apart(&self, weight: Weight) -> Span {
+        Span::nanos((weight.0 as f64 * SECOND / self.rate) as u64).min(REMEMBERED)
     }
 }
 

@@ -1,4 +1,4 @@
-use crate::words::{Instant, Span};
+use crate::words::{Instant, Settled, Span, Weight};
 
 /// How many left in each of the last 64 seconds, and were not refused: requests, or their tokens.
 #[derive(Clone, Debug)]
@@ -21,19 +21,21 @@ impl Default for Sent {
 }
 
 impl Sent {
-    pub(crate) fn add(&mut self, weight: u64, at: Instant) {
-        let second = second_of(at);
+    pub(crate) fn add(&mut self, weight: Weight, at: Instant) {
+        let second = at / Span::SECOND;
         self.forget(second);
         self.oldest = self.oldest.min(second);
-        self.settle(at, 0, weight);
+        self.settle(at, Settled::charge(weight));
     }
 
-    /// What left then did not weigh `from`, but `to`: nothing, if it was refused.
-    pub(crate) fn settle(&mut self, at: Instant, from: u64, to: u64) {
-        let second = second_of(at);
+    /// Settles what left then: to nothing, if it was refused.
+    pub(crate) fn settle(&mut self, at: Instant, Settled { from, to }: Settled) {
+        let second = at / Span::SECOND;
         if second <= self.newest && self.newest - second < LENGTH as u64 {
             let count = &mut self.counts[place(second)];
-            let settled = u64::from(*count).saturating_sub(from).saturating_add(to);
+            let settled = u64::from(*count)
+                .saturating_sub(from.0)
+                .saturating_add(to.0);
             *count = u32::try_from(settled).unwrap_or(u32::MAX);
         }
     }
@@ -72,20 +74,19 @@ impl Sent {
 
     /// The same, once it has been sent for so long.
     pub(crate) fn steady(&mut self, seconds: u64, now: Instant) -> Option<f64> {
-        let known = second_of(now).saturating_sub(self.oldest) >= seconds;
+        let known = (now / Span::SECOND).saturating_sub(self.oldest) >= seconds;
         known.then(|| self.mean(seconds, now))
     }
 
     /// How many there were, and in what time: before the first there was nothing to be taken.
     fn over(&mut self, seconds: u64, now: Instant) -> (u64, Span) {
-        let second = second_of(now);
+        let second = now / Span::SECOND;
         self.forget(second);
         let seconds = seconds.min(second.saturating_sub(self.oldest));
         let last = (second - seconds)..=second;
         let counts = last.map(|second| u64::from(self.counts[place(second)]));
         let count = counts.sum();
-        let part = (now - Instant::START) % Span::SECOND;
-        (count, Span::secs(seconds) + part)
+        (count, Span::secs(seconds) + now % Span::SECOND)
     }
 
     fn forget(&mut self, second: u64) {
@@ -98,10 +99,6 @@ impl Sent {
         }
         self.newest = second;
     }
-}
-
-fn second_of(at: Instant) -> u64 {
-    (at - Instant::START) / Span::SECOND
 }
 
 fn place(second: u64) -> usize {
@@ -120,7 +117,7 @@ const ENOUGH: f64 = 10.0;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quota::at;
+    use crate::quota::{at, settled};
 
     const HALF: Span = Span::millis(500);
 
@@ -129,7 +126,7 @@ mod tests {
         let (mut sent, mut now) = (Sent::default(), at(0));
         for (seconds, per_second) in stretches {
             for _ in 0..seconds * per_second {
-                sent.add(1, now);
+                sent.add(Weight(1), now);
                 now = now + Span::SECOND / *per_second;
             }
         }
@@ -145,7 +142,7 @@ mod tests {
     fn a_mean_counts_the_part_of_the_second_that_has_passed() {
         let (mut sent, now) = sent(&[(10, 10)]);
         for _ in 0..5 {
-            sent.add(1, now);
+            sent.add(Weight(1), now);
         }
         assert_eq!(sent.mean(60, now + HALF), 10.0);
     }
@@ -153,10 +150,10 @@ mod tests {
     #[test]
     fn nothing_older_than_a_minute_is_counted_or_corrected() {
         let mut sent = Sent::default();
-        sent.add(100, at(1));
+        sent.add(Weight(100), at(1));
         assert_eq!(sent.mean(60, at(65)), 0.0);
-        sent.add(60, at(65));
-        sent.settle(at(1), 100, 160);
+        sent.add(Weight(60), at(65));
+        sent.settle(at(1), settled(100, 160));
         assert_eq!(sent.mean(60, at(65)), 1.0);
     }
 
@@ -164,7 +161,7 @@ mod tests {
     fn a_mean_is_steady_after_a_minute_of_sending() {
         let mut sent = Sent::default();
         for second in 100..=160 {
-            sent.add(3, at(second));
+            sent.add(Weight(3), at(second));
         }
         assert_eq!(sent.steady(60, at(159)), None);
         about(sent.steady(60, at(160)).unwrap(), 3.0);
@@ -174,11 +171,11 @@ mod tests {
     fn the_fastest_rate_is_known_after_ten_requests_of_the_usual_weight() {
         let mut sent = Sent::default();
         for tenth in 0..9 {
-            sent.add(100, at(0) + Span::millis(100 * tenth));
+            sent.add(Weight(100), at(0) + Span::millis(100 * tenth));
         }
         let now = at(0) + Span::millis(900);
         assert_eq!(sent.fastest(100.0, now), None);
-        sent.add(100, now);
+        sent.add(Weight(100), now);
         assert_eq!(sent.fastest(100.0, now), Some(1_000.0));
     }
 
@@ -206,8 +203,8 @@ mod tests {
     fn absurd_weights_are_sums_like_others() {
         let mut sent = Sent::default();
         for second in 1..=4 {
-            sent.add(1, at(second));
-            sent.settle(at(second), 1, u64::MAX);
+            sent.add(Weight(1), at(second));
+            sent.settle(at(second), settled(1, u64::MAX));
         }
         assert!(sent.mean(4, at(4)) >= f64::from(u32::MAX));
         assert!(sent.fastest(1.0, at(4)) >= Some(f64::from(u32::MAX)));

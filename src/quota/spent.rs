@@ -1,4 +1,4 @@
-use crate::words::{Instant, Span};
+use crate::words::{Instant, Settled, Span, Weight};
 
 /// What was spent in the last window, in parts of it: what a paced quota of tokens needs, since some are
 /// given back.
@@ -31,33 +31,35 @@ impl Spent {
             parts: vec![0; PARTS as usize + 1],
             sum: 0,
             part,
-            newest: (now - Instant::START) / part,
+            newest: now / part,
             counts_until: Instant::START,
         };
         for (at, cost) in departures {
-            spent.set(at.min(now), 0, cost);
+            spent.set(at.min(now), Settled::charge(Weight(cost)));
         }
         spent
     }
 
-    pub(crate) fn charge(&mut self, cost: u64, now: Instant) {
+    pub(crate) fn charge(&mut self, cost: Weight, now: Instant) {
         self.forget(now);
-        self.set(now, 0, cost);
+        self.set(now, Settled::charge(cost));
     }
 
-    /// What left at an instant did not cost `from`, but `to`.
-    pub(crate) fn settle(&mut self, at: Instant, (from, to): (u64, u64), now: Instant) {
-        self.set(at, from, to);
-        if to < from {
+    /// Settles what left at an instant.
+    pub(crate) fn settle(&mut self, at: Instant, settled: Settled, now: Instant) {
+        self.set(at, settled);
+        if settled.to < settled.from {
             self.counts_until = now + self.part * PARTS;
         }
     }
 
-    fn set(&mut self, at: Instant, from: u64, to: u64) {
-        let part = self.part_of(at);
+    fn set(&mut self, at: Instant, Settled { from, to }: Settled) {
+        let part = at / self.part;
         if part <= self.newest && self.newest - part <= PARTS {
             let place = self.place(part);
-            let settled = self.parts[place].saturating_sub(from).saturating_add(to);
+            let settled = self.parts[place]
+                .saturating_sub(from.0)
+                .saturating_add(to.0);
             self.sum = self.sum.saturating_sub(self.parts[place]);
             self.sum = self.sum.saturating_add(settled);
             self.parts[place] = settled;
@@ -102,7 +104,7 @@ impl Spent {
     }
 
     fn forget(&mut self, now: Instant) {
-        let newest = self.part_of(now);
+        let newest = now / self.part;
         for part in self.newest.saturating_add(1)..=newest.min(self.newest + PARTS + 1) {
             let place = self.place(part);
             let gone = std::mem::take(&mut self.parts[place]);
@@ -111,10 +113,7 @@ impl Spent {
         self.newest = self.newest.max(newest);
     }
 
-    fn part_of(&self, at: Instant) -> u64 {
-        (at - Instant::START) / self.part
-    }
-
+    /// When a part begins.
     fn begin(&self, part: u64) -> Instant {
         Instant::START + self.part * part
     }
@@ -130,7 +129,7 @@ const PARTS: u64 = 128;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quota::at;
+    use crate::quota::{at, settled};
 
     const WINDOW: Span = Span::secs(60);
 
@@ -144,7 +143,7 @@ mod tests {
         let mut spent = spent(&[(now - Span::secs(30), 600), (now, 401)], now);
         // Of a paced quota the pace is enough, until some come back.
         assert_eq!(spent.next(1), at(0));
-        spent.settle(now, (401, 400), now);
+        spent.settle(now, settled(401, 400), now);
         assert_eq!(spent.next(1_001), at(0));
         for max in [401, 1_000] {
             let over = spent.next(max) - (now + Span::secs(30));
@@ -158,22 +157,22 @@ mod tests {
     #[test]
     fn what_is_settled_counts_as_it_was() {
         let mut spent = spent(&[(at(0), 1_000)], at(0));
-        spent.charge(500, at(1));
-        spent.settle(at(0), (1_000, 10), at(1));
+        spent.charge(Weight(500), at(1));
+        spent.settle(at(0), settled(1_000, 10), at(1));
         assert_eq!(spent.next(511), at(0));
         assert!(spent.next(510) > at(60));
-        spent.settle(at(1), (500, 600), at(1));
+        spent.settle(at(1), settled(500, 600), at(1));
         assert!(spent.next(610) > at(60) && spent.next(611) == at(0));
         // Long after, of what has left the window nothing is known.
-        spent.charge(1, at(300));
-        spent.settle(at(1), (600, 0), at(300));
+        spent.charge(Weight(1), at(300));
+        spent.settle(at(1), settled(600, 0), at(300));
         assert_eq!((spent.next(2), spent.sum), (at(0), 1));
     }
 
     #[test]
     fn the_first_requests_count_no_longer_than_others() {
         let mut spent = spent(&[(at(0), 1_000)], at(0));
-        spent.charge(1, at(300));
+        spent.charge(Weight(1), at(300));
         assert_eq!(spent.next(2), at(0));
     }
 
@@ -192,11 +191,11 @@ mod tests {
     #[test]
     fn nothing_overflows() {
         let mut spent = spent(&[(at(0), u64::MAX), (at(1), u64::MAX)], at(1));
-        spent.charge(u64::MAX, at(2));
-        spent.settle(at(0), (u64::MAX, 1), at(0));
-        spent.settle(at(1), (u64::MAX, 1), Instant::NEVER);
-        spent.charge(u64::MAX, Instant::NEVER);
-        spent.charge(u64::MAX, Instant::NEVER);
+        spent.charge(Weight(u64::MAX), at(2));
+        spent.settle(at(0), settled(u64::MAX, 1), at(0));
+        spent.settle(at(1), settled(u64::MAX, 1), Instant::NEVER);
+        spent.charge(Weight(u64::MAX), Instant::NEVER);
+        spent.charge(Weight(u64::MAX), Instant::NEVER);
         assert!(spent.next(1) > at(0) && spent.over() > at(0));
         assert!(spent.departures().count() > 0);
     }

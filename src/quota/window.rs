@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use crate::words::{Instant, Quota};
+use crate::words::{Count, Instant, Quota, Weight};
 
 /// An exact sliding window: what left, and when. For those who trade memory for bursts.
 ///
@@ -15,9 +15,15 @@ pub(crate) struct Window {
 
 impl Window {
     /// The earliest instant at which `cost` fits, after `ahead` of cost have left before it.
-    pub(crate) fn next(&mut self, quota: &Quota, ahead: u64, cost: u64, now: Instant) -> Instant {
+    pub(crate) fn next(
+        &mut self,
+        quota: &Quota,
+        ahead: Count,
+        cost: Weight,
+        now: Instant,
+    ) -> Instant {
         self.forget(quota, now);
-        let cost = cost.saturating_add(ahead);
+        let cost = cost.0.saturating_add(ahead.0);
         let fits = |used: u64| used.saturating_add(cost) <= quota.max();
         let mut used = self.used;
         if fits(used) {
@@ -52,8 +58,8 @@ impl Window {
     pub(crate) fn room(
         &self,
         quota: &Quota,
-        cost: u64,
-        ahead: u64,
+        cost: Weight,
+        ahead: Count,
         at: Instant,
         now: Instant,
     ) -> u64 {
@@ -67,17 +73,17 @@ impl Window {
             .take_while(gone)
             .map(|(_, cost)| cost);
         let used = self.used.saturating_sub(freed.sum());
-        let taken = used.saturating_add(cost).saturating_add(ahead);
+        let taken = used.saturating_add(cost.0).saturating_add(ahead.0);
         quota.max().saturating_sub(taken)
     }
 
-    pub(crate) fn charge(&mut self, quota: &Quota, cost: u64, now: Instant) {
+    pub(crate) fn charge(&mut self, quota: &Quota, cost: Weight, now: Instant) {
         self.forget(quota, now);
         match self.departures.back_mut() {
-            Some((at, used)) if *at == now => *used = used.saturating_add(cost),
-            _ => self.departures.push_back((now, cost)),
+            Some((at, used)) if *at == now => *used = used.saturating_add(cost.0),
+            _ => self.departures.push_back((now, cost.0)),
         }
-        self.used = self.used.saturating_add(cost);
+        self.used = self.used.saturating_add(cost.0);
     }
 
     /// Since when there has been as much room as there is.
@@ -133,11 +139,17 @@ mod tests {
         let quota = Quota::per_minute(3).unwrap().unpaced();
         let mut window = Window::default();
         for now in [10, 20, 30].map(at) {
-            assert!(window.next(&quota, 0, 1, now) <= now);
-            window.charge(&quota, 1, now);
+            assert!(window.next(&quota, Count(0), Weight(1), now) <= now);
+            window.charge(&quota, Weight(1), now);
         }
-        assert_eq!(window.next(&quota, 0, 1, at(40)), at(10) + quota.window());
-        assert_eq!(window.next(&quota, 1, 1, at(40)), at(20) + quota.window());
+        assert_eq!(
+            window.next(&quota, Count(0), Weight(1), at(40)),
+            at(10) + quota.window()
+        );
+        assert_eq!(
+            window.next(&quota, Count(1), Weight(1), at(40)),
+            at(20) + quota.window()
+        );
         assert_eq!(window.left(&quota, at(20) + quota.window()), 2);
     }
 
@@ -145,7 +157,7 @@ mod tests {
     fn each_full_window_ahead_is_a_window_of_waiting() {
         let quota = Quota::per_minute(3).unwrap().unpaced();
         let windows = |ahead, cost| {
-            let next = Window::default().next(&quota, ahead, cost, at(10));
+            let next = Window::default().next(&quota, Count(ahead), Weight(cost), at(10));
             (next - at(10)) / quota.window()
         };
         let ahead = [0, 2, 3, 5, 6, 9].map(|ahead| windows(ahead, 1));

@@ -36,6 +36,6 @@ pub(crate) use self::{
     key::{KeyId, hash},
     rule::{Cap, Rule},
     time::{Instant, Span},
-    unit::{Each, Said, Unit},
+    unit::{Count, Each, Said, Settled, Unit, Weight},
     usage::Usage,
 };

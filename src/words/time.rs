@@ -117,6 +117,15 @@ impl Div<u64> for Span {
     }
 }
 
+impl Div<Span> for Instant {
+    type Output = u64;
+
+    #[inline]
+    fn div(self, by: Span) -> u64 {
+        self.0 / by.0
+    }
+}
+
 impl Div for Span {
     type Output = u64;
 
@@ -126,11 +135,11 @@ impl Div for Span {
     }
 }
 
-impl Rem for Span {
-    type Output = Self;
+impl Rem<Span> for Instant {
+    type Output = Span;
 
     #[inline]
-    fn rem(self, by: Self) -> Self {
-        Self(self.0 % by.0)
+    fn rem(self, by: Span) -> Span {
+        Span(self.0 % by.0)
     }
 }

@@ -1,5 +1,5 @@
 use std::{
-    ops::{Index, IndexMut},
+    ops::{Index, IndexMut, Sub},
     time::Duration,
 };
 
@@ -17,6 +17,22 @@ pub(crate) struct Each<T> {
     pub(crate) tokens: T,
 }
 
+/// A number of requests or tokens that are still to leave: those ahead of a request, or those left in a
+/// limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Count(pub(crate) u64);
+
+/// What departures cost, in the unit of a limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Weight(pub(crate) u64);
+
+/// What a departure was charged, and what it proves to cost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settled {
+    pub(crate) from: Weight,
+    pub(crate) to: Weight,
+}
+
 /// What a server says of a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Said {
@@ -28,6 +44,40 @@ pub(crate) struct Said {
 
 impl Unit {
     pub(crate) const BOTH: [Self; 2] = [Self::Requests, Self::Tokens];
+}
+
+impl Sub<Weight> for Count {
+    type Output = Self;
+
+    fn sub(self, departed: Weight) -> Self {
+        Self(self.0.saturating_sub(departed.0))
+    }
+}
+
+impl Sub for Weight {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        Self(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Settled {
+    /// A departure that was not charged so far.
+    pub(crate) fn charge(to: Weight) -> Self {
+        Self {
+            from: Weight(0),
+            to,
+        }
+    }
+
+    /// A departure that the server refused.
+    pub(crate) fn refused(from: Weight) -> Self {
+        Self {
+            from,
+            to: Weight(0),
+        }
+    }
 }
 
 impl<T> Index<Unit> for Each<T> {

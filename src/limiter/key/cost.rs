@@ -2,8 +2,8 @@
 
 use super::Key;
 use crate::{
-    limiter::{ids::LaneIndex, rules::Rules},
-    words::{Call, Cap, Charge, Quota, Rejected},
+    limiter::{LaneIndex, rules::Rules},
+    words::{Call, Cap, Charge, Quota, Rejected, Weight},
 };
 
 impl Key {
@@ -21,9 +21,14 @@ impl Key {
 
     /// What a charge comes to now, in tokens. Where the lane counts none, what the request might take
     /// is not worth knowing.
-    pub(in crate::limiter) fn tokens(&self, lane: LaneIndex, charge: Charge, rules: &Rules) -> u64 {
+    pub(in crate::limiter) fn tokens(
+        &self,
+        lane: LaneIndex,
+        charge: Charge,
+        rules: &Rules,
+    ) -> Weight {
         if let Charge::Given(tokens) = charge {
-            return tokens;
+            return Weight(tokens);
         }
         let room = self.quotas(lane, rules).map(|quota| quota.max()).min();
         let lane = &self.lanes[lane];
@@ -32,7 +37,8 @@ impl Key {
             Some((rate.per_second() * A_MINUTE).ceil() as u64)
         };
         let room = room.or_else(learned);
-        room.map_or(0, |room| lane.output.tokens(charge, rules.reserves(), room))
+        let tokens = room.map_or(0, |room| lane.output.tokens(charge, rules.reserves(), room));
+        Weight(tokens)
     }
 
     /// The refusal of one that never fits.
@@ -45,7 +51,7 @@ impl Key {
     ) -> Rejected {
         let quota = self.quotas(lane, rules).min_by_key(Quota::max);
         match quota {
-            Some(quota) => rejected.costing(self.tokens(lane, charge, rules), quota),
+            Some(quota) => rejected.costing(self.tokens(lane, charge, rules).0, quota),
             None => rejected,
         }
     }

@@ -11,8 +11,8 @@ use std::{sync::Arc, time::Duration};
 use smallvec::SmallVec;
 
 use super::{
+    LaneIndex, LimitIndex, RuleId, RuleIndex, WaiterId,
     grant::Grant,
-    ids::{LaneIndex, LimitIndex, RuleId, RuleIndex, WaiterId},
     lane::{Counts, Lane, OVERFLOW},
     learned::Learned,
     output::Output,
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     quota::{Bucket, Gate, Passage, Rate, Slots, Verdict},
-    words::{Call, Cap, Each, Endpoint, Instant, KeyId, Unit, hash},
+    words::{Call, Cap, Count, Each, Endpoint, Instant, KeyId, Settled, Unit, Weight, hash},
 };
 
 use self::places::Place;
@@ -129,7 +129,7 @@ impl Key {
     pub(super) fn lets_by(
         &mut self,
         lane: LaneIndex,
-        tokens: u64,
+        tokens: Weight,
         rules: &Rules,
         now: Instant,
     ) -> bool {
@@ -169,8 +169,8 @@ impl Key {
     pub(super) fn ask(
         &mut self,
         lane: LaneIndex,
-        tokens: u64,
-        ahead: u64,
+        tokens: Weight,
+        ahead: Count,
         rules: &Rules,
         now: Instant,
     ) -> Option<Wait> {
@@ -189,7 +189,7 @@ impl Key {
             let ahead = match rule.cap {
                 Cap::Requests(_) => ahead,
                 // The cost of those before it is not known.
-                Cap::Tokens(_) | Cap::InFlight(_) | Cap::Jobs(_) => 0,
+                Cap::Tokens(_) | Cap::InFlight(_) | Cap::Jobs(_) => Count(0),
             };
             match limit.bucket.ask(&rule.cap, tokens, ahead, now) {
                 Verdict::Never => return None,
@@ -212,7 +212,7 @@ impl Key {
     pub(super) fn charge(
         &mut self,
         lane: LaneIndex,
-        tokens: u64,
+        tokens: Weight,
         ready: Instant,
         rules: &Rules,
         now: Instant,
@@ -220,12 +220,13 @@ impl Key {
         let lane = &mut self.lanes[lane];
         lane.counts.admitted += 1;
         lane.in_flight += u32::from(lane.slots[Grant::IN_FLIGHT].is_some());
-        lane.spent = lane.spent.saturating_add(tokens);
+        lane.spent = lane.spent.saturating_add(tokens.0);
         let weight = Each {
-            requests: 1,
+            requests: Weight(1),
             tokens,
         };
-        let units = Unit::BOTH.into_iter().filter(|unit| weight[*unit] > 0);
+        let units = Unit::BOTH.into_iter();
+        let units = units.filter(|unit| weight[*unit] > Weight(0));
         // Late is who leaves later than all of them, and the pause, would have let it.
         let mut others = lane.gate.as_deref().map_or(Instant::START, Gate::next);
         let mut own = Each::<Instant>::default();
@@ -368,19 +369,27 @@ impl Key {
 
     /// Settles that a request did not cost the tokens of its grant but `tokens`, in every quota that was
     /// charged for it.
-    pub(super) fn settle(&mut self, grant: &mut Grant, tokens: u64, rules: &Rules, now: Instant) {
+    pub(super) fn settle(
+        &mut self,
+        grant: &mut Grant,
+        tokens: Weight,
+        rules: &Rules,
+        now: Instant,
+    ) {
         // A charge under another table was paid off at that table's pace: how much is left is not known.
         let lost = grant.table != rules.number && tokens < grant.tokens;
+        let (from, to) = (grant.tokens, tokens);
+        let settled = Settled { from, to };
         for &rule in grant.quotas.iter().filter(|_| !lost) {
             let mut limits = self.limits.iter_mut();
             if let Some(limit) = limits.find(|limit| rules.id(limit.rule) == rule) {
-                let (cap, cost) = (rules.cap(limit.rule), (grant.tokens, tokens));
-                limit.bucket.settle(cap, grant.at, cost, now);
+                let cap = rules.cap(limit.rule);
+                limit.bucket.settle(cap, grant.at, settled, now);
             }
         }
         let lane = &mut self.lanes[grant.lane];
         if let Some(rate) = &mut lane.learned.tokens.rate {
-            rate.settle(grant.at, grant.tokens, tokens, now);
+            rate.settle(grant.at, settled, now);
         }
         grant.tokens = tokens;
     }

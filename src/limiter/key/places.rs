@@ -10,12 +10,9 @@
 
 use super::Key;
 use crate::{
-    limiter::{
-        ids::{LaneIndex, LimitIndex},
-        rules::Rules,
-    },
+    limiter::{LaneIndex, LimitIndex, rules::Rules},
     quota::Verdict,
-    words::{Cap, Instant, Rule},
+    words::{Cap, Count, Instant, Rule, Weight},
 };
 
 /// A place in a limit.
@@ -41,7 +38,7 @@ impl Key {
     pub(super) fn blocked(
         &mut self,
         lane: LaneIndex,
-        tokens: u64,
+        tokens: Weight,
         rules: &Rules,
         now: Instant,
     ) -> Option<Instant> {
@@ -63,7 +60,7 @@ impl Key {
             let ahead = ahead.map(|place| place.cost).sum::<u64>();
             match limit
                 .bucket
-                .ask(cap, tokens, ahead.saturating_add(limit.behind), now)
+                .ask(cap, tokens, Count(ahead.saturating_add(limit.behind)), now)
             {
                 Verdict::At(at) => until = until.max(Some(at.max(first))),
                 _ => until = until.max(blocked),
@@ -76,7 +73,7 @@ impl Key {
     pub(super) fn place(
         &mut self,
         lane: LaneIndex,
-        tokens: u64,
+        tokens: Weight,
         at: Instant,
         takes: bool,
         rules: &Rules,
@@ -102,9 +99,8 @@ impl Key {
                     place.room = place.room.saturating_sub(cost);
                 }
             }
-            let room = limit
-                .bucket
-                .room(rules.cap(limit.rule), cost, before, at, now);
+            let (cap, ahead) = (rules.cap(limit.rule), Count(before));
+            let room = limit.bucket.room(cap, Weight(cost), ahead, at, now);
             self.places.push(Place {
                 limit: index,
                 at,
@@ -118,14 +114,14 @@ impl Key {
     fn costs(
         &self,
         lane: LaneIndex,
-        tokens: u64,
+        tokens: Weight,
         rules: &Rules,
     ) -> smallvec::SmallVec<[(LimitIndex, u64); 4]> {
         let lane = &self.lanes[lane];
         let costs = lane.limits.iter().filter_map(|&index| {
             let rule = rules.rule(self.limits[index].rule);
             let cost = match rule.cap {
-                Cap::Tokens(_) => tokens,
+                Cap::Tokens(_) => tokens.0,
                 Cap::Requests(_) | Cap::InFlight(_) | Cap::Jobs(_) => 1,
             };
             (cost > 0 && !lane.outgrew(rule)).then_some((index, cost))

@@ -7,13 +7,13 @@ use slab::Slab;
 use super::{Key, Wait};
 use crate::{
     limiter::{
-        ids::{LaneIndex, WaiterId},
+        LaneIndex, WaiterId,
         line::Offer,
         moment::Wakes,
         rules::Rules,
         waiter::{Standing, Waiter},
     },
-    words::{Cap, Instant, Reason, Rejected, Span},
+    words::{Cap, Count, Instant, Reason, Rejected, Span},
 };
 
 /// What a pass over the lanes needs of the world.
@@ -67,7 +67,7 @@ impl Key {
             };
             let (rules, now) = (world.rules, world.now);
             let tokens = self.tokens(lane, world.waiters[head].charge, rules);
-            let Some(wait) = self.ask(lane, tokens, 0, rules, now) else {
+            let Some(wait) = self.ask(lane, tokens, Count(0), rules, now) else {
                 self.refuse(head, Reason::NeverFits, None, world);
                 continue;
             };

@@ -7,7 +7,7 @@ use tokio::time::{Duration, Instant, sleep};
 
 use super::Key;
 use crate::{
-    limiter::{Call, Limiter, Permit, ids::KeyIndex, turn::Nothing},
+    limiter::{Call, KeyIndex, Limiter, Permit, turn::Nothing},
     words::{Charge, Each, Endpoint, Limits, Quota, Said, Unit},
 };
 

@@ -5,15 +5,15 @@ use std::{task::Waker, time::Duration};
 use super::{LOOKED_UP, State};
 use crate::{
     limiter::{
+        KeyIndex, LaneIndex, WaiterId,
         grant::Grant,
-        ids::{KeyIndex, LaneIndex, WaiterId},
         key::Key,
         line::Place,
         moment::Moment,
         rules::Rules,
         waiter::{Standing, Waiter},
     },
-    words::{Call, Instant, Reason, Rejected, Unit},
+    words::{Call, Count, Instant, Reason, Rejected, Unit},
 };
 
 /// A request that comes.
@@ -60,7 +60,7 @@ impl State {
         let lane = self.registry.lane(index, call, settings, &self.rules);
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
         let tokens = key.tokens(lane, call.charge, &self.rules);
-        let Some(limits) = key.ask(lane, tokens, 0, &self.rules, now) else {
+        let Some(limits) = key.ask(lane, tokens, Count(0), &self.rules, now) else {
             return self.refuse_arrival(index, lane, call, Reason::NeverFits, None);
         };
         if limits.is_over(now) && comer.ready && comer.deadline >= now {
@@ -187,7 +187,7 @@ impl State {
 /// who waits before it.
 fn least_wait(key: &mut Key, lane: LaneIndex, call: &Call, rules: &Rules, now: Instant) -> Instant {
     let line = key.lanes[lane].line.as_ref();
-    let ahead = line.map_or(0, |line| line.ahead(call.caller, call.again));
+    let ahead = line.map_or(Count(0), |line| Count(line.ahead(call.caller, call.again)));
     let tokens = key.tokens(lane, call.charge, rules);
     let wait = key.ask(lane, tokens, ahead, rules, now);
     wait.map_or(now, |wait| wait.at)

@@ -2,14 +2,8 @@
 
 use super::{IN_USE, State, arrive::after};
 use crate::{
-    limiter::{
-        ids::{KeyIndex, WaiterId},
-        key::World,
-        moment::Moment,
-        rules::Rules,
-        waiter::Standing,
-    },
-    words::{Instant, Limits, Reason},
+    limiter::{KeyIndex, WaiterId, key::World, moment::Moment, rules::Rules, waiter::Standing},
+    words::{Count, Instant, Limits, Reason},
 };
 
 impl State {
@@ -62,7 +56,7 @@ impl State {
                 .ask(
                     lane,
                     key.tokens(lane, waiter.charge, &self.rules),
-                    0,
+                    Count(0),
                     &self.rules,
                     moment.now,
                 )
@@ -94,7 +88,7 @@ impl State {
             line.in_order(|id, ahead| {
                 let waiter = &waiters[id];
                 let tokens = key.tokens(lane, waiter.charge, rules);
-                let reason = match key.ask(lane, tokens, ahead, rules, now) {
+                let reason = match key.ask(lane, tokens, Count(ahead), rules, now) {
                     None => Reason::NeverFits,
                     Some(wait) if wait.at > waiter.deadline => waiter.reason(),
                     Some(_) => return true,

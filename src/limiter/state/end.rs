@@ -1,7 +1,10 @@
 //! An answer comes, and ends.
 
 use super::State;
-use crate::limiter::{grant::Grant, moment::Moment};
+use crate::{
+    limiter::{grant::Grant, moment::Moment},
+    words::Weight,
+};
 
 impl State {
     /// Gives back the slots of a permit.
@@ -20,7 +23,7 @@ impl State {
     pub(in crate::limiter) fn settle(
         &mut self,
         grant: &mut Grant,
-        tokens: u64,
+        tokens: Weight,
         moment: &mut Moment<'_>,
     ) {
         if let Some(key) = self.registry.of(grant.key) {

@@ -4,12 +4,7 @@ use std::{sync::Arc, task::Waker};
 
 use super::State;
 use crate::{
-    limiter::{
-        grant::Grant,
-        ids::{KeyIndex, KeyRef, WaiterId},
-        jobs::Held,
-        moment::Moment,
-    },
+    limiter::{KeyIndex, KeyRef, WaiterId, grant::Grant, jobs::Held, moment::Moment},
     words::{Call, Endpoint, Job, JobKind, KeyId},
 };
 

@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 use slab::Slab;
 
 use super::{
+    KeyIndex, KeyRef, LaneIndex, WaiterId,
     grant::Grant,
-    ids::{KeyIndex, KeyRef, LaneIndex, WaiterId},
     jobs::Jobs,
     key::World,
     lane::Counts,
@@ -161,15 +161,13 @@ impl State {
         let (passage, quotas) = key.charge(lane, tokens, ready, &self.rules, now);
         let waited = now - since;
         let metered = charge != Charge::NOTHING && key.counts_tokens(lane, &self.rules);
+        let born = key.born;
         let of = &mut key.lanes[lane];
         if waited > Span::ZERO {
             of.waited += waited.as_duration();
         }
         Grant {
-            key: KeyRef {
-                index,
-                born: key.born,
-            },
+            key: KeyRef { index, born },
             lane,
             passage,
             slots: of.slots,

@@ -4,7 +4,7 @@ use super::State;
 use crate::{
     limiter::{grant::Grant, lane::Lane, moment::Moment, rules::bit},
     quota::{News, Restart},
-    words::{Each, Instant, Said, Span, Unit},
+    words::{Count, Each, Instant, Said, Span, Unit, Weight},
 };
 
 impl State {
@@ -95,10 +95,10 @@ impl State {
     ) -> Option<T> {
         let key = self.registry.of(grant.key);
         let lane = key?.lanes.get_mut(usize::from(grant.lane))?;
-        let before = lane.held(1, 0, moment.now);
+        let before = lane.held(Weight(1), Count(0), moment.now);
         let done = act(lane);
         if lane.waiting > 0 {
-            let later = lane.held(1, 0, moment.now) > before;
+            let later = lane.held(Weight(1), Count(0), moment.now) > before;
             if later && !self.deadlines.is_empty() {
                 self.refuse_hopeless(grant.key.index, moment);
             }

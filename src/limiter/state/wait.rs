@@ -4,7 +4,7 @@ use std::task::Waker;
 
 use super::{IN_USE, State};
 use crate::{
-    limiter::{grant::Grant, ids::WaiterId, moment::Moment, waiter::Standing},
+    limiter::{WaiterId, grant::Grant, moment::Moment, waiter::Standing},
     words::{Charge, Rejected},
 };
 
