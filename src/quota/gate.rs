@@ -3,25 +3,27 @@ use crate::words::{Instant, Span};
 /// What a server's "not now" does to a lane: nobody leaves until the instant it named, and then
 /// they leave one by one, slowly at first.
 ///
-/// Time is counted in *episodes*. The first refusal of a request that left in the present one opens
-/// the next; a refusal of one that left before it is a straggler, and can only lengthen the pause.
-/// Without that, one moment of haste is punished once for each request that was under way.
+/// A rejection starts a pause only if its request was sent after the newest pause had started (quinn and
+/// RFC 9002 tell a new loss from an old one in the same way). The rejection of a request sent before that
+/// instant is a straggler, and can only lengthen the pause. Without that, one moment of haste is punished
+/// once for each request that was under way.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gate {
     /// Nobody leaves before this instant.
     until: Instant,
     /// Nor before this one, which each departure moves on for a while after the pause.
     next: Instant,
-    episode: u32,
-    /// How many have left in this episode.
+    /// When the newest pause started that a rejection brought about, or 0. No two start at one instant.
+    started: Instant,
+    /// Requests sent since then.
     left: u32,
-    /// How often in a row an episode ended as soon as it began.
+    /// How many pauses in a row were too short.
     blocked: u32,
     /// How long the restart is slow.
     restart: Restart,
 }
 
-/// How an episode ends.
+/// How a pause ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Restart {
     /// Nobody knows what the server will take.
@@ -31,11 +33,12 @@ pub(crate) enum Restart {
     Quick,
 }
 
-/// When a request left, as its lane's gate counts.
+/// What a lane's gate knew when a request was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Passage {
-    episode: u32,
-    /// Its place among those that left in the episode, from 1; 0 where there was no gate yet.
+    /// When the newest pause had started, or 0.
+    pause: Instant,
+    /// The request's place among those sent after that pause, from 1; 0 where there was no gate yet.
     nth: u32,
 }
 
@@ -77,30 +80,22 @@ impl Gate {
             self.next = now + apart(interval, since, restart);
         }
         Passage {
-            episode: self.episode,
+            pause: self.started,
             nth: self.left,
         }
     }
 
     /// The server refused one, and said for how long if it did.
-    pub(crate) fn refused(
-        &mut self,
-        passage: Passage,
-        wait: Option<Span>,
-        now: Instant,
-    ) -> Refused {
-        if passage.episode != self.episode {
-            if let Some(wait) = wait {
-                self.pause(wait, now);
-            }
+    pub(crate) fn refused(&mut self, sent: Passage, wait: Option<Span>, now: Instant) -> Refused {
+        if sent.pause < self.started {
             return Refused {
-                until: self.until,
+                until: wait.map_or(self.until, |wait| self.pause(wait, now)),
                 news: News::Nothing,
             };
         }
-        let too_soon = self.episode > 0 && passage.nth <= SOON;
+        let too_soon = self.started > Instant::START && sent.nth <= SOON;
         self.blocked = if too_soon { self.blocked + 1 } else { 0 };
-        self.episode += 1;
+        self.started = now.max(self.started + Span::nanos(1));
         self.left = 0;
         let backoff = backoff(self.blocked);
         let wait = match wait {
@@ -109,10 +104,9 @@ impl Gate {
             Some(wait) => wait,
             None => backoff,
         };
-        self.pause(wait, now);
-        let stubborn = passage.nth > 1 && self.blocked % STUBBORN == 0;
+        let stubborn = sent.nth > 1 && self.blocked % STUBBORN == 0;
         Refused {
-            until: self.until,
+            until: self.pause(wait, now),
             news: match too_soon && !stubborn {
                 true => News::TooSoon,
                 false => News::TooFast,
@@ -126,9 +120,10 @@ impl Gate {
     }
 
     /// Pauses the lane for so long, or leaves it paused for longer. What the server asks for is
-    /// believed up to a bound.
-    pub(crate) fn pause(&mut self, wait: Span, now: Instant) {
+    /// believed up to a bound. Returns until when.
+    pub(crate) fn pause(&mut self, wait: Span, now: Instant) -> Instant {
         self.until = self.until.max(now + wait.min(LONGEST));
+        self.until
     }
 
     /// From when on this is no different from a new one.
@@ -202,8 +197,28 @@ mod tests {
         assert_eq!(gate.refused(early, after(1), at(2)).until, at(4));
         assert_eq!(gate.refused(early, None, at(3)).until, at(4));
         assert_eq!(gate.refused(early, after(5), at(3)).until, at(8));
-        assert_eq!(gate.episode, 1);
+        assert_eq!(gate.started, at(1));
         assert_eq!(gate.next(), at(8));
+        // Nor does an unknown wait start the slow restart again, once the pause is over.
+        assert_eq!(gate.refused(early, None, at(9)).until, at(8));
+    }
+
+    #[test]
+    fn only_what_was_sent_after_the_newest_pause_started_is_news() {
+        let mut gate = Gate::default();
+        let before = [gate.pass(None, at(1)), gate.pass(None, at(1))];
+        // All at one instant, where the second pause starts a nanosecond after the first.
+        let first = gate.refused(before[0], after(0), at(1));
+        let between = gate.pass(None, at(1));
+        let second = gate.refused(between, after(0), at(1));
+        let last = gate.pass(None, at(1));
+        assert_eq!([first.news, second.news], [News::TooFast, News::TooSoon]);
+        assert_eq!([first.until, second.until], [at(1), at(1)]);
+        for straggler in [before[1], between] {
+            assert_eq!(gate.refused(straggler, None, at(1)).news, News::Nothing);
+        }
+        assert_eq!(gate.refused(last, after(1), at(1)).news, News::TooSoon);
+        assert_eq!(gate.started, at(1) + Span::nanos(2));
     }
 
     #[test]

@@ -9,9 +9,9 @@ use crate::words::{Instant, Settled, Span, Unit, Weight};
 /// The pace that a server really allows one lane: learned from what it refuses, and from what it says
 /// of its limits.
 ///
-/// It falls when a request of a new episode is refused, to what the server took in the time before, and
-/// is probed upward while it, and not the demand, keeps requests back. Until there is a reason to lead,
-/// the table does, and this only watches.
+/// It falls when a request sent after the newest pause is rejected, to what the server took in the time
+/// before, and is probed upward while it, and not the demand, keeps requests back. Until there is a reason
+/// to lead, the table does, and this only watches.
 ///
 /// Rates are requests per second, or tokens, which a request weighs.
 #[derive(Clone, Debug)]
