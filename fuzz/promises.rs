@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, header};
 use tower_together::ApiError;
 
 /// Reads an answer that is written as in `corpus/`: a status, headers, an empty line, a body.
 pub(crate) fn check(input: &[u8]) -> ApiError {
-    let (status, headers, body) = answer(input);
+    let (status, headers, body) = super::answer::parse(input);
     let error = ApiError::parse(status, &headers, body);
     assert_eq!(error.status(), status);
     assert_short(error.message(), 2_048);
@@ -78,31 +78,6 @@ fn assert_same(headers: &HeaderMap, one: &ApiError, other: &ApiError) {
         (names, error.to_string(), error.text().to_owned())
     };
     assert_eq!(rest(one), rest(other));
-}
-
-/// What of it is no status, no header or not there is left out.
-fn answer(mut rest: &[u8]) -> (StatusCode, HeaderMap, &[u8]) {
-    let mut line = || {
-        let end = rest.iter().position(|byte| *byte == b'\n');
-        let (line, after) = rest.split_at(end.unwrap_or(rest.len()));
-        rest = after.get(1..).unwrap_or_default();
-        line.trim_ascii()
-    };
-    let status = StatusCode::from_bytes(line()).unwrap_or(StatusCode::TOO_MANY_REQUESTS);
-    let mut headers = HeaderMap::new();
-    loop {
-        let line = line();
-        if line.is_empty() {
-            return (status, headers, rest);
-        }
-        let mut sides = line.splitn(2, |byte| *byte == b':');
-        let name = HeaderName::from_bytes(sides.next().unwrap_or_default());
-        let value = HeaderValue::from_bytes(sides.next().unwrap_or_default().trim_ascii());
-        if let (Ok(name), Ok(value)) = (name, value) {
-            // More than a map can hold are left out too.
-            let _ = headers.try_append(name, value);
-        }
-    }
 }
 
 /// In the order in which they count, each with its unit in nanoseconds.

@@ -5,6 +5,8 @@
 mod keys;
 #[path = "limiter/rejected.rs"]
 mod rejected;
+#[path = "limiter/report.rs"]
+mod report;
 #[path = "limiter/restart.rs"]
 mod restart;
 #[path = "limiter/snapshot.rs"]

@@ -1,11 +1,16 @@
-//! Answers of any bytes at all: what is promised of all errors (`fuzz/promises.rs`), and of all whose
-//! usage is read as they pass (`fuzz/usage.rs`), for a million of each that are drawn anew each time.
+//! Answers of any bytes at all: what is promised of all errors (`fuzz/promises.rs`), of all whose usage is
+//! read as they pass (`fuzz/usage.rs`), and of all that are reported to the limiter (`fuzz/report.rs`), for
+//! a million of each that are drawn anew each time.
 //! `PARSERS_SEED` in the environment draws the same again.
 
+#[path = "../fuzz/answer.rs"]
+mod answer;
 #[path = "parsers/bodies.rs"]
 mod bodies;
 #[path = "../fuzz/promises.rs"]
 mod promises;
+#[path = "../fuzz/report.rs"]
+mod report;
 #[path = "../fuzz/usage.rs"]
 mod usage;
 
@@ -26,6 +31,17 @@ fn whatever_an_answer_says_the_promises_hold() {
 #[ignore = "long: ./check --all runs it"]
 fn whatever_a_million_answers_say_the_promises_hold() {
     check(1_000_000);
+}
+
+#[test]
+fn no_report_makes_a_lane_wait_longer_than_an_hour_or_leave_its_limits() {
+    report(5_000);
+}
+
+#[test]
+#[ignore = "long: ./check --all runs it"]
+fn no_report_of_a_million_makes_a_lane_wait_longer_than_an_hour_or_leave_its_limits() {
+    report(1_000_000);
 }
 
 #[test]
@@ -54,6 +70,21 @@ fn pass(answers: u64) {
         found += u64::from(watched(usage::check, &draw(&mut rng, &corpus)) != 7);
     }
     assert!(found > answers / 50);
+}
+
+fn report(answers: u64) {
+    let mut rng = rng();
+    let corpus = [corpus("report"), corpus("api_error")].concat();
+    let mut seen = [0; 4];
+    for _ in 0..answers {
+        let did = watched(report::check, &draw(&mut rng, &corpus));
+        let did = [did.paused, did.learned, did.settled, did.held];
+        seen.iter_mut()
+            .zip(did)
+            .for_each(|(seen, did)| *seen += u64::from(did));
+    }
+    // Else it would be the promises of responses that change nothing.
+    assert!(seen.iter().all(|seen| *seen > answers / 200), "{seen:?}");
 }
 
 fn rng() -> Rng {

@@ -2,6 +2,8 @@
 
 #![no_main]
 
+#[path = "../answer.rs"]
+mod answer;
 #[path = "../promises.rs"]
 mod promises;
 

@@ -1,6 +1,7 @@
 use crate::{
     header::{JobsReader, UsageReader},
     limiter::Permit,
+    words::{Report, Tokens},
 };
 
 /// The permit of a request whose answer's body tells the limiter something: told at the body's end, be
@@ -39,17 +40,12 @@ impl Watch {
 impl Drop for Watch {
     /// Of a body that ends early what is known counts; where that is nothing, the charge stands.
     fn drop(&mut self) {
-        match &self.reader {
-            Reader::Usage(usage) => {
-                if let Some(usage) = usage.found() {
-                    self.permit.used(usage);
-                }
-            }
-            Reader::Jobs(jobs) => {
-                let jobs = jobs.found().jobs.into_iter();
-                jobs.filter(|job| job.ended)
-                    .for_each(|job| self.permit.job_ended(&job.id));
-            }
+        let report = match &self.reader {
+            Reader::Usage(usage) => usage.found().map(Tokens::Used).map(Report::cost),
+            Reader::Jobs(jobs) => Some(Report::ended(jobs.ended())),
+        };
+        if let Some(report) = report {
+            self.permit.report(&report);
         }
     }
 }

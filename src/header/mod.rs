@@ -11,6 +11,7 @@ mod multipart;
 mod places;
 mod prompt;
 mod rate;
+mod report;
 mod timeout;
 mod usage;
 mod wait;

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// What was granted, to be given back.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Grant {
     pub(super) key: KeyRef,
     pub(super) lane: LaneIndex,
@@ -25,6 +25,8 @@ pub(super) struct Grant {
     pub(super) answers: u8,
     /// Whether a quota was charged tokens, or would have been had their number been known.
     pub(super) metered: bool,
+    /// Whether jobs held slots when it was charged.
+    pub(super) jobs: bool,
     /// When it was charged.
     pub(super) at: Instant,
     pub(super) waited: Span,
@@ -33,6 +35,11 @@ pub(super) struct Grant {
 impl Grant {
     pub(super) const IN_FLIGHT: usize = 0;
     pub(super) const JOB: usize = 1;
+
+    /// Whether it holds the slot of a job, to be.
+    pub(super) fn holds_job_slot(&self) -> bool {
+        self.slots[Self::JOB].is_some()
+    }
 
     /// What it counts for.
     pub(super) fn weight(&self, of: Unit) -> Weight {

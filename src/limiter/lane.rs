@@ -6,8 +6,8 @@ use smallvec::SmallVec;
 
 use super::{LimitIndex, RuleId, grant::Grant, learned::Learned, line::Line, output::Output};
 use crate::{
-    quota::Gate,
-    words::{Count, Each, Endpoint, Instant, Rule, Said, Unit, Weight},
+    quota::{Gate, News, Restart},
+    words::{Count, Each, Endpoint, Instant, NotNow, Rule, Said, Unit, Weight},
 };
 
 #[derive(Debug)]
@@ -95,6 +95,32 @@ impl Lane {
     pub(super) fn outgrew(&self, rule: &Rule) -> bool {
         let unit = rule.cap.unit();
         !rule.ceiling && unit.is_some_and(|unit| self.learned[unit].leads())
+    }
+
+    /// The server said "not now" to a request. Returns until when the lane is paused.
+    pub(super) fn not_now(&mut self, grant: &Grant, not_now: NotNow, now: Instant) -> Instant {
+        let (wait, of) = match not_now {
+            NotNow::Overloaded { wait } => return self.gate().pause(wait.into(), now),
+            NotNow::Throttled { wait, of } => (wait, of),
+        };
+        self.counts.throttled += 1;
+        let refused = self
+            .gate()
+            .refused(grant.passage, wait.map(Into::into), now);
+        // Too many tokens says nothing of how many requests there may be.
+        if let Some(rate) = &mut self.learned[of].rate {
+            let wait = refused.until - now;
+            let known = rate.refused(grant.at, grant.weight(of), wait, refused.news, now);
+            if refused.news != News::Nothing {
+                // How many tokens went by is known too late for that.
+                let restart = match of {
+                    Unit::Requests if known => Restart::Quick,
+                    _ => Restart::Slow,
+                };
+                self.gate().restart(restart);
+            }
+        }
+        refused.until
     }
 
     /// The server said what it takes, in its answer to a request.

@@ -6,19 +6,23 @@
 //! The layers ask it for you. Without tower:
 //!
 //! ```
-//! use std::time::Duration;
+//! use std::time::{Duration, SystemTime};
+//! use http::{HeaderMap, StatusCode};
 //! use tower_together::{
 //!     Endpoint, Limiter, Limits, Quota,
 //!     extension::ApiKey,
-//!     limiter::{Call, Reason},
+//!     limiter::{Call, Reason, Report},
 //! };
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let limiter = Limiter::default();
 //! let call = Call::new(Endpoint::Embeddings).with_key(ApiKey::new("YOUR_KEY"));
-//! let permit = limiter.acquire(call.clone()).await?;
-//! // Send the request, read the answer to its end.
+//! let mut permit = limiter.acquire(call.clone()).await?;
+//! // Send the request, read the answer to its end, and report what it says.
+//! # let (status, headers, body) = (StatusCode::OK, HeaderMap::new(), b"");
+//! let now = SystemTime::now();
+//! permit.report(&Report::read(Endpoint::Embeddings, status, &headers, body, now));
 //! drop(permit);
 //!
 //! // The second of the same instant would have to wait for 200 ms.
@@ -52,7 +56,7 @@
 //! costs much is not overtaken for ever by those that cost little, and a limit idles for a lane that waits
 //! for another one for less than one of its own intervals.
 //!
-//! A lane that the server asked to wait ([`Permit::throttled`], [`Permit::overloaded`]) is paused: that
+//! A lane that the server asked to wait ([`Permit::report`]) is paused: that
 //! is a limit of its own. After it, its requests leave one by one, more slowly than before.
 //!
 //! # What it learns
@@ -128,7 +132,6 @@ mod state;
 mod sync;
 mod turn;
 mod waiter;
-mod watch;
 
 use self::ids::{KeyIndex, KeyRef, LaneIndex, LimitIndex, RuleId, RuleIndex, WaiterId};
 pub use self::{
@@ -138,7 +141,7 @@ pub use self::{
     snapshot::{JobSnapshot, LaneSnapshot, LimitSnapshot, Measure, Snapshot},
 };
 pub(crate) use self::{
+    jobs::{JobBook, Watcher},
     turn::{Inner, Lost, Turn},
-    watch::{JobBook, Watcher},
 };
-pub use crate::words::{Call, Reason, Rejected};
+pub use crate::words::{Call, Reason, Rejected, Report};

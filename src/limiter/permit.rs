@@ -2,8 +2,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{grant::Grant, output::dear, shared::Shared, watch::JobBook};
-use crate::words::{Each, Said, Unit, Usage, Weight};
+use super::{grant::Grant, jobs::JobBook, shared::Shared};
+use crate::words::{Each, Report, Tokens, Unit};
 
 /// Leave to send one request, from [`Limiter::acquire`](super::Limiter::acquire).
 ///
@@ -25,74 +25,98 @@ impl Permit {
         self.grant.waited.as_duration()
     }
 
-    /// Says what the request really cost in tokens. The difference to what was charged is charged
+    /// Takes everything that the response says: a 429 or an overload, the server's limits, what the
+    /// request cost, and what became of jobs. All of it takes effect at once. Returns until when the
+    /// lane is paused, if the response asked for that: a request sent [again](super::Call::again) goes in
+    /// front of its lane then. `None` too if the key has been idle for so long that the limiter forgot it.
+    ///
+    /// Report each response once, when its body has been read.
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    /// use http::{HeaderMap, StatusCode};
+    /// use tower_together::{Endpoint, Limiter, limiter::{Call, Report}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let limiter = Limiter::default();
+    /// let mut permit = limiter.acquire(Call::new(Endpoint::Embeddings)).await?;
+    /// // Send the request and read the response. Here it is a 429 that asks to wait for 5 s.
+    /// let (status, body) = (StatusCode::TOO_MANY_REQUESTS, b"");
+    /// let headers = HeaderMap::from_iter([(http::header::RETRY_AFTER, "5".parse()?)]);
+    /// let now = SystemTime::now();
+    /// let report = Report::read(Endpoint::Embeddings, status, &headers, body, now);
+    /// assert!(permit.report(&report).is_some());
+    /// assert!(limiter.snapshot().lanes[0].paused.is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn report(&mut self, report: &Report) -> Option<Instant> {
+        take(&self.shared, &mut self.grant, report)
+    }
+
+    /// Reports what the request really cost in tokens. The difference to what was charged is charged
     /// or given back, in the quotas that were charged; a second call changes nothing more than the
     /// difference to the first. What comes back may be sent as far as no window exceeds its quota by it.
     /// Nothing comes back once another table is in force. More than ten windows' worth is not believed.
     pub fn settle(&mut self, tokens: u64) {
-        let tokens = Weight(tokens);
-        if tokens != self.grant.tokens {
-            self.shared
-                .with(|state, moment| state.settle(&mut self.grant, tokens, moment));
-        }
+        self.report(&Report::cost(Tokens::Exactly(tokens)));
     }
 
-    /// Says what the answer says that the request cost, once.
-    pub(crate) fn used(&mut self, usage: Usage) {
-        let grant = &mut self.grant;
-        // As it was charged: what somebody gave counts as it is.
-        let tokens = if grant.answers > 0 {
-            dear(usage.total)
-        } else {
-            usage.total
-        };
-        self.shared.with(|state, moment| {
-            if let Some(output) = usage.output {
-                state.learn_output(grant, output);
-            }
-            state.settle(grant, Weight(tokens), moment);
-        });
-        self.grant.answers = 0;
+    /// Reports that the request created a job, which keeps the permit's slot until
+    /// [`Limiter::job_ended`](super::Limiter::job_ended) names it again, long after this permit is
+    /// dropped. The layer reports a fine-tune or a batch that a response says was created. Without a
+    /// limit to jobs nothing happens.
+    pub fn hold_for_job(&mut self, job: &str) {
+        self.report(&Report::created(job));
     }
 
-    /// Whether what the answer says that the request cost is worth reading: a quota counts it.
+    /// Reports a 429, and for how long the server asked to wait. Nothing of the lane
+    /// leaves until then, and what leaves after it does so one by one: at the lower pace that the lane
+    /// has learned, or, where too little is known for that or the pause was too short, slowly for 8 s.
+    /// Returns that instant as [`report`](Permit::report) does.
+    ///
+    /// `None` pauses the lane for 1 s, doubling to 30 s while the first requests after each pause
+    /// are refused again. A wait that the server names is kept to; but from the second pause in a row
+    /// that was too short, it is 2 s at least, doubling to 15 s. Of several requests that were under way
+    /// the first refusal counts; those after it can only lengthen the pause. More than an hour is not
+    /// believed.
+    pub fn throttled(&self, wait: Option<Duration>) -> Option<Instant> {
+        self.report_only(&Report::throttled(wait, Unit::Requests))
+    }
+
+    /// Reports that the server is overloaded (503) and for how long it asked to wait: the lane is
+    /// paused as by [`throttled`](Permit::throttled), but it is not this client's haste that did it.
+    /// Returns until when.
+    pub fn overloaded(&self, wait: Duration) -> Option<Instant> {
+        self.report_only(&Report::overloaded(wait))
+    }
+
+    /// Reports how many requests a second the server allows, as it named it in its answer. The lane keeps
+    /// to that from now on, but for a number that you wrote and that is lower. Ignored if the response to
+    /// a later request has already been reported.
+    pub fn told(&self, per_second: f64) {
+        self.report_only(&Report::limit(Unit::Requests, per_second));
+    }
+
+    /// Takes a report that leaves the grant as it is: one without tokens and jobs.
+    fn report_only(&self, report: &Report) -> Option<Instant> {
+        take(&self.shared, &mut self.grant.clone(), report)
+    }
+
+    /// Whether what the response says that the request cost is worth reading: a quota counts it.
     pub(crate) fn counts_tokens(&self) -> bool {
         self.grant.metered
     }
 
-    /// Keeps the slot of the job that the request created until
-    /// [`Limiter::job_ended`](super::Limiter::job_ended) names it again, long after this permit is
-    /// dropped. The layer calls it for a fine-tune or a batch that an answer says was created. Without a
-    /// limit to jobs nothing happens.
-    pub fn hold_for_job(&mut self, job: &str) {
-        self.shared
-            .with(|state, moment| state.start_job(&mut self.grant, job, moment));
-    }
-
-    /// Says that a job has ended, of which an answer to this key told.
-    pub(crate) fn job_ended(&self, job: &str) {
-        let key = self.grant.key.index;
-        self.shared
-            .with(|state, moment| state.end_job(key, job, moment));
-    }
-
-    /// Whether jobs of this key hold slots.
+    /// Whether jobs hold slots, so that it is worth reading which have ended.
     pub(crate) fn knows_jobs(&self) -> bool {
-        let key = self.grant.key;
-        self.shared
-            .with(|state, _| state.jobs.of(key).next().is_some())
+        self.grant.jobs
     }
 
     /// Whether it holds the slot of a job, to be.
     pub(crate) fn holds_job_slot(&self) -> bool {
-        self.grant.slots[Grant::JOB].is_some()
-    }
-
-    /// Says that the server refused the job that was to be created, since it runs too many. The next
-    /// leaves when one of those has ended.
-    pub(crate) fn crowded(&self) {
-        self.shared
-            .with(|state, moment| state.crowded(&self.grant, moment));
+        self.grant.holds_job_slot()
     }
 
     /// The jobs of its key; `None` if the key has been idle for so long that it was forgotten.
@@ -104,57 +128,29 @@ impl Permit {
         Some(JobBook::new(Arc::clone(&self.shared), key, id))
     }
 
-    /// Says that the server answered 429, and for how long it asked to wait. Nothing of the lane
-    /// leaves until then, and what leaves after it does so one by one: at the lower pace that the lane
-    /// has learned, or, where too little is known for that or the pause was too short, slowly for 8 s.
-    /// Returns that instant; `None` if the key has been idle for so long that the limiter forgot it.
-    ///
-    /// `None` pauses the lane for 1 s, doubling to 30 s while the first requests after each pause
-    /// are refused again. A wait that the server names is kept to; but from the second pause in a row
-    /// that was too short, it is 2 s at least, doubling to 15 s. Of several requests that were under way the first refusal counts; those
-    /// after it can only lengthen the pause. More than an hour is not believed.
-    ///
-    /// Send the request again [as such](super::Call::again), and it goes in front of its lane.
-    pub fn throttled(&self, wait: Option<Duration>) -> Option<Instant> {
-        self.refused(wait, Unit::Requests)
-    }
-
-    /// The same, and of what the server says that there were too many.
-    pub(crate) fn refused(&self, wait: Option<Duration>, of: Unit) -> Option<Instant> {
-        let wait = wait.map(Into::into);
-        let shared = &self.shared;
-        let until = shared.with(|state, moment| state.throttled(&self.grant, wait, of, moment));
-        until.and_then(|until| shared.clock.instant(until))
-    }
-
-    /// Says that the server is overloaded (503) and for how long it asked to wait: the lane is
-    /// paused as by [`throttled`](Permit::throttled), but it is not this client's haste that did it.
-    /// Returns until when.
-    pub fn overloaded(&self, wait: Duration) -> Option<Instant> {
-        let shared = &self.shared;
-        let until = shared.with(|state, moment| state.overloaded(&self.grant, wait.into(), moment));
-        until.and_then(|until| shared.clock.instant(until))
-    }
-
-    /// Says how many requests a second the server allows, as it named it in its answer. The lane keeps
-    /// to that from now on, but for a number that you wrote and that is lower. Of an answer to a
-    /// request that left before one whose answer was told already nothing is taken.
-    pub fn told(&self, per_second: f64) {
-        let mut said = Each::<Said>::default();
-        said.requests.limit = Some(per_second);
-        self.said(said);
-    }
-
-    /// The same of all that the server says of its limits.
-    pub(crate) fn said(&self, said: Each<Said>) {
-        self.shared
-            .with(|state, moment| state.told(&self.grant, said, moment));
-    }
-
     /// Whether anything is given back when it is dropped.
     pub(crate) fn holds_slot(&self) -> bool {
         self.grant.slots != [None; 2]
     }
+}
+
+/// Takes a report under the lock, unless nothing of it concerns the request.
+fn take(shared: &Shared, grant: &mut Grant, report: &Report) -> Option<Instant> {
+    if !concerns(shared, grant, report) {
+        return None;
+    }
+    let until = shared.with(|state, moment| state.report(grant, report, moment))?;
+    shared.clock.instant(until)
+}
+
+fn concerns(shared: &Shared, grant: &Grant, report: &Report) -> bool {
+    let jobs = &report.jobs;
+    let charged = Tokens::Exactly(grant.tokens.0);
+    report.not_now.is_some()
+        || report.tokens.is_some_and(|tokens| tokens != charged)
+        || shared.settings.learning && report.limits != Each::default()
+        || grant.holds_job_slot() && (jobs.refused || jobs.created.is_some())
+        || !jobs.ended.is_empty()
 }
 
 impl Drop for Permit {
@@ -172,5 +168,42 @@ impl fmt::Debug for Permit {
             .field("waited", &self.waited())
             .field("holds_slot", &self.holds_slot())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::{sync::mpsc, thread};
+
+    use super::*;
+    use crate::{
+        limiter::Limiter,
+        words::{Call, Endpoint, Limits},
+    };
+
+    #[test]
+    fn a_report_that_cannot_concern_its_request_takes_no_lock() {
+        let learned = Report::limit(Unit::Requests, 2.0);
+        let mut crowded = Report::default();
+        crowded.jobs.refused = true;
+        for (learning, report) in [
+            (true, Report::default()),
+            (true, Report::cost(Tokens::Exactly(0))),
+            (true, Report::created("ft-1")),
+            (true, crowded),
+            (false, learned),
+        ] {
+            let limiter = Limiter::new(Limits::none()).with_learning(learning);
+            let call = Call::new(Endpoint::FineTuneCreate);
+            let mut permit = limiter.try_acquire(&call).unwrap();
+            let (done, ended) = mpsc::channel();
+            limiter.shared.with(|_, _| {
+                thread::spawn(move || {
+                    permit.report(&report);
+                    let _ = done.send(permit);
+                });
+                drop(ended.recv_timeout(Duration::from_secs(10)).unwrap());
+            });
+        }
     }
 }

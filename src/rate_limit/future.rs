@@ -21,10 +21,11 @@ use super::{
 use crate::{
     body::{Bound, Peek, Reader, RequestBody, ResponseBody},
     clock,
+    header::{JobsReader, UsageReader},
     limiter::{Inner, Lost, Permit, Turn},
     observe,
     words::{
-        Endpoint, JobKind,
+        Endpoint, JobKind, Report,
         extension::{InLine, Stand},
     },
 };
@@ -258,9 +259,7 @@ impl<R: Body<Data = Bytes>> Answered<R> {
             return Self::Done(answer.map(ResponseBody::untouched));
         };
         let (mut head, body) = answer.into_parts();
-        let creates = left.job.as_ref();
-        let creates = creates.is_some_and(|job| job.creates(&head, &left.permit));
-        if creates || answer::is_error(&head) {
+        if answer::is_error(&head) || left.created_job(&head) {
             return Self::ToRead(Box::new(Reading {
                 body: Peek::new(body, answer::bounded(&head, bound)),
                 wait: answer::wait(&head),
@@ -269,11 +268,7 @@ impl<R: Body<Data = Bytes>> Answered<R> {
                 since: clock::now(),
             }));
         }
-        tokens::settle(&head, &[], &mut left.permit);
-        left.learn(&mut head, Duration::ZERO);
-        let jobs = || left.job.as_ref()?.reader(&head, &left.permit);
-        let usage = tokens::reader(&head, &left.permit).map(Reader::Usage);
-        let body = match usage.or_else(|| jobs().map(Reader::Jobs)) {
+        let body = match left.answered(&mut head) {
             Some(reader) => ResponseBody::watched(body, left.permit, reader),
             None => ResponseBody::inner(body, left.permit),
         };
@@ -287,26 +282,53 @@ impl<R: Body<Data = Bytes>> Reading<R> {
         let bytes = self.body.bytes();
         if answer::is_error(&head) {
             answer::name(&mut head, self.wait, &bytes);
-        } else if let Some(job) = &self.left.job {
-            job.created(&bytes, &mut self.left.permit);
         }
         // What the server asks for counts from when its answer came.
         let late = clock::now().saturating_duration_since(self.since);
-        // What was refused has cost nothing, and is no part of what was taken.
-        tokens::settle(&head, &bytes, &mut self.left.permit);
-        self.left.learn(&mut head, late);
+        let report = answer::report(&head, &bytes, self.left.endpoint);
+        self.left.tell(&mut head, report.read_after(late));
         let body = ResponseBody::peeked(self.body, Some(self.left.permit));
         Response::from_parts(head, body)
     }
 }
 
 impl Left {
-    /// Tells the limiter what the answer says.
-    fn learn(&self, head: &mut response::Parts, late: Duration) {
-        answer::learn(head, &self.permit, self.endpoint, late);
-        if let Some(job) = &self.job {
-            job.answered(head, &self.permit);
+    /// Whether it is to be known at once which job was created: its caller need not read the answer.
+    fn created_job(&self, head: &response::Parts) -> bool {
+        let creates = self.job.is_some() && self.endpoint.creates();
+        creates && head.status.is_success() && self.permit.holds_job_slot()
+    }
+
+    /// Tells the limiter what the answer's head says. Returns what reads the body, if that may tell more.
+    fn answered(&mut self, head: &mut response::Parts) -> Option<Reader> {
+        let report = answer::report(head, &[], self.endpoint);
+        self.tell(head, report);
+        self.reader(head)
+    }
+
+    /// Tells the limiter what the answer says, as far as it has been read.
+    fn tell(&mut self, head: &mut response::Parts, mut report: Report) {
+        if let Some(id) = self.job.as_ref().and_then(|job| job.id.as_deref()) {
+            report = report.about_job(id);
         }
+        if !self.permit.counts_tokens() {
+            report.tokens = None;
+        }
+        answer::tell(head, &mut self.permit, self.endpoint, &report);
+        if self.job.as_ref().is_some_and(|job| job.asks) {
+            if let Some(book) = self.permit.job_book() {
+                head.extensions.insert(book);
+            }
+        }
+    }
+
+    fn reader(&self, head: &response::Parts) -> Option<Reader> {
+        let (permit, headers) = (&self.permit, &head.headers);
+        let reads_jobs = self.job.is_some() && permit.knows_jobs() && !self.endpoint.creates();
+        let usage = || UsageReader::of(headers).map(Reader::Usage);
+        let jobs = || JobsReader::of(headers).map(Reader::Jobs);
+        let reader = permit.counts_tokens().then(usage).flatten();
+        reader.or_else(|| reads_jobs.then(jobs).flatten())
     }
 }
 

@@ -1,18 +1,13 @@
-//! What a request costs of a token quota: expected before it leaves, settled when its answer says so.
+//! What a request is expected to cost of a token quota.
 
 use std::{fmt, sync::Arc};
 
-use http::{
-    Request, StatusCode,
-    header::{CONTENT_ENCODING, CONTENT_TYPE},
-    response::Parts,
-};
+use http::Request;
 
 use crate::{
     body::RequestBody,
-    header::{self, Asked, RESOURCE_EXHAUSTED, UsageReader},
-    limiter::Permit,
-    words::{Call, Charge, Endpoint, Rejected, extension::Cost},
+    header::{self, Asked},
+    words::{Call, Charge, Endpoint, extension::Cost},
 };
 
 /// How the user counts a text's tokens, for a model.
@@ -60,38 +55,5 @@ pub(super) fn charge<B: RequestBody>(
         prompt,
         answers: if writes { answers } else { 0 },
         most,
-    }
-}
-
-/// What reads the usage in an answer's body, if it is worth reading and can be read.
-pub(super) fn reader(head: &Parts, permit: &Permit) -> Option<UsageReader> {
-    let value = |name| Some(head.headers.get(name)?.as_bytes());
-    permit
-        .counts_tokens()
-        .then(|| UsageReader::new(value(CONTENT_TYPE), value(CONTENT_ENCODING)))?
-}
-
-/// Settles what an error cost, of which this is the beginning of the body; or a refusal of our own, by
-/// another limiter beneath.
-///
-/// A 429 has cost nothing. Nor has another error of the request's own, unless it says so: it was not
-/// looked at. Where the server failed, or was too slow, it may have been; so there the charge stands.
-pub(super) fn settle(head: &Parts, body: &[u8], permit: &mut Permit) {
-    if !permit.counts_tokens() {
-        return;
-    }
-    let mut reader = reader(head, permit);
-    if let Some(reader) = &mut reader {
-        reader.read(body);
-    }
-    let usage = reader.and_then(|reader| reader.found());
-    match (head.status, usage) {
-        (StatusCode::TOO_MANY_REQUESTS, _) => permit.settle(0),
-        (_, Some(usage)) => permit.used(usage),
-        (StatusCode::REQUEST_TIMEOUT, None) => {}
-        (status, None) if status.is_client_error() => permit.settle(0),
-        _ if head.extensions.get::<Rejected>().is_some() => permit.settle(0),
-        _ if header::grpc_failure(&head.headers) == Some(RESOURCE_EXHAUSTED) => permit.settle(0),
-        _ => {}
     }
 }

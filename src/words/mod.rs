@@ -12,6 +12,7 @@ mod key;
 mod limits;
 mod quota;
 mod rejected;
+mod report;
 mod rule;
 mod tier;
 mod time;
@@ -27,6 +28,7 @@ pub use self::{
     limits::Limits,
     quota::Quota,
     rejected::{Reason, Rejected},
+    report::Report,
     tier::Tier,
 };
 pub(crate) use self::{
@@ -34,6 +36,7 @@ pub(crate) use self::{
     charge::Charge,
     job::{Job, JobKind},
     key::{KeyId, hash},
+    report::{JobNews, NotNow, Tokens},
     rule::{Cap, Rule},
     time::{Instant, Span},
     unit::{Count, Each, Said, Settled, Unit, Weight},

@@ -1,9 +1,9 @@
-//! What a request is charged in a lane.
+//! What a request is charged in a lane, before and after its response.
 
 use super::Key;
 use crate::{
-    limiter::{LaneIndex, rules::Rules},
-    words::{Call, Cap, Charge, Quota, Rejected, Weight},
+    limiter::{LaneIndex, grant::Grant, output::dear, rules::Rules},
+    words::{Call, Cap, Charge, Instant, Quota, Rejected, Tokens, Weight},
 };
 
 impl Key {
@@ -39,6 +39,32 @@ impl Key {
         let room = room.or_else(learned);
         let tokens = room.map_or(0, |room| lane.output.tokens(charge, rules.reserves(), room));
         Weight(tokens)
+    }
+
+    /// Takes what a response says that its request cost, and how long the response was: that once.
+    pub(in crate::limiter) fn spent(
+        &mut self,
+        grant: &mut Grant,
+        cost: Tokens,
+        rules: &Rules,
+        now: Instant,
+    ) {
+        let tokens = match cost {
+            Tokens::Exactly(tokens) => tokens,
+            Tokens::Used(usage) => {
+                let answers = std::mem::take(&mut grant.answers);
+                let each = |output: u64| output.checked_div(answers.into());
+                if let Some(each) = usage.output.and_then(each) {
+                    self.lanes[grant.lane].output.learn(each);
+                }
+                // As it was charged: what somebody gave counts as it is.
+                match answers {
+                    0 => usage.total,
+                    _ => dear(usage.total),
+                }
+            }
+        };
+        self.settle(grant, Weight(tokens), rules, now);
     }
 
     /// The refusal of one that never fits.

@@ -369,13 +369,7 @@ impl Key {
 
     /// Settles that a request did not cost the tokens of its grant but `tokens`, in every quota that was
     /// charged for it.
-    pub(super) fn settle(
-        &mut self,
-        grant: &mut Grant,
-        tokens: Weight,
-        rules: &Rules,
-        now: Instant,
-    ) {
+    fn settle(&mut self, grant: &mut Grant, tokens: Weight, rules: &Rules, now: Instant) {
         // A charge under another table was paid off at that table's pace: how much is left is not known.
         let lost = grant.table != rules.number && tokens < grant.tokens;
         let (from, to) = (grant.tokens, tokens);

@@ -8,7 +8,7 @@ use tokio::time::{Duration, Instant, sleep};
 use super::Key;
 use crate::{
     limiter::{Call, KeyIndex, Limiter, Permit, turn::Nothing},
-    words::{Charge, Each, Endpoint, Limits, Quota, Said, Unit},
+    words::{Charge, Endpoint, Limits, Quota, Report, Unit},
 };
 
 const CHAT: Endpoint = Endpoint::ChatCompletions;
@@ -18,10 +18,8 @@ fn of_model(model: &str) -> Call {
 }
 
 /// Says how many tokens a second the server allows.
-fn told_tokens(permit: &Permit, per_second: f64) {
-    let mut said = Each::<Said>::default();
-    said.tokens.limit = Some(per_second);
-    permit.said(said);
+fn told_tokens(permit: &mut Permit, per_second: f64) {
+    permit.report(&Report::limit(Unit::Tokens, per_second));
 }
 
 #[tokio::test(start_paused = true)]
@@ -30,8 +28,8 @@ async fn tokens_are_counted_of_the_model_of_which_the_server_named_a_limit() {
     for model in ["first", "second"] {
         drop(limiter.acquire(of_model(model)).await.unwrap());
     }
-    let permit = limiter.acquire(of_model("second")).await.unwrap();
-    told_tokens(&permit, 100.0);
+    let mut permit = limiter.acquire(of_model("second")).await.unwrap();
+    told_tokens(&mut permit, 100.0);
     let counts = |model| limiter.turn().counts_tokens(&of_model(model));
     assert_eq!(["first", "second", "new"].map(counts), [false, true, false]);
 }
@@ -40,8 +38,8 @@ async fn tokens_are_counted_of_the_model_of_which_the_server_named_a_limit() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_only_feared_costs_no_more_than_a_minute_of_the_learned_tokens() {
     let limiter = Limiter::new(Limits::none());
-    let permit = limiter.acquire(Call::new(CHAT)).await.unwrap();
-    told_tokens(&permit, 10.0);
+    let mut permit = limiter.acquire(Call::new(CHAT)).await.unwrap();
+    told_tokens(&mut permit, 10.0);
     for (prompt, least) in [(300, 300), (500, 590)] {
         let mut call = Call::new(CHAT);
         call.charge = Charge::Expected {
@@ -65,8 +63,8 @@ async fn an_answer_that_is_only_feared_costs_no_more_than_a_minute_of_the_learne
 #[tokio::test(start_paused = true)]
 async fn a_request_without_tokens_passes_one_that_owes_them() {
     let limiter = Limiter::new(Limits::none());
-    let permit = limiter.acquire(of_model("m").with_tokens(1)).await.unwrap();
-    told_tokens(&permit, 1.0);
+    let mut permit = limiter.acquire(of_model("m").with_tokens(1)).await.unwrap();
+    told_tokens(&mut permit, 1.0);
     drop(
         limiter
             .acquire(of_model("m").with_tokens(30))
@@ -99,11 +97,11 @@ async fn what_a_refused_request_would_have_cost_is_not_what_the_server_takes() {
     let mut limits = Vec::new();
     for large in [1, 6_000] {
         let limiter = Limiter::new(Limits::none());
-        let first = limiter
+        let mut first = limiter
             .acquire(Call::new(CHAT).with_tokens(1))
             .await
             .unwrap();
-        told_tokens(&first, 1_000.0);
+        told_tokens(&mut first, 1_000.0);
         for _ in 0..30 {
             drop(
                 limiter
@@ -113,11 +111,11 @@ async fn what_a_refused_request_would_have_cost_is_not_what_the_server_takes() {
             );
             sleep(Duration::from_secs(1)).await;
         }
-        let refused = limiter
+        let mut refused = limiter
             .acquire(Call::new(CHAT).with_tokens(large))
             .await
             .unwrap();
-        refused.refused(None, Unit::Tokens);
+        refused.report(&Report::throttled(None, Unit::Tokens));
         let lane = limiter.snapshot().lanes.remove(0);
         limits.push(lane.limits[0].max);
     }
@@ -129,14 +127,14 @@ async fn what_a_refused_request_would_have_cost_is_not_what_the_server_takes() {
 async fn who_waits_uncounted_is_counted_before_it_leaves() {
     let limiter = Limiter::new(Limits::none());
     let call = Call::new(CHAT);
-    let permit = limiter.acquire(call.clone()).await.unwrap();
+    let mut permit = limiter.acquire(call.clone()).await.unwrap();
     permit.overloaded(Duration::from_secs(1));
     let mut cx = Context::from_waker(Waker::noop());
     let mut turn = limiter.turn();
     let mut inner = Nothing;
     assert!(turn.arrive(&call, &mut inner, &mut cx).is_pending());
     assert!(!turn.is_uncounted(CHAT));
-    told_tokens(&permit, 10.0);
+    told_tokens(&mut permit, 10.0);
     assert!(turn.is_uncounted(CHAT));
     turn.count(Charge::Given(50));
     assert!(!turn.is_uncounted(CHAT));

@@ -2,9 +2,7 @@
 
 mod arrive;
 mod change;
-mod end;
-mod jobs;
-mod pause;
+mod report;
 mod wait;
 
 use std::collections::BTreeSet;
@@ -160,9 +158,11 @@ impl State {
         let tokens = key.tokens(lane, charge, &self.rules);
         let (passage, quotas) = key.charge(lane, tokens, ready, &self.rules, now);
         let waited = now - since;
-        let metered = charge != Charge::NOTHING && key.counts_tokens(lane, &self.rules);
         let born = key.born;
         let of = &mut key.lanes[lane];
+        // Quotas that a lane outgrew are not charged: it counts tokens itself then.
+        let counted = !quotas.is_empty() || of.learned.tokens.rate.is_some();
+        let metered = charge != Charge::NOTHING && counted;
         if waited > Span::ZERO {
             of.waited += waited.as_duration();
         }
@@ -177,6 +177,7 @@ impl State {
             gone: of.gone(),
             answers: charge.answers(),
             metered,
+            jobs: !self.jobs.is_empty(),
             at: now,
             waited,
         }

@@ -1,21 +1,31 @@
-//! Jobs begin and end, long after the answers to the requests that made them.
+//! Jobs begin and end, long after the responses to the requests that made them.
 
 use std::{sync::Arc, task::Waker};
 
-use super::State;
+use super::Held;
 use crate::{
-    limiter::{KeyIndex, KeyRef, WaiterId, grant::Grant, jobs::Held, moment::Moment},
-    words::{Call, Endpoint, Job, JobKind, KeyId},
+    limiter::{KeyIndex, KeyRef, WaiterId, grant::Grant, lane::Lane, moment::Moment, state::State},
+    words::{Call, Endpoint, Instant, Job, JobKind, JobNews, KeyId},
 };
 
 impl State {
-    /// Keeps a permit's job slot until the job of this id ends.
-    pub(in crate::limiter) fn start_job(
+    /// Takes what a response says of its key's jobs.
+    pub(in crate::limiter) fn take_jobs(
         &mut self,
         grant: &mut Grant,
-        id: &str,
-        moment: &mut Moment<'_>,
+        news: &JobNews,
+        now: Instant,
     ) {
+        if let Some(id) = &news.created {
+            self.start_job(grant, id, now);
+        }
+        for id in &news.ended {
+            self.end_job(grant.key.index, id, now);
+        }
+    }
+
+    /// Keeps a permit's job slot until the job of this id ends.
+    fn start_job(&mut self, grant: &mut Grant, id: &Arc<str>, now: Instant) {
         let (Some(rule), Some(key)) = (grant.slots[Grant::JOB], self.registry.of(grant.key)) else {
             return;
         };
@@ -25,10 +35,10 @@ impl State {
             return;
         }
         // One job, one slot: named again, it gives back the slot it had.
-        self.end_job(grant.key.index, id, moment);
+        self.end_job(grant.key.index, id, now);
         grant.slots[Grant::JOB] = None;
         self.jobs.insert(Held {
-            id: id.into(),
+            id: Arc::clone(id),
             creation,
             key: grant.key,
             rule,
@@ -36,19 +46,12 @@ impl State {
     }
 
     /// Whether a job of this id held a slot of a key, which is given back.
-    pub(in crate::limiter) fn end_job(
-        &mut self,
-        key: KeyIndex,
-        id: &str,
-        moment: &mut Moment<'_>,
-    ) -> bool {
+    fn end_job(&mut self, key: KeyIndex, id: &str, now: Instant) -> bool {
         let Some(held) = self.jobs.remove(key, id) else {
             return false;
         };
         if let Some(key) = self.registry.of(held.key) {
-            key.free(&self.rules, held.rule, moment.now);
-            self.freed(held.key.index);
-            self.pump(held.key.index, None, moment);
+            key.free(&self.rules, held.rule, now);
         }
         true
     }
@@ -60,17 +63,12 @@ impl State {
         moment: &mut Moment<'_>,
     ) -> bool {
         let keys = self.jobs.keys_of(id);
-        let ended = keys.iter().filter(|key| self.end_job(**key, id, moment));
+        let ended = keys.into_iter().filter(|key| {
+            let ended = self.end_job(*key, id, moment.now);
+            self.changed(*key, moment);
+            ended
+        });
         ended.count() > 0
-    }
-
-    /// The server refused a job, since it has too many.
-    pub(in crate::limiter) fn crowded(&mut self, grant: &Grant, moment: &mut Moment<'_>) {
-        let rule = grant.slots[Grant::JOB];
-        if let (Some(rule), Some(key)) = (rule, self.registry.of(grant.key)) {
-            key.slots(&self.rules, rule, |slots| slots.crowded(moment.now));
-            self.pump(grant.key.index, None, moment);
-        }
     }
 
     /// A job that the server runs for a key, of which nothing was known, takes a slot.
@@ -105,18 +103,13 @@ impl State {
             key,
             rule,
         });
-        self.pump(key.index, None, moment);
+        self.changed(key.index, moment);
     }
 
     fn has_room(&mut self) -> bool {
         let registry = &self.registry;
         self.jobs
             .has_room(|held| registry.living(held.key).is_some())
-    }
-
-    /// The kinds of jobs that the table limits.
-    pub(in crate::limiter) fn limits_jobs(&self, kind: JobKind) -> bool {
-        self.rules.limits_jobs(kind.creation())
     }
 
     /// Whether somebody waits for a job of this class to end: of one key, or of any.
@@ -150,7 +143,7 @@ impl State {
     }
 
     /// Somebody begins to wait for a job to end, or the limiter is closed.
-    pub(super) fn wake_watchers(&mut self, moment: &mut Moment<'_>) {
+    pub(in crate::limiter) fn wake_watchers(&mut self, moment: &mut Moment<'_>) {
         for (_, watcher) in &mut self.jobs.watchers {
             if let Some(waker) = watcher.take() {
                 moment.wakes.add(&waker);
@@ -160,22 +153,17 @@ impl State {
     }
 
     /// Another table is in force, in which the jobs that run hold slots too.
-    pub(super) fn rebase_jobs(&mut self) {
+    pub(in crate::limiter) fn rebase_jobs(&mut self) {
         let rules = &self.rules;
-        for held in self.jobs.iter_mut() {
-            if rules.index(held.rule).is_some() {
-                continue;
-            }
+        let lost = |held: &&mut Held| rules.index(held.rule).is_none();
+        for held in self.jobs.iter_mut().filter(lost) {
             let Some(key) = self.registry.of(held.key) else {
                 continue;
             };
             // Of a line that is new, the first lane under it tells which that is.
-            let lanes = key
-                .lanes
-                .iter()
-                .filter(|lane| lane.endpoint == held.creation);
-            let mut ids = lanes.filter_map(|lane| lane.slots[Grant::JOB]);
-            if let Some(rule) = ids.next() {
+            let creates = |lane: &&Lane| lane.endpoint == held.creation;
+            let mut lanes = key.lanes.iter().filter(creates);
+            if let Some(rule) = lanes.find_map(|lane| lane.slots[Grant::JOB]) {
                 held.rule = rule;
                 key.slots(rules, rule, |slots| slots.adopt());
             }

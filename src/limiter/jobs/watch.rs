@@ -4,8 +4,10 @@ use std::{fmt, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use tokio::time::timeout;
 
-use super::{KeyRef, Limiter, shared::Shared, state::State};
-use crate::words::{Job, JobKind, KeyId};
+use crate::{
+    limiter::{KeyRef, Limiter, shared::Shared, state::State},
+    words::{Job, JobKind, KeyId},
+};
 
 /// The jobs of one key, as an answer's permit knows them.
 #[derive(Clone)]
@@ -16,7 +18,7 @@ pub(crate) struct JobBook {
 }
 
 impl JobBook {
-    pub(super) fn new(shared: Arc<Shared>, key: KeyRef, id: KeyId) -> Self {
+    pub(in crate::limiter) fn new(shared: Arc<Shared>, key: KeyRef, id: KeyId) -> Self {
         Self { shared, key, id }
     }
 
@@ -50,8 +52,10 @@ impl fmt::Debug for JobBook {
 impl Limiter {
     /// The kinds of jobs that the table in force limits.
     pub(crate) fn limited_jobs(&self) -> Vec<JobKind> {
-        let limited = |kind: &JobKind| self.shared.with(|state, _| state.limits_jobs(*kind));
-        JobKind::ALL.into_iter().filter(limited).collect()
+        self.shared.with(|state, _| {
+            let limited = |kind: &JobKind| state.rules.limits_jobs(kind.creation());
+            JobKind::ALL.into_iter().filter(limited).collect()
+        })
     }
 }
 

@@ -1,0 +1,194 @@
+//! What a response tells the limiter.
+
+use std::{sync::Arc, time::SystemTime};
+
+use http::{
+    HeaderMap, StatusCode,
+    header::{CONTENT_ENCODING, CONTENT_TYPE},
+};
+
+use super::{
+    JobsReader, Pushback, RESOURCE_EXHAUSTED, UNAVAILABLE, UsageReader, grpc_failure, jobs, limits,
+    limits_in_words, pushback, wait,
+};
+use crate::words::{
+    ApiError, Each, Endpoint, JobKind, JobNews, NotNow, Report, Said, Tokens, Unit, Usage,
+};
+
+#[cfg(test)]
+mod tests;
+
+impl Report {
+    /// Reads a response to a request to `endpoint`, in any shape: nothing makes it fail.
+    ///
+    /// `body` is the whole body, or the beginning of an error's. An empty body leaves out what only a body
+    /// says. `now` is used for a date in `retry-after` where the response has no `date`.
+    pub fn read(
+        endpoint: Endpoint,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: SystemTime,
+    ) -> Self {
+        let failed = status.is_client_error() || status.is_server_error();
+        let error = failed.then(|| ApiError::told(status, headers, body, wait(headers, || now)));
+        Self::of(endpoint, (status, headers), error.as_ref(), body)
+    }
+
+    /// Reads a response whose error, if it is one, has been read already.
+    pub(crate) fn of(
+        endpoint: Endpoint,
+        (status, headers): (StatusCode, &HeaderMap),
+        error: Option<&ApiError>,
+        body: &[u8],
+    ) -> Self {
+        let mut report = Self {
+            limits: limits(headers),
+            ..Self::default()
+        };
+        let failure = grpc_failure(headers);
+        if let Some(error) = error {
+            report.not_now = not_now(error, endpoint);
+            report.jobs.refused = error.is_too_many_jobs();
+            if let Some(NotNow::Throttled { .. }) = report.not_now {
+                add_words(&mut report.limits, error.message());
+            }
+        } else if status == StatusCode::OK {
+            report.not_now = failure.and_then(|failure| not_now_in_grpc(failure, headers));
+        }
+        if !status.is_success() || failure.is_some() || !body.is_empty() {
+            report.tokens = tokens((status, failure), headers, body);
+        }
+        if JobKind::of(endpoint).is_some() {
+            report.jobs.over = is_over(endpoint, status, error);
+            if status.is_success() && !body.is_empty() {
+                report.jobs.read(endpoint, headers, body);
+            }
+        }
+        report
+    }
+}
+
+impl JobNews {
+    /// Reads the jobs in the body of a successful response.
+    fn read(&mut self, endpoint: Endpoint, headers: &HeaderMap, body: &[u8]) {
+        if endpoint.creates() {
+            let listed = jobs(body).unwrap_or_default();
+            let created = listed.jobs.into_iter().next().filter(|job| !job.ended);
+            self.created = created.map(|job| job.id);
+        } else if let Some(mut reader) = JobsReader::of(headers) {
+            reader.read(body);
+            self.ended = reader.ended();
+        }
+    }
+}
+
+impl UsageReader {
+    /// A reader for the body of a response with these headers; `None` if the body cannot be read.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+        let [media, encoding] = media(headers);
+        Self::new(media, encoding)
+    }
+}
+
+impl JobsReader {
+    /// A reader for the body of a response with these headers; `None` if the body cannot be read.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+        let [media, encoding] = media(headers);
+        Self::new(media, encoding)
+    }
+
+    /// The ids of the jobs that have ended.
+    pub(crate) fn ended(&self) -> Vec<Arc<str>> {
+        let jobs = self.found().jobs.into_iter();
+        jobs.filter(|job| job.ended).map(|job| job.id).collect()
+    }
+}
+
+/// 429 and 503 are different words (docs.together.ai/docs/rate-limits): the first is about this client;
+/// the second is about the platform, and pauses the lane only if it says for how long. When money has run
+/// out there is nothing to wait for.
+fn not_now(error: &ApiError, endpoint: Endpoint) -> Option<NotNow> {
+    match error.status() {
+        StatusCode::TOO_MANY_REQUESTS if !error.is_out_of_money() => {
+            let tokens = endpoint.costs_tokens() && is_of_tokens(error);
+            Some(NotNow::Throttled {
+                wait: error.retry_after(),
+                of: if tokens { Unit::Tokens } else { Unit::Requests },
+            })
+        }
+        StatusCode::SERVICE_UNAVAILABLE => {
+            let wait = error.retry_after()?;
+            Some(NotNow::Overloaded { wait })
+        }
+        _ => None,
+    }
+}
+
+fn not_now_in_grpc(failure: u32, headers: &HeaderMap) -> Option<NotNow> {
+    let wait = match pushback(headers) {
+        Pushback::Wait(wait) => Some(wait),
+        Pushback::None | Pushback::Never => None,
+    };
+    let of = Unit::Requests;
+    match (failure, wait) {
+        (RESOURCE_EXHAUSTED, wait) => Some(NotNow::Throttled { wait, of }),
+        (UNAVAILABLE, Some(wait)) => Some(NotNow::Overloaded { wait }),
+        _ => None,
+    }
+}
+
+/// Whether tokens are what a 429 says were too many, wherever it says so. Where it does not, it may in
+/// words, such as "due to request rate limiting" (github.com/bespokelabsai/curator/issues/205).
+fn is_of_tokens(error: &ApiError) -> bool {
+    let mut names = [error.kind(), error.code()].into_iter().flatten();
+    names.any(|name| name.contains("token")) || error.message().contains("token rate limit")
+}
+
+/// Adds the limits that a 429 names in words. The words of another error may be those of a prompt that
+/// it quotes.
+fn add_words(limits: &mut Each<Said>, message: &str) {
+    let words = limits_in_words(message);
+    for unit in Unit::BOTH {
+        limits[unit].limit = limits[unit].limit.or(words[unit]);
+    }
+}
+
+/// A 429 has cost nothing. Nor has another error of the request's own, unless it says so: the server did
+/// not work at it. A server that failed, or was too slow, may have; so there the charge stands.
+fn tokens(
+    (status, failure): (StatusCode, Option<u32>),
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Option<Tokens> {
+    let usage = usage(headers, body).map(Tokens::Used);
+    let free = match status {
+        StatusCode::TOO_MANY_REQUESTS => return Some(Tokens::Exactly(0)),
+        StatusCode::REQUEST_TIMEOUT => false,
+        _ => status.is_client_error() || failure == Some(RESOURCE_EXHAUSTED),
+    };
+    usage.or(free.then_some(Tokens::Exactly(0)))
+}
+
+fn usage(headers: &HeaderMap, body: &[u8]) -> Option<Usage> {
+    let mut reader = UsageReader::of(headers)?;
+    reader.read(body);
+    reader.found()
+}
+
+/// Whether the job that the request names runs no longer.
+fn is_over(endpoint: Endpoint, status: StatusCode, error: Option<&ApiError>) -> bool {
+    match (endpoint, status) {
+        (Endpoint::FineTuneDelete, _) if status.is_success() => true,
+        (_, StatusCode::NOT_FOUND) => true,
+        // "Cannot cancel job - already in terminal state: CANCELLED", with a 409.
+        (Endpoint::FineTuneCancel | Endpoint::BatchCancel, _) => {
+            error.is_some_and(|error| error.message().contains("terminal state"))
+        }
+        _ => false,
+    }
+}
+
+fn media(headers: &HeaderMap) -> [Option<&[u8]>; 2] {
+    [CONTENT_TYPE, CONTENT_ENCODING].map(|name| Some(headers.get(name)?.as_bytes()))
+}

@@ -1,0 +1,78 @@
+//! A response comes, and ends.
+
+use super::State;
+use crate::{
+    limiter::{KeyIndex, grant::Grant, moment::Moment, rules::bit},
+    words::{Count, Instant, NotNow, Report, Said, Unit, Weight},
+};
+
+impl State {
+    /// Takes everything that a response says. Returns until when its lane is paused, if the response
+    /// asked for that; nothing if its key is forgotten.
+    pub(in crate::limiter) fn report(
+        &mut self,
+        grant: &mut Grant,
+        report: &Report,
+        moment: &mut Moment<'_>,
+    ) -> Option<Instant> {
+        let (index, lane, now) = (grant.key.index, grant.lane, moment.now);
+        let learning = moment.settings.learning;
+        // A pause is of no use to a job that waits for another one to end.
+        let crowded = grant.slots[Grant::JOB].filter(|_| report.jobs.refused);
+        let not_now = report.not_now.filter(|_| crowded.is_none());
+        let refused = match not_now {
+            Some(NotNow::Throttled { of, .. }) => Some(of),
+            _ => None,
+        };
+        self.totals.throttled += u64::from(refused.is_some());
+        let key = self.registry.of(grant.key)?;
+        // First, for a rejected request has cost nothing, and is no part of what the server took.
+        if let Some(tokens) = report.tokens {
+            key.spent(grant, tokens, &self.rules, now);
+        }
+        let before = key.lanes[lane].held(Weight(1), Count(0), now);
+        let speaks_of = |unit| refused == Some(unit) || report.limits[unit] != Said::default();
+        let units = Unit::BOTH.into_iter();
+        let learned = units.filter(|unit| learning && speaks_of(*unit));
+        for unit in learned.clone() {
+            key.rate(lane, unit, &self.rules, now);
+            if unit == Unit::Tokens {
+                self.metered |= bit(key.lanes[lane].endpoint);
+            }
+        }
+        let until = not_now.map(|not_now| key.lanes[lane].not_now(grant, not_now, now));
+        for unit in learned {
+            let mut said = report.limits[unit];
+            // The pause says it all.
+            said.left = said.left.filter(|_| refused.is_none());
+            key.lanes[lane].told(grant, unit, said, now);
+        }
+        if let Some(rule) = crowded {
+            key.slots(&self.rules, rule, |slots| slots.crowded(now));
+        }
+        let of = &key.lanes[lane];
+        let later = of.waiting > 0 && of.held(Weight(1), Count(0), now) > before;
+        self.take_jobs(grant, &report.jobs, now);
+        if later && !self.deadlines.is_empty() {
+            self.refuse_hopeless(index, moment);
+        }
+        self.changed(index, moment);
+        until
+    }
+
+    /// Gives back the slots of a permit.
+    pub(in crate::limiter) fn release(&mut self, grant: &Grant, moment: &mut Moment<'_>) {
+        if let Some(key) = self.registry.of(grant.key) {
+            key.release(&self.rules, grant, moment.now);
+            self.changed(grant.key.index, moment);
+        }
+    }
+
+    /// Something of a key changed: whoever waits may go sooner, and the key may be forgettable sooner.
+    pub(in crate::limiter) fn changed(&mut self, index: KeyIndex, moment: &mut Moment<'_>) {
+        self.freed(index);
+        if self.registry.get(index).is_some_and(|key| !key.is_quiet()) {
+            self.pump(index, None, moment);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+use std::{sync::Arc, time::Duration};
+
+use super::{Each, Said, Unit, Usage};
+
+/// Everything that a response tells the limiter, for [`Permit::report`](crate::limiter::Permit::report).
+///
+/// It is plain data, read from a response by [`Report::read`]. The default says nothing. A response's head
+/// and its body may be reported one after the other, each once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    pub(crate) not_now: Option<NotNow>,
+    /// The server's limits, and what remains of them.
+    pub(crate) limits: Each<Said>,
+    /// What the request cost, where the response says it.
+    pub(crate) tokens: Option<Tokens>,
+    pub(crate) jobs: JobNews,
+}
+
+/// The server asks to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotNow {
+    /// This client sent too much: 429.
+    Throttled { wait: Option<Duration>, of: Unit },
+    /// The platform is overloaded: 503 with a wait.
+    Overloaded { wait: Duration },
+}
+
+/// What a request cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tokens {
+    Exactly(u64),
+    /// As the response says, which also tells how long responses are.
+    Used(Usage),
+}
+
+/// What a response says of jobs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct JobNews {
+    /// The server runs too many jobs to create another.
+    pub(crate) refused: bool,
+    /// The id of the job that the request created.
+    pub(crate) created: Option<Arc<str>>,
+    /// The job that the request names runs no longer.
+    pub(crate) over: bool,
+    /// The ids of jobs that have ended.
+    pub(crate) ended: Vec<Arc<str>>,
+}
+
+impl Report {
+    /// Names the job that the request was about, such as `ft-1` in `GET /v1/fine-tunes/ft-1`. The
+    /// response itself may not name it: a 404 says only that the job is gone.
+    #[must_use]
+    pub fn about_job(mut self, id: &str) -> Self {
+        if self.jobs.over {
+            self.jobs.ended.push(id.into());
+        }
+        self
+    }
+
+    /// Counts waits from the response's head, which came `late` ago: the body was read meanwhile.
+    #[must_use]
+    pub fn read_after(mut self, late: Duration) -> Self {
+        match &mut self.not_now {
+            Some(NotNow::Throttled { wait, .. }) => {
+                *wait = wait.map(|wait| wait.saturating_sub(late));
+            }
+            Some(NotNow::Overloaded { wait }) => *wait = wait.saturating_sub(late),
+            None => {}
+        }
+        self
+    }
+
+    pub(crate) fn throttled(wait: Option<Duration>, of: Unit) -> Self {
+        Self::not_now(NotNow::Throttled { wait, of })
+    }
+
+    pub(crate) fn overloaded(wait: Duration) -> Self {
+        Self::not_now(NotNow::Overloaded { wait })
+    }
+
+    fn not_now(not_now: NotNow) -> Self {
+        Self {
+            not_now: Some(not_now),
+            ..Self::default()
+        }
+    }
+
+    /// The server allows `per_second` requests or tokens a second.
+    pub(crate) fn limit(unit: Unit, per_second: f64) -> Self {
+        let mut report = Self::default();
+        report.limits[unit].limit = Some(per_second);
+        report
+    }
+
+    pub(crate) fn cost(tokens: Tokens) -> Self {
+        Self {
+            tokens: Some(tokens),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn created(job: &str) -> Self {
+        let mut report = Self::default();
+        report.jobs.created = Some(job.into());
+        report
+    }
+
+    pub(crate) fn ended(jobs: Vec<Arc<str>>) -> Self {
+        let mut report = Self::default();
+        report.jobs.ended = jobs;
+        report
+    }
+}
