@@ -1,3 +1,5 @@
+use std::num::NonZeroU32;
+
 use super::{gcra::Gcra, slots::Slots, window::Window};
 use crate::words::{Cap, Count, Instant, Quota, Settled, Weight};
 
@@ -24,37 +26,25 @@ pub(crate) enum Bucket {
 
 impl Bucket {
     pub(crate) fn new(cap: &Cap) -> Self {
-        match cap {
-            Cap::Requests(quota) | Cap::Tokens(quota) if quota.is_windowed() => {
-                Self::Windowed(Box::default())
-            }
-            Cap::Requests(quota) | Cap::Tokens(quota) => Self::Paced(Gcra::new(quota)),
-            Cap::InFlight(_) | Cap::Jobs(_) => Self::Slots(Slots::default()),
+        match quota_of(cap) {
+            Ok(quota) if quota.is_windowed() => Self::Windowed(Box::default()),
+            Ok(quota) => Self::Paced(Gcra::new(quota)),
+            Err(_) => Self::Slots(Slots::default()),
         }
     }
 
     /// Asks for a request that costs `tokens`, with `ahead` of this limit's unit to leave before it.
     /// Changes nothing that could be seen.
     pub(crate) fn ask(&mut self, cap: &Cap, tokens: Weight, ahead: Count, now: Instant) -> Verdict {
-        let (quota, cost) = match cap {
-            Cap::Requests(quota) => (quota, Weight(1)),
-            Cap::Tokens(quota) => (quota, tokens),
-            Cap::InFlight(max) | Cap::Jobs(max) => {
-                return match self {
-                    Self::Slots(slots) => slots.ask(*max, now),
-                    _ => Verdict::Now,
-                };
-            }
-        };
-        if cost.0 > quota.max() {
-            return Verdict::Never;
-        }
-        let at = match self {
+        let cost = cost_of(cap, tokens);
+        let at = match (self, quota_of(cap)) {
+            (Self::Slots(slots), Err(max)) => return slots.ask(max, now),
+            (_, Ok(quota)) if cost.0 > quota.max() => return Verdict::Never,
             // What costs nothing passes, whatever others owe.
             _ if cost == Weight(0) => Instant::START,
-            Self::Paced(gcra) => gcra.next(quota, ahead, now),
-            Self::Windowed(window) => window.next(quota, ahead, cost, now),
-            Self::Slots(_) => Instant::START,
+            (Self::Paced(gcra), Ok(quota)) => gcra.next(quota, ahead, now),
+            (Self::Windowed(window), Ok(quota)) => window.next(quota, cost + ahead, now),
+            _ => Instant::START,
         };
         if at <= now {
             Verdict::Now
@@ -73,8 +63,8 @@ impl Bucket {
         now: Instant,
     ) -> u64 {
         match (self, quota_of(cap)) {
-            (Self::Paced(gcra), Some(quota)) => gcra.room(quota, ahead, at, now),
-            (Self::Windowed(window), Some(quota)) => window.room(quota, cost, ahead, at, now),
+            (Self::Paced(gcra), Ok(quota)) => gcra.room(quota, ahead, at, now),
+            (Self::Windowed(window), Ok(quota)) => window.room(quota, cost + ahead, at, now),
             _ => u64::MAX,
         }
     }
@@ -82,7 +72,7 @@ impl Bucket {
     /// Since when it would have let one leave, where the answer is now yes and that is known.
     pub(crate) fn ready(&self, cap: &Cap) -> Instant {
         match (self, quota_of(cap)) {
-            (Self::Paced(gcra), Some(quota)) => gcra.next(quota, Count(0), Instant::START),
+            (Self::Paced(gcra), Ok(quota)) => gcra.next(quota, Count(0), Instant::START),
             (Self::Windowed(window), _) => window.ready(),
             (Self::Slots(slots), _) => slots.freed(),
             _ => Instant::START,
@@ -91,24 +81,16 @@ impl Bucket {
 
     /// One leaves that could have left since `ready`.
     pub(crate) fn charge(&mut self, cap: &Cap, tokens: Weight, ready: Instant, now: Instant) {
-        let (quota, cost) = match cap {
-            Cap::Requests(quota) => (quota, Weight(1)),
-            Cap::Tokens(quota) => (quota, tokens),
-            Cap::InFlight(_) | Cap::Jobs(_) => {
-                if let Self::Slots(slots) = self {
-                    slots.take();
-                }
-                return;
-            }
-        };
-        match self {
+        let cost = cost_of(cap, tokens);
+        match (self, quota_of(cap)) {
+            (Self::Slots(slots), Err(_)) => slots.take(),
             _ if cost == Weight(0) => {}
-            Self::Paced(gcra) if matches!(cap, Cap::Tokens(_)) => {
-                gcra.charge_tokens(quota, cost, ready, now);
+            (Self::Paced(gcra), Ok(quota)) if matches!(cap, Cap::Tokens(_)) => {
+                gcra.spend(quota, cost, ready, now);
             }
-            Self::Paced(gcra) => gcra.charge(quota, cost, ready, now),
-            Self::Windowed(window) => window.charge(quota, cost, now),
-            Self::Slots(_) => {}
+            (Self::Paced(gcra), Ok(quota)) => gcra.charge(quota, cost, ready, now),
+            (Self::Windowed(window), Ok(quota)) => window.charge(quota, cost, now),
+            _ => {}
         }
     }
 
@@ -136,16 +118,16 @@ impl Bucket {
     /// Goes on under another number, from now on: what was sent stays sent.
     pub(crate) fn rebase(&mut self, cap: &Cap, now: Instant) {
         match (&mut *self, quota_of(cap)) {
-            (Self::Paced(gcra), Some(quota)) if quota.is_windowed() => {
+            (Self::Paced(gcra), Ok(quota)) if quota.is_windowed() => {
                 let sent = Window::of(gcra.departures(quota, now).into_iter());
                 *self = Self::Windowed(Box::new(sent));
             }
-            (Self::Paced(gcra), Some(quota)) => gcra.rebase(quota, now),
-            (Self::Windowed(window), Some(quota)) if !quota.is_windowed() => {
+            (Self::Paced(gcra), Ok(quota)) => gcra.rebase(quota, now),
+            (Self::Windowed(window), Ok(quota)) if !quota.is_windowed() => {
                 *self = Self::Paced(Gcra::after_window(quota, window.departures(), now));
             }
-            (Self::Windowed(_), Some(_)) => {}
-            (Self::Slots(_), None) => {}
+            (Self::Windowed(_), Ok(_)) => {}
+            (Self::Slots(_), Err(_)) => {}
             _ => *self = Self::new(cap),
         }
     }
@@ -153,8 +135,8 @@ impl Bucket {
     /// From when on this is no different from a new one; `None` while a slot is taken.
     pub(crate) fn fresh_at(&self, cap: &Cap) -> Option<Instant> {
         match (self, quota_of(cap)) {
-            (Self::Paced(gcra), Some(quota)) => Some(gcra.fresh_at(quota)),
-            (Self::Windowed(window), Some(quota)) => Some(window.fresh_at(quota)),
+            (Self::Paced(gcra), Ok(quota)) => Some(gcra.fresh_at(quota)),
+            (Self::Windowed(window), Ok(quota)) => Some(window.fresh_at(quota)),
             (Self::Slots(slots), _) => slots.fresh_at(),
             _ => Some(Instant::START),
         }
@@ -162,23 +144,28 @@ impl Bucket {
 
     /// How much could leave at once now.
     pub(crate) fn left(&mut self, cap: &Cap, now: Instant) -> u64 {
-        match (self, cap) {
-            (Self::Paced(gcra), Cap::Requests(quota) | Cap::Tokens(quota)) => gcra.left(quota, now),
-            (Self::Windowed(window), Cap::Requests(quota) | Cap::Tokens(quota)) => {
-                window.left(quota, now)
-            }
-            (Self::Slots(slots), Cap::InFlight(max) | Cap::Jobs(max)) => {
-                slots.left(*max, now).into()
-            }
+        match (self, quota_of(cap)) {
+            (Self::Paced(gcra), Ok(quota)) => gcra.left(quota, now),
+            (Self::Windowed(window), Ok(quota)) => window.left(quota, now),
+            (Self::Slots(slots), Err(max)) => slots.left(max, now).into(),
             _ => 0,
         }
     }
 }
 
-fn quota_of(cap: &Cap) -> Option<&Quota> {
+/// A limit's quota, or how many slots it has.
+fn quota_of(cap: &Cap) -> Result<&Quota, NonZeroU32> {
     match cap {
-        Cap::Requests(quota) | Cap::Tokens(quota) => Some(quota),
-        Cap::InFlight(_) | Cap::Jobs(_) => None,
+        Cap::Requests(quota) | Cap::Tokens(quota) => Ok(quota),
+        Cap::InFlight(max) | Cap::Jobs(max) => Err(*max),
+    }
+}
+
+/// What a request that costs `tokens` costs of a limit.
+fn cost_of(cap: &Cap, tokens: Weight) -> Weight {
+    match cap {
+        Cap::Tokens(_) => tokens,
+        _ => Weight(1),
     }
 }
 
@@ -215,7 +202,7 @@ mod tests {
         let (cost, ahead, now) = (Weight(1), Count(3), at(2));
         for cap in quotas() {
             let before = charged(&cap, &[20, 30]);
-            let paced = quota_of(&cap).filter(|quota| !quota.is_windowed());
+            let paced = quota_of(&cap).ok().filter(|quota| !quota.is_windowed());
             let slack = paced.map_or(Span::ZERO, |quota| quota.interval() / 100);
             for ms in [20_000, 61_200, 61_500] {
                 let at = Instant::START + Span::millis(ms);

@@ -57,13 +57,7 @@ impl Gcra {
     }
 
     /// The same of tokens, of which [`settle`](Gcra::settle) may give some back.
-    pub(crate) fn charge_tokens(
-        &mut self,
-        quota: &Quota,
-        tokens: Weight,
-        ready: Instant,
-        now: Instant,
-    ) {
+    pub(crate) fn spend(&mut self, quota: &Quota, tokens: Weight, ready: Instant, now: Instant) {
         self.charge(quota, tokens, ready, now);
         self.spent(quota, now).charge(tokens, now);
     }
@@ -126,10 +120,8 @@ impl Gcra {
             self.pace.due = now + Span::nanos(owed);
         }
         self.interval = interval;
-        if let Some(spent) = &self.spent {
-            let departures = spent.departures();
-            let spent = Spent::of(quota.window(), departures, now);
-            self.spent = Some(Box::new(spent));
+        if let Some(spent) = &mut self.spent {
+            **spent = Spent::of(quota.window(), spent.departures(), now);
         }
     }
 
@@ -152,10 +144,8 @@ impl Gcra {
     }
 
     fn spent(&mut self, quota: &Quota, now: Instant) -> &mut Spent {
-        self.spent.get_or_insert_with(|| {
-            let nothing = std::iter::empty();
-            Box::new(Spent::of(quota.window(), nothing, now))
-        })
+        let nothing = || Spent::of(quota.window(), std::iter::empty(), now);
+        self.spent.get_or_insert_with(|| Box::new(nothing()))
     }
 
     fn tolerance(&self, quota: &Quota) -> Span {

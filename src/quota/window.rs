@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use crate::words::{Count, Instant, Quota, Weight};
+use crate::words::{Instant, Quota, Weight};
 
 /// An exact sliding window: what left, and when. For those who trade memory for bursts.
 ///
@@ -14,17 +14,10 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// The earliest instant at which `cost` fits, after `ahead` of cost have left before it.
-    pub(crate) fn next(
-        &mut self,
-        quota: &Quota,
-        ahead: Count,
-        cost: Weight,
-        now: Instant,
-    ) -> Instant {
+    /// The earliest instant at which `cost` fits.
+    pub(crate) fn next(&mut self, quota: &Quota, cost: Weight, now: Instant) -> Instant {
         self.forget(quota, now);
-        let cost = cost.0.saturating_add(ahead.0);
-        let fits = |used: u64| used.saturating_add(cost) <= quota.max();
+        let fits = |used: u64| used.saturating_add(cost.0) <= quota.max();
         let mut used = self.used;
         if fits(used) {
             return Instant::START;
@@ -36,7 +29,7 @@ impl Window {
             }
         }
         // More than one whole window waits: at least one window for each full one ahead.
-        now + quota.window() * (cost - quota.max()).div_ceil(quota.max())
+        now + quota.window() * (cost.0 - quota.max()).div_ceil(quota.max())
     }
 
     /// A window in which these left, and when each did, in their order.
@@ -54,27 +47,15 @@ impl Window {
         self.departures.make_contiguous()
     }
 
-    /// How much could be charged now, beside what is `ahead`, and `cost` still fit at `at`.
-    pub(crate) fn room(
-        &self,
-        quota: &Quota,
-        cost: Weight,
-        ahead: Count,
-        at: Instant,
-        now: Instant,
-    ) -> u64 {
+    /// How much more could be charged now, and `cost` still fit at `at`.
+    pub(crate) fn room(&self, quota: &Quota, cost: Weight, at: Instant, now: Instant) -> u64 {
         if now + quota.window() <= at {
             return u64::MAX;
         }
         let gone = |(left, _): &&(Instant, u64)| *left + quota.window() <= at;
-        let freed = self
-            .departures
-            .iter()
-            .take_while(gone)
-            .map(|(_, cost)| cost);
-        let used = self.used.saturating_sub(freed.sum());
-        let taken = used.saturating_add(cost.0).saturating_add(ahead.0);
-        quota.max().saturating_sub(taken)
+        let freed = self.departures.iter().take_while(gone);
+        let used = self.used.saturating_sub(freed.map(|(_, cost)| cost).sum());
+        quota.max().saturating_sub(used.saturating_add(cost.0))
     }
 
     pub(crate) fn charge(&mut self, quota: &Quota, cost: Weight, now: Instant) {
@@ -132,22 +113,22 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quota::at;
+    use crate::{quota::at, words::Count};
 
     #[test]
     fn a_burst_then_exactly_the_window() {
         let quota = Quota::per_minute(3).unwrap().unpaced();
         let mut window = Window::default();
         for now in [10, 20, 30].map(at) {
-            assert!(window.next(&quota, Count(0), Weight(1), now) <= now);
+            assert!(window.next(&quota, Weight(1), now) <= now);
             window.charge(&quota, Weight(1), now);
         }
         assert_eq!(
-            window.next(&quota, Count(0), Weight(1), at(40)),
+            window.next(&quota, Weight(1), at(40)),
             at(10) + quota.window()
         );
         assert_eq!(
-            window.next(&quota, Count(1), Weight(1), at(40)),
+            window.next(&quota, Weight(2), at(40)),
             at(20) + quota.window()
         );
         assert_eq!(window.left(&quota, at(20) + quota.window()), 2);
@@ -157,7 +138,7 @@ mod tests {
     fn each_full_window_ahead_is_a_window_of_waiting() {
         let quota = Quota::per_minute(3).unwrap().unpaced();
         let windows = |ahead, cost| {
-            let next = Window::default().next(&quota, Count(ahead), Weight(cost), at(10));
+            let next = Window::default().next(&quota, Weight(cost) + Count(ahead), at(10));
             (next - at(10)) / quota.window()
         };
         let ahead = [0, 2, 3, 5, 6, 9].map(|ahead| windows(ahead, 1));

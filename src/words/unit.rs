@@ -1,5 +1,5 @@
 use std::{
-    ops::{Index, IndexMut, Sub},
+    ops::{Add, Index, IndexMut, Sub},
     time::Duration,
 };
 
@@ -51,6 +51,14 @@ impl Sub<Weight> for Count {
 
     fn sub(self, departed: Weight) -> Self {
         Self(self.0.saturating_sub(departed.0))
+    }
+}
+
+impl Add<Count> for Weight {
+    type Output = Self;
+
+    fn add(self, ahead: Count) -> Self {
+        Self(self.0.saturating_add(ahead.0))
     }
 }
 
