@@ -77,15 +77,12 @@ impl Lane {
     /// Until when a request of so many tokens is kept back by a pause, by the slow restart after one,
     /// or by what the lane learned, with so many requests before it.
     pub(super) fn held(&self, tokens: Weight, ahead: Count, now: Instant) -> Option<Instant> {
-        let Each {
-            requests,
-            tokens: learned,
-        } = &self.learned;
+        let [requests, spent] = Unit::BOTH.map(|unit| &self.learned[unit]);
         let mut at = self.gate.as_deref().map_or(Instant::START, Gate::next);
         at = at.max(requests.paced(ahead.0)).max(requests.spared());
         // What costs nothing passes, whatever others owe.
         if tokens > Weight(0) {
-            at = at.max(learned.paced(0)).max(learned.spared());
+            at = at.max(spent.paced(0)).max(spent.spared());
         }
         Some(at).filter(|at| *at > now)
     }
@@ -101,12 +98,10 @@ impl Lane {
     pub(super) fn not_now(&mut self, grant: &Grant, not_now: NotNow, now: Instant) -> Instant {
         let (wait, of) = match not_now {
             NotNow::Overloaded { wait } => return self.gate().pause(wait.into(), now),
-            NotNow::Throttled { wait, of } => (wait, of),
+            NotNow::Throttled { wait, of } => (wait.map(Into::into), of),
         };
         self.counts.throttled += 1;
-        let refused = self
-            .gate()
-            .refused(grant.passage, wait.map(Into::into), now);
+        let refused = self.gate().refused(grant.passage, wait, now);
         // Too many tokens says nothing of how many requests there may be.
         if let Some(rate) = &mut self.learned[of].rate {
             let wait = refused.until - now;

@@ -12,7 +12,7 @@ use crate::words::{Call, Instant, KeyId};
 
 /// Every key the limiter knows of. Full, it forgets those that are no different from new; where
 /// there is none, a new key is refused.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Registry {
     ids: HashMap<u64, KeyIndex, BuildHasherDefault<Hashed>>,
     keys: Slab<Key>,
@@ -30,18 +30,6 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    pub(super) fn new() -> Self {
-        Self {
-            ids: HashMap::default(),
-            keys: Slab::new(),
-            born: 0,
-            lanes: 0,
-            hand: 0,
-            none_before: Instant::START,
-            idle: Vec::new(),
-        }
-    }
-
     /// The key of a call, made if there is none.
     ///
     /// # Errors
@@ -64,11 +52,6 @@ impl Registry {
         let index = KeyIndex::new(self.keys.insert(Key::new(call, self.born)));
         self.ids.insert(call.key.0, index);
         Ok(index)
-    }
-
-    /// The key of a call, if there is one.
-    pub(super) fn peek(&self, call: &Call) -> Option<&Key> {
-        self.by_id(call.key)
     }
 
     pub(super) fn by_id(&self, id: KeyId) -> Option<&Key> {

@@ -30,19 +30,15 @@ impl Rules {
     pub(super) fn succeed(&self, limits: Limits) -> Self {
         let mut next_id = self.next_id;
         let mut taken = Vec::new();
-        let ids: Vec<_> = limits
-            .rules()
-            .iter()
-            .map(|rule| {
-                let mut old = self.limits.rules().iter().zip(&self.ids);
-                let same = old.find(|(old, id)| old.is_about(rule) && !taken.contains(*id));
-                let id = same.map_or_else(|| next_id.take_next(), |(_, id)| *id);
-                taken.push(id);
-                id
-            })
-            .collect();
+        let ids = limits.rules().iter().map(|rule| {
+            let mut old = self.limits.rules().iter().zip(&self.ids);
+            let same = old.find(|(old, id)| old.is_about(rule) && !taken.contains(*id));
+            let id = same.map_or_else(|| next_id.take_next(), |(_, id)| *id);
+            taken.push(id);
+            id
+        });
         Self {
-            ids,
+            ids: ids.collect(),
             next_id,
             limits,
             number: self.number.wrapping_add(1),
@@ -127,12 +123,8 @@ impl Rules {
             rule.endpoints.contains(&endpoint)
                 && (own(rule) || rule.model.is_none() && !replaced(rule))
         };
-        rules
-            .iter()
-            .enumerate()
-            .filter(|(_, rule)| holds(rule))
-            .map(|(index, _)| RuleIndex::new(index))
-            .collect()
+        let held = (0..rules.len()).filter(|index| holds(&rules[*index]));
+        held.map(RuleIndex::new).collect()
     }
 }
 

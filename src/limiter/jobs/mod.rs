@@ -52,10 +52,8 @@ impl Jobs {
     /// The keys under which a job of this id holds a slot.
     pub(super) fn keys_of(&self, id: &str) -> Vec<KeyIndex> {
         let hash = hash(&id);
-        let same = self
-            .held
-            .range((hash, KeyIndex::MIN)..=(hash, KeyIndex::MAX));
-        same.map(|((_, key), _)| *key).collect()
+        let keys = (hash, KeyIndex::MIN)..=(hash, KeyIndex::MAX);
+        self.held.range(keys).map(|((_, key), _)| *key).collect()
     }
 
     pub(super) fn of(&self, key: KeyRef) -> impl Iterator<Item = &Held> {

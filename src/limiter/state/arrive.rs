@@ -165,16 +165,14 @@ impl State {
         reason: Reason,
         retry_after: Option<Duration>,
     ) -> Arrival {
-        if let Some(key) = self.registry.get_mut(index) {
-            key.lanes[lane].counts.refused += 1;
-            if reason == Reason::NeverFits {
-                self.totals.refused += 1;
-                let rejected = Rejected::new(reason, call.endpoint, None);
-                let rejected = key.never_fits(rejected, lane, call.charge, &self.rules);
-                return Arrival::Refused(rejected);
-            }
+        let key = self.registry.get_mut(index).expect(LOOKED_UP);
+        key.lanes[lane].counts.refused += 1;
+        self.totals.refused += 1;
+        let mut rejected = Rejected::new(reason, call.endpoint, retry_after);
+        if reason == Reason::NeverFits {
+            rejected = key.never_fits(rejected, lane, call.charge, &self.rules);
         }
-        self.turn_away(call, reason, retry_after)
+        Arrival::Refused(rejected)
     }
 
     fn turn_away(&mut self, call: &Call, reason: Reason, retry_after: Option<Duration>) -> Arrival {

@@ -52,16 +52,12 @@ impl State {
         let key = self.registry.get_mut(index).expect(IN_USE);
         let retry_after = match reason {
             Reason::Closed | Reason::NeverFits => None,
-            _ => key
-                .ask(
-                    lane,
-                    key.tokens(lane, waiter.charge, &self.rules),
-                    Count(0),
-                    &self.rules,
-                    moment.now,
-                )
-                .and_then(|wait| after(wait.at, moment.now))
-                .map(|wait| wait.max(moment.settings.shortest_retry)),
+            _ => {
+                let tokens = key.tokens(lane, waiter.charge, &self.rules);
+                let wait = key.ask(lane, tokens, Count(0), &self.rules, moment.now);
+                let wait = wait.and_then(|wait| after(wait.at, moment.now));
+                wait.map(|wait| wait.max(moment.settings.shortest_retry))
+            }
         };
         let mut world = World {
             rules: &self.rules,

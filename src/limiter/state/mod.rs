@@ -53,7 +53,7 @@ impl State {
         Self {
             metered: rules.metered(),
             rules,
-            registry: Registry::new(),
+            registry: Registry::default(),
             totals: Counts::default(),
             waiters: Slab::new(),
             alarms: BTreeSet::new(),
@@ -83,7 +83,7 @@ impl State {
 
     /// Whether tokens are counted of a call.
     pub(super) fn counts_tokens(&self, call: &Call) -> bool {
-        let known = || self.registry.peek(call);
+        let known = || self.registry.by_id(call.key);
         self.rules
             .counts_tokens(call.endpoint, call.model.as_deref())
             || known().is_some_and(|key| key.counts_tokens_of(call, &self.rules))
