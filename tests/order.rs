@@ -112,6 +112,48 @@ async fn a_lane_that_waits_for_a_slow_limit_leaves_a_fast_one_to_others() {
     }
 }
 
+/// It idled until each departure of a lane that waits for another limit, up to one of its own intervals: 80 %
+/// was used.
+#[tokio::test(start_paused = true)]
+async fn a_limit_does_not_idle_for_a_lane_that_waits_for_another() {
+    use Endpoint::Embeddings;
+    let limits = Limits::none()
+        .shared([CHAT, Embeddings], per_minute(50))
+        .requests(CHAT, per_minute(20));
+    let sent = sent(limits, [CHAT, Embeddings].map(Call::new), 10 * MINUTE).await;
+    assert!(sent[0] + sent[1] >= 475, "{sent:?} of 500");
+    // 20 a minute is its share.
+    assert!(sent[0] >= 150, "{sent:?}");
+}
+
+/// Requests that cost many tokens and few, under two limits: a quarter of the tokens was not used.
+#[tokio::test(start_paused = true)]
+async fn tokens_do_not_idle_for_lanes_that_wait_for_requests() {
+    use Endpoint::{Completions, Embeddings, Images, Rerank};
+    let limits = Limits::none()
+        .requests(Embeddings, per_minute(200))
+        .shared_tokens([CHAT, Embeddings, Rerank, Images], per_minute(1_000_000))
+        .shared([CHAT, Completions, Rerank], per_minute(200))
+        .requests(Completions, per_minute(50));
+    let calls = [
+        (CHAT, 3_000),
+        (Completions, 1_000),
+        (Embeddings, 7_000),
+        (Rerank, 100),
+        (Images, 100),
+    ];
+    let calls = calls.map(|(endpoint, tokens)| Call::new(endpoint).with_tokens(tokens));
+    let sent = sent(limits, calls, 20 * MINUTE).await;
+    let tokens: usize = sent
+        .iter()
+        .zip([3_000, 0, 7_000, 100, 100])
+        .map(|(sent, cost)| sent * cost)
+        .sum();
+    assert!(tokens >= 18_900_000, "{sent:?}: {tokens} of 19,934,000");
+    // Each has its share of the limits that nobody has to himself, but for a third at most.
+    assert!(sent[0] >= 900 && sent[3] >= 900, "{sent:?}");
+}
+
 /// A lane waits for a slot and for a paced limit at once.
 #[tokio::test(start_paused = true)]
 async fn a_lane_under_a_slot_and_a_pace_is_not_starved_of_either() {

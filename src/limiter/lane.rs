@@ -33,8 +33,6 @@ pub(super) struct Lane {
     pub(super) waiting: u32,
     /// Whether its first waits for a job to end.
     pub(super) awaits_job: bool,
-    /// Whether its first could have left but for a slot.
-    pub(super) lacked_slot: bool,
     pub(super) counts: Counts,
     /// What those let go were charged, in tokens.
     pub(super) spent: u64,

@@ -21,6 +21,12 @@ pub(super) struct Line {
     absent: u32,
     /// Who may go, and until when it keeps its turn.
     pub(super) offer: Option<Offer>,
+    /// Whether its first could have left but for a slot.
+    pub(super) lacked_slot: bool,
+    /// Since when its first waits as such.
+    since: Instant,
+    /// Until when later lanes may delay its first, once that is known.
+    by: Option<Instant>,
 }
 
 /// A turn that waits for its owner to be polled.
@@ -61,7 +67,24 @@ impl Line {
         Some(*waiter)
     }
 
-    pub(super) fn insert(&mut self, place: Place, waiter: WaiterId) {
+    /// One joins.
+    pub(super) fn join(&mut self, place: Place, waiter: WaiterId, now: Instant) {
+        if self.is_empty() {
+            self.since = now;
+        }
+        self.insert(place, waiter);
+    }
+
+    /// The latest instant at which its first leaves, which can at `at`: half as late again as in its `turn`.
+    pub(super) fn leaves_by(&mut self, at: Instant, turn: impl FnOnce() -> Instant) -> Instant {
+        let by = self.by.get_or_insert_with(|| {
+            let turn = turn().max(at);
+            turn + (turn - self.since) / 2
+        });
+        at.max(*by)
+    }
+
+    fn insert(&mut self, place: Place, waiter: WaiterId) {
         if place.again {
             self.again.insert(place.order, waiter);
             return;
@@ -107,8 +130,9 @@ impl Line {
     }
 
     /// Takes out the one that goes, and with it its caller's turn.
-    pub(super) fn depart(&mut self, place: Place) {
+    pub(super) fn depart(&mut self, place: Place, now: Instant) {
         self.remove(place);
+        (self.lacked_slot, self.since, self.by) = (false, now, None);
         if place.again {
             return;
         }
@@ -204,7 +228,10 @@ mod tests {
     fn drain(line: &mut Line, places: &[(WaiterId, Place)]) -> Vec<WaiterId> {
         std::iter::from_fn(|| {
             let head = line.head()?;
-            line.depart(places.iter().find(|(waiter, _)| *waiter == head)?.1);
+            line.depart(
+                places.iter().find(|(waiter, _)| *waiter == head)?.1,
+                Instant::START,
+            );
             Some(head)
         })
         .collect()
@@ -268,7 +295,7 @@ mod tests {
             line.insert(place, id(waiter));
         }
         line.skip(skipped);
-        line.depart(other);
+        line.depart(other, Instant::START);
         line.back(skipped, id(0));
         assert_eq!(line.head(), Some(id(2)));
     }

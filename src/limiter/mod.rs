@@ -52,9 +52,11 @@
 //!
 //! Lanes wait in the order of their last departures, and a lane keeps its place in *every* limit that it
 //! shares until it sends. A place is not a hold: a later lane sends first wherever that makes no earlier
-//! lane later. So no lane starves between two limits that other lanes keep busy in turn, a request that
-//! costs much is not overtaken for ever by those that cost little, and a limit idles for a lane that waits
-//! for another one for less than one of its own intervals.
+//! lane later, or where a limit would else idle for more than a 32nd of its time. A lane that is made
+//! later by the second rule leaves half as late again as its turn at most. So no lane starves between two
+//! limits that other lanes keep busy in turn, and a request that costs much is not overtaken for ever by
+//! those that cost little. Two paced limits that keep requests apart by different times do idle where both
+//! must agree: give one of them a [burst](crate::Quota::with_burst) to use more of it.
 //!
 //! A lane that the server asked to wait ([`Permit::report`]) is paused: that
 //! is a limit of its own. After it, its requests leave one by one, more slowly than before.

@@ -1,7 +1,5 @@
-use std::num::NonZeroU32;
-
 use super::{gcra::Gcra, slots::Slots, window::Window};
-use crate::words::{Cap, Count, Instant, Quota, Settled, Weight};
+use crate::words::{Cap, Count, Instant, Settled, Weight};
 
 /// The answer to "may it leave?": admission is never told by a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +24,7 @@ pub(crate) enum Bucket {
 
 impl Bucket {
     pub(crate) fn new(cap: &Cap) -> Self {
-        match quota_of(cap) {
+        match cap.quota() {
             Ok(quota) if quota.is_windowed() => Self::Windowed(Box::default()),
             Ok(quota) => Self::Paced(Gcra::new(quota)),
             Err(_) => Self::Slots(Slots::default()),
@@ -36,8 +34,8 @@ impl Bucket {
     /// Asks for a request that costs `tokens`, with `ahead` of this limit's unit to leave before it.
     /// Changes nothing that could be seen.
     pub(crate) fn ask(&mut self, cap: &Cap, tokens: Weight, ahead: Count, now: Instant) -> Verdict {
-        let cost = cost_of(cap, tokens);
-        let at = match (self, quota_of(cap)) {
+        let cost = cap.cost(tokens);
+        let at = match (self, cap.quota()) {
             (Self::Slots(slots), Err(max)) => return slots.ask(max, now),
             (_, Ok(quota)) if cost.0 > quota.max() => return Verdict::Never,
             // What costs nothing passes, whatever others owe.
@@ -62,7 +60,7 @@ impl Bucket {
         at: Instant,
         now: Instant,
     ) -> u64 {
-        match (self, quota_of(cap)) {
+        match (self, cap.quota()) {
             (Self::Paced(gcra), Ok(quota)) => gcra.room(quota, ahead, at, now),
             (Self::Windowed(window), Ok(quota)) => window.room(quota, cost + ahead, at, now),
             _ => u64::MAX,
@@ -71,7 +69,7 @@ impl Bucket {
 
     /// Since when it would have let one leave, where the answer is now yes and that is known.
     pub(crate) fn ready(&self, cap: &Cap) -> Instant {
-        match (self, quota_of(cap)) {
+        match (self, cap.quota()) {
             (Self::Paced(gcra), Ok(quota)) => gcra.next(quota, Count(0), Instant::START),
             (Self::Windowed(window), _) => window.ready(),
             (Self::Slots(slots), _) => slots.freed(),
@@ -81,8 +79,8 @@ impl Bucket {
 
     /// One leaves that could have left since `ready`.
     pub(crate) fn charge(&mut self, cap: &Cap, tokens: Weight, ready: Instant, now: Instant) {
-        let cost = cost_of(cap, tokens);
-        match (self, quota_of(cap)) {
+        let cost = cap.cost(tokens);
+        match (self, cap.quota()) {
             (Self::Slots(slots), Err(_)) => slots.take(),
             _ if cost == Weight(0) => {}
             (Self::Paced(gcra), Ok(quota)) if matches!(cap, Cap::Tokens(_)) => {
@@ -117,7 +115,7 @@ impl Bucket {
 
     /// Goes on under another number, from now on: what was sent stays sent.
     pub(crate) fn rebase(&mut self, cap: &Cap, now: Instant) {
-        match (&mut *self, quota_of(cap)) {
+        match (&mut *self, cap.quota()) {
             (Self::Paced(gcra), Ok(quota)) if quota.is_windowed() => {
                 let sent = Window::of(gcra.departures(quota, now).into_iter());
                 *self = Self::Windowed(Box::new(sent));
@@ -134,7 +132,7 @@ impl Bucket {
 
     /// From when on this is no different from a new one; `None` while a slot is taken.
     pub(crate) fn fresh_at(&self, cap: &Cap) -> Option<Instant> {
-        match (self, quota_of(cap)) {
+        match (self, cap.quota()) {
             (Self::Paced(gcra), Ok(quota)) => Some(gcra.fresh_at(quota)),
             (Self::Windowed(window), Ok(quota)) => Some(window.fresh_at(quota)),
             (Self::Slots(slots), _) => slots.fresh_at(),
@@ -144,28 +142,12 @@ impl Bucket {
 
     /// How much could leave at once now.
     pub(crate) fn left(&mut self, cap: &Cap, now: Instant) -> u64 {
-        match (self, quota_of(cap)) {
+        match (self, cap.quota()) {
             (Self::Paced(gcra), Ok(quota)) => gcra.left(quota, now),
             (Self::Windowed(window), Ok(quota)) => window.left(quota, now),
             (Self::Slots(slots), Err(max)) => slots.left(max, now).into(),
             _ => 0,
         }
-    }
-}
-
-/// A limit's quota, or how many slots it has.
-fn quota_of(cap: &Cap) -> Result<&Quota, NonZeroU32> {
-    match cap {
-        Cap::Requests(quota) | Cap::Tokens(quota) => Ok(quota),
-        Cap::InFlight(max) | Cap::Jobs(max) => Err(*max),
-    }
-}
-
-/// What a request that costs `tokens` costs of a limit.
-fn cost_of(cap: &Cap, tokens: Weight) -> Weight {
-    match cap {
-        Cap::Tokens(_) => tokens,
-        _ => Weight(1),
     }
 }
 
@@ -177,7 +159,7 @@ mod tests {
     use super::*;
     use crate::{
         quota::{at, settled},
-        words::Span,
+        words::{Quota, Span},
     };
 
     /// 600 tokens a minute, as each kind of quota counts them.
@@ -202,7 +184,7 @@ mod tests {
         let (cost, ahead, now) = (Weight(1), Count(3), at(2));
         for cap in quotas() {
             let before = charged(&cap, &[20, 30]);
-            let paced = quota_of(&cap).ok().filter(|quota| !quota.is_windowed());
+            let paced = cap.quota().ok().filter(|quota| !quota.is_windowed());
             let slack = paced.map_or(Span::ZERO, |quota| quota.interval() / 100);
             for ms in [20_000, 61_200, 61_500] {
                 let at = Instant::START + Span::millis(ms);

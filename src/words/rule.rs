@@ -1,6 +1,6 @@
 use std::{num::NonZeroU32, sync::Arc};
 
-use super::{Endpoint, Quota, Span, Unit};
+use super::{Endpoint, Quota, Span, Unit, Weight};
 
 /// One line of the table.
 #[derive(Clone, Debug)]
@@ -30,6 +30,22 @@ impl Cap {
             Self::Requests(_) => Some(Unit::Requests),
             Self::Tokens(_) => Some(Unit::Tokens),
             Self::InFlight(_) | Self::Jobs(_) => None,
+        }
+    }
+
+    /// Its quota, or how many slots there are.
+    pub(crate) fn quota(&self) -> Result<&Quota, NonZeroU32> {
+        match self {
+            Self::Requests(quota) | Self::Tokens(quota) => Ok(quota),
+            Self::InFlight(max) | Self::Jobs(max) => Err(*max),
+        }
+    }
+
+    /// What a request of so many tokens costs of it.
+    pub(crate) fn cost(&self, tokens: Weight) -> Weight {
+        match self {
+            Self::Tokens(_) => tokens,
+            Self::Requests(_) | Self::InFlight(_) | Self::Jobs(_) => Weight(1),
         }
     }
 

@@ -24,7 +24,7 @@ use crate::{
     words::{Call, Cap, Count, Each, Endpoint, Instant, KeyId, Settled, Unit, Weight, hash},
 };
 
-use self::places::Place;
+use self::places::Places;
 pub(super) use self::pump::World;
 
 #[derive(Debug)]
@@ -43,15 +43,13 @@ pub(super) struct Key {
     /// When it is to be looked at again.
     pub(super) alarm: Instant,
     /// Places of the lanes in `turns` in their limits, as of the last pass.
-    places: Vec<Place>,
+    places: Option<Box<Places>>,
 }
 
 /// One limit's state.
 #[derive(Debug)]
 pub(super) struct Limit {
     pub(super) rule: RuleIndex,
-    /// Cost of the lanes that leave before any later one and have no place here; of slots, those kept free.
-    behind: u64,
     pub(super) bucket: Bucket,
 }
 
@@ -83,7 +81,7 @@ impl Key {
             turns: Vec::new(),
             waiting: 0,
             alarm: Instant::NEVER,
-            places: Vec::new(),
+            places: None,
         }
     }
 
@@ -130,11 +128,12 @@ impl Key {
         &mut self,
         lane: LaneIndex,
         tokens: Weight,
+        wait: Wait,
         rules: &Rules,
         now: Instant,
     ) -> bool {
         let alone = self.lanes[lane].line.is_none();
-        alone && self.blocked(lane, tokens, rules, now).is_none()
+        alone && self.blocked(lane, tokens, wait, rules, now).is_none()
     }
 
     /// The lane of a call, made if there is none.
@@ -254,6 +253,9 @@ impl Key {
             let rule = rules.rule(limit.rule);
             if !lane.outgrew(rule) {
                 limit.bucket.charge(&rule.cap, tokens, ready, now);
+                if let (Some(places), Ok(quota)) = (&mut self.places, rule.cap.quota()) {
+                    places.leave(index, quota, rule.cap.cost(tokens), now);
+                }
                 if matches!(rule.cap, Cap::Tokens(_)) {
                     quotas.push(rules.id(limit.rule));
                 }
@@ -296,7 +298,7 @@ impl Key {
     /// Puts a waiter in its line.
     pub(super) fn join(&mut self, id: WaiterId, waiter: &Waiter) {
         let line = self.lanes[waiter.lane].line();
-        line.insert(waiter.place, id);
+        line.join(waiter.place, id, waiter.since);
         if !self.turns.contains(&waiter.lane) {
             self.turns.push(waiter.lane);
         }
@@ -320,10 +322,9 @@ impl Key {
     }
 
     /// Takes a waiter out of its line to go; its lane's next turn comes after everybody's.
-    pub(super) fn depart(&mut self, waiter: &Waiter) {
-        let lane = &mut self.lanes[waiter.lane];
-        lane.lacked_slot = false;
-        lane.line().depart(waiter.place);
+    pub(super) fn depart(&mut self, waiter: &Waiter, now: Instant) {
+        let line = self.lanes[waiter.lane].line();
+        line.depart(waiter.place, now);
         if let Some(turn) = self.turns.iter().position(|turn| *turn == waiter.lane) {
             self.turns[turn..].rotate_left(1);
         }
@@ -390,6 +391,7 @@ impl Key {
 
     /// Goes on under another table.
     pub(super) fn rebase(&mut self, old: &Rules, new: &Rules, now: Instant) {
+        self.places = None;
         let before: Vec<_> = std::mem::take(&mut self.limits)
             .into_iter()
             .map(|limit| (old.id(limit.rule), limit.bucket))
@@ -454,7 +456,6 @@ impl Key {
             output: Output::default(),
             waiting: 0,
             awaits_job: false,
-            lacked_slot: false,
             counts: Counts::default(),
             spent: 0,
             waited: Duration::ZERO,
@@ -478,11 +479,7 @@ impl Key {
 
 impl Limit {
     fn new(rule: RuleIndex, bucket: Bucket) -> Self {
-        Self {
-            rule,
-            behind: 0,
-            bucket,
-        }
+        Self { rule, bucket }
     }
 }
 

@@ -1,67 +1,101 @@
 //! The places that waiting lanes keep in the limits they are under.
 //!
 //! A pass gives each lane in turn a place in all of its limits: when it can leave, as far as that is
-//! known, and what it then costs. A place is not a hold: a later lane leaves first wherever that makes no
-//! earlier lane later. So no lane starves between two limits that others keep busy in turn, and a limit
-//! idles for a lane that waits for another one for less than one of its own intervals.
+//! known, and what it then costs. A place is not a hold. A later lane leaves first wherever that makes no
+//! earlier lane later, and also where a limit would else idle for more than a 32nd of its time. By the
+//! second rule an earlier lane comes to leave later than in its turn, by half of its wait at most; then it
+//! is not made later any more. So no lane starves between two limits that others keep busy in turn, and no
+//! limit idles for long since a lane waits for another one.
 //!
 //! How long a slot stays taken is not known. A lane keeps one free only once it could have left but for
 //! that slot, until it leaves.
 
-use super::Key;
+use smallvec::SmallVec;
+
+use super::{Key, Limit, Wait};
 use crate::{
     limiter::{LaneIndex, LimitIndex, rules::Rules},
     quota::Verdict,
-    words::{Cap, Count, Instant, Rule, Weight},
+    words::{Count, Instant, Quota, Span, Weight},
 };
+
+/// The places in the limits of a key, as of the last pass.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    places: Vec<Place>,
+    /// One for each limit.
+    shared: Vec<Shared>,
+}
 
 /// A place in a limit.
 #[derive(Debug)]
-pub(super) struct Place {
+struct Place {
     limit: LimitIndex,
     /// When its lane can leave.
     at: Instant,
     cost: u64,
-    /// The most that later lanes may be charged before it without making it later.
+    /// The most that later lanes may be charged before it.
     room: u64,
 }
 
+/// What a limit does for lanes that wait for others.
+#[derive(Debug)]
+struct Shared {
+    /// Cost of the lanes that leave before any later one and have no place; of slots, those kept free.
+    behind: u64,
+    /// Since when it idles: one that could leave waits for an earlier lane.
+    idle_since: Instant,
+    /// How long it may.
+    may_idle: Span,
+}
+
 impl Key {
-    /// Forgets all places, for a pass that gives them anew.
+    /// Forgets all places, for a pass that gives them anew. Of one lane there are none.
     pub(super) fn clear_places(&mut self) {
-        self.places.clear();
-        self.limits.iter_mut().for_each(|limit| limit.behind = 0);
+        if self.lanes.len() > 1 {
+            let Places { places, shared } = &mut **self.places.get_or_insert_default();
+            places.clear();
+            shared.resize_with(self.limits.len(), Shared::new);
+            shared.iter_mut().for_each(|limit| limit.behind = 0);
+        }
     }
 
-    /// Until when the places of earlier lanes keep back one whose own limits let it go; `None` if they
-    /// do not. Of a slot, when it comes free is not known.
+    /// Until when the places of earlier lanes keep back one whose own limits let it go, or will; `None` if
+    /// they do not. Of a slot, when it comes free is not known.
     pub(super) fn blocked(
         &mut self,
         lane: LaneIndex,
         tokens: Weight,
+        wait: Wait,
         rules: &Rules,
         now: Instant,
     ) -> Option<Instant> {
+        let costs = self.costs(lane, tokens, rules);
+        let places = self.places.as_mut()?;
         let mut until = None;
-        for (index, cost) in self.costs(lane, tokens, rules) {
+        for (index, cost) in costs {
             let limit = &mut self.limits[index];
-            let cap = rules.cap(limit.rule);
-            if is_slots(rules.rule(limit.rule)) {
-                if limit.bucket.left(cap, now) <= limit.behind {
+            let (cap, shared) = (
+                rules.cap(limit.rule),
+                &mut places.shared[usize::from(index)],
+            );
+            if cap.quota().is_err() {
+                if limit.bucket.left(cap, now) <= shared.behind {
                     until = until.max(Some(now));
                 }
                 continue;
             }
-            let places = || self.places.iter().filter(|place| place.limit == index);
+            let places = || places.places.iter().filter(|place| place.limit == index);
             let blocking = places().filter(|place| place.room < cost);
             let blocked = blocking.map(|place| place.at).max();
+            if blocked.is_some() && wait.is_over(now) {
+                shared.idle_since = shared.idle_since.min(now);
+            }
             let first = blocked.unwrap_or(now);
             let ahead = places().filter(|place| place.at <= first);
             let ahead = ahead.map(|place| place.cost).sum::<u64>();
-            match limit
-                .bucket
-                .ask(cap, tokens, Count(ahead.saturating_add(limit.behind)), now)
-            {
+            let ahead = Count(ahead.saturating_add(shared.behind));
+            match limit.bucket.ask(cap, tokens, ahead, now) {
                 Verdict::At(at) => until = until.max(Some(at.max(first))),
                 _ => until = until.max(blocked),
             }
@@ -79,29 +113,49 @@ impl Key {
         rules: &Rules,
         now: Instant,
     ) {
-        let keeps_slot = takes || self.lanes[lane].lacked_slot;
-        for (index, cost) in self.costs(lane, tokens, rules) {
+        let costs = self.costs(lane, tokens, rules);
+        let Some(all) = &mut self.places else { return };
+        let line = self.lanes[lane].line();
+        let keeps_slot = takes || line.lacked_slot;
+        let by = match takes {
+            true => at,
+            false => line.leaves_by(at, || {
+                let turn = costs.iter().map(|&(index, _)| {
+                    let limit = &mut self.limits[index];
+                    free(limit, tokens, all.before(index), rules, now)
+                });
+                turn.max().unwrap_or(at)
+            }),
+        };
+        for (index, cost) in costs {
             let limit = &mut self.limits[index];
-            if is_slots(rules.rule(limit.rule)) {
-                limit.behind += u64::from(keeps_slot);
+            let (cap, shared) = (rules.cap(limit.rule), &mut all.shared[usize::from(index)]);
+            if cap.quota().is_err() {
+                shared.behind += u64::from(keeps_slot);
                 continue;
             }
-            let mut places = self.places.iter_mut().filter(|place| place.limit == index);
+            let mut places = all.places.iter_mut().filter(|place| place.limit == index);
             if places.any(|place| place.room == 0) {
-                limit.behind = limit.behind.saturating_add(cost);
+                shared.behind = shared.behind.saturating_add(cost);
                 continue;
             }
             let mut before = 0_u64;
-            for place in self.places.iter_mut().filter(|place| place.limit == index) {
+            for place in all.places.iter_mut().filter(|place| place.limit == index) {
                 if place.at <= at {
                     before = before.saturating_add(place.cost);
                 } else {
                     place.room = place.room.saturating_sub(cost);
                 }
             }
-            let (cap, ahead) = (rules.cap(limit.rule), Count(before));
-            let room = limit.bucket.room(cap, Weight(cost), ahead, at, now);
-            self.places.push(Place {
+            // What waits for this limit itself leaves it idle for nobody.
+            let idle = match free(limit, tokens, before, rules, now) {
+                free if free < at => at - free.min(shared.idle_since),
+                _ => Span::ZERO,
+            };
+            let latest = if idle > shared.may_idle { by } else { at };
+            let bucket = &limit.bucket;
+            let room = bucket.room(cap, Weight(cost), Count(before), latest, now);
+            all.places.push(Place {
                 limit: index,
                 at,
                 cost,
@@ -116,20 +170,55 @@ impl Key {
         lane: LaneIndex,
         tokens: Weight,
         rules: &Rules,
-    ) -> smallvec::SmallVec<[(LimitIndex, u64); 4]> {
+    ) -> SmallVec<[(LimitIndex, u64); 4]> {
         let lane = &self.lanes[lane];
         let costs = lane.limits.iter().filter_map(|&index| {
             let rule = rules.rule(self.limits[index].rule);
-            let cost = match rule.cap {
-                Cap::Tokens(_) => tokens.0,
-                Cap::Requests(_) | Cap::InFlight(_) | Cap::Jobs(_) => 1,
-            };
+            let Weight(cost) = rule.cap.cost(tokens);
             (cost > 0 && !lane.outgrew(rule)).then_some((index, cost))
         });
         costs.collect()
     }
 }
 
-fn is_slots(rule: &Rule) -> bool {
-    rule.cap.unit().is_none()
+impl Places {
+    /// Cost of all that leave before a later lane in its turn.
+    fn before(&self, index: LimitIndex) -> u64 {
+        let places = self.places.iter().filter(|place| place.limit == index);
+        let before = places.map(|place| place.cost).sum::<u64>();
+        before.saturating_add(self.shared[usize::from(index)].behind)
+    }
+
+    /// One leaves that costs so much of a quota: its limit may idle for a part of the time that takes.
+    pub(super) fn leave(&mut self, index: LimitIndex, quota: &Quota, cost: Weight, now: Instant) {
+        if let Some(limit) = self.shared.get_mut(usize::from(index)) {
+            let idle = now - limit.idle_since;
+            let earned = quota.interval() * cost.0 / IDLE;
+            limit.idle_since = Instant::NEVER;
+            limit.may_idle = (limit.may_idle - idle + earned).min(quota.window() / IDLE);
+        }
+    }
 }
+
+impl Shared {
+    fn new() -> Self {
+        Self {
+            behind: 0,
+            idle_since: Instant::NEVER,
+            may_idle: Span::ZERO,
+        }
+    }
+}
+
+/// When a limit lets a request leave after so much.
+fn free(limit: &mut Limit, tokens: Weight, before: u64, rules: &Rules, now: Instant) -> Instant {
+    let cap = rules.cap(limit.rule);
+    match limit.bucket.ask(cap, tokens, Count(before), now) {
+        Verdict::At(at) => at,
+        _ => now,
+    }
+}
+
+/// A limit idles for a 32nd of its time for lanes that wait for others. With no such time, a request that
+/// lacks a millisecond is overtaken by one that takes a second; with much more, less than 95 % is used.
+const IDLE: u64 = 32;

@@ -72,7 +72,7 @@ impl Key {
                 continue;
             };
             let blocked = match wait.full {
-                None => self.blocked(lane, tokens, rules, now),
+                None => self.blocked(lane, tokens, wait, rules, now),
                 Some(_) => None,
             };
             if wait.is_over(now) && blocked.is_none() {
@@ -130,7 +130,7 @@ impl Key {
         let binding = wait.binding.map(|index| self.limits[index].rule);
         lane.awaits_job = binding.is_some_and(|rule| matches!(rules.cap(rule), Cap::Jobs(_)));
         let on_time = wait.at <= now;
-        lane.lacked_slot |= on_time && wait.full.is_some();
+        lane.line().lacked_slot |= on_time && wait.full.is_some();
         // One that only places keep back is asked again when those before it have left.
         let at = if on_time { Instant::NEVER } else { wait.at };
         wait.full.map_or(at, |full| at.min(full))

@@ -69,7 +69,7 @@ impl State {
                 self.pump(index, None, moment);
             }
             let key = self.registry.get_mut(index).expect(LOOKED_UP);
-            if quiet || key.lets_by(lane, tokens, &self.rules, now) {
+            if quiet || key.lets_by(lane, tokens, limits, &self.rules, now) {
                 return Arrival::Admitted(self.grant(index, lane, call.charge, (now, now), now));
             }
         }

@@ -99,7 +99,7 @@ impl State {
         }
         let waiter = &mut self.waiters[id];
         let key = self.registry.get_mut(index).expect(IN_USE);
-        key.depart(waiter);
+        key.depart(waiter, moment.now);
         let (lane, charge, since) = (waiter.lane, waiter.charge, waiter.since);
         let ready = if kept { moment.now } else { waiter.ready };
         let grant = self.grant(index, lane, charge, (since, ready), moment.now);
