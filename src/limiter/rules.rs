@@ -1,6 +1,6 @@
 //! The limits in force, and which of them a lane is under.
 
-use super::{RuleId, RuleIndex, grant::Grant};
+use super::{RuleId, RuleIndex};
 use crate::words::{Cap, Endpoint, Limits, Rule};
 
 /// The table in force. A rule keeps its id for as long as a table after it limits the same thing,
@@ -63,19 +63,6 @@ impl Rules {
         Some(RuleIndex::new(index))
     }
 
-    /// The ids of those of a lane's rules that give out slots.
-    pub(super) fn slots(&self, rules: &[RuleIndex]) -> [Option<RuleId>; 2] {
-        let mut slots = [None; 2];
-        for &rule in rules {
-            match self.cap(rule) {
-                Cap::InFlight(_) => slots[Grant::IN_FLIGHT] = Some(self.id(rule)),
-                Cap::Jobs(_) => slots[Grant::JOB] = Some(self.id(rule)),
-                Cap::Requests(_) | Cap::Tokens(_) => {}
-            }
-        }
-        slots
-    }
-
     /// Whether there is a limit to the jobs that such requests create.
     pub(super) fn limits_jobs(&self, creation: Endpoint) -> bool {
         let mut rules = self.limits.rules().iter();
@@ -97,8 +84,8 @@ impl Rules {
 
     /// Whether tokens are counted of an endpoint and a model.
     pub(super) fn counts_tokens(&self, endpoint: Endpoint, model: Option<&str>) -> bool {
-        let mut rules = self.of(endpoint, model).into_iter();
-        rules.any(|rule| matches!(self.cap(rule), Cap::Tokens(_)))
+        self.of(endpoint, model)
+            .any(|rule| matches!(self.cap(rule), Cap::Tokens(_)))
     }
 
     /// Whether the table treats this model in a way of its own.
@@ -108,23 +95,24 @@ impl Rules {
     }
 
     /// The rules that a lane is under, by index.
-    pub(super) fn of(&self, endpoint: Endpoint, model: Option<&str>) -> Vec<RuleIndex> {
-        if model.is_some_and(|model| self.limits.exempts(model)) {
-            return Vec::new();
-        }
+    pub(super) fn of<'a>(
+        &'a self,
+        endpoint: Endpoint,
+        model: Option<&'a str>,
+    ) -> impl Iterator<Item = RuleIndex> + 'a {
         let rules = self.limits.rules();
-        let own = |rule: &Rule| rule.model.is_some() && rule.model.as_deref() == model;
-        let replaced = |rule: &Rule| {
-            rules
-                .iter()
-                .any(|other| own(other) && other.limits_the_same(rule))
+        let own = move |rule: &Rule| rule.model.is_some() && rule.model.as_deref() == model;
+        let replaced = move |rule: &Rule| {
+            let mut others = rules.iter();
+            others.any(|other| own(other) && other.limits_the_same(rule))
         };
-        let holds = |rule: &Rule| {
-            rule.endpoints.contains(&endpoint)
-                && (own(rule) || rule.model.is_none() && !replaced(rule))
+        let exempt = model.is_some_and(|model| self.limits.exempts(model));
+        let holds = move |rule: &Rule| {
+            let about = !exempt && rule.endpoints.contains(&endpoint);
+            about && (own(rule) || rule.model.is_none() && !replaced(rule))
         };
-        let held = (0..rules.len()).filter(|index| holds(&rules[*index]));
-        held.map(RuleIndex::new).collect()
+        let held = (0..rules.len()).filter(move |index| holds(&rules[*index]));
+        held.map(RuleIndex::new)
     }
 }
 
@@ -161,15 +149,16 @@ mod tests {
                 .for_model("slow", Limits::none().requests(chat, per_minute(3)))
                 .exempt("mine/dedicated"),
         );
-        assert_eq!(rules.of(chat, None), [0, 1, 2].map(RuleIndex::new));
-        assert_eq!(rules.of(chat, Some("other")), [0, 1, 2].map(RuleIndex::new));
-        assert_eq!(rules.of(chat, Some("slow")), [1, 2, 3].map(RuleIndex::new));
+        let of = |endpoint, model| rules.of(endpoint, model).collect::<Vec<_>>();
+        assert_eq!(of(chat, None), [0, 1, 2].map(RuleIndex::new));
+        assert_eq!(of(chat, Some("other")), [0, 1, 2].map(RuleIndex::new));
+        assert_eq!(of(chat, Some("slow")), [1, 2, 3].map(RuleIndex::new));
         assert_eq!(
-            rules.of(Endpoint::Embeddings, Some("slow")),
+            of(Endpoint::Embeddings, Some("slow")),
             [2].map(RuleIndex::new)
         );
-        assert!(rules.of(chat, Some("mine/dedicated")).is_empty());
-        assert!(rules.of(Endpoint::Images, None).is_empty());
+        assert!(of(chat, Some("mine/dedicated")).is_empty());
+        assert!(of(Endpoint::Images, None).is_empty());
         assert!(rules.knows("slow") && rules.knows("mine/dedicated") && !rules.knows("other"));
     }
 

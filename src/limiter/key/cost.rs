@@ -13,10 +13,9 @@ impl Key {
         learned.rate.is_some() || self.quotas(lane, rules).next().is_some()
     }
 
-    /// The same of the lane in which a call would be, if there is one.
-    pub(in crate::limiter) fn counts_tokens_of(&self, call: &Call, rules: &Rules) -> bool {
-        let lane = self.lane_of(call);
-        lane.is_some_and(|lane| self.counts_tokens(lane, rules))
+    /// The same of the lane of a call, if there is one.
+    pub(in crate::limiter) fn counts_tokens_of(&self, call: &Call, rules: &Rules) -> Option<bool> {
+        Some(self.counts_tokens(self.lane_of(call)?, rules))
     }
 
     /// What a charge comes to now, in tokens. Where the lane counts none, what the request might take

@@ -397,12 +397,9 @@ impl Key {
             .map(|limit| (old.id(limit.rule), limit.bucket))
             .collect();
         for index in self.lane_indices() {
-            let lane = &self.lanes[index];
-            let rules = new.of(lane.endpoint, lane.model.as_deref());
             // What was learned was learned from the old one.
             self.lanes[index].learned = Each::default();
-            self.lanes[index].slots = new.slots(&rules);
-            self.lanes[index].limits = self.limits_of(&rules, new);
+            self.limit_lane(index, new);
         }
         for (id, mut bucket) in before {
             let Some(rule) = new.index(id) else { continue };
@@ -441,14 +438,12 @@ impl Key {
         model: Option<Arc<str>>,
         rules: &Rules,
     ) -> LaneIndex {
-        let applying = rules.of(endpoint, model.as_deref());
-        let limits = self.limits_of(&applying, rules);
         self.lanes.push(Lane {
             endpoint,
             model_id,
             model,
-            limits,
-            slots: rules.slots(&applying),
+            limits: SmallVec::new(),
+            slots: [None; 2],
             in_flight: 0,
             gate: None,
             learned: Each::default(),
@@ -460,20 +455,30 @@ impl Key {
             spent: 0,
             waited: Duration::ZERO,
         });
-        LaneIndex::new(self.lanes.len() - 1)
+        let lane = LaneIndex::new(self.lanes.len() - 1);
+        self.limit_lane(lane, rules);
+        lane
     }
 
-    /// The places of these rules' limits, made where there are none.
-    fn limits_of(&mut self, rules: &[RuleIndex], table: &Rules) -> SmallVec<[LimitIndex; 4]> {
-        let places = rules.iter().map(|rule| {
-            let place = self.limits.iter().position(|limit| limit.rule == *rule);
-            LimitIndex::new(place.unwrap_or_else(|| {
-                self.limits
-                    .push(Limit::new(*rule, Bucket::new(table.cap(*rule))));
-                self.limits.len() - 1
-            }))
-        });
-        places.collect()
+    /// Puts a lane under the limits of its rules, made where there are none.
+    fn limit_lane(&mut self, lane: LaneIndex, rules: &Rules) {
+        let Self { limits, lanes, .. } = self;
+        let lane = &mut lanes[lane];
+        (lane.limits, lane.slots) = (SmallVec::new(), [None; 2]);
+        for rule in rules.of(lane.endpoint, lane.model.as_deref()) {
+            let cap = rules.cap(rule);
+            let known = limits.iter().position(|limit| limit.rule == rule);
+            let index = known.unwrap_or_else(|| {
+                limits.push(Limit::new(rule, Bucket::new(cap)));
+                limits.len() - 1
+            });
+            lane.limits.push(LimitIndex::new(index));
+            match cap {
+                Cap::InFlight(_) => lane.slots[Grant::IN_FLIGHT] = Some(rules.id(rule)),
+                Cap::Jobs(_) => lane.slots[Grant::JOB] = Some(rules.id(rule)),
+                Cap::Requests(_) | Cap::Tokens(_) => {}
+            }
+        }
     }
 }
 

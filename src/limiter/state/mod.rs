@@ -83,10 +83,12 @@ impl State {
 
     /// Whether tokens are counted of a call.
     pub(super) fn counts_tokens(&self, call: &Call) -> bool {
-        let known = || self.registry.by_id(call.key);
-        self.rules
-            .counts_tokens(call.endpoint, call.model.as_deref())
-            || known().is_some_and(|key| key.counts_tokens_of(call, &self.rules))
+        let key = self.registry.by_id(call.key);
+        let known = key.and_then(|key| key.counts_tokens_of(call, &self.rules));
+        known.unwrap_or_else(|| {
+            let (rules, model) = (&self.rules, call.model.as_deref());
+            rules.counts_tokens(call.endpoint, model)
+        })
     }
 
     /// The next instant at which something is due.
