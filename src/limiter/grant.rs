@@ -43,9 +43,6 @@ impl Grant {
 
     /// What it counts for.
     pub(super) fn weight(&self, of: Unit) -> Weight {
-        match of {
-            Unit::Requests => Weight(1),
-            Unit::Tokens => self.tokens,
-        }
+        of.weight(self.tokens)
     }
 }

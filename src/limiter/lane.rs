@@ -72,19 +72,6 @@ impl Lane {
         Some(gate.until()).filter(|at| *at > now)
     }
 
-    /// Until when a request of so many tokens is kept back by a pause, by the slow restart after one,
-    /// or by what the lane learned, with so many requests before it.
-    pub(super) fn held(&self, tokens: Weight, ahead: Count, now: Instant) -> Option<Instant> {
-        let [requests, spent] = Unit::BOTH.map(|unit| &self.learned[unit]);
-        let mut at = self.gate.as_deref().map_or(Instant::START, Gate::next);
-        at = at.max(requests.paced(ahead.0)).max(requests.spared());
-        // What costs nothing passes, whatever others owe.
-        if tokens > Weight(0) {
-            at = at.max(spent.paced(0)).max(spent.spared());
-        }
-        Some(at).filter(|at| *at > now)
-    }
-
     /// Whether a line of the table is left out, since the lane knows better: a number of requests or
     /// tokens that this crate supplied.
     pub(super) fn outgrew(&self, rule: &Rule) -> bool {

@@ -44,6 +44,14 @@ pub(crate) struct Said {
 
 impl Unit {
     pub(crate) const BOTH: [Self; 2] = [Self::Requests, Self::Tokens];
+
+    /// What a request of so many tokens counts for.
+    pub(crate) fn weight(self, tokens: Weight) -> Weight {
+        match self {
+            Self::Requests => Weight(1),
+            Self::Tokens => tokens,
+        }
+    }
 }
 
 impl Sub<Weight> for Count {

@@ -1,5 +1,6 @@
 //! One API key: its limits, its lanes, and whose turn it is.
 
+mod constraint;
 mod cost;
 mod places;
 mod pump;
@@ -20,8 +21,8 @@ use super::{
     waiter::{Standing, Waiter},
 };
 use crate::{
-    quota::{Bucket, Gate, Passage, Rate, Slots, Verdict},
-    words::{Call, Cap, Count, Each, Endpoint, Instant, KeyId, Settled, Unit, Weight, hash},
+    quota::{Bucket, Rate, Slots},
+    words::{Call, Cap, Each, Endpoint, Instant, KeyId, Settled, Unit, Weight, hash},
 };
 
 use self::places::Places;
@@ -161,113 +162,6 @@ impl Key {
     fn lane_of(&self, call: &Call) -> Option<LaneIndex> {
         let own = self.find(call.endpoint, id_of(call));
         own.or_else(|| self.find(call.endpoint, OVERFLOW))
-    }
-
-    /// Asks every limit of a lane, and the pause it may be under, with so many requests before it.
-    /// `None` if it never fits.
-    pub(super) fn ask(
-        &mut self,
-        lane: LaneIndex,
-        tokens: Weight,
-        ahead: Count,
-        rules: &Rules,
-        now: Instant,
-    ) -> Option<Wait> {
-        let lane = &self.lanes[lane];
-        let mut wait = Wait {
-            at: lane.held(tokens, ahead, now).unwrap_or(now),
-            full: None,
-            binding: None,
-        };
-        for &index in &lane.limits {
-            let limit = &mut self.limits[index];
-            let rule = rules.rule(limit.rule);
-            if lane.outgrew(rule) {
-                continue;
-            }
-            let ahead = match rule.cap {
-                Cap::Requests(_) => ahead,
-                // The cost of those before it is not known.
-                Cap::Tokens(_) | Cap::InFlight(_) | Cap::Jobs(_) => Count(0),
-            };
-            match limit.bucket.ask(&rule.cap, tokens, ahead, now) {
-                Verdict::Never => return None,
-                Verdict::Full(until) => {
-                    wait.full = wait.full.max(Some(until));
-                    wait.binding = Some(index);
-                }
-                Verdict::At(at) if at > wait.at => {
-                    wait.at = at;
-                    wait.binding = wait.binding.filter(|_| wait.full.is_some()).or(Some(index));
-                }
-                Verdict::Now | Verdict::At(_) => {}
-            }
-        }
-        Some(wait)
-    }
-
-    /// Charges every limit of a lane, each of which has said yes under this same lock, for one that
-    /// nothing else has kept since `ready`.
-    pub(super) fn charge(
-        &mut self,
-        lane: LaneIndex,
-        tokens: Weight,
-        ready: Instant,
-        rules: &Rules,
-        now: Instant,
-    ) -> (Passage, SmallVec<[RuleId; 2]>) {
-        let lane = &mut self.lanes[lane];
-        lane.counts.admitted += 1;
-        lane.in_flight += u32::from(lane.slots[Grant::IN_FLIGHT].is_some());
-        lane.spent = lane.spent.saturating_add(tokens.0);
-        let weight = Each {
-            requests: Weight(1),
-            tokens,
-        };
-        let units = Unit::BOTH.into_iter();
-        let units = units.filter(|unit| weight[*unit] > Weight(0));
-        // Late is who leaves later than all of them, and the pause, would have let it.
-        let mut others = lane.gate.as_deref().map_or(Instant::START, Gate::next);
-        let mut own = Each::<Instant>::default();
-        for unit in units.clone() {
-            own[unit] = lane.learned[unit].paced(0);
-            others = others.max(lane.learned[unit].spared());
-        }
-        let mut paced = own;
-        for &index in &lane.limits {
-            let limit = &self.limits[index];
-            let rule = rules.rule(limit.rule);
-            let at = limit.bucket.ready(&rule.cap);
-            match rule.cap.unit() {
-                _ if lane.outgrew(rule) => {}
-                Some(unit) if own[unit] == Instant::START => paced[unit] = paced[unit].max(at),
-                _ => others = others.max(at),
-            }
-        }
-        let came = ready;
-        let ready = came.max(paced.requests).max(paced.tokens).max(others);
-        let mut interval = lane.learned.requests.interval();
-        let mut quotas = SmallVec::new();
-        for &index in &lane.limits {
-            let limit = &mut self.limits[index];
-            let rule = rules.rule(limit.rule);
-            if !lane.outgrew(rule) {
-                limit.bucket.charge(&rule.cap, tokens, ready, now);
-                if let (Some(places), Ok(quota)) = (&mut self.places, rule.cap.quota()) {
-                    places.leave(index, quota, rule.cap.cost(tokens), now);
-                }
-                if matches!(rule.cap, Cap::Tokens(_)) {
-                    quotas.push(rules.id(limit.rule));
-                }
-                interval = interval.max(rule.cap.interval(Unit::Requests));
-            }
-        }
-        for unit in units {
-            let held = paced[unit] > came && paced[unit] == ready;
-            lane.learned[unit].leave(weight[unit], held, ready, now);
-        }
-        let passage = lane.gate.as_mut().map(|gate| gate.pass(interval, now));
-        (passage.unwrap_or_default(), quotas)
     }
 
     /// The pace of a lane, watched from now on if it was not: it begins with what its table says.

@@ -30,7 +30,7 @@ impl State {
         if let Some(tokens) = report.tokens {
             key.spent(grant, tokens, &self.rules, now);
         }
-        let before = key.lanes[lane].held(Weight(1), Count(0), now);
+        let before = key.ask(lane, Weight(1), Count(0), &self.rules, now);
         let speaks_of = |unit| refused == Some(unit) || report.limits[unit] != Said::default();
         let units = Unit::BOTH.into_iter();
         let learned = units.filter(|unit| learning && speaks_of(*unit));
@@ -50,8 +50,8 @@ impl State {
         if let Some(rule) = crowded {
             key.slots(&self.rules, rule, |slots| slots.crowded(now));
         }
-        let of = &key.lanes[lane];
-        let later = of.waiting > 0 && of.held(Weight(1), Count(0), now) > before;
+        let after = key.ask(lane, Weight(1), Count(0), &self.rules, now);
+        let later = after.map(|wait| wait.at) > before.map(|wait| wait.at);
         self.take_jobs(grant, &report.jobs, now);
         if later && !self.deadlines.is_empty() {
             self.refuse_hopeless(index, moment);
