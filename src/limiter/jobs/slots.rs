@@ -10,12 +10,7 @@ use crate::{
 
 impl State {
     /// Takes what a response says of its key's jobs.
-    pub(in crate::limiter) fn take_jobs(
-        &mut self,
-        grant: &mut Grant,
-        news: &JobNews,
-        now: Instant,
-    ) {
+    pub(crate) fn take_jobs(&mut self, grant: &mut Grant, news: &JobNews, now: Instant) {
         if let Some(id) = &news.created {
             self.start_job(grant, id, now);
         }
@@ -57,11 +52,7 @@ impl State {
     }
 
     /// The same, whichever key's it is.
-    pub(in crate::limiter) fn end_job_anywhere(
-        &mut self,
-        id: &str,
-        moment: &mut Moment<'_>,
-    ) -> bool {
+    pub(crate) fn end_job_anywhere(&mut self, id: &str, moment: &mut Moment<'_>) -> bool {
         let keys = self.jobs.keys_of(id);
         let ended = keys.into_iter().filter(|key| {
             let ended = self.end_job(*key, id, moment.now);
@@ -72,7 +63,7 @@ impl State {
     }
 
     /// A job that the server runs for a key, of which nothing was known, takes a slot.
-    pub(in crate::limiter) fn adopt_job(
+    pub(crate) fn adopt_job(
         &mut self,
         key: KeyRef,
         kind: JobKind,
@@ -113,7 +104,7 @@ impl State {
     }
 
     /// Whether somebody waits for a job of this class to end: of one key, or of any.
-    pub(in crate::limiter) fn awaits_job(&self, key: Option<KeyId>, creation: Endpoint) -> bool {
+    pub(crate) fn awaits_job(&self, key: Option<KeyId>, creation: Endpoint) -> bool {
         match key {
             Some(id) => {
                 let key = self.registry.by_id(id);
@@ -124,26 +115,21 @@ impl State {
     }
 
     /// Whether one who waits is in a lane whose first waits for a job to end.
-    pub(in crate::limiter) fn waits_for_job(&self, id: WaiterId) -> bool {
+    pub(crate) fn waits_for_job(&self, id: WaiterId) -> bool {
         let waiter = &self.waiters[id];
         let key = self.registry.get(waiter.key);
         key.is_some_and(|key| key.lanes[waiter.lane].awaits_job)
     }
 
     /// Wakes a watcher when somebody begins to wait for a job to end, or the limiter is closed.
-    pub(in crate::limiter) fn watch_jobs(
-        &mut self,
-        watcher: usize,
-        waker: &Waker,
-        moment: &mut Moment<'_>,
-    ) {
+    pub(crate) fn watch_jobs(&mut self, watcher: usize, waker: &Waker, moment: &mut Moment<'_>) {
         if let Some(old) = self.jobs.watchers[watcher].replace(waker.clone()) {
             moment.wakes.bury(old);
         }
     }
 
     /// Somebody begins to wait for a job to end, or the limiter is closed.
-    pub(in crate::limiter) fn wake_watchers(&mut self, moment: &mut Moment<'_>) {
+    pub(crate) fn wake_watchers(&mut self, moment: &mut Moment<'_>) {
         for (_, watcher) in &mut self.jobs.watchers {
             if let Some(waker) = watcher.take() {
                 moment.wakes.add(&waker);
@@ -153,7 +139,7 @@ impl State {
     }
 
     /// Another table is in force, in which the jobs that run hold slots too.
-    pub(in crate::limiter) fn rebase_jobs(&mut self) {
+    pub(crate) fn rebase_jobs(&mut self) {
         let rules = &self.rules;
         let lost = |held: &&mut Held| rules.index(held.rule).is_none();
         for held in self.jobs.iter_mut().filter(lost) {

@@ -8,24 +8,19 @@ use crate::{
 
 impl Key {
     /// Whether the tokens of a lane are counted: by a quota, or since the server spoke of them.
-    pub(in crate::limiter) fn counts_tokens(&self, lane: LaneIndex, rules: &Rules) -> bool {
+    pub(crate) fn counts_tokens(&self, lane: LaneIndex, rules: &Rules) -> bool {
         let learned = &self.lanes[lane].learned.tokens;
         learned.rate.is_some() || self.quotas(lane, rules).next().is_some()
     }
 
     /// The same of the lane of a call, if there is one.
-    pub(in crate::limiter) fn counts_tokens_of(&self, call: &Call, rules: &Rules) -> Option<bool> {
+    pub(crate) fn counts_tokens_of(&self, call: &Call, rules: &Rules) -> Option<bool> {
         Some(self.counts_tokens(self.lane_of(call)?, rules))
     }
 
     /// What a charge comes to now, in tokens. Where the lane counts none, what the request might take
     /// is not worth knowing.
-    pub(in crate::limiter) fn tokens(
-        &self,
-        lane: LaneIndex,
-        charge: Charge,
-        rules: &Rules,
-    ) -> Weight {
+    pub(crate) fn tokens(&self, lane: LaneIndex, charge: Charge, rules: &Rules) -> Weight {
         if let Charge::Given(tokens) = charge {
             return Weight(tokens);
         }
@@ -41,13 +36,7 @@ impl Key {
     }
 
     /// Takes what a response says that its request cost, and how long the response was: that once.
-    pub(in crate::limiter) fn spent(
-        &mut self,
-        grant: &mut Grant,
-        cost: Tokens,
-        rules: &Rules,
-        now: Instant,
-    ) {
+    pub(crate) fn spent(&mut self, grant: &mut Grant, cost: Tokens, rules: &Rules, now: Instant) {
         let tokens = match cost {
             Tokens::Exactly(tokens) => tokens,
             Tokens::Used(usage) => {
@@ -67,7 +56,7 @@ impl Key {
     }
 
     /// The refusal of one that never fits.
-    pub(in crate::limiter) fn never_fits(
+    pub(crate) fn never_fits(
         &self,
         rejected: Rejected,
         lane: LaneIndex,

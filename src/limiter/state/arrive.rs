@@ -18,12 +18,12 @@ use crate::{
 
 /// A request that comes.
 pub(in crate::limiter) struct Comer<'a> {
-    pub(in crate::limiter) call: &'a Call,
-    pub(in crate::limiter) deadline: Instant,
+    pub(crate) call: &'a Call,
+    pub(crate) deadline: Instant,
     /// Whether the inner service could take it now.
-    pub(in crate::limiter) ready: bool,
+    pub(crate) ready: bool,
     /// Whom to wake, if it may wait.
-    pub(in crate::limiter) waker: Option<&'a Waker>,
+    pub(crate) waker: Option<&'a Waker>,
 }
 
 /// What becomes of it.
@@ -38,11 +38,7 @@ pub(in crate::limiter) enum Arrival {
 }
 
 impl State {
-    pub(in crate::limiter) fn arrive(
-        &mut self,
-        comer: &Comer<'_>,
-        moment: &mut Moment<'_>,
-    ) -> Arrival {
+    pub(crate) fn arrive(&mut self, comer: &Comer<'_>, moment: &mut Moment<'_>) -> Arrival {
         let (call, settings, now) = (comer.call, moment.settings, moment.now);
         if self.closed {
             return self.turn_away(call, Reason::Closed, None);

@@ -8,7 +8,7 @@ use crate::{
 
 impl State {
     /// Another table, from now on.
-    pub(in crate::limiter) fn set_limits(&mut self, limits: Limits, moment: &mut Moment<'_>) {
+    pub(crate) fn set_limits(&mut self, limits: Limits, moment: &mut Moment<'_>) {
         let new = self.rules.succeed(limits);
         self.metered = new.metered();
         let old: Rules = std::mem::replace(&mut self.rules, new);
@@ -32,7 +32,7 @@ impl State {
     }
 
     /// Refuses everyone who waits, and from now on everyone who comes.
-    pub(in crate::limiter) fn close(&mut self, moment: &mut Moment<'_>) {
+    pub(crate) fn close(&mut self, moment: &mut Moment<'_>) {
         self.closed = true;
         self.wake_watchers(moment);
         let all = self.waiters.iter().map(|(id, _)| WaiterId::new(id));

@@ -9,7 +9,7 @@ use crate::{
 impl State {
     /// Takes everything that a response says. Returns until when its lane is paused, if the response
     /// asked for that; nothing if its key is forgotten.
-    pub(in crate::limiter) fn report(
+    pub(crate) fn report(
         &mut self,
         grant: &mut Grant,
         report: &Report,
@@ -61,7 +61,7 @@ impl State {
     }
 
     /// Gives back the slots of a permit.
-    pub(in crate::limiter) fn release(&mut self, grant: &Grant, moment: &mut Moment<'_>) {
+    pub(crate) fn release(&mut self, grant: &Grant, moment: &mut Moment<'_>) {
         if let Some(key) = self.registry.of(grant.key) {
             key.release(&self.rules, grant, moment.now);
             self.changed(grant.key.index, moment);
@@ -69,7 +69,7 @@ impl State {
     }
 
     /// Something of a key changed: whoever waits may go sooner, and the key may be forgettable sooner.
-    pub(in crate::limiter) fn changed(&mut self, index: KeyIndex, moment: &mut Moment<'_>) {
+    pub(crate) fn changed(&mut self, index: KeyIndex, moment: &mut Moment<'_>) {
         self.freed(index);
         if self.registry.get(index).is_some_and(|key| !key.is_quiet()) {
             self.pump(index, None, moment);

@@ -18,7 +18,7 @@ pub(in crate::limiter) enum Look {
 
 impl State {
     /// Whether one who waits costs no tokens, in a lane that has come to count them.
-    pub(in crate::limiter) fn is_uncounted(&self, id: WaiterId) -> bool {
+    pub(crate) fn is_uncounted(&self, id: WaiterId) -> bool {
         let waiter = &self.waiters[id];
         let key = self.registry.get(waiter.key);
         waiter.charge == Charge::NOTHING
@@ -26,24 +26,14 @@ impl State {
     }
 
     /// One who waits costs this.
-    pub(in crate::limiter) fn count(
-        &mut self,
-        id: WaiterId,
-        charge: Charge,
-        moment: &mut Moment<'_>,
-    ) {
+    pub(crate) fn count(&mut self, id: WaiterId, charge: Charge, moment: &mut Moment<'_>) {
         let waiter = &mut self.waiters[id];
         waiter.charge = charge;
         let index = waiter.key;
         self.pump(index, Some(id), moment);
     }
 
-    pub(in crate::limiter) fn look(
-        &mut self,
-        id: WaiterId,
-        waker: &Waker,
-        moment: &mut Moment<'_>,
-    ) -> Look {
+    pub(crate) fn look(&mut self, id: WaiterId, waker: &Waker, moment: &mut Moment<'_>) -> Look {
         let waiter = &mut self.waiters[id];
         if !waiter.waker.will_wake(waker) {
             let old = std::mem::replace(&mut waiter.waker, waker.clone());
@@ -77,7 +67,7 @@ impl State {
 
     /// One who waits and whose inner service is ready asks to go: charged in all limits, or in
     /// none and still waiting. What that service has `kept` is not late by that.
-    pub(in crate::limiter) fn claim(
+    pub(crate) fn claim(
         &mut self,
         id: WaiterId,
         kept: bool,
@@ -109,7 +99,7 @@ impl State {
     }
 
     /// One who waits is dropped.
-    pub(in crate::limiter) fn leave(&mut self, id: WaiterId, moment: &mut Moment<'_>) {
+    pub(crate) fn leave(&mut self, id: WaiterId, moment: &mut Moment<'_>) {
         let waiter = &self.waiters[id];
         let index = waiter.key;
         self.registry.get_mut(index).expect(IN_USE).leave(waiter);
