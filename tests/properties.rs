@@ -7,8 +7,9 @@ mod ask;
 mod check;
 #[path = "properties/play.rs"]
 mod play;
-#[path = "properties/table.rs"]
 mod table;
+#[path = "properties/tables.rs"]
+mod tables;
 mod virtual_time;
 
 use std::{collections::HashMap, num::NonZeroU32, time::Duration};
@@ -19,7 +20,8 @@ use check::{
 };
 use play::{Event, Fate, Visit, answered_visits, play, polled_visits, visits};
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
-use table::{CHAT, Cap, EMBEDDINGS, EXEMPT, Line, SLOW, Table, lanes, requests, tables};
+use table::{Cap, EXEMPT, Line, Table};
+use tables::{CHAT, EMBEDDINGS, SLOW, lanes, requests, tables};
 use tokio::time::advance;
 use tower_together::{Limiter, Limits, Quota, limiter::Call};
 use virtual_time::virtual_time;

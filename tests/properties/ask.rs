@@ -11,7 +11,8 @@ use tower_together::{
 
 use crate::{
     play::{Answer, Event, Fate, Story, Visit, call},
-    table::{Cap, Lane, Line, MODELS, Table, lanes},
+    table::{Cap, Lane, Line, Table},
+    tables::{MODELS, lanes},
     virtual_time::{now, virtual_time},
 };
 

@@ -17,7 +17,8 @@ use tower_together::{
 };
 
 use crate::{
-    table::{Lane, Table, lanes},
+    table::{Lane, Table},
+    tables::lanes,
     virtual_time::{now, virtual_time},
 };
 

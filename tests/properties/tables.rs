@@ -1,71 +1,15 @@
-//! Tables of limits as the documentation describes them, apart from the crate's own code.
+//! Random tables of limits over two endpoints and a few models.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::time::Duration;
 
 use proptest::{option, prelude::*};
 use tower_together::{Endpoint, Limits, Quota};
 
-/// An endpoint and a model.
-pub(crate) type Lane = (Endpoint, Option<&'static str>);
-
-#[derive(Clone, Debug)]
-pub(crate) struct Table {
-    pub(crate) lines: Vec<Line>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Line {
-    pub(crate) endpoints: Vec<Endpoint>,
-    pub(crate) model: Option<&'static str>,
-    pub(crate) cap: Cap,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Cap {
-    Requests(Quota),
-    Tokens(Quota),
-    InFlight(u32),
-}
+use crate::table::{Cap, EXEMPT, Lane, Line, Table};
 
 impl Table {
     pub(crate) fn limits(&self) -> Limits {
-        let none = Limits::none().exempt(EXEMPT);
-        self.lines.iter().fold(none, |limits, line| {
-            let own = if line.model.is_some() {
-                Limits::none()
-            } else {
-                limits.clone()
-            };
-            let own = match (line.cap, &line.endpoints[..]) {
-                (Cap::Requests(quota), [endpoint]) => own.requests(*endpoint, quota),
-                (Cap::Tokens(quota), [endpoint]) => own.tokens(*endpoint, quota),
-                (Cap::Requests(quota), all) => own.shared(all.iter().copied(), quota),
-                (Cap::Tokens(quota), all) => own.shared_tokens(all.iter().copied(), quota),
-                (Cap::InFlight(max), all) => own.in_flight(all[0], NonZeroU32::new(max).unwrap()),
-            };
-            match line.model {
-                Some(model) => limits.for_model(model, own),
-                None => own,
-            }
-        })
-    }
-
-    /// The lines that a lane is under: all that name its endpoint, a model's own instead of what
-    /// they replace.
-    pub(crate) fn of(&self, (endpoint, model): Lane) -> Vec<&Line> {
-        if model == Some(EXEMPT) {
-            return Vec::new();
-        }
-        let holds = |line: &&Line| {
-            line.endpoints.contains(&endpoint)
-                && match line.model {
-                    Some(_) => line.model == model,
-                    None => !self.lines.iter().any(|other| {
-                        other.model.is_some() && other.model == model && other.replaces(line)
-                    }),
-                }
-        };
-        self.lines.iter().filter(holds).collect()
+        self.over(Limits::none())
     }
 
     /// Another table, but for the lines of this one that it keeps.
@@ -79,34 +23,9 @@ impl Table {
         }
         Self { lines }
     }
-
-    /// The number in force for what `line` limits.
-    pub(crate) fn cap_of(&self, line: &Line) -> Option<Cap> {
-        let mut same = self.lines.iter().filter(|other| other.is_about(line));
-        same.next().map(|line| line.cap)
-    }
-}
-
-impl Line {
-    pub(crate) fn is_about(&self, other: &Self) -> bool {
-        self.model == other.model && self.replaces(other)
-    }
-
-    fn replaces(&self, other: &Self) -> bool {
-        self.endpoints == other.endpoints
-            && std::mem::discriminant(&self.cap) == std::mem::discriminant(&other.cap)
-    }
 }
 
 impl Cap {
-    /// What one request costs.
-    pub(crate) fn cost(self, tokens: u64) -> u64 {
-        match self {
-            Self::Requests(_) | Self::InFlight(_) => 1,
-            Self::Tokens(_) => tokens,
-        }
-    }
-
     /// How much of a paced quota one that leaves late makes up for at most.
     pub(crate) fn made_up(self) -> u64 {
         let (Self::Requests(quota) | Self::Tokens(quota)) = self else {
@@ -189,4 +108,3 @@ pub(crate) const EMBEDDINGS: Endpoint = Endpoint::Embeddings;
 pub(crate) const SLOW: Option<&str> = Some("slow");
 /// The models that requests name; one has limits of its own, one has none.
 pub(crate) const MODELS: [Option<&str>; 4] = [None, SLOW, Some("other"), Some(EXEMPT)];
-pub(crate) const EXEMPT: &str = "exempt";

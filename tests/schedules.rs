@@ -1,0 +1,99 @@
+//! Random schedules: tables of limits, lanes, callers, services beneath, drops, changes and responses of
+//! all kinds, each drawn from a seed.
+//!
+//! `SCHEDULES_SEED` is the first seed and `SCHEDULES` the number of schedules. A schedule that fails says
+//! how to run it alone.
+
+#[path = "schedules/busy.rs"]
+mod busy;
+#[path = "schedules/busy_draw.rs"]
+mod busy_draw;
+#[path = "schedules/check.rs"]
+mod check;
+#[path = "schedules/draw.rs"]
+mod draw;
+#[path = "schedules/fair.rs"]
+mod fair;
+#[path = "schedules/inner.rs"]
+mod inner;
+mod patience;
+#[path = "schedules/play.rs"]
+mod play;
+#[path = "schedules/replies.rs"]
+mod replies;
+#[path = "schedules/schedule.rs"]
+mod schedule;
+#[path = "schedules/second_poll.rs"]
+mod second_poll;
+#[path = "schedules/seeds.rs"]
+mod seeds;
+#[path = "schedules/slots.rs"]
+mod slots;
+#[path = "schedules/story.rs"]
+mod story;
+mod table;
+mod virtual_time;
+#[path = "schedules/windows.rs"]
+mod windows;
+
+use busy::Busy;
+use check::assert_promises;
+use draw::{quick_schedule, schedule};
+use fair::assert_fair;
+use play::{play, play_on_threads};
+use seeds::for_each_seed;
+
+/// `SCHEDULES_SEED` starts elsewhere.
+const SEED: u64 = 0;
+
+#[test]
+fn the_promises_hold_in_seventy_schedules() {
+    for_each_seed("the_promises_hold", SEED, 70, promises);
+}
+
+#[test]
+fn busy_lanes_get_their_shares_in_twenty_schedules() {
+    for_each_seed("busy_lanes_get_their_shares", SEED, 20, shares);
+}
+
+#[test]
+fn requests_end_and_slots_come_back_in_ten_schedules_on_threads() {
+    for_each_seed("requests_end_and_slots_come_back", SEED, 10, threads);
+}
+
+#[test]
+#[ignore = "a minute"]
+fn the_promises_hold_in_two_thousand_schedules() {
+    for_each_seed("the_promises_hold", fastrand::u64(..), 2_000, promises);
+}
+
+#[test]
+#[ignore = "a minute"]
+fn busy_lanes_get_their_shares_in_eight_hundred_schedules() {
+    for_each_seed(
+        "busy_lanes_get_their_shares",
+        fastrand::u64(..),
+        800,
+        shares,
+    );
+}
+
+#[test]
+#[ignore = "a minute"]
+fn requests_end_and_slots_come_back_in_two_hundred_schedules_on_threads() {
+    let seed = fastrand::u64(..);
+    for_each_seed("requests_end_and_slots_come_back", seed, 200, threads);
+}
+
+fn promises(seed: u64) {
+    let schedule = schedule(seed);
+    assert_promises(&schedule, &play(&schedule));
+}
+
+fn shares(seed: u64) {
+    assert_fair(&Busy::draw(seed));
+}
+
+fn threads(seed: u64) {
+    play_on_threads(&quick_schedule(seed));
+}

@@ -1,0 +1,92 @@
+//! The share that each lane is due.
+
+use crate::{
+    busy::{Busy, BusyLane},
+    table::{Cap, Line},
+};
+
+/// Each lane gets at least half of its max-min fair share, and at least one of its limits is used to 95 %
+/// of what it allows.
+pub(crate) fn assert_fair(busy: &Busy) {
+    let sent = busy.sent();
+    let fair = busy.fair();
+    let part = |line: &Line| {
+        let costs = busy.under(line).into_iter();
+        let used: f64 = costs.map(|n| sent[n] as f64 * busy.cost(line, n)).sum();
+        used / busy.capacity(line)
+    };
+    let used: Vec<_> = busy
+        .lanes
+        .iter()
+        .map(|lane| {
+            let lines = busy.table.of(lane.lane).into_iter();
+            lines.map(part).fold(0.0, f64::max)
+        })
+        .collect();
+    let starved = (0..sent.len()).any(|n| (sent[n] as f64) < fair[n].floor() / 2.0);
+    let idle = used.iter().any(|used| *used < 0.95);
+    assert!(
+        !starved && !idle,
+        "sent {sent:?}, fair {fair:.0?}, used {used:.2?} under {busy:#?}"
+    );
+}
+
+impl Busy {
+    /// Progressive filling: all lanes send more at the same pace, and a lane stops once one of its limits is
+    /// full.
+    fn fair(&self) -> Vec<f64> {
+        let mut sent = vec![0.0; self.lanes.len()];
+        let mut filling: Vec<_> = (0..sent.len()).collect();
+        while !filling.is_empty() {
+            let room = |line| {
+                let under = self.under(line);
+                let cost = |n: &usize| self.cost(line, *n);
+                let used: f64 = under.iter().map(|n| sent[*n] * cost(n)).sum();
+                let more: f64 = under.iter().filter(|n| filling.contains(n)).map(cost).sum();
+                (more > 0.0).then(|| ((self.capacity(line) - used) / more, line))
+            };
+            let rooms = self.table.lines.iter().filter_map(room);
+            let least = rooms.min_by(|(one, _), (other, _)| one.total_cmp(other));
+            let (room, full) = least.expect("each lane is under a limit");
+            filling.iter().for_each(|n| sent[*n] += room);
+            let stopped = self.under(full);
+            filling.retain(|n| !stopped.contains(n));
+        }
+        sent
+    }
+
+    /// The lanes under a line.
+    fn under(&self, line: &Line) -> Vec<usize> {
+        let under = |n: &usize| self.table.of(self.lanes[*n].lane).contains(&line);
+        (0..self.lanes.len()).filter(under).collect()
+    }
+
+    /// What one request of a lane uses of a line: one, its tokens, or the seconds for which it holds a slot.
+    fn cost(&self, line: &Line, n: usize) -> f64 {
+        let BusyLane { cost, takes, .. } = self.lanes[n];
+        match line.cap {
+            Cap::Requests(_) => 1.0,
+            Cap::Tokens(_) => cost as f64,
+            // Timers are late by a millisecond.
+            Cap::InFlight(_) => (takes + 1) as f64 / 1_000.0,
+        }
+    }
+
+    /// What a line promises for the whole time, in its own unit.
+    fn capacity(&self, line: &Line) -> f64 {
+        let time = self.time().as_secs_f64();
+        match line.cap {
+            Cap::Requests(quota) | Cap::Tokens(quota) => {
+                let costs = self.under(line).into_iter().map(|n| self.cost(line, n));
+                // A window that is counted holds whole requests.
+                let kept = match quota == quota.unpaced() {
+                    true => costs.fold(1.0, f64::max) - 1.0,
+                    false => quota.burst() as f64 - 1.0,
+                };
+                let window = quota.per() + quota.margin();
+                (quota.max() as f64 - kept) * time / window.as_secs_f64()
+            }
+            Cap::InFlight(max) => f64::from(max) * time,
+        }
+    }
+}

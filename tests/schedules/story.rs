@@ -1,0 +1,120 @@
+//! What happened in a schedule, and how often it was asked whether something had.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use tower_together::limiter::Reason;
+
+use crate::virtual_time::now;
+
+/// The number is the request's, or the table's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Event {
+    Came(usize),
+    /// The inner service was called.
+    Called(usize),
+    Refused(usize, Reason),
+    /// The response's head came.
+    Head(usize),
+    /// The server asked to wait, and the lane is paused until then.
+    Paused(usize, Duration),
+    /// The response's body ended, and whether all of it had come.
+    Ended(usize, bool),
+    /// The future was dropped.
+    Dropped(usize),
+    /// The future is polled again.
+    Resumed(usize),
+    /// A clone of the inner service that was pending is ready.
+    Opened,
+    /// Another table was put in force.
+    Table(usize),
+}
+
+pub(crate) type Events = Vec<(Duration, Event)>;
+
+/// What a schedule's parts write down, from all of its threads.
+#[derive(Clone)]
+pub(crate) struct Story {
+    start: Instant,
+    told: Arc<Mutex<Told>>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    events: Events,
+    /// Polls of waiting futures and of clones of the inner service.
+    polls: usize,
+    /// Clones of the inner service that are ready, and not called.
+    ready: usize,
+}
+
+impl Story {
+    pub(crate) fn begin() -> Self {
+        Self {
+            start: now(),
+            told: Arc::default(),
+        }
+    }
+
+    pub(crate) fn note(&self, event: Event) {
+        let entry = (now() - self.start, event);
+        self.lock().events.push(entry);
+    }
+
+    pub(crate) fn paused(&self, n: usize, until: Instant) {
+        self.note(Event::Paused(n, until - self.start));
+    }
+
+    /// # Panics
+    ///
+    /// If there were too many polls for what has happened.
+    pub(crate) fn polled(&self) {
+        let mut told = self.lock();
+        told.polls += 1;
+        let (polls, events) = (told.polls, told.events.len());
+        drop(told);
+        assert!(
+            polls <= POLLS * (events + SLACK),
+            "they spin: {polls} polls for {events} events"
+        );
+    }
+
+    pub(crate) fn happened(&self) -> usize {
+        self.lock().events.len()
+    }
+
+    pub(crate) fn is_called(&self, n: usize) -> bool {
+        self.lock()
+            .events
+            .iter()
+            .any(|(_, event)| *event == Event::Called(n))
+    }
+
+    pub(crate) fn became_ready(&self) {
+        self.lock().ready += 1;
+    }
+
+    pub(crate) fn is_ready_no_more(&self) {
+        self.lock().ready -= 1;
+    }
+
+    pub(crate) fn ready(&self) -> usize {
+        self.lock().ready
+    }
+
+    pub(crate) fn events(&self) -> Events {
+        self.lock().events.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How often a future and a clone are polled at most, for each event.
+pub(crate) const POLLS: usize = 8;
+/// The events that are still to come when those are counted.
+pub(crate) const SLACK: usize = 2;
