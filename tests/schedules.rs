@@ -14,6 +14,8 @@ mod check;
 mod draw;
 #[path = "schedules/fair.rs"]
 mod fair;
+#[path = "schedules/found.rs"]
+mod found;
 #[path = "schedules/inner.rs"]
 mod inner;
 mod patience;

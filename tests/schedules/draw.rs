@@ -17,7 +17,8 @@ pub(crate) fn schedule(seed: u64) -> Schedule {
     let lanes = lanes(rng);
     let span = *rng.choice(&[100, 4_000, 60_000]).unwrap();
     let learning = rng.bool();
-    let visits = 1 << rng.u32(2..7);
+    let visits = 1 << rng.u32(2..8);
+    let dearest = *rng.choice(&[40, 300]).unwrap();
     Schedule {
         tables: tables(rng, &lanes, span),
         over_default: rng.u8(..4) == 0,
@@ -27,7 +28,7 @@ pub(crate) fn schedule(seed: u64) -> Schedule {
         max_waiting: (rng.u8(..8) == 0).then(|| rng.usize(..visits)),
         inner: inner(rng),
         visits: (0..rng.usize(visits / 2..visits))
-            .map(|_| visit(rng, &lanes, span))
+            .map(|_| visit(rng, &lanes, span, dearest))
             .collect(),
     }
 }
@@ -113,7 +114,9 @@ fn followed(rng: &mut Rng, before: &Table, lanes: &[Lane]) -> Table {
 
 pub(crate) fn table(rng: &mut Rng, lanes: &[Lane]) -> Table {
     let mut table = Table { lines: Vec::new() };
-    for _ in 0..rng.u32(..7) {
+    // Of many limits only the strictest is ever full.
+    let most = if rng.bool() { 3 } else { 7 };
+    for _ in 0..rng.u32(..most) {
         let line = line(rng, lanes);
         if !table.lines.iter().any(|other| other.is_about(&line)) {
             table.lines.push(line);
@@ -152,7 +155,10 @@ fn cap(rng: &mut Rng, before: Option<Cap>) -> Cap {
     };
     match kind {
         0 => Cap::Requests(quota(rng, 12, per)),
-        1 => Cap::Tokens(quota(rng, 2_000, per)),
+        1 => {
+            let most = if rng.bool() { 500 } else { 2_000 };
+            Cap::Tokens(quota(rng, most, per))
+        }
         _ => Cap::InFlight(rng.u32(1..=3)),
     }
 }
@@ -196,7 +202,7 @@ fn inner(rng: &mut Rng) -> Inner {
     }
 }
 
-fn visit(rng: &mut Rng, lanes: &[Lane], span: u64) -> Visit {
+fn visit(rng: &mut Rng, lanes: &[Lane], span: u64, dearest: u64) -> Visit {
     let lane = *rng.choice(lanes).unwrap();
     let fate = match rng.u8(..8) {
         0 | 1 => Fate::Dropped(rng.u64(..=span)),
@@ -207,7 +213,7 @@ fn visit(rng: &mut Rng, lanes: &[Lane], span: u64) -> Visit {
         at: if rng.bool() { 0 } else { rng.u64(..=span) },
         lane,
         caller: rng.choice(["a", "b", "c"]).unwrap(),
-        cost: (rng.u8(..4) > 0).then(|| rng.u64(..300)),
+        cost: (rng.u8(..4) > 0).then(|| rng.u64(..=dearest)),
         deadline: (rng.u8(..8) == 0).then(|| rng.u64(..=span)),
         fate,
         reply: reply(rng, span),

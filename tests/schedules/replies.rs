@@ -23,7 +23,8 @@ pub(crate) fn reply(rng: &mut Rng, span: u64) -> Reply {
         }
     }
     let takes = |rng: &mut Rng| if rng.bool() { 0 } else { rng.u64(..=span / 2) };
-    let usage = rng.u64(1..600);
+    let most = if rng.bool() { 50 } else { 600 };
+    let usage = rng.u64(1..most);
     let (body, usage) = match status {
         Some(200) => match rng.u8(..8) {
             0 => (r#"{"choices":[]}"#.to_owned(), Usage::Untold),
