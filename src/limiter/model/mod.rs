@@ -4,6 +4,8 @@
 //! Time stands still until nothing else can happen, and then jumps to the alarm; a request that
 //! nobody wakes makes the run end with an error.
 
+mod schedules;
+
 use std::{
     cell::Cell,
     future::{Future, poll_fn},
@@ -21,7 +23,7 @@ use shuttle::{
 use tokio::time;
 
 use super::{
-    Inner, Limiter, Lost, Permit,
+    Inner, Limiter, Lost, Measure, Permit,
     shared::Shared,
     sync::{Mutex, lock},
 };
@@ -87,7 +89,12 @@ fn run(limits: Limits, threads: &'static [fn(&Limiter)]) {
     for handle in handles {
         handle.join().unwrap();
     }
-    assert_eq!(limiter.snapshot().waiting, 0);
+    let snapshot = limiter.snapshot();
+    assert_eq!(snapshot.waiting, 0);
+    let limits = snapshot.lanes.iter().flat_map(|lane| &lane.limits);
+    for slots in limits.filter(|limit| limit.measure == Measure::InFlight) {
+        assert_eq!(slots.left, slots.max, "a slot is not given back");
+    }
 }
 
 impl Shared {
