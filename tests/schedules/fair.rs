@@ -5,30 +5,43 @@ use crate::{
     table::{Cap, Line},
 };
 
-/// Each lane gets at least half of its max-min fair share, and at least one of its limits is used to 95 %
-/// of what it allows.
-pub(crate) fn assert_fair(busy: &Busy) {
+/// Each lane gets at least half of its max-min fair share, and one of its limits is busy for 80 % of the time.
+/// Tells whether one of them is for 95 %.
+///
+/// Paced limits that keep requests apart by different times cannot all be used to 95 %. Under one of 69 in 30 s
+/// and one of 76, of which others take 7, a lane leaves at most 63 times: each departure of another moves its
+/// next one by up to an interval. So to what is used of a limit is added how long the lane's other limits were
+/// busy with lanes that are not under it. Where three such limits meet, even that can be less.
+pub(crate) fn assert_fair(busy: &Busy) -> bool {
     let sent = busy.sent();
     let fair = busy.fair();
-    let part = |line: &Line| {
-        let costs = busy.under(line).into_iter();
+    let part = |line: &Line, by: &dyn Fn(usize) -> bool| {
+        let costs = busy.under(line).into_iter().filter(|n| by(*n));
         let used: f64 = costs.map(|n| sent[n] as f64 * busy.cost(line, n)).sum();
         used / busy.capacity(line)
+    };
+    let is_busy = |lines: &[&Line], of: &Line| {
+        let under = busy.under(of);
+        let others = lines.iter().filter(|line| !std::ptr::eq(**line, of));
+        let others = others.map(|line| part(line, &|n| !under.contains(&n)));
+        part(of, &|_| true) + others.sum::<f64>()
     };
     let used: Vec<_> = busy
         .lanes
         .iter()
         .map(|lane| {
-            let lines = busy.table.of(lane.lane).into_iter();
-            lines.map(part).fold(0.0, f64::max)
+            let lines = busy.table.of(lane.lane);
+            let parts = lines.iter().map(|line| is_busy(&lines, line));
+            parts.fold(0.0, f64::max)
         })
         .collect();
     let starved = (0..sent.len()).any(|n| (sent[n] as f64) < fair[n].floor() / 2.0);
-    let idle = used.iter().any(|used| *used < 0.95);
+    let least = used.iter().copied().fold(1.0, f64::min);
     assert!(
-        !starved && !idle,
-        "sent {sent:?}, fair {fair:.0?}, used {used:.2?} under {busy:#?}"
+        !starved && least >= 0.8,
+        "sent {sent:?}, fair {fair:.0?}, busy {used:.2?} under {busy:#?}"
     );
+    least >= 0.95
 }
 
 impl Busy {

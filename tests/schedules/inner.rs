@@ -204,7 +204,11 @@ impl Service<Asked> for Watched {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.story.polled();
-        ready!(self.inner.poll_ready(cx))?;
+        let polled = self.inner.poll_ready(cx);
+        if polled.is_pending() {
+            self.story.is_pending();
+        }
+        ready!(polled)?;
         if !std::mem::replace(&mut self.ready, true) {
             self.story.became_ready();
         }

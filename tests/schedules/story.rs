@@ -29,6 +29,8 @@ pub(crate) enum Event {
     Resumed(usize),
     /// A clone of the inner service that was pending is ready.
     Opened,
+    /// The inner service is pending, and a turn has lapsed since: somebody else is asked.
+    Lapsed,
     /// Another table was put in force.
     Table(usize),
 }
@@ -49,6 +51,8 @@ struct Told {
     polls: usize,
     /// Clones of the inner service that are ready, and not called.
     ready: usize,
+    /// When a turn last lapsed, as far as is known.
+    lapsed: Option<Duration>,
 }
 
 impl Story {
@@ -62,6 +66,16 @@ impl Story {
     pub(crate) fn note(&self, event: Event) {
         let entry = (now() - self.start, event);
         self.lock().events.push(entry);
+    }
+
+    /// The inner service is pending. A turn lasts 10 ms, so one of them lapses in that time at most.
+    pub(crate) fn is_pending(&self) {
+        let at = now() - self.start;
+        let mut told = self.lock();
+        if told.lapsed.is_none_or(|lapsed| at >= lapsed + TURN) {
+            told.lapsed = Some(at);
+            told.events.push((at, Event::Lapsed));
+        }
     }
 
     pub(crate) fn paused(&self, n: usize, until: Instant) {
@@ -115,6 +129,8 @@ impl Story {
     }
 }
 
+/// How long a turn lasts whose owner does not go.
+const TURN: Duration = Duration::from_millis(10);
 /// How often a future and a clone are polled at most, for each event.
 pub(crate) const POLLS: usize = 8;
 /// The events that are still to come when those are counted.

@@ -165,7 +165,7 @@ impl Key {
             Constraint::Limit(index, rule, limit) => {
                 limit.bucket.charge(&rule.cap, tokens, ready, now);
                 if let (Some(places), Ok(quota)) = (&mut self.places, rule.cap.quota()) {
-                    places.leave(index, quota, rule.cap.cost(tokens), now);
+                    places.leave(lane, index, quota, rule.cap.cost(tokens), now);
                 }
                 if matches!(rule.cap, Cap::Tokens(_)) {
                     quotas.push(rules.id(limit.rule));

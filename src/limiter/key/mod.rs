@@ -4,6 +4,7 @@ mod constraint;
 mod cost;
 mod places;
 mod pump;
+mod shares;
 #[cfg(test)]
 mod tests;
 
@@ -134,7 +135,9 @@ impl Key {
         now: Instant,
     ) -> bool {
         let alone = self.lanes[lane].line.is_none();
-        alone && self.blocked(lane, tokens, wait, rules, now).is_none()
+        alone
+            && self.spares(lane, tokens, rules, now) <= now
+            && self.blocked(lane, tokens, wait, rules, now).is_none()
     }
 
     /// The lane of a call, made if there is none.

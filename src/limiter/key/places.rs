@@ -12,7 +12,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Key, Limit, Wait};
+use super::{Key, Limit, Wait, shares::Shares};
 use crate::{
     limiter::{LaneIndex, LimitIndex, rules::Rules},
     quota::Verdict,
@@ -47,6 +47,8 @@ struct Shared {
     idle_since: Instant,
     /// How long it may.
     may_idle: Span,
+    /// Of one that is not paced.
+    shares: Shares,
 }
 
 impl Key {
@@ -58,6 +60,32 @@ impl Key {
             shared.resize_with(self.limits.len(), Shared::new);
             shared.iter_mut().for_each(|limit| limit.behind = 0);
         }
+    }
+
+    /// The instant before which a lane leaves to others what they have not used of a window.
+    pub(super) fn spares(
+        &mut self,
+        lane: LaneIndex,
+        tokens: Weight,
+        rules: &Rules,
+        now: Instant,
+    ) -> Instant {
+        let mut until = Instant::START;
+        let costs = self.costs(lane, tokens, rules);
+        let Some(places) = &mut self.places else {
+            return until;
+        };
+        for (index, cost) in costs {
+            let quota = rules.cap(self.limits[index].rule).quota();
+            if let Some(quota) = quota.ok().filter(|quota| quota.is_windowed()) {
+                let others = self.turns.iter().filter(|other| **other != lane);
+                let others = others.filter(|other| self.lanes[**other].limits.contains(&index));
+                let others: SmallVec<[_; 8]> = others.copied().collect();
+                let shares = &mut places.shared[usize::from(index)].shares;
+                until = until.max(shares.spares(lane, cost, &others, quota, now));
+            }
+        }
+        until
     }
 
     /// Until when the places of earlier lanes keep back one whose own limits let it go, or will; `None` if
@@ -190,10 +218,20 @@ impl Places {
     }
 
     /// One leaves that costs so much of a quota: its limit may idle for a part of the time that takes.
-    pub(super) fn leave(&mut self, index: LimitIndex, quota: &Quota, cost: Weight, now: Instant) {
+    pub(super) fn leave(
+        &mut self,
+        lane: LaneIndex,
+        index: LimitIndex,
+        quota: &Quota,
+        Weight(cost): Weight,
+        now: Instant,
+    ) {
         if let Some(limit) = self.shared.get_mut(usize::from(index)) {
+            if quota.is_windowed() && cost > 0 {
+                limit.shares.leave(lane, cost, quota, now);
+            }
             let idle = now - limit.idle_since;
-            let earned = quota.interval() * cost.0 / IDLE;
+            let earned = quota.interval() * cost / IDLE;
             limit.idle_since = Instant::NEVER;
             limit.may_idle = (limit.may_idle - idle + earned).min(quota.window() / IDLE);
         }
@@ -206,6 +244,7 @@ impl Shared {
             behind: 0,
             idle_since: Instant::NEVER,
             may_idle: Span::ZERO,
+            shares: Shares::default(),
         }
     }
 }

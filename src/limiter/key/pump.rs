@@ -67,21 +67,22 @@ impl Key {
             };
             let (rules, now) = (world.rules, world.now);
             let tokens = self.tokens(lane, world.waiters[head].charge, rules);
-            let Some(wait) = self.ask(lane, tokens, Count(0), rules, now) else {
+            let Some(mut wait) = self.ask(lane, tokens, Count(0), rules, now) else {
                 self.refuse(head, Reason::NeverFits, None, world);
                 continue;
             };
+            wait.at = wait.at.max(self.spares(lane, tokens, rules, now));
             let blocked = match wait.full {
                 None => self.blocked(lane, tokens, wait, rules, now),
                 Some(_) => None,
             };
+            let at = blocked.map_or(wait.at, |until| until.max(wait.at));
             if wait.is_over(now) && blocked.is_none() {
                 next = next.min(self.offer(lane, head, world));
                 self.place(lane, tokens, now, true, rules, now);
             } else {
                 next = next.min(self.hold_back(lane, wait, rules, now));
                 if wait.full.is_none() {
-                    let at = blocked.map_or(wait.at, |until| until.max(wait.at));
                     self.place(lane, tokens, at, false, rules, now);
                 }
             }
@@ -129,10 +130,13 @@ impl Key {
         lane.line().offer = None;
         let binding = wait.binding.map(|index| self.limits[index].rule);
         lane.awaits_job = binding.is_some_and(|rule| matches!(rules.cap(rule), Cap::Jobs(_)));
-        let on_time = wait.at <= now;
-        lane.line().lacked_slot |= on_time && wait.full.is_some();
+        lane.line().lacked_slot |= wait.at <= now && wait.full.is_some();
         // One that only places keep back is asked again when those before it have left.
-        let at = if on_time { Instant::NEVER } else { wait.at };
+        let at = if wait.at > now {
+            wait.at
+        } else {
+            Instant::NEVER
+        };
         wait.full.map_or(at, |full| at.min(full))
     }
 

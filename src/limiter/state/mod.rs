@@ -163,8 +163,7 @@ impl State {
         let born = key.born;
         let of = &mut key.lanes[lane];
         // Quotas that a lane outgrew are not charged: it counts tokens itself then.
-        let counted = !quotas.is_empty() || of.learned.tokens.rate.is_some();
-        let metered = charge != Charge::NOTHING && counted;
+        let metered = !quotas.is_empty() || of.learned.tokens.rate.is_some();
         if waited > Span::ZERO {
             of.waited += waited.as_duration();
         }
