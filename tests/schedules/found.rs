@@ -2,12 +2,6 @@
 
 use crate::{promises, shares};
 
-/// The usage in a response was not charged if the request's `Cost` was 0.
-#[test]
-fn a_request_said_to_cost_nothing_is_charged_its_usage() {
-    assert!(promises(93));
-}
-
 /// While the service beneath is not ready for some seconds, one more waiter is polled every 10 ms, and all of
 /// these again once it is ready. Nothing bounds that by what is sent, so a turn that lapses counts too.
 #[test]

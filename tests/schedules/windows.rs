@@ -121,7 +121,10 @@ impl<'a> Account<'a> {
     fn end(&mut self, n: usize, whole: bool) {
         self.in_flight.retain(|other| *other != n);
         match self.schedule.visits[n].reply.usage {
-            Usage::Told(told) if whole => self.settle(n, |_| told),
+            // A cost of 0 says that nothing is to be counted.
+            Usage::Told(told) if whole && self.schedule.visits[n].cost != Some(0) => {
+                self.settle(n, |_| told);
+            }
             _ => {}
         }
     }

@@ -254,6 +254,13 @@ impl Key {
             let lane = &mut self.lanes[grant.lane];
             lane.in_flight -= 1;
             slots[Grant::IN_FLIGHT] = lane.slots[Grant::IN_FLIGHT];
+            let mut limits = lane.limits.iter();
+            let in_flight = |index: &&LimitIndex| {
+                matches!(rules.cap(self.limits[**index].rule), Cap::InFlight(_))
+            };
+            if let (Some(places), Some(index)) = (&mut self.places, limits.find(in_flight)) {
+                places.freed(*index, now - grant.at);
+            }
         }
         for rule in slots.into_iter().flatten() {
             self.free(rules, rule, now);

@@ -7,8 +7,9 @@
 //! is not made later any more. So no lane starves between two limits that others keep busy in turn, and no
 //! limit idles for long since a lane waits for another one.
 //!
-//! How long a slot stays taken is not known. A lane keeps one free only once it could have left but for
-//! that slot, until it leaves.
+//! How long a slot stays taken is known from those before. A lane keeps one free for as long before it can
+//! leave as another would take it. Of jobs it is not known: there a lane keeps a slot free once it could have
+//! left but for that.
 
 use smallvec::SmallVec;
 
@@ -49,6 +50,8 @@ struct Shared {
     may_idle: Span,
     /// Of one that is not paced.
     shares: Shares,
+    /// How long a slot stays taken, on average, if that is known.
+    taken_for: Option<Span>,
 }
 
 impl Key {
@@ -144,7 +147,7 @@ impl Key {
         let costs = self.costs(lane, tokens, rules);
         let Some(all) = &mut self.places else { return };
         let line = self.lanes[lane].line();
-        let keeps_slot = takes || line.lacked_slot;
+        let lacked_slot = line.lacked_slot;
         let by = match takes {
             true => at,
             false => line.leaves_by(at, || {
@@ -159,7 +162,11 @@ impl Key {
             let limit = &mut self.limits[index];
             let (cap, shared) = (rules.cap(limit.rule), &mut all.shared[usize::from(index)]);
             if cap.quota().is_err() {
-                shared.behind += u64::from(keeps_slot);
+                let keeps = match shared.taken_for {
+                    Some(time) => at - now < time,
+                    None => lacked_slot,
+                };
+                shared.behind += u64::from(takes || keeps);
                 continue;
             }
             let mut places = all.places.iter_mut().filter(|place| place.limit == index);
@@ -217,6 +224,14 @@ impl Places {
         before.saturating_add(self.shared[usize::from(index)].behind)
     }
 
+    /// A slot comes free that was taken for so long.
+    pub(super) fn freed(&mut self, index: LimitIndex, time: Span) {
+        if let Some(limit) = self.shared.get_mut(usize::from(index)) {
+            let mean = limit.taken_for.unwrap_or(time);
+            limit.taken_for = Some((mean * 7 + time) / 8);
+        }
+    }
+
     /// One leaves that costs so much of a quota: its limit may idle for a part of the time that takes.
     pub(super) fn leave(
         &mut self,
@@ -245,6 +260,7 @@ impl Shared {
             idle_since: Instant::NEVER,
             may_idle: Span::ZERO,
             shares: Shares::default(),
+            taken_for: None,
         }
     }
 }

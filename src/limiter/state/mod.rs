@@ -163,7 +163,8 @@ impl State {
         let born = key.born;
         let of = &mut key.lanes[lane];
         // Quotas that a lane outgrew are not charged: it counts tokens itself then.
-        let metered = !quotas.is_empty() || of.learned.tokens.rate.is_some();
+        let counted = !quotas.is_empty() || of.learned.tokens.rate.is_some();
+        let metered = charge != Charge::NOTHING && counted;
         if waited > Span::ZERO {
             of.waited += waited.as_duration();
         }

@@ -121,7 +121,8 @@ impl Model {
 }
 
 /// Request: what it costs of a token quota, where that is not to be [read](crate::rate_limit#tokens)
-/// from its body. If its answer says what it did cost, that is settled.
+/// from its body. If its answer says what it did cost, that is settled; unless it is 0, which says that
+/// nothing is to be counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
     tokens: u64,
