@@ -126,6 +126,52 @@ async fn a_limit_does_not_idle_for_a_lane_that_waits_for_another() {
     assert!(sent[0] >= 150, "{sent:?}");
 }
 
+/// The lane that nothing paces took each window at once: of 6,000 the other lane sent 60.
+#[tokio::test(start_paused = true)]
+async fn a_paced_lane_gets_its_share_of_an_unpaced_window() {
+    use Endpoint::Embeddings;
+    let limits = Limits::none()
+        .shared([CHAT, Embeddings], per_minute(600).unpaced())
+        .requests(Embeddings, per_minute(1_000));
+    let lanes = [CHAT, Embeddings].map(Call::new);
+    let all = sent(limits.clone(), lanes.clone(), 10 * MINUTE).await;
+    assert!(all[0] + all[1] >= 5_900, "{all:?} of 6,000");
+    assert!(all[1] >= 1_500, "{all:?}: 3,000 would be fair");
+    // A lane that can use little leaves the rest.
+    let slow = limits.requests(Embeddings, per_minute(6));
+    let all = sent(slow, lanes, 10 * MINUTE).await;
+    assert!(all[0] >= 5_800 && all[1] >= 48, "{all:?}");
+}
+
+/// The same of a lane that waits for a slot, which others do not.
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_waits_for_a_slot_gets_its_share_of_an_unpaced_window() {
+    use Endpoint::Embeddings;
+    let limits = Limits::none()
+        .shared([CHAT, Embeddings], per_minute(120).unpaced())
+        .in_flight(Embeddings, NonZeroU32::MIN);
+    let limiter = limiter(limits);
+    let mut tasks = JoinSet::new();
+    let sent = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+    for (lane, endpoint, takes) in [(0, CHAT, 0), (1, Embeddings, 500)] {
+        for _ in 0..3 {
+            let (limiter, sent) = (limiter.clone(), Arc::clone(&sent));
+            tasks.spawn(async move {
+                loop {
+                    let permit = limiter.acquire(Call::new(endpoint)).await.unwrap();
+                    sent[lane].fetch_add(1, Relaxed);
+                    sleep(Duration::from_millis(takes)).await;
+                    drop(permit);
+                }
+            });
+        }
+    }
+    sleep(10 * MINUTE).await;
+    let sent = [0, 1].map(|lane| sent[lane].load(Relaxed));
+    assert!(sent[0] + sent[1] >= 1_170, "{sent:?} of 1,200");
+    assert!(sent[1] >= 300, "{sent:?}: 600 would be fair");
+}
+
 /// Requests that cost many tokens and few, under two limits: a quarter of the tokens was not used.
 #[tokio::test(start_paused = true)]
 async fn tokens_do_not_idle_for_lanes_that_wait_for_requests() {

@@ -174,9 +174,10 @@ impl Quota {
     /// time, and each makes room for another `per + margin` later.
     ///
     /// For servers *known* to count whole windows, never Together: it answers 429 to all but the
-    /// first second's worth. Costs 16 bytes for each request of the last window, and a burst set
-    /// with [`with_burst`](Quota::with_burst) means nothing. Of lanes that share it, one that nothing
-    /// paces takes nearly all of each window at once, and leaves little to one that another limit paces.
+    /// first second's worth. Costs 16 bytes for each request of the last window, 40 where several
+    /// lanes share it, and a burst set with [`with_burst`](Quota::with_burst) means nothing. Of
+    /// lanes that share it, one that has used its share goes on at the quota's pace while others
+    /// wait that have not.
     #[must_use]
     pub fn unpaced(mut self) -> Self {
         self.windowed = true;

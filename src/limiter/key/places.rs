@@ -7,9 +7,9 @@
 //! is not made later any more. So no lane starves between two limits that others keep busy in turn, and no
 //! limit idles for long since a lane waits for another one.
 //!
-//! How long a slot stays taken is known from those before. A lane keeps one free for as long before it can
-//! leave as another would take it. Of jobs it is not known: there a lane keeps a slot free once it could have
-//! left but for that.
+//! How long a slot stays taken is known from those before, and with it how soon one comes free. For so long
+//! before it can leave a lane keeps one free. Of jobs it is not known: there a lane keeps a slot free once it
+//! could have left but for that.
 
 use smallvec::SmallVec;
 
@@ -161,9 +161,9 @@ impl Key {
         for (index, cost) in costs {
             let limit = &mut self.limits[index];
             let (cap, shared) = (rules.cap(limit.rule), &mut all.shared[usize::from(index)]);
-            if cap.quota().is_err() {
+            if let Err(slots) = cap.quota() {
                 let keeps = match shared.taken_for {
-                    Some(time) => at - now < time,
+                    Some(time) => at - now < time / u64::from(slots.get()),
                     None => lacked_slot,
                 };
                 shared.behind += u64::from(takes || keeps);
@@ -199,13 +199,16 @@ impl Key {
         }
     }
 
-    /// The limits of a lane in which a request costs something, and what.
+    /// The limits of a lane in which a request costs something, and what; none where no places are given.
     fn costs(
         &self,
         lane: LaneIndex,
         tokens: Weight,
         rules: &Rules,
     ) -> SmallVec<[(LimitIndex, u64); 4]> {
+        if self.places.is_none() {
+            return SmallVec::new();
+        }
         let lane = &self.lanes[lane];
         let costs = lane.limits.iter().filter_map(|&index| {
             let rule = rules.rule(self.limits[index].rule);

@@ -73,7 +73,8 @@ impl Shares {
             if *at + quota.window() > now {
                 break;
             }
-            self.lanes[usize::from(*lane)].used -= cost;
+            let share = &mut self.lanes[usize::from(*lane)];
+            share.used = share.used.saturating_sub(*cost);
             self.departures.pop_front();
         }
     }
