@@ -207,7 +207,7 @@ proptest! {
         };
         let (with, without) = (sorted(departures(&with)), sorted(departures(&without)));
         prop_assert_eq!(with.len(), without.len());
-// A timer fires up to a millisecond late. Who waited is not late by that, but who comes just then is.
+        // A timer fires up to a millisecond late. Who waited is not late by that, but who comes just then is.
         for (n, (with, without)) in with.iter().zip(&without).enumerate() {
             let late = Duration::from_millis(n as u64);
             prop_assert!(*with <= *without + late, "{n}: {with:?}, not {without:?}");

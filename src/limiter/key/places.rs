@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 use super::{Key, Limit, Wait, shares::Shares};
 use crate::{
-    limiter::{LaneIndex, LimitIndex, rules::Rules},
+    limiter::{LaneIndex, LimitIndex, lane::Lane, rules::Rules},
     quota::Verdict,
     words::{Count, Instant, Quota, Span, Weight},
 };
@@ -81,9 +81,13 @@ impl Key {
         for (index, cost) in costs {
             let quota = rules.cap(self.limits[index].rule).quota();
             if let Some(quota) = quota.ok().filter(|quota| quota.is_windowed()) {
-                let others = self.turns.iter().filter(|other| **other != lane);
-                let others = others.filter(|other| self.lanes[**other].limits.contains(&index));
-                let others: SmallVec<[_; 8]> = others.copied().collect();
+                let waits = |other: &LaneIndex| {
+                    let Lane { line, limits, .. } = &self.lanes[*other];
+                    let head = line.as_ref().and_then(|line| line.head());
+                    *other != lane && head.is_some() && limits.contains(&index)
+                };
+                let others = self.turns.iter().copied().filter(waits);
+                let others: SmallVec<[_; 8]> = others.collect();
                 let shares = &mut places.shared[usize::from(index)].shares;
                 until = until.max(shares.spares(lane, cost, &others, quota, now));
             }

@@ -59,7 +59,8 @@ impl Shares {
         let round = costs.fold(cost, u64::saturating_add);
         let exceeds = |share: &Share, cost| {
             let rounds = u128::from(share.used.saturating_add(cost)) * u128::from(round);
-            rounds > u128::from(quota.max()) * u128::from(cost)
+            // A share is one request at least.
+            share.used > 0 && rounds > u128::from(quota.max()) * u128::from(cost)
         };
         let needs = |other| of(other).is_none_or(|share| !exceeds(share, share.cost));
         match of(lane).filter(|share| exceeds(share, cost)) {
