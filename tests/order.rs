@@ -232,6 +232,69 @@ async fn a_lane_under_a_slot_and_a_pace_is_not_starved_of_either() {
     assert!(sent.iter().all(|sent| *sent >= 1_300), "{sent:?}");
 }
 
+/// Keeps a lane busy whose requests are charged 10,000 tokens and cost 300, as their responses say half a
+/// second later. Returns what they cost in ten minutes.
+async fn settled_tokens(limits: Limits, beside: Option<Call>) -> usize {
+    let limiter = limiter(limits);
+    let used = Arc::new(AtomicUsize::new(0));
+    let mut tasks = JoinSet::new();
+    for _ in 0..8 {
+        let (limiter, used) = (limiter.clone(), Arc::clone(&used));
+        tasks.spawn(async move {
+            loop {
+                let call = Call::new(CHAT).with_model("m").with_tokens(10_000);
+                let mut permit = limiter.acquire(call).await.unwrap();
+                sleep(Duration::from_millis(500)).await;
+                permit.settle(300);
+                used.fetch_add(300, Relaxed);
+            }
+        });
+    }
+    if let Some(call) = beside {
+        tasks.spawn(async move { while limiter.acquire(call.clone()).await.is_ok() {} });
+    }
+    sleep(10 * MINUTE).await;
+    used.load(Relaxed)
+}
+
+/// A lane's share of a window was what its requests had been charged, and not what they cost: beside a slow
+/// lane it used 3 % of the window.
+#[tokio::test(start_paused = true)]
+async fn a_lane_s_share_of_an_unpaced_window_is_what_its_requests_cost() {
+    let tokens = per_minute(100_000).unpaced();
+    let limits = Limits::none()
+        .tokens(CHAT, tokens)
+        .for_model("slow", Limits::none().requests(CHAT, per_minute(1)));
+    let slow = Call::new(CHAT).with_model("slow").with_tokens(300);
+    let alone = settled_tokens(limits.clone(), None).await;
+    let beside = settled_tokens(limits, Some(slow)).await;
+    assert!(
+        beside * 10 >= alone * 9,
+        "{beside} beside it, {alone} alone"
+    );
+}
+
+/// A lane of which nothing had left yet was not counted among those that share the window.
+#[tokio::test(start_paused = true)]
+async fn a_lane_has_its_share_of_an_unpaced_window_before_anything_of_it_has_left() {
+    let limits = Limits::none()
+        .requests(CHAT, per_minute(60).unpaced())
+        .for_model("slow", Limits::none().tokens(CHAT, per_minute(60)));
+    let limiter = limiter(limits);
+    let slow = Call::new(CHAT).with_model("slow").with_tokens(10);
+    drop(limiter.acquire(slow.clone()).await.unwrap());
+    let mut tasks = JoinSet::new();
+    for _ in 0..100 {
+        let limiter = limiter.clone();
+        let call = Call::new(CHAT).with_model("m");
+        tasks.spawn(async move { limiter.acquire(call).await.map(drop) });
+    }
+    for _ in 0..3 {
+        let waited = limiter.acquire(slow.clone()).await.unwrap().waited();
+        assert!(waited < Duration::from_secs(12), "{waited:?}");
+    }
+}
+
 /// It waited for the table's limit, which the server's had replaced, for up to 20 s.
 #[tokio::test(start_paused = true)]
 async fn a_higher_limit_that_the_server_names_lets_the_waiting_go_at_once() {

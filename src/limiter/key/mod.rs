@@ -280,10 +280,13 @@ impl Key {
         let (from, to) = (grant.tokens, tokens);
         let settled = Settled { from, to };
         for &rule in grant.quotas.iter().filter(|_| !lost) {
-            let mut limits = self.limits.iter_mut();
-            if let Some(limit) = limits.find(|limit| rules.id(limit.rule) == rule) {
+            let mut limits = self.limits.iter_mut().enumerate();
+            if let Some((index, limit)) = limits.find(|(_, limit)| rules.id(limit.rule) == rule) {
                 let cap = rules.cap(limit.rule);
                 limit.bucket.settle(cap, grant.at, settled, now);
+                if let (Some(places), Ok(quota)) = (&mut self.places, cap.quota()) {
+                    places.settle(grant.lane, LimitIndex::new(index), quota, grant.at, settled);
+                }
             }
         }
         let lane = &mut self.lanes[grant.lane];

@@ -17,7 +17,7 @@ use super::{Key, Limit, Wait, shares::Shares};
 use crate::{
     limiter::{LaneIndex, LimitIndex, lane::Lane, rules::Rules},
     quota::Verdict,
-    words::{Count, Instant, Quota, Span, Weight},
+    words::{Count, Instant, Quota, Settled, Span, Weight},
 };
 
 /// The places in the limits of a key, as of the last pass.
@@ -236,6 +236,21 @@ impl Places {
         if let Some(limit) = self.shared.get_mut(usize::from(index)) {
             let mean = limit.taken_for.unwrap_or(time);
             limit.taken_for = Some((mean * 7 + time) / 8);
+        }
+    }
+
+    /// Settles what a lane was charged of a quota at an instant.
+    pub(super) fn settle(
+        &mut self,
+        lane: LaneIndex,
+        index: LimitIndex,
+        quota: &Quota,
+        at: Instant,
+        settled: Settled,
+    ) {
+        let limit = self.shared.get_mut(usize::from(index));
+        if let Some(limit) = limit.filter(|_| quota.is_windowed()) {
+            limit.shares.settle(lane, at, settled);
         }
     }
 

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use crate::{
     limiter::LaneIndex,
-    words::{Instant, Quota},
+    words::{Instant, Quota, Settled, Weight},
 };
 
 /// What left of late under one limit, by lane.
@@ -16,29 +16,44 @@ use crate::{
 pub(super) struct Shares {
     departures: VecDeque<(Instant, LaneIndex, u64)>,
     lanes: Vec<Share>,
-    /// When the next would be due if the limit were paced.
-    due: Instant,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Share {
     used: u64,
-    /// What its last cost.
+    /// What its last cost: once some have been settled, the last of those.
     cost: u64,
+    settles: bool,
 }
 
 impl Shares {
     /// One leaves.
     pub(super) fn leave(&mut self, lane: LaneIndex, cost: u64, quota: &Quota, now: Instant) {
         self.forget(quota, now);
-        self.departures.push_back((now, lane, cost));
-        if self.lanes.len() <= usize::from(lane) {
-            self.lanes.resize(usize::from(lane) + 1, Share::default());
+        self.departures.push_back((now, lane, 0));
+        let share = self.change(self.departures.len() - 1, Settled::charge(Weight(cost)));
+        if !share.settles {
+            share.cost = cost;
         }
-        let share = &mut self.lanes[usize::from(lane)];
-        share.used = share.used.saturating_add(cost);
-        share.cost = cost;
-        self.due = now + quota.interval() * cost;
+    }
+
+    /// Settles what a lane was charged at an instant. A response may say that it cost far less.
+    pub(super) fn settle(&mut self, lane: LaneIndex, at: Instant, settled: Settled) {
+        let first = self.departures.partition_point(|(other, ..)| *other < at);
+        let same = self.departures.range(first..);
+        let mut same = same.take_while(|(other, ..)| *other == at);
+        let found = same.position(|(_, other, _)| *other == lane);
+        let index = first + found.unwrap_or(0);
+        if found.is_none() {
+            // What was thought to cost nothing is not here yet. If it has left the window instead, the
+            // next look forgets it again.
+            self.departures.insert(index, (at, lane, 0));
+        }
+        let share = self.change(index, settled);
+        // A rejected request tells nothing of what one costs.
+        if settled.to > Weight(0) {
+            (share.cost, share.settles) = (settled.to.0, true);
+        }
     }
 
     /// The instant before which a lane leaves to `others` that wait what they have not used. The shares are
@@ -52,21 +67,46 @@ impl Shares {
         now: Instant,
     ) -> Instant {
         self.forget(quota, now);
-        let of = |lane| self.lanes.get(usize::from(lane));
-        let costs = others
-            .iter()
-            .map(|other| of(*other).map_or(cost, |share| share.cost));
-        let round = costs.fold(cost, u64::saturating_add);
+        let of = |lane| {
+            let share = self.lanes.get(usize::from(lane));
+            share.filter(|share| share.cost > 0)
+        };
+        let usual = |lane| of(lane).map_or(cost, |share| share.cost);
+        let costs = others.iter().map(|other| usual(*other));
+        let round = costs.fold(usual(lane), u64::saturating_add);
         let exceeds = |share: &Share, cost| {
             let rounds = u128::from(share.used.saturating_add(cost)) * u128::from(round);
             // A share is one request at least.
-            share.used > 0 && rounds > u128::from(quota.max()) * u128::from(cost)
+            share.used > 0 && rounds > u128::from(quota.max()) * u128::from(share.cost)
         };
         let needs = |other| of(other).is_none_or(|share| !exceeds(share, share.cost));
         match of(lane).filter(|share| exceeds(share, cost)) {
-            Some(_) if others.iter().any(|other| needs(*other)) => self.due,
+            Some(_) if others.iter().any(|other| needs(*other)) => self.due(quota),
             _ => Instant::START,
         }
+    }
+
+    /// When the next would be due if the limit were paced.
+    fn due(&self, quota: &Quota) -> Instant {
+        let Some((at, lane, cost)) = self.departures.back() else {
+            return Instant::START;
+        };
+        let usual = self.lanes[usize::from(*lane)].cost;
+        *at + quota.interval() * usual.min(*cost)
+    }
+
+    /// Changes what a departure cost.
+    fn change(&mut self, index: usize, Settled { from, to }: Settled) -> &mut Share {
+        let (_, lane, cost) = &mut self.departures[index];
+        let lane = usize::from(*lane);
+        let before = *cost;
+        *cost = before.saturating_sub(from.0).saturating_add(to.0);
+        if self.lanes.len() <= lane {
+            self.lanes.resize(lane + 1, Share::default());
+        }
+        let share = &mut self.lanes[lane];
+        share.used = share.used.saturating_sub(before).saturating_add(*cost);
+        share
     }
 
     fn forget(&mut self, quota: &Quota, now: Instant) {
@@ -74,8 +114,8 @@ impl Shares {
             if *at + quota.window() > now {
                 break;
             }
-            let share = &mut self.lanes[usize::from(*lane)];
-            share.used = share.used.saturating_sub(*cost);
+            let used = &mut self.lanes[usize::from(*lane)].used;
+            *used = used.saturating_sub(*cost);
             self.departures.pop_front();
         }
     }
