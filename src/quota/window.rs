@@ -36,7 +36,7 @@ impl Window {
     pub(crate) fn of(departures: impl Iterator<Item = (Instant, u64)>) -> Self {
         let departures: VecDeque<_> = departures.collect();
         Self {
-            used: departures.iter().map(|(_, cost)| cost).sum(),
+            used: sum(departures.iter()),
             departures,
             freed: Instant::START,
         }
@@ -54,7 +54,7 @@ impl Window {
         }
         let gone = |(left, _): &&(Instant, u64)| *left + quota.window() <= at;
         let freed = self.departures.iter().take_while(gone);
-        let used = self.used.saturating_sub(freed.map(|(_, cost)| cost).sum());
+        let used = self.used.saturating_sub(sum(freed));
         quota.max().saturating_sub(used.saturating_add(cost.0))
     }
 
@@ -110,6 +110,11 @@ impl Window {
     }
 }
 
+/// What these cost; of absurd costs, the most that can be counted.
+fn sum<'a>(departures: impl Iterator<Item = &'a (Instant, u64)>) -> u64 {
+    departures.fold(0, |sum, (_, cost)| sum.saturating_add(*cost))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,5 +149,15 @@ mod tests {
         let ahead = [0, 2, 3, 5, 6, 9].map(|ahead| windows(ahead, 1));
         assert_eq!(ahead, [0, 0, 1, 1, 2, 3]);
         assert_eq!(windows(3, 3), 1);
+    }
+
+    /// A sum overflowed.
+    #[test]
+    fn absurd_costs_are_sums_like_others() {
+        let quota = Quota::per_minute(3).unwrap().unpaced();
+        let absurd = [0, 1].map(|second| (at(second), u64::MAX));
+        let window = Window::of(absurd.into_iter());
+        let all_gone = at(1) + quota.window();
+        assert_eq!(window.room(&quota, Weight(1), all_gone, at(2)), 2);
     }
 }
