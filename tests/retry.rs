@@ -177,6 +177,28 @@ async fn jitter_comes_after_the_instant() {
     }
 }
 
+/// A batch size was read as "too many jobs", and its request sent 147 times in a day.
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_is_not_about_jobs_is_final_for_a_fine_tune() {
+    for (body, again) in [
+        (
+            r#"{"error":{"message":"batch_size 256 exceeds the maximum of 128 for models with 17B active parameters"}}"#,
+            false,
+        ),
+        (
+            r#"{"error":{"message":"The job limit of inactive accounts is 0"}}"#,
+            false,
+        ),
+        (
+            r#"{"error":{"message":"The maximum of 3 active jobs is reached"}}"#,
+            true,
+        ),
+    ] {
+        let (instants, _) = send(&exact(), post(FINE_TUNES), [status(400).body(body)]).await;
+        assert_eq!(instants.len(), 1 + usize::from(again), "{body}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn money_run_out_is_final() {
     for reply in [

@@ -2,6 +2,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
 
+use super::too_many;
+
 /// What the server says of an error, whatever shape it says it in.
 ///
 /// The layers put it into the extensions of every answer with a status of 400 or above, and leave
@@ -89,27 +91,13 @@ impl ApiError {
 
     /// Whether the server says that too many jobs run at once: one must end before the next begins.
     ///
-    /// No status or code is published for it. A 400, 403, 409, 422 or 429 counts whose code, type or
-    /// message speaks of concurrency, or of too many, or of a limit, of what is running or active.
+    /// Together publishes no status or code for this error. It counts if the status is 400, 403, 409, 422 or
+    /// 429, and the type, code or message speaks of jobs, batches or fine-tunes near "concurrent", or near
+    /// both a limit and a word for what runs now, such as "active". Whole words count.
     pub fn is_too_many_jobs(&self) -> bool {
-        if !matches!(self.0.status.as_u16(), 400 | 403 | 409 | 422 | 429) {
-            return false;
-        }
         let named = [self.kind(), self.code()].into_iter().flatten();
-        let said = named.chain([self.message()]);
-        let said = said.collect::<Vec<_>>().join(" ").to_ascii_lowercase();
-        let speaks_of = |words: &[&str]| words.iter().any(|word| said.contains(word));
-        speaks_of(&["concurren"]) && speaks_of(&JOBS)
-            || speaks_of(&["too many", "maximum", "limit"])
-                && speaks_of(&JOBS)
-                && speaks_of(&[
-                    "running",
-                    "active",
-                    "pending",
-                    "in progress",
-                    "at once",
-                    "at a time",
-                ])
+        matches!(self.0.status.as_u16(), 400 | 403 | 409 | 422 | 429)
+            && too_many::jobs(named.chain([self.message()]))
     }
 
     /// What to do about it, for the errors people meet most.
@@ -205,9 +193,6 @@ const OUT_OF_MONEY: [&str; 5] = [
     "billing_hard_limit_reached",
     "billing_not_active",
 ];
-
-/// What runs for long.
-const JOBS: [&str; 5] = ["job", "batch", "fine-tun", "finetun", "fine tun"];
 
 /// Together's words ("Credit limit exceeded. Please navigate to ... to add credit",
 /// github.com/expectedparrot/edsl/issues/2098) and OpenAI's.

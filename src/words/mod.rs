@@ -16,6 +16,7 @@ mod report;
 mod rule;
 mod tier;
 mod time;
+mod too_many;
 mod unit;
 mod usage;
 

@@ -264,12 +264,28 @@ fn too_many_jobs_are_distinguished_from_every_other_limit() {
         "a fine-tune of this name is running",
         "the limit",
         "",
+        "batch_size 256 exceeds the maximum of 128 for models with 17B active parameters",
+        "batch size 64 is over the limit of 32 active sequences",
+        "the maximum batch may have 8 rows for a model of 70B active parameters",
+        "the job limit of an inactive account is 0",
+        "batch is limited to interactive models: the maximum is 0",
+        "the concurrent_requests of this job file are not an integer",
+        "concurrency is no parameter of the model that was given for this job",
     ] {
         assert!(!said(400, message), "{message}");
+    }
+    for message in [
+        "3 fine-tuning jobs are currently running, and your plan allows a maximum of 3",
+        "You have reached the limit. 3 jobs are pending.",
+        "Maximum number of active batches exceeded",
+        "Concurrent fine-tuning jobs: 3 of 3",
+    ] {
+        assert!(said(400, message), "{message}");
     }
     for body in [
         r#"{"error":{"message":"no","code":"concurrent_jobs"}}"#,
         r#"{"error":{"message":"no","type":"concurrent_jobs"}}"#,
+        r#"{"error":{"message":"no","code":"MaxActiveJobsExceeded"}}"#,
         r#"{"error":{"message":"of jobs","code":"concurrency","type":"t"}}"#,
     ] {
         assert!(parse(409, body).is_too_many_jobs(), "{body}");

@@ -1,0 +1,97 @@
+//! Whether an error speaks of too many jobs at once.
+
+/// Whether `texts`, read one after the other, say that too many jobs run at once.
+///
+/// Whole words count, and only near a word for a job: "concurrent", or a limit together with a word for
+/// what runs now.
+pub(super) fn jobs<'a>(texts: impl Iterator<Item = &'a str>) -> bool {
+    let words: Vec<&str> = texts.flat_map(words).collect();
+    let concurrent = places(&words, &CONCURRENT, &["request", "requests"]);
+    let limits = places(&words, &LIMITS, &[]);
+    let states = places(&words, &STATES, &[]);
+    let near = |job: usize, places: &[usize], most| {
+        let mut places = places.iter();
+        places.any(|place| place.abs_diff(job) <= most)
+    };
+    places(&words, &JOBS, &["size", "sizes"])
+        .into_iter()
+        .any(|job| {
+            near(job, &concurrent, CLOSE)
+                || near(job, &states, CLOSE) && near(job, &limits, SAME_SENTENCE)
+        })
+}
+
+/// Words are separated by anything but letters and digits, and by a capital letter inside.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let parts = text.split(|char: char| !char.is_ascii_alphanumeric());
+    parts.flat_map(|mut rest| {
+        std::iter::from_fn(move || {
+            let pairs = rest.as_bytes().windows(2);
+            let hump = |pair: &[u8]| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase();
+            let end = pairs.map(hump).position(|is| is);
+            let (word, after) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
+            rest = after;
+            (!word.is_empty()).then_some(word)
+        })
+    })
+}
+
+/// The places where one of `phrases` begins that is not followed by one of `others`.
+fn places(words: &[&str], phrases: &[&[&str]], others: &[&str]) -> Vec<usize> {
+    let is = |word: &&str, other: &&str| word.eq_ignore_ascii_case(other);
+    let begins = |rest: &[&str], phrase: &[&str]| {
+        let mut after = rest.iter();
+        let said = phrase
+            .iter()
+            .all(|word| after.next().is_some_and(|next| is(next, word)));
+        let next = after.next();
+        said && !next.is_some_and(|next| others.iter().any(|other| is(next, other)))
+    };
+    (0..words.len())
+        .filter(|place| {
+            phrases
+                .iter()
+                .any(|phrase| begins(&words[*place..], phrase))
+        })
+        .collect()
+}
+
+/// What runs for long. A batch size is a parameter of training.
+const JOBS: [&[&str]; 10] = [
+    &["job"],
+    &["jobs"],
+    &["batch"],
+    &["batches"],
+    &["finetune"],
+    &["finetunes"],
+    &["finetuning"],
+    &["fine", "tune"],
+    &["fine", "tunes"],
+    &["fine", "tuning"],
+];
+
+/// Concurrent requests are limited by the rate.
+const CONCURRENT: [&[&str]; 3] = [&["concurrent"], &["concurrency"], &["concurrently"]];
+
+const LIMITS: [&[&str]; 5] = [
+    &["too", "many"],
+    &["maximum"],
+    &["max"],
+    &["limit"],
+    &["limits"],
+];
+
+const STATES: [&[&str]; 6] = [
+    &["running"],
+    &["active"],
+    &["pending"],
+    &["in", "progress"],
+    &["at", "once"],
+    &["at", "a", "time"],
+];
+
+/// Words between a job and its state: "jobs that are currently running".
+const CLOSE: usize = 4;
+
+/// Words between a job and its limit: "jobs are running, and your plan allows a maximum of 3".
+const SAME_SENTENCE: usize = 10;
