@@ -385,7 +385,7 @@ async fn a_wait_for_a_job_to_end_costs_neither_retries_nor_budget() {
         sleep(20 * 60 * SECOND).await;
         assert_eq!(server.refused(), 5);
         if let Some(status) = failure {
-            server.script(status, "{}");
+            server.script(status, r#"{"error":{"message":"overloaded"}}"#);
         }
         assert_eq!(waiting.await.unwrap(), answer);
     }

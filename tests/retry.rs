@@ -23,6 +23,7 @@ use tower_together::{
 
 const CHAT: &str = "/v1/chat/completions";
 const FINE_TUNES: &str = "/v1/fine-tunes";
+const OVERLOADED: &str = r#"{"error":{"message":"The server is overloaded"}}"#;
 
 fn request(method: Method, path: &str) -> Request<Full<Bytes>> {
     let uri = format!("https://api.together.ai{path}");
@@ -86,7 +87,8 @@ async fn every_status_of_the_table() {
         (408, true, false),
         (500, true, false),
         (502, true, false),
-        (503, true, true),
+        // Nothing states that it was not done.
+        (503, true, false),
         (504, true, false),
         (520, true, false),
         (524, true, false),
@@ -230,7 +232,7 @@ async fn a_hint_counts_on_what_is_sent_again_only() {
     // Together was seen to send it with 200; and with a 503 it is a least wait too.
     let fine = status(200).header("retry-after", 30);
     assert_eq!(send(&exact(), post(CHAT), [fine]).await.0, [0]);
-    let busy = status(503).header("retry-after", 3);
+    let busy = status(503).header("retry-after", 3).body(OVERLOADED);
     assert_eq!(send(&exact(), post(FINE_TUNES), [busy]).await.0, [0, 3_000]);
 }
 
@@ -319,6 +321,75 @@ async fn nothing_that_creates_something_is_sent_twice() {
         let again = request(method.clone(), path);
         let (instants, _) = send(&exact(), again, [Reply::Reset]).await;
         assert_eq!(instants.len(), 2, "{method} {path}");
+    }
+}
+
+/// Envoy answers 503 too when the connection broke after the request was forwarded: a fine-tune was made
+/// twice. RFC 9110, section 9.2.2: only where it is known that nothing was done.
+#[tokio::test(start_paused = true)]
+async fn a_503_repeats_a_fine_tune_only_if_it_is_the_apis_or_states_that_nothing_was_done() {
+    let envoy = |reason: &str| {
+        format!("upstream connect error or disconnect/reset before headers. {reason}")
+    };
+    for (body, again) in [
+        (OVERLOADED.to_owned(), true),
+        (r#"{"error":"overloaded","request_id":"r"}"#.into(), true),
+        (
+            r#"{"message":"busy","type":"overloaded_error"}"#.into(),
+            true,
+        ),
+        ("no healthy upstream".into(), true),
+        (envoy("reset reason: connection failure"), true),
+        (
+            envoy(
+                "reset reason: remote connection failure, transport failure reason: delayed \
+                 connect error: 111",
+            ),
+            true,
+        ),
+        (envoy("reset reason: local connection failure"), true),
+        (envoy("reset reason: overflow"), true),
+        (envoy("reset reason: remote refused stream reset"), true),
+        (envoy("reset reason: connection termination"), false),
+        (envoy("reset reason: remote reset"), false),
+        (envoy("reset reason: local reset"), false),
+        (envoy("reset reason: protocol error"), false),
+        // The attempts before the latest may have been forwarded.
+        (
+            envoy("retried and the latest reset reason: connection failure"),
+            false,
+        ),
+        (envoy(""), false),
+        (
+            serde_json::json!({"error": {"message": envoy("reset reason: remote reset")}})
+                .to_string(),
+            false,
+        ),
+        (String::new(), false),
+        ("{}".into(), false),
+        (r#"{"message":"Service Unavailable"}"#.into(), false),
+        (
+            "<html><title>503 Service Unavailable</title></html>".into(),
+            false,
+        ),
+        ("the buffer overflow of a connection failure".into(), false),
+    ] {
+        for limited in [false, true] {
+            let script = Script::new([status(503).body(body.clone())]);
+            let limits = TogetherRateLimitLayer::new(Limits::none());
+            let answer = match limited {
+                true => {
+                    let stack = exact().layer(limits.layer(script.client()));
+                    stack.oneshot(post(FINE_TUNES)).await.unwrap().status()
+                }
+                false => {
+                    let stack = exact().layer(script.client());
+                    stack.oneshot(post(FINE_TUNES)).await.unwrap().status()
+                }
+            };
+            let sent = script.sent().len();
+            assert_eq!((answer == 200, sent == 2), (again, again), "{body}");
+        }
     }
 }
 

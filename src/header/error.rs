@@ -70,6 +70,10 @@ fn read_object(told: &mut Told, outer: &Map<String, Value>) {
         .and_then(|bare| said(bare, LONGEST_MESSAGE))
         .or_else(|| find(&["message", "detail"], LONGEST_MESSAGE))
         .unwrap_or_default();
+    // A proxy's object with a message alone is none of the API's.
+    let named = told.kind.is_some() || told.code.is_some();
+    let is_error = inner.is_some() || bare.is_some() || named;
+    told.is_shaped = is_error && !told.message.is_empty();
 }
 
 /// Strings that say something, and numbers as such: a code is one or the other.

@@ -13,7 +13,7 @@
 //! |---|---|---|
 //! | 429 | yes, after the server's wait | docs.together.ai/docs/rate-limits: above one's rate |
 //! | 402; 429 that says that money has run out | no | docs.together.ai/docs/error-codes; OpenAI's `insufficient_quota` |
-//! | 503 | yes, with backoff | docs.together.ai/docs/rate-limits: within one's rate, the platform is overloaded |
+//! | 503 | yes, with backoff; a request that creates something only if the body states that nothing was done | docs.together.ai/docs/rate-limits: within one's rate, the platform is overloaded |
 //! | 408 | yes, with backoff, unless it creates something | every official SDK retries it |
 //! | 500 | the same | error-codes: "try again after a brief wait"; the SDKs for Python and Go, not TypeScript's |
 //! | 502, 504, 520, 524, 529 | the same | error-codes; fine-tuning/troubleshooting: "safe to retry after a short wait" |
@@ -28,9 +28,15 @@
 //!
 //! `x-should-retry: true` or `false`, which the SDKs read, overrules that. **Nothing that creates
 //! something is sent twice**: jobs, files, videos, machines ([`Endpoint::creates`]), and whatever is
-//! no route of Together's and not idempotent by its method, are sent again only after 429, 503, too many
-//! jobs, and what was not sent, since no idempotency key protects them; not even `x-should-retry` changes that,
-//! only the caller ([`Retries::may_repeat`]).
+//! no route of Together's and not idempotent by its method, are sent again only after 429, a 503 that states
+//! that nothing was done, too many jobs, and what was not sent, since no idempotency key protects them; not
+//! even `x-should-retry` changes that, only the caller ([`Retries::may_repeat`]).
+//!
+//! A 503 states that nothing was done (RFC 9110, section 9.2.2) if its body is JSON in the shape of the API's
+//! errors, or Envoy's words for a request that it has not forwarded: "no healthy upstream", or a reset reason
+//! of connection failure, overflow or refused stream. Envoy's other reset reasons, such as connection
+//! termination, come after the request was forwarded. An empty body, HTML, and a body that was not read
+//! (`retry::Policy` alone reads none) state nothing.
 //!
 //! [`Endpoint::creates`]: crate::Endpoint::creates
 //! [`Retries::may_repeat`]: crate::extension::Retries::may_repeat

@@ -84,9 +84,12 @@ pub(super) fn verdict(
     if said == Some(b"false") {
         return Verdict::No;
     }
-    let is_certain = matches!(failure, Failure::NotSent)
-        || matches!(failure, Failure::Status(status) if DECLINED.contains(&status.as_u16()))
-        || too_many_jobs;
+    let is_certain = too_many_jobs
+        || match failure {
+            Failure::NotSent | Failure::Status(StatusCode::TOO_MANY_REQUESTS) => true,
+            Failure::Status(_) => error.is_some_and(ApiError::is_declined),
+            Failure::Interrupted | Failure::Grpc(_) => false,
+        };
     let may = nature == Nature::Repeatable || is_certain;
     let wanted = said == Some(b"true") || too_many_jobs || is_passing(failure, error);
     match failure {
@@ -119,9 +122,6 @@ fn grpc_verdict(status: u32, headers: &HeaderMap) -> Verdict {
         Pushback::Never => Verdict::No,
     }
 }
-
-/// The server has not done what was asked: it says so by refusing it.
-const DECLINED: [u16; 2] = [429, 503];
 
 /// 429 apart. 408 and all of 5xx but 501, 505 and their like, which do not pass; 500 because
 /// Together says "try again after a brief wait" (docs.together.ai/docs/error-codes), as its SDKs for

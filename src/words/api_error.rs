@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
 
-use super::too_many;
+use super::{declined, too_many};
 
 /// What the server says of an error, whatever shape it says it in.
 ///
@@ -35,6 +35,8 @@ pub(crate) struct Told {
     pub(crate) retry_after: Option<Duration>,
     pub(crate) text: String,
     pub(crate) is_json: bool,
+    /// Whether it is an object that describes an error as the API does.
+    pub(crate) is_shaped: bool,
 }
 
 impl ApiError {
@@ -98,6 +100,13 @@ impl ApiError {
         let named = [self.kind(), self.code()].into_iter().flatten();
         matches!(self.0.status.as_u16(), 400 | 403 | 409 | 422 | 429)
             && too_many::jobs(named.chain([self.message()]))
+    }
+
+    /// Whether it is a 503 of the API itself, or of a proxy that has not forwarded the request: nothing was
+    /// done.
+    pub(crate) fn is_declined(&self) -> bool {
+        self.0.status == StatusCode::SERVICE_UNAVAILABLE
+            && declined::states_so(&self.0.message, self.0.is_shaped)
     }
 
     /// What to do about it, for the errors people meet most.

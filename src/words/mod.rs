@@ -4,6 +4,7 @@ mod api_error;
 mod call;
 mod charge;
 mod classify;
+mod declined;
 mod endpoint;
 mod error;
 pub mod extension;

@@ -21,7 +21,7 @@ pub(crate) enum Reply {
     Answer {
         status: u16,
         headers: Vec<(&'static str, String)>,
-        body: &'static str,
+        body: String,
     },
     /// Nobody listens there.
     Refused,
@@ -49,7 +49,7 @@ pub(crate) fn status(status: u16) -> Reply {
     Reply::Answer {
         status,
         headers: Vec::new(),
-        body: "",
+        body: String::new(),
     }
 }
 
@@ -61,9 +61,9 @@ impl Reply {
         self
     }
 
-    pub(crate) fn body(mut self, text: &'static str) -> Self {
+    pub(crate) fn body(mut self, text: impl Into<String>) -> Self {
         if let Self::Answer { body, .. } = &mut self {
-            *body = text;
+            *body = text.into();
         }
         self
     }
