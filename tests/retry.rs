@@ -528,7 +528,7 @@ async fn a_budget_is_of_the_last_minute() {
         .with_budget(Budget::new(0.5, 3));
     let script = Script::new(vec![status(500); 1_000]);
     let service = layer.layer(script.client());
-    for (pause, first, retries) in [(0, 20, 13), (60, 4, 2), (2, 4, 5), (600, 1, 3)] {
+    for (pause, first, retries) in [(0, 20, 13), (60, 4, 5), (2, 4, 2), (600, 1, 3)] {
         sleep(Duration::from_secs(pause)).await;
         let before = script.sent().len();
         for _ in 0..first {

@@ -1,13 +1,14 @@
-use std::{fmt, sync::Mutex};
+use std::{collections::VecDeque, fmt, sync::Mutex, time::Duration};
 
 use tokio::time::Instant;
 
 /// How many retries there may be for each first attempt, so that a server in trouble is not sent
 /// several times what brought it there.
 ///
-/// In any minute: `per_minute`, and `ratio` of the first attempts of that minute. The ratio that is
-/// given is the one that is kept, whatever it is. A request that waits in its paused lane needs none
-/// of it, for the limiter paces that.
+/// The minute that ends with a retry holds at most `per_minute` retries, and `ratio` of the first attempts
+/// of the same minute. A first attempt counts for 59 to 60 s. The ratio that is given is the one that is
+/// kept, whatever it is. A request that waits in its paused lane needs none of it, for the limiter paces
+/// that.
 ///
 /// The default is a fifth, as of Finagle and of `reqwest::retry`, and ten a minute, so that a client
 /// that sends little can retry too.
@@ -25,20 +26,16 @@ pub struct Budget {
     minute: Mutex<Minute>,
 }
 
-/// The last minute, second by second.
+/// The last minute.
 struct Minute {
     origin: Option<Instant>,
-    /// The second of `slots` in use last.
+    /// The second of `firsts` in use last, since `origin`.
     second: u64,
-    slots: [Slot; SECONDS],
+    /// First attempts, second by second.
+    firsts: [u64; SECONDS],
     first: u64,
-    retries: u64,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Slot {
-    first: u64,
-    retries: u64,
+    /// When each retry was taken.
+    retries: VecDeque<Instant>,
 }
 
 impl Budget {
@@ -64,22 +61,22 @@ impl Budget {
     /// A request is sent for the first time.
     pub(super) fn deposit(&self, now: Instant) {
         if self.ratio.is_some() {
-            self.with(now, |slot, minute| {
-                slot.first += 1;
-                minute.first += 1;
-            });
+            self.with(|minute| minute.deposit(now));
         }
     }
 
     /// Whether one more retry fits; it is taken then.
     pub(super) fn withdraw(&self, now: Instant) -> bool {
         let Some(ratio) = self.ratio else { return true };
-        self.with(now, |slot, minute| {
+        self.with(|minute| {
+            minute.forget(now);
             // 0.29 * 100 is 28.999999999999996.
             let allowed = (minute.first as f64 * ratio + ROUNDING) as u64;
-            let fits = minute.retries < allowed.saturating_add(self.per_minute.into());
-            slot.retries += u64::from(fits);
-            minute.retries += u64::from(fits);
+            let allowed = allowed.saturating_add(self.per_minute.into());
+            let fits = (minute.retries.len() as u64) < allowed;
+            if fits {
+                minute.retries.push_back(now);
+            }
             fits
         })
     }
@@ -87,10 +84,9 @@ impl Budget {
     /// Gives back what was taken this instant, and not used.
     pub(super) fn refund(&self, now: Instant) {
         if self.ratio.is_some() {
-            self.with(now, |slot, minute| {
-                let taken = u64::from(slot.retries > 0);
-                slot.retries -= taken;
-                minute.retries -= taken;
+            self.with(|minute| {
+                let taken = minute.retries.iter().rposition(|at| *at == now);
+                taken.map(|taken| minute.retries.remove(taken));
             });
         }
     }
@@ -102,39 +98,45 @@ impl Budget {
             minute: Mutex::new(Minute {
                 origin: None,
                 second: 0,
-                slots: [Slot::default(); SECONDS],
+                firsts: [0; SECONDS],
                 first: 0,
-                retries: 0,
+                retries: VecDeque::new(),
             }),
         }
     }
 
-    fn with<T>(&self, now: Instant, act: impl FnOnce(&mut Slot, &mut Minute) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut Minute) -> T) -> T {
         // Nothing is left half done under this lock.
-        let mut minute = self
-            .minute
-            .lock()
-            .unwrap_or_else(|error| error.into_inner());
-        let place = minute.turn_to(now);
-        let mut slot = minute.slots[place];
-        let result = act(&mut slot, &mut minute);
-        minute.slots[place] = slot;
-        result
+        let minute = self.minute.lock();
+        act(&mut minute.unwrap_or_else(|error| error.into_inner()))
     }
 }
 
 impl Minute {
-    /// Forgets what is older than a minute, and returns the place of this second.
+    fn deposit(&mut self, now: Instant) {
+        let place = self.turn_to(now);
+        self.firsts[place] += 1;
+        self.first += 1;
+    }
+
+    /// Forgets what is older than a minute.
+    fn forget(&mut self, now: Instant) {
+        self.turn_to(now);
+        let is_old = |at: &Instant| now.saturating_duration_since(*at) >= MINUTE;
+        while self.retries.front().is_some_and(is_old) {
+            self.retries.pop_front();
+        }
+    }
+
+    /// Forgets first attempts that are older than a minute, and returns the place of this second.
     fn turn_to(&mut self, now: Instant) -> usize {
         let origin = *self.origin.get_or_insert(now);
         let second = now.saturating_duration_since(origin).as_secs();
         // Clocks of several threads may come out of order: what is late counts as now.
         let passed = second.saturating_sub(self.second).min(SECONDS as u64);
         for ago in 0..passed {
-            let slot = &mut self.slots[((second - ago) % SECONDS as u64) as usize];
-            let Slot { first, retries } = std::mem::take(slot);
-            self.first -= first;
-            self.retries -= retries;
+            let place = ((second - ago) % SECONDS as u64) as usize;
+            self.first -= std::mem::take(&mut self.firsts[place]);
         }
         self.second = self.second.max(second);
         (self.second % SECONDS as u64) as usize
@@ -160,8 +162,8 @@ impl fmt::Debug for Budget {
     }
 }
 
-/// A minute, and the second that has begun.
-const SECONDS: usize = 61;
+const MINUTE: Duration = Duration::from_secs(60);
+const SECONDS: usize = 60;
 const ROUNDING: f64 = 1e-9;
 
 #[cfg(test)]
@@ -199,10 +201,10 @@ mod tests {
         let budget = Budget::default();
         let now = start();
         assert_eq!(withdraw_all(&budget, now), 10);
-        for seconds in 1..=60 {
+        for seconds in 1..=59 {
             assert!(!budget.withdraw(now + Duration::from_secs(seconds)));
         }
-        assert_eq!(withdraw_all(&budget, now + Duration::from_secs(61)), 10);
+        assert_eq!(withdraw_all(&budget, now + Duration::from_secs(60)), 10);
         assert_eq!(withdraw_all(&budget, now + Duration::from_secs(3_600)), 10);
     }
 
@@ -260,12 +262,13 @@ mod tests {
         let after = |seconds: f64| now + Duration::from_secs_f64(seconds);
         for (at, first, retries) in [
             (46.0, 6, 0),
-            (60.9, 6, 0),
-            (61.0, 3, 3),
-            (90.9, 3, 3),
-            (91.0, 1, 5),
-            (106.9, 1, 5),
-            (107.0, 0, 6),
+            (59.9, 6, 0),
+            (60.0, 3, 3),
+            (89.9, 3, 3),
+            (90.0, 1, 3),
+            (90.3, 1, 5),
+            (105.9, 1, 5),
+            (106.0, 0, 6),
             (3_600.0, 0, 6),
         ] {
             for busy in [false, true] {
@@ -285,6 +288,32 @@ mod tests {
                 assert_eq!(withdraw_all(&reserve, after(at)), retries, "{at} {busy}");
             }
         }
+    }
+
+    /// The window was of 61 s, and 230 retries were made where 30 were allowed.
+    #[test]
+    fn what_was_sent_a_minute_ago_allows_no_retry() {
+        for (second, retries) in [(0.0, 230), (59.9, 230), (60.0, 30), (60.9, 30)] {
+            let budget = Budget::new(1.0, 30);
+            let now = start();
+            for _ in 0..200 {
+                budget.deposit(now);
+            }
+            let later = now + Duration::from_secs_f64(second);
+            assert_eq!(withdraw_all(&budget, later), retries, "{second}");
+        }
+    }
+
+    #[test]
+    fn a_retry_counts_for_exactly_a_minute() {
+        let budget = Budget::new(0.0, 2);
+        let now = start();
+        let after = |millis| now + Duration::from_millis(millis);
+        assert!(budget.withdraw(after(0)) && budget.withdraw(after(900)));
+        assert!(!budget.withdraw(after(59_999)));
+        assert!(budget.withdraw(after(60_000)));
+        assert!(!budget.withdraw(after(60_899)));
+        assert!(budget.withdraw(after(60_900)));
     }
 
     #[test]
