@@ -91,8 +91,13 @@ async fn every_status_of_the_table() {
         (503, true, false),
         (504, true, false),
         (520, true, false),
+        (521, true, false),
+        (522, true, false),
+        (523, true, false),
         (524, true, false),
+        (525, true, false),
         (529, true, false),
+        (530, true, false),
         (400, false, false),
         (401, false, false),
         (402, false, false),
@@ -102,6 +107,9 @@ async fn every_status_of_the_table() {
         (413, false, false),
         (422, false, false),
         (501, false, false),
+        (505, false, false),
+        (511, false, false),
+        (526, false, false),
     ] {
         for (path, again) in [(CHAT, again), (FINE_TUNES, creates)] {
             fastrand::seed(1);

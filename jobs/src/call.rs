@@ -36,8 +36,8 @@ impl Failure {
         self.rejected
     }
 
-    /// Whether it may go well another time: no answer, 408, 429, 5xx. Not if the limiter was closed, or
-    /// money has run out.
+    /// Whether it may go well another time: no response, or an error that
+    /// [is transient](ApiError::is_transient). Not if the limiter was closed.
     pub fn is_passing(&self) -> bool {
         self.passing
     }
@@ -74,16 +74,11 @@ impl Failure {
     fn answered(head: &response::Parts, body: &[u8]) -> Self {
         let rejected = head.extensions.get::<Rejected>();
         let error = ApiError::parse(head.status, &head.headers, body);
-        let passes = head.status.is_server_error()
-            || matches!(
-                head.status,
-                StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
-            );
         let closed = rejected.is_some_and(|rejected| rejected.reason() == Reason::Closed);
         Self {
             status: Some(head.status),
             rejected: rejected.map(Rejected::reason),
-            passing: passes && !closed && !error.is_out_of_money(),
+            passing: error.is_transient() && !closed,
             unsure: head.status.is_server_error() && rejected.is_none(),
             message: rejected.map_or_else(|| error.to_string(), ToString::to_string),
         }
@@ -198,6 +193,11 @@ mod tests {
             (429, broke, false, false),
             (408, "", true, false),
             (404, "{}", false, false),
+            (501, "", false, true),
+            (505, "", false, true),
+            (521, "", true, true),
+            (526, "", false, true),
+            (530, "", true, true),
             (402, broke, false, false),
         ] {
             let answer = Response::builder().status(status).body(()).unwrap();

@@ -332,6 +332,8 @@ async fn a_list_that_cannot_be_read_is_asked_for_an_hour_and_the_create_is_not_r
     for (list, looks) in [
         (None, 120),
         (Some((503, "{}")), 120),
+        (Some((522, "{}")), 120),
+        (Some((501, "{}")), 1),
         (Some((401, "{}")), 1),
     ] {
         let (reason, asked) = play(move |what, _| match what {

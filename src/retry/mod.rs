@@ -16,13 +16,13 @@
 //! | 503 | yes, with backoff; a request that creates something only if the body states that nothing was done | docs.together.ai/docs/rate-limits: within one's rate, the platform is overloaded |
 //! | 408 | yes, with backoff, unless it creates something | every official SDK retries it |
 //! | 500 | the same | error-codes: "try again after a brief wait"; the SDKs for Python and Go, not TypeScript's |
-//! | 502, 504, 520, 524, 529 | the same | error-codes; fine-tuning/troubleshooting: "safe to retry after a short wait" |
+//! | 502, 504, 520 to 525, 529, 530 | the same | error-codes; fine-tuning/troubleshooting: "safe to retry after a short wait" |
 //! | not sent: no connection, HTTP/2's `REFUSED_STREAM` or graceful `GOAWAY` | yes, with backoff | RFC 9113, section 8.7: never processed |
 //! | no answer, or not in time: a reset, a timeout, an error of which nothing is known | yes, unless it creates something | chat included: an answer lost is worth another |
 //! | an error that comes each time: reqwest's of a request that cannot be made, or is redirected too often | no | |
 //! | [too many jobs](crate::ApiError::is_too_many_jobs) at once, with whichever status | yes: over a rate limit layer when one has [ended](crate::jobs), else with backoff | nothing was created |
 //! | any other 409 | no | all that are known are final: cancelling what has ended, uploading what is there |
-//! | 400, 401, 403, 404, 413, 422 and all others | no | error-codes; 403 is a prompt too long, or no access |
+//! | 400, 401, 403, 404, 413, 422, 501 and all others | no | error-codes; 403 is a prompt too long, or no access |
 //! | gRPC `UNAVAILABLE`, `RESOURCE_EXHAUSTED` in the answer's headers | as 503, as 429 | gRPC's own retry rules (gRFC A6) |
 //! | [`Rejected`](crate::Rejected): a refusal of our own limiter | no | it knows when there is room |
 //!

@@ -4,7 +4,7 @@ use http::{Extensions, HeaderMap, HeaderName, Method, StatusCode};
 
 use crate::{
     header::{Pushback, RESOURCE_EXHAUSTED, UNAVAILABLE, grpc_failure, pushback},
-    words::{ApiError, Endpoint, Rejected, extension::Failure},
+    words::{ApiError, Endpoint, Rejected, extension::Failure, is_transient},
 };
 
 /// What a request does, as far as sending it again is concerned.
@@ -91,7 +91,7 @@ pub(super) fn verdict(
             Failure::Interrupted | Failure::Grpc(_) => false,
         };
     let may = nature == Nature::Repeatable || is_certain;
-    let wanted = said == Some(b"true") || too_many_jobs || is_passing(failure, error);
+    let wanted = said == Some(b"true") || too_many_jobs || may_pass(failure, error);
     match failure {
         _ if !may || !wanted => Verdict::No,
         Failure::Status(StatusCode::TOO_MANY_REQUESTS) => Verdict::Again(Pace::Throttled),
@@ -99,12 +99,11 @@ pub(super) fn verdict(
     }
 }
 
-fn is_passing(failure: Failure, error: Option<&ApiError>) -> bool {
+fn may_pass(failure: Failure, error: Option<&ApiError>) -> bool {
     match failure {
-        Failure::Status(StatusCode::TOO_MANY_REQUESTS) => {
-            !error.is_some_and(ApiError::is_out_of_money)
+        Failure::Status(status) => {
+            error.map_or_else(|| is_transient(status), ApiError::is_transient)
         }
-        Failure::Status(status) => PASSING.contains(&status.as_u16()),
         Failure::NotSent | Failure::Interrupted => true,
         Failure::Grpc(_) => false,
     }
@@ -122,10 +121,5 @@ fn grpc_verdict(status: u32, headers: &HeaderMap) -> Verdict {
         Pushback::Never => Verdict::No,
     }
 }
-
-/// 429 apart. 408 and all of 5xx but 501, 505 and their like, which do not pass; 500 because
-/// Together says "try again after a brief wait" (docs.together.ai/docs/error-codes), as its SDKs for
-/// Python and Go do.
-const PASSING: [u16; 8] = [408, 500, 502, 503, 504, 520, 524, 529];
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");

@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
 
-use super::{declined, too_many};
+use super::{declined, is_transient, too_many};
 
 /// What the server says of an error, whatever shape it says it in.
 ///
@@ -89,6 +89,12 @@ impl ApiError {
         let message = self.0.message.to_ascii_lowercase();
         named.into_iter().any(|name| OUT_OF_MONEY.contains(&name))
             || IN_WORDS.iter().any(|words| message.contains(words))
+    }
+
+    /// Whether the same request may succeed another time: 408, 429, and 5xx but for those that stay, such as
+    /// 501. Not if the account has [run out of money](Self::is_out_of_money).
+    pub fn is_transient(&self) -> bool {
+        is_transient(self.0.status) && !self.is_out_of_money()
     }
 
     /// Whether the server says that too many jobs run at once: one must end before the next begins.

@@ -18,6 +18,7 @@ mod rule;
 mod tier;
 mod time;
 mod too_many;
+mod transient;
 mod unit;
 mod usage;
 
@@ -41,6 +42,7 @@ pub(crate) use self::{
     report::{JobNews, NotNow, Tokens},
     rule::{Cap, Rule},
     time::{Instant, Span},
+    transient::is_transient,
     unit::{Count, Each, Said, Settled, Unit, Weight},
     usage::Usage,
 };
