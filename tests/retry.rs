@@ -1,6 +1,8 @@
 //! The retry layer, and both layers together, in virtual time.
 #![allow(clippy::disallowed_methods, reason = "in virtual time")]
 
+#[path = "retry/memory.rs"]
+mod memory;
 #[path = "retry/script.rs"]
 mod script;
 #[path = "retry/settings.rs"]
@@ -632,6 +634,14 @@ async fn as_a_policy_of_tower_retry() {
     let service = tower::retry::Retry::new(layer.policy(), script.client());
     assert!(service.oneshot(post(FINE_TUNES)).await.is_err());
     assert_eq!(script.sent().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_clones_no_request_that_is_sent_once() {
+    let once = with(Retries::off());
+    let clone = tower::retry::Policy::<_, Response<()>, BoxError>::clone_request;
+    assert!(clone(&mut exact().policy(), &once).is_none());
+    assert!(clone(&mut exact().policy(), &post(CHAT)).is_some());
 }
 
 /// `tower::retry` asks the service's own policy to clone a request: what was left there of the one

@@ -8,7 +8,8 @@ use std::{
 
 /// How much may be kept of request bodies, to send them again: of each, and of all together.
 ///
-/// What is only counted twice, as a clone of `Bytes` is, takes none of it.
+/// Reference-counted clones, such as `Bytes`, are free. Past its 64th, a frame of a streamed body counts as
+/// 128 bytes at least, which is what it takes, whatever it holds.
 #[derive(Clone)]
 pub struct Memory {
     pool: Arc<Pool>,

@@ -21,7 +21,8 @@
 //! [fallback](crate::fallback) model is named where the first one was.
 //!
 //! Copies and records are bounded by the retry layer's [`Memory`]: a body that is larger is sent
-//! once, and its answer returned, whatever it is.
+//! once, and its answer returned, whatever it is. Of a request that may not be sent again
+//! ([`Retries::off`](crate::extension::Retries::off)) nothing is kept.
 
 mod memory;
 mod opaque;

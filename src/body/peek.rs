@@ -40,7 +40,7 @@ impl Bound {
 pub(crate) struct Peek<R: Body> {
     body: Pin<Box<R>>,
     frames: VecDeque<Frame<Bytes>>,
-    /// Bytes read.
+    /// Bytes read, and frames without any.
     read: usize,
     end: Option<End<R::Error>>,
     bound: Bound,
@@ -82,7 +82,8 @@ impl<R: Body<Data = Bytes>> Peek<R> {
             };
             match frame {
                 Some(Ok(frame)) => {
-                    self.read += frame.data_ref().map_or(0, Bytes::len);
+                    // A frame of nothing counts too, or a body of them is read without end.
+                    self.read += frame.data_ref().map_or(1, |data| data.len().max(1));
                     self.frames.push_back(frame);
                     // Who knows by this that it was the last does not poll again.
                     if self.body.is_end_stream() {

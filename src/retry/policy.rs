@@ -92,7 +92,9 @@ impl<B: Clone, R, E: 'static> tower::retry::Policy<Request<B>, Response<R>, E> f
                 Tries::begin(request, endpoint, settings, clock::now())
             });
         }
-        self.tries.is_some().then(|| request.clone())
+        let tries = self.tries.as_ref();
+        let may = tries.is_some_and(Tries::may_retry);
+        may.then(|| request.clone())
     }
 }
 

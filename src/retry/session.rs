@@ -20,7 +20,8 @@ use crate::{
 /// A request as it came, and how often it was tried.
 pub(super) struct Session<A> {
     tries: Tries,
-    original: Original<A>,
+    /// `None` for a request that may not be sent again.
+    original: Option<Original<A>>,
 }
 
 /// An attempt that is to be made, and when.
@@ -41,7 +42,12 @@ impl<A> Session<A> {
         B: RequestBody<Again = A>,
     {
         let tries = Tries::begin(&request, endpoint, settings, now);
+        if !tries.may_retry() {
+            let original = None;
+            return (Self { tries, original }, request);
+        }
         let (original, request) = Original::keep(request, &tries.settings().memory);
+        let original = Some(original);
         (Self { tries, original }, request)
     }
 
@@ -64,7 +70,7 @@ impl<A> Session<A> {
     where
         B: RequestBody<Again = A>,
     {
-        let original = &self.original;
+        let original = self.original.as_ref()?;
         let said = head.map(|head| (&head.headers, &head.extensions));
         let (when, mut request) = self.tries.again(failure, said, now, || original.again())?;
         self.tries.mark(request.extensions_mut());

@@ -75,6 +75,11 @@ impl Tries {
         &self.settings
     }
 
+    /// Whether it may be sent again at all.
+    pub(super) fn may_retry(&self) -> bool {
+        self.max_retries > 0
+    }
+
     /// How much of a failed answer to read, and for how long: not past the deadline.
     pub(super) fn drain(&self) -> Bound {
         let drain = self.settings.drain;
@@ -109,7 +114,7 @@ impl Tries {
         // What waits for a job to end may do so for hours, and again: only its deadline bounds it.
         let crowded = extensions.get::<Crowded>().is_some();
         let spent = self.retries >= self.max_retries && !crowded;
-        if self.max_retries == 0 || spent || self.is_given_up(failure) {
+        if spent || self.is_given_up(failure) {
             return None;
         }
         let when = match extensions.get::<Paused>() {

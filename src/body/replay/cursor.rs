@@ -61,6 +61,9 @@ impl<B: Body> Replay<B> {
             drop(record);
             return Step::Done(Poll::Ready(Some(Ok(self.pass(frame.into())))));
         }
+        if record.stopped && !counts {
+            return Step::Done(Poll::Pending);
+        }
         match mem::replace(&mut record.source, Source::Away { missed: false }) {
             Source::Here(body) => return Step::Poll(body),
             other => record.source = other,
@@ -140,7 +143,8 @@ impl<B: Body<Data: Clone>> Body for Replay<B> {
 
     fn is_end_stream(&self) -> bool {
         let record = self.shared.lock();
-        if self.attempt != record.attempt && (self.shared.given_up)().is_some() {
+        let ends = (self.shared.given_up)().is_some() || record.stopped;
+        if self.attempt != record.attempt && ends {
             // Nothing is kept for one that is given up: that there is no more says nothing of it.
             return false;
         }

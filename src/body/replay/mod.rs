@@ -11,8 +11,9 @@
 //! takes the half for the whole. So it is told that the body failed, which ends the upload and frees
 //! the connection. Where no such error can be made (`Infallible` has no values, and nobody else makes
 //! a `hyper::Error`), it goes on reading the record to its true end; the request is sent again only if
-//! the whole body surely fits then. Should the source fail meanwhile, the new attempt is told, and the
-//! old one waits until its server closes: it can neither fail nor end.
+//! the whole body surely fits then. Should the source fail meanwhile, or come in so many small frames that
+//! they do not fit after all, the new attempt goes on, and the old one waits until its server closes: it can
+//! neither fail nor end.
 
 mod bell;
 mod cursor;

@@ -30,8 +30,11 @@ pub(super) struct Record<B: Body> {
     pub(super) frames: Vec<Recorded<B::Data>>,
     /// Room for the frames; `None` once recording has stopped, and there are none.
     reserved: Option<Reserved>,
-    /// Whether that is enough for whatever comes.
+    /// Whether that is enough for all data to come, in frames of ordinary sizes.
     prepaid: bool,
+    /// Whether the frames came to need more room than there was, while an earlier attempt needed them: no
+    /// more are recorded, and that attempt gets no further.
+    pub(super) stopped: bool,
     /// The number of the attempt that counts.
     pub(super) attempt: u32,
     /// Whether its cursor is still there.
@@ -56,7 +59,7 @@ pub(super) enum Source<B: Body> {
 #[derive(Clone)]
 pub(super) enum Recorded<D> {
     Data(D),
-    Trailers(HeaderMap),
+    Trailers(Box<HeaderMap>),
 }
 
 impl<B: Body> Kept<B> {
@@ -72,6 +75,7 @@ impl<B: Body> Kept<B> {
             frames: Vec::new(),
             reserved: memory.reserve(0),
             prepaid: false,
+            stopped: false,
             attempt: 0,
             live: false,
             laggards: 0,
@@ -98,7 +102,8 @@ impl<B: Body> Kept<B> {
     /// to need what is not kept.
     pub(crate) fn again(&self) -> Option<Replay<B>> {
         let mut record = self.shared.lock();
-        if matches!(record.source, Source::Failed(_)) || record.reserved.is_none() {
+        let failed = matches!(record.source, Source::Failed(_));
+        if failed || record.stopped || record.reserved.is_none() {
             return None;
         }
         if record.live {
@@ -138,20 +143,29 @@ impl<B: Body> Record<B> {
     where
         B::Data: Clone,
     {
-        let Some(reserved) = &mut self.reserved else {
+        let Some(reserved) = self.reserved.as_mut().filter(|_| !self.stopped) else {
             return;
         };
         let (recorded, bytes) = match (frame.data_ref(), frame.trailers_ref()) {
             (Some(data), _) => (Recorded::Data(data.clone()), data.remaining()),
-            (_, Some(trailers)) => (Recorded::Trailers(trailers.clone()), length(trailers)),
+            (_, Some(trailers)) => (
+                Recorded::Trailers(Box::new(trailers.clone())),
+                length(trailers),
+            ),
             _ => return,
         };
-        let fits = self.prepaid || reserved.grow(bytes);
+        let least = match self.frames.len() {
+            ..FREE_FRAMES => 0,
+            _ => FRAME,
+        };
+        let more = least.saturating_sub(bytes);
+        let fits = reserved.grow(if self.prepaid { more } else { bytes + more });
         if counts && self.laggards == 0 && (self.settled || !fits) {
             // Nobody is behind, and nobody will begin again.
             self.reserved = None;
             self.frames = Vec::new();
         } else {
+            self.stopped = !fits;
             self.frames.push(recorded);
         }
     }
@@ -184,10 +198,17 @@ impl<D> From<Recorded<D>> for Frame<D> {
     fn from(recorded: Recorded<D>) -> Self {
         match recorded {
             Recorded::Data(data) => Self::data(data),
-            Recorded::Trailers(trailers) => Self::trailers(trailers),
+            Recorded::Trailers(trailers) => Self::trailers(*trailers),
         }
     }
 }
+
+/// Bytes that a frame takes at least: its place in a list that grows by doubling, and an allocation of
+/// its own. Without it, a body in frames of one byte took 150 times its bound.
+const FRAME: usize = 128;
+
+/// Frames of a body that take no more than their bytes, as a request itself does.
+const FREE_FRAMES: usize = 64;
 
 fn length(trailers: &HeaderMap) -> usize {
     let pairs = trailers.iter();

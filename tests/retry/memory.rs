@@ -1,0 +1,102 @@
+//! What is kept of bodies to send them again, and how much memory that takes.
+
+use std::{
+    convert::Infallible,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use allocation_counter::measure;
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use http::{Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_together::extension::Retries;
+
+use super::{CHAT, exact};
+
+type Streamed = UnsyncBoxBody<Bytes, io::Error>;
+
+fn upload(frames: usize, each: usize) -> Request<Streamed> {
+    let frame = move |_| Ok(Frame::data(Bytes::from(vec![b'x'; each])));
+    let body = StreamBody::new(stream::iter(0..frames).map(frame));
+    Request::post(CHAT).body(UnsyncBoxBody::new(body)).unwrap()
+}
+
+/// The most bytes that were allocated at once while an upload was read whole and answered 502, and how
+/// often it was sent.
+fn send(request: Request<Streamed>) -> (u64, usize) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&sent);
+    let client = service_fn(move |request: Request<Streamed>| {
+        count.fetch_add(1, Ordering::Relaxed);
+        async move {
+            let mut body = request.into_body();
+            while let Some(frame) = body.frame().await {
+                frame.unwrap();
+            }
+            let mut answer = Response::new(Full::<Bytes>::default());
+            *answer.status_mut() = StatusCode::BAD_GATEWAY;
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let service = exact().layer(client);
+    let allocated = measure(|| {
+        runtime.block_on(service.oneshot(request)).unwrap();
+    });
+    (allocated.bytes_max, sent.load(Ordering::Relaxed))
+}
+
+/// An upload in frames of one byte took 150 times its size, and frames of nothing had no bound at all.
+#[test]
+fn small_frames_count_for_what_they_take() {
+    for (frames, each, attempts) in [
+        (1 << 18, 1, 1),
+        (1 << 18, 0, 1),
+        (1 << 17, 16, 1),
+        (128, 16 << 10, 5),
+        (1 << 10, 1, 5),
+        (64, 0, 5),
+    ] {
+        let (bytes, sent) = send(upload(frames, each));
+        assert!(bytes < 5 << 20, "{frames} of {each}: {bytes}");
+        assert_eq!(sent, attempts, "{frames} of {each}");
+    }
+}
+
+#[test]
+fn nothing_is_kept_of_a_request_that_is_sent_once() {
+    let mut once = upload(128, 16 << 10);
+    once.extensions_mut().insert(Retries::off());
+    let (bytes, sent) = send(once);
+    assert!(bytes < 64 << 10, "{bytes}");
+    assert_eq!(sent, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_empty_frames_without_end_is_returned_or_retried() {
+    for (code, attempts) in [(404, 1), (502, 5)] {
+        let sent = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&sent);
+        let client = service_fn(move |_: Request<Streamed>| {
+            count.fetch_add(1, Ordering::Relaxed);
+            let frames = stream::repeat_with(|| Ok::<_, Infallible>(Frame::data(Bytes::new())));
+            let mut answer = Response::new(StreamBody::new(frames));
+            *answer.status_mut() = StatusCode::from_u16(code).unwrap();
+            std::future::ready(Ok::<_, Infallible>(answer))
+        });
+        let answer = exact().layer(client).oneshot(upload(1, 1)).await.unwrap();
+        assert_eq!(answer.status(), code);
+        assert_eq!(sent.load(Ordering::Relaxed), attempts);
+    }
+}
