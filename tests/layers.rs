@@ -14,7 +14,7 @@ const LAYERS: [(&str, &[&str], &[&str]); 14] = [
     (
         "header",
         &["clock", "words"],
-        &["http", "httpdate", "memchr", "serde", "serde_json", "tokio"],
+        &["http", "memchr", "serde", "serde_json", "tokio"],
     ),
     ("quota", &["words"], &[]),
     ("observe", &["words"], &["tracing"]),

@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderName, StatusCode, header::CONTENT_ENCODING};
+use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::{Map, Value};
 
-use super::wait;
+use super::{media::is_plain, wait};
 use crate::{
     clock,
     words::{ApiError, Told},
@@ -14,7 +14,8 @@ use crate::{
 impl ApiError {
     /// Reads an error from an answer's head and body, whatever it is: nothing makes it fail.
     ///
-    /// Of a body that is compressed nothing is read.
+    /// A compressed body (`content-encoding: gzip`, `br`) is not read. An encoding that changes nothing, such
+    /// as `identity` or `UTF-8`, does not count.
     pub fn parse(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         Self::told(status, headers, body, wait(headers, clock::time_of_day))
     }
@@ -26,10 +27,7 @@ impl ApiError {
         body: &[u8],
         retry_after: Option<Duration>,
     ) -> Self {
-        let encoded = headers
-            .get(CONTENT_ENCODING)
-            .is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
-        let body = if encoded { &[] } else { body };
+        let body = if is_plain(headers) { body } else { &[] };
         let mut told = Told {
             status,
             retry_after,

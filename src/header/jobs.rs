@@ -1,5 +1,8 @@
 //! What an answer says of jobs: fine-tunes and batches.
 
+use std::sync::Arc;
+
+use http::HeaderMap;
 use serde_json::{Map, Value};
 
 use super::media::Media;
@@ -25,9 +28,9 @@ pub(crate) struct JobsReader {
 }
 
 impl JobsReader {
-    /// For an answer with these `content-type` and `content-encoding`; `None` if it cannot be read.
-    pub(crate) fn new(content_type: Option<&[u8]>, encoding: Option<&[u8]>) -> Option<Self> {
-        let media = Media::of(content_type, encoding)?;
+    /// A reader for the body of a response with these headers; `None` if the body cannot be read.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+        let media = Media::of(headers)?;
         (media == Media::Json).then(Self::default)
     }
 
@@ -39,6 +42,12 @@ impl JobsReader {
         } else {
             self.bytes.extend_from_slice(bytes);
         }
+    }
+
+    /// The ids of the jobs that have ended.
+    pub(crate) fn ended(&self) -> Vec<Arc<str>> {
+        let jobs = self.found().jobs.into_iter();
+        jobs.filter(|job| job.ended).map(|job| job.id).collect()
     }
 
     /// Its jobs; of one that was broken off, or is too long, none.

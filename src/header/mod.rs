@@ -1,6 +1,7 @@
 //! What headers and bodies say.
 
 mod credentials;
+mod date;
 mod error;
 mod estimate;
 mod grpc;

@@ -69,18 +69,16 @@ fn per(words: &[&str]) -> Option<f64> {
 }
 
 fn said(headers: &HeaderMap, unit: Unit, names: &Names) -> Said {
-    let find = |names: &[&str]| {
-        let mut values = names.iter().filter_map(|name| headers.get(*name));
-        values.find_map(|value| number(value.to_str().ok()?.trim()))
-    };
+    let text = |name: &&str| Some(headers.get(*name)?.to_str().ok()?.trim());
+    let find = |names: &[&str]| names.iter().filter_map(text).find_map(number);
     let find_limit = |name: &&str| believable(find(&[name])?, unit);
     let limit = names.limit.iter().find_map(find_limit);
     // Less than one is none.
     let left = find(names.left).filter(|left| *left >= 0.0);
     let left = left.map(|left| left as u64);
     // Of two limits that are independent, the reset is that of requests.
+    let find = |names: &[&str]| names.iter().filter_map(text).find_map(seconds);
     let reset = find(names.reset).or_else(|| (left == Some(0)).then(|| find(&[RESET]))?);
-    let reset = reset.and_then(seconds);
     // Beside a rate per second, a second's reset says nothing that its pace does not know; rounded up,
     // it would stop for a second what has only a tenth to wait.
     let reset = reset.filter(|reset| limit.is_none() || *reset > A_SECOND);

@@ -1,11 +1,8 @@
 //! What a response tells the limiter.
 
-use std::{sync::Arc, time::SystemTime};
+use std::time::SystemTime;
 
-use http::{
-    HeaderMap, StatusCode,
-    header::{CONTENT_ENCODING, CONTENT_TYPE},
-};
+use http::{HeaderMap, StatusCode};
 
 use super::{
     JobsReader, Pushback, RESOURCE_EXHAUSTED, UNAVAILABLE, UsageReader, grpc_failure, jobs, limits,
@@ -80,28 +77,6 @@ impl JobNews {
             reader.read(body);
             self.ended = reader.ended();
         }
-    }
-}
-
-impl UsageReader {
-    /// A reader for the body of a response with these headers; `None` if the body cannot be read.
-    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
-        let [media, encoding] = media(headers);
-        Self::new(media, encoding)
-    }
-}
-
-impl JobsReader {
-    /// A reader for the body of a response with these headers; `None` if the body cannot be read.
-    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
-        let [media, encoding] = media(headers);
-        Self::new(media, encoding)
-    }
-
-    /// The ids of the jobs that have ended.
-    pub(crate) fn ended(&self) -> Vec<Arc<str>> {
-        let jobs = self.found().jobs.into_iter();
-        jobs.filter(|job| job.ended).map(|job| job.id).collect()
     }
 }
 
@@ -187,8 +162,4 @@ fn is_over(endpoint: Endpoint, status: StatusCode, error: Option<&ApiError>) -> 
         }
         _ => false,
     }
-}
-
-fn media(headers: &HeaderMap) -> [Option<&[u8]>; 2] {
-    [CONTENT_TYPE, CONTENT_ENCODING].map(|name| Some(headers.get(name)?.as_bytes()))
 }

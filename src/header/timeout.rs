@@ -16,11 +16,14 @@ pub(crate) fn deadline(
     deadline.counted_from(now)
 }
 
-/// How long the caller will wait, as `grpc-timeout` (gRPC over HTTP/2) or `x-stainless-timeout`
-/// (the Stainless SDKs of Together and OpenAI, in seconds) says. What makes no sense is ignored.
+/// How long the caller waits: `grpc-timeout` (gRPC over HTTP/2), else `x-stainless-timeout` (the Stainless
+/// SDKs of Together and OpenAI, in seconds), else `x-stainless-read-timeout` (those for Python, which send
+/// no other). Values that are no timeout are ignored.
+///
+/// A read timeout also ends the wait for a response's head, which a queue delays.
 pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
-    let mut stainless = None;
-    // A look at each of a request's few headers costs less than hashing two names.
+    let (mut stainless, mut read) = (None, None);
+    // A look at each of a request's few headers costs less than hashing three names.
     for (name, value) in headers {
         match name.as_str() {
             "grpc-timeout" => {
@@ -29,10 +32,11 @@ pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
                 }
             }
             "x-stainless-timeout" => stainless = value.to_str().ok().and_then(seconds),
+            "x-stainless-read-timeout" => read = value.to_str().ok().and_then(seconds),
             _ => {}
         }
     }
-    stainless
+    stainless.or(read)
 }
 
 /// What is negative, infinite, no number, zero, or longer than can be, is no timeout.
@@ -101,6 +105,17 @@ mod tests {
             ("NOT_GIVEN", None),
         ] {
             assert_eq!(of("x-stainless-timeout", value), expected, "{value}");
+            assert_eq!(of("x-stainless-read-timeout", value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn the_timeout_of_the_whole_counts_before_that_of_a_read() {
+        for (whole, expected) in [("60", 60), ("NOT_GIVEN", 5)] {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-stainless-read-timeout", "5".parse().unwrap());
+            headers.insert("x-stainless-timeout", whole.parse().unwrap());
+            assert_eq!(timeout(&headers), Some(Duration::from_secs(expected)));
         }
     }
 

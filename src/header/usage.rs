@@ -4,6 +4,8 @@ mod events;
 mod json;
 mod name;
 
+use http::HeaderMap;
+
 use self::{events::Events, json::Json};
 use super::media::Media;
 use crate::words::Usage;
@@ -20,9 +22,9 @@ enum Kind {
 }
 
 impl UsageReader {
-    /// For a body of this content type and encoding; `None` where it cannot be read.
-    pub(crate) fn new(content_type: Option<&[u8]>, encoding: Option<&[u8]>) -> Option<Self> {
-        Some(Self(match Media::of(content_type, encoding)? {
+    /// A reader for the body of a response with these headers; `None` if the body cannot be read.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+        Some(Self(match Media::of(headers)? {
             Media::Json => Kind::Json(Json::default()),
             Media::Events => Kind::Events(Events::default()),
         }))

@@ -1,54 +1,93 @@
 //! How long a server asks to wait.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    cell::LazyCell,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use http::{HeaderMap, HeaderName, header};
 
-/// The wait an answer asks for: `retry-after-ms`, else `retry-after`, else `x-ratelimit-reset`.
+use super::date::date;
+
+/// The wait a response asks for: `retry-after-ms`, else `retry-after`, else `x-ratelimit-reset`.
 ///
-/// The first is what the SDKs of OpenAI and Together read first; the last, in seconds, is the one
-/// that Together documents (docs.together.ai/docs/rate-limits) and no SDK reads. A date in
-/// `retry-after` counts from the answer's own `date`, so that no clock need be right; `now` serves
-/// where there is none.
+/// The SDKs of OpenAI and Together read the first of these first. The last, in seconds, is documented by
+/// Together (docs.together.ai/docs/rate-limits), and no SDK reads it. Each is a number, a duration such as
+/// `1m30s`, or a date. The longest counts if there are several, in one line or in more. A date, and a
+/// number that is an instant since 1970, count from the response's own `date`, so that no clock need be
+/// right; `now` is used where the response has no `date`.
 ///
-/// Rounded up to a millisecond. What is no number, negative, or past says nothing, and neither does
-/// 0, which is what servers say that round down.
+/// Rounded up to a millisecond. Non-numbers, negative values, past instants and 0 (a rounded-down wait) are
+/// ignored, and so is a number that is an instant more than a day ahead.
 pub(crate) fn wait(headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Option<Duration> {
     if headers.is_empty() {
         return None;
     }
-    let text = |name| text(headers, name);
-    let millis = text(RETRY_AFTER_MS).and_then(|text| whole_millis(number(text)?));
-    let after = || {
-        let after = text(header::RETRY_AFTER)?;
-        match number(after) {
-            Some(seconds) => whole_millis(seconds * 1_000.0),
-            None => {
-                let at = httpdate::parse_http_date(after).ok()?;
-                let from = text(header::DATE).and_then(|date| httpdate::parse_http_date(date).ok());
-                let wait = at.duration_since(from.unwrap_or_else(now)).ok()?;
-                whole_millis(wait.as_secs_f64() * 1_000.0)
-            }
-        }
+    let now = LazyCell::new(|| {
+        let dated = headers.get(header::DATE);
+        let dated = dated.and_then(|value| date(value.to_str().ok()?));
+        dated.unwrap_or_else(now)
+    });
+    let said = |text: &str, unit: f64| match number(text) {
+        Some(number) if number * unit < EPOCH => whole_millis(number * unit),
+        Some(number) => since_1970(number * unit, *now),
+        None => span(text).and_then(whole_millis).or_else(|| {
+            let wait = date(text)?.duration_since(*now).ok()?;
+            whole_millis(wait.as_secs_f64() * 1_000.0)
+        }),
     };
-    let reset = || seconds(number(text(RATELIMIT_RESET)?)?);
-    millis.or_else(after).or_else(reset)
+    WAITS.into_iter().find_map(|(name, unit)| {
+        let lines = headers.get_all(name).into_iter();
+        let texts = lines.filter_map(|line| line.to_str().ok());
+        // A weekday, which a comma ends, is ignored as any other word.
+        let each = texts.flat_map(|text| text.split(','));
+        each.filter_map(|text| said(text.trim(), unit)).max()
+    })
 }
 
-fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    headers.get(name)?.to_str().ok().map(str::trim)
-}
-
-/// Those of a reset.
-pub(super) fn seconds(seconds: f64) -> Option<Duration> {
-    // Others who send such headers mean the time of day, in seconds since 1970.
-    whole_millis(seconds * 1_000.0).filter(|_| seconds < EPOCH)
+/// The duration that `text` is: seconds, or with units.
+pub(super) fn seconds(text: &str) -> Option<Duration> {
+    let millis = match number(text) {
+        // Others who send such headers mean the time of day, in seconds since 1970.
+        Some(seconds) => Some(seconds * 1_000.0).filter(|millis| *millis < EPOCH),
+        None => span(text),
+    };
+    whole_millis(millis?)
 }
 
 pub(super) fn number(text: &str) -> Option<f64> {
     // Rust also reads "inf" and "nan", which no server means.
     let number: f64 = text.parse().ok()?;
     number.is_finite().then_some(number)
+}
+
+/// A duration as Go writes it, such as `1m30s`, in milliseconds.
+fn span(text: &str) -> Option<f64> {
+    let mut rest = text;
+    let mut millis = 0.0;
+    while !rest.is_empty() {
+        let digit = |char: char| char.is_ascii_digit() || char == '.';
+        let (count, after) = rest.split_at(rest.find(|char| !digit(char))?);
+        let (unit, after) = after.split_at(after.find(digit).unwrap_or(after.len()));
+        let (_, unit) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        millis += number(count)? * unit;
+        rest = after;
+    }
+    Some(millis)
+}
+
+/// The wait until an instant, in milliseconds since 1970, if it is within a day.
+fn since_1970(millis: f64, now: SystemTime) -> Option<Duration> {
+    // Some count seconds in a header of milliseconds, or milliseconds in one of seconds.
+    let millis = if millis < EPOCH * 1e3 {
+        millis
+    } else {
+        millis / 1e3
+    };
+    let at = UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(millis / 1e3).ok()?)?;
+    let wait = at.duration_since(now).ok()?;
+    let wait = whole_millis(wait.as_secs_f64() * 1_000.0);
+    wait.filter(|wait| *wait <= DAY)
 }
 
 /// Rounded up, but for what is only a number's own inexactness; `None` unless above 0.
@@ -58,29 +97,43 @@ fn whole_millis(millis: f64) -> Option<Duration> {
     (millis > 0.0).then(|| Duration::from_millis((whole as u64).max(1)))
 }
 
-const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
-const RATELIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+/// The headers in the order in which they count, each with its unit in milliseconds.
+const WAITS: [(HeaderName, f64); 3] = [
+    (HeaderName::from_static("retry-after-ms"), 1.0),
+    (header::RETRY_AFTER, 1e3),
+    (HeaderName::from_static("x-ratelimit-reset"), 1e3),
+];
+
+/// The units of a duration in words, in milliseconds.
+const UNITS: [(&str, f64); 7] = [
+    ("h", 3_600e3),
+    ("m", 60e3),
+    ("s", 1e3),
+    ("ms", 1.0),
+    ("us", 1e-3),
+    ("µs", 1e-3),
+    ("ns", 1e-6),
+];
 
 /// 1.1 s is 1,100.0000000000002 ms.
 const INEXACT: f64 = 1e-6;
 
-/// September 2001; as a wait, 30 years.
-const EPOCH: f64 = 1e9;
+/// September 2001, in milliseconds since 1970; as a wait, 30 years.
+const EPOCH: f64 = 1e12;
+const DAY: Duration = Duration::from_secs(86_400);
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
-
     use proptest::prelude::*;
 
     use super::*;
 
     fn of(headers: &[(&'static str, &str)]) -> Option<Duration> {
-        let headers: HeaderMap = headers
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
-            .collect();
-        wait(&headers, || UNIX_EPOCH + Duration::from_secs(NOW))
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        wait(&map, || UNIX_EPOCH + Duration::from_secs(NOW))
     }
 
     /// Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110.
@@ -161,13 +214,72 @@ mod tests {
             (&[("retry-after", "1 s")], None),
             (&[("retry-after", "\u{e9}")], None),
             (&[("x-ratelimit-reset", "1767225600")], None),
-            (
-                &[("retry-after", "1e300")],
-                Some(Duration::from_millis(u64::MAX)),
-            ),
+            (&[("retry-after", "1e300")], None),
+            (&[("retry-after", "9e8")], ms(900_000_000_000)),
             (&[], None),
         ] {
             assert_eq!(of(headers), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn every_form_that_an_sdk_reads() {
+        let ms = |ms| Some(Duration::from_millis(ms));
+        for (value, expected) in [
+            // Lists: a proxy joins two lines so.
+            ("30,120", ms(120_000)),
+            ("120, 30", ms(120_000)),
+            ("soon, 30", ms(30_000)),
+            ("30, Sun, 06 Nov 1994 08:50:37 GMT", ms(60_000)),
+            // Durations as Go writes them.
+            ("20s", ms(20_000)),
+            ("1m30s", ms(90_000)),
+            ("6m0s", ms(360_000)),
+            ("1h0m0.5s", ms(3_600_500)),
+            ("250ms", ms(250)),
+            ("0s", None),
+            ("1m30", None),
+            ("s", None),
+            ("-20s", None),
+            // Dates.
+            ("Sun, 06 Nov 1994 08:49:39 UTC", ms(2_000)),
+            ("Sun, 06 Nov 1994 08:49:39 +0000", ms(2_000)),
+            ("Sun, 06 Nov 1994 08:49:39 -0000", ms(2_000)),
+            ("Sun, 6 Nov 1994 08:49:39 GMT", ms(2_000)),
+            ("Sun, 06 Nov 1994 08:49:60 GMT", ms(23_000)),
+            ("Wed, 06 Nov 1994 08:49:39 GMT", ms(2_000)),
+            ("1994-11-06T08:49:39Z", ms(2_000)),
+            // Instants since 1970, within a day.
+            ("1000000060", None),
+        ] {
+            assert_eq!(of(&[("retry-after", value)]), expected, "{value}");
+        }
+        let lines = [
+            ("retry-after", "30"),
+            ("retry-after", "120"),
+            ("retry-after", "60"),
+        ];
+        assert_eq!(of(&lines), ms(120_000));
+        let lines = [("retry-after", "0"), ("retry-after", "30")];
+        assert_eq!(of(&lines), ms(30_000));
+    }
+
+    #[test]
+    fn an_instant_since_1970_counts_if_it_is_within_a_day() {
+        let ms = |ms| Some(Duration::from_millis(ms));
+        let date = ("date", "Thu, 26 Nov 2026 20:00:00 GMT");
+        for (name, value, expected) in [
+            ("retry-after", "1795723230", ms(30_000)),
+            ("retry-after", "1795723230.5", ms(30_500)),
+            ("retry-after", "1795723230000", ms(30_000)),
+            ("retry-after", "1795809600", ms(86_400_000)),
+            ("retry-after", "1795809601", None),
+            ("retry-after", "1795723200", None),
+            ("retry-after", "1795723199", None),
+            ("retry-after-ms", "1795723230000", ms(30_000)),
+            ("x-ratelimit-reset", "1795723230", ms(30_000)),
+        ] {
+            assert_eq!(of(&[(name, value), date]), expected, "{name}: {value}");
         }
     }
 

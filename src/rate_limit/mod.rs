@@ -129,7 +129,7 @@
 //! | timeout | counts the wait for the turn |
 //! |---|---|
 //! | `tower::timeout` or `tokio::time::timeout` outside the layer | yes; dropping the future costs nothing |
-//! | a [`Deadline`](crate::extension::Deadline), `grpc-timeout`, `x-stainless-timeout` | yes, and a request that cannot leave in time is refused at once |
+//! | a [`Deadline`](crate::extension::Deadline), `grpc-timeout`, `x-stainless-timeout`, `x-stainless-read-timeout` | yes, and a request that cannot leave in time is refused at once |
 //! | [`max_wait`](crate::Limiter::with_max_wait) | it alone |
 //! | `tower::timeout` inside the layer, a client's own (hyper's connector, reqwest's `timeout`) | no: they start when the request leaves |
 //!

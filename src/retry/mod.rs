@@ -52,10 +52,12 @@
 //! | all others | up to 1 s, 2 s, 4 s, 8 s, ... 30 s, at random | [`with_backoff`] |
 //! | gRPC's pushback | exactly that | |
 //!
-//! The server says so in `retry-after-ms`, `retry-after` (seconds, whole or not, or a date, which
-//! counts from the answer's own `date`) or `x-ratelimit-reset`, in this order. The last is the one
-//! that Together documents, and that no SDK reads. It is rounded up, never a millisecond early, and
-//! counts only on what is sent again: Together was seen to send `retry-after` with 200.
+//! The server says so in `retry-after-ms`, `retry-after` or `x-ratelimit-reset`, in this order. The last is
+//! the one that Together documents, and that no SDK reads. Each is read as a number (`43`, `0.5`), a duration
+//! (`20s`, `1m30s`) or a date in any common form, which counts from the response's own `date`. A number that
+//! is an instant since 1970 is that instant if it is within a day, and is ignored otherwise. Of a list, and of
+//! several lines, the longest counts. The wait is rounded up, never a millisecond early, and counts only
+//! after a failure: Together was seen to send `retry-after` with 200.
 //!
 //! It is left at the last answer, returned whole and at once, if
 //!

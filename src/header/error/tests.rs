@@ -181,6 +181,9 @@ fn of_a_compressed_body_nothing_is_read() {
     headers.insert("content-encoding", "Identity".parse().unwrap());
     let error = ApiError::parse(StatusCode::BAD_GATEWAY, &headers, b"m");
     assert_eq!((error.message(), error.text()), ("m", "m"));
+    headers.insert("content-encoding", "UTF-8".parse().unwrap());
+    let error = ApiError::parse(StatusCode::BAD_GATEWAY, &headers, b"m");
+    assert_eq!((error.message(), error.text()), ("m", "m"));
 }
 
 /// `credit_limit` alone is no sign: Together has used it for rate limits too.

@@ -141,8 +141,9 @@ impl Cost {
 
 /// Request: how long its caller is ready to wait for its turn, and for being sent again.
 ///
-/// Where none is given, `grpc-timeout` and `x-stainless-timeout` are read. A request that cannot
-/// leave in time is refused at once; one whose next attempt does not fit is left at its last answer.
+/// Where none is given, `grpc-timeout`, `x-stainless-timeout` and `x-stainless-read-timeout` are read. A
+/// request that cannot leave in time is refused at once; one whose next attempt does not fit is left at its
+/// last answer.
 /// An answer that is under way is not cut short: for that there are timeouts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline(When);
