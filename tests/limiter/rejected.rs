@@ -116,6 +116,22 @@ async fn no_wait_is_told_by_a_limiter_that_closes_or_for_a_request_that_never_fi
     }
 }
 
+/// The first rejection let the next move up, which never fit either: it was rejected twice.
+#[tokio::test(start_paused = true)]
+async fn each_request_that_a_new_table_rejects_is_counted_once() {
+    let tokens = |max| Limits::none().tokens(CHAT, Quota::per_minute(max).unwrap());
+    let limiter = Limiter::new(tokens(6_000));
+    pass(&limiter, chat().with_tokens(1_000)).await;
+    let wait = || task::spawn(limiter.acquire(chat().with_tokens(100)));
+    let mut waiting = [wait(), wait(), wait()];
+    for one in &mut waiting {
+        assert_pending!(one.poll());
+    }
+    limiter.set_limits(tokens(99));
+    let snapshot = limiter.snapshot();
+    assert_eq!((snapshot.refused, snapshot.lanes[0].refused), (3, 3));
+}
+
 /// A task that is dropped with its waker may use the limiter.
 struct Dropped(Limiter);
 

@@ -95,7 +95,10 @@ impl State {
             key.lanes[lane].line = Some(line);
         }
         for (id, reason) in hopeless {
-            self.refuse(id, reason, moment);
+            // The one before it let it move up, and it never fits.
+            if !matches!(self.waiters[id].standing, Standing::Refused(_)) {
+                self.refuse(id, reason, moment);
+            }
         }
     }
 }
