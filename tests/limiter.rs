@@ -830,3 +830,36 @@ async fn a_paused_lane_holds_nobody_back_in_a_shared_limit() {
     assert!(cheap.is_woken());
     drop(assert_ready!(cheap.poll()).unwrap());
 }
+
+/// It kept a part of the window free for as long as its pause lasted: an hour.
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_is_paused_for_longer_than_a_window_leaves_all_of_it_to_others() {
+    let limiter =
+        Limiter::new(Limits::none().requests(CHAT, Quota::per_minute(600).unwrap().unpaced()));
+    let of = |model| chat().with_model(model);
+    let permit = limiter.acquire(of("paused")).await.unwrap();
+    permit.overloaded(Duration::from_secs(3_600));
+    let mut paused = task::spawn(limiter.acquire(of("paused")));
+    assert_pending!(paused.poll());
+    for _ in 0..599 {
+        drop(limiter.try_acquire(&of("m")).unwrap());
+    }
+}
+
+/// It kept a slot free for as long as its pause lasted: an hour.
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_is_paused_for_more_than_a_minute_leaves_job_slots_to_others() {
+    const CREATE: Endpoint = Endpoint::FineTuneCreate;
+    for (seconds, leaves) in [(60, false), (61, true)] {
+        let limiter = Limiter::new(Limits::none().jobs(CREATE, NonZeroU32::new(2).unwrap()));
+        let of = |model| Call::new(CREATE).with_model(model);
+        let _taken = limiter.acquire(of("m")).await.unwrap();
+        let permit = limiter.acquire(of("paused")).await.unwrap();
+        let mut paused = task::spawn(limiter.acquire(of("paused")));
+        assert_pending!(paused.poll());
+        permit.overloaded(Duration::from_secs(seconds));
+        drop(permit);
+        let mut other = task::spawn(limiter.acquire(of("m")));
+        assert_eq!(other.poll().is_ready(), leaves, "paused for {seconds} s");
+    }
+}

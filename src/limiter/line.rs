@@ -23,6 +23,8 @@ pub(super) struct Line {
     pub(super) offer: Option<Offer>,
     /// Whether its first could have left but for a slot.
     pub(super) lacked_slot: bool,
+    /// When another limit than an unpaced window last kept its first back.
+    pub(super) elsewhere: Option<Instant>,
     /// Since when its first waits as such.
     since: Instant,
     /// Until when later lanes may delay its first, once that is known.

@@ -9,7 +9,7 @@
 //!
 //! How long a slot stays taken is known from those before, and with it how soon one comes free. For so long
 //! before it can leave a lane keeps one free. Of jobs it is not known: there a lane keeps a slot free once it
-//! could have left but for that.
+//! could have left but for that, for a minute before it can.
 
 use smallvec::SmallVec;
 
@@ -81,12 +81,14 @@ impl Key {
         for (index, cost) in costs {
             let quota = rules.cap(self.limits[index].rule).quota();
             if let Some(quota) = quota.ok().filter(|quota| quota.is_windowed()) {
-                let waits = |other: &LaneIndex| {
-                    let Lane { line, limits, .. } = &self.lanes[*other];
-                    let head = line.as_ref().and_then(|line| line.head());
-                    *other != lane && head.is_some() && limits.contains(&index)
-                };
-                let others = self.turns.iter().copied().filter(waits);
+                let others = self.turns.iter().filter(|other| **other != lane);
+                let others = others.filter_map(|&other| {
+                    let Lane { line, limits, .. } = &self.lanes[other];
+                    let line = line.as_ref().filter(|_| limits.contains(&index))?;
+                    line.head()?;
+                    let elsewhere = line.elsewhere.is_some_and(|at| now - at < quota.window());
+                    Some((other, elsewhere))
+                });
                 let others: SmallVec<[_; 8]> = others.collect();
                 let shares = &mut places.shared[usize::from(index)].shares;
                 until = until.max(shares.spares(lane, cost, &others, quota, now));
@@ -168,7 +170,7 @@ impl Key {
             if let Err(slots) = cap.quota() {
                 let keeps = match shared.taken_for {
                     Some(time) => at - now < time / u64::from(slots.get()),
-                    None => lacked_slot,
+                    None => lacked_slot && at - now <= A_MINUTE,
                 };
                 shared.behind += u64::from(takes || keeps);
                 continue;
@@ -295,6 +297,9 @@ fn free(limit: &mut Limit, tokens: Weight, before: u64, rules: &Rules, now: Inst
         _ => now,
     }
 }
+
+/// Most jobs run for longer than a lane's limits keep it back.
+const A_MINUTE: Span = Span::secs(60);
 
 /// A limit idles for a 32nd of its time for lanes that wait for others. With no such time, a request that
 /// lacks a millisecond is overtaken by one that takes a second; with much more, less than 95 % is used.

@@ -128,8 +128,12 @@ impl Key {
     fn hold_back(&mut self, lane: LaneIndex, wait: Wait, rules: &Rules, now: Instant) -> Instant {
         let lane = &mut self.lanes[lane];
         lane.line().offer = None;
-        let binding = wait.binding.map(|index| self.limits[index].rule);
-        lane.awaits_job = binding.is_some_and(|rule| matches!(rules.cap(rule), Cap::Jobs(_)));
+        let binding = wait.binding.map(|index| rules.cap(self.limits[index].rule));
+        lane.awaits_job = matches!(binding, Some(Cap::Jobs(_)));
+        let unpaced = |cap: &Cap| cap.quota().is_ok_and(|quota| quota.is_windowed());
+        if binding.is_some_and(|cap| !unpaced(cap)) {
+            lane.line().elsewhere = Some(now);
+        }
         lane.line().lacked_slot |= wait.at <= now && wait.full.is_some();
         // One that only places keep back is asked again when those before it have left.
         let at = if wait.at > now {

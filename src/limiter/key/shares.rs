@@ -2,7 +2,7 @@
 //!
 //! Such a window lets one lane take all of it at once. A lane that another limit keeps back came too late
 //! then, window after window. So a lane that has used its share goes on at the pace of the limit, as if that
-//! were paced, while others wait that have not.
+//! were paced, while others wait that have not, and that another limit has kept back.
 
 use std::collections::VecDeque;
 
@@ -56,13 +56,13 @@ impl Shares {
         }
     }
 
-    /// The instant before which a lane leaves to `others` that wait what they have not used. The shares are
-    /// equal in requests.
+    /// The instant before which a lane leaves to `others` that wait what they have not used: to those that
+    /// another limit has kept back. The shares are equal in requests.
     pub(super) fn spares(
         &mut self,
         lane: LaneIndex,
         cost: u64,
-        others: &[LaneIndex],
+        others: &[(LaneIndex, bool)],
         quota: &Quota,
         now: Instant,
     ) -> Instant {
@@ -72,16 +72,18 @@ impl Shares {
             share.filter(|share| share.cost > 0)
         };
         let usual = |lane| of(lane).map_or(cost, |share| share.cost);
-        let costs = others.iter().map(|other| usual(*other));
+        let costs = others.iter().map(|(other, _)| usual(*other));
         let round = costs.fold(usual(lane), u64::saturating_add);
         let exceeds = |share: &Share, cost| {
             let rounds = u128::from(share.used.saturating_add(cost)) * u128::from(round);
             // A share is one request at least.
             share.used > 0 && rounds > u128::from(quota.max()) * u128::from(share.cost)
         };
-        let needs = |other| of(other).is_none_or(|share| !exceeds(share, share.cost));
+        let needs = |&(other, kept): &(LaneIndex, bool)| {
+            kept && of(other).is_none_or(|share| !exceeds(share, share.cost))
+        };
         match of(lane).filter(|share| exceeds(share, cost)) {
-            Some(_) if others.iter().any(|other| needs(*other)) => self.due(quota),
+            Some(_) if others.iter().any(needs) => self.due(quota),
             _ => Instant::START,
         }
     }
