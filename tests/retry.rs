@@ -7,6 +7,8 @@ mod memory;
 mod script;
 #[path = "retry/settings.rs"]
 mod settings;
+#[path = "retry/shares.rs"]
+mod shares;
 
 use std::time::Duration;
 

@@ -33,6 +33,10 @@ impl<A> Original<A> {
         (original, Request::from_parts(head, body))
     }
 
+    pub(crate) fn head(&self) -> (&HeaderMap, &Extensions) {
+        (&self.headers, &self.extensions)
+    }
+
     /// The request again, if its body can be.
     pub(crate) fn again<B>(&self) -> Option<Request<B>>
     where

@@ -5,10 +5,15 @@ use tokio::time::Instant;
 /// How many retries there may be for each first attempt, so that a server in trouble is not sent
 /// several times what brought it there.
 ///
-/// The minute that ends with a retry holds at most `per_minute` retries, and `ratio` of the first attempts
-/// of the same minute. A first attempt counts for 59 to 60 s. The ratio that is given is the one that is
-/// kept, whatever it is. A request that waits in its paused lane needs none of it, for the limiter paces
-/// that.
+/// The minute that ends with a retry holds at most `ratio` of the first attempts of the same minute, and
+/// `per_minute` retries besides for each caller or key; twice `per_minute` for all of them together, so that
+/// one request that always fails does not end the retries of the others. A first attempt counts for 59 to
+/// 60 s. The ratio that is given is the one that is kept, whatever it is. A request that waits in its paused
+/// lane needs none of it, for the limiter paces that.
+///
+/// A share belongs to the [`Caller`](crate::extension::Caller) and the key of a request: its
+/// [`ApiKey`](crate::extension::ApiKey), or else its `authorization`. A request that an SDK retries itself
+/// (`x-stainless-retry-count` above 0) is no first attempt.
 ///
 /// The default is a fifth, as of Finagle and of `reqwest::retry`, and ten a minute, so that a client
 /// that sends little can retry too.
@@ -34,12 +39,19 @@ struct Minute {
     /// First attempts, second by second.
     firsts: [u64; SECONDS],
     first: u64,
-    /// When each retry was taken.
-    retries: VecDeque<Instant>,
+    retries: VecDeque<Retry>,
+}
+
+/// A retry that was taken.
+#[derive(PartialEq)]
+struct Retry {
+    at: Instant,
+    /// Whose share it came from.
+    share: u64,
 }
 
 impl Budget {
-    /// `ratio` of the first attempts of a minute, and `per_minute` besides.
+    /// `ratio` of the first attempts of a minute, and `per_minute` retries besides for each caller or key.
     ///
     /// # Panics
     ///
@@ -65,27 +77,30 @@ impl Budget {
         }
     }
 
-    /// Whether one more retry fits; it is taken then.
-    pub(super) fn withdraw(&self, now: Instant) -> bool {
+    /// Whether one more retry fits, also into its `share`; it is taken then.
+    pub(super) fn withdraw(&self, share: u64, now: Instant) -> bool {
         let Some(ratio) = self.ratio else { return true };
         self.with(|minute| {
             minute.forget(now);
             // 0.29 * 100 is 28.999999999999996.
-            let allowed = (minute.first as f64 * ratio + ROUNDING) as u64;
-            let allowed = allowed.saturating_add(self.per_minute.into());
-            let fits = (minute.retries.len() as u64) < allowed;
+            let earned = (minute.first as f64 * ratio + ROUNDING) as u64;
+            let each = earned.saturating_add(self.per_minute.into());
+            let all = each.saturating_add(self.per_minute.into());
+            let shared = minute.retries.iter().filter(|retry| retry.share == share);
+            let fits = (minute.retries.len() as u64) < all && (shared.count() as u64) < each;
             if fits {
-                minute.retries.push_back(now);
+                minute.retries.push_back(Retry { at: now, share });
             }
             fits
         })
     }
 
-    /// Gives back what was taken this instant, and not used.
-    pub(super) fn refund(&self, now: Instant) {
+    /// Gives back what was taken from a `share` this instant, and not used.
+    pub(super) fn refund(&self, share: u64, now: Instant) {
         if self.ratio.is_some() {
             self.with(|minute| {
-                let taken = minute.retries.iter().rposition(|at| *at == now);
+                let unused = Retry { at: now, share };
+                let taken = minute.retries.iter().rposition(|retry| *retry == unused);
                 taken.map(|taken| minute.retries.remove(taken));
             });
         }
@@ -122,7 +137,7 @@ impl Minute {
     /// Forgets what is older than a minute.
     fn forget(&mut self, now: Instant) {
         self.turn_to(now);
-        let is_old = |at: &Instant| now.saturating_duration_since(*at) >= MINUTE;
+        let is_old = |retry: &Retry| now.saturating_duration_since(retry.at) >= MINUTE;
         while self.retries.front().is_some_and(is_old) {
             self.retries.pop_front();
         }
@@ -177,7 +192,7 @@ mod tests {
     }
 
     fn withdraw_all(budget: &Budget, now: Instant) -> usize {
-        std::iter::repeat_with(|| budget.withdraw(now))
+        std::iter::repeat_with(|| budget.withdraw(0, now))
             .take(10_000)
             .take_while(|fits| *fits)
             .count()
@@ -202,7 +217,7 @@ mod tests {
         let now = start();
         assert_eq!(withdraw_all(&budget, now), 10);
         for seconds in 1..=59 {
-            assert!(!budget.withdraw(now + Duration::from_secs(seconds)));
+            assert!(!budget.withdraw(0, now + Duration::from_secs(seconds)));
         }
         assert_eq!(withdraw_all(&budget, now + Duration::from_secs(60)), 10);
         assert_eq!(withdraw_all(&budget, now + Duration::from_secs(3_600)), 10);
@@ -229,11 +244,11 @@ mod tests {
     fn what_is_given_back_can_be_taken_again() {
         let budget = Budget::new(0.0, 1);
         let now = start();
-        assert!(budget.withdraw(now) && !budget.withdraw(now));
-        budget.refund(now);
-        assert!(budget.withdraw(now) && !budget.withdraw(now));
+        assert!(budget.withdraw(0, now) && !budget.withdraw(0, now));
+        budget.refund(0, now);
+        assert!(budget.withdraw(0, now) && !budget.withdraw(0, now));
         let none = Budget::unlimited();
-        none.refund(now);
+        none.refund(0, now);
         assert_eq!(withdraw_all(&none, now), 10_000);
     }
 
@@ -241,15 +256,15 @@ mod tests {
     fn a_refund_gives_back_one_retry_and_no_more_than_was_taken() {
         let budget = Budget::new(0.0, 2);
         let now = start();
-        budget.refund(now);
-        assert!(budget.withdraw(now));
-        budget.refund(now);
-        budget.refund(now);
+        budget.refund(0, now);
+        assert!(budget.withdraw(0, now));
+        budget.refund(0, now);
+        budget.refund(0, now);
         assert_eq!(withdraw_all(&budget, now), 2);
-        budget.refund(now);
+        budget.refund(0, now);
         assert_eq!(withdraw_all(&budget, now), 1);
-        budget.refund(now + Duration::from_secs(1));
-        assert!(!budget.withdraw(now + Duration::from_secs(1)));
+        budget.refund(0, now + Duration::from_secs(1));
+        assert!(!budget.withdraw(0, now + Duration::from_secs(1)));
         // Retries expire once, a minute later.
         let later = now + Duration::from_secs(61);
         assert_eq!(withdraw_all(&budget, later), 2);
@@ -276,13 +291,13 @@ mod tests {
                 for (second, count) in [(0.0, 3), (30.3, 2), (46.0, 1)] {
                     for _ in 0..count {
                         deposits.deposit(after(second));
-                        assert!(reserve.withdraw(after(second)));
+                        assert!(reserve.withdraw(0, after(second)));
                     }
                 }
                 let seconds = if busy { 47..at as u32 } else { 0..0 };
                 for second in seconds {
-                    deposits.refund(after(second.into()));
-                    reserve.refund(after(f64::from(second) + 0.5));
+                    deposits.refund(0, after(second.into()));
+                    reserve.refund(0, after(f64::from(second) + 0.5));
                 }
                 assert_eq!(withdraw_all(&deposits, after(at)), first, "{at} {busy}");
                 assert_eq!(withdraw_all(&reserve, after(at)), retries, "{at} {busy}");
@@ -309,11 +324,11 @@ mod tests {
         let budget = Budget::new(0.0, 2);
         let now = start();
         let after = |millis| now + Duration::from_millis(millis);
-        assert!(budget.withdraw(after(0)) && budget.withdraw(after(900)));
-        assert!(!budget.withdraw(after(59_999)));
-        assert!(budget.withdraw(after(60_000)));
-        assert!(!budget.withdraw(after(60_899)));
-        assert!(budget.withdraw(after(60_900)));
+        assert!(budget.withdraw(0, after(0)) && budget.withdraw(0, after(900)));
+        assert!(!budget.withdraw(0, after(59_999)));
+        assert!(budget.withdraw(0, after(60_000)));
+        assert!(!budget.withdraw(0, after(60_899)));
+        assert!(budget.withdraw(0, after(60_900)));
     }
 
     #[test]

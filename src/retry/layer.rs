@@ -31,7 +31,8 @@ impl TogetherRetryLayer {
         self.with(|settings| settings.max_retries = retries)
     }
 
-    /// How many retries there may be for each first attempt. Default: one in five, and ten a minute.
+    /// How many retries there may be for each first attempt. Default: one in five, and ten a
+    /// minute for each caller or key.
     #[must_use]
     pub fn with_budget(self, budget: Budget) -> Self {
         self.with(|settings| settings.budget = Arc::new(budget))

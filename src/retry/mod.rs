@@ -65,7 +65,8 @@
 //!   [`Retries`](crate::extension::Retries));
 //! - the wait does not fit before the caller's [`Deadline`](crate::extension::Deadline), or the
 //!   server asks for more than 2 minutes ([`with_max_wait`]);
-//! - the [`Budget`] is spent: one retry for five first attempts, and ten a minute;
+//! - the [`Budget`] is spent: one retry for five first attempts, and ten a minute for each caller or key
+//!   (twenty for all);
 //! - the body cannot be sent again ([`body`](crate::body));
 //! - it was the last 503 that a [fallback layer](crate::fallback) outside allows its model.
 //!

@@ -71,8 +71,9 @@ impl<B: Clone, R, E: 'static> tower::retry::Policy<Request<B>, Response<R>, E> f
             }
             Err(error) => (adapter::failure(error), None),
         };
-        let again =
-            failure.and_then(|failure| tries.again(failure, said, clock::now(), || Some(())));
+        let asked = (request.headers(), request.extensions());
+        let again = failure
+            .and_then(|failure| tries.again(failure, asked, said, clock::now(), || Some(())));
         if let Some((when, ())) = again {
             tries.mark(request.extensions_mut());
             self.again = true;

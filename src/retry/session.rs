@@ -72,7 +72,10 @@ impl<A> Session<A> {
     {
         let original = self.original.as_ref()?;
         let said = head.map(|head| (&head.headers, &head.extensions));
-        let (when, mut request) = self.tries.again(failure, said, now, || original.again())?;
+        let body = || original.again();
+        let (when, mut request) = self
+            .tries
+            .again(failure, original.head(), said, now, body)?;
         self.tries.mark(request.extensions_mut());
         Some(Next { request, when })
     }

@@ -2,7 +2,7 @@
 
 use std::{mem, sync::Arc, time::Duration};
 
-use http::{Extensions, HeaderMap, StatusCode, request};
+use http::{Extensions, HeaderMap, HeaderName, StatusCode, header::AUTHORIZATION, request};
 use tokio::time::Instant;
 
 use super::{
@@ -13,8 +13,12 @@ use crate::{
     body::Bound,
     clock, header, observe,
     words::{
-        ApiError, Endpoint,
-        extension::{Attempt, Crowded, Deadline, Failure, Patience, Paused, Retries, RetryReport},
+        ApiError, Endpoint, KeyId,
+        extension::{
+            ApiKey, Attempt, Caller, Crowded, Deadline, Failure, Patience, Paused, Retries,
+            RetryReport,
+        },
+        hash,
     },
 };
 
@@ -33,6 +37,9 @@ pub(super) struct Tries {
     waited: Duration,
     failures: Vec<Failure>,
 }
+
+/// What is said beside a body.
+pub(super) type Head<'a> = (&'a HeaderMap, &'a Extensions);
 
 /// When to send again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +64,9 @@ impl Tries {
             true => Nature::Repeatable,
             false => Nature::of(endpoint, request.method()),
         };
-        settings.budget.deposit(now);
+        if !is_of_sdk(request.headers()) {
+            settings.budget.deposit(now);
+        }
         Self {
             endpoint,
             nature,
@@ -92,13 +101,15 @@ impl Tries {
         }
     }
 
-    /// Whether to try again what failed so, and when. `said` is the answer's head, if there was one.
+    /// Whether to try again what failed so, and when. `asked` is the request's head, and `said` the
+    /// answer's, if there was one.
     ///
     /// `body` makes the body again, once all else is well.
     pub(super) fn again<B>(
         &mut self,
         failure: Failure,
-        said: Option<(&HeaderMap, &Extensions)>,
+        asked: Head<'_>,
+        said: Option<Head<'_>>,
         now: Instant,
         body: impl FnOnce() -> Option<B>,
     ) -> Option<(When, B)> {
@@ -126,7 +137,11 @@ impl Tries {
             }
             None => When::At(self.at(pace, headers, error, now)?),
         };
-        let body = self.afford(when, failure, now, body)?;
+        let body = match when {
+            // What waits in its lane is paced there, and costs nothing.
+            When::InItsLane => body()?,
+            When::At(_) => self.afford(failure, asked, now, body)?,
+        };
         self.retries = self.retries.saturating_add(1);
         self.max_retries = self.max_retries.saturating_add(u32::from(crowded));
         if self.failures.len() < MOST_FAILURES {
@@ -190,25 +205,22 @@ impl Tries {
         self.is_in_time(at).then_some(at)
     }
 
-    /// The body, and a retry out of the budget. What waits in its lane is paced there, and costs none.
+    /// The body, and a retry out of the budget.
     fn afford<B>(
         &self,
-        when: When,
         failure: Failure,
+        asked: Head<'_>,
         now: Instant,
         body: impl FnOnce() -> Option<B>,
     ) -> Option<B> {
-        if when == When::InItsLane {
-            return body();
-        }
-        let budget = &self.settings.budget;
-        if !budget.withdraw(now) {
+        let (budget, share) = (&self.settings.budget, share(asked));
+        if !budget.withdraw(share, now) {
             observe::budget_spent(self.endpoint, failure);
             return None;
         }
         let body = body();
         if body.is_none() {
-            budget.refund(now);
+            budget.refund(share, now);
         }
         body
     }
@@ -229,6 +241,27 @@ impl When {
         }
     }
 }
+
+/// Whether it is a caller's SDK that retries: Together's, OpenAI's and their like count their retries.
+fn is_of_sdk(headers: &HeaderMap) -> bool {
+    let count = headers
+        .get(RETRY_COUNT)
+        .and_then(|count| count.to_str().ok());
+    count.and_then(|count| count.parse().ok()).unwrap_or(0u32) > 0
+}
+
+/// Whose share of the budget a request uses: that of a caller of a key.
+fn share((headers, extensions): Head<'_>) -> u64 {
+    let key = match (extensions.get::<ApiKey>(), headers.get(AUTHORIZATION)) {
+        (Some(key), _) => key.id(),
+        (None, Some(value)) => KeyId::of_secret(header::credentials(value.as_bytes())),
+        (None, None) => KeyId::ANONYMOUS,
+    };
+    let caller = extensions.get::<Caller>().map(|caller| caller.id());
+    hash(&(key, caller))
+}
+
+const RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
 
 /// Enough to see what went on; a request without a limit to its retries must not fill the memory.
 const MOST_FAILURES: usize = 32;
