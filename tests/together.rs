@@ -408,11 +408,11 @@ async fn an_error_body_is_read_up_to_the_bound_of_the_layer_and_passed_on_whole(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_response_is_drained_within_the_bound_of_the_layer_and_the_deadline() {
+async fn a_failed_response_is_drained_within_the_bound_of_the_layer_and_half_of_what_is_left() {
     let layer = exact()
         .with_error_body(1_024, Duration::from_millis(100))
         .with_drain(1_024, Duration::from_millis(300));
-    for (deadline, left) in [(60_000, 400), (250, 250)] {
+    for (deadline, left) in [(60_000, 400), (250, 175)] {
         let soon = ("retry-after-ms", "10".to_owned());
         let service = layer.layer(dawdling(503, soon, 60_000));
         let start = Instant::now();
@@ -435,9 +435,9 @@ async fn no_attempt_leaves_after_the_deadline_however_slow_the_answer_before() {
         hurried.extensions_mut().insert(deadline);
         let service = exact().layer(dawdling(500, half(), takes));
         let answer = service.oneshot(hurried).await.unwrap();
-        let is_late = start.elapsed() >= Duration::from_millis(800);
+        let took = start.elapsed().as_millis();
         assert_eq!(answer.status(), if takes == 700 { 200 } else { 500 });
-        assert_eq!(is_late, takes != 700, "{takes}");
+        assert_eq!(took, if takes == 700 { 700 } else { 800 }, "{takes}");
     }
 }
 

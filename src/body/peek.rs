@@ -64,13 +64,10 @@ impl<R: Body<Data = Bytes>> Peek<R> {
         }
     }
 
-    /// What was read so far, and more up to another bound.
-    pub(crate) fn bounded(self, bound: Bound) -> Self {
-        Self {
-            bound,
-            sleep: None,
-            ..self
-        }
+    /// Reads more than what was read so far, up to another bound.
+    pub(crate) fn bound(&mut self, bound: Bound) {
+        self.bound = bound;
+        self.sleep = None;
     }
 
     /// Ready when the body has ended, or the bound is reached. A timer is made only if it has to

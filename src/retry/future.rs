@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     adapter,
-    body::{Peek, RequestBody, ResponseBody},
+    body::{Bound, Peek, RequestBody, ResponseBody},
     clock, header,
     words::{ApiError, extension::Failure},
 };
@@ -61,19 +61,21 @@ pin_project_lite::pin_project! {
         Readying { request: Option<Request<B>> },
         Calling { #[pin] answer: F },
         Reading { read: Option<Box<Read<R>>> },
-        Draining { drain: Box<Peek<R>>, next: Option<Next<B>> },
         Sleeping { #[pin] sleep: Sleep, request: Option<Request<B>> },
         Done,
     }
 }
 
-/// An error whose body is being read.
+/// A failed response whose body is being read: first for what the error says, and then, if the request is to
+/// be sent again, to its end.
 struct Read<R: Body> {
     head: response::Parts,
     body: Peek<R>,
+    /// How long the server asks to wait.
     wait: Option<Duration>,
     failure: Failure,
     since: Instant,
+    drains: bool,
 }
 
 impl<S, B, R> ResponseFuture<S, B, R>
@@ -153,12 +155,6 @@ where
                         Step::Go(next) => next,
                     }
                 }
-                StateProj::Draining { drain, next } => {
-                    ready!(drain.poll_drain(cx));
-                    // With it the body is dropped, and what it holds of the connection and of the
-                    // limiter, before anything is waited for.
-                    sleeping(next.take().expect(ONCE))
-                }
                 StateProj::Sleeping { sleep, request } => {
                     ready!(sleep.poll(cx));
                     let request = request.take();
@@ -193,27 +189,29 @@ where
     let Some(failure) = failure else {
         return finish(head, ResponseBody::untouched(body), session);
     };
-    let now = clock::now();
-    if matches!(failure, Failure::Status(_)) && head.extensions.get::<ApiError>().is_none() {
-        // No limiter beneath has looked.
-        let read = Read {
-            body: Peek::new(body, kept.settings().error_body),
-            wait: header::wait(&head.headers, clock::time_of_day),
-            head,
-            failure,
-            since: now,
-        };
-        let read = Some(Box::new(read));
-        return Step::Go(State::Reading { read });
+    let (error, since) = (head.extensions.get::<ApiError>(), clock::now());
+    // If no limiter beneath has looked, what the error says is read first.
+    let is_read = error.is_some() || !matches!(failure, Failure::Status(_));
+    if is_read && !kept.is_wanted(failure, &head, since) {
+        return finish(head, ResponseBody::untouched(body), session);
     }
-    match kept.next(failure, Some(&head), now) {
-        Some(next) => {
-            let drain = Box::new(Peek::new(body, kept.drain()));
-            let next = Some(next);
-            Step::Go(State::Draining { drain, next })
-        }
-        None => finish(head, ResponseBody::untouched(body), session),
-    }
+    let wait = match error {
+        Some(error) => error.retry_after(),
+        None => header::wait(&head.headers, clock::time_of_day),
+    };
+    let bound = match is_read {
+        true => kept.drain(),
+        false => kept.error_body(),
+    };
+    let read = Some(Box::new(Read {
+        body: Peek::new(body, bound),
+        drains: is_read,
+        wait,
+        head,
+        failure,
+        since,
+    }));
+    Step::Go(State::Reading { read })
 }
 
 fn failed<B, F, R, E>(error: E, session: &mut Option<Session<B::Again>>) -> Step<B, F, R, E>
@@ -233,22 +231,44 @@ where
 }
 
 impl<R: Body<Data = Bytes>> Read<R> {
-    fn finish<B, F, E>(self, session: &mut Option<Session<B::Again>>) -> Step<B, F, R, E>
+    /// What follows from what has been read.
+    fn finish<B, F, E>(
+        mut self: Box<Self>,
+        session: &mut Option<Session<B::Again>>,
+    ) -> Step<B, F, R, E>
     where
         B: RequestBody,
     {
-        let mut head = self.head;
-        let error = ApiError::told(head.status, &head.headers, &self.body.bytes(), self.wait);
-        head.extensions.insert(error);
         let kept = session.as_mut().expect("only what is kept is read");
-        // What the server asks for counts from when its answer came.
-        match kept.next(self.failure, Some(&head), self.since) {
-            Some(next) => {
-                let drain = Box::new(self.body.bounded(kept.drain()));
-                let next = Some(next);
-                Step::Go(State::Draining { drain, next })
-            }
-            None => finish(head, ResponseBody::peeked(self.body, None), session),
+        if matches!(self.failure, Failure::Status(_)) {
+            self.name(kept.settings().error_body);
+        }
+        if !self.drains && kept.is_wanted(self.failure, &self.head, self.since) {
+            self.body.bound(kept.drain());
+            self.drains = true;
+            return Step::Go(State::Reading { read: Some(self) });
+        }
+        let next = match self.drains {
+            // What the server asks for counts from when its answer came.
+            true => kept.next(self.failure, Some(&self.head), self.since),
+            false => None,
+        };
+        match next {
+            // With it the body is dropped, and what it holds of the connection and of the limiter, before
+            // anything is waited for.
+            Some(next) => Step::Go(sleeping(next)),
+            None => finish(self.head, ResponseBody::peeked(self.body, None), session),
+        }
+    }
+
+    /// Says what the error is, in the response's extensions, if more of it has been read than before.
+    fn name(&mut self, bound: Bound) {
+        let mut bytes = self.body.bytes();
+        bytes.truncate(bound.bytes);
+        let known = self.head.extensions.get::<ApiError>();
+        if known.is_none_or(|error| error.text().len() < bytes.len()) {
+            let error = ApiError::told(self.head.status, &self.head.headers, &bytes, self.wait);
+            self.head.extensions.insert(error);
         }
     }
 }

@@ -140,9 +140,11 @@
 //! # What is sent again
 //!
 //! Exactly the bytes, headers and extensions of the original, with an
-//! [`Attempt`](crate::extension::Attempt) in the extensions. An answer that is thrown away is read to
-//! its end first, up to 256 KiB and 500 ms, so that its connection can be used again; then it is
-//! dropped, and nothing of the client or the limiter is held while it waits.
+//! [`Attempt`](crate::extension::Attempt) in the extensions. A failed response is read to its end before the
+//! request is sent again, up to 256 KiB and 500 ms, or half of the time left before the deadline. Its
+//! connection can be used again then, and an error whose body comes after its head has been read: one that is
+//! final, such as a used-up credit, is returned whole. Otherwise the response is dropped, and nothing of the
+//! client or the limiter is held while the request waits.
 //!
 //! # Cancel safety
 //!

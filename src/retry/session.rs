@@ -55,8 +55,19 @@ impl<A> Session<A> {
         self.tries.settings()
     }
 
+    pub(super) fn error_body(&self) -> Bound {
+        self.tries.error_body()
+    }
+
     pub(super) fn drain(&self) -> Bound {
         self.tries.drain()
+    }
+
+    /// Whether the request is to be sent again, as far as is known before the response has been read to its
+    /// end.
+    pub(super) fn is_wanted(&self, failure: Failure, head: &response::Parts, now: Instant) -> bool {
+        let said = (&head.headers, &head.extensions);
+        self.original.is_some() && self.tries.when(failure, said, now, || 0.0).is_some()
     }
 
     /// What to do about an attempt that failed; `None` to leave it at that. Of an attempt without an

@@ -89,19 +89,28 @@ impl Tries {
         self.max_retries > 0
     }
 
-    /// How much of a failed answer to read, and for how long: not past the deadline.
+    /// How much of an error to read, and for how long: not past the deadline.
+    pub(super) fn error_body(&self) -> Bound {
+        self.in_time(self.settings.error_body, 1)
+    }
+
+    /// How much more of a failed answer to read, and for how long: not for more than half of what is left
+    /// before the deadline, so that another attempt can still be made.
     pub(super) fn drain(&self) -> Bound {
-        let drain = self.settings.drain;
-        let left = self.deadline.map_or(drain.time, |deadline| {
-            deadline.saturating_duration_since(clock::now())
+        self.in_time(self.settings.drain, 2)
+    }
+
+    fn in_time(&self, bound: Bound, part: u32) -> Bound {
+        let left = self.deadline.map_or(bound.time, |deadline| {
+            deadline.saturating_duration_since(clock::now()) / part
         });
         Bound {
-            time: drain.time.min(left),
-            ..drain
+            time: bound.time.min(left),
+            ..bound
         }
     }
 
-    /// Whether to try again what failed so, and when. `asked` is the request's head, and `said` the
+    /// Tries again what failed so: when, and with which body. `asked` is the request's head, and `said` the
     /// answer's, if there was one.
     ///
     /// `body` makes the body again, once all else is well.
@@ -113,8 +122,37 @@ impl Tries {
         now: Instant,
         body: impl FnOnce() -> Option<B>,
     ) -> Option<(When, B)> {
-        let (none, nothing) = (HeaderMap::new(), Extensions::new());
-        let (headers, extensions) = said.unwrap_or((&none, &nothing));
+        let nothing = (HeaderMap::new(), Extensions::new());
+        let said = said.unwrap_or((&nothing.0, &nothing.1));
+        let when = self.when(failure, said, now, fastrand::f64)?;
+        let body = match when {
+            // What waits in its lane is paced there, and costs nothing.
+            When::InItsLane => body()?,
+            When::At(_) => self.afford(failure, asked, now, body)?,
+        };
+        let crowded = said.1.get::<Crowded>().is_some();
+        self.retries = self.retries.saturating_add(1);
+        self.max_retries = self.max_retries.saturating_add(u32::from(crowded));
+        if is_overload(failure) {
+            self.max_503s = self.max_503s.map(|most| most.saturating_sub(1));
+        }
+        if self.failures.len() < MOST_FAILURES {
+            self.failures.push(failure);
+        }
+        let wait = when.after(now);
+        self.waited = self.waited.saturating_add(wait);
+        observe::retrying(self.endpoint, failure, self.retries, wait);
+        Some((when, body))
+    }
+
+    /// When to send again what failed so, if it is to be and the budget allows it.
+    pub(super) fn when(
+        &self,
+        failure: Failure,
+        (headers, extensions): Head<'_>,
+        now: Instant,
+        random: impl FnOnce() -> f64,
+    ) -> Option<When> {
         let error = extensions.get::<ApiError>();
         // In the error of a request that creates nothing such words are anybody's, a prompt's even.
         let too_many = self.endpoint.creates() && error.is_some_and(ApiError::is_too_many_jobs);
@@ -125,32 +163,20 @@ impl Tries {
         // What waits for a job to end may do so for hours, and again: only its deadline bounds it.
         let crowded = extensions.get::<Crowded>().is_some();
         let spent = self.retries >= self.max_retries && !crowded;
-        if spent || self.is_given_up(failure) {
+        // One answer 503 too many, where another model is to be asked.
+        let given_up = is_overload(failure) && self.max_503s.is_some_and(|most| most <= 1);
+        if spent || given_up {
             return None;
         }
-        let when = match extensions.get::<Paused>() {
-            _ if crowded => When::InItsLane,
+        match extensions.get::<Paused>() {
+            _ if crowded => Some(When::InItsLane),
             Some(paused) => {
                 let wait = paused.until().saturating_duration_since(now);
                 let fits = wait <= self.settings.max_wait && self.is_in_time(paused.until());
-                fits.then_some(When::InItsLane)?
+                fits.then_some(When::InItsLane)
             }
-            None => When::At(self.at(pace, headers, error, now)?),
-        };
-        let body = match when {
-            // What waits in its lane is paced there, and costs nothing.
-            When::InItsLane => body()?,
-            When::At(_) => self.afford(failure, asked, now, body)?,
-        };
-        self.retries = self.retries.saturating_add(1);
-        self.max_retries = self.max_retries.saturating_add(u32::from(crowded));
-        if self.failures.len() < MOST_FAILURES {
-            self.failures.push(failure);
+            None => self.at(pace, (headers, error), now, random).map(When::At),
         }
-        let wait = when.after(now);
-        self.waited = self.waited.saturating_add(wait);
-        observe::retrying(self.endpoint, failure, self.retries, wait);
-        Some((when, body))
     }
 
     /// Marks a request as the attempt that is to be made next.
@@ -170,23 +196,13 @@ impl Tries {
         })
     }
 
-    /// Whether this was one answer 503 too many, where another model is to be asked.
-    fn is_given_up(&mut self, failure: Failure) -> bool {
-        let overloaded = failure == Failure::Status(StatusCode::SERVICE_UNAVAILABLE);
-        let left = self.max_503s.as_mut().filter(|_| overloaded);
-        left.is_some_and(|left| {
-            *left = left.saturating_sub(1);
-            *left == 0
-        })
-    }
-
     /// When to send again by our own clock, if that is in time.
     fn at(
         &self,
         pace: Pace,
-        headers: &HeaderMap,
-        error: Option<&ApiError>,
+        (headers, error): (&HeaderMap, Option<&ApiError>),
         now: Instant,
+        random: impl FnOnce() -> f64,
     ) -> Option<Instant> {
         let hint = match error {
             Some(error) => error.retry_after(),
@@ -200,7 +216,7 @@ impl Tries {
             return None;
         }
         let backoff = &self.settings.backoff;
-        let wait = backoff.wait(pace, self.retries + 1, hint, fastrand::f64());
+        let wait = backoff.wait(pace, self.retries + 1, hint, random());
         let at = now.checked_add(wait)?;
         self.is_in_time(at).then_some(at)
     }
@@ -240,6 +256,10 @@ impl When {
             Self::At(at) => at.saturating_duration_since(now),
         }
     }
+}
+
+fn is_overload(failure: Failure) -> bool {
+    failure == Failure::Status(StatusCode::SERVICE_UNAVAILABLE)
 }
 
 /// Whether it is a caller's SDK that retries: Together's, OpenAI's and their like count their retries.
