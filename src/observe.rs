@@ -66,6 +66,13 @@ pub(crate) fn retrying(endpoint: Endpoint, failure: Failure, retry: u32, wait: D
     let _ = (endpoint, failure, retry, wait);
 }
 
+/// A request is not sent again, since it would fail each time.
+pub(crate) fn lasting(endpoint: Endpoint, why: &'static str) {
+    #[cfg(feature = "tracing")]
+    tracing::error!(endpoint = endpoint.name(), why, "not sent again");
+    let _ = (endpoint, why);
+}
+
 /// A request goes to the next model of its chain.
 pub(crate) fn fell_back(endpoint: Endpoint, why: PassedOver) {
     #[cfg(feature = "tracing")]

@@ -4,21 +4,23 @@ use std::{any::Any, error::Error, io, iter};
 
 use crate::words::extension::Failure;
 
-/// How a call failed that brought no answer; `None` if it would fail so each time.
+/// How a call failed that brought no answer; why it would fail each time, if it would.
 ///
 /// All that is asked of the error is that it is `'static`: it is looked at as the types that are
 /// known, and so is each of its sources. An error of which nothing is known counts as
 /// [`Interrupted`](Failure::Interrupted).
-pub(crate) fn failure<E: 'static>(error: &E) -> Option<Failure> {
+pub(crate) fn failure<E: 'static>(error: &E) -> Result<Failure, &'static str> {
     let Some(error) = known(error) else {
-        return Some(Failure::Interrupted);
+        return Ok(Failure::Interrupted);
     };
     let mut chain = iter::successors(Some(error), |&error| beneath(error));
-    #[cfg(feature = "reqwest")]
-    if chain.clone().any(super::reqwest::is_lasting) {
-        return None;
+    let failure = chain.clone().find_map(told).unwrap_or(Failure::Interrupted);
+    // A text means what it says only of an error of connecting.
+    let text = |error| lasting_text(error).filter(|_| failure == Failure::NotSent);
+    match chain.find_map(|error| lasting(error).or_else(|| text(error))) {
+        Some(why) => Err(why),
+        None => Ok(failure),
     }
-    Some(chain.find_map(told).unwrap_or(Failure::Interrupted))
 }
 
 fn known(any: &dyn Any) -> Option<&(dyn Error + 'static)> {
@@ -80,6 +82,65 @@ fn told(error: &(dyn Error + 'static)) -> Option<Failure> {
     None
 }
 
+/// Why an error comes each time, by its type.
+fn lasting(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    #[cfg(feature = "reqwest")]
+    if let Some(why) = super::reqwest::lasting(error) {
+        return Some(why);
+    }
+    #[cfg(feature = "hyper")]
+    if let Some(why) = super::hyper::lasting(error) {
+        return Some(why);
+    }
+    let _ = error;
+    None
+}
+
+/// The same, of an error that has no public type but a text of its own.
+fn lasting_text(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let text = error.to_string();
+    let mut known = LASTING.iter();
+    let (_, why) = known.find(|(says, _)| text.contains(says))?;
+    Some(why)
+}
+
+/// What an error of connecting says, and what it means.
+const LASTING: [(&str, &str); 9] = [
+    // rustls
+    (
+        "invalid peer certificate",
+        "the server's certificate is not trusted: add its authority to the client's roots",
+    ),
+    (
+        "corrupt message of type InvalidContentType",
+        "the server does not speak TLS at this port: use http://, or another port",
+    ),
+    // hyper-util's HttpConnector
+    (
+        "scheme is not http",
+        "the client's connector knows no TLS: give it one for https, such as hyper-rustls's",
+    ),
+    ("scheme is missing", NO_HOST),
+    ("host is missing", NO_HOST),
+    // hyper-rustls
+    (
+        "unsupported scheme",
+        "the client's connector does not allow this scheme: use https://",
+    ),
+    ("missing scheme", NO_HOST),
+    // hyper-util's Tunnel, which does not tell one rejection of CONNECT from another
+    (
+        "tunnel error: proxy authorization required",
+        "the proxy wants a name and a password: add them to its URL",
+    ),
+    (
+        "tunnel error: unsuccessful",
+        "the proxy does not connect to this host: check its rules",
+    ),
+];
+
+pub(super) const NO_HOST: &str = "the request's URI has no scheme or host: write it whole, as in https://api.together.ai/v1/models";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,27 +150,24 @@ mod tests {
     #[test]
     fn an_error_is_known_by_its_type_or_by_one_of_its_sources() {
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
-        assert_eq!(failure(&refused()), Some(Failure::NotSent));
-        assert_eq!(
-            failure::<BoxError>(&refused().into()),
-            Some(Failure::NotSent)
-        );
+        assert_eq!(failure(&refused()), Ok(Failure::NotSent));
+        assert_eq!(failure::<BoxError>(&refused().into()), Ok(Failure::NotSent));
         assert_eq!(
             failure::<Box<dyn Error>>(&refused().into()),
-            Some(Failure::NotSent)
+            Ok(Failure::NotSent)
         );
         let wrapped = io::Error::other(io::Error::other(refused()));
-        assert_eq!(failure(&wrapped), Some(Failure::NotSent));
+        assert_eq!(failure(&wrapped), Ok(Failure::NotSent));
         for kind in [
             io::ErrorKind::ConnectionReset,
             io::ErrorKind::HostUnreachable,
         ] {
-            assert_eq!(failure(&io::Error::from(kind)), Some(Failure::Interrupted));
+            assert_eq!(failure(&io::Error::from(kind)), Ok(Failure::Interrupted));
         }
         assert_eq!(
             failure::<BoxError>(&"too slow".into()),
-            Some(Failure::Interrupted)
+            Ok(Failure::Interrupted)
         );
-        assert_eq!(failure(&()), Some(Failure::Interrupted));
+        assert_eq!(failure(&()), Ok(Failure::Interrupted));
     }
 }

@@ -3,6 +3,7 @@ use std::{any::Any, error::Error};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 
+use super::error::NO_HOST;
 use crate::{
     body::{Memory, RequestBody},
     words::extension::Failure,
@@ -34,6 +35,14 @@ pub(super) fn error(any: &dyn Any) -> Option<&(dyn Error + 'static)> {
         return Some(error);
     }
     Some(any.downcast_ref::<h2::Error>()?)
+}
+
+/// Why one of them comes each time, if it does.
+pub(super) fn lasting(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    // Its kind is not public, but shown.
+    let error = error.downcast_ref::<legacy::Error>()?;
+    let no_host = error.to_string().contains("UserAbsoluteUriRequired");
+    no_host.then_some(NO_HOST)
 }
 
 /// What one of them says of the request, if anything.

@@ -96,12 +96,14 @@ pub(super) fn error(any: &dyn Any) -> Option<&(dyn Error + 'static)> {
     Some(any.downcast_ref::<reqwest::Error>()?)
 }
 
-/// Whether it comes each time: a request that cannot be made, a redirect that is not followed.
-/// Anything else is told by what is beneath.
-pub(super) fn is_lasting(error: &(dyn Error + 'static)) -> bool {
-    error
-        .downcast_ref::<reqwest::Error>()
-        .is_some_and(|error| error.is_builder() || error.is_redirect())
+/// Why it comes each time, if it does. Anything else is told by what is beneath.
+pub(super) fn lasting(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let error = error.downcast_ref::<reqwest::Error>()?;
+    match (error.is_builder(), error.is_redirect()) {
+        (true, _) => Some("the request cannot be made: check its URL and headers"),
+        (_, true) => Some("the server redirects too often, or to nowhere: check the base URL"),
+        _ => None,
+    }
 }
 
 /// The error that one is about, where its source is not that.
@@ -161,21 +163,21 @@ mod tests {
     async fn an_error_that_comes_each_time_is_known_for_it() {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let wrong = client.get("nonsense://host").send().await.unwrap_err();
-        assert_eq!(failure(&wrong), None);
+        assert!(failure(&wrong).is_err());
         let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", closed.local_addr().unwrap());
         drop(closed);
         let refused = || async { client.get(&url).send().await.unwrap_err() };
-        assert_eq!(failure(&refused().await), Some(Failure::NotSent));
+        assert_eq!(failure(&refused().await), Ok(Failure::NotSent));
         #[cfg(feature = "reqwest-middleware")]
         {
             use reqwest_middleware::Error;
             let around = Error::Reqwest(refused().await);
-            assert_eq!(failure(&around), Some(Failure::NotSent));
+            assert_eq!(failure(&around), Ok(Failure::NotSent));
             let within = Error::middleware(refused().await);
-            assert_eq!(failure(&within), Some(Failure::NotSent));
+            assert_eq!(failure(&within), Ok(Failure::NotSent));
             let other = Error::middleware(io::Error::other("no"));
-            assert_eq!(failure(&other), Some(Failure::Interrupted));
+            assert_eq!(failure(&other), Ok(Failure::Interrupted));
         }
     }
 }

@@ -65,6 +65,6 @@ mod tests {
             .unwrap();
         let request = http::Request::post(url).body(Body::empty()).unwrap();
         let error = channel.call(request).await.unwrap_err();
-        assert_eq!(failure(&error), Some(Failure::NotSent));
+        assert_eq!(failure(&error), Ok(Failure::NotSent));
     }
 }

@@ -20,7 +20,6 @@ use super::{
     verdict::failure,
 };
 use crate::{
-    adapter,
     body::{Bound, Peek, RequestBody, ResponseBody},
     clock, header,
     words::{ApiError, extension::Failure},
@@ -221,7 +220,7 @@ where
     E: 'static,
 {
     let next = session.as_mut().and_then(|session| {
-        let failure = adapter::failure(&error)?;
+        let failure = session.failure(&error)?;
         session.next(failure, None, clock::now())
     });
     match next {

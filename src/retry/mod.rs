@@ -19,7 +19,7 @@
 //! | 502, 504, 520 to 525, 529, 530 | the same | error-codes; fine-tuning/troubleshooting: "safe to retry after a short wait" |
 //! | not sent: no connection, HTTP/2's `REFUSED_STREAM` or graceful `GOAWAY` | yes, with backoff | RFC 9113, section 8.7: never processed |
 //! | no answer, or not in time: a reset, a timeout, an error of which nothing is known | yes, unless it creates something | chat included: an answer lost is worth another |
-//! | an error that comes each time: reqwest's of a request that cannot be made, or is redirected too often | no | |
+//! | an error that comes each time: TLS to a port without TLS, an untrusted certificate, `https` through a connector without TLS, a URI without a host, a proxy that rejects `CONNECT` (hyper-util tells 407 only from all other statuses, so that its 403 and its 502 are one), reqwest's of a request that cannot be made or is redirected too often | no; with the feature `tracing` an event says what to do | |
 //! | [too many jobs](crate::ApiError::is_too_many_jobs) at once, with whichever status | yes: over a rate limit layer when one has [ended](crate::jobs), else with backoff | nothing was created |
 //! | any other 409 | no | all that are known are final: cancelling what has ended, uploading what is there |
 //! | 400, 401, 403, 404, 413, 422, 501 and all others | no | error-codes; 403 is a prompt too long, or no access |

@@ -15,7 +15,7 @@ use super::{
     tries::{Tries, When},
     verdict::failure,
 };
-use crate::{adapter, clock};
+use crate::clock;
 
 /// The same rules as a policy for `tower::retry`, for those who have its layer already.
 ///
@@ -69,7 +69,7 @@ impl<B: Clone, R, E: 'static> tower::retry::Policy<Request<B>, Response<R>, E> f
                 let failure = failure(answer.status(), headers, extensions);
                 (failure, Some((headers, extensions)))
             }
-            Err(error) => (adapter::failure(error), None),
+            Err(error) => (tries.failure(error), None),
         };
         let asked = (request.headers(), request.extensions());
         let again = failure

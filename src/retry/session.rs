@@ -63,6 +63,11 @@ impl<A> Session<A> {
         self.tries.drain()
     }
 
+    /// How an attempt failed that brought this error; `None` if it would fail each time.
+    pub(super) fn failure<E: 'static>(&self, error: &E) -> Option<Failure> {
+        self.tries.failure(error)
+    }
+
     /// Whether the request is to be sent again, as far as is known before the response has been read to its
     /// end.
     pub(super) fn is_wanted(&self, failure: Failure, head: &response::Parts, now: Instant) -> bool {

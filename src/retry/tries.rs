@@ -10,6 +10,7 @@ use super::{
     verdict::{Nature, Pace, Verdict, verdict},
 };
 use crate::{
+    adapter,
     body::Bound,
     clock, header, observe,
     words::{
@@ -108,6 +109,14 @@ impl Tries {
             time: bound.time.min(left),
             ..bound
         }
+    }
+
+    /// How an attempt failed that brought this error; `None` if it would fail each time.
+    pub(super) fn failure<E: 'static>(&self, error: &E) -> Option<Failure> {
+        let failure = adapter::failure(error);
+        failure
+            .inspect_err(|why| observe::lasting(self.endpoint, why))
+            .ok()
     }
 
     /// Tries again what failed so: when, and with which body. `asked` is the request's head, and `said` the
