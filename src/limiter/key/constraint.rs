@@ -196,8 +196,8 @@ impl Lane {
         for &index in &self.limits {
             let limit = &mut limits[usize::from(index)];
             let rule = rules.rule(limit.rule);
-            let outgrown = |unit| !rule.ceiling && leads[unit as usize];
-            if !rule.cap.unit().is_some_and(outgrown) {
+            let outgrown = |unit| leads[unit as usize];
+            if rule.ceiling || !rule.cap.unit().is_some_and(outgrown) {
                 act(Constraint::Limit(index, rule, limit));
             }
         }
