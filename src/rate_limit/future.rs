@@ -175,20 +175,21 @@ where
                     state.set(State::Calling { answer, left });
                 }
                 StateProj::Calling { answer, left } => {
-                    let answer = ready!(answer.poll(cx));
-                    let left = left.take();
-                    match answer.map(|answer| Answered::of(answer, left, *this.bound)) {
-                        Ok(Answered::ToRead(read)) => {
-                            let read = Some(read);
-                            state.set(State::Reading { read });
-                        }
-                        Ok(Answered::Done(answer)) => {
-                            state.set(State::Done);
-                            return Poll::Ready(Ok(answer));
-                        }
+                    let answer = match ready!(answer.poll(cx)) {
+                        Ok(answer) => Answered::of(answer, left.take(), *this.bound),
                         Err(error) => {
                             state.set(State::Done);
                             return Poll::Ready(Err(error));
+                        }
+                    };
+                    match answer {
+                        Answered::ToRead(read) => {
+                            let read = Some(read);
+                            state.set(State::Reading { read });
+                        }
+                        Answered::Done(answer) => {
+                            state.set(State::Done);
+                            return Poll::Ready(Ok(answer));
                         }
                     }
                 }
