@@ -82,8 +82,12 @@ impl<R: Body<Data = Bytes>> ResponseBody<R> {
     }
 
     fn holding(kind: Kind<R>, permit: Option<Permit>) -> Self {
-        let permit = permit.filter(|permit| permit.holds_slot() && !kind.is_end_stream());
-        let held = permit.map_or(Held::Nothing, |_permit| Held::Slot { _permit });
+        let held = match permit {
+            Some(permit) if permit.holds_slot() && !kind.is_end_stream() => {
+                Held::Slot { _permit: permit }
+            }
+            _ => Held::Nothing,
+        };
         Self { kind, held }
     }
 }
