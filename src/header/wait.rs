@@ -29,8 +29,10 @@ pub(crate) fn wait(headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Opt
         dated.unwrap_or_else(now)
     });
     let said = |text: &str, unit: f64| match number(text) {
-        Some(number) if number * unit < EPOCH => whole_millis(number * unit),
-        Some(number) => since_1970(number * unit, *now),
+        Some(number) => match instant(number * unit) {
+            Some(instant) => until(instant, *now),
+            None => whole_millis(number * unit),
+        },
         None => span(text).and_then(whole_millis).or_else(|| {
             let wait = date(text)?.duration_since(*now).ok()?;
             whole_millis(wait.as_secs_f64() * 1_000.0)
@@ -76,17 +78,18 @@ fn span(text: &str) -> Option<f64> {
     Some(millis)
 }
 
-/// The wait until an instant, in milliseconds since 1970, if it is within a day.
-fn since_1970(millis: f64, now: SystemTime) -> Option<Duration> {
+/// The instant since 1970 that a number of milliseconds is rather than a wait, in milliseconds.
+fn instant(millis: f64) -> Option<f64> {
     // Some count seconds in a header of milliseconds, or milliseconds in one of seconds.
-    let millis = if millis < EPOCH * 1e3 {
-        millis
-    } else {
-        millis / 1e3
-    };
-    let at = UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(millis / 1e3).ok()?)?;
+    let mut both = [millis, millis / 1e3].into_iter();
+    both.find(|millis| (EPOCH..100.0 * EPOCH).contains(millis))
+}
+
+/// The wait until an instant, in milliseconds since 1970, if it is within a day.
+fn until(millis: f64, now: SystemTime) -> Option<Duration> {
+    let at = UNIX_EPOCH + Duration::from_secs_f64(millis / 1e3);
     let wait = at.duration_since(now).ok()?;
-    let wait = whole_millis(wait.as_secs_f64() * 1_000.0);
+    let wait = whole_millis(wait.as_secs_f64() * 1e3);
     wait.filter(|wait| *wait <= DAY)
 }
 
@@ -214,7 +217,10 @@ mod tests {
             (&[("retry-after", "1 s")], None),
             (&[("retry-after", "\u{e9}")], None),
             (&[("x-ratelimit-reset", "1767225600")], None),
-            (&[("retry-after", "1e300")], None),
+            (
+                &[("retry-after", "1e300")],
+                Some(Duration::from_millis(u64::MAX)),
+            ),
             (&[("retry-after", "9e8")], ms(900_000_000_000)),
             (&[], None),
         ] {
