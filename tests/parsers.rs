@@ -1,6 +1,6 @@
 //! Answers of any bytes at all: what is promised of all errors (`fuzz/promises.rs`), of all whose usage is
-//! read as they pass (`fuzz/usage.rs`), and of all that are reported to the limiter (`fuzz/report.rs`), for
-//! a million of each that are drawn anew each time.
+//! read as they pass (`fuzz/usage.rs`), of all JSON (`fuzz/reader.rs`), and of all that are reported to the
+//! limiter (`fuzz/report.rs`), for a million of each that are drawn anew each time.
 //! `PARSERS_SEED` in the environment draws the same again.
 
 #[path = "../fuzz/answer.rs"]
@@ -9,6 +9,8 @@ mod answer;
 mod bodies;
 #[path = "../fuzz/promises.rs"]
 mod promises;
+#[path = "../fuzz/reader.rs"]
+mod reader;
 #[path = "../fuzz/report.rs"]
 mod report;
 #[path = "../fuzz/usage.rs"]
@@ -53,6 +55,28 @@ fn however_a_body_is_cut_it_passes_as_it_came_and_its_usage_is_found() {
 #[ignore = "long: ./check --all runs it"]
 fn a_million_bodies_pass_as_they_came_and_their_usage_is_found() {
     pass(1_000_000);
+}
+
+#[test]
+fn whatever_stands_in_json_the_rest_is_read() {
+    read(20_000);
+}
+
+#[test]
+#[ignore = "long: ./check --all runs it"]
+fn whatever_stands_in_a_million_bodies_of_json_the_rest_is_read() {
+    read(1_000_000);
+}
+
+fn read(bodies: u64) {
+    let mut rng = rng();
+    let corpus = [corpus("reader"), corpus("api_error")].concat();
+    let mut repaired = 0;
+    for _ in 0..bodies {
+        repaired += u64::from(watched(reader::check, &draw(&mut rng, &corpus)));
+    }
+    // Else it would be the promises of a strict reader.
+    assert!(repaired > bodies / 50, "{repaired}");
 }
 
 fn pass(answers: u64) {

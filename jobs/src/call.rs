@@ -9,7 +9,11 @@ use http_body_util::{BodyExt, Full, Limited};
 use serde_json::Value;
 use tokio::time::sleep;
 use tower_service::Service;
-use tower_together::{ApiError, Rejected, jobs::JobsApi, limiter::Reason};
+use tower_together::{
+    ApiError, Rejected,
+    jobs::{JobsApi, read_json},
+    limiter::Reason,
+};
 
 /// What a body's error can be made of.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -150,7 +154,7 @@ where
 {
     let body = body.map(|body| ("application/json", Bytes::from(body.to_string())));
     let answer = call(api, method, path, body, MOST).await?;
-    serde_json::from_slice(&answer).map_err(|_| Failure {
+    read_json(&answer).map_err(|_| Failure {
         unsure: true,
         ..Failure::wrong("the answer is no JSON; check the base URL, which ends with /v1")
     })

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::{Map, Value};
 
-use super::{media::is_plain, wait};
+use super::{media::is_plain, read_json, wait};
 use crate::{
     clock,
     words::{ApiError, Told},
@@ -33,7 +33,7 @@ impl ApiError {
             retry_after,
             ..Told::default()
         };
-        match serde_json::from_slice(body) {
+        match read_json(body) {
             Ok(Value::Object(object)) => read_object(&mut told, &object),
             Ok(Value::String(text)) => told.message = cut(&text, LONGEST_MESSAGE),
             _ => told.message = cut(first_words(&String::from_utf8_lossy(body)), LONGEST_MESSAGE),

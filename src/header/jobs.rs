@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
-use super::media::Media;
+use super::{media::Media, read_json};
 use crate::words::Job;
 
 #[cfg(test)]
@@ -59,7 +59,7 @@ impl JobsReader {
 /// Reads the jobs of an answer in each shape there is: one as it is, one in `job`, several in an
 /// array, or in `data`. What is no job is passed over; `None` if it is no JSON of these.
 pub(crate) fn jobs(body: &[u8]) -> Option<Listed> {
-    let (several, more) = match serde_json::from_slice(body).ok()? {
+    let (several, more) = match read_json(body).ok()? {
         Value::Array(several) => (several, false),
         Value::Object(mut object) => match (object.remove("data"), object.remove("job")) {
             (Some(Value::Array(several)), _) => {

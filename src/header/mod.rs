@@ -6,6 +6,7 @@ mod error;
 mod estimate;
 mod grpc;
 mod jobs;
+mod json;
 mod media;
 mod model;
 mod multipart;
@@ -17,6 +18,7 @@ mod timeout;
 mod usage;
 mod wait;
 
+pub use self::json::read_json;
 pub(crate) use self::{
     credentials::credentials,
     estimate::estimate,

@@ -1,5 +1,6 @@
 use std::{borrow::Cow, fmt, sync::Arc};
 
+use super::json;
 use serde::{
     Deserializer as _,
     de::{IgnoredAny, MapAccess, Visitor},
@@ -8,13 +9,19 @@ use serde::{
 /// The `model` of a JSON body. Of several the last counts, as it does for who will serve the request.
 pub(crate) fn model(body: &[u8]) -> Option<Arc<str>> {
     // Most likely no JSON object: not worth an error.
-    if body.trim_ascii_start().first() != Some(&b'{') {
+    if json::first_byte(body) != Some(b'{') {
         return None;
     }
-    let mut found = None;
-    // What comes after it may be no JSON; what was found stands.
-    let _ = serde_json::Deserializer::from_slice(body).deserialize_map(Find(&mut found));
-    found.filter(|model: &Arc<str>| !model.is_empty() && model.len() <= LONGEST)
+    let found: Option<Arc<str>> = json::find(body, |body, found| {
+        serde_json::Deserializer::from_slice(body).deserialize_map(Find(found))
+    });
+    found.filter(|model| is_model(model))
+}
+
+/// No model has another name; a longer one must not fill the memory.
+pub(super) fn is_model(name: &str) -> bool {
+    // Of a name with an odd character nobody knows what it was.
+    (1..=LONGEST).contains(&name.len()) && !name.contains(char::REPLACEMENT_CHARACTER)
 }
 
 struct Find<'a>(&'a mut Option<Arc<str>>);
@@ -63,8 +70,8 @@ impl<'de> serde::Deserialize<'de> for Name<'de> {
     }
 }
 
-/// No model has a longer name; a longer one must not fill the memory.
-pub(super) const LONGEST: usize = 256;
+/// Of a model's name, in bytes.
+const LONGEST: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -121,7 +128,7 @@ mod tests {
             let expected = value
                 .as_object()
                 .and_then(|object| object.get("model")?.as_str())
-                .filter(|model| !model.is_empty());
+                .filter(|model| is_model(model));
             let text = value.to_string();
             let found = model(text.as_bytes());
             prop_assert_eq!(found.as_deref(), expected);

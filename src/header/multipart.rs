@@ -4,7 +4,7 @@ use std::{iter, sync::Arc};
 
 use memchr::{memchr, memmem::Finder};
 
-use super::model::LONGEST;
+use super::model::is_model;
 
 /// What separates the parts of a form, if a `content-type` says that the body is one.
 pub(crate) fn boundary(content_type: &[u8]) -> Option<Vec<u8>> {
@@ -67,7 +67,7 @@ fn behind(rest: &[u8]) -> Option<Option<&[u8]>> {
 
 /// What a part says, if it is the model: a field of that name, and no file.
 fn model(part: &[u8]) -> Option<Arc<str>> {
-    let mut is_model = false;
+    let mut names_model = false;
     let mut rest = part;
     loop {
         let within = part.len() - rest.len();
@@ -78,13 +78,14 @@ fn model(part: &[u8]) -> Option<Arc<str>> {
         if line.is_empty() {
             break;
         }
-        is_model |= names_the_model(line);
+        names_model |= names_the_model(line);
     }
     let value = rest.trim_ascii();
-    if !is_model || value.is_empty() || value.len() > LONGEST {
+    if !names_model {
         return None;
     }
-    Some(std::str::from_utf8(value).ok()?.into())
+    let name = std::str::from_utf8(value).ok();
+    name.filter(|name| is_model(name)).map(Into::into)
 }
 
 fn names_the_model(line: &[u8]) -> bool {

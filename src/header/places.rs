@@ -8,7 +8,10 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::model::{LONGEST, Name};
+use super::{
+    json,
+    model::{Name, is_model},
+};
 
 /// The places of a JSON object's `model`: one, unless somebody wrote it twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,13 +24,14 @@ impl ModelPlaces {
     /// `None` if the body is no JSON object, whole, with a model that is a string.
     pub(crate) fn find(body: &[u8]) -> Option<Self> {
         // Most likely no JSON object: not worth an error.
-        if body.trim_ascii_start().first() != Some(&b'{') {
+        if json::first_byte(body) != Some(b'{') {
             return None;
         }
-        let mut json = serde_json::Deserializer::from_slice(body);
+        let text = body.strip_prefix(json::MARK).unwrap_or(body);
+        let mut json = serde_json::Deserializer::from_slice(text);
         let found = json.deserialize_map(Find(body)).ok()?;
         json.end().ok()?;
-        found.filter(|found| !found.model.is_empty() && found.model.len() <= LONGEST)
+        found.filter(|found| is_model(&found.model))
     }
 
     /// The model; of several the last, as for who will serve the request.
@@ -132,7 +136,7 @@ mod tests {
             assert_eq!(ModelPlaces::find(body.as_bytes()), None, "{body}");
         }
         assert_eq!(ModelPlaces::find(b"{\"model\":\"\xff\"}"), None);
-        let long = format!(r#"{{"model":"{}"}}"#, "x".repeat(LONGEST + 1));
+        let long = format!(r#"{{"model":"{}"}}"#, "x".repeat(257));
         assert_eq!(ModelPlaces::find(long.as_bytes()), None);
     }
 
@@ -167,7 +171,7 @@ mod tests {
             let mut expected: Value = serde_json::from_str(&body).unwrap();
             let Some(places) = ModelPlaces::find(body.as_bytes()) else {
                 let model = expected.get("model").and_then(Value::as_str);
-                prop_assert!(model.is_none_or(|model| model.is_empty() || model.len() > LONGEST));
+                prop_assert!(model.is_none_or(|model| !is_model(model)));
                 return Ok(());
             };
             prop_assert_eq!(expected["model"].as_str(), Some(&**places.model()));
@@ -187,7 +191,7 @@ mod tests {
                 };
                 prop_assert_eq!(rest(body.as_bytes(), &places), rest(&renamed, again));
             } else {
-                prop_assert!(model.is_empty() || model.len() > LONGEST);
+                prop_assert!(!is_model(&model));
             }
         }
 

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
+use super::json;
+
 /// What a request asks a model for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Asked {
@@ -30,14 +32,10 @@ impl Default for Asked {
 /// Reads the JSON of a chat, completion, embeddings or rerank request, whose texts `count` measures.
 /// What is not understood counts nothing.
 pub(crate) fn asked(body: &[u8], count: impl Fn(&str) -> u64) -> Asked {
-    let mut asked = Asked::default();
-    let visitor = Body {
-        asked: &mut asked,
-        count: &count,
-    };
-    // Where it ends early, what was found stands.
-    let _ = serde_json::Deserializer::from_slice(body).deserialize_map(visitor);
-    asked
+    json::find(body, |body, asked| {
+        let count = &count;
+        serde_json::Deserializer::from_slice(body).deserialize_map(Body { asked, count })
+    })
 }
 
 struct Body<'a, F> {
@@ -60,12 +58,12 @@ impl<'de, F: Fn(&str) -> u64> Visitor<'de> for Body<'_, F> {
                 "prompt" | "input" | "query" | "documents" => Kind::Data,
                 "tools" | "functions" => Kind::Schema,
                 "max_tokens" | "max_completion_tokens" => {
-                    let most = map.next_value::<Value>()?.as_u64();
+                    let most = whole(&map.next_value()?);
                     asked.most = asked.most.into_iter().chain(most).min();
                     continue;
                 }
                 "n" => {
-                    let n = map.next_value::<Value>()?.as_u64().unwrap_or(1);
+                    let n = whole(&map.next_value()?).unwrap_or(1);
                     asked.answers = u32::try_from(n).unwrap_or(u32::MAX).max(1);
                     continue;
                 }
@@ -86,6 +84,17 @@ impl<'de, F: Fn(&str) -> u64> Visitor<'de> for Body<'_, F> {
         }
         Ok(())
     }
+}
+
+/// A whole number, as a number or in a string.
+fn whole(value: &Value) -> Option<u64> {
+    let text = match value {
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.clone(),
+        _ => return None,
+    };
+    let part = text.parse::<f64>().ok()?.fract();
+    json::count(&text).filter(|_| part == 0.0)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

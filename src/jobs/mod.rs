@@ -70,3 +70,4 @@ mod watch;
 use crate::Limiter;
 
 pub use self::{api::JobsApi, error::JobsError};
+pub use crate::header::read_json;

@@ -10,7 +10,8 @@ use super::{declined, is_transient, too_many};
 /// the answer's body as it came. Without them, [`ApiError::parse`] makes one.
 ///
 /// The API has at least five shapes of errors (an object, a bare string, flat, an old one, and
-/// Cloudflare's HTML in front of it). None of them makes parsing fail: what is not found is empty.
+/// Cloudflare's HTML in front of it). None of them makes parsing fail: what is not found is empty. An odd
+/// byte, such as half an emoji or a `NaN`, hides nothing that stands beside it.
 ///
 /// ```
 /// use http::{HeaderMap, StatusCode};

@@ -7,6 +7,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use tower_service::Service;
+use tower_together::jobs::read_json;
 
 use super::{
     Outcome, Reason,
@@ -76,7 +77,7 @@ where
             let uploaded = call(self.api, Method::POST, "files/upload", form, MOST).await;
             match uploaded {
                 Ok(answer) => {
-                    let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
+                    let answer: Value = read_json(&answer).unwrap_or_default();
                     if let Some(id) = answer["id"].as_str() {
                         return Ok(id.to_owned());
                     }

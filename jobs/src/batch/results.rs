@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
+use tower_together::jobs::read_json;
 
 /// What came of a line, by its `custom_id`: the answer, or in words why it failed.
 pub(super) type Results = HashMap<String, Result<Value, String>>;
@@ -11,7 +12,7 @@ pub(super) type Results = HashMap<String, Result<Value, String>>;
 /// as missing.
 pub(super) fn read(file: &[u8], results: &mut Results) {
     for line in file.split(|byte| *byte == b'\n') {
-        let Ok(Value::Object(mut line)) = serde_json::from_slice(line) else {
+        let Ok(Value::Object(mut line)) = read_json(line) else {
             continue;
         };
         let Some(Value::String(id)) = line.remove("custom_id") else {
@@ -80,5 +81,20 @@ mod tests {
             })
             .collect();
         assert_eq!(all, [r#"a {"id":1}"#, "b 422: too long", "c no", "d gone"]);
+    }
+
+    /// A model's answer may end within an emoji.
+    #[test]
+    fn a_line_is_read_whatever_stands_in_it() {
+        let members = r#""custom_id":"a","response":{"status_code":200,"body":{"id":1}}"#;
+        for body in together_standin::odd_bodies(members) {
+            // A line's end ends it.
+            if !body.contains(&b'\n') {
+                let mut results = Results::new();
+                read(&body, &mut results);
+                let expected = Ok(serde_json::json!({"id": 1}));
+                assert_eq!(results.get("a"), Some(&expected), "{}", body.escape_ascii());
+            }
+        }
     }
 }

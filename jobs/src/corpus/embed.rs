@@ -7,6 +7,7 @@ use http_body_util::Full;
 use serde::Deserialize;
 use serde_json::json;
 use tower_service::Service;
+use tower_together::jobs::read_json;
 
 use super::{Item, Sender};
 use crate::{Failure, call::BoxError};
@@ -87,7 +88,7 @@ pub fn vectors(answer: &[u8], texts: usize) -> Result<Vec<Vec<f32>>, Failure> {
         index: Option<usize>,
         embedding: Vec<f32>,
     }
-    let answer = serde_json::from_slice::<Answer>(answer);
+    let answer = read_json::<Answer>(answer);
     let data = answer.map_err(|error| Failure::wrong(format!("no embeddings: {error}")))?;
     let mut vectors = vec![Vec::new(); texts];
     let found = data.data.len();
@@ -130,5 +131,16 @@ mod tests {
         ] {
             assert_eq!(read(wrong.clone(), 2), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn vectors_are_read_whatever_stands_beside_them() {
+        let members = r#""data":[{"index":0,"embedding":[0,0.5]}]"#;
+        for body in together_standin::odd_bodies(members) {
+            let read = vectors(&body, 1).unwrap();
+            assert_eq!(read, [[0.0, 0.5]], "{}", body.escape_ascii());
+        }
+        // A number that is none leaves no vector.
+        assert!(vectors(br#"{"data":[{"embedding":[NaN,0.5]}]}"#, 1).is_err());
     }
 }

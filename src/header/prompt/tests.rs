@@ -57,11 +57,24 @@ fn how_many_and_how_long() {
     assert_eq!(asked(json!({"n": 3, "max_tokens": 100})), (3, Some(100)));
     let both = json!({"max_completion_tokens": 50, "max_tokens": 100});
     assert_eq!(asked(both), (1, Some(50)));
-    for odd in [json!(null), json!(-1), json!("7"), json!(0.5), json!([1])] {
+    for odd in [
+        json!(null),
+        json!(-1),
+        json!("many"),
+        json!(0.5),
+        json!([1]),
+    ] {
         assert_eq!(
             asked(json!({"n": odd, "max_tokens": odd})),
             (1, None),
             "{odd}"
+        );
+    }
+    for two in [json!(2.0), json!("2"), json!("2.0")] {
+        assert_eq!(
+            asked(json!({"n": two, "max_tokens": two})),
+            (2, Some(2)),
+            "{two}"
         );
     }
     assert_eq!(asked(json!({"n": 0})), (1, None));

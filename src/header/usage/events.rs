@@ -1,7 +1,7 @@
 use memchr::{memchr, memchr2};
 
 use super::json::{self, Json};
-use crate::words::Usage;
+use crate::{header::json::MARK, words::Usage};
 
 /// Server-sent events, each with a JSON object as its data, as far as they have come.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,10 @@ impl Events {
     pub(super) fn read(&mut self, mut bytes: &[u8]) {
         while let Some((&byte, rest)) = bytes.split_first() {
             if let Line::Begins(matched) = self.line {
+                if matched == 0 && MARK.contains(&byte) {
+                    bytes = rest;
+                    continue;
+                }
                 if let Some(rest) = self.pass_over(bytes) {
                     bytes = rest;
                     continue;

@@ -3,7 +3,7 @@ use std::sync::LazyLock;
 use memchr::{memchr, memchr2, memmem::Finder};
 
 use super::name::{Name, Text};
-use crate::words::Usage;
+use crate::{header::json::count, words::Usage};
 
 /// One JSON object, as far as it has come: the numbers of the object `usage` in it, at its top.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +16,8 @@ pub(super) struct Json {
     names: bool,
     /// Of the value that comes.
     name: Option<Name>,
+    /// Whether the string that is being read may be a number.
+    quoted: bool,
     number: Number,
     numbers: [Option<u64>; 3],
     found: Option<Usage>,
@@ -23,16 +25,11 @@ pub(super) struct Json {
     over: bool,
 }
 
-/// A number, as far as it has come.
+/// A number, as far as it has come, and its length.
 #[derive(Clone, Copy, Debug, Default)]
-enum Number {
-    #[default]
-    None,
-    Whole(u64),
-    /// Behind the point: of half a token nobody takes notice.
-    Part(u64),
-    /// Negative, with an exponent, or none at all.
-    Other,
+struct Number {
+    bytes: [u8; LONGEST],
+    length: usize,
 }
 
 impl Json {
@@ -60,7 +57,7 @@ impl Json {
     pub(super) fn read(&mut self, mut bytes: &[u8]) {
         while !self.over {
             // Most of an answer is its text.
-            if self.text.is_plain() {
+            if self.text.is_plain() && !self.quoted {
                 let length = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
                 bytes = &bytes[length..];
             } else if self.depth > self.level() && !self.text.is_open() {
@@ -75,15 +72,23 @@ impl Json {
             bytes = rest;
             if !self.text.is_open() {
                 self.punctuation(byte);
-            } else if let Some(name) = self.text.next(byte) {
+                continue;
+            }
+            if self.quoted && byte != b'"' {
+                self.digit(byte);
+            }
+            if let Some(name) = self.text.next(byte) {
                 self.name = name;
             }
+            self.quoted &= self.text.is_open();
         }
     }
 
     fn punctuation(&mut self, byte: u8) {
         match byte {
             b' ' | b'\t' | b'\n' | b'\r' | b':' => {}
+            // A zero, or a byte order mark, which is no data.
+            b'\0' | b'\xef' | b'\xbb' | b'\xbf' => {}
             b'{' | b'[' => self.open(byte == b'{'),
             _ if self.depth == 0 => self.over = true,
             b'}' | b']' => self.close(),
@@ -94,6 +99,7 @@ impl Json {
             }
             b'"' => {
                 self.text.open(self.names);
+                self.quoted = !self.names && self.name.is_some();
                 self.names = false;
             }
             byte => self.digit(byte),
@@ -132,35 +138,32 @@ impl Json {
         self.over = self.depth == 0;
     }
 
-    /// A byte of a value that is no string. Where nothing matters no value has a name.
+    /// A byte of a number. Where nothing matters no value has a name.
     fn digit(&mut self, byte: u8) {
         if self.name.is_none() {
             return;
         }
-        let digit = u64::from(byte.wrapping_sub(b'0'));
-        self.number = match (self.number, byte) {
-            (Number::None, b'0'..=b'9') => Number::Whole(digit),
-            (Number::Whole(number), b'0'..=b'9') => {
-                Number::Whole(number.saturating_mul(10).saturating_add(digit))
-            }
-            (Number::Whole(number), b'.') => Number::Part(number),
-            (Number::Part(number), b'0'..=b'9') => Number::Part(number),
-            _ => Number::Other,
-        };
+        if let Some(place) = self.number.bytes.get_mut(self.number.length) {
+            *place = byte;
+        }
+        self.number.length = self.number.length.saturating_add(1);
     }
 
     fn end_number(&mut self) {
-        let number = std::mem::take(&mut self.number);
         let index = match self.name {
             Some(Name::Prompt) => 0,
             Some(Name::Completion) => 1,
             Some(Name::Total) => 2,
-            _ => return,
+            Some(Name::Usage) | None => {
+                self.number.length = 0;
+                return;
+            }
         };
-        self.numbers[index] = match number {
-            Number::Whole(number) | Number::Part(number) => Some(number),
-            Number::None | Number::Other => None,
-        };
+        let number = std::mem::take(&mut self.number);
+        let text = number.bytes.get(..number.length);
+        let text = text.and_then(|bytes| std::str::from_utf8(bytes).ok());
+        // Of half a token nobody takes notice.
+        self.numbers[index] = text.and_then(count);
     }
 }
 
@@ -174,3 +177,6 @@ pub(super) fn says_of_usage(object: &[u8]) -> bool {
 static TOKENS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"_tokens\""));
 /// A letter of a name may be written so.
 static ESCAPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\\u"));
+
+/// Of a number, in bytes: no count is longer.
+const LONGEST: usize = 24;

@@ -58,6 +58,10 @@ impl Text {
             (At::Name, b'\\') => At::NameEscape,
             (At::Name, _) => self.push(byte),
             (At::NameEscape, b'u') => At::NameCode(0, 0),
+            (At::NameCode(..), b'"') => {
+                self.at = At::Outside;
+                return Some(None);
+            }
             // Of the names that matter, none has a quote, a slash or a control character in it.
             (At::NameEscape, _) => self.push(0),
             (At::NameCode(digits, code), _) => {

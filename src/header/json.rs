@@ -1,0 +1,236 @@
+//! JSON as servers and callers write it.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Number, Value};
+
+/// Reads JSON. If a strict reader fails at it, what is odd in it is replaced, and it is read again.
+///
+/// The API's responses quote texts that are cut anywhere, and pass through servers that are not strict, so
+/// one odd byte is no reason to ignore the rest. Half of an emoji, and bytes that are not UTF-8, become
+/// U+FFFD. `NaN`, infinities and numbers out of range become `null`. A byte order mark is left out.
+///
+/// # Errors
+///
+/// If it is not JSON even so, or not a `T`.
+pub fn read_json<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
+    serde_json::from_slice(body).or_else(|error| match repaired(body) {
+        Some(body) => serde_json::from_slice(&body),
+        None => Err(error),
+    })
+}
+
+/// The same for a reader that may stop early: what it has found by then stands.
+pub(super) fn find<T: Default>(
+    body: &[u8],
+    read: impl Fn(&[u8], &mut T) -> serde_json::Result<()>,
+) -> T {
+    let mut found = T::default();
+    if read(body, &mut found).is_err() {
+        if let Some(body) = repaired(body) {
+            found = T::default();
+            let _ = read(&body, &mut found);
+        }
+    }
+    found
+}
+
+/// The first byte of the value in `body`.
+pub(super) fn first_byte(body: &[u8]) -> Option<u8> {
+    let body = body.strip_prefix(MARK).unwrap_or(body);
+    let blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0;
+    body.iter().copied().find(|byte| !blank(byte))
+}
+
+/// The number that `text` is, without what is behind the point; `None` if it is negative or none.
+pub(super) fn count(text: &str) -> Option<u64> {
+    let part = || super::wait::number(text).filter(|number| *number >= 0.0);
+    text.parse().ok().or_else(|| Some(part()? as u64))
+}
+
+/// JSON with what is odd in it replaced; `None` if nothing is.
+fn repaired(body: &[u8]) -> Option<Vec<u8>> {
+    if !matches!(first_byte(body)?, b'{' | b'[' | b'"') {
+        return None;
+    }
+    let text = String::from_utf8_lossy(body);
+    let mut fixed = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = match byte {
+            b'"' => string(rest, &mut fixed),
+            b'{' | b'}' | b'[' | b']' | b':' | b',' | b' ' | b'\n' | b'\r' | b'\t' => {
+                fixed.push(byte);
+                after
+            }
+            _ if is_word(byte) => {
+                let end = rest.iter().position(|byte| !is_word(*byte));
+                let (word, after) = rest.split_at(end.unwrap_or(rest.len()));
+                fixed.extend_from_slice(value(word).as_bytes());
+                after
+            }
+            // A mark or a zero: it belongs nowhere.
+            _ => {
+                fixed.push(b' ');
+                after
+            }
+        };
+    }
+    (fixed != body).then_some(fixed)
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.' | b'_')
+}
+
+/// A number, or one of three words.
+fn value(word: &[u8]) -> String {
+    let word = String::from_utf8_lossy(word);
+    // Python has `True`.
+    let known = [word.to_string(), word.to_ascii_lowercase()].into_iter();
+    let number = || {
+        let number = super::wait::number(&word).and_then(Number::from_f64);
+        number.map_or_else(|| "null".to_owned(), |number| number.to_string())
+    };
+    let mut json = known.filter(|word| serde_json::from_str::<Value>(word).is_ok());
+    json.next().unwrap_or_else(number)
+}
+
+/// Writes the string that `rest` begins with. Returns what comes after it.
+fn string<'a>(rest: &'a [u8], fixed: &mut Vec<u8>) -> &'a [u8] {
+    fixed.push(b'"');
+    let mut rest = &rest[1..];
+    loop {
+        let matters = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+        let end = rest.iter().position(matters).unwrap_or(rest.len());
+        fixed.extend_from_slice(&rest[..end]);
+        rest = match rest[end..].split_first() {
+            None => return &[],
+            Some((b'"', after)) => {
+                fixed.push(b'"');
+                return after;
+            }
+            Some((b'\\', after)) => escape(after, fixed),
+            Some((control, after)) => {
+                fixed.extend_from_slice(format!("\\u{control:04x}").as_bytes());
+                after
+            }
+        }
+    }
+}
+
+/// Writes the escape whose backslash is before `rest`. Returns what comes after it.
+fn escape<'a>(rest: &'a [u8], fixed: &mut Vec<u8>) -> &'a [u8] {
+    let length = match (rest.first(), code(rest)) {
+        (Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't'), _) => 1,
+        (_, Some(0xd800..0xdc00)) if is_low_half(&rest[CODE..]) => 2 * CODE + 1,
+        (_, Some(0xd800..0xe000)) => {
+            fixed.extend_from_slice(b"\\ufffd");
+            return &rest[CODE..];
+        }
+        (_, Some(_)) => CODE,
+        // No escape at all: a backslash.
+        (_, None) => {
+            fixed.extend_from_slice(b"\\\\");
+            return rest;
+        }
+    };
+    fixed.push(b'\\');
+    fixed.extend_from_slice(&rest[..length]);
+    &rest[length..]
+}
+
+fn is_low_half(rest: &[u8]) -> bool {
+    let code = rest.strip_prefix(b"\\").and_then(code);
+    code.is_some_and(|code| (0xdc00..0xe000).contains(&code))
+}
+
+/// The code of an escape such as `ud83d`.
+fn code(rest: &[u8]) -> Option<u32> {
+    let digits = rest.get(..CODE)?.strip_prefix(b"u")?;
+    let digit = |code: u32, byte: &u8| Some(code << 4 | char::from(*byte).to_digit(16)?);
+    digits.iter().try_fold(0, digit)
+}
+
+/// The length of `ud83d`.
+const CODE: usize = 5;
+
+/// A byte order mark.
+pub(super) const MARK: &[u8] = b"\xef\xbb\xbf";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_is_odd_is_replaced_and_the_rest_is_kept() {
+        for (body, expected) in [
+            (&b"{\"a\":\"\\ud83d\"}"[..], r#"{"a":"\ufffd"}"#),
+            (
+                b"{\"a\":\"\\ud83d\\ude00\\ude00\"}",
+                r#"{"a":"\ud83d\ude00\ufffd"}"#,
+            ),
+            (b"{\"a\":\"\\ud83d\\n\\\\\\\"\"}", r#"{"a":"\ufffd\n\\\""}"#),
+            (b"{\"a\":\"\xe9\"}", "{\"a\":\"\u{fffd}\"}"),
+            (b"\xef\xbb\xbf[1]\0", "[1]"),
+            (b"[NaN,-Infinity,1e999,None,1]", "[null,null,null,null,1]"),
+            (b"[True,+1,.5,007]", "[true,1.0,0.5,7.0]"),
+            (b"[\"a\tb\0\"]", r#"["a\u0009b\u0000"]"#),
+            (br#"["\x \u12"]"#, r#"["\\x \\u12"]"#),
+            // Broken off: that much is repaired.
+            (b"[NaN,\"\\", "[null,\"\\\\"),
+        ] {
+            let fixed = repaired(body).unwrap();
+            assert_eq!(String::from_utf8(fixed).unwrap().trim(), expected);
+        }
+        for body in [
+            "",
+            "<html>\0",
+            "error code: 1015",
+            "[1E5]",
+            "{\"a\":[1,2.5e3,null,\"\\u00e9\"]}",
+        ] {
+            assert_eq!(repaired(body.as_bytes()), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_count_in_each_form() {
+        for (text, expected) in [
+            ("900", Some(900)),
+            ("900.0", Some(900)),
+            ("900.9", Some(900)),
+            ("9e2", Some(900)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("1e30", Some(u64::MAX)),
+            ("-1", None),
+            ("1e999", None),
+            ("NaN", None),
+            ("inf", None),
+            ("", None),
+            ("9 00", None),
+        ] {
+            assert_eq!(count(text), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic_and_once_is_enough(
+            bytes: Vec<u8>,
+            like in "[{\"\\\\ud83e:,0-9.N\u{feff}\0]{0,40}",
+        ) {
+            for body in [&bytes[..], like.as_bytes(), &[b"[", &bytes[..]].concat()] {
+                if let Some(fixed) = repaired(body) {
+                    prop_assert_eq!(repaired(&fixed), None);
+                }
+            }
+        }
+
+        #[test]
+        fn json_is_left_alone(value in "\\PC{0,20}", number: f64, keys: Vec<u64>) {
+            let value = serde_json::json!({"a": [value, number], "b": keys});
+            prop_assert_eq!(repaired(value.to_string().as_bytes()), None);
+        }
+    }
+}
