@@ -101,6 +101,35 @@ async fn a_429_without_a_hint_pauses_the_lane_for_1_s_and_doubles() {
     assert_eq!(seconds, [0, 1, 3, 7, 15, 31, 61, 91]);
 }
 
+/// Cloudflare's 1015 and 522 say it in JSON alone: attempts at 1, 3, 7 and 15 s were in vain.
+#[tokio::test(start_paused = true)]
+async fn a_wait_in_the_json_of_an_error_is_obeyed_by_both_layers() {
+    let json = r#"{"title":"Error 1015: You are being rate limited","retry_after":30}"#;
+    for code in [429, 503] {
+        for head in [None, Some(0)] {
+            let reply = || match head {
+                None => status(code).body(json),
+                Some(head) => status(code).body(json).header("retry-after", head),
+            };
+            let script = Script::new([reply()]);
+            let layer = both(per_minute(600));
+            let service = layer.layer(script.client());
+            service.oneshot(post(CHAT)).await.unwrap();
+            assert_eq!(script.millis(), [0, 30_000], "{code} {head:?}");
+
+            let script = Script::new([reply()]);
+            let service = exact().layer(script.client());
+            service.oneshot(post(CHAT)).await.unwrap();
+            assert_eq!(script.millis(), [0, 30_000], "{code} {head:?}");
+        }
+    }
+    // Longer than it may be: it is not waited for.
+    let script = Script::new([status(503).body(r#"{"retry_after":1200}"#)]);
+    let answer = exact().layer(script.client()).oneshot(post(CHAT)).await;
+    assert_eq!(answer.unwrap().status(), 503);
+    assert_eq!(script.millis(), [0]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_overloaded_server_that_says_for_how_long_pauses_the_lane_and_lowers_no_rate() {
     let script = Script::new([status(503).header("retry-after", 20)]);

@@ -5,7 +5,11 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::{Map, Value};
 
-use super::{media::is_plain, read_json, wait};
+use super::{
+    media::is_plain,
+    read_json,
+    wait::{duration, wait},
+};
 use crate::{
     clock,
     words::{ApiError, Told},
@@ -62,6 +66,11 @@ fn read_object(told: &mut Told, outer: &Map<String, Value>) {
     told.kind = find(&["error_type"], LONGEST_NAME).or_else(|| find(&["type"], LONGEST_NAME));
     told.code = find(&["code"], LONGEST_NAME);
     told.request_id = find(&["request_id", "id"], LONGEST_NAME);
+    let mut waits = WAITS.iter().filter_map(|(name, unit)| {
+        let mut found = places.clone().filter_map(|place| place.get(*name));
+        found.find_map(|value| duration(&text(value, LONGEST_NAME)?, *unit))
+    });
+    told.retry_after = told.retry_after.or_else(|| waits.next());
     // A bare string says more than the `message` that old answers have beside it.
     let bare = outer.get("error").and_then(Value::as_str);
     told.message = bare
@@ -118,6 +127,15 @@ fn cut(text: &str, longest: usize) -> String {
 fn garbles(char: char) -> bool {
     char.is_control() || matches!(char, '\u{2028}' | '\u{2029}')
 }
+
+/// The names that a wait has in JSON, in the order in which they count, each with its unit in milliseconds.
+/// The first is Cloudflare's (its errors 1015 and 522).
+const WAITS: [(&str, f64); 4] = [
+    ("retry_after", 1e3),
+    ("retryAfter", 1e3),
+    ("retry_after_seconds", 1e3),
+    ("retry_after_ms", 1.0),
+];
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACE_ID: HeaderName = HeaderName::from_static("x-together-traceid");

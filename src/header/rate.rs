@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use super::wait::{number, seconds};
+use super::wait::{duration, number};
 use crate::words::{Each, Said, Unit};
 
 /// What an answer's headers say: rates per second, a fraction for a few a minute.
@@ -77,6 +77,7 @@ fn said(headers: &HeaderMap, unit: Unit, names: &Names) -> Said {
     let left = find(names.left).filter(|left| *left >= 0.0);
     let left = left.map(|left| left as u64);
     // Of two limits that are independent, the reset is that of requests.
+    let seconds = |text| duration(text, 1e3);
     let find = |names: &[&str]| names.iter().filter_map(text).find_map(seconds);
     let reset = find(names.reset).or_else(|| (left == Some(0)).then(|| find(&[RESET]))?);
     // Beside a rate per second, a second's reset says nothing that its pace does not know; rounded up,

@@ -47,11 +47,11 @@ pub(crate) fn wait(headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Opt
     })
 }
 
-/// The duration that `text` is: seconds, or with units.
-pub(super) fn seconds(text: &str) -> Option<Duration> {
+/// The duration that `text` is: a number of units, each of `unit` milliseconds, or a number with its own.
+pub(super) fn duration(text: &str, unit: f64) -> Option<Duration> {
     let millis = match number(text) {
-        // Others who send such headers mean the time of day, in seconds since 1970.
-        Some(seconds) => Some(seconds * 1_000.0).filter(|millis| *millis < EPOCH),
+        // Others who send such numbers mean the time of day, in seconds since 1970.
+        Some(number) => Some(number * unit).filter(|millis| *millis < EPOCH),
         None => span(text),
     };
     whole_millis(millis?)

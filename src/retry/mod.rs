@@ -56,7 +56,8 @@
 //! the one that Together documents, and that no SDK reads. Each is read as a number (`43`, `0.5`), a duration
 //! (`20s`, `1m30s`) or a date in any common form, which counts from the response's own `date`. A number that
 //! is an instant since 1970 is that instant if it is within a day, and is ignored otherwise. Of a list, and of
-//! several lines, the longest counts. The wait is rounded up, never a millisecond early, and counts only
+//! several lines, the longest counts. Where no header says it, the JSON of the error may (`retry_after`, as in
+//! Cloudflare's 1015 and 522). The wait is rounded up, never a millisecond early, and counts only
 //! after a failure: Together was seen to send `retry-after` with 200.
 //!
 //! It is left at the last answer, returned whole and at once, if

@@ -66,7 +66,8 @@ impl ApiError {
         self.0.request_id.as_deref()
     }
 
-    /// How long the server asks to wait.
+    /// How long the server asks to wait: in its headers, or else in the JSON of its body (`retry_after`, as
+    /// Cloudflare writes it).
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }

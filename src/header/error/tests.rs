@@ -186,6 +186,49 @@ fn of_a_compressed_body_nothing_is_read() {
     assert_eq!((error.message(), error.text()), ("m", "m"));
 }
 
+/// Cloudflare's 1015 and 522 say it in JSON, with `retry-after: 0` or none in the head.
+#[test]
+fn the_wait_is_the_heads_or_else_the_bodys() {
+    let cloudflare = r#"{"type":"https://developers.cloudflare.com/1015/","title":"Error 1015: You are being rate limited","status":429,"detail":"You are being rate-limited","error_code":1015,"retryable":true,"retry_after":30}"#;
+    let wait = |head: &[&str], body: &str| {
+        let mut headers = HeaderMap::new();
+        for value in head {
+            headers.append("retry-after", value.parse().unwrap());
+        }
+        let error = ApiError::parse(StatusCode::TOO_MANY_REQUESTS, &headers, body.as_bytes());
+        error.retry_after().map(|wait| wait.as_millis())
+    };
+    assert_eq!(wait(&[], cloudflare), Some(30_000));
+    assert_eq!(wait(&["0"], cloudflare), Some(30_000));
+    assert_eq!(wait(&["7"], cloudflare), Some(7_000));
+    for (body, expected) in [
+        (
+            r#"{"error":{"message":"m","retry_after":30}}"#,
+            Some(30_000),
+        ),
+        (
+            r#"{"error":{"retry_after":20},"retry_after":30}"#,
+            Some(20_000),
+        ),
+        (r#"{"retry_after":0.25}"#, Some(250)),
+        (r#"{"retry_after":"30"}"#, Some(30_000)),
+        (r#"{"retry_after":"1m30s"}"#, Some(90_000)),
+        (r#"{"error":{"retry_after_ms":250}}"#, Some(250)),
+        (r#"{"retry_after_seconds":30}"#, Some(30_000)),
+        (r#"{"retryAfter":30}"#, Some(30_000)),
+        (r#"{"retry_after":0,"retry_after_ms":250}"#, Some(250)),
+        (r#"{"retry_after":0}"#, None),
+        (r#"{"retry_after":-30}"#, None),
+        (r#"{"retry_after":null}"#, None),
+        (r#"{"retry_after":[30]}"#, None),
+        (r#"{"retry_after":"soon"}"#, None),
+        (r#"{"retry_after":1795723230}"#, None),
+        (r#"{"error":"retry_after: 30"}"#, None),
+    ] {
+        assert_eq!(wait(&[], body), expected, "{body}");
+    }
+}
+
 /// `credit_limit` alone is no sign: Together has used it for rate limits too.
 #[test]
 fn money_is_told_from_haste() {
