@@ -79,6 +79,23 @@ async fn a_prompt_and_its_longest_answer_are_charged() {
     }
 }
 
+/// A picture of 300 KB counted as 300,000 letters: more than the limit, so it was rejected with 400.
+#[tokio::test(start_paused = true)]
+async fn a_picture_is_charged_as_a_picture() {
+    let data = "iVBORw0KGgo+/".repeat(30_000);
+    for body in [
+        format!(
+            r#"{{"messages":[{{"role":"user","content":"see","images":["{data}"]}}],"max_tokens":9}}"#
+        ),
+        format!(r#"{{"messages":[{{"role":"user","audio":{{"data":"{data}"}}}}],"max_tokens":9}}"#),
+        format!(r#"{{"input":[{{"image":"{data}"}}],"max_tokens":9}}"#),
+        format!(r#"{{"query":"a","documents":["data:image/png;base64,{data}"],"max_tokens":9}}"#),
+    ] {
+        let charged = charged(body.as_bytes()).await;
+        assert!((1_601..1_700).contains(&charged), "{charged}");
+    }
+}
+
 #[test]
 fn what_a_request_has_cost_is_read() {
     let members = r#""usage":{"total_tokens":900,"prompt_tokens":1}"#;

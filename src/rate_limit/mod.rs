@@ -95,7 +95,7 @@
 //! |---|---|
 //! | a chat's `messages` and `tools`, a `prompt`, an `input`, a `query` and its `documents` | their texts, by an estimate: off by 6 % on average, and 15 % at worst, in 27 languages, formats and kinds of text; or by [your tokenizer](TogetherRateLimitLayer::with_tokenizer) |
 //! | each message | 5 tokens, and 4 once, for the marks of the chat template |
-//! | each picture, sound or film | 1,601 tokens, Together's number for a picture of up to 1120 pixels |
+//! | each picture, sound or film, in base64 too | 1,601 tokens, Together's number for a picture of up to 1120 pixels |
 //! | each answer (`n`) | the mean of what answers of its lane took of late, at most its `max_tokens` or `max_completion_tokens`; before any has come, that, or 256. Or [always that](crate::Limits::reserve_max_tokens) |
 //! | a body that is not in memory | its answer alone |
 //! | a request with a [`Cost`](crate::extension::Cost) | that |

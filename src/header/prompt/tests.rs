@@ -1,7 +1,10 @@
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::*;
+use super::{
+    text::{MEDIA, MESSAGE, PUNCTUATION},
+    *,
+};
 
 /// Whole words, so that what is counted can be read.
 fn words(text: &str) -> u64 {
@@ -45,6 +48,72 @@ fn a_message_of_parts() {
     assert_eq!(prompt(tools), REPLY + MESSAGE + 3);
     let schema = json!({"tools": [{"type": "function", "strict": true}]});
     assert_eq!(prompt(schema), 2 * (1 + PUNCTUATION) + 2);
+}
+
+/// Its base64 counted as text once, and no such request fitted under a token limit.
+#[test]
+fn pictures_and_sound_are_no_text() {
+    let data = "iVBORw0KGgo+/-_".repeat(10_000);
+    let url = format!("data:image/png;base64,{data}");
+    let chat = |message: Value| json!({"messages": [message]});
+    let around = REPLY + MESSAGE;
+    for (body, expected) in [
+        (json!({"input": [{"image": url}]}), MEDIA),
+        (
+            json!({"input": [{"image": data}, {"text": "a b"}]}),
+            MEDIA + 2,
+        ),
+        (json!({"input": {"image_url": {"url": url}}}), MEDIA),
+        (json!({"input": [url, data, "a b"]}), 2 * MEDIA + 2),
+        (
+            json!({"query": {"image": data}, "documents": [{"image": data, "text": "a b"}]}),
+            2 * MEDIA + 2,
+        ),
+        (json!({"query": "a b", "documents": [url]}), MEDIA + 2),
+        (
+            chat(json!({"content": "a b", "images": [data, data]})),
+            around + 2 * MEDIA + 2,
+        ),
+        (
+            chat(json!({"content": "a b", "audio": {"data": data}})),
+            around + MEDIA + 2,
+        ),
+        (
+            chat(json!({"content": "a b", "audio": data})),
+            around + MEDIA + 2,
+        ),
+        (
+            chat(json!({"content": [{"type": "audio", "audio": {"data": data}}]})),
+            around + MEDIA,
+        ),
+        (
+            chat(json!({"content": [{"type": "file", "file": {"file_data": url}}]})),
+            around + MEDIA,
+        ),
+        (
+            chat(json!({"content": [{"type": "text", "text": url}]})),
+            around + MEDIA,
+        ),
+        (chat(json!({"content": url})), around + MEDIA),
+        // Texts, short or long, and a document that names a picture.
+        (
+            json!({"input": "data:image/png;base64, means a picture"}),
+            4,
+        ),
+        (json!({"input": "word ".repeat(10_000)}), 10_000),
+        (json!({"input": format!("see {data}")}), 2),
+        (
+            json!({"documents": [{"text": "a b", "image_url": "https://a/b.png"}]}),
+            3,
+        ),
+        (
+            chat(json!({"content": "a b", "audio": null, "images": []})),
+            around + 2,
+        ),
+    ] {
+        let short = body.to_string().replace(&data, "...");
+        assert_eq!(prompt(body), expected, "{short}");
+    }
 }
 
 #[test]

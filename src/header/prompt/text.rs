@@ -1,0 +1,149 @@
+//! How many tokens the texts of a prompt are.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The list of messages, or one of them.
+    Messages,
+    /// What a message says: a text, or parts of which some are.
+    Content,
+    /// Every text and number in it counts.
+    Data,
+    /// The names count too.
+    Schema,
+}
+
+/// Adds to `sum` the tokens of a value, whose texts `count` measures.
+pub(super) struct Text<'a, F> {
+    pub(super) kind: Kind,
+    pub(super) sum: &'a mut u64,
+    pub(super) count: &'a F,
+}
+
+impl<F> Text<'_, F> {
+    fn add(&mut self, tokens: u64) {
+        *self.sum = self.sum.saturating_add(tokens);
+    }
+
+    fn visit_one<E>(mut self) -> Result<(), E> {
+        self.add(1);
+        Ok(())
+    }
+
+    fn within(&mut self, kind: Kind) -> Text<'_, F> {
+        Text {
+            kind,
+            sum: self.sum,
+            count: self.count,
+        }
+    }
+}
+
+impl<'de, F: Fn(&str) -> u64> DeserializeSeed<'de> for Text<'_, F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, F: Fn(&str) -> u64> Visitor<'de> for Text<'_, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("texts")
+    }
+
+    fn visit_str<E>(mut self, text: &str) -> Result<(), E> {
+        let tokens = if is_data(text) {
+            MEDIA
+        } else {
+            (self.count)(text)
+        };
+        self.add(tokens);
+        Ok(())
+    }
+
+    // A number is a token by its id, or about as much text.
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        self.visit_one()
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        self.visit_one()
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        self.visit_one()
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        self.visit_one()
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
+        let kind = self.kind;
+        while seq.next_element_seed(self.within(kind))?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        if self.kind == Kind::Messages {
+            self.add(MESSAGE);
+        }
+        while let Some(name) = map.next_key::<String>()? {
+            let kind = match (self.kind, name.as_str()) {
+                (Kind::Messages, "content") | (Kind::Content, "text") => Some(Kind::Content),
+                (Kind::Messages, "role") => None,
+                (Kind::Messages | Kind::Data, _) => Some(Kind::Data),
+                (Kind::Content, name) => {
+                    if name.ends_with("_url") || PARTS.contains(&name) {
+                        self.add(MEDIA);
+                    }
+                    None
+                }
+                (Kind::Schema, name) => {
+                    self.add((self.count)(name).saturating_add(PUNCTUATION));
+                    Some(Kind::Schema)
+                }
+            };
+            match kind {
+                Some(kind) => map.next_value_seed(self.within(kind))?,
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether `text` is a picture, a sound or a film in base64, which a model does not read as text.
+///
+/// Long digits without a space, such as a gene's, are taken for one too. Such a request costs more than it
+/// is charged, until its response says so. Counted as text, a picture would never fit a token limit.
+fn is_data(text: &str) -> bool {
+    let url = text.strip_prefix("data:");
+    let data = url.and_then(|url| Some(url.split_once(";base64,")?.1));
+    let head = data.unwrap_or(text).as_bytes().get(..LONG);
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte);
+    head.is_some_and(|head| head.iter().all(is_base64))
+}
+
+/// Bytes of base64 that are no word: less than the smallest picture has.
+const LONG: usize = 1_024;
+/// The names of a message's parts that are no text, beside those that end with `_url`.
+const PARTS: [&str; 5] = ["input_audio", "audio", "image", "video", "file"];
+
+/// The marks around a message: five in the chat templates of Llama 3 and of Qwen.
+pub(super) const MESSAGE: u64 = 5;
+/// Around each name in a tool's schema.
+pub(super) const PUNCTUATION: u64 = 2;
+/// A picture of up to 1120 pixels to Llama's vision models: 1,601 tokens, as Together's pricing of
+/// vision counted it. Sound and film are taken for as much.
+pub(super) const MEDIA: u64 = 1_601;
