@@ -60,6 +60,9 @@
 //! Cloudflare's 1015 and 522). The wait is rounded up, never a millisecond early, and counts only
 //! after a failure: Together was seen to send `retry-after` with 200.
 //!
+//! The body of an error is not read if it is compressed (`content-encoding: gzip`, `br`): see
+//! [`ApiError`](crate::ApiError).
+//!
 //! It is left at the last answer, returned whole and at once, if
 //!
 //! - that were the fifth retry, those that wait for a job to end not counted ([`with_max_retries`],

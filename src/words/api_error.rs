@@ -13,6 +13,10 @@ use super::{declined, is_transient, too_many};
 /// Cloudflare's HTML in front of it). None of them makes parsing fail: what is not found is empty. An odd
 /// byte, such as half an emoji or a `NaN`, hides nothing that stands beside it.
 ///
+/// A compressed body (`content-encoding: gzip`, `br`) is not read: only the status and the headers of such an
+/// error count, and a 429 for lack of money is retried like any other. Clients that decompress, such as
+/// reqwest with its feature `gzip`, or tower-http's `Decompression` beneath the layers, avoid that.
+///
 /// ```
 /// use http::{HeaderMap, StatusCode};
 /// use tower_together::ApiError;

@@ -178,6 +178,10 @@ fn of_a_compressed_body_nothing_is_read() {
     headers.insert("content-encoding", "gzip".parse().unwrap());
     let error = ApiError::parse(StatusCode::BAD_GATEWAY, &headers, b"\x1f\x8b\x08");
     assert_eq!((error.message(), error.text()), ("", ""));
+    // Even if it is none: nobody guesses.
+    let money = br#"{"error":{"code":"insufficient_quota"}}"#;
+    let error = ApiError::parse(StatusCode::TOO_MANY_REQUESTS, &headers, money);
+    assert!(!error.is_out_of_money());
     headers.insert("content-encoding", "Identity".parse().unwrap());
     let error = ApiError::parse(StatusCode::BAD_GATEWAY, &headers, b"m");
     assert_eq!((error.message(), error.text()), ("m", "m"));
