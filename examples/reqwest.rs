@@ -14,7 +14,7 @@ async fn main() -> Result<(), Failure> {
     let api = Api::from_env().await?;
     let http = reqwest::Client::builder()
         .user_agent("my-program/1.0")
-        .timeout(Duration::from_secs(60))
+        .timeout(Duration::from_secs(600))
         .retry(reqwest::retry::never())
         .build()?;
 

@@ -11,6 +11,8 @@ mod script;
 mod settings;
 #[path = "retry/shares.rs"]
 mod shares;
+#[path = "retry/timeouts.rs"]
+mod timeouts;
 
 use std::time::Duration;
 

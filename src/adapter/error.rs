@@ -67,9 +67,13 @@ fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'sta
 /// What one error of a chain says, if anything.
 fn told(error: &(dyn Error + 'static)) -> Option<Failure> {
     if let Some(error) = error.downcast_ref::<io::Error>() {
-        // Not so those that say that there is no way: an old connection may end with them.
-        let refused = error.kind() == io::ErrorKind::ConnectionRefused;
-        return refused.then_some(Failure::NotSent);
+        return match error.kind() {
+            // Not so those that say that there is no way: an old connection may end with them.
+            io::ErrorKind::ConnectionRefused => Some(Failure::NotSent),
+            // The system's own is of a connection that is dead.
+            io::ErrorKind::TimedOut if error.raw_os_error().is_none() => Some(Failure::TimedOut),
+            _ => None,
+        };
     }
     #[cfg(feature = "tonic")]
     if let Some(told) = super::tonic::told(error) {
@@ -79,8 +83,16 @@ fn told(error: &(dyn Error + 'static)) -> Option<Failure> {
     if let Some(told) = super::hyper::told(error) {
         return Some(told);
     }
-    None
+    let text = error.to_string();
+    TIMEOUTS.contains(&&*text).then_some(Failure::TimedOut)
 }
+
+/// What tokio's timeout, tower's and reqwest's say, word for word.
+const TIMEOUTS: [&str; 3] = [
+    "deadline has elapsed",
+    "request timed out",
+    "operation timed out",
+];
 
 /// Why an error comes each time, by its type.
 fn lasting(error: &(dyn Error + 'static)) -> Option<&'static str> {

@@ -160,6 +160,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_timeout_of_the_client_is_known_for_it() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", silent.local_addr().unwrap());
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let soon = std::time::Duration::from_millis(20);
+        let error = client.get(url).timeout(soon).send().await.unwrap_err();
+        assert_eq!(failure(&error), Ok(Failure::TimedOut));
+    }
+
+    #[tokio::test]
     async fn an_error_that_comes_each_time_is_known_for_it() {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let wrong = client.get("nonsense://host").send().await.unwrap_err();

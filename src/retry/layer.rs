@@ -31,6 +31,17 @@ impl TogetherRetryLayer {
         self.with(|settings| settings.max_retries = retries)
     }
 
+    /// Sets how often a request to a generating endpoint (chat, completions, images, audio, video) is retried
+    /// at most after the client gave up waiting for its response. Default: 1, since each attempt is paid for,
+    /// and one that outlasts the client's timeout once mostly does so again.
+    ///
+    /// Such a timeout is the client's own: reqwest's `timeout`, or tower's or tokio's inside. Retries after
+    /// 5xx, resets and failed connections are not counted.
+    #[must_use]
+    pub fn with_max_retries_after_timeout(self, retries: u32) -> Self {
+        self.with(|settings| settings.max_retries_after_timeout = retries)
+    }
+
     /// How many retries there may be for each first attempt. Default: one in five, and ten a
     /// minute for each caller or key.
     #[must_use]

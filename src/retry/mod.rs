@@ -18,7 +18,8 @@
 //! | 500 | the same | error-codes: "try again after a brief wait"; the SDKs for Python and Go, not TypeScript's |
 //! | 502, 504, 520 to 525, 529, 530 | the same | error-codes; fine-tuning/troubleshooting: "safe to retry after a short wait" |
 //! | not sent: no connection, HTTP/2's `REFUSED_STREAM` or graceful `GOAWAY` | yes, with backoff | RFC 9113, section 8.7: never processed |
-//! | no answer, or not in time: a reset, a timeout, an error of which nothing is known | yes, unless it creates something | chat included: an answer lost is worth another |
+//! | no answer: a reset, an error of which nothing is known | yes, unless it creates something | chat included: an answer lost is worth another |
+//! | no answer before the client's own timeout | the same, but once if a model generates the answer ([`with_max_retries_after_timeout`]) | it is paid for, and as slow again |
 //! | an error that comes each time: TLS to a port without TLS, an untrusted certificate, `https` through a connector without TLS, a URI without a host, a proxy that rejects `CONNECT` (hyper-util tells 407 only from all other statuses, so that its 403 and its 502 are one), reqwest's of a request that cannot be made or is redirected too often | no; with the feature `tracing` an event says what to do | |
 //! | [too many jobs](crate::ApiError::is_too_many_jobs) at once, with whichever status | yes: over a rate limit layer when one has [ended](crate::jobs), else with backoff | nothing was created |
 //! | any other 409 | no | all that are known are final: cancelling what has ended, uploading what is there |
@@ -86,6 +87,7 @@
 //! [`with_wait_after_429`]: TogetherRetryLayer::with_wait_after_429
 //! [`with_backoff`]: TogetherRetryLayer::with_backoff
 //! [`with_max_retries`]: TogetherRetryLayer::with_max_retries
+//! [`with_max_retries_after_timeout`]: TogetherRetryLayer::with_max_retries_after_timeout
 //! [`with_max_wait`]: TogetherRetryLayer::with_max_wait
 //!
 //! # What the caller gets

@@ -10,6 +10,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) max_retries: u32,
+    pub(super) max_retries_after_timeout: u32,
     pub(super) max_wait: Duration,
     pub(super) backoff: Backoff,
     pub(super) budget: Arc<Budget>,
@@ -24,6 +25,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             max_retries: 4,
+            max_retries_after_timeout: 1,
             max_wait: Duration::from_secs(120),
             backoff: Backoff::default(),
             budget: Arc::default(),

@@ -35,6 +35,8 @@ pub(super) struct Tries {
     /// With how many answers 503 it goes to another model.
     max_503s: Option<u32>,
     retries: u32,
+    /// Retries after the client gave up waiting.
+    timeouts: u32,
     waited: Duration,
     failures: Vec<Failure>,
 }
@@ -76,6 +78,7 @@ impl Tries {
             max_retries: retries.limit().unwrap_or(settings.max_retries),
             settings,
             retries: 0,
+            timeouts: 0,
             waited: Duration::ZERO,
             failures: Vec::new(),
         }
@@ -145,6 +148,7 @@ impl Tries {
         if is_overload(failure) {
             self.max_503s = self.max_503s.map(|most| most.saturating_sub(1));
         }
+        self.timeouts += u32::from(failure == Failure::TimedOut);
         if self.failures.len() < MOST_FAILURES {
             self.failures.push(failure);
         }
@@ -174,7 +178,11 @@ impl Tries {
         let spent = self.retries >= self.max_retries && !crowded;
         // One answer 503 too many, where another model is to be asked.
         let given_up = is_overload(failure) && self.max_503s.is_some_and(|most| most <= 1);
-        if spent || given_up {
+        // What was generated is paid for, though nobody has waited for it.
+        let paid = failure == Failure::TimedOut
+            && self.endpoint.generates()
+            && self.timeouts >= self.settings.max_retries_after_timeout;
+        if spent || given_up || paid {
             return None;
         }
         match extensions.get::<Paused>() {

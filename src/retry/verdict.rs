@@ -88,7 +88,7 @@ pub(super) fn verdict(
         || match failure {
             Failure::NotSent | Failure::Status(StatusCode::TOO_MANY_REQUESTS) => true,
             Failure::Status(_) => error.is_some_and(ApiError::is_declined),
-            Failure::Interrupted | Failure::Grpc(_) => false,
+            Failure::Interrupted | Failure::TimedOut | Failure::Grpc(_) => false,
         };
     let may = nature == Nature::Repeatable || is_certain;
     let wanted = said == Some(b"true") || too_many_jobs || may_pass(failure, error);
@@ -104,7 +104,7 @@ fn may_pass(failure: Failure, error: Option<&ApiError>) -> bool {
         Failure::Status(status) => {
             error.map_or_else(|| is_transient(status), ApiError::is_transient)
         }
-        Failure::NotSent | Failure::Interrupted => true,
+        Failure::NotSent | Failure::Interrupted | Failure::TimedOut => true,
         Failure::Grpc(_) => false,
     }
 }

@@ -81,7 +81,7 @@
 //!
 //! | timeout | counts the wait for the turn |
 //! |---|---|
-//! | reqwest's `timeout`, `read_timeout`, `connect_timeout` | no: they start when the request leaves. One that fires before the headers is retried; `timeout` and `read_timeout` go on after them, and cut a stream short |
+//! | reqwest's `timeout`, `read_timeout`, `connect_timeout` | no: they start when the request leaves. One that fires before the headers is retried, [once](crate::TogetherRetryLayer::with_max_retries_after_timeout) where a model generates: allow minutes; `timeout` and `read_timeout` go on after them, and cut a stream short |
 //! | hyper's `HttpConnector::set_connect_timeout` | no |
 //! | tonic's `Endpoint::timeout`, `connect_timeout` | no |
 //! | tonic's `Request::set_timeout` (`grpc-timeout`) | yes, as a [`Deadline`](crate::extension::Deadline); the server counts it once more |

@@ -299,6 +299,21 @@ impl Endpoint {
         )
     }
 
+    /// Whether a model generates the response, at a price by its length: it takes minutes, and is paid for
+    /// even if nobody waits for it.
+    pub(crate) const fn generates(self) -> bool {
+        matches!(
+            self,
+            Self::ChatCompletions
+                | Self::Completions
+                | Self::Images
+                | Self::Speech
+                | Self::Transcriptions
+                | Self::Translations
+                | Self::VideoCreate
+        )
+    }
+
     /// Whether the request's body names the model that is to answer, in JSON or, for
     /// transcriptions and translations, in a multipart field.
     ///

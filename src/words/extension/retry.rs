@@ -112,6 +112,8 @@ pub enum Failure {
     NotSent,
     /// Nobody knows how far it got: no answer came, or not in time.
     Interrupted,
+    /// The client gave up waiting for the response: a timeout of its own, not of a connection.
+    TimedOut,
 }
 
 /// A few words, for a log.
@@ -122,6 +124,7 @@ impl fmt::Display for Failure {
             Self::Grpc(status) => write!(f, "grpc-status {status}"),
             Self::NotSent => f.write_str("not sent"),
             Self::Interrupted => f.write_str("interrupted"),
+            Self::TimedOut => f.write_str("timed out"),
         }
     }
 }

@@ -71,6 +71,6 @@ async fn between_the_two_it_takes_a_wait_for_a_failed_attempt() {
     let answer = client.oneshot(chat()).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     let report = answer.extensions().get::<RetryReport>().unwrap();
-    assert_eq!(report.failures(), [Failure::Interrupted]);
+    assert_eq!(report.failures(), [Failure::TimedOut]);
     assert_eq!(server.left(), [0, 5]);
 }
