@@ -1,4 +1,4 @@
-//! What is promised of all JSON that is read, for the fuzzer and for `tests/parsers.rs`.
+//! Promises of all JSON that is read, for the fuzzer and for `tests/parsers.rs`.
 
 use serde_json::Value;
 use tower_together::jobs::read_json;

@@ -1,4 +1,4 @@
-//! What is promised of every response that is reported to the limiter, for the fuzzer and for
+//! Promises of every response that is reported to the limiter, for the fuzzer and for
 //! `tests/parsers.rs`.
 
 #![allow(
@@ -17,7 +17,7 @@ use tower_together::{
     limiter::{Call, Permit, Report},
 };
 
-/// What a response did.
+/// Effects of a response.
 #[derive(Default)]
 pub(crate) struct Did {
     pub(crate) paused: bool,

@@ -87,7 +87,7 @@ fn told(error: &(dyn Error + 'static)) -> Option<Failure> {
     TIMEOUTS.contains(&&*text).then_some(Failure::TimedOut)
 }
 
-/// What tokio's timeout, tower's and reqwest's say, word for word.
+/// Messages of tokio's timeout, tower's and reqwest's, word for word.
 const TIMEOUTS: [&str; 3] = [
     "deadline has elapsed",
     "request timed out",
@@ -116,7 +116,7 @@ fn lasting_text(error: &(dyn Error + 'static)) -> Option<&'static str> {
     Some(why)
 }
 
-/// What an error of connecting says, and what it means.
+/// Messages of connection errors, and what each means.
 const LASTING: [(&str, &str); 9] = [
     // rustls
     (

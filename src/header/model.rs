@@ -20,7 +20,7 @@ pub(crate) fn model(body: &[u8]) -> Option<Arc<str>> {
 
 /// No model has another name; a longer one must not fill the memory.
 pub(super) fn is_model(name: &str) -> bool {
-    // Of a name with an odd character nobody knows what it was.
+    // A name with an odd character is unknown.
     (1..=LONGEST).contains(&name.len()) && !name.contains(char::REPLACEMENT_CHARACTER)
 }
 
@@ -70,7 +70,7 @@ impl<'de> serde::Deserialize<'de> for Name<'de> {
     }
 }
 
-/// Of a model's name, in bytes.
+/// Bytes of a model's name.
 const LONGEST: usize = 256;
 
 #[cfg(test)]

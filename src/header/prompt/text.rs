@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 pub(super) enum Kind {
     /// The list of messages, or one of them.
     Messages,
-    /// What a message says: a text, or parts of which some are.
+    /// Content of a message: a text, or parts of which some are.
     Content,
     /// Every text and number in it counts.
     Data,

@@ -135,9 +135,10 @@ impl Key {
         now: Instant,
     ) -> bool {
         let alone = self.lanes[lane].line.is_none();
+        let costs = self.costs(lane, tokens, rules);
         alone
-            && self.spares(lane, tokens, rules, now) <= now
-            && self.blocked(lane, tokens, wait, rules, now).is_none()
+            && self.spares(lane, &costs, rules, now) <= now
+            && self.blocked(&costs, tokens, wait, rules, now).is_none()
     }
 
     /// The lane of a call, made if there is none.

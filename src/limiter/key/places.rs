@@ -20,6 +20,9 @@ use crate::{
     words::{Count, Instant, Quota, Settled, Span, Weight},
 };
 
+/// What a request costs, and in which limits.
+pub(super) type Costs = SmallVec<[(LimitIndex, u64); 4]>;
+
 /// The places in the limits of a key, as of the last pass.
 #[derive(Debug, Default)]
 pub(super) struct Places {
@@ -69,16 +72,15 @@ impl Key {
     pub(super) fn spares(
         &mut self,
         lane: LaneIndex,
-        tokens: Weight,
+        costs: &Costs,
         rules: &Rules,
         now: Instant,
     ) -> Instant {
         let mut until = Instant::START;
-        let costs = self.costs(lane, tokens, rules);
         let Some(places) = &mut self.places else {
             return until;
         };
-        for (index, cost) in costs {
+        for &(index, cost) in costs {
             let quota = rules.cap(self.limits[index].rule).quota();
             if let Some(quota) = quota.ok().filter(|quota| quota.is_windowed()) {
                 let others = self.turns.iter().filter(|other| **other != lane);
@@ -101,16 +103,15 @@ impl Key {
     /// they do not. Of a slot, when it comes free is not known.
     pub(super) fn blocked(
         &mut self,
-        lane: LaneIndex,
+        costs: &Costs,
         tokens: Weight,
         wait: Wait,
         rules: &Rules,
         now: Instant,
     ) -> Option<Instant> {
-        let costs = self.costs(lane, tokens, rules);
         let places = self.places.as_mut()?;
         let mut until = None;
-        for (index, cost) in costs {
+        for &(index, cost) in costs {
             let limit = &mut self.limits[index];
             let (cap, shared) = (
                 rules.cap(limit.rule),
@@ -144,13 +145,12 @@ impl Key {
     pub(super) fn place(
         &mut self,
         lane: LaneIndex,
+        costs: &Costs,
         tokens: Weight,
-        at: Instant,
-        takes: bool,
+        (at, takes): (Instant, bool),
         rules: &Rules,
         now: Instant,
     ) {
-        let costs = self.costs(lane, tokens, rules);
         let Some(all) = &mut self.places else { return };
         let line = self.lanes[lane].line();
         let lacked_slot = line.lacked_slot;
@@ -164,7 +164,7 @@ impl Key {
                 turn.max().unwrap_or(at)
             }),
         };
-        for (index, cost) in costs {
+        for &(index, cost) in costs {
             let limit = &mut self.limits[index];
             let (cap, shared) = (rules.cap(limit.rule), &mut all.shared[usize::from(index)]);
             if let Err(slots) = cap.quota() {
@@ -206,12 +206,7 @@ impl Key {
     }
 
     /// The limits of a lane in which a request costs something, and what; none where no places are given.
-    fn costs(
-        &self,
-        lane: LaneIndex,
-        tokens: Weight,
-        rules: &Rules,
-    ) -> SmallVec<[(LimitIndex, u64); 4]> {
+    pub(super) fn costs(&self, lane: LaneIndex, tokens: Weight, rules: &Rules) -> Costs {
         if self.places.is_none() {
             return SmallVec::new();
         }

@@ -71,19 +71,20 @@ impl Key {
                 self.refuse(head, Reason::NeverFits, None, world);
                 continue;
             };
-            wait.at = wait.at.max(self.spares(lane, tokens, rules, now));
+            let costs = self.costs(lane, tokens, rules);
+            wait.at = wait.at.max(self.spares(lane, &costs, rules, now));
             let blocked = match wait.full {
-                None => self.blocked(lane, tokens, wait, rules, now),
+                None => self.blocked(&costs, tokens, wait, rules, now),
                 Some(_) => None,
             };
             let at = blocked.map_or(wait.at, |until| until.max(wait.at));
             if wait.is_over(now) && blocked.is_none() {
                 next = next.min(self.offer(lane, head, world));
-                self.place(lane, tokens, now, true, rules, now);
+                self.place(lane, &costs, tokens, (now, true), rules, now);
             } else {
                 next = next.min(self.hold_back(lane, wait, rules, now));
                 if wait.full.is_none() {
-                    self.place(lane, tokens, at, false, rules, now);
+                    self.place(lane, &costs, tokens, (at, false), rules, now);
                 }
             }
             turn += 1;

@@ -74,15 +74,14 @@ impl Shares {
         let usual = |lane| of(lane).map_or(cost, |share| share.cost);
         let costs = others.iter().map(|(other, _)| usual(*other));
         let round = costs.fold(usual(lane), u64::saturating_add);
-        let exceeds = |share: &Share, cost| {
-            let rounds = u128::from(share.used.saturating_add(cost)) * u128::from(round);
+        let exceeds = |share: &&Share| {
+            let rounds = u128::from(share.used.saturating_add(share.cost)) * u128::from(round);
             // A share is one request at least.
             share.used > 0 && rounds > u128::from(quota.max()) * u128::from(share.cost)
         };
-        let needs = |&(other, kept): &(LaneIndex, bool)| {
-            kept && of(other).is_none_or(|share| !exceeds(share, share.cost))
-        };
-        match of(lane).filter(|share| exceeds(share, cost)) {
+        let needs =
+            |&(other, kept): &(LaneIndex, bool)| kept && of(other).filter(exceeds).is_none();
+        match of(lane).filter(exceeds) {
             Some(_) if others.iter().any(needs) => self.due(quota),
             _ => Instant::START,
         }

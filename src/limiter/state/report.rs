@@ -2,7 +2,7 @@
 
 use super::State;
 use crate::{
-    limiter::{KeyIndex, grant::Grant, moment::Moment, rules::bit},
+    limiter::{KeyIndex, grant::Grant, key::Key, moment::Moment, rules::bit},
     words::{Count, Instant, NotNow, Report, Said, Unit, Weight},
 };
 
@@ -30,7 +30,13 @@ impl State {
         if let Some(tokens) = report.tokens {
             key.spent(grant, tokens, &self.rules, now);
         }
-        let before = key.ask(lane, Weight(1), Count(0), &self.rules, now);
+        // Only a deadline can be missed for a lane that has to wait longer.
+        let hurried = !self.deadlines.is_empty();
+        let rules = &self.rules;
+        let earliest = |key: &mut Key| {
+            hurried.then(|| Some(key.ask(lane, Weight(1), Count(0), rules, now)?.at))
+        };
+        let before = earliest(key);
         let speaks_of = |unit| refused == Some(unit) || report.limits[unit] != Said::default();
         let units = Unit::BOTH.into_iter();
         let learned = units.filter(|unit| learning && speaks_of(*unit));
@@ -50,10 +56,9 @@ impl State {
         if let Some(rule) = crowded {
             key.slots(&self.rules, rule, |slots| slots.crowded(now));
         }
-        let after = key.ask(lane, Weight(1), Count(0), &self.rules, now);
-        let later = after.map(|wait| wait.at) > before.map(|wait| wait.at);
+        let later = earliest(key) > before;
         self.take_jobs(grant, &report.jobs, now);
-        if later && !self.deadlines.is_empty() {
+        if later {
             self.refuse_hopeless(index, moment);
         }
         self.changed(index, moment);
