@@ -149,6 +149,33 @@ async fn a_window_that_becomes_paced_remembers_what_was_sent() {
     assert_eq!(sent(&limiter, &Call::new(CHAT), MINUTE).await, 60);
 }
 
+/// A tenth of the quota from now on: what was sent was owed for ten minutes, though all of it has left every
+/// window after one.
+#[tokio::test(start_paused = true)]
+async fn a_window_that_becomes_paced_at_less_is_paid_off_when_it_has_passed() {
+    let window = Quota::per_minute(600).unwrap().unpaced();
+    let limiter = Limiter::new(Limits::none().requests(CHAT, window));
+    drop(several(&limiter, &Call::new(CHAT), 600).await);
+    limiter.set_limits(Limits::none().requests(CHAT, Quota::per_minute(60).unwrap()));
+    assert_eq!(sent(&limiter, &Call::new(CHAT), MINUTE).await, 0);
+    assert_eq!(sent(&limiter, &Call::new(CHAT), MINUTE).await, 60);
+}
+
+/// 89 of 60 a minute were sent: what left at the pace before was no part of the burst.
+#[tokio::test(start_paused = true)]
+async fn a_burst_that_a_new_table_allows_does_not_come_on_top_of_what_was_sent() {
+    let paced = Quota::per_minute(60).unwrap();
+    let limiter = Limiter::new(Limits::none().requests(CHAT, paced));
+    assert!(sent(&limiter, &Call::new(CHAT), MINUTE).await >= 59);
+    limiter.set_limits(Limits::none().requests(CHAT, paced.with_burst(30).unwrap()));
+    assert!(sent(&limiter, &Call::new(CHAT), Duration::from_secs(1)).await <= 1);
+    sleep(2 * MINUTE).await;
+    assert_eq!(
+        sent(&limiter, &Call::new(CHAT), Duration::from_secs(1)).await,
+        30
+    );
+}
+
 /// Two were under way, under a limit of one.
 #[tokio::test(start_paused = true)]
 async fn a_slot_stays_taken_when_its_limit_moves_to_a_model_and_back() {

@@ -1,5 +1,5 @@
 use super::{gcra::Gcra, slots::Slots, window::Window};
-use crate::words::{Cap, Count, Instant, Settled, Weight};
+use crate::words::{Cap, Count, Instant, Quota, Settled, Weight};
 
 /// The answer to "may it leave?": admission is never told by a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,13 +114,16 @@ impl Bucket {
     }
 
     /// Goes on under another number, from now on: what was sent stays sent.
-    pub(crate) fn rebase(&mut self, cap: &Cap, now: Instant) {
+    pub(crate) fn rebase(&mut self, old: &Cap, cap: &Cap, now: Instant) {
         match (&mut *self, cap.quota()) {
             (Self::Paced(gcra), Ok(quota)) if quota.is_windowed() => {
                 let sent = Window::of(gcra.departures(quota, now).into_iter());
                 *self = Self::Windowed(Box::new(sent));
             }
-            (Self::Paced(gcra), Ok(quota)) => gcra.rebase(quota, now),
+            (Self::Paced(gcra), Ok(quota)) => {
+                let burst = old.quota().map_or(1, Quota::burst);
+                gcra.rebase(burst, quota, now);
+            }
             (Self::Windowed(window), Ok(quota)) if !quota.is_windowed() => {
                 *self = Self::Paced(Gcra::after_window(quota, window.departures(), now));
             }
@@ -159,7 +162,7 @@ mod tests {
     use super::*;
     use crate::{
         quota::{at, settled},
-        words::{Quota, Span},
+        words::Span,
     };
 
     /// 600 tokens a minute, as each kind of quota counts them.
@@ -260,7 +263,7 @@ mod tests {
         let [paced, _, unpaced] = quotas();
         for (from, to, left) in [(&paced, &unpaced, 600), (&unpaced, &paced, 1)] {
             let mut bucket = charged(from, &[50]);
-            bucket.rebase(to, at(2));
+            bucket.rebase(from, to, at(2));
             // What was sent before counts.
             assert_ne!(bucket.ask(to, Weight(600), Count(0), at(2)), Verdict::Now);
             assert_eq!(bucket.left(to, at(200)), left);

@@ -68,6 +68,11 @@ impl Gcra {
         for &(at, cost) in departures {
             gcra.charge(quota, Weight(cost), at, at);
         }
+        // Once it has passed no window holds any of them, however long they take at this pace.
+        if let Some((last, _)) = departures.last() {
+            let over = *last + quota.window() + gcra.tolerance(quota);
+            gcra.pace.due = gcra.pace.due.min(over);
+        }
         let departures = departures.iter().copied();
         gcra.spent = Some(Box::new(Spent::of(quota.window(), departures, now)));
         gcra
@@ -110,8 +115,18 @@ impl Gcra {
         }
     }
 
-    /// Goes on under another quota: what is owed stays owed, paid at the new pace from now on.
-    pub(crate) fn rebase(&mut self, quota: &Quota, now: Instant) {
+    /// Goes on under another quota: what is owed stays owed, paid at the new pace from now on. A burst that is
+    /// larger than the one `before` is not to be had at once, since at the pace before more may have left.
+    pub(crate) fn rebase(&mut self, before: u64, quota: &Quota, now: Instant) {
+        let larger = quota.burst().saturating_sub(before);
+        let sent = match larger {
+            0 => Instant::START,
+            _ => {
+                Self::after_window(quota, &self.departures(quota, now), now)
+                    .pace
+                    .due
+            }
+        };
         let interval = quota.interval();
         let [owed, from, to] =
             [self.pace.due - now, self.interval, interval].map(|span| u128::from(span.as_nanos()));
@@ -119,6 +134,8 @@ impl Gcra {
         if owed > 0 {
             self.pace.due = now + Span::nanos(owed);
         }
+        let without = self.pace.due.max(now) + quota.interval() * larger;
+        self.pace.due = self.pace.due.max(sent.min(without));
         self.interval = interval;
         if let Some(spent) = &mut self.spent {
             **spent = Spent::of(quota.window(), spent.departures(), now);
@@ -232,7 +249,7 @@ mod tests {
         gcra.charge(&fast, Weight(1), at(1), at(1));
         let half = at(1) + (gcra.next(&fast, Count(0), at(1)) - at(1)) / 2;
         let before = gcra.pace.due - half;
-        gcra.rebase(&slow, half);
+        gcra.rebase(1, &slow, half);
         let after = gcra.pace.due - half;
         let [before, after, slow, fast] =
             [before, after, slow.interval(), fast.interval()].map(|span| span.as_nanos() as f64);
@@ -245,7 +262,7 @@ mod tests {
         let mut gcra = Gcra::new(&fast);
         gcra.charge(&fast, Weight(1), at(1), at(1));
         let before = gcra.next(&fast, Count(0), at(0));
-        gcra.rebase(&slow, at(100));
+        gcra.rebase(1, &slow, at(100));
         assert_eq!(gcra.next(&slow, Count(0), at(0)), before);
     }
 
@@ -272,7 +289,7 @@ mod tests {
         gcra.charge(&quota, Weight(1), never, at(0));
         gcra.settle(&quota, at(0), settled(u64::MAX, 0), at(0));
         gcra.settle(&quota, never, settled(0, u64::MAX), never);
-        gcra.rebase(&quota, at(1));
+        gcra.rebase(1, &quota, at(1));
         assert!(gcra.next(&quota, Count(u64::MAX), at(5)) > at(0));
     }
 }

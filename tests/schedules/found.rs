@@ -44,3 +44,17 @@ fn a_paced_lane_gets_its_share_of_an_unpaced_window() {
 fn a_lane_with_slots_gets_its_share_of_an_unpaced_window() {
     assert!(shares(8));
 }
+
+/// A window that became paced at less was owed for hours, long after it had passed.
+#[test]
+fn a_window_that_becomes_paced_is_owed_for_no_longer_than_it_lasts() {
+    assert!(promises(29_155_493_515_300));
+}
+
+/// A table with a burst let that leave on top of what had left at the pace before.
+#[test]
+fn a_burst_of_another_table_is_no_more_than_its_windows_hold() {
+    for seed in [15_093_698_763_331, 32_425_239_422_353] {
+        assert!(promises(seed));
+    }
+}

@@ -153,34 +153,39 @@ impl<'a> Account<'a> {
         );
     }
 
-    /// Those windows that end now.
+    /// The window that ends now, of the quota in force. One that began under another may hold what that allowed.
     fn assert_windows(&self, now: Duration) {
-        for (n, (_, cap)) in self.caps.iter().enumerate() {
-            let (Cap::Requests(quota) | Cap::Tokens(quota)) = cap else {
-                continue;
-            };
-            let start = now.saturating_sub(quota.per());
-            let stood_until = self.caps.get(n + 1).map(|(until, _)| *until);
-            if stood_until.is_some_and(|until| until <= start) {
+        let (_, Cap::Requests(quota) | Cap::Tokens(quota)) = self.caps[self.caps.len() - 1] else {
+            return;
+        };
+        let most = self.most(now.saturating_sub(quota.per()), now, quota.per());
+        let (used, last) = self.used(now, quota.per());
+        let last = if self.is_paced_in_tokens() { last } else { 0 };
+        assert!(
+            used - last <= most,
+            "{used} in {:?} until {now:?}, not {most}: {:?}, {:?}",
+            quota.per(),
+            self.caps,
+            self.sent
+        );
+    }
+
+    /// What the caps allow in a window, each while it was in force: the largest, if their windows are as long.
+    fn most(&self, start: Duration, now: Duration, per: Duration) -> u64 {
+        let mut most: Vec<(Duration, u64)> = Vec::new();
+        for (n, (from, cap)) in self.caps.iter().enumerate() {
+            let until = self.caps.get(n + 1).map_or(now, |(until, _)| *until);
+            if until <= start && n + 1 < self.caps.len() {
                 continue;
             }
-            let in_force = self.caps.iter().enumerate().filter(|(n, _)| {
-                let until = self.caps.get(n + 1).map(|(until, _)| *until);
-                until.is_none_or(|until| until > start)
-            });
-            let most = in_force
-                .map(|(_, (_, cap))| most_in(*cap, quota.per()))
-                .max();
-            let (used, last) = self.used(now, quota.per());
-            let last = if self.is_paced_in_tokens() { last } else { 0 };
-            assert!(
-                used - last <= most.unwrap_or(0),
-                "{used} in {:?} until {now:?}, not {most:?}: {:?}, {:?}",
-                quota.per(),
-                self.caps,
-                self.sent
-            );
+            let length = until.saturating_sub(*from.max(&start)).min(per);
+            let (own, allowed) = most_in(*cap, length);
+            match most.iter_mut().find(|(other, _)| *other == own) {
+                Some((_, most)) => *most = allowed.max(*most),
+                None => most.push((own, allowed)),
+            }
         }
+        most.into_iter().map(|(_, most)| most).sum()
     }
 
     /// Whether a window may exceed its limit by its last request.
@@ -202,11 +207,12 @@ impl<'a> Account<'a> {
     }
 }
 
-/// What a limit allows in a window of any length.
-fn most_in(cap: Cap, per: Duration) -> u64 {
+/// How long a limit's own windows are, and what it allows in a time of any length.
+fn most_in(cap: Cap, length: Duration) -> (Duration, u64) {
     let (Cap::Requests(quota) | Cap::Tokens(quota)) = cap else {
         unreachable!("a line keeps its kind")
     };
-    let windows = per.as_nanos().div_ceil(quota.per().as_nanos());
-    quota.max() * u64::try_from(windows).expect("a few")
+    let windows = length.as_nanos().div_ceil(quota.per().as_nanos()).max(1);
+    let windows = u64::try_from(windows).expect("a few");
+    (quota.per(), quota.max() * windows)
 }

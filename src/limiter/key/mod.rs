@@ -302,16 +302,18 @@ impl Key {
         self.places = None;
         let before: Vec<_> = std::mem::take(&mut self.limits)
             .into_iter()
-            .map(|limit| (old.id(limit.rule), limit.bucket))
+            .map(|limit| (limit.rule, limit.bucket))
             .collect();
         for index in self.lane_indices() {
             // What was learned was learned from the old one.
             self.lanes[index].learned = Each::default();
             self.limit_lane(index, new);
         }
-        for (id, mut bucket) in before {
-            let Some(rule) = new.index(id) else { continue };
-            bucket.rebase(new.cap(rule), now);
+        for (before, mut bucket) in before {
+            let Some(rule) = new.index(old.id(before)) else {
+                continue;
+            };
+            bucket.rebase(old.cap(before), new.cap(rule), now);
             // Kept even where no lane is under it just now: what left is still on its way.
             match self.limits.iter_mut().find(|limit| limit.rule == rule) {
                 Some(limit) => limit.bucket = bucket,
