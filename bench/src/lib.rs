@@ -4,6 +4,7 @@
 //! cargo bench -p tower-together-bench                    # about two minutes
 //! cargo bench -p tower-together-bench --bench loopback   # one of the three programs
 //! cargo bench -p tower-together-bench -- --quick         # a first impression
+//! cargo run --release -p tower-together-bench --bin instructions
 //! ```
 //!
 //! prints three tables: heap allocations a call (`benches/allocations.rs`), nanoseconds a call
@@ -17,6 +18,11 @@
 //! `authorization` header of 64 characters, cloned from a prepared one), waiting for the service to
 //! be ready, calling it, awaiting the answer, checking its status, and dropping it unread. All of
 //! that is in every row, the no-op's too. No limit ever binds.
+//!
+//! # Instructions
+//!
+//! `src/bin/instructions.rs` counts the instructions of a thousand calls with valgrind's callgrind, after a
+//! thousand others. The same build gives the same counts on every machine, however busy it is.
 //!
 //! # How to read the tables
 //!
@@ -66,6 +72,6 @@ pub use self::{
     calls::{runtime, runtime_with_sockets},
     loopback::{WATCHING, loopback},
     row::Row,
-    rows::{BESIDE, OURS, rows},
+    rows::{BESIDE, OURS, rows, rows_of_few_keys},
     server::Server,
 };

@@ -21,6 +21,27 @@ use crate::{
 
 /// Every row, in the order of the table. What needs a runtime to live in gets this one.
 pub fn rows(runtime: &Runtime) -> Vec<Row> {
+    let mut rows = rows_of_few_keys(runtime);
+    let first = rows.len() - GOVERNORS;
+    let thousand = keys(1_000);
+    governors(
+        &mut rows,
+        "axum's response body, 1,000 keys",
+        &thousand,
+        Some(first),
+    );
+    let many = keys(100_000);
+    governors(
+        &mut rows,
+        "axum's response body, 100,000 keys",
+        &many,
+        Some(first),
+    );
+    rows
+}
+
+/// The rows of ten keys at most, which are soon made.
+pub fn rows_of_few_keys(runtime: &Runtime) -> Vec<Row> {
     let mut rows = Vec::new();
     let one = keys(1);
     layers(&mut rows, &one, runtime);
@@ -36,22 +57,7 @@ pub fn rows(runtime: &Runtime) -> Vec<Row> {
         &one,
         &json,
     );
-    let first = rows.len();
     governors(&mut rows, "axum's response body, 1 key", &one, None);
-    let thousand = keys(1_000);
-    governors(
-        &mut rows,
-        "axum's response body, 1,000 keys",
-        &thousand,
-        Some(first),
-    );
-    let many = keys(100_000);
-    governors(
-        &mut rows,
-        "axum's response body, 100,000 keys",
-        &many,
-        Some(first),
-    );
     rows
 }
 
@@ -160,6 +166,9 @@ pub const BESIDE: [(&str, &str, Option<f64>); 5] = [
     (LEARNING_WAITED, NOT_LEARNING, Some(1.15)),
     (TOLD, NOT_TOLD, None),
 ];
+
+/// Rows in the section of one key that stands beside tower_governor.
+const GOVERNORS: usize = 4;
 
 const NOT_LEARNING: &str = "TogetherRateLimit, learning off";
 const LEARNING: &str = "TogetherRateLimit, learning on";
