@@ -11,7 +11,7 @@ use super::{
     Peek,
     watch::{Reader, Watch},
 };
-use crate::limiter::Permit;
+use crate::limiter::{Permit, Slots};
 
 pin_project_lite::pin_project! {
     /// A response's body as it came, with what its request still holds.
@@ -32,7 +32,7 @@ pin_project_lite::pin_project! {
 /// What the request still holds.
 enum Held {
     Nothing,
-    Slot { _permit: Permit },
+    Slots { _given_back: Slots },
     Watch(Box<Watch>),
 }
 
@@ -82,11 +82,10 @@ impl<R: Body<Data = Bytes>> ResponseBody<R> {
     }
 
     fn holding(kind: Kind<R>, permit: Option<Permit>) -> Self {
-        let held = match permit {
-            Some(permit) if permit.holds_slot() && !kind.is_end_stream() => {
-                Held::Slot { _permit: permit }
-            }
-            _ => Held::Nothing,
+        let permit = permit.filter(|_| !kind.is_end_stream());
+        let held = match permit.and_then(Permit::into_slots) {
+            Some(slots) => Held::Slots { _given_back: slots },
+            None => Held::Nothing,
         };
         Self { kind, held }
     }
@@ -147,7 +146,7 @@ impl<R: Body> fmt::Debug for ResponseBody<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (holds_slot, is_read) = match &self.held {
             Held::Nothing => (false, false),
-            Held::Slot { .. } => (true, false),
+            Held::Slots { .. } => (true, false),
             Held::Watch(watch) => (watch.holds_slot(), true),
         };
         f.debug_struct("ResponseBody")

@@ -1,12 +1,10 @@
-use smallvec::SmallVec;
-
 use super::{KeyRef, LaneIndex, RuleId};
 use crate::{
     quota::Passage,
     words::{Each, Instant, Span, Unit, Weight},
 };
 
-/// What was granted, to be given back.
+/// What was granted, and what the response's report is compared with.
 #[derive(Clone, Debug)]
 pub(super) struct Grant {
     pub(super) key: KeyRef,
@@ -15,10 +13,10 @@ pub(super) struct Grant {
     /// The rules whose slots it holds.
     pub(super) slots: [Option<RuleId>; 2],
     pub(super) tokens: Weight,
-    /// The ids of the rules whose token quotas were charged for it.
-    pub(super) quotas: SmallVec<[RuleId; 2]>,
-    /// The table under which they were.
+    /// The table under which it was charged.
     pub(super) table: u32,
+    /// Whether the lane had outgrown the token quotas that this crate supplies: they were not charged then.
+    pub(super) outgrew: bool,
     /// What had left of its lane with it.
     pub(super) gone: Each<Weight>,
     /// Answers whose length is to be learned from; of more than 255, so many.
@@ -32,9 +30,29 @@ pub(super) struct Grant {
     pub(super) waited: Span,
 }
 
+/// The slots of a grant, to be given back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeldSlots {
+    pub(super) key: KeyRef,
+    pub(super) lane: LaneIndex,
+    pub(super) slots: [Option<RuleId>; 2],
+    /// When they were taken.
+    pub(super) since: Instant,
+}
+
 impl Grant {
     pub(super) const IN_FLIGHT: usize = 0;
     pub(super) const JOB: usize = 1;
+
+    /// The slots that it holds, if it does.
+    pub(super) fn slots(&self) -> Option<HeldSlots> {
+        (self.slots != [None; 2]).then_some(HeldSlots {
+            key: self.key,
+            lane: self.lane,
+            slots: self.slots,
+            since: self.at,
+        })
+    }
 
     /// Whether it holds the slot of a job, to be.
     pub(super) fn holds_job_slot(&self) -> bool {

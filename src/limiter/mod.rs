@@ -144,6 +144,7 @@ pub use self::{
 };
 pub(crate) use self::{
     jobs::{JobBook, Watcher},
+    permit::Slots,
     turn::{Inner, Lost, Turn},
 };
 pub use crate::words::{Call, Reason, Rejected, Report};

@@ -2,7 +2,11 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{grant::Grant, jobs::JobBook, shared::Shared};
+use super::{
+    grant::{Grant, HeldSlots},
+    jobs::JobBook,
+    shared::Shared,
+};
 use crate::words::{Each, Report, Tokens, Unit};
 
 /// Leave to send one request, from [`Limiter::acquire`](super::Limiter::acquire).
@@ -11,13 +15,23 @@ use crate::words::{Each, Report, Tokens, Unit};
 /// Its share of the rate is spent.
 #[must_use = "dropping it says that the request's answer has ended"]
 pub struct Permit {
-    shared: Arc<Shared>,
+    /// `None` once its slots are given back.
+    shared: Option<Arc<Shared>>,
     grant: Grant,
+}
+
+/// The slots of a permit, given back when it is dropped.
+pub(crate) struct Slots {
+    shared: Arc<Shared>,
+    held: HeldSlots,
 }
 
 impl Permit {
     pub(super) fn new(shared: Arc<Shared>, grant: Grant) -> Self {
-        Self { shared, grant }
+        Self {
+            shared: Some(shared),
+            grant,
+        }
     }
 
     /// How long the request was held back.
@@ -52,7 +66,8 @@ impl Permit {
     /// # }
     /// ```
     pub fn report(&mut self, report: &Report) -> Option<Instant> {
-        take(&self.shared, &mut self.grant, report)
+        let shared = self.shared.as_deref().expect(IN_USE);
+        take(shared, &mut self.grant, report)
     }
 
     /// Reports what the request really cost in tokens. The difference to what was charged is charged
@@ -101,7 +116,7 @@ impl Permit {
 
     /// Takes a report that leaves the grant as it is: one without tokens and jobs.
     fn report_only(&self, report: &Report) -> Option<Instant> {
-        take(&self.shared, &mut self.grant.clone(), report)
+        take(self.shared(), &mut self.grant.clone(), report)
     }
 
     /// Whether what the response says that the request cost is worth reading: a quota counts it.
@@ -122,15 +137,29 @@ impl Permit {
     /// The jobs of its key; `None` if the key has been idle for so long that it was forgotten.
     pub(crate) fn job_book(&self) -> Option<JobBook> {
         let key = self.grant.key;
-        let id = self
-            .shared
-            .with(|state, _| state.registry.of(key).map(|key| key.id))?;
-        Some(JobBook::new(Arc::clone(&self.shared), key, id))
+        let shared = self.shared();
+        let id = shared.with(|state, _| state.registry.of(key).map(|key| key.id))?;
+        Some(JobBook::new(Arc::clone(shared), key, id))
     }
 
     /// Whether anything is given back when it is dropped.
     pub(crate) fn holds_slot(&self) -> bool {
-        self.grant.slots != [None; 2]
+        self.grant.slots().is_some()
+    }
+
+    /// Keeps only what is given back, if anything is.
+    pub(crate) fn into_slots(mut self) -> Option<Slots> {
+        self.take_slots()
+    }
+
+    fn take_slots(&mut self) -> Option<Slots> {
+        let held = self.grant.slots()?;
+        let shared = self.shared.take()?;
+        Some(Slots { shared, held })
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        self.shared.as_ref().expect(IN_USE)
     }
 }
 
@@ -155,12 +184,18 @@ fn concerns(shared: &Shared, grant: &Grant, report: &Report) -> bool {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if self.holds_slot() {
-            self.shared
-                .with(|state, moment| state.release(&self.grant, moment));
-        }
+        self.take_slots();
     }
 }
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        self.shared
+            .with(|state, moment| state.release(self.held, moment));
+    }
+}
+
+const IN_USE: &str = "a permit keeps its limiter until its slots are taken";
 
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

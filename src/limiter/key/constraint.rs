@@ -1,14 +1,10 @@
 //! What a lane is under, as one list: asked, charged and settled alike.
 
-use smallvec::SmallVec;
-
 use super::{Key, Limit, Wait};
 use crate::{
-    limiter::{
-        LaneIndex, LimitIndex, RuleId, grant::Grant, lane::Lane, learned::Learned, rules::Rules,
-    },
+    limiter::{LaneIndex, LimitIndex, grant::Grant, lane::Lane, learned::Learned, rules::Rules},
     quota::{Gate, Left, Passage, Rate, Verdict},
-    words::{Cap, Count, Each, Instant, Rule, Span, Unit, Weight},
+    words::{Count, Each, Instant, Rule, Span, Unit, Weight},
 };
 
 /// One of what keeps a lane back.
@@ -132,18 +128,55 @@ impl Key {
         ready: Instant,
         rules: &Rules,
         now: Instant,
-    ) -> (Passage, SmallVec<[RuleId; 2]>) {
+    ) -> Passage {
         let of = &mut self.lanes[lane];
         of.counts.admitted += 1;
         of.in_flight += u32::from(of.slots[Grant::IN_FLIGHT].is_some());
         of.spent = of.spent.saturating_add(tokens.0);
-        // Late is who leaves later than all of them would have let it.
-        let (came, mut ready, mut interval) = (ready, ready, None);
+        let kept = self.kept(lane, tokens, ready, rules, now);
+        let ready = kept.until;
+        let mut passage = Passage::default();
+        self.lanes[lane].each(&mut self.limits, rules, |constraint| match constraint {
+            Constraint::Gate(gate) => passage = gate.pass(kept.apart, now),
+            Constraint::Pace(Unit::Tokens, _) if tokens == Weight(0) => {}
+            Constraint::Pace(unit, rate) => {
+                rate.leave(unit.weight(tokens), kept.by_pace[unit], ready, now);
+            }
+            Constraint::Left(unit, left) => left.leave(unit.weight(tokens)),
+            Constraint::Limit(index, rule, limit) => {
+                limit.bucket.charge(&rule.cap, tokens, ready, now);
+                if let (Some(places), Ok(quota)) = (&mut self.places, rule.cap.quota()) {
+                    places.leave(lane, index, quota, rule.cap.cost(tokens), now);
+                }
+            }
+        });
+        passage
+    }
+
+    /// What has kept a request of so many tokens that nothing else has kept since `came`. Late is who leaves
+    /// later than all of it let it go.
+    fn kept(
+        &mut self,
+        lane: LaneIndex,
+        tokens: Weight,
+        came: Instant,
+        rules: &Rules,
+        now: Instant,
+    ) -> Kept {
+        let mut kept = Kept {
+            until: came,
+            apart: None,
+            by_pace: Each::default(),
+        };
+        // All has said yes: one that comes now is kept by nothing.
+        if came == now && self.lanes[lane].gate.is_none() {
+            return kept;
+        }
         let mut paces = Each::<(bool, Instant)>::default();
         self.lanes[lane].each(&mut self.limits, rules, |constraint| {
             let at = constraint.ready(tokens);
-            ready = ready.max(at);
-            interval = interval.max(constraint.interval());
+            kept.until = kept.until.max(at);
+            kept.apart = kept.apart.max(constraint.interval());
             // The pace is what the lane has learned, and the table's while it has not.
             match (&constraint, constraint.counts()) {
                 (Constraint::Pace(_, rate), Some(unit)) => paces[unit] = (rate.leads(), at),
@@ -153,27 +186,21 @@ impl Key {
                 _ => {}
             }
         });
-        let held = |(_, at): (bool, Instant)| at > came && at == ready;
-        let (mut passage, mut quotas) = (Passage::default(), SmallVec::new());
-        self.lanes[lane].each(&mut self.limits, rules, |constraint| match constraint {
-            Constraint::Gate(gate) => passage = gate.pass(interval, now),
-            Constraint::Pace(Unit::Tokens, _) if tokens == Weight(0) => {}
-            Constraint::Pace(unit, rate) => {
-                rate.leave(unit.weight(tokens), held(paces[unit]), ready, now);
-            }
-            Constraint::Left(unit, left) => left.leave(unit.weight(tokens)),
-            Constraint::Limit(index, rule, limit) => {
-                limit.bucket.charge(&rule.cap, tokens, ready, now);
-                if let (Some(places), Ok(quota)) = (&mut self.places, rule.cap.quota()) {
-                    places.leave(lane, index, quota, rule.cap.cost(tokens), now);
-                }
-                if matches!(rule.cap, Cap::Tokens(_)) {
-                    quotas.push(rules.id(limit.rule));
-                }
-            }
-        });
-        (passage, quotas)
+        for unit in Unit::BOTH {
+            let (_, at) = paces[unit];
+            kept.by_pace[unit] = at > came && at == kept.until;
+        }
+        kept
     }
+}
+
+/// What has kept a request.
+struct Kept {
+    until: Instant,
+    /// How far apart the lane's limits keep its requests, if one does.
+    apart: Option<Span>,
+    /// Whether it was the pace that kept it longest.
+    by_pace: Each<bool>,
 }
 
 impl Lane {

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 use super::{
     LaneIndex, LimitIndex, RuleId, RuleIndex, WaiterId,
-    grant::Grant,
+    grant::{Grant, HeldSlots},
     lane::{Counts, Lane, OVERFLOW},
     learned::Learned,
     output::Output,
@@ -249,10 +249,10 @@ impl Key {
     }
 
     /// Gives back the slots of a permit: the one in flight to the limit that its lane is under now.
-    pub(super) fn release(&mut self, rules: &Rules, grant: &Grant, now: Instant) {
-        let mut slots = grant.slots;
+    pub(super) fn release(&mut self, rules: &Rules, held: HeldSlots, now: Instant) {
+        let mut slots = held.slots;
         if slots[Grant::IN_FLIGHT].is_some() {
-            let lane = &mut self.lanes[grant.lane];
+            let lane = &mut self.lanes[held.lane];
             lane.in_flight -= 1;
             slots[Grant::IN_FLIGHT] = lane.slots[Grant::IN_FLIGHT];
             let mut limits = lane.limits.iter();
@@ -260,7 +260,7 @@ impl Key {
                 matches!(rules.cap(self.limits[**index].rule), Cap::InFlight(_))
             };
             if let (Some(places), Some(index)) = (&mut self.places, limits.find(in_flight)) {
-                places.freed(*index, now - grant.at);
+                places.freed(*index, now - held.since);
             }
         }
         for rule in slots.into_iter().flatten() {
@@ -274,23 +274,26 @@ impl Key {
     }
 
     /// Settles that a request did not cost the tokens of its grant but `tokens`, in every quota that was
-    /// charged for it.
+    /// charged for it; what more it cost, under another table, in the quotas of that.
     fn settle(&mut self, grant: &mut Grant, tokens: Weight, rules: &Rules, now: Instant) {
         // A charge under another table was paid off at that table's pace: how much is left is not known.
         let lost = grant.table != rules.number && tokens < grant.tokens;
         let (from, to) = (grant.tokens, tokens);
         let settled = Settled { from, to };
-        for &rule in grant.quotas.iter().filter(|_| !lost) {
-            let mut limits = self.limits.iter_mut().enumerate();
-            if let Some((index, limit)) = limits.find(|(_, limit)| rules.id(limit.rule) == rule) {
-                let cap = rules.cap(limit.rule);
-                limit.bucket.settle(cap, grant.at, settled, now);
-                if let (Some(places), Ok(quota)) = (&mut self.places, cap.quota()) {
-                    places.settle(grant.lane, LimitIndex::new(index), quota, grant.at, settled);
+        let lane = &mut self.lanes[grant.lane];
+        for &index in lane.limits.iter().filter(|_| !lost) {
+            let limit = &mut self.limits[index];
+            let rule = rules.rule(limit.rule);
+            let Cap::Tokens(quota) = &rule.cap else {
+                continue;
+            };
+            if rule.ceiling || !grant.outgrew {
+                limit.bucket.settle(&rule.cap, grant.at, settled, now);
+                if let Some(places) = &mut self.places {
+                    places.settle(grant.lane, index, quota, grant.at, settled);
                 }
             }
         }
-        let lane = &mut self.lanes[grant.lane];
         if let Some(rate) = &mut lane.learned.tokens.rate {
             rate.settle(grant.at, settled, now);
         }

@@ -66,7 +66,13 @@ impl State {
             }
             let key = self.registry.get_mut(index).expect(LOOKED_UP);
             if quiet || key.lets_by(lane, tokens, limits, &self.rules, now) {
-                return Arrival::Admitted(self.grant(index, lane, call.charge, (now, now), now));
+                return Arrival::Admitted(self.grant(
+                    index,
+                    lane,
+                    (call.charge, tokens),
+                    (now, now),
+                    now,
+                ));
             }
         }
         match comer.waker {

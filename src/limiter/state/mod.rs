@@ -20,7 +20,7 @@ use super::{
     rules::Rules,
     waiter::{Standing, Waiter},
 };
-use crate::words::{Call, Charge, Instant, Limits, Span};
+use crate::words::{Call, Charge, Instant, Limits, Span, Weight};
 
 pub(super) use self::{
     arrive::{Arrival, Comer},
@@ -145,26 +145,23 @@ impl State {
         }
     }
 
-    /// Charges a lane whose limits have all said yes, for one that has waited since an instant, and
+    /// Charges a lane whose limits have all said yes to so many tokens, for one that has waited since an instant, and
     /// for nothing but the limits since another.
     fn grant(
         &mut self,
         index: KeyIndex,
         lane: LaneIndex,
-        charge: Charge,
+        (charge, tokens): (Charge, Weight),
         (since, ready): (Instant, Instant),
         now: Instant,
     ) -> Grant {
         self.totals.admitted += 1;
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
-        let tokens = key.tokens(lane, charge, &self.rules);
-        let (passage, quotas) = key.charge(lane, tokens, ready, &self.rules, now);
+        let passage = key.charge(lane, tokens, ready, &self.rules, now);
         let waited = now - since;
         let born = key.born;
+        let metered = charge != Charge::NOTHING && key.counts_tokens(lane, &self.rules);
         let of = &mut key.lanes[lane];
-        // Quotas that a lane outgrew are not charged: it counts tokens itself then.
-        let counted = !quotas.is_empty() || of.learned.tokens.rate.is_some();
-        let metered = charge != Charge::NOTHING && counted;
         if waited > Span::ZERO {
             of.waited += waited.as_duration();
         }
@@ -174,8 +171,8 @@ impl State {
             passage,
             slots: of.slots,
             tokens,
-            quotas,
             table: self.rules.number,
+            outgrew: of.learned.tokens.leads(),
             gone: of.gone(),
             answers: charge.answers(),
             metered,

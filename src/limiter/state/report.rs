@@ -2,7 +2,13 @@
 
 use super::State;
 use crate::{
-    limiter::{KeyIndex, grant::Grant, key::Key, moment::Moment, rules::bit},
+    limiter::{
+        KeyIndex,
+        grant::{Grant, HeldSlots},
+        key::Key,
+        moment::Moment,
+        rules::bit,
+    },
     words::{Count, Instant, NotNow, Report, Said, Unit, Weight},
 };
 
@@ -66,10 +72,10 @@ impl State {
     }
 
     /// Gives back the slots of a permit.
-    pub(crate) fn release(&mut self, grant: &Grant, moment: &mut Moment<'_>) {
-        if let Some(key) = self.registry.of(grant.key) {
-            key.release(&self.rules, grant, moment.now);
-            self.changed(grant.key.index, moment);
+    pub(crate) fn release(&mut self, held: HeldSlots, moment: &mut Moment<'_>) {
+        if let Some(key) = self.registry.of(held.key) {
+            key.release(&self.rules, held, moment.now);
+            self.changed(held.key.index, moment);
         }
     }
 

@@ -92,6 +92,7 @@ impl State {
         key.depart(waiter, moment.now);
         let (lane, charge, since) = (waiter.lane, waiter.charge, waiter.since);
         let ready = if kept { moment.now } else { waiter.ready };
+        let charge = (charge, key.tokens(lane, charge, &self.rules));
         let grant = self.grant(index, lane, charge, (since, ready), moment.now);
         self.take(id, moment);
         self.pump(index, None, moment);
