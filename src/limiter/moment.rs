@@ -40,6 +40,10 @@ impl Wakes {
     }
 
     pub(super) fn wake(self) {
+        // Mostly there is nothing to do.
+        if self.wake.is_empty() && self.bury.is_empty() {
+            return;
+        }
         for waker in self.wake {
             shielded(move || waker.wake());
         }

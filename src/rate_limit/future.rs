@@ -245,10 +245,6 @@ where
     Poll::Ready(polled.map(|permit| Some((permit, *endpoint))))
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "most are done, and are handed on at once"
-)]
 enum Answered<R: Body> {
     Done(Response<ResponseBody<R>>),
     ToRead(Box<Reading<R>>),

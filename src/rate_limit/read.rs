@@ -58,8 +58,11 @@ pub(super) fn is_grpc<B>(request: &Request<B>) -> bool {
 
 /// The model of a JSON object or of a form.
 fn model<B: RequestBody>(request: &mut Request<B>) -> Option<Arc<str>> {
-    let content_type = request.headers().get(CONTENT_TYPE);
-    let boundary = content_type.and_then(|value| header::boundary(value.as_bytes()));
+    let first = request.body_mut().peek(|body| body.first().copied())??;
+    let content_type = || request.headers().get(CONTENT_TYPE);
+    // No form begins as JSON does.
+    let form = (first != b'{').then(content_type).flatten();
+    let boundary = form.and_then(|value| header::boundary(value.as_bytes()));
     request.body_mut().peek(|body| match &boundary {
         Some(boundary) => header::form_model(boundary, body),
         None => header::model(body),

@@ -210,7 +210,6 @@ impl Lane {
         if let Some(gate) = &mut self.gate {
             act(Constraint::Gate(gate));
         }
-        let leads = Unit::BOTH.map(|unit| self.learned[unit].leads());
         for unit in Unit::BOTH {
             let Learned { rate, left } = &mut self.learned[unit];
             if let Some(rate) = rate {
@@ -223,8 +222,9 @@ impl Lane {
         for &index in &self.limits {
             let limit = &mut limits[usize::from(index)];
             let rule = rules.rule(limit.rule);
-            let outgrown = |unit| leads[unit as usize];
-            if rule.ceiling || !rule.cap.unit().is_some_and(outgrown) {
+            let learned = &self.learned;
+            let outgrown = |unit| !rule.ceiling && learned[unit].leads();
+            if !rule.cap.unit().is_some_and(outgrown) {
                 act(Constraint::Limit(index, rule, limit));
             }
         }
