@@ -13,6 +13,7 @@ use tower_together::{
     ApiError, Rejected,
     jobs::{JobsApi, read_json},
     limiter::Reason,
+    retry::{Aftermath, Resubmission},
 };
 
 /// What a body's error can be made of.
@@ -24,8 +25,7 @@ pub struct Failure {
     status: Option<StatusCode>,
     rejected: Option<Reason>,
     passing: bool,
-    /// Whether it may have been done all the same.
-    pub(crate) unsure: bool,
+    may_be_done: bool,
     message: String,
 }
 
@@ -40,51 +40,67 @@ impl Failure {
         self.rejected
     }
 
-    /// Whether it may go well another time: no response, or an error that
-    /// [is transient](ApiError::is_transient). Not if the limiter was closed.
+    /// Whether the same request may be sent again, and may succeed then, by the retry layer's
+    /// [table](tower_together::retry): the failure is transient, and the request creates nothing or
+    /// [surely did nothing](Self::may_be_done).
     pub fn is_passing(&self) -> bool {
         self.passing
     }
 
-    /// It could not be sent, or its answer does not say what it should: another time it is no better.
+    /// Whether the server may have done what the request asks for: the response was lost, or is a 408 or a
+    /// 5xx that does not state that nothing was done.
+    pub fn may_be_done(&self) -> bool {
+        self.may_be_done
+    }
+
+    /// A failure that is no better another time: the request could not be made, or its response does not
+    /// say what it should.
     pub(crate) fn wrong(error: impl fmt::Display) -> Self {
         Self {
             status: None,
             rejected: None,
             passing: false,
-            unsure: false,
+            may_be_done: false,
             message: error.to_string(),
         }
     }
 
-    /// Nobody knows whether it was done. Says the causes too: hyper's own word for a refused connection
-    /// is just "client error".
-    pub(crate) fn unsure(error: impl Into<BoxError>) -> Self {
+    /// An attempt that ended with an error of the client, or with a response that does not say what it should.
+    pub(crate) fn broken(rules: &Resubmission, error: impl Into<BoxError>) -> Self {
         let error = error.into();
-        let mut message = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            message += &format!(": {error}");
-            cause = error.source();
-        }
+        Self::after(rules.after_error(&error), with_causes(error))
+    }
+
+    /// A service that is not ready has sent nothing.
+    fn not_ready(rules: &Resubmission, error: impl Into<BoxError>) -> Self {
         Self {
-            passing: true,
-            unsure: true,
+            may_be_done: false,
+            ..Self::broken(rules, error)
+        }
+    }
+
+    fn after(aftermath: Aftermath, message: String) -> Self {
+        Self {
+            passing: aftermath.may_resubmit(),
+            may_be_done: aftermath.may_be_done(),
             ..Self::wrong(message)
         }
     }
 
-    /// What was answered is an error.
-    fn answered(head: &response::Parts, body: &[u8]) -> Self {
-        let rejected = head.extensions.get::<Rejected>();
+    /// A response that is an error.
+    fn answered(rules: &Resubmission, head: &response::Parts, body: &[u8]) -> Self {
         let error = ApiError::parse(head.status, &head.headers, body);
-        let closed = rejected.is_some_and(|rejected| rejected.reason() == Reason::Closed);
+        let failure = match head.extensions.get::<Rejected>() {
+            Some(rejected) => Self {
+                rejected: Some(rejected.reason()),
+                passing: error.is_transient() && rejected.reason() != Reason::Closed,
+                ..Self::wrong(rejected)
+            },
+            None => Self::after(rules.after_response(head, &error), error.to_string()),
+        };
         Self {
             status: Some(head.status),
-            rejected: rejected.map(Rejected::reason),
-            passing: error.is_transient() && !closed,
-            unsure: head.status.is_server_error() && rejected.is_none(),
-            message: rejected.map_or_else(|| error.to_string(), ToString::to_string),
+            ..failure
         }
     }
 }
@@ -97,14 +113,27 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Sends a body of some type, or none, and reads the answer.
-pub(crate) async fn call<S, R>(
+/// An error and its causes: hyper's own word for a refused connection is just "client error".
+pub(crate) fn with_causes(error: impl Into<BoxError>) -> String {
+    let error = error.into();
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        message += &format!(": {error}");
+        cause = error.source();
+    }
+    message
+}
+
+/// Sends a body of some type, or none, and reads the response.
+pub(crate) async fn call<S, R, T>(
     api: &JobsApi<S>,
     method: Method,
     path: &str,
     body: Option<(&str, Bytes)>,
     most: usize,
-) -> Result<Bytes, Failure>
+    read: impl FnOnce(&Bytes) -> Result<T, String>,
+) -> Result<T, Failure>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
     R: Body<Data = Bytes, Error: Into<BoxError>>,
@@ -115,33 +144,41 @@ where
         None => request.body(Full::default()),
     };
     let request = request.map_err(Failure::wrong)?;
-    Ok(answer(api, request, most).await?.into_body())
+    answer(api, request, most, |rules, response| {
+        read(response.body()).map_err(|why| Failure::broken(rules, why))
+    })
+    .await
 }
 
-/// Sends a request, and reads its answer.
-pub(crate) async fn answer<S, R>(
+/// Sends a request, and reads its response, if that is a success.
+pub(crate) async fn answer<S, R, T>(
     api: &JobsApi<S>,
     request: Request<Full<Bytes>>,
     most: usize,
-) -> Result<Response<Bytes>, Failure>
+    read: impl FnOnce(&Resubmission, Response<Bytes>) -> Result<T, Failure>,
+) -> Result<T, Failure>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
+    let rules = &Resubmission::of(&request, api.endpoint(&request));
     let mut service = api.get_ref().clone();
     let ready = poll_fn(|cx| service.poll_ready(cx)).await;
-    ready.map_err(Failure::unsure)?;
-    let answer = service.call(request).await.map_err(Failure::unsure)?;
+    ready.map_err(|error| Failure::not_ready(rules, error))?;
+    let answer = service.call(request).await;
+    let answer = answer.map_err(|error| Failure::broken(rules, error))?;
     let (head, body) = answer.into_parts();
     let body = Limited::new(body, most).collect().await;
-    let body = body.map_err(Failure::unsure)?.to_bytes();
-    if head.status.is_success() {
-        return Ok(Response::from_parts(head, body));
+    let body = body
+        .map_err(|error| Failure::broken(rules, error))?
+        .to_bytes();
+    match head.status.is_success() {
+        true => read(rules, Response::from_parts(head, body)),
+        false => Err(Failure::answered(rules, &head, &body)),
     }
-    Err(Failure::answered(&head, &body))
 }
 
-/// The same, of JSON.
+/// Sends JSON, or nothing, and reads JSON.
 pub(crate) async fn json<S, R>(
     api: &JobsApi<S>,
     method: Method,
@@ -153,11 +190,10 @@ where
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     let body = body.map(|body| ("application/json", Bytes::from(body.to_string())));
-    let answer = call(api, method, path, body, MOST).await?;
-    read_json(&answer).map_err(|_| Failure {
-        unsure: true,
-        ..Failure::wrong("the answer is no JSON; check the base URL, which ends with /v1")
+    call(api, method, path, body, MOST, |body| {
+        read_json(body).map_err(|_| NO_JSON.to_owned())
     })
+    .await
 }
 
 /// Asks again, over an outage too: hours of work hang on it.
@@ -181,21 +217,28 @@ const PATIENCE: u32 = 120;
 /// Bytes of an answer that is no file: a list of thousands of batches.
 const MOST: usize = 16 << 20;
 
+const NO_JSON: &str = "the response is not JSON; check the base URL, which ends with /v1";
+
 #[cfg(test)]
 mod tests {
     use tower_together::{Endpoint, Limiter, Limits, limiter::Call};
 
     use super::*;
 
+    fn rules(endpoint: Endpoint) -> Resubmission {
+        Resubmission::of(&Request::new(()), endpoint)
+    }
+
     #[test]
     fn it_is_known_what_may_pass_and_what_may_have_been_done() {
         let broke = r#"{"error":{"message":"Credit limit exceeded","code":"insufficient_quota"}}"#;
-        for (status, body, passing, unsure) in [
+        for (status, body, passing, may_be_done) in [
             (500, "", true, true),
             (503, "{}", true, true),
+            (503, r#"{"error":{"message":"overloaded"}}"#, true, false),
             (429, "{}", true, false),
             (429, broke, false, false),
-            (408, "", true, false),
+            (408, "", true, true),
             (404, "{}", false, false),
             (501, "", false, true),
             (505, "", false, true),
@@ -205,12 +248,14 @@ mod tests {
             (402, broke, false, false),
         ] {
             let answer = Response::builder().status(status).body(()).unwrap();
-            let failure = Failure::answered(&answer.into_parts().0, body.as_bytes());
-            assert_eq!(
-                (failure.passing, failure.unsure),
-                (passing, unsure),
-                "{status} {body}"
-            );
+            let head = answer.into_parts().0;
+            let failure = |endpoint| Failure::answered(&rules(endpoint), &head, body.as_bytes());
+            let said = |failure: Failure| (failure.passing, failure.may_be_done);
+            let read = said(failure(Endpoint::BatchGet));
+            assert_eq!(read, (passing, may_be_done), "{status} {body}");
+            let created = said(failure(Endpoint::BatchCreate));
+            let passing = passing && !may_be_done;
+            assert_eq!(created, (passing, may_be_done), "{status} {body}");
         }
     }
 
@@ -223,11 +268,11 @@ mod tests {
         let answer = || Response::builder().status(503);
         let failure = |answer: response::Builder| {
             let (head, ()) = answer.body(()).unwrap().into_parts();
-            Failure::answered(&head, b"{}")
+            Failure::answered(&rules(Endpoint::ChatCompletions), &head, b"{}")
         };
         let local = failure(answer().extension(rejected));
         assert_eq!(local.rejected(), Some(Reason::Closed));
-        assert!(!local.is_passing() && !local.unsure);
+        assert!(!local.is_passing() && !local.may_be_done());
         assert_eq!(failure(answer()).rejected(), None);
     }
 }

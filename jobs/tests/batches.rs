@@ -8,7 +8,7 @@ use std::{num::NonZeroUsize, pin::pin, sync::Arc, time::Duration};
 
 use asked::Asked;
 use bytes::Bytes;
-use common::{giving_up, until};
+use common::{creates_at, giving_up, until};
 use futures_util::StreamExt;
 use http_body_util::Full;
 use hyper_util::{
@@ -146,12 +146,13 @@ async fn a_create_whose_answer_is_lost_is_not_made_twice() {
 }
 
 #[tokio::test]
-async fn an_upload_that_is_lost_is_made_again() {
-    let server = server(Jobs::default()).await;
-    server.script("POST", "/files/upload", Answer::reset());
-    server.script("POST", "/files/upload", Answer::status(502));
-    let outcomes = run(&server, 100, vec![request(0)]).await;
-    assert!(outcomes[0].result.is_ok(), "{outcomes:?}");
+async fn an_upload_that_may_have_been_done_is_not_made_again() {
+    for lost in [Answer::reset(), Answer::status(502)] {
+        let server = server(Jobs::default()).await;
+        server.script("POST", "/files/upload", lost);
+        run(&server, 100, vec![request(0)]).await;
+        assert_eq!(creates_at(&server, "/files/upload"), 1);
+    }
 }
 
 #[tokio::test]
@@ -260,10 +261,12 @@ async fn play(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upload_is_tried_three_times_a_second_apart_and_once_if_it_is_refused() {
+async fn an_upload_is_tried_three_times_a_second_apart_if_nothing_was_done() {
+    let declined = r#"{"error":{"message":"overloaded"}}"#;
     for (answer, uploads) in [
-        (None, &[0, 1, 2][..]),
-        (Some((503, "{}")), &[0, 1, 2]),
+        (None, &[0][..]),
+        (Some((502, "{}")), &[0]),
+        (Some((503, declined)), &[0, 1, 2]),
         (Some((429, "{}")), &[0, 1, 2]),
         (Some((401, "{}")), &[0]),
         (Some((200, "{}")), &[0]),
@@ -274,7 +277,7 @@ async fn an_upload_is_tried_three_times_a_second_apart_and_once_if_it_is_refused
         assert!(asked.at("POST /batches").is_empty());
     }
     let (_, asked) = play(|what, nth| match (what, nth) {
-        ("POST /files/upload", 1..3) => None,
+        ("POST /files/upload", 1..3) => Some((429, "{}")),
         ("POST /files/upload", _) => Some((200, r#"{"id":"file-1"}"#)),
         _ => Some((400, "{}")),
     })

@@ -1,6 +1,10 @@
 //! A lot of requests as a stream, in virtual time.
 #![allow(clippy::disallowed_methods, reason = "in virtual time")]
 
+mod asked;
+#[path = "corpus/resubmits.rs"]
+mod resubmits;
+
 use std::{
     cell::Cell,
     convert::Infallible,
@@ -282,7 +286,7 @@ async fn any_requests_each_with_its_own_answer_or_failure() {
     });
     let api = JobsApi::new(service);
     let request = |status: u16| {
-        let request = api.request(Method::POST, &format!("embeddings/{status}"));
+        let request = api.request(Method::PUT, &format!("embeddings/{status}"));
         (status, request.body(Full::from("asked")).unwrap())
     };
     let requests = stream::iter([200, 400, 201, 503].map(request));

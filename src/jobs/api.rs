@@ -13,7 +13,7 @@ use tower_service::Service;
 use super::JobsError;
 use crate::{
     limiter::JobBook,
-    words::{ApiError, Error, Rejected, extension::AsksForJobs},
+    words::{ApiError, Endpoint, Error, Rejected, extension::AsksForJobs},
 };
 
 /// Where to ask what became of jobs, and how.
@@ -93,6 +93,15 @@ impl<S> JobsApi<S> {
             Some(key) => builder.header(AUTHORIZATION, key),
             None => builder,
         }
+    }
+
+    /// What a request of this API is for. Its path counts from the base on, which may have a prefix.
+    pub fn endpoint<B>(&self, request: &Request<B>) -> Endpoint {
+        let path = request.uri().path();
+        let base = self.base.parse::<Uri>();
+        let below = base.ok().and_then(|base| path.strip_prefix(base.path()));
+        let below = below.filter(|below| below.starts_with('/'));
+        Endpoint::of(request.method(), below.unwrap_or(path))
     }
 
     /// After which time, to twice that, it asks again.

@@ -79,8 +79,8 @@
 //! that does not; the [`RetryReport`](crate::extension::RetryReport) beside it says what had failed.
 //!
 //! In an outage that nobody announces, that is soon: of three hundred requests a minute seventy
-//! retries are made, and the others fail. What must not fail is submitted anew by whoever has the time,
-//! as the example `embed_corpus` does; or has a deadline of minutes, `Retries::unlimited()` and
+//! retries are made, and the others fail. What must not fail is resubmitted by a program that has the time,
+//! by the same rules ([`Resubmission`]), as `Corpus` of `tower-together-jobs` does; or has a deadline of minutes, `Retries::unlimited()` and
 //! [`Budget::unlimited`].
 //!
 //! [`with_jitter`]: TogetherRetryLayer::with_jitter
@@ -166,6 +166,7 @@ mod future;
 mod layer;
 #[cfg(feature = "tower")]
 mod policy;
+mod resubmission;
 mod service;
 mod session;
 mod settings;
@@ -175,5 +176,9 @@ mod verdict;
 #[cfg(feature = "tower")]
 pub use self::policy::{Policy, Wait};
 pub use self::{
-    budget::Budget, future::ResponseFuture, layer::TogetherRetryLayer, service::TogetherRetry,
+    budget::Budget,
+    future::ResponseFuture,
+    layer::TogetherRetryLayer,
+    resubmission::{Aftermath, Resubmission},
+    service::TogetherRetry,
 };

@@ -63,10 +63,7 @@ impl Tries {
         let retries = request.extensions().get::<Retries>().copied();
         let retries = retries.unwrap_or_default();
         let patience = request.extensions().get::<Patience>();
-        let nature = match retries.repeats() {
-            true => Nature::Repeatable,
-            false => Nature::of(endpoint, request.method()),
-        };
+        let nature = Nature::wanted(retries, endpoint, request.method());
         if !is_of_sdk(request.headers()) {
             settings.budget.deposit(now);
         }

@@ -4,7 +4,7 @@ use http::{Extensions, HeaderMap, HeaderName, Method, StatusCode};
 
 use crate::{
     header::{Pushback, RESOURCE_EXHAUSTED, UNAVAILABLE, grpc_failure, pushback},
-    words::{ApiError, Endpoint, Rejected, extension::Failure, is_transient},
+    words::{ApiError, Endpoint, Rejected, extension::Failure, extension::Retries, is_transient},
 };
 
 /// What a request does, as far as sending it again is concerned.
@@ -35,7 +35,15 @@ pub(super) enum Pace {
 }
 
 impl Nature {
-    pub(super) fn of(endpoint: Endpoint, method: &Method) -> Self {
+    /// The nature of a request, unless its caller says that it may be done twice.
+    pub(super) fn wanted(retries: Retries, endpoint: Endpoint, method: &Method) -> Self {
+        match retries.repeats() {
+            true => Self::Repeatable,
+            false => Self::of(endpoint, method),
+        }
+    }
+
+    fn of(endpoint: Endpoint, method: &Method) -> Self {
         use Endpoint::{
             ClusterChange, Custom, DedicatedChange, DeploymentChange, ModelChange, Other,
             QueueClear, RlChange,
@@ -84,18 +92,29 @@ pub(super) fn verdict(
     if said == Some(b"false") {
         return Verdict::No;
     }
-    let is_certain = too_many_jobs
-        || match failure {
-            Failure::NotSent | Failure::Status(StatusCode::TOO_MANY_REQUESTS) => true,
-            Failure::Status(_) => error.is_some_and(ApiError::is_declined),
-            Failure::Interrupted | Failure::TimedOut | Failure::Grpc(_) => false,
-        };
+    let states_it = match failure {
+        Failure::Status(status) => matches!(status.as_u16(), 429 | 503),
+        _ => true,
+    };
+    let is_certain = too_many_jobs || states_it && !may_be_done(failure, error);
     let may = nature == Nature::Repeatable || is_certain;
     let wanted = said == Some(b"true") || too_many_jobs || may_pass(failure, error);
     match failure {
         _ if !may || !wanted => Verdict::No,
         Failure::Status(StatusCode::TOO_MANY_REQUESTS) => Verdict::Again(Pace::Throttled),
         _ => Verdict::Again(Pace::Failed),
+    }
+}
+
+/// Whether the request that failed so may have been done all the same, too many jobs apart.
+pub(super) fn may_be_done(failure: Failure, error: Option<&ApiError>) -> bool {
+    match failure {
+        Failure::NotSent => false,
+        Failure::Status(status) => {
+            let open = status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT;
+            open && !error.is_some_and(ApiError::is_declined)
+        }
+        Failure::Interrupted | Failure::TimedOut | Failure::Grpc(_) => true,
     }
 }
 

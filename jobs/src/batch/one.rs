@@ -68,21 +68,20 @@ where
     S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    /// Uploads a file. Two of the same harm nobody, so it is sent again whatever went wrong.
+    /// Uploads a file, once: it is sent again only if the failed attempt surely did nothing.
     async fn upload(&self, text: &str) -> Result<String, Failure> {
         let mut tries = TRIES;
         loop {
             let (kind, form) = upload::form("batch.jsonl", text);
             let form = Some((&*kind, form));
-            let uploaded = call(self.api, Method::POST, "files/upload", form, MOST).await;
+            let read = |body: &Bytes| {
+                let file: Value = read_json(body).unwrap_or_default();
+                let id = file["id"].as_str().map(str::to_owned);
+                id.ok_or("the response names no file".to_owned())
+            };
+            let uploaded = call(self.api, Method::POST, "files/upload", form, MOST, read).await;
             match uploaded {
-                Ok(answer) => {
-                    let answer: Value = read_json(&answer).unwrap_or_default();
-                    if let Some(id) = answer["id"].as_str() {
-                        return Ok(id.to_owned());
-                    }
-                    return Err(Failure::wrong("the answer names no file"));
-                }
+                Ok(id) => return Ok(id),
                 Err(failure) if failure.is_passing() && tries > 1 => tries -= 1,
                 Err(failure) => return Err(failure),
             }
@@ -110,7 +109,7 @@ where
                 }
                 Err(failure) => failure,
             };
-            if !failure.unsure {
+            if !failure.may_be_done() {
                 return Err(failure.to_string());
             }
             // It may take effect only after it seems to have failed.
@@ -156,7 +155,9 @@ where
             if let Some(file) = job[name].as_str().filter(|file| !file.is_empty()) {
                 let path = format!("files/{file}/content");
                 let file = patiently(self.api.interval(), || {
-                    call(self.api, Method::GET, &path, None, LARGEST)
+                    call(self.api, Method::GET, &path, None, LARGEST, |file| {
+                        Ok(file.clone())
+                    })
                 });
                 results::read(&file.await?, &mut results);
             }

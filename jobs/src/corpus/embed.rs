@@ -57,8 +57,9 @@ where
         .request(Method::POST, "embeddings")
         .header(CONTENT_TYPE, "application/json")
         .body(Full::from(body));
-    let answer = sender.send(&request.map_err(Failure::wrong)?).await?;
-    vectors(answer.body(), texts.len())
+    let request = request.map_err(Failure::wrong)?;
+    let read = |_: &_, answer: Response<Bytes>| vectors(answer.body(), texts.len());
+    sender.send(&request, read).await
 }
 
 /// Whether it failed for what is in the request.

@@ -124,9 +124,15 @@ impl<S> Corpus<S> {
         self
     }
 
-    /// How often a request is made anew that failed for a passing reason, after all that the layers did:
-    /// each time after a sixth of the [interval](JobsApi::with_interval), 5 s. Default: 8, which outlasts an
-    /// outage of a minute and a half.
+    /// The number of times a request is resubmitted after a transient failure that the layers gave up on,
+    /// each a sixth of the [interval](JobsApi::with_interval) (5 s) after the last. Default: 8, which outlasts
+    /// an outage of a minute and a half.
+    ///
+    /// A request that creates something, or an unknown one whose method is not idempotent, is resubmitted only
+    /// after a failure that [surely did nothing](Failure::may_be_done), as in the retry layer's
+    /// [table](tower_together::retry).
+    /// [`Retries::may_repeat`](tower_together::extension::Retries::may_repeat) allows it after any transient
+    /// failure, and `Retries::off` after none.
     ///
     /// The layers give up after some seconds, as they should for a caller who waits; a job of hours has the
     /// time. A server that has not answered anything yet is not waited for.
@@ -150,7 +156,7 @@ impl<S> Corpus<S> {
         let send = move |(id, input): (Id, Request<Full<Bytes>>)| {
             let sender = sender.clone();
             async move {
-                let result = sender.send(&input).await;
+                let result = sender.send(&input, |_, response| Ok(response)).await;
                 Item { id, input, result }
             }
         };

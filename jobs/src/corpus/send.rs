@@ -12,7 +12,7 @@ use http_body::Body;
 use http_body_util::Full;
 use tokio::time::sleep;
 use tower_service::Service;
-use tower_together::extension::InLine;
+use tower_together::{extension::InLine, retry::Resubmission};
 
 use crate::{
     Failure, JobsApi,
@@ -39,10 +39,12 @@ impl<S> Sender<S> {
         }
     }
 
-    pub(super) async fn send<R>(
+    /// Sends a request, and reads its response, until both go well or nothing more helps.
+    pub(super) async fn send<R, T>(
         &self,
         request: &Request<Full<Bytes>>,
-    ) -> Result<Response<Bytes>, Failure>
+        read: impl Fn(&Resubmission, Response<Bytes>) -> Result<T, Failure>,
+    ) -> Result<T, Failure>
     where
         S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
         R: Body<Data = Bytes, Error: Into<BoxError>>,
@@ -51,7 +53,7 @@ impl<S> Sender<S> {
         loop {
             let mut request = request.clone();
             request.extensions_mut().insert(self.in_line.clone());
-            let result = answer(&self.api, request, MOST).await;
+            let result = answer(&self.api, request, MOST, &read).await;
             match &result {
                 Ok(_) => self.answered.store(true, Relaxed),
                 Err(failure) if resubmits > 0 && failure.is_passing() => {

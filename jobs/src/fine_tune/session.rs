@@ -14,7 +14,7 @@ use tower_together::Limiter;
 use super::{Untrained, journal::Journal, there::There};
 use crate::{
     JobsApi,
-    call::{BoxError, Failure, json, patiently},
+    call::{BoxError, Failure, json, patiently, with_causes},
 };
 
 #[derive(Clone)]
@@ -39,7 +39,7 @@ where
         // What a program that was killed sent at last may take effect only now.
         sleep(settle).await;
         let sync = limiter.sync_jobs(api.clone()).await;
-        sync.map_err(|error| error.map_service(Failure::unsure).to_string())?;
+        sync.map_err(|error| error.map_service(with_causes).to_string())?;
         let there = read(&api).await.map_err(|failure| failure.to_string())?;
         Ok(Self {
             api,
@@ -77,7 +77,7 @@ where
                         None => Err(Untrained::NotCreated(format!("the server says {job}"))),
                     };
                 }
-                Err(failure) if failure.unsure => failure,
+                Err(failure) if failure.may_be_done() => failure,
                 Err(failure) => return Err(Untrained::NotCreated(failure.to_string())),
             };
             sleep(self.settle).await;

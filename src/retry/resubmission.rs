@@ -1,0 +1,98 @@
+use http::{Request, response};
+use tokio::time::Instant;
+
+use super::verdict::{Nature, Verdict, may_be_done, verdict};
+use crate::{
+    adapter, clock, header,
+    words::{ApiError, Endpoint, extension::Failure, extension::Retries},
+};
+
+/// The retry layer's rules about one request, for a program that resubmits what the layers gave up.
+///
+/// Its retries, waits and budget are the layer's own and not part of these rules.
+///
+/// ```
+/// use http::Request;
+/// use tower_together::{Endpoint, retry::Resubmission};
+///
+/// let request = Request::post("https://api.together.ai/v1/videos").body(())?;
+/// let rules = Resubmission::of(&request, Endpoint::VideoCreate);
+/// let broke = rules.after_error(&std::io::Error::other("the connection broke"));
+/// assert!(broke.may_be_done() && !broke.may_resubmit());
+/// # Ok::<(), http::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Resubmission {
+    endpoint: Endpoint,
+    nature: Nature,
+    deadline: Option<Instant>,
+    once: bool,
+}
+
+/// What a failed attempt says of its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Aftermath {
+    may_resubmit: bool,
+    may_be_done: bool,
+}
+
+impl Resubmission {
+    /// The rules about a request for `endpoint`. A [`Deadline::within`](crate::extension::Deadline::within)
+    /// counts from now.
+    pub fn of<B>(request: &Request<B>, endpoint: Endpoint) -> Self {
+        let retries = request.extensions().get::<Retries>().copied();
+        let retries = retries.unwrap_or_default();
+        Self {
+            endpoint,
+            nature: Nature::wanted(retries, endpoint, request.method()),
+            deadline: header::deadline(request.extensions(), request.headers(), clock::now()),
+            once: retries.limit() == Some(0),
+        }
+    }
+
+    /// The instant after which the caller does not want the response any more: of a
+    /// [`Deadline`](crate::extension::Deadline), or of a timeout in the headers.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// What a response with an error says. A refusal of the limiter itself has no [`ApiError`] that these
+    /// rules apply to.
+    pub fn after_response(&self, head: &response::Parts, error: &ApiError) -> Aftermath {
+        let failure = Failure::Status(head.status);
+        let too_many = self.endpoint.creates() && error.is_too_many_jobs();
+        let verdict = verdict(self.nature, failure, &head.headers, Some(error), too_many);
+        Aftermath {
+            may_resubmit: verdict != Verdict::No && !self.once,
+            may_be_done: may_be_done(failure, Some(error)) && !too_many,
+        }
+    }
+
+    /// What the client's error says.
+    pub fn after_error<E: 'static>(&self, error: &E) -> Aftermath {
+        let Ok(failure) = adapter::failure(error) else {
+            return Aftermath {
+                may_resubmit: false,
+                may_be_done: false,
+            };
+        };
+        let none = http::HeaderMap::new();
+        let verdict = verdict(self.nature, failure, &none, None, false);
+        Aftermath {
+            may_resubmit: verdict != Verdict::No && !self.once,
+            may_be_done: may_be_done(failure, None),
+        }
+    }
+}
+
+impl Aftermath {
+    /// Whether the same request may be sent again, and may succeed then.
+    pub fn may_resubmit(self) -> bool {
+        self.may_resubmit
+    }
+
+    /// Whether the server may have done what the request asks for.
+    pub fn may_be_done(self) -> bool {
+        self.may_be_done
+    }
+}
