@@ -425,9 +425,19 @@ async fn who_cannot_watch_is_told_why() {
     server.script(401, r#"{"error":{"message":"Invalid API key provided"}}"#);
     let refused = limiter.sync_jobs(api(&client)).await.unwrap_err();
     assert!(refused.to_string().contains("Invalid API key"), "{refused}");
-    server.script(200, "<html>");
-    let unreadable = limiter.sync_jobs(api(&client)).await.unwrap_err();
-    assert!(unreadable.to_string().contains("/v1"), "{unreadable}");
+    for body in [
+        "<html>",
+        r#"{"error":{}}"#,
+        r#"{"jobs":[]}"#,
+        r#"{"data":null}"#,
+    ] {
+        server.script(200, body);
+        let unreadable = limiter.sync_jobs(api(&client)).await.unwrap_err();
+        assert!(
+            unreadable.to_string().contains("/v1"),
+            "{body}: {unreadable}"
+        );
+    }
     assert!(JobsApi::new(()).with_base("together.ai").is_err());
     assert!(JobsApi::new(()).with_key("a\nb").is_err());
     let shown = format!("{:?}", JobsApi::new(()).with_key("secret").unwrap());

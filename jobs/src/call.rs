@@ -26,6 +26,8 @@ pub struct Failure {
     rejected: Option<Reason>,
     passing: bool,
     may_be_done: bool,
+    /// Whether it is a success that does not say what it should.
+    unreadable: bool,
     message: String,
 }
 
@@ -61,12 +63,22 @@ impl Failure {
             rejected: None,
             passing: false,
             may_be_done: false,
+            unreadable: false,
             message: error.to_string(),
         }
     }
 
-    /// An attempt that ended with an error of the client, or with a response that does not say what it should.
-    pub(crate) fn broken(rules: &Resubmission, error: impl Into<BoxError>) -> Self {
+    /// A success that does not say what it should: a page in front of the API, for one, or part of a response.
+    /// As far as anybody knows the request was done.
+    pub(crate) fn unreadable(rules: &Resubmission, why: String) -> Self {
+        Self {
+            unreadable: true,
+            ..Self::broken(rules, why)
+        }
+    }
+
+    /// An attempt that ended with an error of the client.
+    fn broken(rules: &Resubmission, error: impl Into<BoxError>) -> Self {
         let error = error.into();
         Self::after(rules.after_error(&error), with_causes(error))
     }
@@ -145,7 +157,7 @@ where
     };
     let request = request.map_err(Failure::wrong)?;
     answer(api, request, most, |rules, response| {
-        read(response.body()).map_err(|why| Failure::broken(rules, why))
+        read(response.body()).map_err(|why| Failure::unreadable(rules, why))
     })
     .await
 }
@@ -197,17 +209,36 @@ where
 }
 
 /// Asks again, over an outage too: hours of work hang on it.
-pub(crate) async fn patiently<T, F>(interval: Duration, ask: impl Fn() -> F) -> Result<T, Failure>
+pub(crate) async fn patiently<T, F>(
+    interval: Duration,
+    patience: Patience,
+    ask: impl Fn() -> F,
+) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, Failure>>,
 {
     let mut tries = PATIENCE;
     loop {
         match ask().await {
-            Err(failure) if failure.is_passing() && tries > 1 => tries -= 1,
+            Err(failure) if patience.bears(&failure) && tries > 1 => tries -= 1,
             other => return other,
         }
         sleep(interval).await;
+    }
+}
+
+/// Which failures are waited out.
+#[derive(Clone, Copy)]
+pub(crate) enum Patience {
+    /// Before anything is known of the server, an unreadable success means a wrong address.
+    WithErrors,
+    /// Later it is a page of a proxy, which is in order again soon.
+    WithAll,
+}
+
+impl Patience {
+    fn bears(self, failure: &Failure) -> bool {
+        failure.is_passing() && (matches!(self, Self::WithAll) || !failure.unreadable)
     }
 }
 

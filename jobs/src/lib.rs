@@ -60,6 +60,7 @@ mod batch;
 mod call;
 mod corpus;
 mod fine_tune;
+mod list;
 
 pub use self::{
     batch::{Batches, Missing, Outcome, Reason},

@@ -331,11 +331,39 @@ async fn a_create_whose_response_is_lost_is_looked_for_each_time_and_sent_at_mos
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_batch_whose_create_was_lost_is_found_on_any_page() {
+    let (reason, asked) = play(|what, nth| match what {
+        "POST /files/upload" => Some((200, r#"{"id":"file-1"}"#)),
+        "POST /batches" => None,
+        "GET /batches" if nth == 1 => Some((
+            200,
+            r#"{"data":[{"id":"batch-9","cost":NaN,"model":"\ud83d"}],"has_more":true}"#,
+        )),
+        "GET /batches" => Some((
+            200,
+            r#"{"data":[{"id":"batch-1","input_file_id":"file-1"}],"has_more":true}"#,
+        )),
+        _ => Some((404, "{}")),
+    })
+    .await;
+    assert!(
+        matches!(&reason, Reason::Ended { batch, .. } if batch == "batch-1"),
+        "{reason:?}"
+    );
+    assert_eq!(asked.at("POST /batches"), [0]);
+    assert_eq!(asked.at("GET /batches"), [30; 3]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_list_that_cannot_be_read_is_asked_for_an_hour_and_the_create_is_not_repeated() {
     for (list, looks) in [
         (None, 120),
         (Some((503, "{}")), 120),
         (Some((522, "{}")), 120),
+        (Some((200, "<html>")), 120),
+        (Some((200, r#"{"error":{}}"#)), 120),
+        (Some((200, r#"{"batches":[]}"#)), 120),
+        (Some((200, r#"{"data":null}"#)), 120),
         (Some((501, "{}")), 1),
         (Some((401, "{}")), 1),
     ] {

@@ -15,6 +15,8 @@ mod tests;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Listed {
     pub(crate) jobs: Vec<Job>,
+    /// Whether it is a list, and not one job.
+    pub(crate) is_list: bool,
     /// Whether there is another page, after the last of these.
     pub(crate) more: bool,
 }
@@ -59,21 +61,22 @@ impl JobsReader {
 /// Reads the jobs of an answer in each shape there is: one as it is, one in `job`, several in an
 /// array, or in `data`. What is no job is passed over; `None` if it is no JSON of these.
 pub(crate) fn jobs(body: &[u8]) -> Option<Listed> {
-    let (several, more) = match read_json(body).ok()? {
-        Value::Array(several) => (several, false),
+    let (several, is_list, more) = match read_json(body).ok()? {
+        Value::Array(several) => (several, true, false),
         Value::Object(mut object) => match (object.remove("data"), object.remove("job")) {
             (Some(Value::Array(several)), _) => {
                 let more = object.get("has_more") == Some(&Value::Bool(true));
-                (several, more)
+                (several, true, more)
             }
-            (_, Some(job)) => (vec![job], false),
-            _ => (vec![Value::Object(object)], false),
+            (_, Some(job)) => (vec![job], false, false),
+            _ => (vec![Value::Object(object)], false, false),
         },
         _ => return None,
     };
     let objects = several.iter().filter_map(Value::as_object);
     Some(Listed {
         jobs: objects.filter_map(job).collect(),
+        is_list,
         more,
     })
 }

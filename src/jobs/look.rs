@@ -32,7 +32,8 @@ where
         if !book.is_of(limiter) {
             return Err(JobsError::NotLimited);
         }
-        let listed = header::jobs(&body).ok_or(JobsError::Unreadable)?;
+        let listed = header::jobs(&body).filter(|listed| listed.is_list);
+        let listed = listed.ok_or(JobsError::Unreadable)?;
         let last = listed.jobs.last().map(|job| Arc::clone(&job.id));
         let mut news = false;
         for job in listed.jobs {

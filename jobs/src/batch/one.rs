@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{
     JobsApi,
-    call::{BoxError, Failure, call, json, patiently},
+    call::{BoxError, Failure, Patience, call, json, patiently},
+    list,
 };
 
 /// Has the requests answered as one batch.
@@ -125,13 +126,14 @@ where
     }
 
     async fn find(&self, file: &str) -> Result<Option<String>, Failure> {
-        let list = self.patient("batches").await?;
-        let list = list.as_array().or_else(|| list["data"].as_array());
-        let mut batches = list.into_iter().flatten();
-        let same = batches.find(|batch| batch["input_file_id"] == file);
-        Ok(same
-            .and_then(|batch| batch["id"].as_str())
-            .map(str::to_owned))
+        let mut found = None;
+        list::each(self.api, "batches", Patience::WithAll, |batch| {
+            if batch["input_file_id"] == file {
+                found = batch["id"].as_str().map(str::to_owned);
+            }
+        })
+        .await?;
+        Ok(found)
     }
 
     /// Waits for the batch to end, and reads what it has made.
@@ -154,7 +156,7 @@ where
         for name in ["output_file_id", "error_file_id"] {
             if let Some(file) = job[name].as_str().filter(|file| !file.is_empty()) {
                 let path = format!("files/{file}/content");
-                let file = patiently(self.api.interval(), || {
+                let file = patiently(self.api.interval(), Patience::WithAll, || {
                     call(self.api, Method::GET, &path, None, LARGEST, |file| {
                         Ok(file.clone())
                     })
@@ -166,7 +168,7 @@ where
     }
 
     async fn patient(&self, path: &str) -> Result<Value, Failure> {
-        patiently(self.api.interval(), || {
+        patiently(self.api.interval(), Patience::WithAll, || {
             json(self.api, Method::GET, path, None)
         })
         .await

@@ -14,7 +14,8 @@ use tower_together::Limiter;
 use super::{Untrained, journal::Journal, there::There};
 use crate::{
     JobsApi,
-    call::{BoxError, Failure, json, patiently, with_causes},
+    call::{BoxError, Failure, Patience, json, patiently, with_causes},
+    list,
 };
 
 #[derive(Clone)]
@@ -40,7 +41,8 @@ where
         sleep(settle).await;
         let sync = limiter.sync_jobs(api.clone()).await;
         sync.map_err(|error| error.map_service(with_causes).to_string())?;
-        let there = read(&api).await.map_err(|failure| failure.to_string())?;
+        let there = read(&api, Patience::WithErrors).await;
+        let there = there.map_err(|failure| failure.to_string())?;
         Ok(Self {
             api,
             there: Arc::new(there),
@@ -81,7 +83,7 @@ where
                 Err(failure) => return Err(Untrained::NotCreated(failure.to_string())),
             };
             sleep(self.settle).await;
-            match read(&self.api).await {
+            match read(&self.api, Patience::WithAll).await {
                 Ok(there) => {
                     if let Some(id) = there.newest(suffix) {
                         return Ok(id.to_owned());
@@ -119,7 +121,7 @@ where
                 "completed" => return Ok(job),
                 "error" => {
                     // Together may begin it again, under another id.
-                    let there = read(&self.api).await.unwrap_or_default();
+                    let there = read(&self.api, Patience::WithAll).await.unwrap_or_default();
                     match there.newest(suffix) {
                         Some(other) if other != id => id = other.to_owned(),
                         _ => {
@@ -139,7 +141,7 @@ where
 
     async fn job(&self, id: &str) -> Result<Value, Failure> {
         let path = format!("fine-tunes/{id}");
-        patiently(self.api.interval(), || {
+        patiently(self.api.interval(), Patience::WithAll, || {
             json(&self.api, Method::GET, &path, None)
         })
         .await
@@ -147,31 +149,15 @@ where
 }
 
 /// The jobs there are, the newest first.
-async fn read<S, R>(api: &JobsApi<S>) -> Result<There, Failure>
+async fn read<S, R>(api: &JobsApi<S>, patience: Patience) -> Result<There, Failure>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     let mut there = There::default();
-    let mut page = "fine-tunes".to_owned();
-    loop {
-        let list = patiently(api.interval(), || json(api, Method::GET, &page, None)).await?;
-        let last = there.add(&list).filter(|_| list["has_more"] == true);
-        match last {
-            Some(last) if there.len() < MOST => page = format!("fine-tunes?after={last}"),
-            // Then one that was created before may be among those that were not read.
-            Some(_) => {
-                return Err(Failure::wrong(format!(
-                    "there are more than {MOST} fine-tunes"
-                )));
-            }
-            None => return Ok(there),
-        }
-    }
+    list::each(api, "fine-tunes", patience, |job| there.add(job)).await?;
+    Ok(there)
 }
 
 /// Tries of what the layers have tried already.
 const TRIES: u32 = 3;
-
-/// Fine-tunes that are read of a list: what a server lists has an end.
-const MOST: usize = 100_000;

@@ -15,25 +15,16 @@ struct Job {
 }
 
 impl There {
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Adds those of a list. Returns the last one's id, if there is one.
-    pub(super) fn add(&mut self, list: &Value) -> Option<String> {
-        let before = self.0.len();
-        let jobs = list["data"].as_array().or_else(|| list.as_array());
-        for job in jobs.into_iter().flatten() {
-            let text = |name: &str| job[name].as_str().map(str::to_owned);
-            let name = text("model_output_name").unwrap_or_default();
-            self.0.push(Job {
-                id: text("id").unwrap_or_default(),
-                suffix: text("suffix"),
-                name: name.rsplit('/').next().unwrap_or_default().to_owned(),
-                created: text("created_at").unwrap_or_default(),
-            });
-        }
-        self.0[before..].last().map(|job| job.id.clone())
+    /// Adds a job of a list, the older after the newer.
+    pub(super) fn add(&mut self, job: &Value) {
+        let text = |name: &str| job[name].as_str().map(str::to_owned);
+        let name = text("model_output_name").unwrap_or_default();
+        self.0.push(Job {
+            id: text("id").unwrap_or_default(),
+            suffix: text("suffix"),
+            name: name.rsplit('/').next().unwrap_or_default().to_owned(),
+            created: text("created_at").unwrap_or_default(),
+        });
     }
 
     /// The one that was created last for a suffix; of two of the same second the one listed first, for
@@ -69,18 +60,25 @@ mod tests {
 
     use super::*;
 
+    fn listed(jobs: Value) -> There {
+        let mut there = There::default();
+        jobs.as_array()
+            .unwrap()
+            .iter()
+            .for_each(|job| there.add(job));
+        there
+    }
+
     #[test]
     fn a_job_is_found_by_its_suffix_or_by_the_name_of_its_model() {
-        let mut there = There::default();
-        let last = there.add(&json!({"data": [
+        let there = listed(json!([
             {"id": "ft-5", "suffix": "a-1", "created_at": "2026-01-02"},
             {"id": "ft-4", "suffix": "a-1", "created_at": "2026-01-02"},
             {"id": "ft-3", "suffix": "a-1", "created_at": "2026-01-03"},
             {"id": "ft-2", "model_output_name": "me/Llama-3-8B-b-1-0a1b2c3d"},
             {"id": "ft-1", "model_output_name": "me/Llama-3-8B-b-2"},
             {"id": "ft-0", "suffix": "c", "model_output_name": "me/Llama-3-8B-d"},
-        ]}));
-        assert_eq!(last.as_deref(), Some("ft-0"));
+        ]));
         for (suffix, id) in [
             ("a-1", Some("ft-3")),
             ("b-1", Some("ft-2")),
@@ -92,8 +90,7 @@ mod tests {
         ] {
             assert_eq!(there.newest(suffix), id, "{suffix}");
         }
-        let mut same = There::default();
-        same.add(&json!([{"id": "2", "suffix": "x"}, {"id": "1", "suffix": "x"}]));
+        let same = listed(json!([{"id": "2", "suffix": "x"}, {"id": "1", "suffix": "x"}]));
         assert_eq!(same.newest("x"), Some("2"));
     }
 }

@@ -64,16 +64,14 @@ async fn looks_at_a_job_that_runs_are_between_one_and_two_intervals_apart() {
 /// Creating a job that could be in a part of the list that was not read would create it twice.
 #[tokio::test(start_paused = true)]
 async fn no_job_is_created_if_the_server_lists_more_than_100_000() {
-    let page = |more: bool| {
-        let jobs = "0,".repeat(49_999);
-        let page = format!(r#"{{"data":[{jobs}{{"id":"last"}}],"has_more":{more}}}"#);
-        &*page.leak()
+    let page = |nth: usize, more: bool| {
+        let jobs = (0..50_000).map(|job| format!(r#"{{"id":"ft-{nth}-{job}"}}"#));
+        let jobs = jobs.collect::<Vec<_>>().join(",");
+        &*format!(r#"{{"data":[{jobs}],"has_more":{more}}}"#).leak()
     };
-    let (last, more) = (page(false), page(true));
     for (pages, created) in [(2, true), (3, false)] {
         let (tune, asked) = run(move |what, nth| match what {
-            "GET /fine-tunes" if nth < pages => Some((200, more)),
-            "GET /fine-tunes" => Some((200, last)),
+            "GET /fine-tunes" => Some((200, page(nth, nth < pages))),
             "POST /fine-tunes" => Some((200, r#"{"id":"ft-1"}"#)),
             _ => Some((200, r#"{"status":"completed"}"#)),
         })
@@ -81,5 +79,65 @@ async fn no_job_is_created_if_the_server_lists_more_than_100_000() {
         assert_eq!(tune.result.is_ok(), created, "{pages}: {:?}", tune.result);
         assert_eq!(asked.at("GET /fine-tunes").len(), 2);
         assert_eq!(asked.at("POST /fine-tunes").len(), usize::from(created));
+    }
+}
+
+/// A response that was no list counted as an empty one, and every job was created again.
+#[tokio::test(start_paused = true)]
+async fn no_job_is_created_if_the_response_is_no_list() {
+    for body in [
+        r#"{"error":{"message":"later"}}"#,
+        r#"{"jobs":[{"id":"ft-1","suffix":"s"}]}"#,
+        r#"{"data":null}"#,
+        r#"{"data":{"id":"ft-1","suffix":"s"}}"#,
+        r#""busy""#,
+        "<html>",
+        "",
+    ] {
+        let (tune, asked) = run(move |what, _| match what {
+            "GET /fine-tunes" => Some((200, body)),
+            _ => panic!("{what}, {body}"),
+        })
+        .await;
+        assert!(
+            matches!(tune.result, Err(Untrained::NotCreated(_))),
+            "{body}: {tune:?}"
+        );
+        assert_eq!(asked.at("GET /fine-tunes"), [30], "{body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_is_found_on_any_page_and_beside_any_other_user_s_job() {
+    let page = r#"{"data":[{"id":"ft-8","suffix":"x"}],"has_more":true}"#;
+    let never_ends = r#"{"data":[{"id":"ft-1","suffix":"s"}],"has_more":true}"#;
+    for (first, second, pages) in [
+        (page, LISTED, 2),
+        (page, never_ends, 3),
+        (
+            r#"{"data":[{"id":"ft-8"},{"id":"a b&c","suffix":"x"}],"has_more":true}"#,
+            LISTED,
+            2,
+        ),
+        (
+            r#"{"data":[{"id":"ft-9","loss":NaN,"name":"\ud83d"},{"id":"ft-1","suffix":"s"}]}"#,
+            "",
+            1,
+        ),
+        (
+            r#"[null,7,{"id":1e999},{"id":null,"suffix":"s"},{"id":"ft-1","suffix":"s"}]"#,
+            "",
+            1,
+        ),
+    ] {
+        let (tune, asked) = run(move |what, nth| match what {
+            "GET /fine-tunes" if nth == 1 => Some((200, first)),
+            "GET /fine-tunes" => Some((200, second)),
+            "GET /fine-tunes/ft-1" => Some((200, r#"{"status":"completed"}"#)),
+            _ => panic!("{what}, {first}"),
+        })
+        .await;
+        assert!(tune.result.is_ok(), "{first}: {tune:?}");
+        assert_eq!(asked.at("GET /fine-tunes").len(), pages, "{first}");
     }
 }
