@@ -3,20 +3,23 @@
 use std::{
     collections::HashMap,
     fs::File,
-    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
+    io::{self, BufRead, BufReader, Write},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
+use fs4::{FileExt, TryLockError};
 use serde::{Deserialize, Serialize};
 
-/// A line for each job: its suffix and its id. Clones write to one file.
+/// A line for each job: its suffix and its id. Clones write to one file, which is locked against all others.
 #[derive(Clone, Debug)]
-pub(super) struct Journal(Arc<Mutex<Book>>);
+pub(super) struct Journal(Arc<Mutex<Book<File>>>);
 
 #[derive(Debug)]
-struct Book {
-    file: File,
+struct Book<F> {
+    file: F,
+    /// Whether the file may end within a line.
+    torn: bool,
     ids: HashMap<String, String>,
 }
 
@@ -27,28 +30,28 @@ struct Line {
 }
 
 impl Journal {
-    /// Reads what an earlier run wrote, and goes on behind it. What is no line, such as one that a kill
-    /// cut short, is passed over.
+    /// Reads what an earlier run wrote, and goes on behind it. What is no line, such as one that a kill or a
+    /// full disk cut short, is passed over.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let mut options = File::options();
-        let options = options.read(true).write(true).create(true).truncate(false);
-        let mut file = options.open(path)?;
-        let mut ids = HashMap::new();
-        for line in BufReader::new(&file).split(b'\n') {
-            if let Ok(Line { suffix, id }) = serde_json::from_slice(&line?) {
-                ids.insert(suffix, id);
-            }
-        }
-        let end = file.seek(SeekFrom::End(0))?;
-        let mut last = [b'\n'];
-        if end > 0 {
-            file.seek(SeekFrom::End(-1))?;
-            file.read_exact(&mut last)?;
-        }
-        if last != [b'\n'] {
-            file.write_all(b"\n")?;
-        }
-        Ok(Self(Arc::new(Mutex::new(Book { file, ids }))))
+        let file = options.read(true).append(true).create(true).open(path)?;
+        FileExt::try_lock(&file).map_err(|error| match error {
+            TryLockError::WouldBlock => io::Error::new(
+                io::ErrorKind::WouldBlock,
+                format!(
+                    "{} is the journal of a run that goes on: wait for its end, or name another file",
+                    path.display()
+                ),
+            ),
+            TryLockError::Error(error) => error,
+        })?;
+        let mut book = Book {
+            file,
+            torn: false,
+            ids: HashMap::new(),
+        };
+        book.read()?;
+        Ok(Self(Arc::new(Mutex::new(book))))
     }
 
     /// The job of a suffix, if it was created.
@@ -65,11 +68,40 @@ impl Journal {
         }
         let (suffix, id) = (suffix.to_owned(), id.to_owned());
         let line = Line { suffix, id };
-        let mut text = serde_json::to_vec(&line)?;
-        text.push(b'\n');
-        book.file.write_all(&text)?;
+        book.write(&line)?;
         book.file.sync_data()?;
         book.ids.insert(line.suffix, line.id);
+        Ok(())
+    }
+}
+
+impl Book<File> {
+    fn read(&mut self) -> io::Result<()> {
+        let mut file = BufReader::new(&self.file);
+        let mut text = Vec::new();
+        while file.read_until(b'\n', &mut text)? > 0 {
+            if let Ok(Line { suffix, id }) = serde_json::from_slice(&text) {
+                self.ids.insert(suffix, id);
+            }
+            self.torn = text.pop() != Some(b'\n');
+            text.clear();
+        }
+        Ok(())
+    }
+}
+
+impl<F: Write> Book<F> {
+    /// Writes a line of its own, whatever an earlier write has left.
+    fn write(&mut self, line: &Line) -> io::Result<()> {
+        let mut text = match self.torn {
+            true => vec![b'\n'],
+            false => Vec::new(),
+        };
+        serde_json::to_writer(&mut text, line)?;
+        text.push(b'\n');
+        self.torn = true;
+        self.file.write_all(&text)?;
+        self.torn = false;
         Ok(())
     }
 }
@@ -91,11 +123,81 @@ mod tests {
             .open(&path)
             .and_then(|mut file| file.write_all(b"{\"suffix\":\"b\",\"i"))
             .unwrap();
+        drop(journal);
         Journal::open(&path).unwrap().note("c", "ft-3").unwrap();
         let again = Journal::open(&path).unwrap();
         assert_eq!(again.id("a").as_deref(), Some("ft-1"));
         assert_eq!(again.id("b"), None);
         assert_eq!(again.id("c").as_deref(), Some("ft-3"));
+        fs::remove_file(path).unwrap();
+    }
+    /// A disk with room for so many more bytes.
+    struct Disk(Vec<u8>, usize);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.1);
+            if taken == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.0.extend(&bytes[..taken]);
+            self.1 -= taken;
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The next job's line was glued to the torn one, and both were lost.
+    #[test]
+    fn a_line_after_one_that_a_full_disk_cut_short_is_a_line_of_its_own() {
+        let line = |suffix: &str| Line {
+            suffix: suffix.into(),
+            id: "ft-1".into(),
+        };
+        for room in 0..27 {
+            let mut book = Book {
+                file: Disk(Vec::new(), room),
+                torn: false,
+                ids: HashMap::new(),
+            };
+            assert!(book.write(&line("a")).is_err());
+            book.file.1 = 5;
+            assert!(book.write(&line("a")).is_err());
+            book.file.1 = usize::MAX;
+            book.write(&line("b")).unwrap();
+            book.write(&line("c")).unwrap();
+            let lines = book.file.0.split(|byte| *byte == b'\n');
+            let lines = lines.filter_map(|line| serde_json::from_slice::<Line>(line).ok());
+            let suffixes: Vec<_> = lines.map(|line| line.suffix).collect();
+            assert!(
+                suffixes.ends_with(&["b".into(), "c".into()]),
+                "{room}: {suffixes:?}"
+            );
+        }
+    }
+
+    /// Two writers overwrote each other's lines.
+    #[test]
+    fn a_second_run_is_told_that_the_journal_is_in_use() {
+        let path = env::temp_dir().join(format!("journal-two-{}", std::process::id()));
+        let first = Journal::open(&path).unwrap();
+        let second = Journal::open(&path).unwrap_err();
+        assert!(
+            second.to_string().contains("a run that goes on"),
+            "{second}"
+        );
+        let clone = first.clone();
+        drop(first);
+        assert!(Journal::open(&path).is_err());
+        clone.note("a", "ft-1").unwrap();
+        drop(clone);
+        assert_eq!(
+            Journal::open(&path).unwrap().id("a").as_deref(),
+            Some("ft-1")
+        );
         fs::remove_file(path).unwrap();
     }
 }

@@ -84,9 +84,12 @@ impl<S> FineTunes<S> {
     /// in no list any more is then known to be gone, and not created again. A line is written, to disk, for
     /// each job, before it is waited for.
     ///
+    /// The file is locked until the run ends. A line that could not be written whole, to a full disk, is
+    /// passed over by later runs, and its job is [`Untrained::Lost`].
+    ///
     /// # Errors
     ///
-    /// If the file can be neither read nor made.
+    /// If the file can be neither read nor made, or if another run goes on with it.
     pub fn with_journal(mut self, path: impl AsRef<Path>) -> io::Result<Self> {
         self.journal = Some(Journal::open(path.as_ref())?);
         Ok(self)
