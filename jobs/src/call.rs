@@ -191,19 +191,20 @@ where
 }
 
 /// Sends JSON, or nothing, and reads JSON.
-pub(crate) async fn json<S, R>(
+pub(crate) async fn json<S, R, T>(
     api: &JobsApi<S>,
     method: Method,
     path: &str,
     body: Option<&Value>,
-) -> Result<Value, Failure>
+    read: impl FnOnce(Value) -> Result<T, String>,
+) -> Result<T, Failure>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     let body = body.map(|body| ("application/json", Bytes::from(body.to_string())));
     call(api, method, path, body, MOST, |body| {
-        read_json(body).map_err(|_| NO_JSON.to_owned())
+        read(read_json(body).map_err(|_| NO_JSON.to_owned())?)
     })
     .await
 }

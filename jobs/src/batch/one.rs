@@ -28,13 +28,13 @@ where
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     let batch = Batch { api };
-    let file = match batch.upload(&lines.text()).await {
-        Ok(file) => file,
-        Err(failure) => return lines.missing(&Reason::NotUploaded(failure.to_string())),
+    let created = async {
+        let file = batch.upload(&lines.text()).await?;
+        batch.create(&file).await
     };
-    let id = match batch.create(&file).await {
+    let id = match created.await {
         Ok(id) => id,
-        Err(why) => return lines.missing(&Reason::NotCreated(why)),
+        Err(reason) => return lines.missing(&reason),
     };
     let (job, mut results) = match batch.results(&id).await {
         Ok(ended) => ended,
@@ -70,70 +70,73 @@ where
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     /// Uploads a file, once: it is sent again only if the failed attempt surely did nothing.
-    async fn upload(&self, text: &str) -> Result<String, Failure> {
+    async fn upload(&self, text: &str) -> Result<String, Reason> {
+        // 128 random bits are in no other name, nor in a file.
+        let random = format!("{:032x}", fastrand::u128(..));
+        let name = format!("batch-{random}.jsonl");
         let mut tries = TRIES;
         loop {
-            let (kind, form) = upload::form("batch.jsonl", text);
+            let (kind, form) = upload::form(&random, &name, text);
             let form = Some((&*kind, form));
-            let read = |body: &Bytes| {
-                let file: Value = read_json(body).unwrap_or_default();
-                let id = file["id"].as_str().map(str::to_owned);
-                id.ok_or("the response names no file".to_owned())
-            };
+            let read = |body: &Bytes| id(read_json(body).unwrap_or_default());
             let uploaded = call(self.api, Method::POST, "files/upload", form, MOST, read).await;
             match uploaded {
                 Ok(id) => return Ok(id),
+                Err(failure) if failure.may_be_done() => {
+                    let found = self.look("files", |file| file["filename"] == name).await;
+                    return found.map_err(|why| Reason::may_exist(name, failure, why));
+                }
                 Err(failure) if failure.is_passing() && tries > 1 => tries -= 1,
-                Err(failure) => return Err(failure),
+                Err(failure) => return Err(Reason::NotUploaded(failure)),
             }
             sleep(self.api.interval() / 30).await;
         }
     }
 
-    /// Creates the batch of a file, once. Where the answer was lost it is looked for: there is one batch
-    /// of a file at most.
-    async fn create(&self, file: &str) -> Result<String, String> {
+    /// Creates the batch of a file, once. If the response is lost, the batch is looked for: there is one
+    /// batch of a file at most.
+    async fn create(&self, file: &str) -> Result<String, Reason> {
         let request = json!({
             "input_file_id": file,
             "endpoint": "/v1/chat/completions",
             "completion_window": "24h",
         });
-        let mut tries = TRIES;
-        loop {
-            let failure = match json(self.api, Method::POST, "batches", Some(&request)).await {
-                Ok(answer) => {
-                    let job = answer.get("job").unwrap_or(&answer);
-                    return match job["id"].as_str() {
-                        Some(id) => Ok(id.to_owned()),
-                        None => Err(format!("the server says {answer}")),
-                    };
-                }
-                Err(failure) => failure,
-            };
-            if !failure.may_be_done() {
-                return Err(failure.to_string());
+        let read = |mut answer: Value| match answer.get_mut("job") {
+            Some(job) => id(job.take()),
+            None => id(answer),
+        };
+        match json(self.api, Method::POST, "batches", Some(&request), read).await {
+            Ok(id) => Ok(id),
+            Err(failure) if failure.may_be_done() => {
+                let found = self.look("batches", |batch| batch["input_file_id"] == file);
+                let found = found.await;
+                found.map_err(|why| Reason::may_exist(file.to_owned(), failure, why))
             }
-            // It may take effect only after it seems to have failed.
-            sleep(self.api.interval()).await;
-            match self.find(file).await {
-                Ok(Some(id)) => return Ok(id),
-                Ok(None) if tries > 1 => tries -= 1,
-                Ok(None) => return Err(failure.to_string()),
-                // Not to be made twice for not having been found.
-                Err(other) => return Err(format!("{failure}; and then {other}")),
-            }
+            Err(failure) => Err(Reason::NotCreated(failure)),
         }
     }
 
-    async fn find(&self, file: &str) -> Result<Option<String>, Failure> {
-        let mut found = None;
-        list::each(self.api, "batches", Patience::WithAll, |batch| {
-            if batch["input_file_id"] == file {
-                found = batch["id"].as_str().map(str::to_owned);
+    /// Looks for what a request has created whose response was lost, a few times, for it may take effect, and
+    /// appear in the list, only after the request seems to have failed. Returns why it was not found.
+    async fn look(
+        &self,
+        path: &str,
+        is_it: impl Fn(&Value) -> bool,
+    ) -> Result<String, Option<Failure>> {
+        for _ in 0..LOOKS {
+            sleep(self.api.interval()).await;
+            let mut found = None;
+            let look = list::each(self.api, path, Patience::WithAll, |object| {
+                if is_it(object) {
+                    found = object["id"].as_str().map(str::to_owned);
+                }
+            });
+            look.await.map_err(Some)?;
+            if let Some(id) = found {
+                return Ok(id);
             }
-        })
-        .await?;
-        Ok(found)
+        }
+        Err(None)
     }
 
     /// Waits for the batch to end, and reads what it has made.
@@ -169,10 +172,16 @@ where
 
     async fn patient(&self, path: &str) -> Result<Value, Failure> {
         patiently(self.api.interval(), Patience::WithAll, || {
-            json(self.api, Method::GET, path, None)
+            json(self.api, Method::GET, path, None, Ok)
         })
         .await
     }
+}
+
+/// The id of what a response tells of.
+fn id(told: Value) -> Result<String, String> {
+    let id = told["id"].as_str().map(str::to_owned);
+    id.ok_or_else(|| format!("the server says {told}"))
 }
 
 /// The states in which a batch stays (the SDK for Python, `togethercomputer/together-py`).
@@ -180,6 +189,9 @@ const ENDED: [&str; 5] = ["COMPLETED", "FAILED", "EXPIRED", "CANCELLED", "CANCEL
 
 /// Tries of what the layers have tried already.
 const TRIES: u32 = 3;
+
+/// Looks for what may have been created.
+const LOOKS: u32 = 3;
 
 /// Bytes of an answer that is no file.
 const MOST: usize = 1 << 20;

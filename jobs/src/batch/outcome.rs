@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::Failure;
+
 /// What came of one request.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -28,10 +30,18 @@ pub struct Missing {
 pub enum Reason {
     /// The request is longer than a line may be, 10 MB, and was not sent.
     TooLong,
-    /// The file could not be uploaded: nothing was sent. In words, why.
-    NotUploaded(String),
-    /// No batch could be created of it: nothing was sent. In words, why.
-    NotCreated(String),
+    /// The file was not uploaded, and no batch was created.
+    NotUploaded(Failure),
+    /// No batch was created.
+    NotCreated(Failure),
+    /// The file was uploaded, or the batch created, as far as anybody knows: the response was lost, and the
+    /// lists do not show it yet. Nothing was created again.
+    MayExist {
+        /// The file's name, or the id of the batch's `input_file_id`.
+        file: String,
+        /// Why, in words.
+        message: String,
+    },
     /// This request failed in its batch. In words, why.
     Failed(String),
     /// The batch ended without an answer to it.
@@ -53,9 +63,22 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Whether the same request may be answered next time.
+    /// Whether the same request may be sent again, and may be answered then: nothing was created, or what was
+    /// has ended, and the failure is transient.
     pub fn is_passing(&self) -> bool {
-        !matches!(self, Self::TooLong | Self::Failed(_))
+        match self {
+            Self::TooLong | Self::Failed(_) | Self::MayExist { .. } | Self::Lost { .. } => false,
+            Self::NotUploaded(failure) | Self::NotCreated(failure) => failure.is_passing(),
+            Self::Ended { .. } => true,
+        }
+    }
+
+    pub(super) fn may_exist(file: String, lost: Failure, list: Option<Failure>) -> Self {
+        let message = match list {
+            Some(list) => format!("{lost}; and then {list}"),
+            None => lost.to_string(),
+        };
+        Self::MayExist { file, message }
     }
 }
 
@@ -71,6 +94,11 @@ impl fmt::Display for Reason {
             Self::TooLong => f.write_str("longer than the 10 MB a line may have; make it shorter"),
             Self::NotUploaded(why) => write!(f, "its file could not be uploaded: {why}"),
             Self::NotCreated(why) => write!(f, "no batch could be created: {why}"),
+            Self::MayExist { file, message } => write!(
+                f,
+                "it may be in a batch of the file {file}: {message}; look at GET /files and \
+                 GET /batches before you send it again"
+            ),
             Self::Failed(why) => write!(f, "it failed in its batch: {why}"),
             Self::Ended {
                 batch,
@@ -105,6 +133,8 @@ mod tests {
             status: "EXPIRED".into(),
             message: message.into(),
         };
+        let failure = |message| Failure::wrong(message);
+        let may_exist = Reason::may_exist("file-1".into(), failure("502"), Some(failure("503")));
         let lost = Reason::Lost {
             batch: "batch-1".into(),
             message: "503".into(),
@@ -116,14 +146,20 @@ mod tests {
                 false,
             ),
             (
-                Reason::NotUploaded("401".into()),
+                Reason::NotUploaded(failure("401")),
                 "its file could not be uploaded: 401",
-                true,
+                false,
             ),
             (
-                Reason::NotCreated("403".into()),
+                Reason::NotCreated(failure("403")),
                 "no batch could be created: 403",
-                true,
+                false,
+            ),
+            (
+                may_exist,
+                "it may be in a batch of the file file-1: 502; and then 503; look at GET /files and \
+                 GET /batches before you send it again",
+                false,
             ),
             (
                 Reason::Failed("no such model".into()),
@@ -144,7 +180,7 @@ mod tests {
                 lost,
                 "what became of batch batch-1 could not be read: 503; look at GET /batches/batch-1 \
                  before you send it again",
-                true,
+                false,
             ),
         ] {
             assert_eq!(reason.to_string(), says);

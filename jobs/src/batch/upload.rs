@@ -2,10 +2,8 @@
 
 use bytes::Bytes;
 
-/// The type of the form, and the form.
-pub(super) fn form(name: &str, file: &str) -> (String, Bytes) {
-    // 128 random bits are in no file.
-    let boundary = format!("{:032x}", fastrand::u128(..));
+/// The type of the form, and the form. The boundary is in no file.
+pub(super) fn form(boundary: &str, name: &str, file: &str) -> (String, Bytes) {
     let mut form = String::with_capacity(file.len() + 1024);
     for (field, value) in [("purpose", "batch-api"), ("file_name", name)] {
         form += &format!(

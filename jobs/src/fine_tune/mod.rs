@@ -28,6 +28,11 @@ pub use self::outcome::{FineTune, Untrained};
 /// awaited, and not made again. So the same program, started again with the same requests, goes on. Of a
 /// job that is in no list any more only a [journal](FineTunes::with_journal) knows that it was there.
 ///
+/// No job is created again because it is in no list. If the response to a create is lost, the job is looked
+/// for three times, each after the [settle time](FineTunes::with_settle). A job that is not listed by then is
+/// [`Untrained::MayExist`]: look at `GET /fine-tunes` yourself, and start the program again once the list shows
+/// the job, or once you are sure that there is none.
+///
 /// ```no_run
 /// # async fn f(client: tower::util::BoxCloneService<http::Request<http_body_util::Full<bytes::Bytes>>,
 /// #     http::Response<http_body_util::Full<bytes::Bytes>>, std::convert::Infallible>,
@@ -73,8 +78,8 @@ impl<S> FineTunes<S> {
         }
     }
 
-    /// How long to wait before it is read which jobs there are: what a killed program sent at last may
-    /// take effect that much later. Default: 30 s.
+    /// The time to wait before it is read which jobs there are. What a killed program sent last may take effect,
+    /// and appear in the list, that much later: a job that appears later still is created twice. Default: 30 s.
     pub fn with_settle(mut self, settle: Duration) -> Self {
         self.settle = settle;
         self
@@ -97,8 +102,8 @@ impl<S> FineTunes<S> {
 
     /// Creates those that are not there, and gives what comes of each, as they end.
     ///
-    /// `wanted` are bodies of `POST /fine-tunes`. Where it cannot be read which jobs there are, none is
-    /// created, and all are said not to be.
+    /// `wanted` are bodies of `POST /fine-tunes`. If the list of jobs cannot be read, or is no list, none is
+    /// created, and each is [`Untrained::NotCreated`].
     ///
     /// A job that ends with `error` and that Together begins again under another id is followed there.
     ///

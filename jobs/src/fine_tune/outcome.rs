@@ -21,8 +21,11 @@ pub enum Untrained {
     /// The request has no `suffix`, or that of another: after a restart nobody could tell whether its job
     /// was created. Nothing was sent.
     NoSuffix,
-    /// No job could be created. In words, why.
+    /// No job was created. In words, why.
     NotCreated(String),
+    /// A job was created, as far as anybody knows: the response was lost, and `GET /fine-tunes` does not show
+    /// it yet. No other was created. In words, why.
+    MayExist(String),
     /// The job ended otherwise, or is not there any more.
     Ended {
         /// The job.
@@ -47,6 +50,11 @@ impl fmt::Display for Untrained {
                  again after a restart",
             ),
             Self::NotCreated(why) => write!(f, "no job could be created: {why}"),
+            Self::MayExist(why) => write!(
+                f,
+                "a job may have been created: {why}; look for its suffix at GET /fine-tunes before \
+                 you start this again"
+            ),
             Self::Ended { id, status } => write!(f, "job {id} ended: {status}"),
             Self::Lost { id, message } => {
                 write!(f, "what became of job {id} could not be read: {message}")
@@ -73,6 +81,11 @@ mod tests {
             (
                 Untrained::NotCreated("403".into()),
                 "no job could be created: 403",
+            ),
+            (
+                Untrained::MayExist("502".into()),
+                "a job may have been created: 502; look for its suffix at GET /fine-tunes before \
+                 you start this again",
             ),
             (
                 Untrained::Ended {

@@ -41,7 +41,7 @@ where
         sleep(settle).await;
         let sync = limiter.sync_jobs(api.clone()).await;
         sync.map_err(|error| error.map_service(with_causes).to_string())?;
-        let there = read(&api, Patience::WithErrors).await;
+        let there = read_all(&api, Patience::WithErrors).await;
         let there = there.map_err(|failure| failure.to_string())?;
         Ok(Self {
             api,
@@ -67,39 +67,30 @@ where
         self.end(id, suffix).await
     }
 
-    /// Creates a job, once: where the answer was lost, it is looked for by its suffix.
+    /// Creates a job, once. If the response is lost, the job is looked for by its suffix, a few times: it may
+    /// take effect, and appear in the list, only after the request seems to have failed.
     async fn create(&self, request: &Value, suffix: &str) -> Result<String, Untrained> {
-        let mut tries = TRIES;
-        loop {
-            let created = json(&self.api, Method::POST, "fine-tunes", Some(request)).await;
-            let failure = match created {
-                Ok(job) => {
-                    return match job["id"].as_str() {
-                        Some(id) => Ok(id.to_owned()),
-                        None => Err(Untrained::NotCreated(format!("the server says {job}"))),
-                    };
-                }
-                Err(failure) if failure.may_be_done() => failure,
-                Err(failure) => return Err(Untrained::NotCreated(failure.to_string())),
-            };
+        let read = |job: Value| {
+            let id = job["id"].as_str().map(str::to_owned);
+            id.ok_or_else(|| format!("the server says {job}"))
+        };
+        let lost = match json(&self.api, Method::POST, "fine-tunes", Some(request), read).await {
+            Ok(id) => return Ok(id),
+            Err(failure) if failure.may_be_done() => failure,
+            Err(failure) => return Err(Untrained::NotCreated(failure.to_string())),
+        };
+        for _ in 0..LOOKS {
             sleep(self.settle).await;
-            match read(&self.api, Patience::WithAll).await {
+            match read_all(&self.api, Patience::WithAll).await {
                 Ok(there) => {
                     if let Some(id) = there.newest(suffix) {
                         return Ok(id.to_owned());
                     }
-                    tries -= 1;
-                    if tries == 0 {
-                        return Err(Untrained::NotCreated(failure.to_string()));
-                    }
                 }
-                // Not to be made twice for not having been found.
-                Err(other) => {
-                    let why = format!("{failure}; and then {other}");
-                    return Err(Untrained::NotCreated(why));
-                }
+                Err(list) => return Err(Untrained::MayExist(format!("{lost}; and then {list}"))),
             }
         }
+        Err(Untrained::MayExist(lost.to_string()))
     }
 
     /// Waits for a job's end, and for that of another that took its place.
@@ -121,7 +112,9 @@ where
                 "completed" => return Ok(job),
                 "error" => {
                     // Together may begin it again, under another id.
-                    let there = read(&self.api, Patience::WithAll).await.unwrap_or_default();
+                    let there = read_all(&self.api, Patience::WithAll)
+                        .await
+                        .unwrap_or_default();
                     match there.newest(suffix) {
                         Some(other) if other != id => id = other.to_owned(),
                         _ => {
@@ -142,14 +135,14 @@ where
     async fn job(&self, id: &str) -> Result<Value, Failure> {
         let path = format!("fine-tunes/{id}");
         patiently(self.api.interval(), Patience::WithAll, || {
-            json(&self.api, Method::GET, &path, None)
+            json(&self.api, Method::GET, &path, None, Ok)
         })
         .await
     }
 }
 
 /// The jobs there are, the newest first.
-async fn read<S, R>(api: &JobsApi<S>, patience: Patience) -> Result<There, Failure>
+async fn read_all<S, R>(api: &JobsApi<S>, patience: Patience) -> Result<There, Failure>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
     R: Body<Data = Bytes, Error: Into<BoxError>>,
@@ -159,5 +152,5 @@ where
     Ok(there)
 }
 
-/// Tries of what the layers have tried already.
-const TRIES: u32 = 3;
+/// Looks for a job that may have been created.
+const LOOKS: u32 = 3;

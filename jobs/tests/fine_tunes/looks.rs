@@ -11,7 +11,7 @@ use tower_together_jobs::{FineTune, FineTunes, JobsApi, Untrained};
 use super::asked::{self, Asked};
 
 /// Runs one fine-tune, of suffix `s`, against a server that responds as `answer` says.
-async fn run(
+pub(crate) async fn run(
     answer: impl Fn(&str, usize) -> Option<(u16, &'static str)> + Clone,
 ) -> (FineTune, Asked) {
     let (server, asked) = asked::server(answer);
