@@ -68,6 +68,15 @@ impl Failure {
         }
     }
 
+    /// A line of a batch that failed, as the batch's files tell.
+    pub(crate) fn of_line(status: Option<StatusCode>, passing: bool, message: String) -> Self {
+        Self {
+            status,
+            passing,
+            ..Self::wrong(message)
+        }
+    }
+
     /// A success that does not say what it should: a page in front of the API, for one, or part of a response.
     /// As far as anybody knows the request was done.
     pub(crate) fn unreadable(rules: &Resubmission, why: String) -> Self {

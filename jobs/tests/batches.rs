@@ -107,7 +107,9 @@ async fn thousands_of_requests_ten_batches_at_a_time_whatever_fails() {
                     assert_eq!(missing.request, request(number));
                     match missing.reason {
                         // Others of its batch have failed for nothing.
-                        Reason::Failed(why) if why.contains("no such model") => bad.push(number),
+                        Reason::Failed(why) if why.to_string().contains("no such model") => {
+                            bad.push(number)
+                        }
                         _ => again.push(number),
                     }
                 }

@@ -54,7 +54,7 @@ where
             index: line.index,
             result: Ok(answer),
         },
-        Some(Err(why)) => line.missing(Reason::Failed(why)),
+        Some(Err(reason)) => line.missing(reason),
         None => line.missing(missing.clone()),
     };
     lines.0.into_iter().map(outcome).collect()

@@ -10,7 +10,8 @@ use crate::Failure;
 pub struct Outcome {
     /// The request's place among those given, from 0.
     pub index: usize,
-    /// The answer, as `POST /chat/completions` gives it; or why there is none.
+    /// The answer, as `POST /chat/completions` gives it; or why there is none. `NaN`, infinities and numbers out
+    /// of range are `null` in it, and half an emoji is U+FFFD.
     pub result: Result<Value, Missing>,
 }
 
@@ -42,8 +43,14 @@ pub enum Reason {
         /// Why, in words.
         message: String,
     },
-    /// This request failed in its batch. In words, why.
-    Failed(String),
+    /// This request failed in its batch.
+    Failed(Failure),
+    /// The batch has a line for this request that is neither a response nor an error, such as one that was
+    /// cut short. What it holds was paid for.
+    Unreadable {
+        /// The line, in which bytes that are not UTF-8 are U+FFFD.
+        line: String,
+    },
     /// The batch ended without an answer to it.
     Ended {
         /// The batch.
@@ -67,8 +74,12 @@ impl Reason {
     /// has ended, and the failure is transient.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::TooLong | Self::Failed(_) | Self::MayExist { .. } | Self::Lost { .. } => false,
-            Self::NotUploaded(failure) | Self::NotCreated(failure) => failure.is_passing(),
+            Self::NotUploaded(failure) | Self::NotCreated(failure) | Self::Failed(failure) => {
+                failure.is_passing()
+            }
+            Self::TooLong | Self::MayExist { .. } | Self::Unreadable { .. } | Self::Lost { .. } => {
+                false
+            }
             Self::Ended { .. } => true,
         }
     }
@@ -100,6 +111,10 @@ impl fmt::Display for Reason {
                  GET /batches before you send it again"
             ),
             Self::Failed(why) => write!(f, "it failed in its batch: {why}"),
+            Self::Unreadable { line } => {
+                let start: String = line.chars().take(SHOWN).collect();
+                write!(f, "its line in the batch's file cannot be read: {start}")
+            }
             Self::Ended {
                 batch,
                 status,
@@ -121,6 +136,9 @@ impl fmt::Display for Reason {
 }
 
 impl std::error::Error for Missing {}
+
+/// Characters of a line that are shown: it may have megabytes.
+const SHOWN: usize = 200;
 
 #[cfg(test)]
 mod tests {
@@ -162,8 +180,18 @@ mod tests {
                 false,
             ),
             (
-                Reason::Failed("no such model".into()),
+                Reason::Failed(failure("no such model")),
                 "it failed in its batch: no such model",
+                false,
+            ),
+            (
+                Reason::Unreadable {
+                    line: "{".repeat(300),
+                },
+                &format!(
+                    "its line in the batch's file cannot be read: {}",
+                    "{".repeat(200)
+                ),
                 false,
             ),
             (
