@@ -5,7 +5,7 @@ use std::{fmt, future::poll_fn, time::Duration};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header::CONTENT_TYPE, response};
 use http_body::Body;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use serde_json::Value;
 use tokio::time::sleep;
 use tower_service::Service;
@@ -83,6 +83,15 @@ impl Failure {
         Self {
             unreadable: true,
             ..Self::broken(rules, why)
+        }
+    }
+
+    /// A response that is longer than what is read, as it will be another time.
+    fn too_long(rules: &Resubmission, most: usize) -> Self {
+        let most = most >> 20;
+        Self {
+            passing: false,
+            ..Self::broken(rules, format!("the response is longer than {most} MiB"))
         }
     }
 
@@ -190,9 +199,11 @@ where
     let answer = answer.map_err(|error| Failure::broken(rules, error))?;
     let (head, body) = answer.into_parts();
     let body = Limited::new(body, most).collect().await;
-    let body = body
-        .map_err(|error| Failure::broken(rules, error))?
-        .to_bytes();
+    let body = body.map_err(|error| match error.is::<LengthLimitError>() {
+        true => Failure::too_long(rules, most),
+        false => Failure::broken(rules, error),
+    })?;
+    let body = body.to_bytes();
     match head.status.is_success() {
         true => read(rules, Response::from_parts(head, body)),
         false => Err(Failure::answered(rules, &head, &body)),
@@ -257,6 +268,14 @@ const PATIENCE: u32 = 120;
 
 /// Bytes of an answer that is no file: a list of thousands of batches.
 const MOST: usize = 16 << 20;
+
+/// Checks that a response is a job, which has a state.
+pub(crate) fn state(job: Value) -> Result<Value, String> {
+    match job["status"].is_string() {
+        true => Ok(job),
+        false => Err(format!("the response has no status: {job}")),
+    }
+}
 
 const NO_JSON: &str = "the response is not JSON; check the base URL, which ends with /v1";
 

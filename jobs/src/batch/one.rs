@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     JobsApi,
-    call::{BoxError, Failure, Patience, call, json, patiently},
+    call::{BoxError, Failure, Patience, call, json, patiently, state},
     list,
 };
 
@@ -36,18 +36,12 @@ where
         Ok(id) => id,
         Err(reason) => return lines.missing(&reason),
     };
-    let (job, mut results) = match batch.results(&id).await {
-        Ok(ended) => ended,
+    let (mut results, missing) = match batch.end(&id).await {
+        Ok(job) => batch.results(&id, &job).await,
         Err(failure) => {
             let message = failure.to_string();
             return lines.missing(&Reason::Lost { batch: id, message });
         }
-    };
-    let text = |name: &str| job[name].as_str().unwrap_or_default().to_owned();
-    let missing = Reason::Ended {
-        status: text("status"),
-        message: text("error"),
-        batch: id,
     };
     let outcome = |line: cut::Line| match results.remove(&cut::id(line.index)) {
         Some(Ok(answer)) => Outcome {
@@ -139,42 +133,59 @@ where
         Err(None)
     }
 
-    /// Waits for the batch to end, and reads what it has made.
-    async fn results(&self, id: &str) -> Result<(Value, Results), Failure> {
-        let job = loop {
+    /// Waits for the batch to end.
+    async fn end(&self, id: &str) -> Result<Value, Failure> {
+        let path = format!("batches/{id}");
+        loop {
             sleep(self.api.interval().mul_f64(1.0 + fastrand::f64())).await;
-            let job = match self.patient(&format!("batches/{id}")).await {
+            let ask = || json(self.api, Method::GET, &path, None, state);
+            let job = match patiently(self.api.interval(), Patience::WithAll, ask).await {
                 Ok(job) => job,
                 Err(failure) if failure.status() == Some(StatusCode::NOT_FOUND) => {
-                    break json!({"status": "gone", "error": failure.to_string()});
+                    return Ok(json!({"status": "gone", "error": failure.to_string()}));
                 }
                 Err(failure) => return Err(failure),
             };
             let status = job["status"].as_str().unwrap_or_default();
             if ENDED.iter().any(|ended| status.eq_ignore_ascii_case(ended)) {
-                break job;
-            }
-        };
-        let mut results = Results::new();
-        for name in ["output_file_id", "error_file_id"] {
-            if let Some(file) = job[name].as_str().filter(|file| !file.is_empty()) {
-                let path = format!("files/{file}/content");
-                let file = patiently(self.api.interval(), Patience::WithAll, || {
-                    call(self.api, Method::GET, &path, None, LARGEST, |file| {
-                        Ok(file.clone())
-                    })
-                });
-                results::read(&file.await?, &mut results);
+                return Ok(job);
             }
         }
-        Ok((job, results))
     }
 
-    async fn patient(&self, path: &str) -> Result<Value, Failure> {
-        patiently(self.api.interval(), Patience::WithAll, || {
-            json(self.api, Method::GET, path, None, Ok)
-        })
-        .await
+    /// Reads what an ended batch has made, and why the other lines have no answer. What can be read counts,
+    /// whatever becomes of the rest.
+    async fn results(&self, id: &str, job: &Value) -> (Results, Reason) {
+        let mut results = Results::new();
+        let batch = id.to_owned();
+        let lost = self.read(job, "output_file_id", &mut results).await.err();
+        let other = self.read(job, "error_file_id", &mut results).await.err();
+        let missing = match (lost, other) {
+            (Some(message), _) => Reason::Lost { batch, message },
+            (None, other) => Reason::Ended {
+                batch,
+                status: job["status"].as_str().unwrap_or_default().to_owned(),
+                message: other.unwrap_or_else(|| results::words(&job["error"])),
+            },
+        };
+        (results, missing)
+    }
+
+    /// Reads a file that a job names, if it names one.
+    async fn read(&self, job: &Value, name: &str, results: &mut Results) -> Result<(), String> {
+        let Some(file) = job[name].as_str().filter(|file| !file.is_empty()) else {
+            return Ok(());
+        };
+        let path = format!("files/{file}/content");
+        let ask = || {
+            call(self.api, Method::GET, &path, None, LARGEST, |file| {
+                Ok(file.clone())
+            })
+        };
+        let file = patiently(self.api.interval(), Patience::WithAll, ask).await;
+        let file = file.map_err(|failure| format!("{path} could not be read: {failure}"))?;
+        results::read(&file, results);
+        Ok(())
     }
 }
 

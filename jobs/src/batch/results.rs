@@ -105,8 +105,11 @@ fn status(value: &Value) -> Option<StatusCode> {
 /// OpenAPI specification).
 const PASSING: [&str; 3] = ["batch_expired", "batch_cancelled", "request_timeout"];
 
-/// What an error says, in whichever shape.
-fn words(error: &Value) -> String {
+/// What an error says, in whichever shape; empty if it is nothing.
+pub(super) fn words(error: &Value) -> String {
+    if error.is_null() {
+        return String::new();
+    }
     let inner = &error["error"];
     let places = [&error["message"], &inner["message"], inner, error];
     let said = places.into_iter().find_map(Value::as_str);

@@ -14,7 +14,7 @@ use tower_together::Limiter;
 use super::{Untrained, journal::Journal, there::There};
 use crate::{
     JobsApi,
-    call::{BoxError, Failure, Patience, json, patiently, with_causes},
+    call::{BoxError, Failure, Patience, json, patiently, state, with_causes},
     list,
 };
 
@@ -135,7 +135,7 @@ where
     async fn job(&self, id: &str) -> Result<Value, Failure> {
         let path = format!("fine-tunes/{id}");
         patiently(self.api.interval(), Patience::WithAll, || {
-            json(&self.api, Method::GET, &path, None, Ok)
+            json(&self.api, Method::GET, &path, None, state)
         })
         .await
     }

@@ -61,6 +61,19 @@ async fn looks_at_a_job_that_runs_are_between_one_and_two_intervals_apart() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_page_in_place_of_a_job_is_asked_for_again() {
+    for page in ["<html>", "", r#"{"error":"later"}"#, "[]"] {
+        let (tune, _) = run(move |what, nth| match what {
+            "GET /fine-tunes" => Some((200, LISTED)),
+            _ if nth < 3 => Some((200, page)),
+            _ => Some((200, r#"{"status":"completed"}"#)),
+        })
+        .await;
+        assert!(tune.result.is_ok(), "{page}: {tune:?}");
+    }
+}
+
 /// Creating a job that could be in a part of the list that was not read would create it twice.
 #[tokio::test(start_paused = true)]
 async fn no_job_is_created_if_the_server_lists_more_than_100_000() {
