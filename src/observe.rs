@@ -14,7 +14,7 @@ pub(crate) fn refused(rejected: &Rejected) {
         endpoint = rejected.endpoint().name(),
         reason = rejected.reason().name(),
         retry_after_ms = rejected.retry_after().map(|wait| wait.as_millis() as u64),
-        "request refused by the local rate limit"
+        "request refused locally"
     );
     let _ = rejected;
 }

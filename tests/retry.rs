@@ -1,6 +1,8 @@
 //! The retry layer, and both layers together, in virtual time.
 #![allow(clippy::disallowed_methods, reason = "in virtual time")]
 
+#[path = "retry/deadlines.rs"]
+mod deadlines;
 #[path = "retry/late.rs"]
 mod late;
 #[path = "retry/memory.rs"]

@@ -28,6 +28,7 @@ mod memory;
 mod opaque;
 mod original;
 mod peek;
+mod refusal;
 pub(crate) mod replay;
 mod request;
 mod response;
@@ -43,5 +44,6 @@ pub use self::{
 pub(crate) use self::{
     original::Original,
     peek::{Bound, Peek},
+    refusal::refusal,
     watch::Reader,
 };

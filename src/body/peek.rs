@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::{
     runtime::Handle,
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep},
 };
 
 /// How much of a body to read, and for how long at most.
@@ -33,7 +33,32 @@ impl Bound {
         bytes: 256 << 10,
         time: Duration::from_millis(500),
     };
+
+    /// Ends at the deadline. If the response's head comes later, or just before it, the part of the body that
+    /// comes with the head is still read.
+    pub(crate) fn until(self, deadline: Option<Instant>, now: Instant) -> Self {
+        let left = left(deadline, now).max(WITH_ITS_HEAD);
+        self.at_most(left)
+    }
+
+    /// Ends half way to the deadline, so that the request can be sent again before it.
+    pub(crate) fn half_until(self, deadline: Option<Instant>, now: Instant) -> Self {
+        self.at_most(left(deadline, now) / 2)
+    }
+
+    /// Ends after `time`.
+    pub(crate) fn at_most(self, time: Duration) -> Self {
+        let time = self.time.min(time);
+        Self { time, ..self }
+    }
 }
+
+fn left(deadline: Option<Instant>, now: Instant) -> Duration {
+    deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(now))
+}
+
+/// What a client needs to hand on a body that it has received together with the head.
+const WITH_ITS_HEAD: Duration = Duration::from_millis(10);
 
 /// The beginning of an answer's body, read to be looked at, and then handed on whole; or to be
 /// thrown away.

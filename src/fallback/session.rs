@@ -86,12 +86,7 @@ impl<A> Session<A> {
 
     /// Until when, and how much, to read of an answer that is thrown away.
     pub(super) fn drain(&self, now: Instant) -> Bound {
-        let left = self.deadline.map(|at| at.saturating_duration_since(now));
-        let time = Bound::DRAIN.time;
-        Bound {
-            time: left.map_or(time, |left| left.min(time)),
-            ..Bound::DRAIN
-        }
+        Bound::DRAIN.half_until(self.deadline, now)
     }
 
     /// Who served, if it is not who was asked first.
@@ -159,8 +154,9 @@ impl<A> Session<A> {
 
 /// How often the request left before this answer.
 fn sent(head: &response::Parts) -> u32 {
-    let attempts = head.extensions.get::<RetryReport>();
-    let attempts = attempts.map_or(1, RetryReport::attempts);
-    // What our own limiter refuses did not.
-    attempts - u32::from(head.extensions.get::<Rejected>().is_some())
+    match head.extensions.get::<RetryReport>() {
+        Some(report) => report.attempts(),
+        // What our own limiter refuses did not.
+        None => u32::from(head.extensions.get::<Rejected>().is_none()),
+    }
 }

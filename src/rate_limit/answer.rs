@@ -25,12 +25,10 @@ pub(super) fn is_error(head: &Parts) -> bool {
 /// How long to read of it: whether its lane is to stop must not wait for a body that dawdles.
 pub(super) fn bounded(head: &Parts, bound: Bound) -> Bound {
     let not_now = matches!(head.status.as_u16(), 429 | 503);
-    let time = if not_now {
-        bound.time.min(AT_ONCE)
-    } else {
-        bound.time
-    };
-    Bound { time, ..bound }
+    match not_now {
+        true => bound.at_most(AT_ONCE),
+        false => bound,
+    }
 }
 
 /// What the answer's head, and the beginning of an error's body, tell the limiter. A refusal of our own,

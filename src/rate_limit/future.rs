@@ -15,11 +15,11 @@ use tower_service::Service;
 use super::{
     answer,
     jobs::Job,
-    read, refusal,
+    read,
     tokens::{self, Tokenizer},
 };
 use crate::{
-    body::{Bound, Peek, Reader, RequestBody, ResponseBody},
+    body::{Bound, Peek, Reader, RequestBody, ResponseBody, refusal},
     clock,
     header::{JobsReader, UsageReader},
     limiter::{Inner, Lost, Permit, Turn},
@@ -82,11 +82,20 @@ pin_project_lite::pin_project! {
 struct Left {
     permit: Permit,
     endpoint: Endpoint,
+    /// Until when its answer's body may be read.
+    deadline: Option<Instant>,
     job: Option<Box<Job>>,
 }
 
-/// A turn, for what, and how to count its tokens.
-pub(super) type Wanted = (Turn, Endpoint, Option<Tokenizer>);
+/// A turn that a request waits for.
+pub(super) struct Wanted {
+    turn: Turn,
+    endpoint: Endpoint,
+    /// How to count its tokens.
+    tokenizer: Option<Tokenizer>,
+    /// When its caller will have it no more, as known since it was first polled.
+    deadline: Option<Instant>,
+}
 
 /// An answer whose body is being read: an error, or a job that was created.
 struct Reading<R: Body> {
@@ -156,8 +165,7 @@ where
                                 Lost::Inner(error) => Err(error),
                                 Lost::Rejected(rejected) => {
                                     observe::refused(&rejected);
-                                    let grpc = read::is_grpc(taken);
-                                    Ok(refusal::answer(rejected, grpc).map(ResponseBody::own))
+                                    Ok(refusal(rejected, taken.headers()))
                                 }
                             };
                             state.set(State::Done);
@@ -165,9 +173,10 @@ where
                         }
                     };
                     // Charged and called in one poll: what the limiter counts is what leaves.
-                    let left = permit.map(|(permit, endpoint)| Left {
+                    let left = permit.map(|(permit, endpoint, deadline)| Left {
                         permit,
                         endpoint,
+                        deadline,
                         job: Job::of(taken, endpoint),
                     });
                     let request = request.take().expect("taken only when called");
@@ -206,43 +215,60 @@ where
     }
 }
 
-type Admitted = Option<(Permit, Endpoint)>;
+impl Wanted {
+    pub(super) fn new(turn: Turn, endpoint: Endpoint, tokenizer: Option<Tokenizer>) -> Self {
+        Self {
+            turn,
+            endpoint,
+            tokenizer,
+            deadline: None,
+        }
+    }
+}
+
+/// For what, and until when its answer's body may be read.
+type Admitted = Option<(Permit, Endpoint, Option<Instant>)>;
 
 fn poll_turn<S, B>(
     inner: &mut S,
     request: &mut Request<B>,
-    turn: &mut Option<Wanted>,
+    wanted: &mut Option<Wanted>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Admitted, Lost<S::Error>>>
 where
     S: Service<Request<B>> + Clone,
     B: RequestBody,
 {
-    let Some((turn, endpoint, tokenizer)) = turn else {
+    let Some(wanted) = wanted else {
         return inner.poll_ready(cx).map_ok(|()| None).map_err(Lost::Inner);
     };
+    let (turn, endpoint) = (&mut wanted.turn, wanted.endpoint);
+    let tokenizer = wanted.tokenizer.as_ref();
     let mut inner = Behind {
         service: inner,
         request: &mut *request,
     };
     let polled = if turn.is_queued() {
-        if turn.is_uncounted(*endpoint) {
-            let call = read::call(inner.request, *endpoint);
-            turn.count(tokens::charge(inner.request, &call, tokenizer.as_ref()));
+        if turn.is_uncounted(endpoint) {
+            let call = read::call(inner.request, endpoint);
+            turn.count(tokens::charge(inner.request, &call, tokenizer));
         }
         ready!(turn.wait(&mut inner, cx))
     } else {
-        let mut call = read::call(inner.request, *endpoint);
+        let mut call = read::call(inner.request, endpoint);
+        let deadline = call.deadline;
+        wanted.deadline = deadline.and_then(|deadline| deadline.counted_from(clock::now()));
+        read::hurry(&mut call, inner.request);
         if turn.counts_tokens(&call) {
-            call.charge = tokens::charge(inner.request, &call, tokenizer.as_ref());
+            call.charge = tokens::charge(inner.request, &call, tokenizer);
         }
         let polled = turn.arrive(&call, &mut inner, cx);
-        if polled.is_pending() && JobKind::of(*endpoint).is_some() && turn.awaits_job() {
-            observe::awaits_job(*endpoint);
+        if polled.is_pending() && JobKind::of(endpoint).is_some() && turn.awaits_job() {
+            observe::awaits_job(endpoint);
         }
         ready!(polled)
     };
-    Poll::Ready(polled.map(|permit| Some((permit, *endpoint))))
+    Poll::Ready(polled.map(|permit| Some((permit, endpoint, wanted.deadline))))
 }
 
 enum Answered<R: Body> {
@@ -257,12 +283,14 @@ impl<R: Body<Data = Bytes>> Answered<R> {
         };
         let (mut head, body) = answer.into_parts();
         if answer::is_error(&head) || left.created_job(&head) {
+            let since = clock::now();
+            let bound = answer::bounded(&head, bound).until(left.deadline, since);
             return Self::ToRead(Box::new(Reading {
-                body: Peek::new(body, answer::bounded(&head, bound)),
+                body: Peek::new(body, bound),
                 wait: answer::wait(&head),
                 head,
                 left,
-                since: clock::now(),
+                since,
             }));
         }
         let body = match left.answered(&mut head) {

@@ -155,7 +155,6 @@ mod future;
 mod jobs;
 mod layer;
 mod read;
-mod refusal;
 mod service;
 mod tokens;
 

@@ -37,10 +37,6 @@ pub(super) fn call<B: RequestBody>(request: &mut Request<B>, endpoint: Endpoint)
         .get::<Deadline>()
         .copied()
         .or_else(|| header::timeout(request.headers()).map(Deadline::within));
-    if let Some(wait) = said.get::<Patience>().and_then(|patience| patience.wait) {
-        let sooner = Deadline::within(wait).or_sooner(call.deadline, clock::now());
-        call.deadline = Some(sooner);
-    }
     call.model = said.get::<Model>().map(Model::shared);
     if call.model.is_none() && endpoint.takes_model() {
         call.model = model(request);
@@ -48,12 +44,13 @@ pub(super) fn call<B: RequestBody>(request: &mut Request<B>, endpoint: Endpoint)
     call
 }
 
-/// Whether the answer must be in gRPC's shape.
-pub(super) fn is_grpc<B>(request: &Request<B>) -> bool {
-    let content_type = request.headers().get(CONTENT_TYPE);
-    let rest = content_type.and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"));
-    // `application/grpc-web` is another protocol.
-    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+/// Waits no longer for its turn than a fallback layer outside allows.
+pub(super) fn hurry<B>(call: &mut Call, request: &Request<B>) {
+    let patience = request.extensions().get::<Patience>();
+    if let Some(wait) = patience.and_then(|patience| patience.wait) {
+        let sooner = Deadline::within(wait).or_sooner(call.deadline, clock::now());
+        call.deadline = Some(sooner);
+    }
 }
 
 /// The model of a JSON object or of a form.

@@ -5,7 +5,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{ResponseFuture, tokens::Tokenizer};
+use super::{ResponseFuture, future::Wanted, tokens::Tokenizer};
 use crate::{
     body::{Bound, RequestBody, ResponseBody},
     limiter::Limiter,
@@ -83,8 +83,9 @@ where
         let inner = self.inner.clone();
         match self.classify.endpoint(&request) {
             Some(endpoint) => {
-                let turn = (self.limiter.turn(), endpoint, self.tokenizer.clone());
-                ResponseFuture::limited(inner, request, turn, self.bound)
+                let tokenizer = self.tokenizer.clone();
+                let wanted = Wanted::new(self.limiter.turn(), endpoint, tokenizer);
+                ResponseFuture::limited(inner, request, wanted, self.bound)
             }
             None => ResponseFuture::untouched(inner, request, self.bound),
         }

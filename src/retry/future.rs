@@ -10,7 +10,10 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, response};
 use http_body::Body;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, Sleep, sleep_until},
+};
 use tower_service::Service;
 
 use super::{
@@ -20,8 +23,8 @@ use super::{
     verdict::failure,
 };
 use crate::{
-    body::{Bound, Peek, RequestBody, ResponseBody},
-    clock, header,
+    body::{Bound, Peek, RequestBody, ResponseBody, refusal},
+    clock, header, observe,
     words::{ApiError, extension::Failure},
 };
 
@@ -57,7 +60,12 @@ pin_project_lite::pin_project! {
         R: Body,
     {
         Starting { start: Option<(Request<B>, Arc<Settings>)> },
-        Readying { request: Option<Request<B>> },
+        Readying {
+            request: Option<Request<B>>,
+            // Made only if the inner service is not ready at once.
+            #[pin]
+            late: Option<Sleep>,
+        },
         Calling { #[pin] answer: F },
         Reading { read: Option<Box<Read<R>>> },
         Sleeping { #[pin] sleep: Sleep, request: Option<Request<B>> },
@@ -119,15 +127,27 @@ where
                         }
                         None => request,
                     };
-                    let request = Some(request);
-                    State::Readying { request }
+                    readying(request)
                 }
-                StateProj::Readying { request } => {
-                    if let Err(error) = ready!(inner.poll_ready(cx)) {
+                StateProj::Readying { request, late } => {
+                    let in_time = match inner.poll_ready(cx) {
+                        Poll::Ready(Err(error)) => {
+                            state.set(State::Done);
+                            return Poll::Ready(Err(error));
+                        }
+                        Poll::Ready(Ok(())) => session.as_ref().is_none_or(Session::is_in_time),
+                        Poll::Pending => {
+                            let deadline = session.as_ref().and_then(Session::deadline);
+                            ready!(poll_late(deadline, late, cx));
+                            false
+                        }
+                    };
+                    let request = request.take().expect(ONCE);
+                    if !in_time {
                         state.set(State::Done);
-                        return Poll::Ready(Err(error));
+                        return Poll::Ready(Ok(rejected(&request, session)));
                     }
-                    let answer = inner.call(request.take().expect(ONCE));
+                    let answer = inner.call(request);
                     State::Calling { answer }
                 }
                 StateProj::Calling { answer } => {
@@ -156,14 +176,51 @@ where
                 }
                 StateProj::Sleeping { sleep, request } => {
                     ready!(sleep.poll(cx));
-                    let request = request.take();
-                    State::Readying { request }
+                    readying(request.take().expect(ONCE))
                 }
                 StateProj::Done => panic!("polled after it was ready"),
             };
             state.set(next);
         }
     }
+}
+
+fn readying<B, F, R: Body>(request: Request<B>) -> State<B, F, R> {
+    State::Readying {
+        request: Some(request),
+        late: None,
+    }
+}
+
+/// Ready at the deadline, where there is one, and a runtime to wait for it.
+fn poll_late(
+    deadline: Option<Instant>,
+    mut late: Pin<&mut Option<Sleep>>,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    if late.is_none() && Handle::try_current().is_ok() {
+        late.set(deadline.map(sleep_until));
+    }
+    match late.as_pin_mut() {
+        Some(sleep) => sleep.poll(cx),
+        None => Poll::Pending,
+    }
+}
+
+/// The response to a request whose next attempt, or first, could not be sent before the deadline.
+fn rejected<B, R, A>(
+    request: &Request<B>,
+    session: &mut Option<Session<A>>,
+) -> Response<ResponseBody<R>>
+where
+    R: Body<Data = Bytes>,
+{
+    let session = session.as_mut().expect("only what is kept has a deadline");
+    let rejected = session.late();
+    observe::refused(&rejected);
+    let mut response = refusal(rejected, request.headers());
+    session.report(response.extensions_mut());
+    response
 }
 
 /// What follows from an attempt.
@@ -281,20 +338,19 @@ where
     B: RequestBody,
     R: Body,
 {
-    if let Some(report) = session.as_mut().and_then(Session::report) {
-        head.extensions.insert(report);
+    if let Some(session) = session {
+        session.report(&mut head.extensions);
     }
     Step::Done(Ok(Response::from_parts(head, body)))
 }
 
 fn sleeping<B, F, R: Body>(next: Next<B>) -> State<B, F, R> {
-    let request = Some(next.request);
     match next.when {
         When::At(at) => State::Sleeping {
             sleep: sleep_until(at),
-            request,
+            request: Some(next.request),
         },
-        When::InItsLane => State::Readying { request },
+        When::InItsLane => readying(next.request),
     }
 }
 

@@ -75,8 +75,11 @@
 //! - the body cannot be sent again ([`body`](crate::body));
 //! - it was the last 503 that a [fallback layer](crate::fallback) outside allows its model.
 //!
-//! An attempt that finds no turn in time any more is answered by the rate limit layer, as any request
-//! that does not; the [`RetryReport`](crate::extension::RetryReport) beside it says what had failed.
+//! The deadline is checked again right before each attempt, the first included. A request whose client is not
+//! ready before the deadline, or that finds no turn in time in the rate limit layer, is rejected at the
+//! deadline at the latest: with a response that carries [`Rejected`](crate::Rejected), and a
+//! [`RetryReport`](crate::extension::RetryReport) of what had failed. No error's body is read past the
+//! deadline, but for the 10 ms that a client may need to hand on what came with the head.
 //!
 //! In an outage that nobody announces, that is soon: of three hundred requests a minute seventy
 //! retries are made, and the others fail. What must not fail is resubmitted by a program that has the time,

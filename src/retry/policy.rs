@@ -19,10 +19,10 @@ use crate::clock;
 
 /// The same rules as a policy for `tower::retry`, for those who have its layer already.
 ///
-/// [`TogetherRetryLayer`] can do what a policy cannot: send a streamed body again, read an error's
-/// body where no rate limit layer beneath it does, and read an answer to its end before it is thrown
-/// away, so that its connection can be used again. A request whose body is no `Clone` has no use for
-/// this one.
+/// [`TogetherRetryLayer`] can do what a policy cannot: check the deadline right before an attempt, send a
+/// streamed body again, read an error's body where no rate limit layer beneath it does, and read an answer to
+/// its end before it is thrown away, so that its connection can be used again. A request whose body is no
+/// `Clone` has no use for this one.
 ///
 /// ```
 /// use tower::ServiceBuilder;
@@ -79,8 +79,8 @@ impl<B: Clone, R, E: 'static> tower::retry::Policy<Request<B>, Response<R>, E> f
             self.again = true;
             return Some(Wait::new(when));
         }
-        if let (Ok(answer), Some(report)) = (result, self.tries.as_mut().and_then(Tries::report)) {
-            answer.extensions_mut().insert(report);
+        if let (Ok(answer), Some(tries)) = (result, &mut self.tries) {
+            tries.report(answer.extensions_mut());
         }
         None
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Request, response};
+use http::{Extensions, Request, response};
 use tokio::time::Instant;
 
 use super::{
@@ -11,10 +11,7 @@ use super::{
 };
 use crate::{
     body::{Bound, Original, RequestBody},
-    words::{
-        Endpoint,
-        extension::{Failure, RetryReport},
-    },
+    words::{Endpoint, Rejected, extension::Failure},
 };
 
 /// A request as it came, and how often it was tried.
@@ -96,7 +93,22 @@ impl<A> Session<A> {
         Some(Next { request, when })
     }
 
-    pub(super) fn report(&mut self) -> Option<RetryReport> {
-        self.tries.report()
+    /// When its caller will have it no more.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.tries.deadline()
+    }
+
+    /// Whether its next attempt may be sent now.
+    pub(super) fn is_in_time(&self) -> bool {
+        self.tries.may_leave()
+    }
+
+    /// It could not be sent before its deadline.
+    pub(super) fn late(&self) -> Rejected {
+        self.tries.late()
+    }
+
+    pub(super) fn report(&mut self, extensions: &mut Extensions) {
+        self.tries.report(extensions);
     }
 }

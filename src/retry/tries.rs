@@ -14,7 +14,7 @@ use crate::{
     body::Bound,
     clock, header, observe,
     words::{
-        ApiError, Endpoint, KeyId,
+        ApiError, Endpoint, KeyId, Reason, Rejected,
         extension::{
             ApiKey, Attempt, Caller, Crowded, Deadline, Failure, Patience, Paused, Retries,
             RetryReport,
@@ -92,23 +92,13 @@ impl Tries {
 
     /// How much of an error to read, and for how long: not past the deadline.
     pub(super) fn error_body(&self) -> Bound {
-        self.in_time(self.settings.error_body, 1)
+        self.settings.error_body.until(self.deadline, clock::now())
     }
 
     /// How much more of a failed answer to read, and for how long: not for more than half of what is left
     /// before the deadline, so that another attempt can still be made.
     pub(super) fn drain(&self) -> Bound {
-        self.in_time(self.settings.drain, 2)
-    }
-
-    fn in_time(&self, bound: Bound, part: u32) -> Bound {
-        let left = self.deadline.map_or(bound.time, |deadline| {
-            deadline.saturating_duration_since(clock::now()) / part
-        });
-        Bound {
-            time: bound.time.min(left),
-            ..bound
-        }
+        self.settings.drain.half_until(self.deadline, clock::now())
     }
 
     /// How an attempt failed that brought this error; `None` if it would fail each time.
@@ -202,12 +192,32 @@ impl Tries {
         }
     }
 
-    /// What was done, if it was anything.
-    pub(super) fn report(&mut self) -> Option<RetryReport> {
-        (self.retries > 0).then(|| {
-            let failures = mem::take(&mut self.failures);
-            RetryReport::new(self.retries + 1, self.waited, failures)
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Whether the next attempt may be sent now: the first one at its deadline too.
+    pub(super) fn may_leave(&self) -> bool {
+        self.deadline.is_none_or(|deadline| match self.retries {
+            0 => clock::now() <= deadline,
+            _ => clock::now() < deadline,
         })
+    }
+
+    /// It could not be sent before its deadline.
+    pub(super) fn late(&self) -> Rejected {
+        Rejected::new(Reason::Deadline, self.endpoint, None)
+    }
+
+    /// Says in a response what was done, if it was anything.
+    pub(super) fn report(&mut self, extensions: &mut Extensions) {
+        if self.retries > 0 {
+            let failures = mem::take(&mut self.failures);
+            // What is rejected here or beneath has not been sent.
+            let unsent = u32::from(extensions.get::<Rejected>().is_some());
+            let attempts = self.retries + 1 - unsent;
+            extensions.insert(RetryReport::new(attempts, self.waited, failures));
+        }
     }
 
     /// When to send again by our own clock, if that is in time.

@@ -119,9 +119,7 @@ impl fmt::Display for Rejected {
             );
         }
         f.write_str(match self.reason {
-            Reason::Deadline => {
-                "the rate limit would hold it past its deadline; wait longer or send less"
-            }
+            Reason::Deadline => "it could not leave before its deadline; wait longer or send less",
             Reason::MaxWait => {
                 "the rate limit would hold it longer than max_wait; raise max_wait or send less"
             }

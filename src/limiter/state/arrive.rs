@@ -99,7 +99,7 @@ impl State {
         let impatient = patience < comer.deadline;
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
         let least = least_wait(key, lane, call, &self.rules, now);
-        let refusal = if deadline != Instant::NEVER && least > deadline {
+        let refusal = if deadline != Instant::NEVER && least.max(now) > deadline {
             Some(Waiter::reason_of(impatient))
         } else if self.waiters.len() >= settings.max_waiting && !call.again {
             Some(Reason::QueueFull)

@@ -143,7 +143,7 @@ impl Cost {
 ///
 /// Where none is given, `grpc-timeout`, `x-stainless-timeout` and `x-stainless-read-timeout` are read. A
 /// request that cannot leave in time is refused at once; one whose next attempt does not fit is left at its
-/// last answer.
+/// last answer. The deadline is checked again right before each attempt, and no error's body is read past it.
 /// An answer that is under way is not cut short: for that there are timeouts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline(When);

@@ -66,7 +66,7 @@ impl Retries {
     }
 }
 
-/// Response: what the retry layer did, if it sent the request more than once.
+/// Response: what the retry layer did, if it retried the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryReport {
     attempts: u32,
@@ -83,7 +83,7 @@ impl RetryReport {
         }
     }
 
-    /// How often the request was sent.
+    /// How often the request was sent. A last attempt that was [rejected](crate::Rejected) is not counted.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }

@@ -72,7 +72,7 @@ pub(crate) async fn what_would_miss_its_deadline_is_refused_at_once<S: Stack>() 
     bench.send(Ask::whole("first")).await;
     // A refusal at the deadline itself would come too late for `in_time`.
     let answer = bench.send(Ask::whole("second").within(HOUR / 2)).await;
-    assert_refused::<S>(&answer, "deadline", "past its deadline");
+    assert_refused::<S>(&answer, "deadline", "before its deadline");
     assert_eq!(bench.heard(), ["first"]);
     assert_eq!(bench.limiter.snapshot().refused, 1);
 }

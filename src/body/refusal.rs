@@ -4,11 +4,29 @@ use std::{fmt::Write as _, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http_body::Body;
 
+use super::ResponseBody;
 use crate::words::{Reason, Rejected, extension::Waited};
 
-/// The response that stands for a refusal: Together's JSON error shape, or gRPC's.
-pub(super) fn answer(rejected: Rejected, grpc: bool) -> Response<Bytes> {
+/// The response that stands for a refusal of a request with these headers: in Together's JSON error shape, or
+/// in gRPC's.
+pub(crate) fn refusal<R>(rejected: Rejected, request: &HeaderMap) -> Response<ResponseBody<R>>
+where
+    R: Body<Data = Bytes>,
+{
+    answer(rejected, is_grpc(request)).map(ResponseBody::own)
+}
+
+/// Whether the response must be in gRPC's shape.
+fn is_grpc(request: &HeaderMap) -> bool {
+    let content_type = request.get(header::CONTENT_TYPE);
+    let rest = content_type.and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"));
+    // `application/grpc-web` is another protocol.
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
+fn answer(rejected: Rejected, grpc: bool) -> Response<Bytes> {
     let mut response = if grpc {
         in_grpc(&rejected)
     } else {
