@@ -43,12 +43,14 @@ const LAYERS: [(&str, &[&str], &[&str]); 14] = [
             "axum_core",
             "bytes",
             "h2",
+            "http",
             "http_body",
             "hyper",
             "hyper_util",
             "reqwest",
             "reqwest_middleware",
             "tonic",
+            "tower_http",
         ],
     ),
     (
@@ -112,7 +114,7 @@ const LAYERS: [(&str, &[&str], &[&str]); 14] = [
     ),
     (
         "stack",
-        &["rate_limit", "retry", "fallback", "layer"],
+        &["words", "rate_limit", "retry", "fallback", "layer"],
         &[
             "async_openai",
             "bytes",

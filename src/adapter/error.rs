@@ -23,6 +23,18 @@ pub(crate) fn failure<E: 'static>(error: &E) -> Result<Failure, &'static str> {
     }
 }
 
+/// Whether the error may be of another request than the one that was sent: of a redirect that its client has
+/// followed.
+pub(crate) fn may_be_redirected<E: 'static>(error: &E) -> bool {
+    #[cfg(feature = "reqwest")]
+    if let Some(error) = known(error) {
+        let mut chain = iter::successors(Some(error), |&error| beneath(error));
+        return chain.any(|error| error.is::<reqwest::Error>());
+    }
+    let _ = error;
+    false
+}
+
 fn known(any: &dyn Any) -> Option<&(dyn Error + 'static)> {
     if let Some(error) = any.downcast_ref::<Box<dyn Error + Send + Sync>>() {
         return Some(&**error);

@@ -5,9 +5,13 @@ mod axum;
 mod error;
 #[cfg(feature = "hyper")]
 mod hyper;
+mod redirect;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 #[cfg(feature = "tonic")]
 mod tonic;
 
-pub(crate) use self::error::failure;
+pub(crate) use self::{
+    error::{failure, may_be_redirected},
+    redirect::is_redirected,
+};

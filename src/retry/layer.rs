@@ -95,6 +95,27 @@ impl TogetherRetryLayer {
         self.with(|settings| settings.max_wait = wait)
     }
 
+    /// States whether the client beneath follows redirects. Default: reqwest may, and other clients do not,
+    /// unless a response is known to be from another URL.
+    ///
+    /// A request that creates something may have done so at the first hop (`POST /files` is answered by a
+    /// redirect), whatever the second says. Where redirects may be followed, such a request is not retried
+    /// after an error, nor after a response from another URL. Write `false` for a client that has redirects
+    /// switched off, such as reqwest's with `redirect(Policy::none())`: then a connection that could not be
+    /// made is retried. Write `true` for a client of another kind that follows them, such as tower-http's
+    /// `FollowRedirect`; the crate's feature `tower-http` reads where its responses are from.
+    ///
+    /// ```
+    /// use tower_together::TogetherRetryLayer;
+    ///
+    /// // Over `reqwest::Client::builder().redirect(reqwest::redirect::Policy::none())`.
+    /// let layer = TogetherRetryLayer::default().with_redirects(false);
+    /// ```
+    #[must_use]
+    pub fn with_redirects(self, followed: bool) -> Self {
+        self.with(|settings| settings.redirects = Some(followed))
+    }
+
     /// How much may be kept of request bodies that cannot be cloned. Default: 2 MiB of each, 64 MiB of
     /// all. What is larger is sent once.
     #[must_use]

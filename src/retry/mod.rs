@@ -17,7 +17,7 @@
 //! | 408 | yes, with backoff, unless it creates something | every official SDK retries it |
 //! | 500 | the same | error-codes: "try again after a brief wait"; the SDKs for Python and Go, not TypeScript's |
 //! | 502, 504, 520 to 525, 529, 530 | the same | error-codes; fine-tuning/troubleshooting: "safe to retry after a short wait" |
-//! | not sent: no connection, HTTP/2's `REFUSED_STREAM` or graceful `GOAWAY` | yes, with backoff | RFC 9113, section 8.7: never processed |
+//! | not sent: no connection, HTTP/2's `REFUSED_STREAM` or graceful `GOAWAY` | yes, with backoff; over reqwest, a request that creates something only if [redirects are off](#redirects) | RFC 9113, section 8.7: never processed |
 //! | no answer: a reset, an error of which nothing is known | yes, unless it creates something | chat included: an answer lost is worth another |
 //! | no answer before the client's own timeout | the same, but once if a model generates the answer ([`with_max_retries_after_timeout`]) | it is paid for, and as slow again |
 //! | an error that comes each time: TLS to a port without TLS, an untrusted certificate, `https` through a connector without TLS, a URI without a host, a proxy that rejects `CONNECT` (hyper-util tells 407 only from all other statuses, so that its 403 and its 502 are one), reqwest's of a request that cannot be made or is redirected too often | no; with the feature `tracing` an event says what to do | |
@@ -39,6 +39,30 @@
 //! termination, come after the request was forwarded. An empty body, HTML, and a body that was not read
 //! (`retry::Policy` alone reads none) state nothing.
 //!
+//! # Redirects
+//!
+//! A client that follows redirects returns what came of the last hop. The first may have created something all
+//! the same: Together's own response to `POST /files` is a redirect. So a request that creates something is not
+//! retried after a response from another URL than its own, whatever that says. Nor is it retried over reqwest
+//! after an error, which does not tell its hop; unless [`with_redirects`] states that the client follows none:
+//!
+//! ```
+//! use tower::ServiceBuilder;
+//! use tower_together::TogetherRetryLayer;
+//!
+//! # #[cfg(feature = "reqwest")] {
+//! let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+//! let client = ServiceBuilder::new()
+//!     .layer(TogetherRetryLayer::default().with_redirects(false))
+//!     .service(client);
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The responses of tower-http's `FollowRedirect` (0.7) are recognised with the feature `tower-http`. The errors
+//! of such a client are not: state `with_redirects(true)` over it.
+//!
+//! [`with_redirects`]: TogetherRetryLayer::with_redirects
 //! [`Endpoint::creates`]: crate::Endpoint::creates
 //! [`Retries::may_repeat`]: crate::extension::Retries::may_repeat
 //!

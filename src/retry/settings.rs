@@ -12,6 +12,8 @@ pub(super) struct Settings {
     pub(super) max_retries: u32,
     pub(super) max_retries_after_timeout: u32,
     pub(super) max_wait: Duration,
+    /// Whether the client follows redirects, if that was said.
+    pub(super) redirects: Option<bool>,
     pub(super) backoff: Backoff,
     pub(super) budget: Arc<Budget>,
     pub(super) memory: Memory,
@@ -27,6 +29,7 @@ impl Default for Settings {
             max_retries: 4,
             max_retries_after_timeout: 1,
             max_wait: Duration::from_secs(120),
+            redirects: None,
             backoff: Backoff::default(),
             budget: Arc::default(),
             memory: Memory::default(),

@@ -2,7 +2,7 @@
 
 use std::{mem, sync::Arc, time::Duration};
 
-use http::{Extensions, HeaderMap, HeaderName, StatusCode, header::AUTHORIZATION, request};
+use http::{Extensions, HeaderMap, HeaderName, Request, StatusCode, Uri, header::AUTHORIZATION};
 use tokio::time::Instant;
 
 use super::{
@@ -29,6 +29,8 @@ pub(super) struct Tries {
     settings: Arc<Settings>,
     endpoint: Endpoint,
     nature: Nature,
+    /// Where it goes, if it must not be done twice.
+    once_at: Option<Uri>,
     /// When its caller will have it no more.
     deadline: Option<Instant>,
     max_retries: u32,
@@ -55,7 +57,7 @@ pub(super) enum When {
 impl Tries {
     /// The first attempt is made now.
     pub(super) fn begin<B>(
-        request: &request::Request<B>,
+        request: &Request<B>,
         endpoint: Endpoint,
         settings: Arc<Settings>,
         now: Instant,
@@ -70,6 +72,7 @@ impl Tries {
         Self {
             endpoint,
             nature,
+            once_at: (nature == Nature::Once).then(|| request.uri().clone()),
             deadline: header::deadline(request.extensions(), request.headers(), now),
             max_503s: patience.map(|patience| patience.overloads),
             max_retries: retries.limit().unwrap_or(settings.max_retries),
@@ -104,9 +107,28 @@ impl Tries {
     /// How an attempt failed that brought this error; `None` if it would fail each time.
     pub(super) fn failure<E: 'static>(&self, error: &E) -> Option<Failure> {
         let failure = adapter::failure(error);
-        failure
+        let failure = failure
             .inspect_err(|why| observe::lasting(self.endpoint, why))
-            .ok()
+            .ok()?;
+        let redirects = self.settings.redirects;
+        let may_be_redirected = || redirects.unwrap_or_else(|| adapter::may_be_redirected(error));
+        Some(match failure {
+            // The second hop's connection, for all that is known, after the first has done its work.
+            Failure::NotSent if self.once_at.is_some() && may_be_redirected() => {
+                Failure::Interrupted
+            }
+            failure => failure,
+        })
+    }
+
+    /// Whether a response is not that of the request itself, if that must not be done twice.
+    fn is_of_another_hop(&self, extensions: &Extensions) -> bool {
+        let Some(uri) = &self.once_at else {
+            return false;
+        };
+        let followed = self.settings.redirects;
+        followed != Some(false)
+            && adapter::is_redirected(extensions, uri).unwrap_or(followed == Some(true))
     }
 
     /// Tries again what failed so: when, and with which body. `asked` is the request's head, and `said` the
@@ -153,6 +175,10 @@ impl Tries {
         now: Instant,
         random: impl FnOnce() -> f64,
     ) -> Option<When> {
+        let answered = matches!(failure, Failure::Status(_) | Failure::Grpc(_));
+        if answered && self.is_of_another_hop(extensions) {
+            return None;
+        }
         let error = extensions.get::<ApiError>();
         // In the error of a request that creates nothing such words are anybody's, a prompt's even.
         let too_many = self.endpoint.creates() && error.is_some_and(ApiError::is_too_many_jobs);

@@ -11,6 +11,7 @@ use reqwest::{Body, ResponseBuilderExt, Url};
 use tower_service::Service;
 
 use super::reqwest::Original;
+use crate::words::extension::Redirected;
 
 /// A reqwest client as a service of `http::Request`s: for layers that know no other, such as those of
 /// tower-http, and for whoever would rather work with http's types.
@@ -87,6 +88,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match Original::restore(request) {
             Ok(request) => HttpFuture::Calling {
+                url: request.url().clone(),
                 answer: self.inner.call(request),
             },
             Err(error) => HttpFuture::Failed {
@@ -101,7 +103,7 @@ pin_project_lite::pin_project! {
     #[project = HttpFutureProj]
     pub enum HttpFuture<F, E> {
         #[doc(hidden)]
-        Calling { #[pin] answer: F },
+        Calling { url: Url, #[pin] answer: F },
         #[doc(hidden)]
         Failed { error: Option<E> },
     }
@@ -115,10 +117,16 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            HttpFutureProj::Calling { answer } => {
+            HttpFutureProj::Calling { url: asked, answer } => {
                 let answer = ready!(answer.poll(cx))?;
                 let url = answer.url().clone();
+                let failed = !answer.status().is_success();
                 let mut answer = Response::from(answer);
+                if failed {
+                    answer
+                        .extensions_mut()
+                        .insert(Redirected(is_another(asked, &url)));
+                }
                 answer.extensions_mut().extend(extensions(url));
                 Poll::Ready(Ok(answer))
             }
@@ -127,6 +135,11 @@ where
             }
         }
     }
+}
+
+/// Whether a response's URL is not the one that was asked for, whose fragment is not sent.
+fn is_another(asked: &Url, answered: &Url) -> bool {
+    asked.as_str().split('#').next() != answered.as_str().split('#').next()
 }
 
 /// The extensions by which a `reqwest::Response` that is made of http's knows its URL.

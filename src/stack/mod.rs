@@ -94,7 +94,8 @@
 //!
 //! | client | what it sends again by itself | to switch it off |
 //! |---|---|---|
-//! | reqwest | what HTTP/2 refused (`REFUSED_STREAM`, `GOAWAY`), at once; and redirects | `ClientBuilder::retry(reqwest::retry::never())`, `redirect(Policy::none())` |
+//! | reqwest | what HTTP/2 refused (`REFUSED_STREAM`, `GOAWAY`), at once; and redirects | `ClientBuilder::retry(reqwest::retry::never())`, `redirect(Policy::none())` and [`with_redirects(false)`](crate::TogetherRetryLayer::with_redirects) |
+//! | tower-http's `FollowRedirect` | redirects | leave it out, or state [`with_redirects(true)`](crate::TogetherRetryLayer::with_redirects) |
 //! | hyper-util | what was given to an idle connection that had closed: nothing of it was sent | `Builder::retry_canceled_requests(false)`; harmless |
 //! | async-openai | 429, 5xx, lost connections | `with_http_service` has no such layer |
 //! | reqwest-retry | 429, 5xx, 408, lost connections | leave `RetryTransientMiddleware` out |

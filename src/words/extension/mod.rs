@@ -30,6 +30,7 @@ pub(crate) use self::{
     fallback::Patience,
     in_line::Stand,
     jobs::{AsksForJobs, Crowded},
+    retry::Redirected,
 };
 pub use self::{
     fallback::{Fallback, PassedOver, Served},

@@ -100,6 +100,10 @@ impl RetryReport {
     }
 }
 
+/// Response: whether it is from another URL than the request's, where a client that follows redirects tells.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Redirected(pub(crate) bool);
+
 /// How an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -1,0 +1,188 @@
+//! Clients that follow redirects: a failure of the second hop says nothing of the first.
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper_util::{client::legacy, rt::TokioExecutor};
+use reqwest::{Client, redirect::Policy};
+use tower::{Layer, ServiceExt};
+use tower_http::follow_redirect::policy::{Limited, PolicyExt, clone_body_fn};
+use tower_together::{
+    Limits, TogetherLayer, TogetherRetryLayer, extension::Retries, stack::HttpOverReqwest,
+};
+
+use crate::server::{CLOSED, Server, once_more};
+
+/// Redirects `/v1/files` and `/v1/embeddings`, and answers as `then` at any other path.
+async fn redirecting(status: u16, location: &'static str, then: u16) -> Server {
+    Server::start(move |_, request| async move {
+        let mut response = Response::new(Body::empty());
+        let redirects = request.uri().path().starts_with("/v1/");
+        *response.status_mut() = StatusCode::from_u16(match redirects {
+            true => status,
+            false => then,
+        })
+        .unwrap();
+        if redirects {
+            let location = location.parse().unwrap();
+            response.headers_mut().insert("location", location);
+        } else {
+            *response.body_mut() = r#"{"error":{"message":"The server is overloaded"}}"#.into();
+            response.headers_mut().insert("retry-after-ms", 1.into());
+        }
+        response
+    })
+    .await
+}
+
+/// A client of one kind.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Reqwest,
+    HttpOverReqwest,
+    Middleware,
+    FollowRedirect,
+}
+
+use Kind::{FollowRedirect, Middleware};
+
+const KINDS: [Kind; 4] = [
+    Kind::Reqwest,
+    Kind::HttpOverReqwest,
+    Middleware,
+    FollowRedirect,
+];
+
+/// Sends one request. The status, unless it is an error, and the number of attempts.
+async fn send(
+    kind: Kind,
+    retry: TogetherRetryLayer,
+    client: Client,
+    request: Request<Bytes>,
+) -> (Option<StatusCode>, u64) {
+    let layer = TogetherLayer::new(Limits::none()).with_retry(retry);
+    let limiter = layer.limiter().clone();
+    let reqwests = || reqwest::Request::try_from(request.clone()).unwrap();
+    let status = match kind {
+        Kind::Reqwest => {
+            let answer = layer.layer(client).oneshot(reqwests()).await;
+            answer.ok().map(|answer| answer.status())
+        }
+        Kind::HttpOverReqwest => {
+            let service = layer.layer(HttpOverReqwest::new(client));
+            let answer = service.oneshot(request.map(reqwest::Body::from)).await;
+            answer.ok().map(|answer| answer.status())
+        }
+        Middleware => {
+            let client = reqwest_middleware::ClientBuilder::new(client).with(layer);
+            let answer = client.build().execute(reqwests()).await;
+            answer.ok().map(|answer| answer.status())
+        }
+        FollowRedirect => {
+            let client = legacy::Client::builder(TokioExecutor::new()).build_http();
+            let cloned = clone_body_fn(|body: &Full<Bytes>| Some(body.clone()));
+            let client = tower_http::follow_redirect::FollowRedirect::with_policy(
+                client,
+                Limited::new(9).and::<_, _, legacy::Error>(cloned),
+            );
+            let answer = layer.layer(client).oneshot(request.map(Full::from)).await;
+            answer.ok().map(|answer| answer.status())
+        }
+    };
+    (status, limiter.snapshot().admitted)
+}
+
+fn post(url: &str) -> Request<Bytes> {
+    Request::post(url).body(Bytes::from("{}")).unwrap()
+}
+
+/// `POST /files` is answered by 302, with the file created. It was created five times.
+#[tokio::test]
+async fn a_redirect_that_leads_nowhere_creates_one_file() {
+    for kind in KINDS {
+        // Only reqwest is known to follow redirects before a response says so.
+        let retry = match kind {
+            FollowRedirect => once_more().with_redirects(true),
+            _ => once_more(),
+        };
+        for status in [302, 303, 307] {
+            for (path, attempts) in [("/v1/files", 1), ("/v1/embeddings", 2)] {
+                let server = redirecting(status, CLOSED, 200).await;
+                let request = post(&format!("{}{path}", server.url));
+                let sent = send(kind, retry.clone(), Client::new(), request).await;
+                assert_eq!(sent, (None, attempts), "{kind:?} {status} {path}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_status_of_the_second_hop_is_not_that_of_the_first() {
+    for kind in KINDS {
+        for (status, then) in [(302, 429), (302, 503), (307, 429), (308, 503)] {
+            for (path, attempts) in [("/v1/files", 1), ("/v1/embeddings", 2)] {
+                let server = redirecting(status, "/elsewhere", then).await;
+                let request = post(&format!("{}{path}", server.url));
+                let sent = send(kind, once_more(), Client::new(), request).await;
+                let then = StatusCode::from_u16(then).ok();
+                assert_eq!(sent, (then, attempts), "{kind:?} {status} {path}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_status_of_the_only_hop_is_trusted() {
+    for kind in KINDS {
+        for status in [429, 503] {
+            // Also where the client is said to follow redirects, if it tells where the response is from.
+            for retry in [once_more(), once_more().with_redirects(true)] {
+                let server = redirecting(302, "/", status).await;
+                let request = post(&format!("{}/files?purpose=a%20b&x#top", server.url));
+                let sent = send(kind, retry, Client::new(), request).await;
+                assert_eq!(sent, (StatusCode::from_u16(status).ok(), 2), "{kind:?}");
+            }
+        }
+    }
+}
+
+/// The error of a client that may follow redirects does not tell which hop could not be reached.
+#[tokio::test]
+async fn a_creating_request_without_a_connection_is_retried_only_if_redirects_are_off() {
+    let create = || post("http://127.0.0.1:1/v1/fine-tunes");
+    for kind in KINDS {
+        let follows = !matches!(kind, FollowRedirect);
+        for (retry, attempts) in [
+            (once_more(), if follows { 1 } else { 2 }),
+            (once_more().with_redirects(false), 2),
+            (once_more().with_redirects(true), 1),
+        ] {
+            let client = Client::builder().redirect(Policy::none()).build().unwrap();
+            let sent = send(kind, retry, client, create()).await;
+            assert_eq!(sent, (None, attempts), "{kind:?}");
+        }
+        let mut sure = create();
+        let said = Retries::default().may_repeat();
+        sure.extensions_mut().insert(said);
+        let sent = send(kind, once_more(), Client::new(), sure).await;
+        assert_eq!(sent, (None, 2), "{kind:?}");
+    }
+}
+
+/// A client that does not say where a response is from.
+#[tokio::test]
+async fn a_client_that_is_said_to_follow_redirects_is_trusted_in_nothing() {
+    for (retry, attempts) in [
+        (once_more(), 2),
+        (once_more().with_redirects(true), 1),
+        (once_more().with_redirects(false), 2),
+    ] {
+        let server = redirecting(302, "/", 429).await;
+        let client = legacy::Client::builder(TokioExecutor::new()).build_http();
+        let layer = TogetherLayer::new(Limits::none()).with_retry(retry);
+        let request = post(&format!("{}/files", server.url)).map(Full::<Bytes>::from);
+        layer.layer(client).oneshot(request).await.unwrap();
+        assert_eq!(server.heads().len(), attempts);
+    }
+}
