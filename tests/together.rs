@@ -27,6 +27,7 @@ use tower_together::{
 };
 
 const CHAT: &str = "/v1/chat/completions";
+const FINE_TUNES: &str = "/v1/fine-tunes";
 
 fn post(path: &str) -> Request<Full<Bytes>> {
     let request = Request::post(format!("https://api.together.ai{path}"));
@@ -507,14 +508,96 @@ async fn a_refusal_of_our_own_in_grpc_is_never_retried_either() {
     assert_eq!(script.sent().len(), 1);
 }
 
+/// A request failed whose server asked for more than 2 minutes, and those behind it in its lane waited for
+/// them.
 #[tokio::test(start_paused = true)]
-async fn a_pause_longer_than_the_bound_is_not_waited_for() {
-    let script = Script::new([status(429).header("retry-after", 121)]);
+async fn a_rejected_request_waits_in_its_lane_as_long_as_those_behind_it() {
+    for code in [429, 503] {
+        for seconds in [121, 1_200, 3_600] {
+            let script = Script::new([status(code).header("retry-after", seconds)]);
+            let service = both(per_minute(60)).layer(script.client());
+            let (first, second) = tokio::join!(
+                service.clone().oneshot(post(CHAT)),
+                service.clone().oneshot(post(CHAT))
+            );
+            assert_eq!(first.unwrap().status(), 200);
+            assert_eq!(second.unwrap().status(), 200);
+            let sent: Vec<_> = script.sent().iter().map(|sent| sent.attempt).collect();
+            assert_eq!(sent, [0, 2, 0]);
+            assert_eq!(script.millis()[1], 1_000 * seconds);
+        }
+    }
+    // The limiter's own bound is one for both too.
+    let script = Script::new([status(429).header("retry-after", 1_200)]);
+    let limiter = Limiter::new(per_minute(60)).with_max_wait(Duration::from_secs(60));
+    let service = TogetherLayer::from(limiter)
+        .with_retry(exact())
+        .layer(script.client());
     let start = Instant::now();
-    let service = both(Limits::none()).layer(script.client());
-    let answer = service.oneshot(post(CHAT)).await.unwrap();
-    assert_eq!(answer.status(), 429);
+    let (first, second) = tokio::join!(
+        service.clone().oneshot(post(CHAT)),
+        service.clone().oneshot(post(CHAT))
+    );
+    for rejected in [first.unwrap(), second.unwrap()] {
+        assert!(rejected.extensions().get::<Rejected>().is_some());
+    }
     assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+/// A lane is paused for an hour at most, since an instant may be nonsense. The request that was told to wait
+/// for two hours was sent after one.
+#[tokio::test(start_paused = true)]
+async fn a_request_is_never_sent_before_the_instant_that_it_was_told() {
+    let hours = |hours: u64| Duration::from_secs(3_600 * hours);
+    for (path, code) in [(CHAT, 429), (CHAT, 503), (FINE_TUNES, 429)] {
+        for (most, retries) in [
+            (Some(hours(3)), true),
+            (Some(hours(1)), false),
+            (None, false),
+        ] {
+            let script = Script::new([status(code).header("retry-after", 7_200)]);
+            // The lane paces what waits for it.
+            let retry = exact().with_budget(Budget::new(0.0, 0));
+            let retry = match most {
+                Some(most) => retry.with_max_wait(most),
+                None => retry,
+            };
+            let layer = TogetherLayer::new(per_minute(60)).with_retry(retry);
+            let service = layer.layer(script.client());
+            let told = tokio::spawn(service.clone().oneshot(post(path)));
+            sleep(Duration::from_millis(1)).await;
+            let behind = tokio::spawn(service.oneshot(post(path)));
+            let told = told.await.unwrap().unwrap().status().as_u16();
+            assert_eq!(behind.await.unwrap().unwrap().status(), 200);
+            let sent = script.sent().into_iter();
+            let sent: Vec<_> = sent.map(|sent| (sent.attempt, sent.at.as_secs())).collect();
+            let probed = [(0, 0), (0, 3_600)];
+            assert_eq!(sent[..2], probed);
+            assert_eq!(sent[2..], if retries { vec![(2, 7_200)] } else { vec![] });
+            assert_eq!(told, if retries { 200 } else { code });
+        }
+    }
+}
+
+/// A job that ended earlier let it go before.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_for_a_job_waits_for_the_instant_that_it_was_told_too() {
+    for (told, ends, sent) in [(60, 10, 60), (60, 100, 100), (60, 60, 60)] {
+        let created = r#"{"id":"ft-1","status":"pending"}"#;
+        let words = r#"{"error":{"message":"Too many concurrent fine-tuning jobs"}}"#;
+        let busy = status(429).header("retry-after", told).body(words);
+        let script = Script::new([status(200).body(created), busy]);
+        let limits = Limits::none().jobs(Endpoint::FineTuneCreate, NonZeroU32::new(2).unwrap());
+        let limiter = Limiter::new(limits);
+        let layer = TogetherLayer::from(limiter.clone()).with_retry(exact());
+        let service = layer.layer(script.client());
+        service.clone().oneshot(post(FINE_TUNES)).await.unwrap();
+        let waits = tokio::spawn(service.oneshot(post(FINE_TUNES)));
+        sleep(Duration::from_secs(ends)).await;
+        assert!(limiter.job_ended("ft-1"));
+        assert_eq!(waits.await.unwrap().unwrap().status(), 200);
+        assert_eq!(script.sent()[2].at.as_secs(), sent);
+    }
 }
 
 /// The time that has passed since the first attempt is the caller's too.

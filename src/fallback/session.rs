@@ -110,7 +110,7 @@ impl<A> Session<A> {
             return Some(PassedOver::Overloaded);
         }
         // Nobody beneath has waited for it.
-        let until = head.extensions.get::<Paused>()?.until();
+        let until = head.extensions.get::<Paused>()?.not_before();
         let wait = until.saturating_duration_since(now);
         let too_long = self.settings.max_wait.is_some_and(|most| wait > most)
             || self.deadline.is_some_and(|deadline| until >= deadline);

@@ -94,8 +94,8 @@ impl Permit {
     /// `None` pauses the lane for 1 s, doubling to 30 s while the first requests after each pause
     /// are refused again. A wait that the server names is kept to; but from the second pause in a row
     /// that was too short, it is 2 s at least, doubling to 15 s. Of several requests that were under way
-    /// the first refusal counts; those after it can only lengthen the pause. More than an hour is not
-    /// believed.
+    /// the first refusal counts; those after it can only lengthen the pause. A lane is paused for an hour at
+    /// most; a request that was told to wait for longer should come back no earlier.
     pub fn throttled(&self, wait: Option<Duration>) -> Option<Instant> {
         self.report_only(&Report::throttled(wait, Unit::Requests))
     }

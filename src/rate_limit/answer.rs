@@ -47,14 +47,17 @@ pub(super) fn tell(head: &mut Parts, permit: &mut Permit, endpoint: Endpoint, re
     if waited > Duration::ZERO {
         head.extensions.insert(Waited::new(waited));
     }
+    let told = report
+        .wait()
+        .and_then(|wait| clock::now().checked_add(wait));
     if report.jobs.refused && permit.holds_job_slot() {
         observe::crowded(endpoint);
-        head.extensions.insert(Crowded);
+        head.extensions.insert(Crowded(told));
     } else if let Some(NotNow::Throttled { .. }) = report.not_now {
         observe::throttled(endpoint);
     }
     if let Some(until) = permit.report(report) {
-        head.extensions.insert(Paused::new(until));
+        head.extensions.insert(Paused::new(until, told));
     }
 }
 

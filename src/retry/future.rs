@@ -346,11 +346,11 @@ where
 
 fn sleeping<B, F, R: Body>(next: Next<B>) -> State<B, F, R> {
     match next.when {
-        When::At(at) => State::Sleeping {
+        When::At(at) | When::InItsLane(Some(at)) => State::Sleeping {
             sleep: sleep_until(at),
             request: Some(next.request),
         },
-        When::InItsLane => readying(next.request),
+        When::InItsLane(None) => readying(next.request),
     }
 }
 

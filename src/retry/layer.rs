@@ -88,8 +88,11 @@ impl TogetherRetryLayer {
 
     /// The longest wait that a server may ask for; where it asks for more, its answer is returned at
     /// once. Default: 2 minutes, the most that an SDK with a bound believes (openai-python's
-    /// `MAX_RETRY_AFTER_DELAY`). A [rate limit layer](crate::rate_limit) pauses a lane for an hour at
-    /// the most, whatever is written here.
+    /// `MAX_RETRY_AFTER_DELAY`).
+    ///
+    /// A request whose lane a [rate limit layer](crate::rate_limit) has paused for as long waits there like
+    /// those behind it, which [`Limiter::with_max_wait`](crate::Limiter::with_max_wait) bounds. A lane is paused
+    /// for an hour at most: only beyond that is this bound asked.
     #[must_use]
     pub fn with_max_wait(self, wait: Duration) -> Self {
         self.with(|settings| settings.max_wait = wait)

@@ -71,11 +71,16 @@
 //! | | wait | set by |
 //! |---|---|---|
 //! | over a rate limit layer: too many jobs | none here: the request waits in its lane until one has ended | |
-//! | over a rate limit layer: 429, and 503 that says for how long | none here: the lane is paused, and the request waits in it, in front of all others | |
+//! | over a rate limit layer: 429, and 503 that says for how long | none here: the lane is paused, and the request waits in it, in front of all others. If the server asks for more than the hour for which a lane is paused at most: that, and then in its lane | [`with_max_wait`] |
 //! | else, if the server says for how long | that, and up to 2 s more | [`with_jitter`] |
 //! | 429 that does not | 5 s, and up to 2 s more | [`with_wait_after_429`] |
 //! | all others | up to 1 s, 2 s, 4 s, 8 s, ... 30 s, at random | [`with_backoff`] |
 //! | gRPC's pushback | exactly that | |
+//!
+//! A request that was told an instant is never sent before it. In a paused lane one rule holds for the request
+//! that was rejected and for those behind it: each waits until its own deadline or
+//! [`Limiter::with_max_wait`](crate::Limiter::with_max_wait) at most. An instant may be nonsense, so after an hour
+//! the lane tries another request.
 //!
 //! The server says so in `retry-after-ms`, `retry-after` or `x-ratelimit-reset`, in this order. The last is
 //! the one that Together documents, and that no SDK reads. Each is read as a number (`43`, `0.5`), a duration
@@ -92,8 +97,8 @@
 //!
 //! - that were the fifth retry, those that wait for a job to end not counted ([`with_max_retries`],
 //!   [`Retries`](crate::extension::Retries));
-//! - the wait does not fit before the caller's [`Deadline`](crate::extension::Deadline), or the
-//!   server asks for more than 2 minutes ([`with_max_wait`]);
+//! - the wait does not fit before the caller's [`Deadline`](crate::extension::Deadline);
+//! - the server asks for more than 2 minutes ([`with_max_wait`]), and no lane is paused for as long;
 //! - the [`Budget`] is spent: one retry for five first attempts, and ten a minute for each caller or key
 //!   (twenty for all);
 //! - the body cannot be sent again ([`body`](crate::body));

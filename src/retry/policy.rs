@@ -111,9 +111,10 @@ pin_project_lite::pin_project! {
 impl Wait {
     fn new(when: When) -> Self {
         let sleep = match when {
-            When::InItsLane => None,
-            When::At(at) => Some(sleep_until(at)),
+            When::InItsLane(at) => at,
+            When::At(at) => Some(at),
         };
+        let sleep = sleep.map(sleep_until);
         Self { sleep }
     }
 }

@@ -49,8 +49,8 @@ pub(super) type Head<'a> = (&'a HeaderMap, &'a Extensions);
 /// When to send again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum When {
-    /// At once: its lane is paused, and it waits there.
-    InItsLane,
+    /// At once: its lane is paused, and it waits there. Or at an instant that is later than the pause.
+    InItsLane(Option<Instant>),
     At(Instant),
 }
 
@@ -148,7 +148,7 @@ impl Tries {
         let when = self.when(failure, said, now, fastrand::f64)?;
         let body = match when {
             // What waits in its lane is paced there, and costs nothing.
-            When::InItsLane => body()?,
+            When::InItsLane(_) => body()?,
             When::At(_) => self.afford(failure, asked, now, body)?,
         };
         let crowded = said.1.get::<Crowded>().is_some();
@@ -198,15 +198,23 @@ impl Tries {
         if spent || given_up || paid {
             return None;
         }
+        if let Some(Crowded(told)) = extensions.get() {
+            return self.in_its_lane(now, told.unwrap_or(now), now);
+        }
         match extensions.get::<Paused>() {
-            _ if crowded => Some(When::InItsLane),
-            Some(paused) => {
-                let wait = paused.until().saturating_duration_since(now);
-                let fits = wait <= self.settings.max_wait && self.is_in_time(paused.until());
-                fits.then_some(When::InItsLane)
-            }
+            Some(paused) => self.in_its_lane(paused.until(), paused.not_before(), now),
             None => self.at(pace, (headers, error), now, random).map(When::At),
         }
+    }
+
+    /// When a request goes back to its lane, which lets nobody go `until` then, if it must not be sent before
+    /// the instant that it was `told`. With its lane it waits for as long as all others there.
+    fn in_its_lane(&self, until: Instant, told: Instant, now: Instant) -> Option<When> {
+        let with_its_lane = told <= until;
+        let wait = told.saturating_duration_since(now);
+        let fits = with_its_lane || wait <= self.settings.max_wait;
+        let at = (!with_its_lane).then_some(told);
+        (fits && self.is_in_time(told)).then_some(When::InItsLane(at))
     }
 
     /// Marks a request as the attempt that is to be made next.
@@ -302,8 +310,8 @@ impl Tries {
 impl When {
     pub(super) fn after(self, now: Instant) -> Duration {
         match self {
-            Self::InItsLane => Duration::ZERO,
-            Self::At(at) => at.saturating_duration_since(now),
+            Self::InItsLane(None) => Duration::ZERO,
+            Self::InItsLane(Some(at)) | Self::At(at) => at.saturating_duration_since(now),
         }
     }
 }

@@ -70,6 +70,14 @@ impl Report {
         self
     }
 
+    /// How long the server asks to wait.
+    pub(crate) fn wait(&self) -> Option<Duration> {
+        match self.not_now? {
+            NotNow::Throttled { wait, .. } => wait,
+            NotNow::Overloaded { wait } => Some(wait),
+        }
+    }
+
     pub(crate) fn throttled(wait: Option<Duration>, of: Unit) -> Self {
         Self::not_now(NotNow::Throttled { wait, of })
     }

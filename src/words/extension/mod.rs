@@ -213,18 +213,28 @@ impl Waited {
     }
 }
 
-/// Response: the server asked to wait, and the request's lane is paused until then. The same request
-/// sent again through the same limiter waits there, in front, so nobody need wait for it outside.
+/// Response: the server asked to wait, and the request's lane is paused. The same request sent again through
+/// the same limiter waits there, in front, so that it need not wait outside; unless the server named an instant
+/// more than an hour away. A lane is paused for an hour at most, and then tries another request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Paused(Instant);
+pub struct Paused {
+    until: Instant,
+    told: Option<Instant>,
+}
 
 impl Paused {
-    pub(crate) fn new(until: Instant) -> Self {
-        Self(until)
+    pub(crate) fn new(until: Instant, told: Option<Instant>) -> Self {
+        Self { until, told }
     }
 
-    /// Until when.
+    /// Until when the lane is paused.
     pub fn until(self) -> Instant {
-        self.0
+        self.until
+    }
+
+    /// The earliest instant at which this request may be sent again: the one that the server named, or the
+    /// end of the lane's pause if that is later.
+    pub fn not_before(self) -> Instant {
+        self.told.map_or(self.until, |told| told.max(self.until))
     }
 }
