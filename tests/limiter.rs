@@ -1,6 +1,9 @@
 //! The limiter without tower, in virtual time: what its users are promised.
 #![allow(clippy::disallowed_methods, reason = "in virtual time")]
 
+#[path = "limiter/call.rs"]
+mod call;
+mod counter;
 #[path = "limiter/keys.rs"]
 mod keys;
 #[path = "limiter/rejected.rs"]

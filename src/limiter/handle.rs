@@ -98,12 +98,15 @@ impl Limiter {
     /// # Examples
     ///
     /// ```
-    /// use tower_together::{Endpoint, Limiter, Limits, limiter::Call};
+    /// use tower_together::{Limiter, Limits, limiter::Call};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), tower_together::Rejected> {
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let limiter = Limiter::new(Limits::default());
-    /// let permit = limiter.acquire(Call::new(Endpoint::Embeddings)).await?;
+    /// let request = http::Request::post("https://api.together.ai/v1/embeddings")
+    ///     .header("authorization", "Bearer YOUR_KEY")
+    ///     .body(r#"{"model":"BAAI/bge-base-en-v1.5","input":"hello"}"#)?;
+    /// let permit = limiter.acquire(Call::of(&request)).await?;
     /// // Send the request here, read its answer to the end, and then:
     /// drop(permit);
     /// # Ok(())

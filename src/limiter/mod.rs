@@ -17,6 +17,7 @@
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let limiter = Limiter::default();
+//! // Of a request that is at hand: `Call::of(&request)`.
 //! let call = Call::new(Endpoint::Embeddings).with_key(ApiKey::new("YOUR_KEY"));
 //! let mut permit = limiter.acquire(call.clone()).await?;
 //! // Send the request, read the answer to its end, and report what it says.

@@ -49,12 +49,13 @@ impl Permit {
     /// ```
     /// use std::time::SystemTime;
     /// use http::{HeaderMap, StatusCode};
-    /// use tower_together::{Endpoint, Limiter, limiter::{Call, Report}};
+    /// use tower_together::{Endpoint, Limiter, extension::ApiKey, limiter::{Call, Report}};
     ///
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let limiter = Limiter::default();
-    /// let mut permit = limiter.acquire(Call::new(Endpoint::Embeddings)).await?;
+    /// let call = Call::new(Endpoint::Embeddings).with_key(ApiKey::new("YOUR_KEY"));
+    /// let mut permit = limiter.acquire(call).await?;
     /// // Send the request and read the response. Here it is a 429 that asks to wait for 5 s.
     /// let (status, body) = (StatusCode::TOO_MANY_REQUESTS, b"");
     /// let headers = HeaderMap::from_iter([(http::header::RETRY_AFTER, "5".parse()?)]);

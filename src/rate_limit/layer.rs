@@ -1,12 +1,13 @@
 use std::time::Duration;
 
+use http::Request;
 use tower_layer::Layer;
 
-use super::{TogetherRateLimit, tokens::Tokenizer};
+use super::{TogetherRateLimit, read, tokens::Tokenizer};
 use crate::{
-    body::Bound,
+    body::{Bound, RequestBody},
     limiter::Limiter,
-    words::{Classify, Limits},
+    words::{Call, Classify, Limits},
 };
 
 /// Holds each request until the API will take it. See the [module](super).
@@ -60,6 +61,13 @@ impl TogetherRateLimitLayer {
     ) -> Self {
         self.tokenizer = Some(Tokenizer::new(count));
         self
+    }
+
+    /// Reads a request as this layer does, for [`Limiter::acquire`]: see [`Call::of`]. `None` for a request
+    /// that the layer leaves alone.
+    pub fn call_of<B: RequestBody + Clone>(&self, request: &Request<B>) -> Option<Call> {
+        let endpoint = self.classify.endpoint(request)?;
+        Some(read::charged(request, endpoint, self.tokenizer.as_ref()))
     }
 
     /// The limiter it asks.

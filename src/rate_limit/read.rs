@@ -7,6 +7,7 @@ use http::{
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
 
+use super::tokens::{self, Tokenizer};
 use crate::{
     body::RequestBody,
     clock, header,
@@ -15,6 +16,53 @@ use crate::{
         extension::{ApiKey, Attempt, Caller, Cost, Deadline, Model, Patience},
     },
 };
+
+impl Call {
+    /// Reads a request as a [`TogetherRateLimitLayer`](super::TogetherRateLimitLayer) does: endpoint, key,
+    /// model, tokens, caller, deadline and attempt. So requests that are sent by hand and those that the
+    /// layer sends share one limit.
+    ///
+    /// The model and the tokens come from a body that [lies in memory](crate::body). The endpoint is that
+    /// of Together's routes; a layer with routes or a tokenizer of its own reads with
+    /// [`call_of`](super::TogetherRateLimitLayer::call_of). The request is cloned to be read.
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    /// use http::{HeaderMap, Request, StatusCode};
+    /// use tower_together::{Limiter, limiter::{Call, Report}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let limiter = Limiter::default();
+    /// let request = Request::post("https://api.together.ai/v1/embeddings")
+    ///     .header("authorization", "Bearer YOUR_KEY")
+    ///     .body(r#"{"model":"BAAI/bge-base-en-v1.5","input":"hello"}"#)?;
+    /// let call = Call::of(&request);
+    /// let mut permit = limiter.acquire(call.clone()).await?;
+    /// // Send the request, for one as `reqwest::Request::try_from(request)?`, and read the response.
+    /// # let (status, headers, body) = (StatusCode::OK, HeaderMap::new(), b"");
+    /// let now = SystemTime::now();
+    /// permit.report(&Report::read(call.endpoint(), status, &headers, body, now));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn of<B: RequestBody + Clone>(request: &Request<B>) -> Self {
+        let endpoint = Endpoint::of(request.method(), request.uri().path());
+        charged(request, endpoint, None)
+    }
+}
+
+/// The request as the limiter sees it, with what it will probably cost in tokens.
+pub(super) fn charged<B: RequestBody + Clone>(
+    request: &Request<B>,
+    endpoint: Endpoint,
+    tokenizer: Option<&Tokenizer>,
+) -> Call {
+    let mut request = request.clone();
+    let mut call = call(&mut request, endpoint);
+    call.charge = tokens::charge(&mut request, &call, tokenizer);
+    call
+}
 
 /// The request as the limiter sees it: what its caller says in extensions, and where that is
 /// nothing, what its headers and a body in memory tell.

@@ -10,13 +10,16 @@ use super::{
 
 /// One request as the limiter sees it: who asks, what for, how much and by when.
 ///
-/// The tower layer reads it from the `http::Request`; without tower it is written by hand:
+/// The tower layer reads it from the `http::Request`, and so does [`Call::of`]. It can be written by hand
+/// too. **Name the key**: a call without one uses the limits of the anonymous key, beside those of the
+/// requests that the layer sends with a key.
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_together::{Endpoint, limiter::Call};
+/// use tower_together::{Endpoint, extension::ApiKey, limiter::Call};
 ///
 /// let call = Call::new(Endpoint::ChatCompletions)
+///     .with_key(ApiKey::new("YOUR_KEY"))
 ///     .with_model("meta-llama/Llama-3.3-70B-Instruct-Turbo")
 ///     .with_tokens(1_200)
 ///     .with_deadline(Duration::from_secs(30));
@@ -34,7 +37,8 @@ pub struct Call {
 }
 
 impl Call {
-    /// A request to `endpoint` with the anonymous key, no model, no known tokens, no deadline.
+    /// A request to `endpoint` with the anonymous key, no model, no known tokens, no deadline. Of a request
+    /// that is at hand [`Call::of`] reads all of these.
     pub fn new(endpoint: Endpoint) -> Self {
         Self {
             endpoint,
@@ -46,6 +50,11 @@ impl Call {
             deadline: None,
             again: false,
         }
+    }
+
+    /// The endpoint, as [`Report::read`](super::Report::read) takes it.
+    pub fn endpoint(&self) -> Endpoint {
+        self.endpoint
     }
 
     /// The API key whose limits this request uses.
