@@ -20,7 +20,7 @@ const LAYERS: [(&str, &[&str], &[&str]); 14] = [
     ("observe", &["words"], &["tracing"]),
     (
         "limiter",
-        &["clock", "words", "quota"],
+        &["clock", "words", "quota", "observe"],
         &["tokio", "slab", "smallvec", "shuttle"],
     ),
     (

@@ -154,6 +154,11 @@ impl Limiter {
         Snapshot::take(&self.shared)
     }
 
+    /// A layer leaves a request alone.
+    pub(crate) fn leave_alone(&self) {
+        self.shared.leave_alone();
+    }
+
     #[cfg(all(test, shuttle))]
     pub(super) fn shared(&self) -> &Shared {
         &self.shared

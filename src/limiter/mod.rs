@@ -100,6 +100,19 @@
 //! No task is spawned. One timer per runtime serves everyone who waits there, and a request that
 //! need not wait makes none.
 //!
+//! # Mistakes
+//!
+//! Some mistakes compile, run, and send too much. With the feature `tracing`, each of these is warned of:
+//!
+//! | mistake | warned of |
+//! |---|---|
+//! | two limiters limit one key, or ten of them in a row within a minute: a layer made for each request | once for each key, of the first 1,024 that are in use at a time |
+//! | one limiter limits requests with a key and requests without: [`Call::new`] without [`with_key`](Call::with_key), or `authorization` set beneath the layer for some requests | once for each limiter |
+//! | a retry layer stands beneath the limiter | once for each limiter |
+//! | a hundred requests pass to which no limit applies: a route that is unknown, or an endpoint that creates or generates something and is not in the table; or the layer's [`Classify`](crate::Classify) leaves all of them alone | once for each limiter |
+//!
+//! A table without any limit, and an [exempt](crate::Limits::exempt) model, are no mistakes.
+//!
 //! # Bounds
 //!
 //! | what | at most | beyond it |
@@ -121,10 +134,12 @@ mod key;
 mod lane;
 mod learned;
 mod line;
+mod mistakes;
 #[cfg(all(test, shuttle))]
 mod model;
 mod moment;
 mod output;
+mod owners;
 mod permit;
 mod registry;
 mod rules;

@@ -2,7 +2,7 @@
 
 use std::task::Waker;
 
-use super::settings::Settings;
+use super::{mistakes::Mistakes, settings::Settings};
 use crate::words::Instant;
 
 #[derive(Debug)]
@@ -10,6 +10,7 @@ pub(super) struct Moment<'a> {
     pub(super) now: Instant,
     pub(super) settings: &'a Settings,
     pub(super) wakes: Wakes,
+    pub(super) mistakes: Mistakes,
 }
 
 /// Wakers to use, and wakers to drop, once the lock is released: waking may run anything, and
@@ -26,6 +27,7 @@ impl<'a> Moment<'a> {
             now,
             settings,
             wakes: Wakes::default(),
+            mistakes: Mistakes::default(),
         }
     }
 }

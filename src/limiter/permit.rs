@@ -143,6 +143,11 @@ impl Permit {
         Some(JobBook::new(Arc::clone(shared), key, id))
     }
 
+    /// Whether its request is the first that a layer marks for the limiter.
+    pub(crate) fn marks(&self) -> bool {
+        self.shared.marks()
+    }
+
     /// Whether anything is given back when it is dropped.
     pub(crate) fn holds_slot(&self) -> bool {
         self.grant.slots().is_some()

@@ -66,7 +66,7 @@ impl Registry {
         self.keys.get_mut(index.into())
     }
 
-    /// The lane of a call in its key, made if there is none. Where all keys together have many, a
+    /// The lane of a call in its key, made if there is none, and whether it is new. Where all keys together have many, a
     /// model gets none of its own.
     pub(super) fn lane(
         &mut self,
@@ -74,14 +74,15 @@ impl Registry {
         call: &Call,
         settings: &Settings,
         rules: &Rules,
-    ) -> LaneIndex {
+    ) -> (LaneIndex, bool) {
         let many = self.lanes >= settings.max_keys.saturating_mul(LANES_A_KEY);
         let max = if many { 0 } else { settings.max_lanes };
         let key = &mut self.keys[usize::from(index)];
         let before = key.lanes.len();
         let lane = key.lane(call, rules, max);
-        self.lanes += key.lanes.len() - before;
-        lane
+        let made = key.lanes.len() - before;
+        self.lanes += made;
+        (lane, made > 0)
     }
 
     /// The key of a permit, unless it was forgotten since.

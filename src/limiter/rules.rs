@@ -74,6 +74,15 @@ impl Rules {
         self.limits.reserves()
     }
 
+    /// Whether a request under no limit may be one that was overlooked: it creates or generates something, or
+    /// its route is unknown. A table without any limit, and an exempt model, are meant.
+    pub(super) fn overlooks(&self, endpoint: Endpoint, model: Option<&str>) -> bool {
+        let unknown = matches!(endpoint, Endpoint::Other | Endpoint::Custom(_));
+        (unknown || endpoint.creates() || endpoint.generates())
+            && !self.limits.rules().is_empty()
+            && !model.is_some_and(|model| self.limits.exempts(model))
+    }
+
     /// The endpoints of which tokens are counted.
     pub(super) fn metered(&self) -> usize {
         let rules = self.limits.rules().iter();

@@ -8,13 +8,17 @@ use std::{
 use super::{
     alarm::Alarms,
     clock::Clock,
+    mistakes,
     moment::Moment,
     rules::bit,
     settings::Settings,
     state::State,
     sync::{AtomicUsize, Mutex, Ordering, lock},
 };
-use crate::words::{Endpoint, Limits};
+use crate::{
+    observe,
+    words::{Endpoint, Limits},
+};
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -24,6 +28,10 @@ pub(super) struct Shared {
     metered: AtomicUsize,
     state: Mutex<State>,
     alarms: Mutex<Alarms>,
+    /// 1 once a layer has marked a request.
+    marked: AtomicUsize,
+    /// Requests that layers have left alone.
+    left_alone: AtomicUsize,
     /// How often the alarms were to be set since nobody was at it; 0 when nobody is.
     turns: AtomicUsize,
 }
@@ -37,6 +45,8 @@ impl Shared {
             metered: AtomicUsize::new(state.metered),
             state: Mutex::new(state),
             alarms: Mutex::new(Alarms::default()),
+            marked: AtomicUsize::new(0),
+            left_alone: AtomicUsize::new(0),
             turns: AtomicUsize::new(0),
         })
     }
@@ -44,6 +54,20 @@ impl Shared {
     /// Puts another table in force.
     pub(super) fn set_limits(&self, limits: Limits) {
         self.with(|state, moment| state.set_limits(limits, moment));
+    }
+
+    /// True once.
+    pub(super) fn marks(&self) -> bool {
+        self.marked.load(Ordering::Relaxed) == 0 && self.marked.swap(1, Ordering::Relaxed) == 0
+    }
+
+    /// A layer leaves a request alone. Warns of the hundredth if none was limited so far.
+    pub(super) fn leave_alone(&self) {
+        if self.left_alone.fetch_add(1, Ordering::Relaxed) + 1 == mistakes::MANY as usize
+            && self.with(|state, _| !state.seen.limits())
+        {
+            observe::left_alone();
+        }
     }
 
     /// Whether it holds of the state, if tokens are counted of any request to an endpoint. A read of
@@ -67,6 +91,7 @@ impl Shared {
         }
         drop(state);
         moment.wakes.wake();
+        moment.mistakes.tell();
         if changed {
             self.kick();
         }

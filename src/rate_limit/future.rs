@@ -26,7 +26,7 @@ use crate::{
     observe,
     words::{
         Endpoint, JobKind, Report,
-        extension::{InLine, Stand},
+        extension::{InLine, LetGo, Stand},
     },
 };
 
@@ -179,7 +179,10 @@ where
                         deadline,
                         job: Job::of(taken, endpoint),
                     });
-                    let request = request.take().expect("taken only when called");
+                    let mut request = request.take().expect("taken only when called");
+                    if left.as_ref().is_some_and(|left| left.permit.marks()) {
+                        request.extensions_mut().insert(LetGo);
+                    }
                     let answer = inner.call(request);
                     state.set(State::Calling { answer, left });
                 }

@@ -87,7 +87,10 @@ where
                 let wanted = Wanted::new(self.limiter.turn(), endpoint, tokenizer);
                 ResponseFuture::limited(inner, request, wanted, self.bound)
             }
-            None => ResponseFuture::untouched(inner, request, self.bound),
+            None => {
+                self.limiter.leave_alone();
+                ResponseFuture::untouched(inner, request, self.bound)
+            }
         }
     }
 }

@@ -9,7 +9,11 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{ResponseFuture, settings::Settings};
-use crate::body::{RequestBody, ResponseBody};
+use crate::{
+    body::{RequestBody, ResponseBody},
+    observe,
+    words::extension::LetGo,
+};
 
 /// A service that sends again what failed for a passing reason. See the [module](super).
 #[derive(Clone, Debug)]
@@ -58,6 +62,9 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        if request.extensions().get::<LetGo>().is_some() {
+            observe::beneath_limiter();
+        }
         // A clone that was never ready, so this service's readiness is not used up.
         let inner = self.inner.clone();
         ResponseFuture::new(inner, request, Arc::clone(&self.settings))

@@ -78,7 +78,7 @@ impl State {
         };
         let mut call = Call::new(kind.creation());
         (call.key, call.model) = (of.id, job.model.clone());
-        let lane = self
+        let (lane, _) = self
             .registry
             .lane(key.index, &call, moment.settings, &self.rules);
         let Some(of) = self.registry.of(key) else {

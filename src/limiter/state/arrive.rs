@@ -53,8 +53,16 @@ impl State {
                 return self.turn_away(call, Reason::KeysFull, Some(wait));
             }
         };
-        let lane = self.registry.lane(index, call, settings, &self.rules);
+        let (lane, is_new) = self.registry.lane(index, call, settings, &self.rules);
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
+        if is_new {
+            let mistakes = &mut moment.mistakes;
+            self.seen.lane(&key.lanes[lane], call.key, mistakes);
+        }
+        if key.lanes[lane].limits.is_empty() {
+            let mistakes = &mut moment.mistakes;
+            self.seen.unlimited(call, &self.rules, mistakes);
+        }
         let tokens = key.tokens(lane, call.charge, &self.rules);
         let Some(limits) = key.ask(lane, tokens, Count(0), &self.rules, now) else {
             return self.refuse_arrival(index, lane, call, Reason::NeverFits, None);

@@ -15,6 +15,7 @@ use super::{
     jobs::Jobs,
     key::World,
     lane::Counts,
+    mistakes::Seen,
     moment::Moment,
     registry::Registry,
     rules::Rules,
@@ -40,6 +41,7 @@ pub(super) struct State {
     /// When each waiter's time is up, of those who have a limit.
     deadlines: BTreeSet<(Instant, WaiterId)>,
     pub(super) jobs: Jobs,
+    pub(super) seen: Seen,
     /// Places given out so far.
     places: u64,
     closed: bool,
@@ -59,6 +61,7 @@ impl State {
             alarms: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             jobs: Jobs::default(),
+            seen: Seen::default(),
             places: 0,
             closed: false,
             now: Instant::START,

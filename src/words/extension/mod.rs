@@ -198,6 +198,10 @@ impl Attempt {
     }
 }
 
+/// Request: a rate limit layer has let it go. Set on the first request of each limiter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LetGo;
+
 /// Response: how long its request was held back. Absent if it was not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waited(Duration);
