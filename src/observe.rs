@@ -83,13 +83,17 @@ pub(crate) fn beneath_limiter() {
 }
 
 /// A request waits for a job to end.
-pub(crate) fn awaits_job(endpoint: Endpoint) {
+pub(crate) fn awaits_job(endpoint: Endpoint, is_watched: bool) {
     #[cfg(feature = "tracing")]
-    tracing::info!(
-        endpoint = endpoint.name(),
-        "waits for a job to end; is somebody watching them? (Limiter::watch_jobs)"
-    );
-    let _ = endpoint;
+    if is_watched {
+        tracing::info!(endpoint = endpoint.name(), "waits for a job to end");
+    } else {
+        tracing::info!(
+            endpoint = endpoint.name(),
+            "waits for a job to end, and jobs are not watched (Limiter::watch_jobs)"
+        );
+    }
+    let _ = (endpoint, is_watched);
 }
 
 /// What became of jobs could not be read; it is asked again later.

@@ -6,6 +6,7 @@ mod script;
 
 use std::{
     convert::Infallible,
+    fmt::Debug,
     num::NonZeroU32,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
@@ -21,6 +22,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_together::{
     ApiError, Classify, Endpoint, Limiter, Limits, Quota, Rejected, TogetherLayer,
     TogetherRateLimitLayer, TogetherRetryLayer,
+    body::Memory,
     extension::{Attempt, Deadline, Paused, Retries, RetryReport, Waited},
     limiter::Measure,
     retry::Budget,
@@ -322,16 +324,16 @@ async fn every_attempt_pays() {
 }
 
 /// Answers the first attempt with a status, and with a body that takes its time.
-fn dawdling(
+fn dawdling<B>(
     status: u16,
     header: (&'static str, String),
     takes: u64,
 ) -> impl Service<
-    Request<Full<Bytes>>,
+    Request<B>,
     Response = Response<impl Body<Data = Bytes, Error = Infallible>>,
     Error = Infallible,
 > + Clone {
-    service_fn(move |request: Request<Full<Bytes>>| {
+    service_fn(move |request: Request<B>| {
         let again = request.extensions().get::<Attempt>().is_some();
         let body = futures::stream::once(async move {
             sleep(Duration::from_millis(if again { 0 } else { takes })).await;
@@ -435,6 +437,53 @@ async fn an_error_body_is_read_up_to_the_bound_of_the_layer_and_passed_on_whole(
     let slow = limited.layer(dawdling(400, plain(), 60_000));
     slow.oneshot(post(CHAT)).await.unwrap();
     assert_eq!(start.elapsed().as_millis(), 400);
+}
+
+/// The hint of the error that a stack returns to a request with a body that cannot be sent twice.
+async fn hint<S, R>(stack: S, path: &str) -> &'static str
+where
+    S: Service<Request<String>, Response = Response<R>, Error: Debug>,
+{
+    let request = post(path).map(|_| "{}".to_owned());
+    let answer = stack.oneshot(request).await.unwrap();
+    let error = answer.extensions().get::<ApiError>().unwrap();
+    error.hint().unwrap()
+}
+
+/// The rate limit layer recommended a `TogetherRateLimitLayer`.
+#[tokio::test(start_paused = true)]
+async fn a_hint_recommends_no_layer_and_no_limit_that_is_there() {
+    let late = |status| dawdling(status, ("x-any", "any".to_owned()), 150);
+    let alone = exact().with_memory(Memory::new(0, 0));
+    let over = |limits| TogetherLayer::new(limits).with_retry(alone.clone());
+    let layer = "TogetherRateLimitLayer";
+    let none = Limits::none;
+    assert!(hint(alone.layer(late(429)), CHAT).await.contains(layer));
+    let limited = TogetherRateLimitLayer::new(none());
+    assert!(!hint(limited.layer(late(429)), CHAT).await.contains(layer));
+    // The retry layer has read more of the body than the limiter had.
+    let both_layers = over(none()).layer(late(429));
+    assert!(!hint(both_layers, CHAT).await.contains(layer));
+
+    let (jobs, batches) = ("Limits::jobs", "/v1/batches");
+    let crowded = || {
+        service_fn(async |_: Request<String>| {
+            let busy = r#"{"error":{"message":"too many jobs are running"}}"#;
+            let busy = Response::builder().status(409).body(Full::from(busy));
+            Ok::<_, Infallible>(busy.unwrap())
+        })
+    };
+    assert!(
+        hint(over(none()).layer(crowded()), batches)
+            .await
+            .contains(jobs)
+    );
+    let three = none().jobs(Endpoint::BatchCreate, NonZeroU32::new(3).unwrap());
+    assert!(
+        !hint(over(three).layer(crowded()), batches)
+            .await
+            .contains(jobs)
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use std::{any::Any, error::Error, io, iter};
 
-use crate::words::extension::Failure;
+use crate::words::{Rejected, extension::Failure};
 
 /// How a call failed that brought no answer; why it would fail each time, if it would.
 ///
@@ -43,6 +43,9 @@ fn known(any: &dyn Any) -> Option<&(dyn Error + 'static)> {
         return Some(&**error);
     }
     if let Some(error) = any.downcast_ref::<io::Error>() {
+        return Some(error);
+    }
+    if let Some(error) = any.downcast_ref::<Rejected>() {
         return Some(error);
     }
     #[cfg(feature = "hyper")]
@@ -116,8 +119,8 @@ fn lasting(error: &(dyn Error + 'static)) -> Option<&'static str> {
     if let Some(why) = super::hyper::lasting(error) {
         return Some(why);
     }
-    let _ = error;
-    None
+    let rejected = error.is::<Rejected>();
+    rejected.then_some("a limiter beneath has rejected it")
 }
 
 /// The same, of an error that has no public type but a text of its own.
@@ -168,6 +171,7 @@ pub(super) const NO_HOST: &str = "the request's URI has no scheme or host: write
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::words::{Endpoint, Reason};
 
     type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -193,5 +197,14 @@ mod tests {
             Ok(Failure::Interrupted)
         );
         assert_eq!(failure(&()), Ok(Failure::Interrupted));
+    }
+
+    /// A client that asks a limiter by hand may fail with it.
+    #[test]
+    fn a_rejection_is_final_as_an_error_too() {
+        let rejected = || Rejected::new(Reason::MaxWait, Endpoint::Images, None);
+        assert!(failure(&rejected()).is_err());
+        assert!(failure::<BoxError>(&rejected().into()).is_err());
+        assert!(failure(&io::Error::other(rejected())).is_err());
     }
 }

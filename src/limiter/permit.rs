@@ -145,7 +145,7 @@ impl Permit {
 
     /// Whether its request is the first that a layer marks for the limiter.
     pub(crate) fn marks(&self) -> bool {
-        self.shared.marks()
+        self.shared().marks()
     }
 
     /// Whether anything is given back when it is dropped.

@@ -23,8 +23,7 @@ impl Default for Settings {
             max_keys: 100_000,
             // More models than anyone calls at a time.
             max_lanes: 64,
-            // Told to those whom a slot, not an instant, keeps back: nobody knows when it comes
-            // free, and a client told nothing asks again at once.
+            // The wait that a rejection states where none is known.
             shortest_retry: Duration::from_secs(1),
             learning: true,
         }

@@ -76,11 +76,13 @@ impl Turn {
         self.shared().metered(endpoint, uncounted)
     }
 
-    /// Whether it stands in the queue until a job ends.
-    pub(crate) fn awaits_job(&self) -> bool {
-        let Some(seat) = &self.seat else { return false };
-        self.shared()
-            .with(|state, _| state.waits_for_job(seat.waiter))
+    /// Whether jobs are watched, of one that stands in the queue until a job ends.
+    pub(crate) fn awaits_job(&self) -> Option<bool> {
+        let waiter = self.seat.as_ref()?.waiter;
+        self.shared().with(|state, _| {
+            let waits = state.waits_for_job(waiter);
+            waits.then(|| !state.jobs.watchers.is_empty())
+        })
     }
 
     /// What it costs, of one that stands in the queue.

@@ -10,7 +10,7 @@ use crate::{
     limiter::Permit,
     observe,
     words::{
-        ApiError, Endpoint, NotNow, Rejected, Report, Tokens,
+        ApiError, Endpoint, NotNow, Present, Rejected, Report, Tokens,
         extension::{Crowded, Paused, Waited},
     },
 };
@@ -67,8 +67,12 @@ pub(super) fn wait(head: &Parts) -> Option<Duration> {
 }
 
 /// What the error says of itself, in the answer's extensions.
-pub(super) fn name(head: &mut Parts, wait: Option<Duration>, body: &[u8]) {
-    let error = ApiError::told(head.status, &head.headers, body, wait);
+pub(super) fn name(head: &mut Parts, wait: Option<Duration>, body: &[u8], permit: &Permit) {
+    let present = Present {
+        limiter: true,
+        jobs: permit.holds_job_slot(),
+    };
+    let error = ApiError::told(head.status, &head.headers, body, wait).past(present);
     head.extensions.insert(error);
 }
 

@@ -266,8 +266,10 @@ where
             call.charge = tokens::charge(inner.request, &call, tokenizer);
         }
         let polled = turn.arrive(&call, &mut inner, cx);
-        if polled.is_pending() && JobKind::of(endpoint).is_some() && turn.awaits_job() {
-            observe::awaits_job(endpoint);
+        if polled.is_pending() && JobKind::of(endpoint).is_some() {
+            if let Some(is_watched) = turn.awaits_job() {
+                observe::awaits_job(endpoint, is_watched);
+            }
         }
         ready!(polled)
     };
@@ -309,7 +311,7 @@ impl<R: Body<Data = Bytes>> Reading<R> {
         let mut head = self.head;
         let bytes = self.body.bytes();
         if answer::is_error(&head) {
-            answer::name(&mut head, self.wait, &bytes);
+            answer::name(&mut head, self.wait, &bytes, &self.left.permit);
         }
         // What the server asks for counts from when its answer came.
         let late = clock::now().saturating_duration_since(self.since);

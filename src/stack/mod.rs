@@ -41,6 +41,23 @@
 //! its `code`. tonic makes a status of it, `ResourceExhausted`. (Together's embeddings have no `usage`,
 //! which async-openai's type insists on: read them with its feature `byot`.)
 //!
+//! # Rejections as errors
+//!
+//! A rejection by a limiter is a response, so that each stack keeps its error type. After reqwest's
+//! `error_for_status` it looks like the server's: ask
+//! [`Rejected::of`](crate::Rejected::of)`(response.extensions())` first. The errors of reqwest-middleware may
+//! hold any other, so there a rejection can be one:
+//!
+//! ```text
+//! let client = ClientBuilder::new(client)
+//!     .with(RejectionsAsErrors)
+//!     .with(TogetherLayer::default())
+//!     .build();
+//! match client.execute(request).await {
+//!     Err(Error::Middleware(error)) if error.is::<Rejected>() => ..
+//! }
+//! ```
+//!
 //! # In which order
 //!
 //! ```text
@@ -137,6 +154,8 @@ mod reqwest_middleware;
 
 #[cfg(feature = "async-openai")]
 pub use self::async_openai::{AsyncOpenAi, AsyncOpenAiLayer, OpenAiFuture};
+#[cfg(feature = "reqwest-middleware")]
+pub use self::reqwest_middleware::RejectionsAsErrors;
 #[cfg(feature = "reqwest")]
 pub use self::{
     http_over_reqwest::{HttpFuture, HttpOverReqwest},

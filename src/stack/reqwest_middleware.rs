@@ -17,7 +17,7 @@ use tower_service::Service;
 use super::reqwest::Original;
 use crate::{
     fallback::TogetherFallbackLayer, layer::TogetherLayer, rate_limit::TogetherRateLimitLayer,
-    retry::TogetherRetryLayer,
+    retry::TogetherRetryLayer, words::Rejected,
 };
 
 macro_rules! middleware {
@@ -50,6 +50,28 @@ middleware!(
     TogetherRetryLayer,
     TogetherFallbackLayer
 );
+
+/// Middleware that returns a rejection by a limiter beneath as an error, which carries the
+/// [`Rejected`]. Give it to `ClientBuilder::with` before the layers: see the
+/// [module](super#rejections-as-errors).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RejectionsAsErrors;
+
+#[async_trait::async_trait]
+impl Middleware for RejectionsAsErrors {
+    async fn handle(
+        &self,
+        request: Request,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> Result<Response> {
+        let response = next.run(request, extensions).await?;
+        match Rejected::of(response.extensions()) {
+            Some(rejected) => Err(Error::middleware(rejected.clone())),
+            None => Ok(response),
+        }
+    }
+}
 
 /// What comes after a layer in the chain, as a service.
 #[derive(Clone)]

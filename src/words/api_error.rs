@@ -42,6 +42,16 @@ pub(crate) struct Told {
     pub(crate) is_json: bool,
     /// Whether it is an object that describes an error as the API does.
     pub(crate) is_shaped: bool,
+    /// What stood between the caller and the server, and need not be recommended.
+    pub(crate) present: Present,
+}
+
+/// Which limits a request has passed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Present {
+    pub(crate) limiter: bool,
+    /// A limit to jobs.
+    pub(crate) jobs: bool,
 }
 
 impl ApiError {
@@ -121,7 +131,14 @@ impl ApiError {
             && declined::states_so(&self.0.message, self.0.is_shaped)
     }
 
-    /// What to do about it, for the errors people meet most.
+    /// Says which limits the request has passed.
+    pub(crate) fn past(mut self, present: Present) -> Self {
+        Arc::get_mut(&mut self.0).expect("made just now").present = present;
+        self
+    }
+
+    /// What to do about it, for the errors people meet most. It recommends no layer and no limit that the
+    /// request has passed already.
     pub fn hint(&self) -> Option<&'static str> {
         let says = |words: &[&str]| {
             let message = self.0.message.to_ascii_lowercase();
@@ -134,7 +151,10 @@ impl ApiError {
             );
         }
         if self.is_too_many_jobs() {
-            return Some("wait for a running job to end, or cancel one: `Limits::jobs` does");
+            return Some(match self.0.present.jobs {
+                true => "wait for a running job to end, or cancel one",
+                false => "wait for a running job to end, or cancel one: `Limits::jobs` waits",
+            });
         }
         Some(match self.0.status.as_u16() {
             400 | 404 if self.code() == Some("model_not_available") || says(&["model"]) => {
@@ -162,6 +182,10 @@ impl ApiError {
             }
             413 => "the request is too large: send less in one",
             422 => "a parameter is wrong, or the prompt is longer than the model's context",
+            429 if self.0.present.limiter => {
+                "the server takes less than the limiter let go, which now sends slower: if it goes on, \
+                 lower its limits, or look for other programs with this key"
+            }
             429 => "send slower: a `TogetherRateLimitLayer` in front of the client does",
             503 => "the platform is overloaded, which is not this client's doing: try again later",
             524 => "the answer took longer than Cloudflare waits: stream it, or ask for less",

@@ -35,7 +35,7 @@ pub use self::{
     tier::Tier,
 };
 pub(crate) use self::{
-    api_error::Told,
+    api_error::{Present, Told},
     charge::Charge,
     job::{Job, JobKind},
     key::{KeyId, hash},

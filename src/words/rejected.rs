@@ -1,12 +1,25 @@
 use std::{fmt, time::Duration};
 
+use http::Extensions;
+
 use super::{Endpoint, Quota};
 
 /// A request that the limiter itself refused: it never left, and cost nothing.
 ///
 /// The layer answers it with a response in the API's own error shape that carries this as an
 /// extension, which tells it from a refusal by the server; [`Limiter::acquire`] returns it as its
-/// error.
+/// error. Look for it before anything makes an error of the status, such as reqwest's `error_for_status`:
+///
+/// ```
+/// use tower_together::Rejected;
+///
+/// fn was_sent<B>(response: &http::Response<B>) -> bool {
+///     Rejected::of(response.extensions()).is_none()
+/// }
+/// # assert!(was_sent(&http::Response::new(())));
+/// ```
+///
+/// In a chain of reqwest-middleware it can be [an error](crate::stack#rejections-as-errors).
 ///
 /// [`Limiter::acquire`]: crate::Limiter::acquire
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +85,11 @@ impl Rejected {
         self
     }
 
+    /// The rejection that a response carries in its extensions; `None` if the response is the server's.
+    pub fn of(extensions: &Extensions) -> Option<&Self> {
+        extensions.get()
+    }
+
     /// Why it was refused.
     pub fn reason(&self) -> Reason {
         self.reason
@@ -87,7 +105,9 @@ impl Rejected {
         self.waited
     }
 
-    /// How long to wait before asking again makes sense; `None` if it never does, or nobody knows.
+    /// How long to wait before asking again makes sense, as exactly as it is known: the `Retry-After` of the
+    /// response is this in whole seconds, rounded up. 1 s where a slot must come free at an instant that is
+    /// not known. `None` if asking again never makes sense, or nobody knows when.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }

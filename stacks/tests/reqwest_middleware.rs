@@ -19,6 +19,7 @@ use tower_together::{
     Endpoint, Limiter, Limits, Quota, Rejected, TogetherLayer, TogetherRateLimitLayer,
     extension::{Attempt, Deadline, Failure, Retries, RetryReport},
     limiter::Reason,
+    stack::RejectionsAsErrors,
 };
 use witness::{Count, Mark, Witness};
 
@@ -122,10 +123,52 @@ async fn hints_given_with_extension_are_heard() {
     };
     send().send().await.unwrap();
     let answer = send().send().await.unwrap();
-    let rejected = answer.extensions().get::<Rejected>().unwrap();
+    let rejected = Rejected::of(answer.extensions()).unwrap();
     assert_eq!(rejected.reason(), Reason::Deadline);
     assert_eq!(answer.url().as_str(), server.chat() + "#part");
     assert_eq!(server.heads().len(), 2);
+}
+
+/// After `error_for_status` it looked like the server's.
+#[tokio::test]
+async fn a_rejection_is_an_error_by_choice() {
+    let quota = Quota::new(1, HOUR).unwrap();
+    let limits = Limits::none().requests(Endpoint::ChatCompletions, quota);
+    let server = Server::failing(0).await;
+    let retries = Witness::default();
+    // Outermost, and where a retry layer sees the error: it is not retried.
+    for is_outermost in [true, false] {
+        let limiter = TogetherRateLimitLayer::new(limits.clone());
+        let builder = ClientBuilder::new(Client::new());
+        let builder = match is_outermost {
+            true => builder.with(RejectionsAsErrors).with(quick()),
+            false => builder
+                .with(quick())
+                .with(retries.clone())
+                .with(RejectionsAsErrors),
+        };
+        let client = builder.with(limiter).build();
+        let send = || {
+            client
+                .post(server.chat())
+                .with_extension(Deadline::within(SOON))
+        };
+        let answer = send().send().await.unwrap();
+        assert!(Rejected::of(answer.extensions()).is_none());
+        let Err(Error::Middleware(error)) = send().send().await else {
+            panic!("an error")
+        };
+        let rejected = error.downcast_ref::<Rejected>().unwrap();
+        assert_eq!(rejected.reason(), Reason::Deadline);
+    }
+    assert_eq!(retries.seen().len(), 2);
+    // A response of the server's stays one.
+    let failing = Server::failing(9).await;
+    let client = ClientBuilder::new(Client::new())
+        .with(RejectionsAsErrors)
+        .build();
+    let answer = client.post(failing.chat()).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
 /// It would be as long again for each attempt if what was given counted for more than what the layer

@@ -54,6 +54,54 @@ async fn a_wait_is_told_only_where_it_is_known() {
     assert_eq!(wait(&limiter), None);
 }
 
+/// The wait was at least a second.
+#[tokio::test(start_paused = true)]
+async fn a_rejection_states_the_wait_as_it_is() {
+    let limits = per_minute(600);
+    let rejected = |limiter: &Limiter, call| {
+        let rejected = assert_ready!(task::spawn(limiter.acquire(call)).poll());
+        rejected.unwrap_err()
+    };
+    let wait = Duration::from_nanos(100_333_334);
+    for (limiter, reason) in [
+        (Limiter::new(limits.clone()), Reason::Deadline),
+        (
+            Limiter::new(limits.clone()).with_max_wait(wait / 2),
+            Reason::MaxWait,
+        ),
+        (
+            Limiter::new(limits.clone()).with_max_waiting(0),
+            Reason::QueueFull,
+        ),
+    ] {
+        pass(&limiter, chat()).await;
+        let call = match reason {
+            Reason::Deadline => chat().with_deadline(wait / 2),
+            _ => chat(),
+        };
+        let rejected = rejected(&limiter, call);
+        assert_eq!(
+            (rejected.reason(), rejected.retry_after()),
+            (reason, Some(wait))
+        );
+    }
+    // A request that waits is rejected once a pause takes too long.
+    let limiter = Limiter::new(limits);
+    let permit = limiter.acquire(chat()).await.unwrap();
+    let mut waiting = task::spawn(limiter.acquire(chat().with_deadline(wait * 2)));
+    assert_pending!(waiting.poll());
+    permit.throttled(Some(wait * 3));
+    let rejected_later = assert_ready!(waiting.poll()).unwrap_err();
+    assert_eq!(rejected_later.retry_after(), Some(wait * 3));
+    // When a slot comes free is not known.
+    let (limiter, _permit) = taken(Limits::none()).await;
+    let mut waiting = task::spawn(limiter.acquire(chat().with_deadline(wait)));
+    assert_pending!(waiting.poll());
+    advance(wait * 2).await;
+    let timed_out = assert_ready!(waiting.poll()).unwrap_err();
+    assert_eq!(timed_out.retry_after(), Some(Duration::from_secs(1)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_deadline_as_long_as_the_longest_wait_is_the_reason() {
     let wait = Duration::from_secs(5);

@@ -7,10 +7,11 @@ use crate::{
     limiter::{
         KeyIndex, LaneIndex, WaiterId,
         grant::Grant,
-        key::Key,
+        key::{Key, Wait},
         line::Place,
         moment::Moment,
         rules::Rules,
+        settings::Settings,
         waiter::{Standing, Waiter},
     },
     words::{Call, Count, Instant, Reason, Rejected, Unit},
@@ -107,7 +108,8 @@ impl State {
         let impatient = patience < comer.deadline;
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
         let least = least_wait(key, lane, call, &self.rules, now);
-        let refusal = if deadline != Instant::NEVER && least.max(now) > deadline {
+        let at = least.map_or(now, |wait| wait.at.max(now));
+        let refusal = if deadline != Instant::NEVER && at > deadline {
             Some(Waiter::reason_of(impatient))
         } else if self.waiters.len() >= settings.max_waiting && !call.again {
             Some(Reason::QueueFull)
@@ -115,8 +117,7 @@ impl State {
             None
         };
         if let Some(reason) = refusal {
-            // Of a full queue nobody knows when it has room; told nothing, a client asks at once.
-            let wait = after(least, now).map(|wait| wait.max(settings.shortest_retry));
+            let wait = least.and_then(|wait| retry_after(wait, now, settings));
             return self.refuse_arrival(index, lane, call, reason, wait);
         }
         let waiter = Waiter {
@@ -193,15 +194,31 @@ impl State {
 
 /// The earliest instant at which a request that comes now could leave, given what is charged and
 /// who waits before it.
-fn least_wait(key: &mut Key, lane: LaneIndex, call: &Call, rules: &Rules, now: Instant) -> Instant {
+fn least_wait(
+    key: &mut Key,
+    lane: LaneIndex,
+    call: &Call,
+    rules: &Rules,
+    now: Instant,
+) -> Option<Wait> {
     let line = key.lanes[lane].line.as_ref();
     let ahead = line.map_or(Count(0), |line| Count(line.ahead(call.caller, call.again)));
     let tokens = key.tokens(lane, call.charge, rules);
-    let wait = key.ask(lane, tokens, ahead, rules, now);
-    wait.map_or(now, |wait| wait.at)
+    key.ask(lane, tokens, ahead, rules, now)
+}
+
+/// How long a rejected request should wait, as stated; `None` if nobody knows. A slot comes free at an instant
+/// that nobody knows, and a client that is told nothing asks again at once.
+pub(super) fn retry_after(wait: Wait, now: Instant, settings: &Settings) -> Option<Duration> {
+    let least = after(wait.at, now)?;
+    let is_known = wait.full.is_none() && !least.is_zero();
+    Some(match is_known {
+        true => least,
+        false => least.max(settings.shortest_retry),
+    })
 }
 
 /// From now to an instant; `None` if nobody knows when that is.
-pub(super) fn after(at: Instant, now: Instant) -> Option<Duration> {
+fn after(at: Instant, now: Instant) -> Option<Duration> {
     (at != Instant::NEVER).then(|| (at - now).as_duration())
 }

@@ -1,6 +1,6 @@
 //! The limits change, or time is up.
 
-use super::{IN_USE, State, arrive::after};
+use super::{IN_USE, State, arrive::retry_after};
 use crate::{
     limiter::{KeyIndex, WaiterId, key::World, moment::Moment, rules::Rules, waiter::Standing},
     words::{Count, Instant, Limits, Reason},
@@ -55,8 +55,7 @@ impl State {
             _ => {
                 let tokens = key.tokens(lane, waiter.charge, &self.rules);
                 let wait = key.ask(lane, tokens, Count(0), &self.rules, moment.now);
-                let wait = wait.and_then(|wait| after(wait.at, moment.now));
-                wait.map(|wait| wait.max(moment.settings.shortest_retry))
+                wait.and_then(|wait| retry_after(wait, moment.now, moment.settings))
             }
         };
         let mut world = World {
