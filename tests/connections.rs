@@ -36,7 +36,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
 };
 use patience::PATIENCE;
-use raw::{Deaf, Leaving};
+use raw::{Deaf, Farewell, Leaving};
 use server::{Early, Lingering};
 use together_standin::{Answer, Rules, StandIn};
 use tokio::{
@@ -327,12 +327,39 @@ async fn a_goaway_is_believed_of_the_streams_it_does_not_name() {
         ("/fine-tunes", 1, (1, None)),
         ("/chat/completions", 1, (2, Some(StatusCode::OK))),
     ] {
-        let server = Leaving::start(last).await;
+        let code = Farewell::NO_ERROR;
+        let server = Leaving::start(Farewell::GoAway { last, code }).await;
         let service = quick().layer(client::<Full<Bytes>>(true));
         let request = post(&server.url, path, Full::from("{}"));
         let answer = service.oneshot(request).await;
         let status = answer.ok().map(|answer| answer.status());
         assert_eq!((server.arrived(), status), expected, "{path} {last}");
+    }
+}
+
+/// It counted as a broken connection, and was retried at once.
+#[tokio::test]
+async fn enhance_your_calm_is_a_429_that_does_not_say_for_how_long() {
+    let code = Farewell::ENHANCE_YOUR_CALM;
+    // Of a stream that a GOAWAY names, h2 tells no more than that the connection broke.
+    for farewell in [Farewell::Reset { code }, Farewell::GoAway { last: 0, code }] {
+        // Alone, the retry layer waits as after such a 429.
+        let wait = Duration::from_millis(50);
+        let retry = quick().with_wait_after_429(wait);
+        let server = Leaving::start(farewell).await;
+        let service = retry.layer(client::<Full<Bytes>>(true));
+        let start = Instant::now();
+        let chat = || post(&server.url, "/chat/completions", Full::from("{}"));
+        let answer = service.oneshot(chat()).await.unwrap();
+        let report = answer.extensions().get::<RetryReport>().unwrap();
+        assert_eq!(report.failures(), [Failure::Throttled], "{farewell:?}");
+        assert!(start.elapsed() >= wait);
+        // It may have been processed.
+        let server = Leaving::start(farewell).await;
+        let service = retry.layer(client::<Full<Bytes>>(true));
+        let create = post(&server.url, "/fine-tunes", Full::from("{}"));
+        assert!(service.oneshot(create).await.is_err(), "{farewell:?}");
+        assert_eq!(server.arrived(), 1);
     }
 }
 

@@ -67,7 +67,12 @@ pub(super) fn told(error: &(dyn Error + 'static)) -> Option<Failure> {
     // GOAWAY says the same of the streams it does not name (RFC 9113, section 8.7).
     let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
     let leaving = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
-    (error.is_remote() && (refused || leaving)).then_some(Failure::NotSent)
+    match error.is_remote() {
+        true if refused || leaving => Some(Failure::NotSent),
+        // Of a stream, or of a connection: it was sent too much (section 7), and may have processed any of it.
+        true if error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) => Some(Failure::Throttled),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -22,7 +22,8 @@
 //!   instant the server named ([`Paused`](crate::extension::Paused) in the answer); then the lane
 //!   starts again one by one, at half its pace, and reaches the whole after 8 s. A 429 that names no
 //!   wait pauses it for 1 s, doubling to 30 s while it stays blocked. A refusal of what was sent
-//!   before the pause only lengthens it. Whoever cannot go in time any more is told at once. An instant may be
+//!   before the pause only lengthens it. An error of the inner service pauses nothing, not even HTTP/2's
+//!   `ENHANCE_YOUR_CALM`: nothing is asked of its type. Whoever cannot go in time any more is told at once. An instant may be
 //!   nonsense, so a lane is paused for an hour at most and then tries another request. The one that was told a
 //!   later instant must wait for it ([`Paused::not_before`](crate::extension::Paused::not_before)), as the
 //!   [retry layer](crate::retry) does.

@@ -18,6 +18,7 @@
 //! | 500 | the same | error-codes: "try again after a brief wait"; the SDKs for Python and Go, not TypeScript's |
 //! | 502, 504, 520 to 525, 529, 530 | the same | error-codes; fine-tuning/troubleshooting: "safe to retry after a short wait" |
 //! | not sent: no connection, HTTP/2's `REFUSED_STREAM` or graceful `GOAWAY` | yes, with backoff; over reqwest, a request that creates something only if [redirects are off](#redirects) | RFC 9113, section 8.7: never processed |
+//! | HTTP/2's `ENHANCE_YOUR_CALM`, of the stream or of the connection | as a 429 that does not say for how long, unless it creates something | RFC 9113, section 7: it was sent too much; what was processed is not known |
 //! | no answer: a reset, an error of which nothing is known | yes, unless it creates something | chat included: an answer lost is worth another |
 //! | no answer before the client's own timeout | the same, but once if a model generates the answer ([`with_max_retries_after_timeout`]) | it is paid for, and as slow again |
 //! | an error that comes each time: TLS to a port without TLS, an untrusted certificate, `https` through a connector without TLS, a URI without a host, a proxy that rejects `CONNECT` (hyper-util tells 407 only from all other statuses, so that its 403 and its 502 are one), reqwest's of a request that cannot be made or is redirected too often | no; with the feature `tracing` an event says what to do | |

@@ -101,7 +101,9 @@ pub(super) fn verdict(
     let wanted = said == Some(b"true") || too_many_jobs || may_pass(failure, error);
     match failure {
         _ if !may || !wanted => Verdict::No,
-        Failure::Status(StatusCode::TOO_MANY_REQUESTS) => Verdict::Again(Pace::Throttled),
+        Failure::Status(StatusCode::TOO_MANY_REQUESTS) | Failure::Throttled => {
+            Verdict::Again(Pace::Throttled)
+        }
         _ => Verdict::Again(Pace::Failed),
     }
 }
@@ -114,7 +116,7 @@ pub(super) fn may_be_done(failure: Failure, error: Option<&ApiError>) -> bool {
             let open = status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT;
             open && !error.is_some_and(ApiError::is_declined)
         }
-        Failure::Interrupted | Failure::TimedOut | Failure::Grpc(_) => true,
+        Failure::Interrupted | Failure::TimedOut | Failure::Throttled | Failure::Grpc(_) => true,
     }
 }
 
@@ -123,7 +125,7 @@ fn may_pass(failure: Failure, error: Option<&ApiError>) -> bool {
         Failure::Status(status) => {
             error.map_or_else(|| is_transient(status), ApiError::is_transient)
         }
-        Failure::NotSent | Failure::Interrupted | Failure::TimedOut => true,
+        Failure::NotSent | Failure::Interrupted | Failure::TimedOut | Failure::Throttled => true,
         Failure::Grpc(_) => false,
     }
 }

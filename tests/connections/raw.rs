@@ -128,8 +128,7 @@ async fn head(stream: &mut TcpStream, read: &mut Vec<u8>) -> io::Result<Option<(
     }
 }
 
-/// Takes the first request over HTTP/2, and leaves with a GOAWAY of `NO_ERROR` that says which stream
-/// it has looked at last: 0 is none, 1 is the first. Whatever comes after is answered 200.
+/// Takes the first request over HTTP/2, and leaves. Whatever comes after is answered 200.
 pub(crate) struct Leaving {
     pub(crate) url: String,
     arrived: Arc<AtomicUsize>,
@@ -137,7 +136,7 @@ pub(crate) struct Leaving {
 }
 
 impl Leaving {
-    pub(crate) async fn start(last: u8) -> Self {
+    pub(crate) async fn start(farewell: Farewell) -> Self {
         let arrived = Arc::<AtomicUsize>::default();
         let counter = Arc::clone(&arrived);
         let app = Router::new().route(
@@ -152,7 +151,7 @@ impl Leaving {
             let (app, counter) = (app.clone(), Arc::clone(&counter));
             async move {
                 if nth == 0 {
-                    let _ = leave(stream, last, &counter).await;
+                    let _ = leave(stream, farewell, &counter).await;
                     return;
                 }
                 let service = TowerToHyperService::new(app);
@@ -173,7 +172,30 @@ impl Leaving {
     }
 }
 
-async fn leave(mut stream: TcpStream, last: u8, arrived: &AtomicUsize) -> io::Result<()> {
+/// How a server leaves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Farewell {
+    /// With a GOAWAY that says which stream it has looked at last: 0 is none, 1 is the first.
+    GoAway { last: u8, code: u8 },
+    /// With a RST_STREAM for the first stream.
+    Reset { code: u8 },
+}
+
+impl Farewell {
+    pub(crate) const NO_ERROR: u8 = 0;
+    pub(crate) const ENHANCE_YOUR_CALM: u8 = 11;
+
+    fn frame(self) -> Vec<u8> {
+        match self {
+            Self::GoAway { last, code } => {
+                vec![0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, last, 0, 0, 0, code]
+            }
+            Self::Reset { code } => vec![0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, code],
+        }
+    }
+}
+
+async fn leave(mut stream: TcpStream, farewell: Farewell, arrived: &AtomicUsize) -> io::Result<()> {
     const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     const HEADERS: u8 = 1;
     let mut preface = [0; 24];
@@ -190,8 +212,7 @@ async fn leave(mut stream: TcpStream, last: u8, arrived: &AtomicUsize) -> io::Re
         }
     }
     arrived.fetch_add(1, SeqCst);
-    let go_away = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, last, 0, 0, 0, 0];
-    stream.write_all(&go_away).await?;
+    stream.write_all(&farewell.frame()).await?;
     stream.shutdown().await?;
     // What is not read would take the frame with it.
     while stream.read(&mut preface).await? > 0 {}

@@ -116,6 +116,9 @@ pub enum Failure {
     NotSent,
     /// Nobody knows how far it got: no answer came, or not in time.
     Interrupted,
+    /// The server ended it with HTTP/2's `ENHANCE_YOUR_CALM`: a 429 that does not say for how long, nor
+    /// whether the request was processed.
+    Throttled,
     /// The client gave up waiting for the response: a timeout of its own, not of a connection.
     TimedOut,
 }
@@ -128,6 +131,7 @@ impl fmt::Display for Failure {
             Self::Grpc(status) => write!(f, "grpc-status {status}"),
             Self::NotSent => f.write_str("not sent"),
             Self::Interrupted => f.write_str("interrupted"),
+            Self::Throttled => f.write_str("throttled"),
             Self::TimedOut => f.write_str("timed out"),
         }
     }
