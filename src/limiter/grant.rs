@@ -9,7 +9,9 @@ use crate::{
 pub(super) struct Grant {
     pub(super) key: KeyRef,
     pub(super) lane: LaneIndex,
-    pub(super) passage: Passage,
+    /// The passage's two parts: all its fields together have no room to spare.
+    pub(super) pause: Instant,
+    pub(super) nth: u32,
     /// The rules whose slots it holds.
     pub(super) slots: [Option<RuleId>; 2],
     pub(super) tokens: Weight,
@@ -57,6 +59,12 @@ impl Grant {
     /// Whether it holds the slot of a job, to be.
     pub(super) fn holds_job_slot(&self) -> bool {
         self.slots[Self::JOB].is_some()
+    }
+
+    /// What its lane's gate knew.
+    pub(super) fn passage(&self) -> Passage {
+        let Self { pause, nth, .. } = *self;
+        Passage { pause, nth }
     }
 
     /// What it counts for.

@@ -86,7 +86,7 @@ impl Lane {
             NotNow::Throttled { wait, of } => (wait.map(Into::into), of),
         };
         self.counts.throttled += 1;
-        let refused = self.gate().refused(grant.passage, wait, now);
+        let refused = self.gate().refused(grant.passage(), wait, now);
         // Too many tokens says nothing of how many requests there may be.
         if let Some(rate) = &mut self.learned[of].rate {
             let wait = refused.until - now;

@@ -37,9 +37,9 @@ pub(crate) enum Restart {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Passage {
     /// When the newest pause had started, or 0.
-    pause: Instant,
+    pub(crate) pause: Instant,
     /// The request's place among those sent after that pause, from 1; 0 where there was no gate yet.
-    nth: u32,
+    pub(crate) nth: u32,
 }
 
 /// What came of a refusal.

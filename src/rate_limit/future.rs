@@ -82,8 +82,8 @@ pin_project_lite::pin_project! {
 struct Left {
     permit: Permit,
     endpoint: Endpoint,
-    /// Until when its answer's body may be read.
-    deadline: Option<Instant>,
+    /// Until when its answer's body may be read. Few have one, and all are moved.
+    deadline: Option<Box<Instant>>,
     job: Option<Box<Job>>,
 }
 
@@ -176,7 +176,7 @@ where
                     let left = permit.map(|(permit, endpoint, deadline)| Left {
                         permit,
                         endpoint,
-                        deadline,
+                        deadline: deadline.map(Box::new),
                         job: Job::of(taken, endpoint),
                     });
                     let mut request = request.take().expect("taken only when called");
@@ -289,7 +289,8 @@ impl<R: Body<Data = Bytes>> Answered<R> {
         let (mut head, body) = answer.into_parts();
         if answer::is_error(&head) || left.created_job(&head) {
             let since = clock::now();
-            let bound = answer::bounded(&head, bound).until(left.deadline, since);
+            let bound =
+                answer::bounded(&head, bound).until(left.deadline.as_deref().copied(), since);
             return Self::ToRead(Box::new(Reading {
                 body: Peek::new(body, bound),
                 wait: answer::wait(&head),

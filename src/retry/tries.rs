@@ -2,7 +2,7 @@
 
 use std::{mem, sync::Arc, time::Duration};
 
-use http::{Extensions, HeaderMap, HeaderName, Request, StatusCode, Uri, header::AUTHORIZATION};
+use http::{Extensions, HeaderMap, Request, StatusCode, Uri, header::AUTHORIZATION};
 use tokio::time::Instant;
 
 use super::{
@@ -322,10 +322,11 @@ fn is_overload(failure: Failure) -> bool {
 
 /// Whether it is a caller's SDK that retries: Together's, OpenAI's and their like count their retries.
 fn is_of_sdk(headers: &HeaderMap) -> bool {
-    let count = headers
-        .get(RETRY_COUNT)
-        .and_then(|count| count.to_str().ok());
-    count.and_then(|count| count.parse().ok()).unwrap_or(0u32) > 0
+    // A look at each of a request's few headers costs less than hashing the name.
+    let mut headers = headers.iter();
+    let counts = headers.find(|(name, _)| *name == "x-stainless-retry-count");
+    let count = counts.and_then(|(_, count)| count.to_str().ok()?.parse().ok());
+    count.unwrap_or(0u32) > 0
 }
 
 /// Whose share of the budget a request uses: that of a caller of a key.
@@ -338,8 +339,6 @@ fn share((headers, extensions): Head<'_>) -> u64 {
     let caller = extensions.get::<Caller>().map(|caller| caller.id());
     hash(&(key, caller))
 }
-
-const RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
 
 /// Enough to see what went on; a request without a limit to its retries must not fill the memory.
 const MOST_FAILURES: usize = 32;

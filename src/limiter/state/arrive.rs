@@ -117,7 +117,7 @@ impl State {
             None
         };
         if let Some(reason) = refusal {
-            let wait = least.and_then(|wait| retry_after(wait, now, settings));
+            let wait = least.and_then(|wait| retry_after(reason, wait, now, settings));
             return self.refuse_arrival(index, lane, call, reason, wait);
         }
         let waiter = Waiter {
@@ -207,11 +207,16 @@ fn least_wait(
     key.ask(lane, tokens, ahead, rules, now)
 }
 
-/// How long a rejected request should wait, as stated; `None` if nobody knows. A slot comes free at an instant
-/// that nobody knows, and a client that is told nothing asks again at once.
-pub(super) fn retry_after(wait: Wait, now: Instant, settings: &Settings) -> Option<Duration> {
+/// How long a rejected request should wait, as stated; `None` if nobody knows. A slot, or a place in a full queue,
+/// comes free at an instant that nobody knows, and a client that is told nothing asks again at once.
+pub(super) fn retry_after(
+    reason: Reason,
+    wait: Wait,
+    now: Instant,
+    settings: &Settings,
+) -> Option<Duration> {
     let least = after(wait.at, now)?;
-    let is_known = wait.full.is_none() && !least.is_zero();
+    let is_known = wait.full.is_none() && !least.is_zero() && reason != Reason::QueueFull;
     Some(match is_known {
         true => least,
         false => least.max(settings.shortest_retry),

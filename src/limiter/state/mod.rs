@@ -21,7 +21,10 @@ use super::{
     rules::Rules,
     waiter::{Standing, Waiter},
 };
-use crate::words::{Call, Charge, Instant, Limits, Span, Weight};
+use crate::{
+    quota::Passage,
+    words::{Call, Charge, Instant, Limits, Span, Weight},
+};
 
 pub(super) use self::{
     arrive::{Arrival, Comer},
@@ -160,7 +163,7 @@ impl State {
     ) -> Grant {
         self.totals.admitted += 1;
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
-        let passage = key.charge(lane, tokens, ready, &self.rules, now);
+        let Passage { pause, nth } = key.charge(lane, tokens, ready, &self.rules, now);
         let waited = now - since;
         let born = key.born;
         let metered = charge != Charge::NOTHING && key.counts_tokens(lane, &self.rules);
@@ -171,7 +174,8 @@ impl State {
         Grant {
             key: KeyRef { index, born },
             lane,
-            passage,
+            pause,
+            nth,
             slots: of.slots,
             tokens,
             table: self.rules.number,
