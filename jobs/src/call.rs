@@ -28,6 +28,8 @@ pub struct Failure {
     may_be_done: bool,
     /// Whether it is a success that does not say what it should.
     unreadable: bool,
+    /// Whether it failed for what is in it, so that a part of it may succeed.
+    own: bool,
     message: String,
 }
 
@@ -55,6 +57,24 @@ impl Failure {
         self.may_be_done
     }
 
+    /// Whether there was a response, of the server or of the limiter.
+    pub(crate) fn was_answered(&self) -> bool {
+        self.status.is_some() || self.unreadable
+    }
+
+    pub(crate) fn is_own(&self) -> bool {
+        self.own
+    }
+
+    pub(crate) fn into_own(self) -> Self {
+        Self { own: true, ..self }
+    }
+
+    pub(crate) fn is_server_error(&self) -> bool {
+        let status = self.status.filter(|_| self.rejected.is_none());
+        status.is_some_and(|status| status.is_server_error())
+    }
+
     /// A failure that is no better another time: the request could not be made, or its response does not
     /// say what it should.
     pub(crate) fn wrong(error: impl fmt::Display) -> Self {
@@ -64,6 +84,7 @@ impl Failure {
             passing: false,
             may_be_done: false,
             unreadable: false,
+            own: false,
             message: error.to_string(),
         }
     }
@@ -126,7 +147,10 @@ impl Failure {
                 passing: error.is_transient() && rejected.reason() != Reason::Closed,
                 ..Self::wrong(rejected)
             },
-            None => Self::after(rules.after_response(head, &error), error.to_string()),
+            None => Self {
+                own: is_about_input(&error),
+                ..Self::after(rules.after_response(head, &error), error.to_string())
+            },
         };
         Self {
             status: Some(head.status),
@@ -142,6 +166,44 @@ impl fmt::Display for Failure {
         f.write_str(&self.message)
     }
 }
+
+/// Whether an error is about what is in a request, and not about its model or its caller.
+fn is_about_input(error: &ApiError) -> bool {
+    let message = error.message().to_ascii_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    let coded = error.code().is_some_and(|code| code.contains("model"));
+    let about_model = coded || says(&["model"]) && (says(&ABSENT) || !says(&INPUT));
+    match error.status().as_u16() {
+        400 | 413 | 422 => !about_model,
+        // A prompt that is too long (docs.together.ai/docs/error-codes), or no access.
+        403 => says(&["context", "token"]),
+        _ => false,
+    }
+}
+
+/// Words for a model that the server does not have.
+const ABSENT: [&str; 8] = [
+    "no such model",
+    "not found",
+    "not exist",
+    "unable to access",
+    "not available",
+    "not supported",
+    "unknown model",
+    "invalid model",
+];
+
+/// Words for what is in a request, of which an error may say that it is too much for the model.
+const INPUT: [&str; 8] = [
+    "input",
+    "text",
+    "token",
+    "context",
+    "length",
+    "too long",
+    "too large",
+    "empty",
+];
 
 /// An error and its causes: hyper's own word for a refused connection is just "client error".
 pub(crate) fn with_causes(error: impl Into<BoxError>) -> String {
@@ -281,6 +343,7 @@ const NO_JSON: &str = "the response is not JSON; check the base URL, which ends 
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
     use tower_together::{Endpoint, Limiter, Limits, limiter::Call};
 
     use super::*;
@@ -316,6 +379,39 @@ mod tests {
             let created = said(failure(Endpoint::BatchCreate));
             let passing = passing && !may_be_done;
             assert_eq!(created, (passing, may_be_done), "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_about_the_input_unless_it_is_about_the_model_or_the_caller() {
+        let long = "This model's maximum context length is 512 tokens";
+        for (status, body, own) in [
+            (400, json!({"message": long}), true),
+            (400, json!({"message": "a bad text"}), true),
+            (413, json!({"message": ""}), true),
+            (422, json!({"message": "input 3 is empty"}), true),
+            (403, json!({"message": long}), true),
+            (403, json!({"message": "not allowed"}), false),
+            (400, json!({"message": "Unable to access model x"}), false),
+            (400, json!({"message": "wrong model"}), false),
+            (
+                422,
+                json!({"message": "invalid input: model x not found"}),
+                false,
+            ),
+            (
+                400,
+                json!({"code": "model_not_available", "message": "text"}),
+                false,
+            ),
+            (404, json!({"message": "a bad text"}), false),
+            (401, json!({"message": "a bad token"}), false),
+        ] {
+            let answer = Response::builder().status(status).body(()).unwrap();
+            let body = json!({"error": body}).to_string();
+            let rules = rules(Endpoint::Embeddings);
+            let failure = Failure::answered(&rules, &answer.into_parts().0, body.as_bytes());
+            assert_eq!(failure.is_own(), own, "{status} {body}");
         }
     }
 

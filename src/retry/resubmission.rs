@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use http::{Request, response};
 use tokio::time::Instant;
 
@@ -54,6 +56,13 @@ impl Resubmission {
     /// [`Deadline`](crate::extension::Deadline), or of a timeout in the headers.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
+    }
+
+    /// Whether an attempt that is made after this wait is made before the deadline.
+    pub fn is_in_time(&self, wait: Duration) -> bool {
+        let at = clock::now().checked_add(wait);
+        self.deadline
+            .is_none_or(|deadline| at.is_some_and(|at| at < deadline))
     }
 
     /// What a response with an error says. A refusal of the limiter itself has no [`ApiError`] that these

@@ -1,18 +1,20 @@
 //! Texts, embedded in one request or in several.
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header::CONTENT_TYPE};
+use futures_util::future::join_all;
+use http::{Method, Request, Response, header::CONTENT_TYPE};
 use http_body::Body;
 use http_body_util::Full;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tower_service::Service;
 use tower_together::jobs::read_json;
 
-use super::{Item, Sender};
+use super::{Item, Sender, heard::Begun};
 use crate::{Failure, call::BoxError};
 
-/// A vector for each text.
+/// A vector for each text. A request that fails for what is in it is sent in halves, until only the texts fail
+/// that are the reason.
 pub(super) async fn embed<Id, S, R>(
     sender: &Sender<S>,
     model: &str,
@@ -22,30 +24,51 @@ where
     S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    let mut results: Vec<Result<Vec<f32>, Failure>> = Vec::new();
-    // From the last to the first, so that the first is on top.
-    let mut todo = vec![(0, texts.len())];
-    while let Some((start, end)) = todo.pop() {
-        let asked: Vec<&str> = texts[start..end].iter().map(|(_, text)| &**text).collect();
-        match once(sender, model, &asked).await {
-            Ok(vectors) => results.extend(vectors.into_iter().map(Ok)),
-            Err(failure) if is_its_own(&failure) && end - start > 1 => {
-                let half = start + (end - start) / 2;
-                todo.extend([(half, end), (start, half)]);
+    let mut items: Vec<_> = texts.into_iter().map(|text| (text, None)).collect();
+    let mut parts = vec![&mut items[..]];
+    let mut begun = sender.heard.begin();
+    while !parts.is_empty() {
+        let sent = parts.iter().map(|part| {
+            let texts = part.iter().map(|((_, text), _)| &**text).collect();
+            once(sender, begun, model, texts)
+        });
+        let sent = join_all(sent).await;
+        let mut halves = Vec::new();
+        for (part, result) in parts.into_iter().zip(sent) {
+            match result {
+                Ok(vectors) => {
+                    for ((_, result), vector) in part.iter_mut().zip(vectors) {
+                        *result = Some(Ok(vector));
+                    }
+                }
+                Err(failure) if failure.is_own() && part.len() > 1 => {
+                    let (one, other) = part.split_at_mut(part.len() / 2);
+                    halves.extend([one, other]);
+                }
+                Err(failure) => {
+                    for (_, result) in part {
+                        *result = Some(Err(failure.clone()));
+                    }
+                }
             }
-            Err(failure) => results.extend((start..end).map(|_| Err(failure.clone()))),
         }
+        parts = halves;
+        begun = sender.heard.begin_parts(begun);
     }
-    let items = texts.into_iter().zip(results);
+    let items = items.into_iter();
     items
-        .map(|((id, input), result)| Item { id, input, result })
+        .filter_map(|((id, input), result)| {
+            let result = result?;
+            Some(Item { id, input, result })
+        })
         .collect()
 }
 
 async fn once<S, R>(
     sender: &Sender<S>,
+    begun: Begun,
     model: &str,
-    texts: &[&str],
+    texts: Vec<&str>,
 ) -> Result<Vec<Vec<f32>>, Failure>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
@@ -58,20 +81,13 @@ where
         .header(CONTENT_TYPE, "application/json")
         .body(Full::from(body));
     let request = request.map_err(Failure::wrong)?;
-    let read = |_: &_, answer: Response<Bytes>| vectors(answer.body(), texts.len());
-    sender.send(&request, read).await
-}
-
-/// Whether it failed for what is in the request.
-fn is_its_own(failure: &Failure) -> bool {
-    matches!(
-        failure.status(),
-        Some(
-            StatusCode::BAD_REQUEST
-                | StatusCode::PAYLOAD_TOO_LARGE
-                | StatusCode::UNPROCESSABLE_ENTITY
-        )
-    )
+    let read = |rules: &_, answer: Response<Bytes>| {
+        read(answer.body(), texts.len()).map_err(|wrong| match wrong {
+            Wrong::Answer(why) => Failure::unreadable(rules, why),
+            Wrong::Vectors(why) => Failure::wrong(why).into_own(),
+        })
+    };
+    sender.send(&request, begun, texts.len() > 1, read).await
 }
 
 /// The vectors in an answer of `POST /embeddings` to so many texts, in their order.
@@ -80,6 +96,20 @@ fn is_its_own(failure: &Failure) -> bool {
 ///
 /// If it is no such answer, or has not one vector for each.
 pub fn vectors(answer: &[u8], texts: usize) -> Result<Vec<Vec<f32>>, Failure> {
+    read(answer, texts).map_err(|wrong| match wrong {
+        Wrong::Answer(why) | Wrong::Vectors(why) => Failure::wrong(why),
+    })
+}
+
+/// What is wrong with an answer.
+enum Wrong {
+    /// It is no answer of `POST /embeddings`.
+    Answer(String),
+    /// It has no list of vectors of numbers, one for each text.
+    Vectors(String),
+}
+
+fn read(answer: &[u8], texts: usize) -> Result<Vec<Vec<f32>>, Wrong> {
     #[derive(Deserialize)]
     struct Answer {
         data: Vec<One>,
@@ -89,8 +119,13 @@ pub fn vectors(answer: &[u8], texts: usize) -> Result<Vec<Vec<f32>>, Failure> {
         index: Option<usize>,
         embedding: Vec<f32>,
     }
-    let answer = read_json::<Answer>(answer);
-    let data = answer.map_err(|error| Failure::wrong(format!("no embeddings: {error}")))?;
+    let data = read_json::<Answer>(answer).map_err(|error| {
+        let why = format!("no embeddings: {error}");
+        match read_json::<Value>(answer) {
+            Ok(answer) if answer["data"].is_array() => Wrong::Vectors(why),
+            _ => Wrong::Answer(why),
+        }
+    })?;
     let mut vectors = vec![Vec::new(); texts];
     let found = data.data.len();
     for (place, one) in data.data.into_iter().enumerate() {
@@ -99,17 +134,14 @@ pub fn vectors(answer: &[u8], texts: usize) -> Result<Vec<Vec<f32>>, Failure> {
         }
     }
     if found != texts || vectors.iter().any(Vec::is_empty) {
-        return Err(Failure::wrong(format!(
-            "{found} embeddings for {texts} texts"
-        )));
+        let why = format!("{found} embeddings for {texts} texts");
+        return Err(Wrong::Vectors(why));
     }
     Ok(vectors)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod embed;
 mod flow;
+mod heard;
 mod send;
 
 use std::num::NonZeroUsize;
@@ -105,7 +106,7 @@ impl<S> Corpus<S> {
         }
     }
 
-    /// At most so many requests under way, those included that wait for their turn or, done, for those
+    /// At most so many requests under way, parts of a request that failed for what is in it counted as one, those included that wait for their turn or, done, for those
     /// before them. What a limit allows is used if this is more than it allows while one is answered.
     pub fn with_most(mut self, requests: NonZeroUsize) -> Self {
         self.most = requests;
@@ -135,7 +136,8 @@ impl<S> Corpus<S> {
     /// failure, and `Retries::off` after none.
     ///
     /// The layers give up after some seconds, as they should for a caller who waits; a job of hours has the
-    /// time. A server that has not answered anything yet is not waited for.
+    /// time. A server that has not sent any response yet is not waited for. No attempt is made after the
+    /// request's [`Deadline`](tower_together::extension::Deadline), which counts from the first.
     pub fn with_resubmits(mut self, resubmits: u32) -> Self {
         self.resubmits = resubmits;
         self
@@ -156,15 +158,26 @@ impl<S> Corpus<S> {
         let send = move |(id, input): (Id, Request<Full<Bytes>>)| {
             let sender = sender.clone();
             async move {
-                let result = sender.send(&input, |_, response| Ok(response)).await;
+                let begun = sender.heard.begin();
+                let result = sender.send(&input, begun, false, |_, response| Ok(response));
+                let result = result.await;
                 Item { id, input, result }
             }
         };
         Flow::new(requests, send, self.most.get(), self.ordered, in_line)
     }
 
-    /// Embeds texts with a model, and gives a vector for each. Of a request that the server will not have
-    /// for what is in it (400, 413, 422) the halves are sent apart, until only the texts fail that are why.
+    /// Embeds texts with a model, and gives a vector for each.
+    ///
+    /// A request that fails for what is in it is sent in halves, and those in halves, until only the texts fail
+    /// that are the reason. That is so
+    ///
+    /// - after 400, 413 and 422, and after a 403 that speaks of the context or of tokens, unless the error is about
+    ///   the model;
+    /// - after a response whose vectors are not one for each text, or hold `NaN` or `null`;
+    /// - after a 5xx, but only while the server responds to other requests: during an outage nothing is halved.
+    ///   If a request is the only one, nothing tells the two apart: send its texts one by one then
+    ///   ([`with_texts`](Corpus::with_texts)).
     pub fn embed<Id, R>(
         self,
         model: &str,

@@ -1,10 +1,4 @@
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -12,21 +6,25 @@ use http_body::Body;
 use http_body_util::Full;
 use tokio::time::sleep;
 use tower_service::Service;
-use tower_together::{extension::InLine, retry::Resubmission};
+use tower_together::{
+    extension::{Deadline, InLine},
+    limiter::Reason,
+    retry::Resubmission,
+};
 
+use super::heard::{Begun, Heard};
 use crate::{
     Failure, JobsApi,
     call::{BoxError, answer},
 };
 
-/// Sends requests, and makes them anew while that may help.
+/// Sends requests, and resubmits them while that may help.
 #[derive(Clone)]
 pub(super) struct Sender<S> {
     pub(super) api: JobsApi<S>,
     pub(super) in_line: InLine,
+    pub(super) heard: Heard,
     resubmits: u32,
-    /// Whether the server has answered anything at all.
-    answered: Arc<AtomicBool>,
 }
 
 impl<S> Sender<S> {
@@ -34,39 +32,62 @@ impl<S> Sender<S> {
         Self {
             api,
             in_line: InLine::new(),
+            heard: Heard::default(),
             resubmits,
-            answered: Arc::default(),
         }
     }
 
     /// Sends a request, and reads its response, until both go well or nothing more helps.
+    ///
+    /// `parts` is whether the request can be sent in parts: then it is given back, as a failure of its own,
+    /// as soon as it fails while the server responds to others.
     pub(super) async fn send<R, T>(
         &self,
         request: &Request<Full<Bytes>>,
+        begun: Begun,
+        parts: bool,
         read: impl Fn(&Resubmission, Response<Bytes>) -> Result<T, Failure>,
     ) -> Result<T, Failure>
     where
         S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
         R: Body<Data = Bytes, Error: Into<BoxError>>,
     {
+        let rules = Resubmission::of(request, self.api.endpoint(request));
         let mut resubmits = self.resubmits;
         loop {
-            let mut request = request.clone();
-            request.extensions_mut().insert(self.in_line.clone());
-            let result = answer(&self.api, request, MOST, &read).await;
-            match &result {
-                Ok(_) => self.answered.store(true, Relaxed),
-                Err(failure) if resubmits > 0 && failure.is_passing() => {
-                    if self.answered.load(Relaxed) {
-                        resubmits -= 1;
-                        sleep(self.between()).await;
-                        continue;
-                    }
-                }
-                Err(_) => {}
+            let mut attempt = request.clone();
+            let extensions = attempt.extensions_mut();
+            extensions.insert(self.in_line.clone());
+            if let Some(deadline) = rules.deadline() {
+                // It counts from the first attempt.
+                extensions.insert(Deadline::at(deadline));
             }
-            return result;
+            let failure = match answer(&self.api, attempt, MOST, &read).await {
+                Ok(read) => {
+                    self.heard.success(begun);
+                    return Ok(read);
+                }
+                Err(failure) => failure,
+            };
+            self.heard.failure(&failure);
+            let ended = resubmits == 0 || !self.may_resubmit(&rules, &failure);
+            if parts && failure.is_server_error() && self.heard.others_than(begun, ended) {
+                return Err(failure.into_own());
+            }
+            if ended {
+                return Err(failure);
+            }
+            resubmits -= 1;
+            sleep(self.between()).await;
         }
+    }
+
+    /// Whether another attempt may go well, and in time.
+    fn may_resubmit(&self, rules: &Resubmission, failure: &Failure) -> bool {
+        failure.is_passing()
+            && failure.rejected() != Some(Reason::Deadline)
+            && self.heard.anything()
+            && rules.is_in_time(self.between())
     }
 
     fn between(&self) -> Duration {
@@ -74,5 +95,5 @@ impl<S> Sender<S> {
     }
 }
 
-/// Bytes of an answer.
+/// Bytes of a response.
 const MOST: usize = 64 << 20;

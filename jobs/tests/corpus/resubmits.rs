@@ -1,9 +1,17 @@
 //! Which requests are resubmitted, and until when.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::Method;
+use http::{Method, Request};
 use http_body_util::Full;
-use tower_together::extension::Retries;
+use tokio::time::Instant;
+use tower::Layer;
+use tower_together::{
+    Limits, TogetherLayer,
+    extension::{Deadline, Retries},
+};
 use tower_together_jobs::{Corpus, Failure, JobsApi};
 
 use crate::{
@@ -11,30 +19,27 @@ use crate::{
     at_most,
 };
 
-/// A server that responds to each request but `GET /v1/warm` as `answer` says.
+/// Sends `GET models` and then a request, to a server that responds to the latter as `answer` says.
 async fn run(
     base: &str,
-    requests: &[(Method, &str)],
-    retries: Option<Retries>,
+    (method, path): (Method, &str),
+    change: impl Fn(&mut Request<Full<Bytes>>),
     answer: Option<(u16, &'static str)>,
-) -> (Vec<Failure>, Asked) {
+) -> (Failure, Asked) {
     let (server, asked) = asked::server(move |what, _| match what {
-        _ if what.ends_with("/warm") => Some((200, "{}")),
+        _ if what.ends_with("/models") => Some((200, "{}")),
         _ => answer,
     });
     let api = JobsApi::new(server).with_base(base).unwrap();
-    let requests = [&[(Method::GET, "warm")], requests].concat();
-    let requests = requests.into_iter().map(|(method, path)| {
+    let requests = [(Method::GET, "models"), (method, path)].map(|(method, path)| {
         let mut request = api.request(method, path).body(Full::default()).unwrap();
-        if let Some(retries) = retries {
-            request.extensions_mut().insert(retries);
-        }
+        change(&mut request);
         ((), request)
     });
     let corpus = Corpus::new(api.clone()).with_most(at_most(1));
     let items: Vec<_> = corpus.run(stream::iter(requests)).collect().await;
-    let failures = items.into_iter().filter_map(|item| item.result.err());
-    (failures.collect(), asked)
+    let mut failures = items.into_iter().filter_map(|item| item.result.err());
+    (failures.next().unwrap(), asked)
 }
 
 /// A `POST /videos` that had created its video and then failed with 500 was sent nine times.
@@ -65,19 +70,94 @@ async fn a_request_that_creates_something_is_resubmitted_only_if_it_did_nothing(
         // A path in front of the base hides no endpoint.
         for base in ["/v1", "/llm/together/v1"] {
             let url = format!("http://server{base}");
-            let request = [(method.clone(), path)];
-            let (failures, asked) = run(&url, &request, None, answer).await;
+            let request = (method.clone(), path);
+            let (failure, asked) = run(&url, request, |_| {}, answer).await;
             let what = format!("{method} {base}/{path}");
             assert_eq!(asked.at(&what).len(), sent, "{what} {answer:?}");
-            assert_eq!(failures[0].may_be_done(), may_be_done, "{what} {answer:?}");
+            assert_eq!(failure.may_be_done(), may_be_done, "{what} {answer:?}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_whose_caller_says_so_is_resubmitted_whatever_it_creates() {
-    let request = [(Method::POST, "videos")];
-    let repeats = Some(Retries::default().may_repeat());
-    let (_, asked) = run("http://server/v1", &request, repeats, Some((500, "{}"))).await;
-    assert_eq!(asked.at("POST /v1/videos").len(), 9);
+async fn a_request_whose_caller_says_so_is_resubmitted_whatever_it_creates_or_not_at_all() {
+    for (path, retries, sent) in [
+        ("videos", Retries::default().may_repeat(), 9),
+        ("chat/completions", Retries::off(), 1),
+    ] {
+        let change = |request: &mut Request<_>| {
+            request.extensions_mut().insert(retries);
+        };
+        let request = (Method::POST, path);
+        let (_, asked) = run("http://server/v1", request, change, Some((500, "{}"))).await;
+        assert_eq!(asked.at(&format!("POST /v1/{path}")).len(), sent, "{path}");
+    }
+}
+
+/// A deadline of 2 s was begun anew at each resubmit, and ended after 47.8 s.
+#[tokio::test(start_paused = true)]
+async fn a_deadline_counts_from_the_first_attempt() {
+    for (seconds, sent) in [(0, &[0][..]), (2, &[0]), (12, &[0, 5, 10])] {
+        let seconds = Duration::from_secs(seconds);
+        let at = Deadline::at(Instant::now() + seconds);
+        for deadline in [at, Deadline::within(seconds)] {
+            let change = |request: &mut Request<_>| {
+                request.extensions_mut().insert(deadline);
+            };
+            let request = (Method::POST, "chat/completions");
+            let (_, asked) = run("http://server", request, change, Some((503, "{}"))).await;
+            assert_eq!(asked.at("POST /chat/completions"), sent, "{deadline:?}");
+        }
+    }
+    for header in ["x-stainless-timeout", "x-stainless-read-timeout"] {
+        let change = |request: &mut Request<_>| {
+            let twelve = "12".parse().unwrap();
+            request.headers_mut().insert(header, twelve);
+        };
+        let request = (Method::POST, "chat/completions");
+        let (_, asked) = run("http://server", request, change, Some((503, "{}"))).await;
+        assert_eq!(asked.at("POST /chat/completions"), [0, 5, 10], "{header}");
+    }
+}
+
+/// Of a deadline of 2 s the layers used 2 s, eight times. One that has passed was tried eight times.
+#[tokio::test(start_paused = true)]
+async fn a_deadline_holds_for_the_layers_and_the_resubmits_together() {
+    for seconds in [0, 2] {
+        let start = Instant::now();
+        let (server, asked) = asked::server(|_, _| Some((503, "{}")));
+        let layer = TogetherLayer::new(Limits::none());
+        let api = JobsApi::new(layer.layer(server));
+        let request = api.request(Method::POST, "chat/completions");
+        let request = request.extension(Deadline::within(Duration::from_secs(seconds)));
+        let request = ((), request.body(Full::default()).unwrap());
+        let items = Corpus::new(api).run(stream::iter([request]));
+        let items: Vec<_> = items.collect().await;
+        assert!(items[0].result.is_err());
+        assert!(start.elapsed() <= Duration::from_secs(seconds));
+        let sent = asked.at("POST /v1/chat/completions").len();
+        assert!(sent == 1 || seconds > 0, "{sent}");
+    }
+}
+
+/// A server that responded with 503 from the start got no resubmit.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_responds_is_waited_for_and_one_that_is_not_there_is_not() {
+    for (answer, sent) in [
+        (Some((503, "{}")), &[0, 5, 10][..]),
+        (Some((429, "{}")), &[0, 5, 10]),
+        (None, &[0]),
+    ] {
+        let (server, asked) = asked::server(move |_, nth| match nth {
+            1..3 => answer,
+            _ => Some((200, "{}")),
+        });
+        let api = JobsApi::new(server);
+        let request = api.request(Method::POST, "chat/completions");
+        let request = ((), request.body(Full::default()).unwrap());
+        let items = Corpus::new(api).run(stream::iter([request]));
+        let items: Vec<_> = items.collect().await;
+        assert_eq!(items[0].result.is_ok(), answer.is_some());
+        assert_eq!(asked.at("POST /v1/chat/completions"), sent, "{answer:?}");
+    }
 }
