@@ -56,20 +56,20 @@ where
         let suffix = request["suffix"].as_str().unwrap_or_default();
         let journal = self.journal.as_ref();
         let known = || journal.and_then(|journal| journal.id(suffix));
-        let id = match self.there.newest(suffix).map(str::to_owned).or_else(known) {
+        let id = match self.there.newest(request).map(str::to_owned).or_else(known) {
             Some(id) => id,
-            None => self.create(request, suffix).await?,
+            None => self.create(request).await?,
         };
         if let Some(Err(error)) = journal.map(|journal| journal.note(suffix, &id)) {
             let message = format!("its journal could not be written: {error}");
             return Err(Untrained::Lost { id, message });
         }
-        self.end(id, suffix).await
+        self.end(id, request).await
     }
 
     /// Creates a job, once. If the response is lost, the job is looked for by its suffix, a few times: it may
     /// take effect, and appear in the list, only after the request seems to have failed.
-    async fn create(&self, request: &Value, suffix: &str) -> Result<String, Untrained> {
+    async fn create(&self, request: &Value) -> Result<String, Untrained> {
         let read = |job: Value| {
             let id = job["id"].as_str().map(str::to_owned);
             id.ok_or_else(|| format!("the server says {job}"))
@@ -83,7 +83,7 @@ where
             sleep(self.settle).await;
             match read_all(&self.api, Patience::WithAll).await {
                 Ok(there) => {
-                    if let Some(id) = there.newest(suffix) {
+                    if let Some(id) = there.newest(request) {
                         return Ok(id.to_owned());
                     }
                 }
@@ -94,7 +94,7 @@ where
     }
 
     /// Waits for a job's end, and for that of another that took its place.
-    async fn end(&self, mut id: String, suffix: &str) -> Result<Value, Untrained> {
+    async fn end(&self, mut id: String, request: &Value) -> Result<Value, Untrained> {
         loop {
             let job = match self.job(&id).await {
                 Ok(job) => job,
@@ -115,7 +115,7 @@ where
                     let there = read_all(&self.api, Patience::WithAll)
                         .await
                         .unwrap_or_default();
-                    match there.newest(suffix) {
+                    match there.newest(request) {
                         Some(other) if other != id => id = other.to_owned(),
                         _ => {
                             let status = status.to_owned();
