@@ -132,6 +132,20 @@ async fn thousands_of_requests_ten_batches_at_a_time_whatever_fails() {
 }
 
 #[tokio::test]
+async fn a_batch_has_at_most_100_requests_unless_it_is_told_otherwise() {
+    for (size, batches) in [(None, 3), (Some(250), 1), (Some(40), 7)] {
+        let server = server(Jobs::default()).await;
+        let mut all = Batches::new(api(&server, TogetherLayer::default(), client()));
+        if let Some(size) = size {
+            all = all.with_size(NonZeroUsize::new(size).unwrap());
+        }
+        let outcomes: Vec<_> = pin!(all.run((0..250).map(request))).collect().await;
+        assert_eq!(outcomes.len(), 250);
+        assert_eq!(server.jobs().len(), batches);
+    }
+}
+
+#[tokio::test]
 async fn a_create_whose_answer_is_lost_is_not_made_twice() {
     let late = Duration::from_millis(50);
     for (before, interval) in [(Duration::ZERO, TICK), (late, 2 * late)] {

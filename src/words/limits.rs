@@ -42,7 +42,6 @@ use super::{Cap, Endpoint, Error, Quota, Rule, Tier};
 pub struct Limits {
     rules: Vec<Rule>,
     exempt: Vec<Arc<str>>,
-    batch_size: NonZeroU32,
     reserves: bool,
 }
 
@@ -52,7 +51,6 @@ impl Limits {
         Self {
             rules: Vec::new(),
             exempt: Vec::new(),
-            batch_size: BATCH_SIZE,
             reserves: false,
         }
     }
@@ -147,7 +145,7 @@ impl Limits {
 
     /// Limits of one model's own. Each line replaces the line of the same endpoints and kind for
     /// requests that name this model; what it does not replace holds for the model too. Only the
-    /// lines of `limits` count, not what it exempts or says of batches.
+    /// lines of `limits` count, not what it exempts.
     #[must_use]
     pub fn for_model(mut self, model: &str, limits: Limits) -> Self {
         let model: Arc<str> = model.into();
@@ -185,18 +183,6 @@ impl Limits {
     pub fn reserve_max_tokens(mut self) -> Self {
         self.reserves = true;
         self
-    }
-
-    /// How many requests one batch may hold, for whoever cuts batches. Default: 100.
-    #[must_use]
-    pub fn with_batch_size(mut self, requests: NonZeroU32) -> Self {
-        self.batch_size = requests;
-        self
-    }
-
-    /// How many requests one batch may hold.
-    pub fn batch_size(&self) -> NonZeroU32 {
-        self.batch_size
     }
 
     /// Keeps to `part` of `whole` of every quota, as a safety margin: `keep_to(500, 600)?`.
@@ -294,14 +280,15 @@ impl Default for Limits {
     /// | all three together | 600 a minute |
     /// | image generation | 60 a minute |
     /// | fine-tune jobs | 3 at once |
-    /// | batches | 10 at once, of at most 100 requests |
+    /// | batches | 10 at once |
     ///
     /// 600 and 60 a minute are what Together published for its first paid tier and as the base of
     /// its dynamic limits (docs.together.ai/docs/rate-limits, 2025 and early 2026); the rest has
     /// no official number and is deliberately cautious.
     ///
     /// A job counts from before its create request leaves until it is known to have
-    /// [ended](crate::jobs).
+    /// [ended](crate::jobs). A limiter does not read the file of a batch: `Batches` of `tower-together-jobs`
+    /// puts at most 100 requests in one.
     fn default() -> Self {
         use Endpoint::{
             BatchCreate, ChatCompletions, Completions, Embeddings, FineTuneCreate, Images,
@@ -325,7 +312,6 @@ fn per_minute(max: u64) -> Quota {
 
 const FINE_TUNES: NonZeroU32 = NonZeroU32::new(3).expect("not zero");
 const BATCHES: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
-const BATCH_SIZE: NonZeroU32 = NonZeroU32::new(100).expect("not zero");
 
 #[cfg(test)]
 mod tests {

@@ -34,8 +34,8 @@ impl<S> Batches<S> {
     /// Batches of at most 100 requests, 10 of them at a time, asked about every 30 to 60 s
     /// ([`JobsApi::with_interval`]).
     ///
-    /// Those are the numbers of [`Limits::default`](tower_together::Limits): cautious, for none is
-    /// published of how many batches may run. Together recommends 1,000 to 10,000 requests a batch
+    /// Ten is the number of [`Limits::default`](tower_together::Limits): both are cautious, for no limit on
+    /// batches that run at once is published. Together recommends 1,000 to 10,000 requests a batch
     /// (docs.together.ai/docs/inference/batch/overview).
     pub fn new(api: JobsApi<S>) -> Self {
         Self {
