@@ -120,6 +120,7 @@ const LAYERS: [(&str, &[&str], &[&str]); 14] = [
             "bytes",
             "http",
             "http_body",
+            "http_body_util",
             "pin_project_lite",
             "reqwest",
             "reqwest_middleware",

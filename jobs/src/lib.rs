@@ -3,6 +3,9 @@
 //! [`Corpus`] sends a lot of requests, or embeds a lot of texts; [`FineTunes`] creates fine-tunes, each once,
 //! whatever happens to the program; [`Batches`] has many chat requests answered at half the price.
 //!
+//! All three go over any service of `http::Request<Full<Bytes>>`: hyper's client as it is, and reqwest's in
+//! `tower_together::stack::HttpOverReqwest` (the example `jobs_reqwest` of the repository).
+//!
 //! # Batches
 //!
 //! A batch is a file of chat requests that Together answers within 24 hours, mostly sooner, at half the

@@ -46,6 +46,9 @@
 //! # }
 //! ```
 //!
+//! Over reqwest, the client is `stack::HttpOverReqwest` with the layers around it (feature `reqwest`). If nothing
+//! else says what its requests' bodies are, write `HttpOverReqwest::<_, reqwest::Body>::new(client)`.
+//!
 //! # When the server has its own opinion
 //!
 //! No limit is published, and what the server answers to one job too many is not either. An answer to a

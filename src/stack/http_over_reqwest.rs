@@ -3,10 +3,13 @@ use std::{
     future::Future,
     marker::PhantomData,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Body as _;
+use http_body_util::{Empty, Full};
 use reqwest::{Body, ResponseBuilderExt, Url};
 use tower_service::Service;
 
@@ -18,7 +21,8 @@ use crate::words::extension::Redirected;
 ///
 /// Nothing is lost on the way: method, URL, headers, version, timeout, extensions and streams go out
 /// as they are, and come back so; `reqwest::Response::from` makes the answer reqwest's again, with its
-/// URL. `B` is what the requests' bodies are, if reqwest can make its own of it.
+/// URL. `B` is what the requests' bodies are: a [`ReqwestBody`], such as `Full<Bytes>`, by which it fits the
+/// crate `tower-together-jobs`.
 ///
 /// ```
 /// use http::Request;
@@ -75,7 +79,7 @@ impl<S, B> Service<Request<B>> for HttpOverReqwest<S, B>
 where
     S: Service<reqwest::Request, Response = reqwest::Response>,
     S::Error: From<reqwest::Error>,
-    B: Into<Body>,
+    B: ReqwestBody,
 {
     type Response = Response<Body>;
     type Error = S::Error;
@@ -86,7 +90,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match Original::restore(request) {
+        match Original::restore(request.map(B::into_reqwest)) {
             Ok(request) => HttpFuture::Calling {
                 url: request.url().clone(),
                 answer: self.inner.call(request),
@@ -95,6 +99,46 @@ where
                 error: Some(error.into()),
             },
         }
+    }
+}
+
+/// A request body that reqwest can send.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a request body that reqwest can send",
+    label = "no `ReqwestBody` for this body",
+    note = "make reqwest's own of it: `request.map(reqwest::Body::wrap)`"
+)]
+pub trait ReqwestBody {
+    /// The same as reqwest's own.
+    fn into_reqwest(self) -> Body;
+}
+
+macro_rules! into_reqwest {
+    ($($body:ty),*) => {$(
+        impl ReqwestBody for $body {
+            fn into_reqwest(self) -> Body {
+                self.into()
+            }
+        }
+    )*};
+}
+
+into_reqwest!(Body, Bytes, String, Vec<u8>, &'static str, &'static [u8]);
+
+impl ReqwestBody for Full<Bytes> {
+    fn into_reqwest(mut self) -> Body {
+        // Its bytes have no accessor: they are its one frame.
+        let polled = Pin::new(&mut self).poll_frame(&mut Context::from_waker(Waker::noop()));
+        match polled {
+            Poll::Ready(Some(Ok(frame))) => frame.into_data().unwrap_or_default().into(),
+            _ => Body::default(),
+        }
+    }
+}
+
+impl ReqwestBody for Empty<Bytes> {
+    fn into_reqwest(self) -> Body {
+        Body::default()
     }
 }
 

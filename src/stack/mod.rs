@@ -158,6 +158,6 @@ pub use self::async_openai::{AsyncOpenAi, AsyncOpenAiLayer, OpenAiFuture};
 pub use self::reqwest_middleware::RejectionsAsErrors;
 #[cfg(feature = "reqwest")]
 pub use self::{
-    http_over_reqwest::{HttpFuture, HttpOverReqwest},
+    http_over_reqwest::{HttpFuture, HttpOverReqwest, ReqwestBody},
     reqwest::ReqwestFuture,
 };

@@ -91,9 +91,7 @@ impl Original {
         Self::restore(request)
     }
 
-    pub(super) fn restore<B: Into<Body>>(
-        mut request: Request<B>,
-    ) -> Result<reqwest::Request, reqwest::Error> {
+    pub(super) fn restore(mut request: Request<Body>) -> Result<reqwest::Request, reqwest::Error> {
         let original = request.extensions_mut().remove::<Self>();
         let mut request = reqwest::Request::try_from(request)?;
         if let Some(original) = original {

@@ -10,12 +10,13 @@ use std::{
 };
 
 /// All of them; and for each, what it is to say, line by line.
-const EXAMPLES: [(&str, &[&str]); 10] = [
+const EXAMPLES: [(&str, &[&str]); 11] = [
     ("async_openai", PACED),
     ("axum_in", LIMITED),
     ("axum_out", PACED),
     ("hyper", PACED),
     ("hyper_server", LIMITED),
+    ("jobs_reqwest", PACED),
     ("layers", PACED),
     ("reqwest", PACED),
     ("reqwest_http", PACED),

@@ -12,6 +12,8 @@ mod bodies;
 mod errors;
 #[path = "reqwest/redirects.rs"]
 mod redirects;
+#[path = "reqwest/jobs.rs"]
+mod jobs;
 #[path = "reqwest/requests.rs"]
 mod requests;
 #[path = "reqwest/server.rs"]

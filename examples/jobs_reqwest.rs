@@ -1,0 +1,34 @@
+//! A lot of requests over reqwest: `HttpOverReqwest` takes those of `tower-together-jobs`. The same client
+//! does for its `Batches` and `FineTunes`, and for `Limiter::sync_jobs` and `watch_jobs`.
+
+use std::pin::pin;
+
+use futures::{StreamExt, stream};
+use tower::ServiceBuilder;
+use tower_together::{TogetherLayer, stack::HttpOverReqwest};
+use tower_together_jobs::{Corpus, JobsApi};
+use tower_together_stacks::{Api, Failure, report};
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let api = Api::from_env().await?;
+    let http = reqwest::Client::builder()
+        .retry(reqwest::retry::never())
+        .build()?;
+
+    // The stack:
+    let client = ServiceBuilder::new()
+        .layer(TogetherLayer::default())
+        .service(HttpOverReqwest::new(http));
+
+    let jobs = JobsApi::new(client)
+        .with_base(&format!("{}/v1", api.url))?
+        .with_key(&api.key)?;
+    let chats = stream::iter((0..5).map(|number| (number, api.chat())));
+    let mut answers = pin!(Corpus::new(jobs).ordered().run(chats));
+    while let Some(item) = answers.next().await {
+        let answer = item.result?;
+        report(answer.status(), answer.extensions())?;
+    }
+    Ok(())
+}
