@@ -66,7 +66,7 @@
 //! | `tonic` | tonic's `Body` as a request body, and its channel's errors told apart; takes Rust 1.88 |
 //! | `tower` | the retry layer's rules as a policy for `tower::retry` |
 //! | `tower-http` | responses of tower-http's `FollowRedirect` told apart: which of them are from another URL |
-//! | `tracing` | an event for each refusal, each 429, each retry, and each wait for a job to end; a warning of each [mistake](limiter#mistakes) that nothing else shows |
+//! | `tracing` | an event for each refusal, each 429, each retry, each client error with the number of attempts, and each wait for a job to end; a warning of each [mistake](limiter#mistakes) that nothing else shows |
 //!
 //! None is on by default, and none changes what is there without it.
 

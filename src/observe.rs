@@ -123,6 +123,18 @@ pub(crate) fn lasting(endpoint: Endpoint, why: &'static str) {
     let _ = (endpoint, why);
 }
 
+/// A request ends with its client's error, after so many attempts.
+pub(crate) fn failed(endpoint: Endpoint, failure: Failure, attempts: u32) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        endpoint = endpoint.name(),
+        failure = %failure,
+        attempts,
+        "the client's error is returned"
+    );
+    let _ = (endpoint, failure, attempts);
+}
+
 /// A request goes to the next model of its chain.
 pub(crate) fn fell_back(endpoint: Endpoint, why: PassedOver) {
     #[cfg(feature = "tracing")]

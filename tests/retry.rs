@@ -3,6 +3,8 @@
 
 #[path = "retry/deadlines.rs"]
 mod deadlines;
+#[path = "retry/hook.rs"]
+mod hook;
 #[path = "retry/late.rs"]
 mod late;
 #[path = "retry/memory.rs"]

@@ -249,7 +249,7 @@ where
     // If no limiter beneath has looked, what the error says is read first.
     let is_read = error.is_some() || !matches!(failure, Failure::Status(_));
     if is_read && !kept.is_wanted(failure, &head, since) {
-        return finish(head, ResponseBody::untouched(body), session);
+        return settle(failure, head, since, ResponseBody::untouched(body), session);
     }
     let wait = match error {
         Some(error) => error.retry_after(),
@@ -276,10 +276,9 @@ where
     R: Body<Data = Bytes>,
     E: 'static,
 {
-    let next = session.as_mut().and_then(|session| {
-        let failure = session.failure(&error)?;
-        session.next(failure, None, clock::now())
-    });
+    let next = session
+        .as_mut()
+        .and_then(|session| session.next(session.ended(&error), None, clock::now()));
     match next {
         Some(next) => Step::Go(sleeping(next)),
         None => Step::Done(Err(error)),
@@ -304,17 +303,8 @@ impl<R: Body<Data = Bytes>> Read<R> {
             self.drains = true;
             return Step::Go(State::Reading { read: Some(self) });
         }
-        let next = match self.drains {
-            // What the server asks for counts from when its answer came.
-            true => kept.next(self.failure, Some(&self.head), self.since),
-            false => None,
-        };
-        match next {
-            // With it the body is dropped, and what it holds of the connection and of the limiter, before
-            // anything is waited for.
-            Some(next) => Step::Go(sleeping(next)),
-            None => finish(self.head, ResponseBody::peeked(self.body, None), session),
-        }
+        let body = ResponseBody::peeked(self.body, None);
+        settle(self.failure, self.head, self.since, body, session)
     }
 
     /// Says what the error is, in the response's extensions, if more of it has been read than before.
@@ -328,6 +318,30 @@ impl<R: Body<Data = Bytes>> Read<R> {
             let error = error.past(present);
             self.head.extensions.insert(error);
         }
+    }
+}
+
+/// Sends the request again, or leaves it at this response.
+fn settle<B, F, R, E>(
+    failure: Failure,
+    head: response::Parts,
+    since: Instant,
+    body: ResponseBody<R>,
+    session: &mut Option<Session<B::Again>>,
+) -> Step<B, F, R, E>
+where
+    B: RequestBody,
+    R: Body<Data = Bytes>,
+{
+    // What the server asks for counts from when its answer came.
+    let next = session
+        .as_mut()
+        .and_then(|session| session.next(failure.into(), Some(&head), since));
+    match next {
+        // With it the body is dropped, and what it holds of the connection and of the limiter, before
+        // anything is waited for.
+        Some(next) => Step::Go(sleeping(next)),
+        None => finish(head, body, session),
     }
 }
 

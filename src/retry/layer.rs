@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tower_layer::Layer;
 
-use super::{Budget, TogetherRetry, settings::Settings};
+use super::{Budget, Decision, Failed, TogetherRetry, hook::Hook, settings::Settings};
 use crate::{
     body::{Bound, Memory},
     words::Classify,
@@ -139,6 +139,37 @@ impl TogetherRetryLayer {
     #[must_use]
     pub fn with_error_body(self, bytes: usize, time: Duration) -> Self {
         self.with(|settings| settings.error_body = Bound { bytes, time })
+    }
+
+    /// Calls `hook` once after each failed attempt: before each retry, and when the request has failed for good.
+    /// It may reject a retry, and may add one. Default: none.
+    ///
+    /// The layer's other settings bound what is added. A request with
+    /// [`Retries::off`](crate::extension::Retries::off) is left out. A failed response that might be retried is
+    /// read to its end first ([`with_drain`](Self::with_drain)), whatever its status.
+    ///
+    /// ```
+    /// use tower_together::{TogetherRetryLayer, extension::Failure, retry::Decision};
+    ///
+    /// let layer = TogetherRetryLayer::default().with_hook(|failed| {
+    ///     if let Some(wait) = failed.wait() {
+    ///         println!("{}: {}, retried in {wait:?}", failed.endpoint(), failed.failure());
+    ///     }
+    ///     match failed.failure() {
+    ///         // A file may be found only a moment after its upload.
+    ///         Failure::Status(status) if status == 404 => Decision::Retry,
+    ///         // Whatever takes so long is not worth another attempt.
+    ///         Failure::Status(status) if status == 524 => Decision::Reject,
+    ///         _ => Decision::AsPlanned,
+    ///     }
+    /// });
+    /// ```
+    #[must_use]
+    pub fn with_hook<F>(self, hook: F) -> Self
+    where
+        F: Fn(&Failed<'_>) -> Decision + Send + Sync + 'static,
+    {
+        self.with(|settings| settings.hook = Some(Hook::new(hook)))
     }
 
     /// Which requests to send again, and as what. Default: Together's routes on any host.

@@ -34,6 +34,8 @@
 //! that nothing was done, too many jobs, and what was not sent, since no idempotency key protects them; not
 //! even `x-should-retry` changes that, only the caller ([`Retries::may_repeat`]).
 //!
+//! A [hook](TogetherRetryLayer::with_hook) may reject any retry, and add one.
+//!
 //! A 503 states that nothing was done (RFC 9110, section 9.2.2) if its body is JSON in the shape of the API's
 //! errors, or Envoy's words for a request that it has not forwarded: "no healthy upstream", or a reset reason
 //! of connection failure, overflow or refused stream. Envoy's other reset reasons, such as connection
@@ -158,6 +160,43 @@
 //! # }
 //! ```
 //!
+//! The client's error is returned as it is: it has no room for a report. How often its request was sent is in an
+//! event of the feature `tracing`; and the [hook](TogetherRetryLayer::with_hook) is told so of each request,
+//! which it knows by its extensions:
+//!
+//! ```
+//! use std::sync::{Arc, atomic::{AtomicU32, Ordering::Relaxed}};
+//! use tower_together::{TogetherRetryLayer, retry::Decision};
+//! # use http::{Request, Response};
+//! # use http_body_util::Full;
+//! # use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
+//!
+//! #[derive(Clone, Default)]
+//! struct Sent(Arc<AtomicU32>);
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! # let client = service_fn(|_: Request<Full<bytes::Bytes>>| async {
+//! #     Err::<Response<Full<bytes::Bytes>>, _>(BoxError::from("reset"))
+//! # });
+//! let layer = TogetherRetryLayer::default().with_hook(|failed| {
+//!     if let Some(sent) = failed.request().get::<Sent>() {
+//!         sent.0.store(failed.attempts(), Relaxed);
+//!     }
+//!     Decision::AsPlanned
+//! });
+//! # let client = ServiceBuilder::new().layer(layer).service(client);
+//! let sent = Sent::default();
+//! let request = Request::post("https://api.together.ai/v1/embeddings").extension(sent.clone());
+//! # let request = request.body(Full::default())?;
+//! if let Err(error) = client.oneshot(request).await {
+//!     eprintln!("sent {} times: {error}", sent.0.load(Relaxed));
+//! }
+//! # assert_eq!(sent.0.load(Relaxed), 5);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! More patience, and a request that wants none of it:
 //!
 //! ```
@@ -196,6 +235,7 @@
 mod backoff;
 mod budget;
 mod future;
+mod hook;
 mod layer;
 #[cfg(feature = "tower")]
 mod policy;
@@ -211,6 +251,7 @@ pub use self::policy::{Policy, Wait};
 pub use self::{
     budget::Budget,
     future::ResponseFuture,
+    hook::{Decision, Failed},
     layer::TogetherRetryLayer,
     resubmission::{Aftermath, Resubmission},
     service::TogetherRetry,

@@ -12,7 +12,7 @@ use tokio::time::{Sleep, sleep_until};
 use super::{
     TogetherRetryLayer,
     settings::Settings,
-    tries::{Tries, When},
+    tries::{Ended, Tries, When},
     verdict::failure,
 };
 use crate::clock;
@@ -63,17 +63,17 @@ impl<B: Clone, R, E: 'static> tower::retry::Policy<Request<B>, Response<R>, E> f
         result: &mut Result<Response<R>, E>,
     ) -> Option<Wait> {
         let tries = self.tries.as_mut()?;
-        let (failure, said) = match result {
+        let (ended, said) = match result {
             Ok(answer) => {
                 let (headers, extensions) = (answer.headers(), answer.extensions());
                 let failure = failure(answer.status(), headers, extensions);
-                (failure, Some((headers, extensions)))
+                (failure.map(Ended::from), Some((headers, extensions)))
             }
-            Err(error) => (tries.failure(error), None),
+            Err(error) => (Some(tries.ended(&*error)), None),
         };
         let asked = (request.headers(), request.extensions());
-        let again = failure
-            .and_then(|failure| tries.again(failure, asked, said, clock::now(), || Some(())));
+        let again =
+            ended.and_then(|ended| tries.again(ended, asked, said, clock::now(), || Some(())));
         if let Some((when, ())) = again {
             tries.mark(request.extensions_mut());
             self.again = true;

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     settings::Settings,
-    tries::{Tries, When},
+    tries::{Ended, Tries, When},
 };
 use crate::{
     body::{Bound, Original, RequestBody},
@@ -60,23 +60,23 @@ impl<A> Session<A> {
         self.tries.drain()
     }
 
-    /// How an attempt failed that brought this error; `None` if it would fail each time.
-    pub(super) fn failure<E: 'static>(&self, error: &E) -> Option<Failure> {
-        self.tries.failure(error)
+    /// How an attempt ended that brought this error.
+    pub(super) fn ended<'a, E: 'static>(&self, error: &'a E) -> Ended<'a> {
+        self.tries.ended(error)
     }
 
     /// Whether the request is to be sent again, as far as is known before the response has been read to its
     /// end.
     pub(super) fn is_wanted(&self, failure: Failure, head: &response::Parts, now: Instant) -> bool {
         let said = (&head.headers, &head.extensions);
-        self.original.is_some() && self.tries.when(failure, said, now, || 0.0).is_some()
+        self.original.is_some() && self.tries.is_wanted(failure, said, now)
     }
 
     /// What to do about an attempt that failed; `None` to leave it at that. Of an attempt without an
     /// answer there is no head.
     pub(super) fn next<B>(
         &mut self,
-        failure: Failure,
+        ended: Ended<'_>,
         head: Option<&response::Parts>,
         now: Instant,
     ) -> Option<Next<B>>
@@ -86,9 +86,7 @@ impl<A> Session<A> {
         let original = self.original.as_ref()?;
         let said = head.map(|head| (&head.headers, &head.extensions));
         let body = || original.again();
-        let (when, mut request) = self
-            .tries
-            .again(failure, original.head(), said, now, body)?;
+        let (when, mut request) = self.tries.again(ended, original.head(), said, now, body)?;
         self.tries.mark(request.extensions_mut());
         Some(Next { request, when })
     }

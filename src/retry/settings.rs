@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use super::{Budget, backoff::Backoff};
+use super::{Budget, backoff::Backoff, hook::Hook};
 use crate::{
     body::{Bound, Memory},
     words::Classify,
@@ -20,6 +20,7 @@ pub(super) struct Settings {
     pub(super) drain: Bound,
     pub(super) error_body: Bound,
     pub(super) classify: Classify,
+    pub(super) hook: Option<Hook>,
 }
 
 /// The setters of the layer say where each number is from.
@@ -36,6 +37,7 @@ impl Default for Settings {
             drain: Bound::DRAIN,
             error_body: Bound::ERROR,
             classify: Classify::default(),
+            hook: None,
         }
     }
 }

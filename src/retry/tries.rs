@@ -1,11 +1,12 @@
 //! How often one request was tried, and whether to try again.
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{any::Any, mem, sync::Arc, time::Duration};
 
 use http::{Extensions, HeaderMap, Request, StatusCode, Uri, header::AUTHORIZATION};
 use tokio::time::Instant;
 
 use super::{
+    hook::{Decision, Failed},
     settings::Settings,
     verdict::{Nature, Pace, Verdict, verdict},
 };
@@ -45,6 +46,27 @@ pub(super) struct Tries {
 
 /// What is said beside a body.
 pub(super) type Head<'a> = (&'a HeaderMap, &'a Extensions);
+
+/// How an attempt ended that failed.
+#[derive(Clone, Copy)]
+pub(super) struct Ended<'a> {
+    pub(super) failure: Failure,
+    /// Whether it would fail each time.
+    lasts: bool,
+    /// The client's error, if there is no response.
+    error: Option<&'a dyn Any>,
+}
+
+impl From<Failure> for Ended<'_> {
+    /// With a response.
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            lasts: false,
+            error: None,
+        }
+    }
+}
 
 /// When to send again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,21 +126,23 @@ impl Tries {
         self.settings.drain.half_until(self.deadline, clock::now())
     }
 
-    /// How an attempt failed that brought this error; `None` if it would fail each time.
-    pub(super) fn failure<E: 'static>(&self, error: &E) -> Option<Failure> {
-        let failure = adapter::failure(error);
-        let failure = failure
-            .inspect_err(|why| observe::lasting(self.endpoint, why))
-            .ok()?;
+    /// How an attempt ended that brought this error.
+    pub(super) fn ended<'a, E: 'static>(&self, error: &'a E) -> Ended<'a> {
+        let known = adapter::failure(error);
+        let known = known.inspect_err(|why| observe::lasting(self.endpoint, why));
         let redirects = self.settings.redirects;
         let may_be_redirected = || redirects.unwrap_or_else(|| adapter::may_be_redirected(error));
-        Some(match failure {
-            // The second hop's connection, for all that is known, after the first has done its work.
-            Failure::NotSent if self.once_at.is_some() && may_be_redirected() => {
-                Failure::Interrupted
-            }
-            failure => failure,
-        })
+        Ended {
+            lasts: known.is_err(),
+            failure: match known.unwrap_or(Failure::Interrupted) {
+                // The second hop's connection, for all that is known, after the first has done its work.
+                Failure::NotSent if self.once_at.is_some() && may_be_redirected() => {
+                    Failure::Interrupted
+                }
+                failure => failure,
+            },
+            error: Some(error),
+        }
     }
 
     /// Whether a response is not that of the request itself, if that must not be done twice.
@@ -137,20 +161,31 @@ impl Tries {
     /// `body` makes the body again, once all else is well.
     pub(super) fn again<B>(
         &mut self,
-        failure: Failure,
+        ended: Ended<'_>,
         asked: Head<'_>,
         said: Option<Head<'_>>,
         now: Instant,
-        body: impl FnOnce() -> Option<B>,
+        body: impl Fn() -> Option<B>,
     ) -> Option<(When, B)> {
         let nothing = (HeaderMap::new(), Extensions::new());
+        let headers = said.map(|(headers, _)| headers);
         let said = said.unwrap_or((&nothing.0, &nothing.1));
-        let when = self.when(failure, said, now, fastrand::f64)?;
-        let body = match when {
-            // What waits in its lane is paced there, and costs nothing.
-            When::InItsLane(_) => body()?,
-            When::At(_) => self.afford(failure, asked, now, body)?,
+        let failure = ended.failure;
+        let failed = Failed {
+            endpoint: self.endpoint,
+            failure,
+            attempts: self.retries + 1,
+            wait: None,
+            request: asked.1,
+            headers,
+            api_error: said.1.get(),
+            error: ended.error,
         };
+        let next = self.next(&ended, failed, asked, said, now, body);
+        if next.is_none() && ended.error.is_some() {
+            observe::failed(self.endpoint, failure, self.retries + 1);
+        }
+        let (when, body) = next?;
         let crowded = said.1.get::<Crowded>().is_some();
         self.retries = self.retries.saturating_add(1);
         self.max_retries = self.max_retries.saturating_add(u32::from(crowded));
@@ -167,14 +202,67 @@ impl Tries {
         Some((when, body))
     }
 
+    /// What is planned after a failed attempt, or what the hook decides.
+    fn next<B>(
+        &self,
+        ended: &Ended<'_>,
+        failed: Failed<'_>,
+        asked: Head<'_>,
+        said: Head<'_>,
+        now: Instant,
+        body: impl Fn() -> Option<B>,
+    ) -> Option<(When, B)> {
+        let failure = ended.failure;
+        let afford = |when| self.afford(when, failure, asked, now, &body);
+        let planned = match ended.lasts {
+            true => None,
+            false => self.when(failure, said, now, fastrand::f64),
+        };
+        let planned = planned.and_then(afford);
+        let Some(hook) = &self.settings.hook else {
+            return planned;
+        };
+        let wait = planned.as_ref().map(|(when, _)| when.after(now));
+        match (hook.ask(&Failed { wait, ..failed }), planned) {
+            (Decision::Retry, None) => afford(self.added(failure, said, now)?),
+            (Decision::Reject, Some((When::At(_), _))) => {
+                self.settings.budget.refund(share(asked), now);
+                None
+            }
+            (Decision::Reject, _) => None,
+            (_, planned) => planned,
+        }
+    }
+
+    /// Whether a failed response is to be read to its end, since the request may be sent again.
+    pub(super) fn is_wanted(&self, failure: Failure, said: Head<'_>, now: Instant) -> bool {
+        match self.settings.hook {
+            Some(_) => self.is_allowed(failure, said.1),
+            None => self.when(failure, said, now, || 0.0).is_some(),
+        }
+    }
+
     /// When to send again what failed so, if it is to be and the budget allows it.
-    pub(super) fn when(
+    fn when(
         &self,
         failure: Failure,
-        (headers, extensions): Head<'_>,
+        said: Head<'_>,
         now: Instant,
         random: impl FnOnce() -> f64,
     ) -> Option<When> {
+        let pace = self.pace(failure, said)?;
+        let allowed = self.is_allowed(failure, said.1);
+        allowed.then(|| self.timing(pace, said, now, random))?
+    }
+
+    /// The same, of a retry that a hook adds.
+    fn added(&self, failure: Failure, said: Head<'_>, now: Instant) -> Option<When> {
+        let allowed = self.nature == Nature::Repeatable && self.is_allowed(failure, said.1);
+        allowed.then(|| self.timing(Pace::Failed, said, now, fastrand::f64))?
+    }
+
+    /// How to choose the wait, if what failed so is to be sent again.
+    fn pace(&self, failure: Failure, (headers, extensions): Head<'_>) -> Option<Pace> {
         let answered = matches!(failure, Failure::Status(_) | Failure::Grpc(_));
         if answered && self.is_of_another_hop(extensions) {
             return None;
@@ -186,24 +274,40 @@ impl Tries {
         let Verdict::Again(pace) = verdict else {
             return None;
         };
+        // What was generated is paid for, though nobody has waited for it.
+        let paid = failure == Failure::TimedOut
+            && self.endpoint.generates()
+            && self.timeouts >= self.settings.max_retries_after_timeout;
+        (!paid).then_some(pace)
+    }
+
+    /// Whether another retry is allowed.
+    fn is_allowed(&self, failure: Failure, extensions: &Extensions) -> bool {
         // What waits for a job to end may do so for hours, and again: only its deadline bounds it.
         let crowded = extensions.get::<Crowded>().is_some();
         let spent = self.retries >= self.max_retries && !crowded;
         // One answer 503 too many, where another model is to be asked.
         let given_up = is_overload(failure) && self.max_503s.is_some_and(|most| most <= 1);
-        // What was generated is paid for, though nobody has waited for it.
-        let paid = failure == Failure::TimedOut
-            && self.endpoint.generates()
-            && self.timeouts >= self.settings.max_retries_after_timeout;
-        if spent || given_up || paid {
-            return None;
-        }
+        !spent && !given_up
+    }
+
+    /// When to send again, if that is in time.
+    fn timing(
+        &self,
+        pace: Pace,
+        (headers, extensions): Head<'_>,
+        now: Instant,
+        random: impl FnOnce() -> f64,
+    ) -> Option<When> {
         if let Some(Crowded(told)) = extensions.get() {
             return self.in_its_lane(now, told.unwrap_or(now), now);
         }
         match extensions.get::<Paused>() {
             Some(paused) => self.in_its_lane(paused.until(), paused.not_before(), now),
-            None => self.at(pace, (headers, error), now, random).map(When::At),
+            None => {
+                let error = extensions.get();
+                self.at(pace, (headers, error), now, random).map(When::At)
+            }
         }
     }
 
@@ -279,14 +383,18 @@ impl Tries {
         self.is_in_time(at).then_some(at)
     }
 
-    /// The body, and a retry out of the budget.
+    /// The body, and a retry out of the budget; what waits in its lane is paced there, and costs nothing.
     fn afford<B>(
         &self,
+        when: When,
         failure: Failure,
         asked: Head<'_>,
         now: Instant,
-        body: impl FnOnce() -> Option<B>,
-    ) -> Option<B> {
+        body: impl Fn() -> Option<B>,
+    ) -> Option<(When, B)> {
+        if let When::InItsLane(_) = when {
+            return Some((when, body()?));
+        }
         let (budget, share) = (&self.settings.budget, share(asked));
         if !budget.withdraw(share, now) {
             observe::budget_spent(self.endpoint, failure);
@@ -296,7 +404,7 @@ impl Tries {
         if body.is_none() {
             budget.refund(share, now);
         }
-        body
+        Some((when, body?))
     }
 
     /// Whether an attempt of that instant, or of now if that has passed while an answer was read, is

@@ -10,10 +10,10 @@ mod answers;
 mod bodies;
 #[path = "reqwest/errors.rs"]
 mod errors;
-#[path = "reqwest/redirects.rs"]
-mod redirects;
 #[path = "reqwest/jobs.rs"]
 mod jobs;
+#[path = "reqwest/redirects.rs"]
+mod redirects;
 #[path = "reqwest/requests.rs"]
 mod requests;
 #[path = "reqwest/server.rs"]
