@@ -344,7 +344,8 @@ async fn a_429_for_too_many_jobs_says_nothing_of_the_rate() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn jobs_of_others_are_waited_for_too_whether_they_are_known_or_not() {
+async fn jobs_of_others_are_waited_for_if_the_list_shows_them_and_otherwise_asked_for_three_times()
+{
     for watched in [false, true] {
         let server = Server::new(HOUR).cap(2);
         server.begin("theirs", 20 * 60 * SECOND);
@@ -356,15 +357,37 @@ async fn jobs_of_others_are_waited_for_too_whether_they_are_known_or_not() {
             tokio::spawn(limiter.watch_jobs(api(&client)));
         }
         let begun = Instant::now();
-        assert_eq!(send(&client, create("ours")).await.status(), StatusCode::OK);
+        let status = send(&client, create("ours")).await.status();
         let minutes = begun.elapsed().as_secs() / 60;
         if watched {
             assert_eq!((server.refused(), minutes), (1, 20));
+            assert_eq!(status, StatusCode::OK);
         } else {
-            // At 0, 1, 3, 7 and 15 minutes.
-            assert_eq!((server.refused(), minutes), (5, 25));
+            // At 0, 1 and 3 minutes.
+            assert_eq!((server.refused(), minutes), (3, 3));
+            assert_eq!(status, StatusCode::CONFLICT);
         }
     }
+}
+
+/// Words without a job that runs may be about anything. A check of the list between two attempts shows that
+/// they are not.
+#[tokio::test(start_paused = true)]
+async fn jobs_that_a_check_of_the_list_shows_are_waited_for_again_and_again() {
+    let server = Server::new(HOUR).cap(1);
+    for minutes in [30, 40, 50, 60, 70] {
+        server.begin("theirs", minutes * 60 * SECOND);
+    }
+    let limiter = Limiter::default();
+    let client = server.client(&limiter);
+    let waiting = tokio::spawn(client.clone().oneshot(create("ours")));
+    sleep(2 * 60 * SECOND).await;
+    assert_eq!(server.refused(), 2);
+    limiter.sync_jobs(api(&client)).await.unwrap();
+    tokio::spawn(limiter.watch_jobs(api(&client)));
+    let answer = timeout(MONTH, waiting).await.expect("a turn").unwrap();
+    assert_eq!(answer.unwrap().status(), StatusCode::OK);
+    assert!(server.refused() > 3, "{}", server.refused());
 }
 
 #[tokio::test(start_paused = true)]
@@ -375,18 +398,25 @@ async fn a_wait_for_a_job_to_end_costs_neither_retries_nor_budget() {
         (Budget::new(0.0, 1), Some(503), 200),
     ] {
         let server = Server::new(HOUR).cap(1);
-        server.begin("theirs", 20 * 60 * SECOND);
+        let theirs = [10, 20].map(|minutes| server.begin("theirs", minutes * 60 * SECOND));
         let retry = TogetherRetryLayer::default()
             .with_max_retries(1)
             .with_budget(budget);
-        let layer = TogetherLayer::from(Limiter::default()).with_retry(retry);
-        let client = server.client_with(layer);
+        let limiter = Limiter::default();
+        let client = server.client_with(TogetherLayer::from(limiter.clone()).with_retry(retry));
+        limiter.sync_jobs(api(&client)).await.unwrap();
         let waiting = tokio::spawn(async move { send(&client, create("ours")).await.status() });
-        sleep(20 * 60 * SECOND).await;
-        assert_eq!(server.refused(), 5);
+        for (number, id) in theirs.iter().enumerate() {
+            sleep(10 * 60 * SECOND).await;
+            assert_eq!(server.refused(), number + 1);
+            if number == 0 {
+                assert!(limiter.job_ended(id));
+            }
+        }
         if let Some(status) = failure {
             server.script(status, r#"{"error":{"message":"overloaded"}}"#);
         }
+        assert!(limiter.job_ended(&theirs[1]));
         assert_eq!(waiting.await.unwrap(), answer);
     }
 }

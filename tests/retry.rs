@@ -221,6 +221,24 @@ async fn a_limit_that_is_not_about_jobs_is_final_for_a_fine_tune() {
     }
 }
 
+/// Without a job that is known to run such words may be about anything.
+#[tokio::test(start_paused = true)]
+async fn too_many_jobs_are_final_after_three_attempts_within_an_hour_each() {
+    let words = r#"{"error":{"message":"The maximum of 3 active jobs is reached"}}"#;
+    for code in [400, 409, 429] {
+        for (wait, attempts) in [(1, 3), (1_800, 3), (3_599, 3), (3_600, 5), (7_200, 5)] {
+            let layer = exact().with_max_wait(Duration::from_secs(7_200));
+            let busy = status(code).header("retry-after", wait).body(words);
+            let (instants, last) = send(&layer, post(FINE_TUNES), vec![busy; 9]).await;
+            assert_eq!(instants.len(), attempts, "{code} {wait}");
+            assert_eq!(last.unwrap(), code);
+        }
+    }
+    // Of a request that creates nothing they say nothing.
+    let busy = status(429).header("retry-after", 1).body(words);
+    assert_eq!(send(&exact(), post(CHAT), vec![busy; 9]).await.0.len(), 5);
+}
+
 #[tokio::test(start_paused = true)]
 async fn money_run_out_is_final() {
     for reply in [

@@ -55,8 +55,10 @@
 //! create that [speaks of too many jobs](crate::ApiError::is_too_many_jobs) is believed: the
 //! request waits in front of its lane until one of the jobs that ran then has ended, and is sent again,
 //! by the [retry layer](crate::retry), as often as need be. For an hour no more are created than ran then.
-//! Where none is known to run, they are somebody else's: one request at a time asks again after 1, 2,
-//! 4, 8, then every 10 minutes. Any other 409 is final.
+//! Where none is known to run, they are somebody else's, or the words are about something else: one request at a
+//! time asks again, after 1, 2, 4, 8, then every 10 minutes. The response to its third attempt is final, unless an
+//! hour has passed since the one before. A check of the list (`sync_jobs`, `watch_jobs`) shows what runs: a job
+//! that it finds is known, and its end is waited for. Any other 409 is final.
 //!
 //! # While it waits
 //!

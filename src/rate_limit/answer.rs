@@ -10,7 +10,7 @@ use crate::{
     limiter::Permit,
     observe,
     words::{
-        ApiError, Endpoint, NotNow, Present, Rejected, Report, Tokens,
+        ApiError, Endpoint, JobKind, NotNow, Present, Rejected, Report, Tokens,
         extension::{Crowded, Paused, Waited},
     },
 };
@@ -52,13 +52,20 @@ pub(super) fn tell(head: &mut Parts, permit: &mut Permit, endpoint: Endpoint, re
         .and_then(|wait| clock::now().checked_add(wait));
     if report.jobs.refused && permit.holds_job_slot() {
         observe::crowded(endpoint);
-        head.extensions.insert(Crowded(told));
+        let known = knows_jobs(permit, endpoint);
+        head.extensions.insert(Crowded { told, known });
     } else if let Some(NotNow::Throttled { .. }) = report.not_now {
         observe::throttled(endpoint);
     }
     if let Some(until) = permit.report(report) {
         head.extensions.insert(Paused::new(until, told));
     }
+}
+
+/// Whether a job is known to run, of the key and of the kind that the request is to create.
+fn knows_jobs(permit: &Permit, endpoint: Endpoint) -> bool {
+    let held = JobKind::of(endpoint).zip(permit.job_book());
+    held.is_some_and(|(kind, book)| !book.held(kind).is_empty())
 }
 
 /// How long the server asks to wait, from the moment its answer's head comes.

@@ -22,7 +22,7 @@
 //! | no answer: a reset, an error of which nothing is known | yes, unless it creates something | chat included: an answer lost is worth another |
 //! | no answer before the client's own timeout | the same, but once if a model generates the answer ([`with_max_retries_after_timeout`]) | it is paid for, and as slow again |
 //! | an error that comes each time: TLS to a port without TLS, an untrusted certificate, `https` through a connector without TLS, a URI without a host, a proxy that rejects `CONNECT` (hyper-util tells 407 only from all other statuses, so that its 403 and its 502 are one), reqwest's of a request that cannot be made or is redirected too often | no; with the feature `tracing` an event says what to do | |
-//! | [too many jobs](crate::ApiError::is_too_many_jobs) at once, with whichever status | yes: over a rate limit layer when one has [ended](crate::jobs), else with backoff | nothing was created |
+//! | [too many jobs](crate::ApiError::is_too_many_jobs) at once, with whichever status | yes: over a rate limit layer when one has [ended](crate::jobs), else with backoff. If no job of the key is known to run, the third such response within an hour each is final | nothing was created |
 //! | any other 409 | no | all that are known are final: cancelling what has ended, uploading what is there |
 //! | 400, 401, 403, 404, 413, 422, 501 and all others | no | error-codes; 403 is a prompt too long, or no access |
 //! | gRPC `UNAVAILABLE`, `RESOURCE_EXHAUSTED` in the answer's headers | as 503, as 429 | gRPC's own retry rules (gRFC A6) |
@@ -73,7 +73,7 @@
 //!
 //! | | wait | set by |
 //! |---|---|---|
-//! | over a rate limit layer: too many jobs | none here: the request waits in its lane until one has ended | |
+//! | over a rate limit layer: too many jobs | none here, unless the server names one: the request waits in its lane until one has ended | |
 //! | over a rate limit layer: 429, and 503 that says for how long | none here: the lane is paused, and the request waits in it, in front of all others. If the server asks for more than the hour for which a lane is paused at most: that, and then in its lane | [`with_max_wait`] |
 //! | else, if the server says for how long | that, and up to 2 s more | [`with_jitter`] |
 //! | 429 that does not | 5 s, and up to 2 s more | [`with_wait_after_429`] |

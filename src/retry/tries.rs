@@ -40,6 +40,8 @@ pub(super) struct Tries {
     retries: u32,
     /// Retries after the client gave up waiting.
     timeouts: u32,
+    /// Retries after "too many jobs" with no job known to run, and when the last of them was decided.
+    blind: Option<(u32, Instant)>,
     waited: Duration,
     failures: Vec<Failure>,
 }
@@ -101,6 +103,7 @@ impl Tries {
             settings,
             retries: 0,
             timeouts: 0,
+            blind: None,
             waited: Duration::ZERO,
             failures: Vec::new(),
         }
@@ -187,6 +190,7 @@ impl Tries {
         }
         let (when, body) = next?;
         let crowded = said.1.get::<Crowded>().is_some();
+        self.blind = self.blind_after(said.1, now);
         self.retries = self.retries.saturating_add(1);
         self.max_retries = self.max_retries.saturating_add(u32::from(crowded));
         if is_overload(failure) {
@@ -250,7 +254,7 @@ impl Tries {
         now: Instant,
         random: impl FnOnce() -> f64,
     ) -> Option<When> {
-        let pace = self.pace(failure, said)?;
+        let pace = self.pace(failure, said, now)?;
         let allowed = self.is_allowed(failure, said.1);
         allowed.then(|| self.timing(pace, said, now, random))?
     }
@@ -262,14 +266,22 @@ impl Tries {
     }
 
     /// How to choose the wait, if what failed so is to be sent again.
-    fn pace(&self, failure: Failure, (headers, extensions): Head<'_>) -> Option<Pace> {
+    fn pace(
+        &self,
+        failure: Failure,
+        (headers, extensions): Head<'_>,
+        now: Instant,
+    ) -> Option<Pace> {
         let answered = matches!(failure, Failure::Status(_) | Failure::Grpc(_));
         if answered && self.is_of_another_hop(extensions) {
             return None;
         }
         let error = extensions.get::<ApiError>();
-        // In the error of a request that creates nothing such words are anybody's, a prompt's even.
-        let too_many = self.endpoint.creates() && error.is_some_and(ApiError::is_too_many_jobs);
+        let too_many = self.is_too_many_jobs(extensions);
+        let blind = self.blind_after(extensions, now);
+        if blind.is_some_and(|(times, _)| times >= MOST_BLIND) {
+            return None;
+        }
         let verdict = verdict(self.nature, failure, headers, error, too_many);
         let Verdict::Again(pace) = verdict else {
             return None;
@@ -279,6 +291,27 @@ impl Tries {
             && self.endpoint.generates()
             && self.timeouts >= self.settings.max_retries_after_timeout;
         (!paid).then_some(pace)
+    }
+
+    /// Whether the server says that it runs too many jobs.
+    fn is_too_many_jobs(&self, extensions: &Extensions) -> bool {
+        // In the error of a request that creates nothing such words are anybody's, a prompt's even.
+        let error = extensions
+            .get::<ApiError>()
+            .filter(|_| self.endpoint.creates());
+        error.is_some_and(ApiError::is_too_many_jobs)
+    }
+
+    /// How often in a row the server has said so by now, within an hour each, with no job known to run. One that
+    /// is known ends, and there is room then; without one the words may be about anything.
+    fn blind_after(&self, extensions: &Extensions, now: Instant) -> Option<(u32, Instant)> {
+        let crowded = extensions.get::<Crowded>();
+        if !self.is_too_many_jobs(extensions) || crowded.is_some_and(|crowded| crowded.known) {
+            return None;
+        }
+        let recent = |(_, at): &(u32, Instant)| now.saturating_duration_since(*at) < HOUR;
+        let before = self.blind.filter(recent).map_or(0, |(times, _)| times);
+        Some((before + 1, now))
     }
 
     /// Whether another retry is allowed.
@@ -299,7 +332,7 @@ impl Tries {
         now: Instant,
         random: impl FnOnce() -> f64,
     ) -> Option<When> {
-        if let Some(Crowded(told)) = extensions.get() {
+        if let Some(Crowded { told, .. }) = extensions.get() {
             return self.in_its_lane(now, told.unwrap_or(now), now);
         }
         match extensions.get::<Paused>() {
@@ -447,6 +480,12 @@ fn share((headers, extensions): Head<'_>) -> u64 {
     let caller = extensions.get::<Caller>().map(|caller| caller.id());
     hash(&(key, caller))
 }
+
+/// So many attempts in a row that are told so with no job known to run are enough.
+const MOST_BLIND: u32 = 3;
+
+/// After which there may be room, though nothing shows it.
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Enough to see what went on; a request without a limit to its retries must not fill the memory.
 const MOST_FAILURES: usize = 32;

@@ -5,7 +5,11 @@ use tokio::time::Instant;
 pub(crate) struct AsksForJobs;
 
 /// Response: the server runs too many jobs to create this one. The same request sent again through the
-/// same limiter waits there, in front, until one of them has ended. It is not to be sent before the instant that
-/// the server named, if it named one.
+/// same limiter waits there, in front, until one of them has ended.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Crowded(pub(crate) Option<Instant>);
+pub(crate) struct Crowded {
+    /// The instant that the server named, before which the request is not to be sent.
+    pub(crate) told: Option<Instant>,
+    /// Whether any job of the key is known to run.
+    pub(crate) known: bool,
+}
