@@ -360,6 +360,16 @@ async fn enhance_your_calm_is_a_429_that_does_not_say_for_how_long() {
         let create = post(&server.url, "/fine-tunes", Full::from("{}"));
         assert!(service.oneshot(create).await.is_err(), "{farewell:?}");
         assert_eq!(server.arrived(), 1);
+        // The limiter pauses its lane.
+        let server = Leaving::start(farewell).await;
+        let layer = both();
+        let service = layer.layer(client::<Full<Bytes>>(true));
+        let mut chat = post(&server.url, "/chat/completions", Full::from("{}"));
+        chat.extensions_mut().insert(Retries::off());
+        assert!(service.oneshot(chat).await.is_err(), "{farewell:?}");
+        let lane = layer.limiter().snapshot().lanes.remove(0);
+        assert_eq!(lane.throttled, 1, "{farewell:?}");
+        assert!(lane.paused.is_some());
     }
 }
 

@@ -22,10 +22,10 @@ use tokio::{
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit, service_fn};
 use tower_together::{
-    Classify, Endpoint, Limiter, Limits, Quota, Rejected, TogetherRateLimitLayer,
+    Classify, Endpoint, Limiter, Limits, Quota, Rejected, TogetherLayer, TogetherRateLimitLayer,
     body::Opaque,
     extension::{ApiKey, Attempt, Caller, Deadline, InLine, Model, Waited},
-    limiter::Reason,
+    limiter::{Reason, Slot},
 };
 
 const CHAT: &str = "https://api.together.ai/v1/chat/completions";
@@ -515,6 +515,35 @@ async fn nothing_is_asked_of_the_inner_services_types() {
     let answer = service.oneshot(chat().map(Opaque::new)).await;
     assert!(answer.is_ok());
     assert_eq!(count.get(), 1);
+}
+
+/// A WebSocket's slot was free while the socket was open.
+#[tokio::test(start_paused = true)]
+async fn the_slot_of_a_websocket_can_be_kept_as_long_as_the_socket() {
+    let limits = Limits::none().in_flight(Endpoint::SpeechRealtime, NonZeroU32::MIN);
+    let layer = TogetherLayer::new(limits);
+    let service = layer.layer(service_fn(async |_: Request<Empty<Bytes>>| {
+        let mut answer = Response::new(Empty::<Bytes>::new());
+        *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        Ok::<_, Infallible>(answer)
+    }));
+    let open = || {
+        let request = Request::get("/v1/audio/speech/websocket").body(Empty::new());
+        service.clone().oneshot(request.unwrap())
+    };
+    let mut first = open().await.unwrap();
+    let slot = first.extensions_mut().remove::<Slot>();
+    assert!(slot.is_some());
+    drop(first);
+    let mut second = task::spawn(open());
+    assert_pending!(second.poll());
+    drop(slot);
+    // It is given back with the response, if nobody keeps it.
+    let second = assert_ready!(second.poll()).unwrap();
+    let mut third = task::spawn(open());
+    assert_pending!(third.poll());
+    drop(second);
+    assert_ready!(third.poll()).unwrap();
 }
 
 #[test]

@@ -114,7 +114,14 @@ const LAYERS: [(&str, &[&str], &[&str]); 14] = [
     ),
     (
         "stack",
-        &["words", "rate_limit", "retry", "fallback", "layer"],
+        &[
+            "words",
+            "adapter",
+            "rate_limit",
+            "retry",
+            "fallback",
+            "layer",
+        ],
         &[
             "async_openai",
             "bytes",

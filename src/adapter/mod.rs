@@ -6,6 +6,7 @@ mod error;
 #[cfg(feature = "hyper")]
 mod hyper;
 mod redirect;
+pub(crate) mod relay;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 #[cfg(feature = "tonic")]

@@ -145,6 +145,7 @@ mod registry;
 mod rules;
 mod settings;
 mod shared;
+mod slot;
 mod snapshot;
 mod state;
 mod sync;
@@ -156,6 +157,7 @@ pub use self::{
     acquire::Acquire,
     handle::Limiter,
     permit::Permit,
+    slot::Slot,
     snapshot::{JobSnapshot, LaneSnapshot, LimitSnapshot, Measure, Snapshot},
 };
 pub(crate) use self::{

@@ -115,6 +115,20 @@ impl Permit {
         self.report_only(&Report::limit(Unit::Requests, per_second));
     }
 
+    /// Reports a 429 without a wait when it is called. It holds no slot, and does not keep the limiter.
+    pub(crate) fn to_be_throttled(&self) -> impl FnOnce() + use<> {
+        let (shared, mut grant) = (Arc::downgrade(self.shared()), self.grant.clone());
+        move || {
+            if let Some(shared) = shared.upgrade() {
+                take(
+                    &shared,
+                    &mut grant,
+                    &Report::throttled(None, Unit::Requests),
+                );
+            }
+        }
+    }
+
     /// Takes a report that leaves the grant as it is: one without tokens and jobs.
     fn report_only(&self, report: &Report) -> Option<Instant> {
         take(self.shared(), &mut self.grant.clone(), report)

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, response};
+use http::{Request, Response, StatusCode, response};
 use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
@@ -19,10 +19,11 @@ use super::{
     tokens::{self, Tokenizer},
 };
 use crate::{
+    adapter::relay,
     body::{Bound, Peek, Reader, RequestBody, ResponseBody, refusal},
     clock,
     header::{JobsReader, UsageReader},
-    limiter::{Inner, Lost, Permit, Turn},
+    limiter::{Inner, Lost, Permit, Slot, Turn},
     observe,
     words::{
         Endpoint, JobKind, Report,
@@ -190,6 +191,9 @@ where
                     let answer = match ready!(answer.poll(cx)) {
                         Ok(answer) => Answered::of(answer, left.take(), *this.bound),
                         Err(error) => {
+                            if let Some(left) = left.take() {
+                                left.failed();
+                            }
                             state.set(State::Done);
                             return Poll::Ready(Err(error));
                         }
@@ -299,7 +303,12 @@ impl<R: Body<Data = Bytes>> Answered<R> {
                 since,
             }));
         }
-        let body = match left.answered(&mut head) {
+        let reader = left.answered(&mut head);
+        if head.status == StatusCode::SWITCHING_PROTOCOLS && left.permit.holds_slot() {
+            head.extensions.insert(Slot::new(left.permit));
+            return Self::Done(Response::from_parts(head, ResponseBody::untouched(body)));
+        }
+        let body = match reader {
             Some(reader) => ResponseBody::watched(body, left.permit, reader),
             None => ResponseBody::inner(body, left.permit),
         };
@@ -324,6 +333,15 @@ impl<R: Body<Data = Bytes>> Reading<R> {
 }
 
 impl Left {
+    /// The call has brought an error, which may be a 429 in other words.
+    fn failed(self) {
+        let (throttled, endpoint) = (self.permit.to_be_throttled(), self.endpoint);
+        relay::leave(move || {
+            observe::throttled(endpoint);
+            throttled();
+        });
+    }
+
     /// Whether it is to be known at once which job was created: its caller need not read the answer.
     fn created_job(&self, head: &response::Parts) -> bool {
         let creates = self.job.is_some() && self.endpoint.creates();

@@ -21,12 +21,12 @@
 //! - **One 429 teaches everyone.** A 429, or a 503 that says for how long, pauses its lane until the
 //!   instant the server named ([`Paused`](crate::extension::Paused) in the answer); then the lane
 //!   starts again one by one, at half its pace, and reaches the whole after 8 s. A 429 that names no
-//!   wait pauses it for 1 s, doubling to 30 s while it stays blocked. A refusal of what was sent
-//!   before the pause only lengthens it. An error of the inner service pauses nothing, not even HTTP/2's
-//!   `ENHANCE_YOUR_CALM`: nothing is asked of its type. Whoever cannot go in time any more is told at once. An instant may be
-//!   nonsense, so a lane is paused for an hour at most and then tries another request. The one that was told a
-//!   later instant must wait for it ([`Paused::not_before`](crate::extension::Paused::not_before)), as the
-//!   [retry layer](crate::retry) does.
+//!   wait pauses it for 1 s, doubling to 30 s while it stays blocked; so does HTTP/2's `ENHANCE_YOUR_CALM`
+//!   (with the client's feature, and over reqwest or beneath the retry layer, which read errors). A refusal of
+//!   what was sent before the pause only lengthens it. Whoever cannot go in time any more is told at once. An
+//!   instant may be nonsense, so a lane is paused for an hour at most and then tries another request. The one that
+//!   was told a later instant must wait for it
+//!   ([`Paused::not_before`](crate::extension::Paused::not_before)), as the [retry layer](crate::retry) does.
 //! - **Errors say what they are about.** The beginning of an error's body is read into
 //!   [`ApiError`](crate::ApiError), in the answer's extensions; the body is handed on whole.
 //! - **Jobs count as long as they live.** A fine-tune or a batch keeps its slot until it is known to

@@ -23,6 +23,7 @@ use super::{
     verdict::failure,
 };
 use crate::{
+    adapter::relay,
     body::{Bound, Peek, RequestBody, ResponseBody, refusal},
     clock, header, observe,
     words::{ApiError, extension::Failure},
@@ -151,6 +152,7 @@ where
                     State::Calling { answer }
                 }
                 StateProj::Calling { answer } => {
+                    relay::listen();
                     let step = match ready!(answer.poll(cx)) {
                         Ok(answer) => answered(answer, session),
                         Err(error) => failed(error, session),
@@ -276,9 +278,11 @@ where
     R: Body<Data = Bytes>,
     E: 'static,
 {
-    let next = session
-        .as_mut()
-        .and_then(|session| session.next(session.ended(&error), None, clock::now()));
+    let next = session.as_mut().and_then(|session| {
+        let ended = session.ended(&error);
+        relay::hear(ended.failure);
+        session.next(ended, None, clock::now())
+    });
     match next {
         Some(next) => Step::Go(sleeping(next)),
         None => Step::Done(Err(error)),

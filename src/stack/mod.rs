@@ -131,6 +131,7 @@
 //! | `..: Clone` is not satisfied, at `.layer(..)` or `.service(..)` | put the client into a `tower::buffer::Buffer` |
 //! | `TogetherRetry<..>: Service<HttpRequestFactory>` is not satisfied | `AsyncOpenAiLayer` is missing, or not outermost |
 //! | `TogetherRetry<..>: Service<reqwest::Request>` is not satisfied | the feature `reqwest` is off |
+//! | higher-ranked lifetime error, could not prove `..: Send`, at `tokio::spawn(async move { .. })` | the client's error is a `Box<dyn Error>`, as `Buffer`'s and `Timeout`'s is, and the compiler forgets that it is `'static` (rust-lang/rust#102211): box the call beneath a retry layer, `client.oneshot(request).boxed().await` |
 //! | expected `Infallible`, found `..`, in axum | it is a client's stack: it goes into `State`, not into `Router::layer` |
 //!
 //! [e1]: https://docs.rs/crate/tower-together/latest/source/examples/hyper.rs

@@ -15,6 +15,7 @@ use tower_service::Service;
 
 use super::http_over_reqwest::{HttpOverReqwest, extensions};
 use crate::{
+    adapter::{failure, relay},
     fallback::{self, TogetherFallback},
     rate_limit::{self, TogetherRateLimit},
     retry::{self, TogetherRetry},
@@ -133,6 +134,7 @@ impl<F, R, E> Future for ReqwestFuture<F, E>
 where
     F: Future<Output = Result<Response<R>, E>>,
     R: http_body::Body<Data = Bytes, Error = reqwest::Error> + Send + Sync + 'static,
+    E: 'static,
 {
     type Output = Result<reqwest::Response, E>;
 
@@ -140,7 +142,10 @@ where
         let this = self.project();
         match this.state.project() {
             StateProj::Calling { answer } => {
-                let mut answer = ready!(answer.poll(cx))?;
+                relay::listen();
+                let mut answer = ready!(answer.poll(cx)).inspect_err(|error| {
+                    let _ = failure(error).map(relay::hear);
+                })?;
                 if let Some(url) = this.url.take() {
                     // Where the answer came from, if it has come from anywhere.
                     let mut known = extensions(url);

@@ -110,6 +110,9 @@ impl Limits {
 
     /// At most `max` requests to `endpoint` under way, from leaving to the end of the answer's
     /// body.
+    ///
+    /// A WebSocket leaves its response: its slot comes free with the response, unless the caller keeps the
+    /// response's [`Slot`](crate::limiter::Slot) for as long as the socket.
     #[must_use]
     pub fn in_flight(self, endpoint: Endpoint, max: NonZeroU32) -> Self {
         self.set(vec![endpoint], Cap::InFlight(max))

@@ -8,6 +8,7 @@ use std::{fmt::Debug, future::Future};
 
 use axum::{Router, routing::Route};
 use bytes::Bytes;
+use futures::FutureExt;
 use http::{Request, Response};
 use http_body_util::{
     Full,
@@ -97,6 +98,20 @@ fn a_future_is_sync_if_its_clients_is() {
     all!(sync: Hyper<Full<Bytes>>, Request<Full<Bytes>>);
     all!(sync: reqwest::Client, reqwest::Request);
     all!(sync: HttpOverReqwest<reqwest::Client>, Request<reqwest::Body>);
+}
+
+/// Over an error that is a `Box<dyn Error>` the limiter can be used in any block, and a retry layer where its call
+/// is boxed.
+#[test]
+fn a_block_that_uses_a_stack_over_a_boxed_error_is_spawned() {
+    fn spawned(_: impl Future + Send + 'static) {}
+    fn limited(client: Of<TogetherRateLimitLayer, Boxed<Full<Bytes>>>) {
+        spawned(async move { client.oneshot(Request::default()).await.is_ok() });
+    }
+    fn both(client: Of<TogetherLayer, Boxed<Full<Bytes>>>) {
+        spawned(async move { client.oneshot(Request::default()).boxed().await.is_ok() });
+    }
+    let _ = (limited, both);
 }
 
 #[test]

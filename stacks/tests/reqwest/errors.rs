@@ -16,13 +16,16 @@ use futures::{StreamExt, stream};
 use http::{Response, StatusCode};
 use reqwest::{Client, Method, Request};
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
     sync::Notify,
     time::{Instant, pause},
 };
-use tower::{ServiceBuilder, ServiceExt};
+use tonic::transport::Channel;
+use tower::{Layer, ServiceBuilder, ServiceExt};
 use tower_together::{
-    Endpoint, Limiter, Limits, Quota, TogetherLayer,
-    extension::{Failure, RetryReport},
+    Endpoint, Limiter, Limits, Quota, TogetherLayer, TogetherRateLimitLayer,
+    extension::{Failure, Retries, RetryReport},
     stack::HttpOverReqwest,
 };
 
@@ -65,6 +68,55 @@ async fn a_server_that_comes_back_is_found() {
     let report = answer.extensions().get::<RetryReport>().unwrap();
     assert_eq!(report.failures(), [Failure::NotSent]);
     assert_eq!(answer.text().await.unwrap(), "well");
+}
+
+/// A server of HTTP/2 that resets the first stream of each connection with `ENHANCE_YOUR_CALM`.
+async fn throttling() -> String {
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const RESET: [u8; 13] = [0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 11];
+    const HEADERS: u8 = 1;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!(
+        "http://{}/v1/chat/completions",
+        listener.local_addr().unwrap()
+    );
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await?;
+            stream.read_exact(&mut [0; 24]).await?;
+            stream.write_all(&SETTINGS).await?;
+            let mut head = [0; 9];
+            while head[3] != HEADERS {
+                stream.read_exact(&mut head).await?;
+                let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+                stream.read_exact(&mut vec![0; length as usize]).await?;
+            }
+            stream.write_all(&RESET).await?;
+            while stream.read(&mut head).await? > 0 {}
+        }
+        #[expect(unreachable_code, reason = "names the error")]
+        Ok::<_, io::Error>(())
+    });
+    url
+}
+
+#[tokio::test]
+async fn enhance_your_calm_pauses_the_lane_over_reqwest_and_tonic() {
+    let url = throttling().await;
+    let client = Client::builder().http2_prior_knowledge();
+    let over_reqwest = TogetherRateLimitLayer::new(Limits::none());
+    let stack = over_reqwest.layer(client.build().unwrap());
+    stack.oneshot(post(&url)).await.unwrap_err();
+    let channel = Channel::from_shared(url.clone()).unwrap().connect_lazy();
+    let request = http::Request::post(&url).extension(Retries::off());
+    let request = request.body(tonic::body::Body::empty()).unwrap();
+    let over_tonic = TogetherLayer::new(Limits::none());
+    let stack = over_tonic.layer(channel);
+    stack.oneshot(request).await.unwrap_err();
+    for limiter in [over_reqwest.limiter(), over_tonic.limiter()] {
+        let lane = limiter.snapshot().lanes.remove(0);
+        assert!(lane.throttled == 1 && lane.paused.is_some());
+    }
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
