@@ -1,0 +1,191 @@
+//! Whether to try again, and when.
+
+use std::time::Duration;
+
+use http::{Extensions, HeaderMap};
+use tokio::time::Instant;
+
+use super::{Head, Tries, When, is_overload};
+use crate::{
+    adapter, clock, header,
+    retry::verdict::{Nature, Pace, Verdict, verdict},
+    words::{
+        ApiError,
+        extension::{Crowded, Failure, Paused},
+    },
+};
+
+impl Tries {
+    /// Whether a failed response is to be read to its end, since the request may be sent again.
+    pub(in crate::retry) fn is_wanted(
+        &self,
+        failure: Failure,
+        said: Head<'_>,
+        now: Instant,
+    ) -> bool {
+        match self.settings.hook {
+            Some(_) => self.is_allowed(failure, said.1),
+            None => self.when(failure, said, now, || 0.0).is_some(),
+        }
+    }
+
+    /// When to send again what failed so, if it is to be and the budget allows it.
+    pub(super) fn when(
+        &self,
+        failure: Failure,
+        said: Head<'_>,
+        now: Instant,
+        random: impl FnOnce() -> f64,
+    ) -> Option<When> {
+        let pace = self.pace(failure, said, now)?;
+        let allowed = self.is_allowed(failure, said.1);
+        allowed.then(|| self.timing(pace, said, now, random))?
+    }
+
+    /// The same, of a retry that a hook adds.
+    pub(super) fn added(&self, failure: Failure, said: Head<'_>, now: Instant) -> Option<When> {
+        let allowed = self.nature == Nature::Repeatable && self.is_allowed(failure, said.1);
+        allowed.then(|| self.timing(Pace::Failed, said, now, fastrand::f64))?
+    }
+
+    /// How to choose the wait, if what failed so is to be sent again.
+    fn pace(
+        &self,
+        failure: Failure,
+        (headers, extensions): Head<'_>,
+        now: Instant,
+    ) -> Option<Pace> {
+        let answered = matches!(failure, Failure::Status(_) | Failure::Grpc(_));
+        if answered && self.is_of_another_hop(extensions) {
+            return None;
+        }
+        let error = extensions.get::<ApiError>();
+        let too_many = self.is_too_many_jobs(extensions);
+        let blind = self.blind_after(extensions, now);
+        if blind.is_some_and(|(times, _)| times >= MOST_BLIND) {
+            return None;
+        }
+        let verdict = verdict(self.nature, failure, headers, error, too_many);
+        let Verdict::Again(pace) = verdict else {
+            return None;
+        };
+        // What was generated is paid for, though nobody has waited for it.
+        let paid = failure == Failure::TimedOut
+            && self.endpoint.generates()
+            && self.timeouts >= self.settings.max_retries_after_timeout;
+        (!paid).then_some(pace)
+    }
+
+    /// Whether the server says that it runs too many jobs.
+    fn is_too_many_jobs(&self, extensions: &Extensions) -> bool {
+        // In the error of a request that creates nothing such words are anybody's, a prompt's even.
+        let error = extensions
+            .get::<ApiError>()
+            .filter(|_| self.endpoint.creates());
+        error.is_some_and(ApiError::is_too_many_jobs)
+    }
+
+    /// How often in a row the server has said so by now, within an hour each, with no job known to run. One that
+    /// is known ends, and there is room then; without one the words may be about anything.
+    pub(super) fn blind_after(
+        &self,
+        extensions: &Extensions,
+        now: Instant,
+    ) -> Option<(u32, Instant)> {
+        let crowded = extensions.get::<Crowded>();
+        if !self.is_too_many_jobs(extensions) || crowded.is_some_and(|crowded| crowded.known) {
+            return None;
+        }
+        let recent = |(_, at): &(u32, Instant)| now.saturating_duration_since(*at) < HOUR;
+        let before = self.blind.filter(recent).map_or(0, |(times, _)| times);
+        Some((before + 1, now))
+    }
+
+    /// Whether another retry is allowed.
+    fn is_allowed(&self, failure: Failure, extensions: &Extensions) -> bool {
+        // What waits for a job to end may do so for hours, and again: only its deadline bounds it.
+        let crowded = extensions.get::<Crowded>().is_some();
+        let spent = self.retries >= self.max_retries && !crowded;
+        // One answer 503 too many, where another model is to be asked.
+        let given_up = is_overload(failure) && self.max_503s.is_some_and(|most| most <= 1);
+        !spent && !given_up
+    }
+
+    /// When to send again, if that is in time.
+    fn timing(
+        &self,
+        pace: Pace,
+        (headers, extensions): Head<'_>,
+        now: Instant,
+        random: impl FnOnce() -> f64,
+    ) -> Option<When> {
+        if let Some(Crowded { told, .. }) = extensions.get() {
+            return self.in_its_lane(now, told.unwrap_or(now), now);
+        }
+        match extensions.get::<Paused>() {
+            Some(paused) => self.in_its_lane(paused.until(), paused.not_before(), now),
+            None => {
+                let error = extensions.get();
+                self.at(pace, (headers, error), now, random).map(When::At)
+            }
+        }
+    }
+
+    /// When a request goes back to its lane, which lets nobody go `until` then, if it must not be sent before
+    /// the instant that it was `told`. With its lane it waits for as long as all others there.
+    fn in_its_lane(&self, until: Instant, told: Instant, now: Instant) -> Option<When> {
+        let with_its_lane = told <= until;
+        let wait = told.saturating_duration_since(now);
+        let fits = with_its_lane || wait <= self.settings.max_wait;
+        let at = (!with_its_lane).then_some(told);
+        (fits && self.is_in_time(told)).then_some(When::InItsLane(at))
+    }
+
+    /// When to send again by our own clock, if that is in time.
+    fn at(
+        &self,
+        pace: Pace,
+        (headers, error): (&HeaderMap, Option<&ApiError>),
+        now: Instant,
+        random: impl FnOnce() -> f64,
+    ) -> Option<Instant> {
+        let hint = match error {
+            Some(error) => error.retry_after(),
+            None => header::wait(headers, clock::time_of_day),
+        };
+        let asked = match pace {
+            Pace::Pushback(wait) => Some(wait),
+            Pace::Throttled | Pace::Failed => hint,
+        };
+        if asked.is_some_and(|asked| asked > self.settings.max_wait) {
+            return None;
+        }
+        let backoff = &self.settings.backoff;
+        let wait = backoff.wait(pace, self.retries + 1, hint, random());
+        let at = now.checked_add(wait)?;
+        self.is_in_time(at).then_some(at)
+    }
+
+    /// Whether a response is not that of the request itself, if that must not be done twice.
+    fn is_of_another_hop(&self, extensions: &Extensions) -> bool {
+        let Some(uri) = &self.once_at else {
+            return false;
+        };
+        let followed = self.settings.redirects;
+        followed != Some(false)
+            && adapter::is_redirected(extensions, uri).unwrap_or(followed == Some(true))
+    }
+
+    /// Whether an attempt of that instant, or of now if that has passed while an answer was read, is
+    /// before the deadline.
+    fn is_in_time(&self, at: Instant) -> bool {
+        self.deadline
+            .is_none_or(|deadline| at.max(clock::now()) < deadline)
+    }
+}
+
+/// So many attempts in a row that are told so with no job known to run are enough.
+const MOST_BLIND: u32 = 3;
+
+/// After which there may be room, though nothing shows it.
+const HOUR: Duration = Duration::from_secs(3_600);
