@@ -12,6 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::StreamExt;
 use http::{Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
@@ -414,6 +415,76 @@ async fn a_slot_comes_back_with_the_last_frame() {
     assert_eq!(free(), 0);
     body.frame().await.unwrap().unwrap();
     assert_eq!(free(), 1);
+}
+
+/// A stream that its server had forgotten held its slot for ever.
+#[tokio::test(start_paused = true)]
+async fn a_silent_response_gives_its_slot_back_and_goes_on() {
+    const MINUTES: Duration = Duration::from_secs(60);
+    let tokens = Quota::per_minute(1_000_000).unwrap();
+    for limits in [
+        Limits::none(),
+        // Its body is watched for its usage then.
+        Limits::none().tokens(Endpoint::ChatCompletions, tokens),
+    ] {
+        let limits = limits.in_flight(Endpoint::ChatCompletions, NonZeroU32::MIN);
+        let layer = TogetherRateLimitLayer::new(limits);
+        let service = layer.layer(service_fn(|_: Request<Empty<Bytes>>| async {
+            let pieces = [9, 9, 25].map(|minutes| (minutes * MINUTES, Bytes::from("data: {}\n\n")));
+            let pieces = futures::stream::iter(pieces).then(async |(after, piece)| {
+                sleep(after).await;
+                Ok::<_, Infallible>(Frame::data(piece))
+            });
+            Ok::<_, Infallible>(Response::new(StreamBody::new(Box::pin(pieces))))
+        }));
+        let start = Instant::now();
+        let mut first = service.clone().oneshot(chat()).await.unwrap().into_body();
+        let next = tokio::spawn(service.clone().oneshot(chat()));
+        for at in [9, 18, 43] {
+            first.frame().await.unwrap().unwrap();
+            assert_eq!(start.elapsed().as_secs(), at * 60);
+            // It has left ten minutes after the second piece.
+            assert_eq!(next.is_finished(), at == 43);
+        }
+        // Its slot is its own: the end of the first gives back no more.
+        let second = next.await.unwrap().unwrap();
+        let free = || {
+            let limits = layer.limiter().snapshot().lanes.remove(0).limits;
+            limits.iter().map(|limit| limit.left).min().unwrap()
+        };
+        assert!(first.frame().await.is_none());
+        drop(first);
+        assert_eq!(free(), 0);
+        drop(second);
+        assert_eq!(free(), 1);
+    }
+}
+
+/// Nobody reads it, so nobody knows whether its server is silent.
+#[tokio::test(start_paused = true)]
+async fn a_response_that_is_not_read_or_has_no_bound_keeps_its_slot() {
+    let limits = || Limits::none().in_flight(Endpoint::ChatCompletions, NonZeroU32::MIN);
+    let unbounded = Limiter::new(limits()).with_max_silence(Duration::MAX);
+    for (limiter, reads) in [(Limiter::new(limits()), false), (unbounded, true)] {
+        let service = TogetherRateLimitLayer::from(limiter).layer(service_fn(
+            |_: Request<Empty<Bytes>>| async {
+                let silent = futures::stream::pending::<Result<Frame<Bytes>, Infallible>>();
+                Ok::<_, Infallible>(Response::new(StreamBody::new(silent)))
+            },
+        ));
+        let first = service.clone().oneshot(chat()).await.unwrap();
+        let first = tokio::spawn(async move {
+            match reads {
+                true => drop(first.into_body().frame().await),
+                false => std::future::pending().await,
+            }
+        });
+        let second = tokio::spawn(service.clone().oneshot(chat()));
+        sleep(Duration::from_secs(24 * 3_600)).await;
+        assert!(!second.is_finished());
+        first.abort();
+        second.await.unwrap().unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,6 +32,7 @@ mod refusal;
 pub(crate) mod replay;
 mod request;
 mod response;
+mod silence;
 mod watch;
 
 pub use self::{

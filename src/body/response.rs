@@ -1,7 +1,7 @@
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::{
     Peek,
+    silence::Silence,
     watch::{Reader, Watch},
 };
 use crate::limiter::{Permit, Slots};
@@ -17,7 +18,8 @@ pin_project_lite::pin_project! {
     /// A response's body as it came, with what its request still holds.
     ///
     /// An in-flight slot is given back when the body ends, fails or is dropped: an open stream of
-    /// server-sent events counts as under way. Where tokens are counted, what it says of its usage is
+    /// server-sent events counts as under way, until it has been
+    /// [silent](crate::Limiter::with_max_silence) for too long. Where tokens are counted, what it says of its usage is
     /// read as it passes, and settled then too; so is which jobs have ended, where some hold slots.
     pub struct ResponseBody<R>
     where
@@ -30,10 +32,12 @@ pin_project_lite::pin_project! {
 }
 
 /// What the request still holds.
-enum Held {
-    Nothing,
-    Slots { _given_back: Slots },
-    Watch(Box<Watch>),
+#[derive(Default)]
+struct Held {
+    // Before the slots, which give the next one its turn.
+    watch: Option<Box<Watch>>,
+    slots: Option<Slots>,
+    silence: Silence,
 }
 
 pin_project_lite::pin_project! {
@@ -55,12 +59,16 @@ impl<R: Body<Data = Bytes>> ResponseBody<R> {
     }
 
     /// The server's body, that may say what its request cost, or that jobs have ended.
-    pub(crate) fn watched(body: R, permit: Permit, reader: Reader) -> Self {
+    pub(crate) fn watched(body: R, mut permit: Permit, reader: Reader) -> Self {
         let kind = Kind::Inner { body };
         if kind.is_end_stream() {
             return Self::holding(kind, None);
         }
-        let held = Held::Watch(Box::new(Watch::new(permit, reader)));
+        let held = Held {
+            slots: permit.take_slots(),
+            watch: Some(Box::new(Watch::new(permit, reader))),
+            silence: Silence::default(),
+        };
         Self { kind, held }
     }
 
@@ -83,9 +91,9 @@ impl<R: Body<Data = Bytes>> ResponseBody<R> {
 
     fn holding(kind: Kind<R>, permit: Option<Permit>) -> Self {
         let permit = permit.filter(|_| !kind.is_end_stream());
-        let held = match permit.and_then(Permit::into_slots) {
-            Some(slots) => Held::Slots { _given_back: slots },
-            None => Held::Nothing,
+        let held = Held {
+            slots: permit.and_then(Permit::into_slots),
+            ..Held::default()
         };
         Self { kind, held }
     }
@@ -100,19 +108,21 @@ impl<R: Body<Data = Bytes>> Body for ResponseBody<R> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, R::Error>>> {
         let mut this = self.project();
-        let frame = match this.kind.as_mut().project() {
-            KindProj::Inner { body } => ready!(body.poll_frame(cx)),
-            KindProj::Peeked { body } => ready!(body.poll_frame(cx)),
-            KindProj::Own { bytes } => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
-        };
-        if let (Held::Watch(watch), Some(Ok(frame))) = (&mut *this.held, &frame) {
-            if let Some(data) = frame.data_ref() {
-                watch.read(data);
+        let polled = match this.kind.as_mut().project() {
+            KindProj::Inner { body } => body.poll_frame(cx),
+            KindProj::Peeked { body } => body.poll_frame(cx),
+            KindProj::Own { bytes } => {
+                Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))))
             }
-        }
-        // Who knows by `is_end_stream` that this was the last frame does not poll again.
-        if !matches!(frame, Some(Ok(_))) || this.kind.is_end_stream() {
-            *this.held = Held::Nothing;
+        };
+        let Poll::Ready(frame) = polled else {
+            this.held.wait(cx);
+            return Poll::Pending;
+        };
+        match &frame {
+            // Who knows by `is_end_stream` that this was the last frame does not poll again.
+            Some(Ok(frame)) => this.held.pass(frame, this.kind.is_end_stream()),
+            _ => *this.held = Held::default(),
         }
         Poll::Ready(frame)
     }
@@ -132,6 +142,28 @@ impl<R: Body<Data = Bytes>> Body for ResponseBody<R> {
     }
 }
 
+impl Held {
+    /// More of the body passes.
+    fn pass(&mut self, frame: &Frame<Bytes>, is_last: bool) {
+        if let (Some(watch), Some(data)) = (&mut self.watch, frame.data_ref()) {
+            watch.read(data);
+        }
+        self.silence = Silence::default();
+        if is_last {
+            *self = Self::default();
+        }
+    }
+
+    /// The server has no more of the body yet.
+    fn wait(&mut self, cx: &mut Context<'_>) {
+        if let Some(slots) = &self.slots {
+            if self.silence.poll(slots.max_silence(), cx).is_ready() {
+                self.slots = None;
+            }
+        }
+    }
+}
+
 impl<R: Body<Data = Bytes>> Kind<R> {
     fn is_end_stream(&self) -> bool {
         match self {
@@ -144,15 +176,10 @@ impl<R: Body<Data = Bytes>> Kind<R> {
 
 impl<R: Body> fmt::Debug for ResponseBody<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (holds_slot, is_read) = match &self.held {
-            Held::Nothing => (false, false),
-            Held::Slots { .. } => (true, false),
-            Held::Watch(watch) => (watch.holds_slot(), true),
-        };
         f.debug_struct("ResponseBody")
             .field("own", &matches!(self.kind, Kind::Own { .. }))
-            .field("holds_slot", &holds_slot)
-            .field("is_read", &is_read)
+            .field("holds_slot", &self.held.slots.is_some())
+            .field("is_read", &self.held.watch.is_some())
             .finish_non_exhaustive()
     }
 }

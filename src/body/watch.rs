@@ -24,10 +24,6 @@ impl Watch {
         Self { permit, reader }
     }
 
-    pub(super) fn holds_slot(&self) -> bool {
-        self.permit.holds_slot()
-    }
-
     /// More of the body passes.
     pub(super) fn read(&mut self, bytes: &[u8]) {
         match &mut self.reader {

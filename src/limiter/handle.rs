@@ -75,6 +75,19 @@ impl Limiter {
         self.set(|settings| settings.max_lanes = lanes.min(u16::MAX / 2).into())
     }
 
+    /// How long a response may be silent and keep its [in-flight slot](crate::Limits::in_flight). Then the slot comes
+    /// back, and the response goes on: a stream that its server has forgotten must not hold a slot for ever.
+    /// Counted while the body is read, from its head and from each piece of it. Default: 10 minutes, as long as
+    /// OpenAI's SDKs wait for a piece; `Duration::MAX` for no bound.
+    ///
+    /// # Panics
+    ///
+    /// As [`with_max_wait`](Limiter::with_max_wait).
+    #[must_use]
+    pub fn with_max_silence(self, silence: Duration) -> Self {
+        self.set(|settings| settings.max_silence = silence)
+    }
+
     /// Whether to follow what the server says and does: lower a lane's pace when it answers 429, raise
     /// it while that goes well and there is more to send, take the limits it names. Default: yes, up to
     /// the numbers that you wrote.

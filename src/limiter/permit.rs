@@ -169,12 +169,20 @@ impl Permit {
 
     /// Keeps only what is given back, if anything is.
     pub(crate) fn into_slots(mut self) -> Option<Slots> {
-        self.take_slots()
+        let shared = self.shared.take();
+        self.give_to(shared)
     }
 
-    fn take_slots(&mut self) -> Option<Slots> {
+    /// Takes out what is given back, if anything is. What the response says can still be reported.
+    pub(crate) fn take_slots(&mut self) -> Option<Slots> {
+        let shared = self.shared.clone();
+        self.give_to(shared)
+    }
+
+    fn give_to(&mut self, shared: Option<Arc<Shared>>) -> Option<Slots> {
         let held = self.grant.slots()?;
-        let shared = self.shared.take()?;
+        self.grant.slots = [None; 2];
+        let shared = shared?;
         Some(Slots { shared, held })
     }
 
@@ -204,7 +212,15 @@ fn concerns(shared: &Shared, grant: &Grant, report: &Report) -> bool {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.take_slots();
+        let shared = self.shared.take();
+        self.give_to(shared);
+    }
+}
+
+impl Slots {
+    /// How long the response may be silent and keep them.
+    pub(crate) fn max_silence(&self) -> Duration {
+        self.shared.settings.max_silence
     }
 }
 

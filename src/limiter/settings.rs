@@ -10,6 +10,8 @@ pub(super) struct Settings {
     pub(super) max_keys: usize,
     pub(super) max_lanes: usize,
     pub(super) shortest_retry: Duration,
+    /// How long a response that is read may be silent and keep its slot.
+    pub(super) max_silence: Duration,
     pub(super) learning: bool,
 }
 
@@ -25,6 +27,8 @@ impl Default for Settings {
             max_lanes: 64,
             // The wait that a rejection states where none is known.
             shortest_retry: Duration::from_secs(1),
+            // As long as OpenAI's SDKs wait for the next byte (github.com/openai/openai-python#timeouts).
+            max_silence: Duration::from_secs(600),
             learning: true,
         }
     }
