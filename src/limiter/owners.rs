@@ -2,11 +2,13 @@
 
 use std::{
     collections::HashMap,
+    hash::BuildHasherDefault,
     sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
 };
 
 use tokio::time::Instant;
 
+use super::registry::Hashed;
 use crate::words::KeyId;
 
 /// Whether this key is limited by another limiter too, or by ten of them in a row within a minute: each allows
@@ -21,7 +23,7 @@ pub(super) fn has_another(key: KeyId, limiter: &Arc<()>, now: Instant) -> bool {
 
 #[derive(Default)]
 struct Owners {
-    of: HashMap<KeyId, Owner>,
+    of: HashMap<KeyId, Owner, BuildHasherDefault<Hashed>>,
     /// Keys for which there was no room since the last search for some.
     without: usize,
 }

@@ -180,7 +180,7 @@ const LANES_A_KEY: usize = 4;
 
 /// The ids are hashes already, made with a key that nobody outside knows.
 #[derive(Clone, Copy, Debug, Default)]
-struct Hashed(u64);
+pub(super) struct Hashed(u64);
 
 impl Hasher for Hashed {
     fn finish(&self) -> u64 {

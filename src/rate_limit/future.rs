@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, response};
+use http::{Extensions, Request, Response, StatusCode, response};
 use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
@@ -180,10 +180,7 @@ where
                         deadline: deadline.map(Box::new),
                         job: Job::of(taken, endpoint),
                     });
-                    let mut request = request.take().expect("taken only when called");
-                    if left.as_ref().is_some_and(|left| left.permit.marks()) {
-                        request.extensions_mut().insert(LetGo);
-                    }
+                    let request = request.take().expect("taken only when called");
                     let answer = inner.call(request);
                     state.set(State::Calling { answer, left });
                 }
@@ -277,6 +274,9 @@ where
         }
         ready!(polled)
     };
+    if polled.as_ref().is_ok_and(Permit::marks) {
+        mark(request.extensions_mut());
+    }
     Poll::Ready(polled.map(|permit| Some((permit, endpoint, wanted.deadline))))
 }
 
@@ -379,6 +379,13 @@ impl Left {
         let reader = permit.counts_tokens().then(usage).flatten();
         reader.or_else(|| reads_jobs.then(jobs).flatten())
     }
+}
+
+/// Once for each limiter: apart, so that other requests are not moved once more for it.
+#[cold]
+#[inline(never)]
+fn mark(extensions: &mut Extensions) {
+    extensions.insert(LetGo);
 }
 
 /// The inner service, as the turn sees it.
