@@ -12,7 +12,10 @@ use super::{
     silence::Silence,
     watch::{Reader, Watch},
 };
-use crate::limiter::{Permit, Slots};
+use crate::{
+    header::JobsReader,
+    limiter::{Permit, Slots},
+};
 
 pin_project_lite::pin_project! {
     /// A response's body as it came, with what its request still holds.
@@ -76,6 +79,20 @@ impl<R: Body<Data = Bytes>> ResponseBody<R> {
     pub(crate) fn peeked(body: Peek<R>, permit: Option<Permit>) -> Self {
         let body = Box::new(body);
         Self::holding(Kind::Peeked { body }, permit)
+    }
+
+    /// The server's body, after its beginning did not say which job was created.
+    pub(crate) fn peeked_for_job(body: Peek<R>, permit: Permit) -> Self {
+        let kind = Kind::Peeked {
+            body: Box::new(body),
+        };
+        let reader = Reader::Created(JobsReader::default());
+        // The slot is taken by the job once it is named.
+        let held = Held {
+            watch: Some(Box::new(Watch::new(permit, reader))),
+            ..Held::default()
+        };
+        Self { kind, held }
     }
 
     /// The server's body, of a request that holds nothing.
@@ -143,6 +160,11 @@ impl<R: Body<Data = Bytes>> Body for ResponseBody<R> {
 }
 
 impl Held {
+    fn holds_slot(&self) -> bool {
+        let watch = self.watch.as_ref();
+        self.slots.is_some() || watch.is_some_and(|watch| watch.max_silence().is_some())
+    }
+
     /// More of the body passes.
     fn pass(&mut self, frame: &Frame<Bytes>, is_last: bool) {
         if let (Some(watch), Some(data)) = (&mut self.watch, frame.data_ref()) {
@@ -156,10 +178,14 @@ impl Held {
 
     /// The server has no more of the body yet.
     fn wait(&mut self, cx: &mut Context<'_>) {
-        if let Some(slots) = &self.slots {
-            if self.silence.poll(slots.max_silence(), cx).is_ready() {
-                self.slots = None;
-            }
+        let slots = self.slots.as_ref().map(Slots::max_silence);
+        let max = slots.or_else(|| self.watch.as_ref()?.max_silence());
+        if max.is_some_and(|max| self.silence.poll(max, cx).is_ready()) {
+            self.slots = None;
+            self.watch = self
+                .watch
+                .take()
+                .filter(|watch| watch.max_silence().is_none());
         }
     }
 }
@@ -178,7 +204,7 @@ impl<R: Body> fmt::Debug for ResponseBody<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseBody")
             .field("own", &matches!(self.kind, Kind::Own { .. }))
-            .field("holds_slot", &self.held.slots.is_some())
+            .field("holds_slot", &self.held.holds_slot())
             .field("is_read", &self.held.watch.is_some())
             .finish_non_exhaustive()
     }

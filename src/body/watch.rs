@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use crate::{
     header::{JobsReader, UsageReader},
     limiter::Permit,
@@ -17,6 +19,8 @@ pub(crate) enum Reader {
     Usage(UsageReader),
     /// Which jobs have ended.
     Jobs(JobsReader),
+    /// Which job its request has created.
+    Created(JobsReader),
 }
 
 impl Watch {
@@ -24,11 +28,16 @@ impl Watch {
         Self { permit, reader }
     }
 
+    /// How long the body may be silent and keep a slot; `None` if it keeps none.
+    pub(super) fn max_silence(&self) -> Option<Duration> {
+        self.permit.max_silence()
+    }
+
     /// More of the body passes.
     pub(super) fn read(&mut self, bytes: &[u8]) {
         match &mut self.reader {
             Reader::Usage(usage) => usage.read(bytes),
-            Reader::Jobs(jobs) => jobs.read(bytes),
+            Reader::Jobs(jobs) | Reader::Created(jobs) => jobs.read(bytes),
         }
     }
 }
@@ -39,6 +48,7 @@ impl Drop for Watch {
         let report = match &self.reader {
             Reader::Usage(usage) => usage.found().map(Tokens::Used).map(Report::cost),
             Reader::Jobs(jobs) => Some(Report::ended(jobs.ended())),
+            Reader::Created(jobs) => Some(Report::creation(jobs.creation())),
         };
         if let Some(report) = report {
             self.permit.report(&report);

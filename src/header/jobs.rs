@@ -48,13 +48,14 @@ impl JobsReader {
 
     /// The ids of the jobs that have ended.
     pub(crate) fn ended(&self) -> Vec<Arc<str>> {
-        let jobs = self.found().jobs.into_iter();
+        // Of one that was broken off, or is too long, none.
+        let jobs = jobs(&self.bytes).unwrap_or_default().jobs.into_iter();
         jobs.filter(|job| job.ended).map(|job| job.id).collect()
     }
 
-    /// Its jobs; of one that was broken off, or is too long, none.
-    pub(crate) fn found(&self) -> Listed {
-        jobs(&self.bytes).unwrap_or_default()
+    /// What it tells of a job that was created.
+    pub(crate) fn creation(&self) -> Creation {
+        creation(&self.bytes)
     }
 }
 
@@ -81,17 +82,49 @@ pub(crate) fn jobs(body: &[u8]) -> Option<Listed> {
     })
 }
 
-fn job(object: &Map<String, Value>) -> Option<Job> {
-    let text = |name: &str| {
-        let text = object.get(name)?.as_str()?;
-        (!text.is_empty() && text.len() <= LONGEST).then_some(text)
+/// What a response to a create tells of the job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Creation {
+    Job(Arc<str>),
+    /// A job was created, as far as anybody knows, for the response is none, or only the beginning of one.
+    Unnamed,
+    /// No job runs.
+    Nothing,
+}
+
+pub(crate) fn creation(body: &[u8]) -> Creation {
+    let first = match read_json(body) {
+        Ok(Value::Array(jobs)) => jobs.into_iter().next(),
+        Ok(Value::Object(mut object)) => object.remove("job").or(Some(Value::Object(object))),
+        _ => return Creation::Unnamed,
     };
-    let status = text("status")?;
+    let Some(Value::Object(job)) = first else {
+        return Creation::Nothing;
+    };
+    match (text(&job, "id"), text(&job, "status")) {
+        (_, Some(status)) if has_ended(status) => Creation::Nothing,
+        (Some(id), _) => Creation::Job(id.into()),
+        (None, None) if !job.contains_key("id") => Creation::Nothing,
+        (None, _) => Creation::Unnamed,
+    }
+}
+
+fn job(object: &Map<String, Value>) -> Option<Job> {
+    let model = text(object, "model").or_else(|| text(object, "model_id"));
     Some(Job {
-        id: text("id")?.into(),
-        model: text("model").or_else(|| text("model_id")).map(Into::into),
-        ended: ENDED.iter().any(|ended| status.eq_ignore_ascii_case(ended)),
+        ended: has_ended(text(object, "status")?),
+        id: text(object, "id")?.into(),
+        model: model.map(Into::into),
     })
+}
+
+fn text<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    let text = object.get(name)?.as_str()?;
+    (!text.is_empty() && text.len() <= LONGEST).then_some(text)
+}
+
+fn has_ended(status: &str) -> bool {
+    ENDED.iter().any(|ended| status.eq_ignore_ascii_case(ended))
 }
 
 /// The states that end a job, in lower case: of batches the OpenAPI specification

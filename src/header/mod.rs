@@ -23,7 +23,7 @@ pub(crate) use self::{
     credentials::credentials,
     estimate::estimate,
     grpc::{Pushback, RESOURCE_EXHAUSTED, UNAVAILABLE, grpc_failure, pushback},
-    jobs::{JobsReader, jobs},
+    jobs::{Creation, JobsReader, creation, jobs},
     model::model,
     multipart::{boundary, form_model},
     places::ModelPlaces,

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use http::{HeaderMap, StatusCode};
 
 use super::{
-    JobsReader, Pushback, RESOURCE_EXHAUSTED, UNAVAILABLE, UsageReader, grpc_failure, jobs, limits,
-    limits_in_words, pushback, wait,
+    Creation, JobsReader, Pushback, RESOURCE_EXHAUSTED, UNAVAILABLE, UsageReader, creation,
+    grpc_failure, limits, limits_in_words, pushback, wait,
 };
 use crate::words::{
     ApiError, Each, Endpoint, JobKind, JobNews, NotNow, Report, Said, Tokens, Unit, Usage,
@@ -66,13 +66,28 @@ impl Report {
     }
 }
 
+impl Report {
+    /// What a response to a create tells of the job.
+    pub(crate) fn creation(creation: Creation) -> Self {
+        let mut report = Self::default();
+        report.jobs.of(creation);
+        report
+    }
+}
+
 impl JobNews {
+    fn of(&mut self, creation: Creation) {
+        match creation {
+            Creation::Job(id) => self.created = Some(id),
+            Creation::Unnamed => self.unnamed = true,
+            Creation::Nothing => {}
+        }
+    }
+
     /// Reads the jobs in the body of a successful response.
     fn read(&mut self, endpoint: Endpoint, headers: &HeaderMap, body: &[u8]) {
         if endpoint.creates() {
-            let listed = jobs(body).unwrap_or_default();
-            let created = listed.jobs.into_iter().next().filter(|job| !job.ended);
-            self.created = created.map(|job| job.id);
+            self.of(creation(body));
         } else if let Some(mut reader) = JobsReader::of(headers) {
             reader.read(body);
             self.ended = reader.ended();

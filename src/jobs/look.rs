@@ -25,6 +25,7 @@ where
     B: Default,
     R: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
 {
+    let asked = limiter.now();
     let mut seen: HashSet<Arc<str>> = HashSet::new();
     let mut page = kind.path().to_owned();
     let book = loop {
@@ -47,6 +48,7 @@ where
             _ => break book,
         }
     };
+    book.named(kind, asked);
     // One that is in no list may be too old for it, or gone.
     for id in book.held(kind) {
         if seen.contains(&id) || !is_plain(&id) {

@@ -9,6 +9,7 @@
 //! | an answer that passes through the layer: the job itself, a list, or what came of cancelling it | if its state is `completed`, `failed`, `expired`, `cancelled`, `error` or `user_error`, in whichever case. One that nobody knows is one in which it still runs |
 //! | a 404 to a question about it, or its deletion | yes |
 //! | a create that fails, or whose answer names no job | yes, with the answer |
+//! | a create whose response cannot be read: cut short, or no JSON | no: a job may run. Once [`Limiter::watch_jobs`] or [`Limiter::sync_jobs`] has asked, or after an hour |
 //! | [`Limiter::job_ended`] | yes |
 //! | [`Limiter::watch_jobs`] | asks for you, while somebody waits |
 //!

@@ -25,6 +25,8 @@ pub(super) struct Grant {
     pub(super) answers: u8,
     /// Whether a quota was charged tokens, or would have been had their number been known.
     pub(super) metered: bool,
+    /// Whether it has created a job whose name is not known.
+    pub(super) unnamed: bool,
     /// Whether jobs held slots when it was charged.
     pub(super) jobs: bool,
     /// When it was charged.
@@ -38,6 +40,8 @@ pub(super) struct HeldSlots {
     pub(super) key: KeyRef,
     pub(super) lane: LaneIndex,
     pub(super) slots: [Option<RuleId>; 2],
+    /// Whether the job's is of a job whose name is not known.
+    pub(super) unnamed: bool,
     /// When they were taken.
     pub(super) since: Instant,
 }
@@ -52,6 +56,7 @@ impl Grant {
             key: self.key,
             lane: self.lane,
             slots: self.slots,
+            unnamed: self.unnamed,
             since: self.at,
         })
     }

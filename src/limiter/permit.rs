@@ -167,6 +167,12 @@ impl Permit {
         self.grant.slots().is_some()
     }
 
+    /// How long the response may be silent and keep its slots; `None` if it keeps none.
+    pub(crate) fn max_silence(&self) -> Option<Duration> {
+        let max = self.shared().settings.max_silence;
+        self.holds_slot().then_some(max)
+    }
+
     /// Keeps only what is given back, if anything is.
     pub(crate) fn into_slots(mut self) -> Option<Slots> {
         let shared = self.shared.take();
@@ -206,7 +212,7 @@ fn concerns(shared: &Shared, grant: &Grant, report: &Report) -> bool {
     report.not_now.is_some()
         || report.tokens.is_some_and(|tokens| tokens != charged)
         || shared.settings.learning && report.limits != Each::default()
-        || grant.holds_job_slot() && (jobs.refused || jobs.created.is_some())
+        || grant.holds_job_slot() && (jobs.refused || jobs.unnamed || jobs.created.is_some())
         || !jobs.ended.is_empty()
 }
 

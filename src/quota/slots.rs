@@ -10,6 +10,8 @@ pub(crate) struct Slots {
     /// When one last came free.
     freed: Instant,
     crowd: Option<Crowd>,
+    /// When each of those was kept whose job is not known, in order. They are among the used.
+    unnamed: Vec<Instant>,
 }
 
 /// The server said that there are too many.
@@ -24,12 +26,15 @@ struct Crowd {
 
 impl Slots {
     pub(crate) fn ask(&self, max: NonZeroU32, now: Instant) -> Verdict {
-        if self.used >= self.max(max, now) {
-            let crowd = self.crowd.filter(|_| self.used < max.get());
-            return Verdict::Full(crowd.map_or(Instant::NEVER, Crowd::doubted));
+        let used = self.used(now);
+        if used >= self.max(max, now) {
+            let crowd = self.crowd.filter(|_| used < max.get());
+            let until = crowd.map_or(Instant::NEVER, Crowd::doubted);
+            let mut unnamed = self.unnamed.iter().map(|since| *since + BELIEVED);
+            return Verdict::Full(unnamed.find(|over| now < *over).unwrap_or(until).min(until));
         }
         match self.crowd {
-            Some(crowd) if self.used == 0 && now < crowd.over() => Verdict::At(crowd.over()),
+            Some(crowd) if used == 0 && now < crowd.over() => Verdict::At(crowd.over()),
             _ => Verdict::Now,
         }
     }
@@ -44,7 +49,16 @@ impl Slots {
     }
 
     pub(crate) fn left(&self, max: NonZeroU32, now: Instant) -> u32 {
-        self.max(max, now).saturating_sub(self.used)
+        self.max(max, now).saturating_sub(self.used(now))
+    }
+
+    /// Those in use, but for jobs that nobody has named for an hour.
+    fn used(&self, now: Instant) -> u32 {
+        let over = self
+            .unnamed
+            .iter()
+            .filter(|since| **since + BELIEVED <= now);
+        self.used.saturating_sub(over.count() as u32)
     }
 
     pub(crate) fn take(&mut self) {
@@ -54,6 +68,22 @@ impl Slots {
     pub(crate) fn release(&mut self, now: Instant) {
         self.used = self.used.saturating_sub(1);
         self.freed = now;
+    }
+
+    /// One is kept for a job of which nobody knows the name: until the server says which jobs run, or for an
+    /// hour.
+    pub(crate) fn keep_unnamed(&mut self, now: Instant) {
+        self.unnamed.push(now);
+    }
+
+    /// The server has said which jobs run of those that were created by an instant, and each of these has a
+    /// slot of its own now.
+    pub(crate) fn named(&mut self, until: Instant, now: Instant) {
+        let named = self.unnamed.partition_point(|since| *since <= until);
+        for _ in self.unnamed.drain(..named) {
+            self.used = self.used.saturating_sub(1);
+            self.freed = now;
+        }
     }
 
     /// So many are under way.
@@ -96,7 +126,12 @@ impl Slots {
 
     /// From when on nothing of it is worth remembering; `None` while one is taken.
     pub(crate) fn fresh_at(&self) -> Option<Instant> {
-        (self.used == 0).then(|| self.crowd.map_or(Instant::START, Crowd::over))
+        let unnamed = self
+            .unnamed
+            .last()
+            .map_or(Instant::START, |since| *since + BELIEVED);
+        let crowd = self.crowd.map_or(Instant::START, Crowd::over);
+        (self.used as usize == self.unnamed.len()).then(|| crowd.max(unnamed))
     }
 }
 
@@ -122,7 +157,7 @@ const MINUTE: Span = Span::secs(60);
 const LONGEST: Span = Span::secs(600);
 
 /// How long a number is believed that the server was seen to allow: others' jobs may have been part
-/// of why.
+/// of why. As long a job is believed to run whose name could not be read.
 const BELIEVED: Span = Span::secs(3_600);
 
 #[cfg(test)]
@@ -172,6 +207,29 @@ mod tests {
         assert_eq!(slots.ask(THREE, now), Verdict::Full(now + BELIEVED));
         slots.release(now);
         assert_eq!(slots.ask(THREE, now + LONGEST), Verdict::Now);
+    }
+
+    #[test]
+    fn a_job_without_a_name_keeps_its_slot_until_the_server_is_asked_or_for_an_hour() {
+        let mut slots = Slots::default();
+        (0..3).for_each(|_| slots.take());
+        let later = START + MINUTE;
+        slots.keep_unnamed(START);
+        slots.keep_unnamed(later);
+        let full = |until| Verdict::Full(until + BELIEVED);
+        assert_eq!(slots.ask(THREE, later), full(START));
+        assert_eq!(slots.ask(THREE, START + BELIEVED), Verdict::Now);
+        assert_eq!(slots.left(THREE, START + BELIEVED), 1);
+        assert_eq!(slots.left(THREE, later + BELIEVED), 2);
+        assert_eq!(slots.fresh_at(), None);
+        // The server was asked when the first was there: it is one of those that have a slot of their own.
+        slots.named(START, later);
+        assert_eq!(slots.left(THREE, later), 1);
+        slots.release(later);
+        assert_eq!(slots.fresh_at(), Some(later + BELIEVED));
+        slots.named(later, later);
+        assert_eq!(slots.left(THREE, later), 3);
+        assert_eq!(slots.fresh_at(), Some(START));
     }
 
     #[test]

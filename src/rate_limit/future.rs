@@ -1,6 +1,7 @@
 use std::{
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -325,9 +326,15 @@ impl<R: Body<Data = Bytes>> Reading<R> {
         }
         // What the server asks for counts from when its answer came.
         let late = clock::now().saturating_duration_since(self.since);
-        let report = answer::report(&head, &bytes, self.left.endpoint);
+        let mut report = answer::report(&head, &bytes, self.left.endpoint);
+        // The rest of the body may name the job yet.
+        let is_unnamed =
+            mem::take(&mut report.jobs.unnamed) || bytes.is_empty() && self.left.created_job(&head);
         self.left.tell(&mut head, report.read_after(late));
-        let body = ResponseBody::peeked(self.body, Some(self.left.permit));
+        let body = match is_unnamed {
+            true => ResponseBody::peeked_for_job(self.body, self.left.permit),
+            false => ResponseBody::peeked(self.body, Some(self.left.permit)),
+        };
         Response::from_parts(head, body)
     }
 }

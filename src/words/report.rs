@@ -40,6 +40,8 @@ pub(crate) struct JobNews {
     pub(crate) refused: bool,
     /// The id of the job that the request created.
     pub(crate) created: Option<Arc<str>>,
+    /// The request has created a job, as far as anybody knows, and the response does not name it.
+    pub(crate) unnamed: bool,
     /// The job that the request names runs no longer.
     pub(crate) over: bool,
     /// The ids of jobs that have ended.

@@ -69,10 +69,6 @@ async fn a_rejection_states_the_wait_as_it_is() {
             Limiter::new(limits.clone()).with_max_wait(wait / 2),
             Reason::MaxWait,
         ),
-        (
-            Limiter::new(limits.clone()).with_max_waiting(0),
-            Reason::QueueFull,
-        ),
     ] {
         pass(&limiter, chat()).await;
         let call = match reason {
@@ -93,7 +89,12 @@ async fn a_rejection_states_the_wait_as_it_is() {
     permit.throttled(Some(wait * 3));
     let rejected_later = assert_ready!(waiting.poll()).unwrap_err();
     assert_eq!(rejected_later.retry_after(), Some(wait * 3));
-    // When a slot comes free is not known.
+    // When a full queue has room is not known, nor when a slot comes free.
+    let limiter = Limiter::new(per_minute(600)).with_max_waiting(0);
+    pass(&limiter, chat()).await;
+    let rejected_now = rejected(&limiter, chat());
+    assert_eq!(rejected_now.reason(), Reason::QueueFull);
+    assert_eq!(rejected_now.retry_after(), Some(Duration::from_secs(1)));
     let (limiter, _permit) = taken(Limits::none()).await;
     let mut waiting = task::spawn(limiter.acquire(chat().with_deadline(wait)));
     assert_pending!(waiting.poll());

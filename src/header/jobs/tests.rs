@@ -31,6 +31,29 @@ fn every_shape_the_api_has() {
 }
 
 #[test]
+fn what_a_response_to_a_create_tells() {
+    let job = || Creation::Job("ft-1".into());
+    for (body, told) in [
+        (r#"{"id":"ft-1","status":"pending"}"#, job()),
+        (r#"{"id":"ft-1"}"#, job()),
+        (r#"{"job":{"id":"ft-1","progress":NaN}}"#, job()),
+        (r#"[{"id":"ft-1"}]"#, job()),
+        (r#"{"id":"ft-1","status":"error"}"#, Creation::Nothing),
+        (r#"{"warning":"nothing was made"}"#, Creation::Nothing),
+        ("[]", Creation::Nothing),
+        (r#"{"id":7}"#, Creation::Unnamed),
+        (r#"{"id":null}"#, Creation::Unnamed),
+        (r#"{"status":"pending"}"#, Creation::Unnamed),
+        (r#"{"id":"ft-1""#, Creation::Unnamed),
+        ("<html>", Creation::Unnamed),
+        ("null", Creation::Unnamed),
+        ("", Creation::Unnamed),
+    ] {
+        assert_eq!(creation(body.as_bytes()), told, "{body}");
+    }
+}
+
+#[test]
 fn what_ends_a_job_and_what_does_not() {
     let ended = |status: &str| read(&format!(r#"{{"id":"1","status":"{status}"}}"#))[0].1;
     for status in [

@@ -11,6 +11,7 @@ use crate::{
 impl State {
     /// Takes what a response says of its key's jobs.
     pub(crate) fn take_jobs(&mut self, grant: &mut Grant, news: &JobNews, now: Instant) {
+        grant.unnamed |= news.unnamed;
         if let Some(id) = &news.created {
             self.start_job(grant, id, now);
         }
@@ -95,6 +96,20 @@ impl State {
             rule,
         });
         self.changed(key.index, moment);
+    }
+
+    /// The server has said which jobs run for a key of those that it had created by an instant.
+    pub(crate) fn named_jobs(
+        &mut self,
+        key: KeyRef,
+        kind: JobKind,
+        until: Instant,
+        moment: &mut Moment<'_>,
+    ) {
+        if let Some(of) = self.registry.of(key) {
+            of.named_jobs(&self.rules, kind.creation(), until, moment.now);
+            self.changed(key.index, moment);
+        }
     }
 
     fn has_room(&mut self) -> bool {

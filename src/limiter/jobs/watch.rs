@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use crate::{
     limiter::{KeyRef, Limiter, shared::Shared, state::State},
-    words::{Job, JobKind, KeyId},
+    words::{Instant, Job, JobKind, KeyId},
 };
 
 /// The jobs of one key, as an answer's permit knows them.
@@ -33,6 +33,13 @@ impl JobBook {
         shared.with(|state, moment| state.adopt_job(self.key, kind, job, moment));
     }
 
+    /// The server has said which jobs run of those that were created by an instant: each has a slot, and so
+    /// those need none that were kept for jobs without a name.
+    pub(crate) fn named(&self, kind: JobKind, until: Instant) {
+        let shared = &self.shared;
+        shared.with(|state, moment| state.named_jobs(self.key, kind, until, moment));
+    }
+
     /// The jobs that hold slots.
     pub(crate) fn held(&self, kind: JobKind) -> Vec<Arc<str>> {
         self.shared.with(|state, _| {
@@ -50,6 +57,11 @@ impl fmt::Debug for JobBook {
 }
 
 impl Limiter {
+    /// The instant up to which a server that is asked from now on knows of jobs.
+    pub(crate) fn now(&self) -> Instant {
+        self.shared.with(|_, moment| moment.now)
+    }
+
     /// The kinds of jobs that the table in force limits.
     pub(crate) fn limited_jobs(&self) -> Vec<JobKind> {
         self.shared.with(|state, _| {

@@ -237,6 +237,21 @@ impl Key {
         }
     }
 
+    /// The server has said which jobs run of those that such requests had created by an instant.
+    pub(super) fn named_jobs(
+        &mut self,
+        rules: &Rules,
+        creation: Endpoint,
+        until: Instant,
+        now: Instant,
+    ) {
+        let lanes = self.lanes.iter().filter(|lane| lane.endpoint == creation);
+        let under: Vec<_> = lanes.filter_map(|lane| lane.slots[Grant::JOB]).collect();
+        for rule in under {
+            self.slots(rules, rule, |slots| slots.named(until, now));
+        }
+    }
+
     /// Whether somebody waits for a job to end.
     pub(super) fn awaits_jobs(&self) -> bool {
         self.lanes.iter().any(|lane| lane.awaits_job)
@@ -248,9 +263,13 @@ impl Key {
         lanes.any(|lane| lane.endpoint == creation && lane.awaits_job)
     }
 
-    /// Gives back the slots of a permit: the one in flight to the limit that its lane is under now.
+    /// Gives back the slots of a permit: the one in flight to the limit that its lane is under now. One of a
+    /// job that runs without a name is kept.
     pub(super) fn release(&mut self, rules: &Rules, held: HeldSlots, now: Instant) {
         let mut slots = held.slots;
+        if let Some(rule) = slots[Grant::JOB].take_if(|_| held.unnamed) {
+            self.slots(rules, rule, |slots| slots.keep_unnamed(now));
+        }
         if slots[Grant::IN_FLIGHT].is_some() {
             let lane = &mut self.lanes[held.lane];
             lane.in_flight -= 1;

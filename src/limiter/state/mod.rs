@@ -183,6 +183,7 @@ impl State {
             gone: of.gone(),
             answers: charge.answers(),
             metered,
+            unnamed: false,
             jobs: !self.jobs.is_empty(),
             at: now,
             waited,
