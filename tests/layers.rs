@@ -55,7 +55,9 @@ const LAYERS: [(&str, &[&str], &[&str]); 14] = [
     ),
     (
         "rate_limit",
-        &["clock", "words", "header", "observe", "limiter", "body"],
+        &[
+            "clock", "words", "header", "observe", "limiter", "body", "adapter",
+        ],
         &[
             "bytes",
             "http",

@@ -62,13 +62,14 @@
 mod batch;
 mod call;
 mod corpus;
+mod failure;
 mod fine_tune;
 mod list;
 
 pub use self::{
     batch::{Batches, Missing, Outcome, Reason},
-    call::Failure,
     corpus::{Corpus, Item, vectors},
+    failure::Failure,
     fine_tune::{FineTune, FineTunes, Untrained},
 };
 pub use tower_together::jobs::JobsApi;

@@ -11,8 +11,8 @@ use tower_service::Service;
 use tower_together::jobs::read_json;
 
 use crate::{
-    JobsApi,
-    call::{BoxError, Failure, Patience, call, patiently},
+    Failure, JobsApi,
+    call::{BoxError, Patience, call, patiently},
 };
 
 /// Reads each object of the list at `path`, in its order, page by page.

@@ -103,13 +103,17 @@ pub(super) fn hurry<B>(call: &mut Call, request: &Request<B>) {
 
 /// The model of a JSON object or of a form.
 fn model<B: RequestBody>(request: &mut Request<B>) -> Option<Arc<str>> {
-    let first = request.body_mut().peek(|body| body.first().copied())??;
-    let content_type = || request.headers().get(CONTENT_TYPE);
-    // No form begins as JSON does.
-    let form = (first != b'{').then(content_type).flatten();
-    let boundary = form.and_then(|value| header::boundary(value.as_bytes()));
-    request.body_mut().peek(|body| match &boundary {
-        Some(boundary) => header::form_model(boundary, body),
-        None => header::model(body),
-    })?
+    let in_json = request.body_mut().peek(|body| match body.first() {
+        // No form begins as JSON does, and what is empty names no model.
+        None | Some(b'{') => Some(header::model(body)),
+        Some(_) => None,
+    })?;
+    in_json.unwrap_or_else(|| {
+        let content_type = request.headers().get(CONTENT_TYPE);
+        let boundary = content_type.and_then(|value| header::boundary(value.as_bytes()));
+        request.body_mut().peek(|body| match &boundary {
+            Some(boundary) => header::form_model(boundary, body),
+            None => header::model(body),
+        })?
+    })
 }

@@ -16,8 +16,8 @@ use super::{
     upload,
 };
 use crate::{
-    JobsApi,
-    call::{BoxError, Failure, Patience, call, json, patiently, state},
+    Failure, JobsApi,
+    call::{BoxError, Patience, call, json, patiently, state},
     list,
 };
 

@@ -13,8 +13,9 @@ use tower_together::Limiter;
 
 use super::{Untrained, journal::Journal, there::There};
 use crate::{
-    JobsApi,
-    call::{BoxError, Failure, Patience, json, patiently, state, with_causes},
+    Failure, JobsApi,
+    call::{BoxError, Patience, json, patiently, state},
+    failure::with_causes,
     list,
 };
 

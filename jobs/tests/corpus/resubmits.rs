@@ -1,13 +1,17 @@
 //! Which requests are resubmitted, and until when.
 
-use std::time::Duration;
+use std::{
+    future::Pending,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::{Method, Request};
+use http::{Method, Request, Response};
 use http_body_util::Full;
 use tokio::time::Instant;
-use tower::Layer;
+use tower::{BoxError, Layer, Service};
 use tower_together::{
     Limits, TogetherLayer,
     extension::{Deadline, Retries},
@@ -160,4 +164,31 @@ async fn a_server_that_responds_is_waited_for_and_one_that_is_not_there_is_not()
         assert_eq!(items[0].result.is_ok(), answer.is_some());
         assert_eq!(asked.at("POST /v1/chat/completions"), sent, "{answer:?}");
     }
+}
+
+/// A service that is not ready has sent nothing.
+#[tokio::test]
+async fn a_request_of_a_service_that_is_not_ready_was_not_done() {
+    #[derive(Clone)]
+    struct Broken;
+
+    impl Service<Request<Full<Bytes>>> for Broken {
+        type Response = Response<Full<Bytes>>;
+        type Error = BoxError;
+        type Future = Pending<Result<Self::Response, BoxError>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+            Poll::Ready(Err("it is gone".into()))
+        }
+
+        fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
+            unreachable!()
+        }
+    }
+
+    let api = JobsApi::new(Broken);
+    let request = api.request(Method::POST, "videos").body(Full::default());
+    let items = Corpus::new(api).run(stream::iter([((), request.unwrap())]));
+    let items: Vec<_> = items.collect().await;
+    assert!(!items[0].result.as_ref().unwrap_err().may_be_done());
 }

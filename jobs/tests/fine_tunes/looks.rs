@@ -120,6 +120,21 @@ async fn no_job_is_created_if_the_response_is_no_list() {
     }
 }
 
+/// The next page is asked for by the id of a job of the one before.
+#[tokio::test(start_paused = true)]
+async fn no_job_is_created_if_the_next_page_cannot_be_named() {
+    let (tune, asked) = run(|what, _| match what {
+        "GET /fine-tunes" => Some((200, r#"{"data":[{"id":"a b&c"}],"has_more":true}"#)),
+        _ => panic!("{what}"),
+    })
+    .await;
+    assert!(
+        matches!(tune.result, Err(Untrained::NotCreated(_))),
+        "{tune:?}"
+    );
+    assert_eq!(asked.at("GET /fine-tunes").len(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_job_is_found_on_any_page_and_beside_any_other_user_s_job() {
     let page = r#"{"data":[{"id":"ft-8","suffix":"x"}],"has_more":true}"#;
