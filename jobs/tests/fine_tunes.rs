@@ -299,7 +299,14 @@ async fn a_create_whose_response_is_lost_is_looked_for_three_times_and_never_rep
         );
     }
     // A rejected create made nothing to look for.
-    for rejected in [(400, "{}"), (503, r#"{"error":{"message":"overloaded"}}"#)] {
+    for (rejected, sent) in [
+        ((400, "{}"), &[30][..]),
+        (
+            (503, r#"{"error":{"message":"overloaded"}}"#),
+            &[30, 60, 90],
+        ),
+        ((0, ""), &[30, 60, 90]),
+    ] {
         let (tune, asked) = looks::run(move |what, _| match what {
             "POST /fine-tunes" => Some(rejected),
             _ => Some((200, "[]")),
@@ -309,7 +316,7 @@ async fn a_create_whose_response_is_lost_is_looked_for_three_times_and_never_rep
             matches!(tune.result, Err(Untrained::NotCreated(_))),
             "{tune:?}"
         );
-        assert_eq!(asked.at("POST /fine-tunes"), [30]);
+        assert_eq!(asked.at("POST /fine-tunes"), sent, "{rejected:?}");
         assert_eq!(asked.at("GET /fine-tunes"), [30]);
     }
 }

@@ -87,7 +87,7 @@ where
         }
     }
 
-    /// Creates the batch of a file, once. If the response is lost, the batch is looked for: there is one
+    /// Creates the batch of a file, once: it is sent again only if the failed attempt surely did nothing. If the response is lost, the batch is looked for: there is one
     /// batch of a file at most.
     async fn create(&self, file: &str) -> Result<String, Reason> {
         let request = json!({
@@ -99,14 +99,19 @@ where
             Some(job) => id(job.take()),
             None => id(answer),
         };
-        match json(self.api, Method::POST, "batches", Some(&request), read).await {
-            Ok(id) => Ok(id),
-            Err(failure) if failure.may_be_done() => {
-                let found = self.look("batches", |batch| batch["input_file_id"] == file);
-                let found = found.await;
-                found.map_err(|why| Reason::may_exist(file.to_owned(), failure, why))
+        let mut tries = TRIES;
+        loop {
+            match json(self.api, Method::POST, "batches", Some(&request), read).await {
+                Ok(id) => return Ok(id),
+                Err(failure) if failure.may_be_done() => {
+                    let found = self.look("batches", |batch| batch["input_file_id"] == file);
+                    let found = found.await;
+                    return found.map_err(|why| Reason::may_exist(file.to_owned(), failure, why));
+                }
+                Err(failure) if failure.is_passing() && tries > 1 => tries -= 1,
+                Err(failure) => return Err(Reason::NotCreated(failure)),
             }
-            Err(failure) => Err(Reason::NotCreated(failure)),
+            sleep(self.api.interval()).await;
         }
     }
 

@@ -68,17 +68,23 @@ where
         self.end(id, request).await
     }
 
-    /// Creates a job, once. If the response is lost, the job is looked for by its suffix, a few times: it may
-    /// take effect, and appear in the list, only after the request seems to have failed.
+    /// Creates a job, once: it is sent again only if the failed attempt surely did nothing. If the response is
+    /// lost, the job is looked for by its suffix, a few times: it may take effect, and appear in the list, only
+    /// after the request seems to have failed.
     async fn create(&self, request: &Value) -> Result<String, Untrained> {
         let read = |job: Value| {
             let id = job["id"].as_str().map(str::to_owned);
             id.ok_or_else(|| format!("the server says {job}"))
         };
-        let lost = match json(&self.api, Method::POST, "fine-tunes", Some(request), read).await {
-            Ok(id) => return Ok(id),
-            Err(failure) if failure.may_be_done() => failure,
-            Err(failure) => return Err(Untrained::NotCreated(failure.to_string())),
+        let mut tries = TRIES;
+        let lost = loop {
+            match json(&self.api, Method::POST, "fine-tunes", Some(request), read).await {
+                Ok(id) => return Ok(id),
+                Err(failure) if failure.may_be_done() => break failure,
+                Err(failure) if failure.is_passing() && tries > 1 => tries -= 1,
+                Err(failure) => return Err(Untrained::NotCreated(failure.to_string())),
+            }
+            sleep(self.settle).await;
         };
         for _ in 0..LOOKS {
             sleep(self.settle).await;
@@ -152,6 +158,9 @@ where
     list::each(api, "fine-tunes", patience, |job| there.add(job)).await?;
     Ok(there)
 }
+
+/// Tries of what the layers have tried already.
+const TRIES: u32 = 3;
 
 /// Looks for a job that may have been created.
 const LOOKS: u32 = 3;

@@ -22,7 +22,7 @@ impl Asked {
 }
 
 /// A server that responds as `answer` says, given method and path, and the number of this request among
-/// those. `None` breaks the connection.
+/// those. `None` breaks the connection, and a status of 0 refuses it.
 #[expect(clippy::disallowed_methods, reason = "virtual time")]
 pub(crate) fn server(
     answer: impl Fn(&str, usize) -> Option<(u16, &'static str)> + Clone,
@@ -39,6 +39,9 @@ pub(crate) fn server(
         noted.0.lock().unwrap().push((what, second));
         async move {
             let (status, body) = answer.ok_or("the connection broke")?;
+            if status == 0 {
+                return Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into());
+            }
             let answer = Response::builder().status(status).body(Full::from(body));
             Ok::<_, BoxError>(answer?)
         }
