@@ -15,7 +15,7 @@ use crate::{
     section::Section,
     services::{
         AxumNoOp, ByAuthorization, NoOp, Told, buffered, governed, learner, resilience, together,
-        together_in_flight,
+        together_counting_tokens, together_in_flight,
     },
 };
 
@@ -90,6 +90,11 @@ fn bodies(rows: &mut Vec<Row>, keys: &[Keys; 2]) {
     section.add("no-op", &NoOp, &first);
     section.add("TogetherRateLimit, model first", &together(NoOp), &first);
     section.add("TogetherRateLimit, model last", &together(NoOp), &last);
+    section.add(
+        "TogetherRateLimit, tokens counted",
+        &together_counting_tokens(NoOp),
+        &first,
+    );
 }
 
 fn learning(rows: &mut Vec<Row>, keys: &[Keys; 2], runtime: &Runtime) {

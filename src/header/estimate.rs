@@ -13,7 +13,33 @@ pub(crate) fn estimate(text: &str) -> u64 {
     let mut last = None;
     // Characters of one kind so far.
     let mut run = 0_u64;
-    for char in text.chars() {
+    let (bytes, mut at) = (text.as_bytes(), 0);
+    while let Some(&byte) = bytes.get(at) {
+        // Most letters of most texts, all at once.
+        if byte.is_ascii_lowercase() {
+            if last != Some(Class::Letter) {
+                (sum, run) = (sum + WORD, 0);
+            }
+            let rest = &bytes[at..];
+            let end = rest.iter().position(|byte| !byte.is_ascii_lowercase());
+            let letters = end.unwrap_or(rest.len());
+            let before = run.max(SHORT);
+            (at, run) = (at + letters, run + letters as u64);
+            sum += LONG * run.saturating_sub(before);
+            (previous, last) = ('a', Some(Class::Letter));
+            continue;
+        }
+        // One space belongs to the word after it.
+        if byte == b' ' && last == Some(Class::Letter) {
+            (previous, last, run) = (' ', Some(Class::Space), 1);
+            at += 1;
+            continue;
+        }
+        let char = match byte.is_ascii() {
+            true => char::from(byte),
+            false => text[at..].chars().next().expect("a byte was found there"),
+        };
+        at += char.len_utf8();
         let class = Class::of(char);
         let hump = class == Class::Letter && previous.is_lowercase() && char.is_uppercase();
         let begins = Some(class) != last || hump;
@@ -27,7 +53,7 @@ pub(crate) fn estimate(text: &str) -> u64 {
             Class::Sign if begins => SIGN,
             Class::Sign => SIGN_MORE,
             Class::Space if begins && char != ' ' => BLANK,
-            // One space belongs to the word after it; of several, or before a line's end, not.
+            // Of several spaces, or before a line's end, none belongs to a word.
             Class::Space if run == 2 && previous == ' ' => BLANK,
             Class::Space => 0,
             Class::Wide(cost) => cost,

@@ -1,5 +1,6 @@
 //! What headers and bodies say.
 
+mod asked;
 mod credentials;
 mod date;
 mod error;
@@ -11,7 +12,6 @@ mod media;
 mod model;
 mod multipart;
 mod places;
-mod prompt;
 mod rate;
 mod report;
 mod timeout;
@@ -20,14 +20,13 @@ mod wait;
 
 pub use self::json::read_json;
 pub(crate) use self::{
+    asked::{Asked, Count, asked},
     credentials::credentials,
     estimate::estimate,
     grpc::{Pushback, RESOURCE_EXHAUSTED, UNAVAILABLE, grpc_failure, pushback},
     jobs::{Creation, JobsReader, creation, jobs},
-    model::model,
     multipart::{boundary, form_model},
     places::ModelPlaces,
-    prompt::{Asked, asked},
     rate::{limits, limits_in_words},
     timeout::{deadline, timeout},
     usage::UsageReader,

@@ -1,16 +1,13 @@
 //! Where a JSON body names its model, to have another one there.
 
-use std::{fmt, ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
-use serde::{
-    Deserializer as _,
-    de::{Error as _, IgnoredAny, MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
+use serde::Deserializer as _;
 
 use super::{
+    asked::{Asked, Body},
     json,
-    model::{Name, is_model},
+    model::is_model,
 };
 
 /// The places of a JSON object's `model`: one, unless somebody wrote it twice.
@@ -29,9 +26,16 @@ impl ModelPlaces {
         }
         let text = body.strip_prefix(json::MARK).unwrap_or(body);
         let mut json = serde_json::Deserializer::from_slice(text);
-        let found = json.deserialize_map(Find(body)).ok()?;
+        let (mut asked, mut places) = (Asked::default(), Vec::new());
+        json.deserialize_map(Body {
+            asked: &mut asked,
+            count: None,
+            places: Some((body, &mut places)),
+        })
+        .ok()?;
         json.end().ok()?;
-        found.filter(|found| is_model(&found.model))
+        let model = asked.model.filter(|model| is_model(model))?;
+        Some(Self { model, places })
     }
 
     /// The model; of several the last, as for who will serve the request.
@@ -52,37 +56,6 @@ impl ModelPlaces {
         }
         renamed.extend_from_slice(&body[from..]);
         renamed
-    }
-}
-
-struct Find<'de>(&'de [u8]);
-
-impl<'de> Visitor<'de> for Find<'de> {
-    type Value = Option<ModelPlaces>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object with a model")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut found = None;
-        while let Some(name) = map.next_key::<Name<'_>>()? {
-            if name.0 != "model" {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            }
-            let value = map.next_value::<&RawValue>()?.get();
-            let model = serde_json::from_str::<Name<'_>>(value).map_err(A::Error::custom)?;
-            let found = found.get_or_insert_with(|| ModelPlaces {
-                model: Arc::default(),
-                places: Vec::new(),
-            });
-            // It is a piece of the body: where it lies there is where it is.
-            let start = value.as_ptr().addr() - self.0.as_ptr().addr();
-            found.model = model.0.into();
-            found.places.push(start..start + value.len());
-        }
-        Ok(found)
     }
 }
 

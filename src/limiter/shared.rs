@@ -73,7 +73,12 @@ impl Shared {
     /// Whether it holds of the state, if tokens are counted of any request to an endpoint. A read of
     /// one number where they are not.
     pub(super) fn metered(&self, endpoint: Endpoint, holds: impl FnOnce(&State) -> bool) -> bool {
-        self.metered.load(Ordering::Relaxed) & bit(endpoint) != 0 && holds(&lock(&self.state))
+        self.may_count_tokens(endpoint) && holds(&lock(&self.state))
+    }
+
+    /// Whether tokens are counted of any request to an endpoint.
+    pub(super) fn may_count_tokens(&self, endpoint: Endpoint) -> bool {
+        self.metered.load(Ordering::Relaxed) & bit(endpoint) != 0
     }
 
     /// Does something under the lock, and afterwards what follows from it outside.

@@ -63,6 +63,11 @@ impl Turn {
         self.seat.is_some()
     }
 
+    /// Whether the tokens of any request to an endpoint are counted.
+    pub(crate) fn may_count_tokens(&self, endpoint: Endpoint) -> bool {
+        self.shared().may_count_tokens(endpoint)
+    }
+
     /// Whether the tokens of a call are counted.
     pub(crate) fn counts_tokens(&self, call: &Call) -> bool {
         let counts = |state: &State| state.counts_tokens(call);

@@ -27,7 +27,7 @@ use crate::{
     limiter::{Inner, Lost, Permit, Slot, Turn},
     observe,
     words::{
-        Endpoint, JobKind, Report,
+        Charge, Endpoint, JobKind, Report,
         extension::{InLine, LetGo, Stand},
     },
 };
@@ -255,16 +255,17 @@ where
     };
     let polled = if turn.is_queued() {
         if turn.is_uncounted(endpoint) {
-            let call = read::call(inner.request, endpoint);
+            let call = read::call(inner.request, endpoint, false);
             turn.count(tokens::charge(inner.request, &call, tokenizer));
         }
         ready!(turn.wait(&mut inner, cx))
     } else {
-        let mut call = read::call(inner.request, endpoint);
+        let estimates = tokenizer.is_none() && turn.may_count_tokens(endpoint);
+        let mut call = read::call(inner.request, endpoint, estimates);
         let deadline = call.deadline;
         wanted.deadline = deadline.and_then(|deadline| deadline.counted_from(clock::now()));
         read::hurry(&mut call, inner.request);
-        if turn.counts_tokens(&call) {
+        if call.charge == Charge::NOTHING && turn.counts_tokens(&call) {
             call.charge = tokens::charge(inner.request, &call, tokenizer);
         }
         let polled = turn.arrive(&call, &mut inner, cx);

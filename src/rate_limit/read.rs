@@ -1,7 +1,5 @@
 //! What a request says of itself.
 
-use std::sync::Arc;
-
 use http::{
     Request,
     header::{AUTHORIZATION, CONTENT_TYPE},
@@ -10,7 +8,8 @@ use http::{
 use super::tokens::{self, Tokenizer};
 use crate::{
     body::RequestBody,
-    clock, header,
+    clock,
+    header::{self, Asked, Count},
     words::{
         Call, Charge, Endpoint, KeyId,
         extension::{ApiKey, Attempt, Caller, Cost, Deadline, Model, Patience},
@@ -59,14 +58,21 @@ pub(super) fn charged<B: RequestBody + Clone>(
     tokenizer: Option<&Tokenizer>,
 ) -> Call {
     let mut request = request.clone();
-    let mut call = call(&mut request, endpoint);
-    call.charge = tokens::charge(&mut request, &call, tokenizer);
+    let mut call = call(&mut request, endpoint, tokenizer.is_none());
+    if call.charge == Charge::NOTHING {
+        call.charge = tokens::charge(&mut request, &call, tokenizer);
+    }
     call
 }
 
 /// The request as the limiter sees it: what its caller says in extensions, and where that is
-/// nothing, what its headers and a body in memory tell.
-pub(super) fn call<B: RequestBody>(request: &mut Request<B>, endpoint: Endpoint) -> Call {
+/// nothing, what its headers and a body in memory tell. With `estimates`, what it will probably cost in tokens
+/// is read together with the model.
+pub(super) fn call<B: RequestBody>(
+    request: &mut Request<B>,
+    endpoint: Endpoint,
+    estimates: bool,
+) -> Call {
     let mut call = Call::new(endpoint);
     let said = request.extensions();
     if let Some(key) = said.get::<ApiKey>() {
@@ -87,7 +93,13 @@ pub(super) fn call<B: RequestBody>(request: &mut Request<B>, endpoint: Endpoint)
         .or_else(|| header::timeout(request.headers()).map(Deadline::within));
     call.model = said.get::<Model>().map(Model::shared);
     if call.model.is_none() && endpoint.takes_model() {
-        call.model = model(request);
+        let estimates = estimates && endpoint.costs_tokens() && call.charge == Charge::NOTHING;
+        let count: Option<Count<'_>> = estimates.then_some(&header::estimate);
+        let asked = asked(request, count).unwrap_or_default();
+        if estimates {
+            call.charge = tokens::expected(&asked, endpoint);
+        }
+        call.model = asked.model;
     }
     call
 }
@@ -101,19 +113,22 @@ pub(super) fn hurry<B>(call: &mut Call, request: &Request<B>) {
     }
 }
 
-/// The model of a JSON object or of a form.
-fn model<B: RequestBody>(request: &mut Request<B>) -> Option<Arc<str>> {
+/// What a JSON object or a form asks for.
+fn asked<B: RequestBody>(request: &mut Request<B>, count: Option<Count<'_>>) -> Option<Asked> {
     let in_json = request.body_mut().peek(|body| match body.first() {
-        // No form begins as JSON does, and what is empty names no model.
-        None | Some(b'{') => Some(header::model(body)),
+        // No form begins as JSON does, and what is empty asks for nothing.
+        None | Some(b'{') => Some(header::asked(body, count)),
         Some(_) => None,
     })?;
-    in_json.unwrap_or_else(|| {
+    in_json.or_else(|| {
         let content_type = request.headers().get(CONTENT_TYPE);
         let boundary = content_type.and_then(|value| header::boundary(value.as_bytes()));
         request.body_mut().peek(|body| match &boundary {
-            Some(boundary) => header::form_model(boundary, body),
-            None => header::model(body),
-        })?
+            Some(boundary) => Asked {
+                model: header::form_model(boundary, body),
+                ..Asked::default()
+            },
+            None => header::asked(body, count),
+        })
     })
 }

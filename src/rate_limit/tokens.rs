@@ -35,25 +35,23 @@ pub(super) fn charge<B: RequestBody>(
     call: &Call,
     tokenizer: Option<&Tokenizer>,
 ) -> Charge {
-    let writes = match call.endpoint {
-        _ if request.extensions().get::<Cost>().is_some() => return call.charge,
-        Endpoint::ChatCompletions | Endpoint::Completions => true,
-        Endpoint::Embeddings | Endpoint::Rerank => false,
-        _ => return call.charge,
-    };
+    if !call.endpoint.costs_tokens() || request.extensions().get::<Cost>().is_some() {
+        return call.charge;
+    }
     let model = call.model.as_deref().unwrap_or_default();
     let asked = request.body_mut().peek(|body| match tokenizer {
-        Some(Tokenizer(count)) => header::asked(body, |text| count(model, text)),
-        None => header::asked(body, header::estimate),
+        Some(Tokenizer(count)) => header::asked(body, Some(&|text| count(model, text))),
+        None => header::asked(body, Some(&header::estimate)),
     });
-    let Asked {
-        prompt,
-        answers,
-        most,
-    } = asked.unwrap_or_default();
+    expected(&asked.unwrap_or_default(), call.endpoint)
+}
+
+/// What a request is charged that asks for so much.
+pub(super) fn expected(asked: &Asked, endpoint: Endpoint) -> Charge {
+    let writes = matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Completions);
     Charge::Expected {
-        prompt,
-        answers: if writes { answers } else { 0 },
-        most,
+        prompt: asked.prompt,
+        answers: if writes { asked.answers } else { 0 },
+        most: asked.most,
     }
 }

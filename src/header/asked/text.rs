@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::Count;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// The list of messages, or one of them.
@@ -17,13 +19,13 @@ pub(super) enum Kind {
 }
 
 /// Adds to `sum` the tokens of a value, whose texts `count` measures.
-pub(super) struct Text<'a, F> {
+pub(super) struct Texts<'a> {
     pub(super) kind: Kind,
     pub(super) sum: &'a mut u64,
-    pub(super) count: &'a F,
+    pub(super) count: Count<'a>,
 }
 
-impl<F> Text<'_, F> {
+impl Texts<'_> {
     fn add(&mut self, tokens: u64) {
         *self.sum = self.sum.saturating_add(tokens);
     }
@@ -33,8 +35,8 @@ impl<F> Text<'_, F> {
         Ok(())
     }
 
-    fn within(&mut self, kind: Kind) -> Text<'_, F> {
-        Text {
+    fn within(&mut self, kind: Kind) -> Texts<'_> {
+        Texts {
             kind,
             sum: self.sum,
             count: self.count,
@@ -42,7 +44,7 @@ impl<F> Text<'_, F> {
     }
 }
 
-impl<'de, F: Fn(&str) -> u64> DeserializeSeed<'de> for Text<'_, F> {
+impl<'de> DeserializeSeed<'de> for Texts<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -50,7 +52,7 @@ impl<'de, F: Fn(&str) -> u64> DeserializeSeed<'de> for Text<'_, F> {
     }
 }
 
-impl<'de, F: Fn(&str) -> u64> Visitor<'de> for Text<'_, F> {
+impl<'de> Visitor<'de> for Texts<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
