@@ -73,7 +73,7 @@ impl Resubmission {
         let verdict = verdict(self.nature, failure, &head.headers, Some(error), too_many);
         Aftermath {
             may_resubmit: verdict != Verdict::No && !self.once,
-            may_be_done: may_be_done(failure, Some(error)) && !too_many,
+            may_be_done: may_be_done(failure, Some(error)),
         }
     }
 

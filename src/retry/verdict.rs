@@ -108,7 +108,7 @@ pub(super) fn verdict(
     }
 }
 
-/// Whether the request that failed so may have been done all the same, too many jobs apart.
+/// Whether the request that failed so may have been done all the same.
 pub(super) fn may_be_done(failure: Failure, error: Option<&ApiError>) -> bool {
     match failure {
         Failure::NotSent => false,

@@ -11,10 +11,11 @@ use futures_util::{StreamExt, stream};
 use http::{Method, Request, Response};
 use http_body_util::Full;
 use tokio::time::Instant;
-use tower::{BoxError, Layer, Service};
+use tower::{BoxError, Layer, Service, service_fn};
 use tower_together::{
-    Limits, TogetherLayer,
+    Endpoint, Limits, Quota, TogetherLayer,
     extension::{Deadline, Retries},
+    limiter::Reason,
 };
 use tower_together_jobs::{Corpus, Failure, JobsApi};
 
@@ -142,6 +143,41 @@ async fn a_deadline_holds_for_the_layers_and_the_resubmits_together() {
         let sent = asked.at("POST /v1/chat/completions").len();
         assert!(sent == 1 || seconds > 0, "{sent}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_attempt_is_told_what_is_left_of_the_deadline() {
+    let end = Deadline::at(Instant::now() + Duration::from_secs(12));
+    let server = service_fn(move |request: Request<Full<Bytes>>| async move {
+        assert_eq!(request.extensions().get(), Some(&end));
+        let answer = Response::builder().status(503);
+        Ok::<_, BoxError>(answer.body(Full::<Bytes>::default())?)
+    });
+    let api = JobsApi::new(server);
+    let request = api.request(Method::POST, "chat/completions");
+    let request = request.extension(Deadline::within(Duration::from_secs(12)));
+    let request = ((), request.body(Full::default()).unwrap());
+    let items = Corpus::new(api).run(stream::iter([request]));
+    assert!(items.collect::<Vec<_>>().await[0].result.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_the_limiter_cannot_send_in_time_is_not_waited_for() {
+    let once = Quota::per_minute(1).unwrap();
+    let limits = Limits::none().requests(Endpoint::ChatCompletions, once);
+    let (server, asked) = asked::server(|_, _| Some((200, "{}")));
+    let api = JobsApi::new(TogetherLayer::new(limits).layer(server));
+    let request = api.request(Method::POST, "chat/completions");
+    let request = request.extension(Deadline::within(Duration::from_secs(20)));
+    let request = ((), request.body(Full::default()).unwrap());
+    let start = Instant::now();
+    let items = Corpus::new(api).run(stream::iter([request.clone(), request]));
+    let items: Vec<_> = items.collect().await;
+    let refused = items.iter().filter_map(|item| item.result.as_ref().err());
+    let reasons: Vec<_> = refused.map(Failure::rejected).collect();
+    assert_eq!(reasons, [Some(Reason::Deadline)]);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(asked.at("POST /v1/chat/completions"), [0]);
 }
 
 /// A server that responded with 503 from the start got no resubmit.
