@@ -233,6 +233,23 @@ mod tests {
     }
 
     #[test]
+    fn the_next_to_be_doubted_is_a_job_without_a_name_or_the_server_s_word() {
+        let later = START + MINUTE;
+        let full = |until| Verdict::Full(until + BELIEVED);
+        let mut slots = Slots::default();
+        (0..4).for_each(|_| slots.take());
+        slots.keep_unnamed(START);
+        slots.keep_unnamed(later);
+        // The first is believed no longer, and there are three still.
+        assert_eq!(slots.ask(THREE, START + BELIEVED), full(later));
+        let mut slots = Slots::default();
+        (0..2).for_each(|_| slots.take());
+        slots.crowded(START);
+        slots.keep_unnamed(later);
+        assert_eq!(slots.ask(THREE, later), full(START));
+    }
+
+    #[test]
     fn what_is_taken_again_was_no_limit() {
         let mut slots = Slots::default();
         (0..2).for_each(|_| slots.take());
