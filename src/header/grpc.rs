@@ -46,7 +46,7 @@ pub(crate) const RESOURCE_EXHAUSTED: u32 = 8;
 /// The server is not there for anybody: 503's word in gRPC.
 pub(crate) const UNAVAILABLE: u32 = 14;
 
-const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(super) const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use super::wait::{duration, number};
 use crate::words::{Each, Said, Unit};
@@ -12,14 +12,19 @@ use crate::words::{Each, Said, Unit};
 /// The dynamic limit is the one in force where both are sent (docs.together.ai/docs/rate-limits, early
 /// 2026, which says of both that they are per second).
 pub(crate) fn limits(headers: &HeaderMap) -> Each<Said> {
-    let ours = |name: &str| name.starts_with("x-ratelimit-") || name.starts_with("x-tokenlimit-");
-    if !headers.keys().any(|name| ours(name.as_str())) {
+    if !headers.keys().any(names_limit) {
         return Each::default();
     }
     Each {
         requests: said(headers, Unit::Requests, &REQUESTS),
         tokens: said(headers, Unit::Tokens, &TOKENS),
     }
+}
+
+/// Whether a header is about limits.
+pub(crate) fn names_limit(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("x-ratelimit-") || name.starts_with("x-tokenlimit-")
 }
 
 /// The limits that the words of a 429 name: "Your rate limits are 600 RPM (10 QPS) and 180000 TPM (3000

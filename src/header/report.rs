@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::{
     Creation, JobsReader, Pushback, RESOURCE_EXHAUSTED, UNAVAILABLE, UsageReader, creation,
-    grpc_failure, limits, limits_in_words, pushback, wait,
+    grpc::STATUS, grpc_failure, limits, limits_in_words, names_limit, pushback, wait,
 };
 use crate::words::{
     ApiError, Each, Endpoint, JobKind, JobNews, NotNow, Report, Said, Tokens, Unit, Usage,
@@ -64,6 +64,12 @@ impl Report {
         }
         report
     }
+}
+
+/// Whether the head of a successful response tells the limiter anything, jobs apart. Most do not.
+pub(crate) fn speaks(headers: &HeaderMap) -> bool {
+    let mut names = headers.keys();
+    names.any(|name| names_limit(name) || name == STATUS)
 }
 
 impl Report {

@@ -41,12 +41,16 @@ pub(super) fn report(head: &Parts, body: &[u8], endpoint: Endpoint) -> Report {
     Report::of(endpoint, (head.status, &head.headers), error, body)
 }
 
-/// Tells the limiter, and says in the answer what came of it.
-pub(super) fn tell(head: &mut Parts, permit: &mut Permit, endpoint: Endpoint, report: &Report) {
+/// Says in the answer how long its request has waited.
+pub(super) fn waited(head: &mut Parts, permit: &Permit) {
     let waited = permit.waited();
     if waited > Duration::ZERO {
         head.extensions.insert(Waited::new(waited));
     }
+}
+
+/// Tells the limiter, and says in the answer what came of it.
+pub(super) fn tell(head: &mut Parts, permit: &mut Permit, endpoint: Endpoint, report: &Report) {
     let told = report
         .wait()
         .and_then(|wait| clock::now().checked_add(wait));

@@ -23,7 +23,7 @@ use crate::{
     adapter::relay,
     body::{Bound, Peek, Reader, RequestBody, ResponseBody, refusal},
     clock,
-    header::{JobsReader, UsageReader},
+    header::{self, JobsReader, UsageReader},
     limiter::{Inner, Lost, Permit, Slot, Turn},
     observe,
     words::{
@@ -293,6 +293,7 @@ impl<R: Body<Data = Bytes>> Answered<R> {
             return Self::Done(answer.map(ResponseBody::untouched));
         };
         let (mut head, body) = answer.into_parts();
+        answer::waited(&mut head, &left.permit);
         if answer::is_error(&head) || left.created_job(&head) {
             let since = clock::now();
             let bound =
@@ -358,8 +359,11 @@ impl Left {
 
     /// Tells the limiter what the answer's head says. Returns what reads the body, if that may tell more.
     fn answered(&mut self, head: &mut response::Parts) -> Option<Reader> {
-        let report = answer::report(head, &[], self.endpoint);
-        self.tell(head, report);
+        let is_silent = head.status.is_success() && !header::speaks(&head.headers);
+        if !is_silent || self.job.is_some() {
+            let report = answer::report(head, &[], self.endpoint);
+            self.tell(head, report);
+        }
         self.reader(head)
     }
 

@@ -32,7 +32,7 @@ pub(super) struct Tries {
     endpoint: Endpoint,
     nature: Nature,
     /// Where it goes, if it must not be done twice.
-    once_at: Option<Uri>,
+    once_at: Option<Box<Uri>>,
     /// When its caller will have it no more.
     deadline: Option<Instant>,
     max_retries: u32,
@@ -97,7 +97,7 @@ impl Tries {
         Self {
             endpoint,
             nature,
-            once_at: (nature == Nature::Once).then(|| request.uri().clone()),
+            once_at: (nature == Nature::Once).then(|| Box::new(request.uri().clone())),
             deadline: header::deadline(request.extensions(), request.headers(), now),
             max_503s: patience.map(|patience| patience.overloads),
             max_retries: retries.limit().unwrap_or(settings.max_retries),
@@ -308,7 +308,7 @@ fn is_overload(failure: Failure) -> bool {
 fn is_of_sdk(headers: &HeaderMap) -> bool {
     // A look at each of a request's few headers costs less than hashing the name.
     let mut headers = headers.iter();
-    let counts = headers.find(|(name, _)| *name == "x-stainless-retry-count");
+    let counts = headers.find(|(name, _)| name.as_str() == "x-stainless-retry-count");
     let count = counts.and_then(|(_, count)| count.to_str().ok()?.parse().ok());
     count.unwrap_or(0u32) > 0
 }
