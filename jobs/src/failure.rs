@@ -22,6 +22,8 @@ pub struct Failure {
     pub(crate) unreadable: bool,
     /// Whether it failed for what is in it, so that a part of it may succeed.
     own: bool,
+    concerns_all: bool,
+    request_id: Option<String>,
     message: String,
 }
 
@@ -47,6 +49,21 @@ impl Failure {
     /// 5xx that does not state that nothing was done.
     pub fn may_be_done(&self) -> bool {
         self.may_be_done
+    }
+
+    /// Whether other requests with the same key and model fail in the same way: after 401, 402 and 429 without
+    /// money, after 403, 404 and 405, and where an error is about the model. A program that sends many of them
+    /// ends early: the rest would cost time, and change nothing.
+    pub fn concerns_all(&self) -> bool {
+        self.concerns_all
+    }
+
+    /// The message without the id of its request: equal for failures of one kind.
+    pub fn kind(&self) -> String {
+        match &self.request_id {
+            Some(id) => self.message.replace(&format!(" [request {id}]"), ""),
+            None => self.message.clone(),
+        }
     }
 
     /// Whether there was a response, of the server or of the limiter.
@@ -77,6 +94,8 @@ impl Failure {
             may_be_done: false,
             unreadable: false,
             own: false,
+            concerns_all: false,
+            request_id: None,
             message: error.to_string(),
         }
     }
@@ -141,6 +160,8 @@ impl Failure {
             },
             None => Self {
                 own: is_about_input(&error),
+                concerns_all: concerns_all(&error),
+                request_id: error.request_id().map(str::to_owned),
                 ..Self::after(rules.after_response(head, &error), error.to_string())
             },
         };
@@ -161,16 +182,32 @@ impl fmt::Display for Failure {
 
 /// Whether an error is about what is in a request, and not about its model or its caller.
 fn is_about_input(error: &ApiError) -> bool {
-    let message = error.message().to_ascii_lowercase();
-    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    let coded = error.code().is_some_and(|code| code.contains("model"));
-    let about_model = coded || says(&["model"]) && (says(&ABSENT) || !says(&INPUT));
     match error.status().as_u16() {
-        400 | 413 | 422 => !about_model,
+        400 | 413 | 422 => !is_about_model(error),
         // A prompt that is too long (docs.together.ai/docs/error-codes), or no access.
-        403 => says(&["context", "token"]),
+        403 => says(error, &["context", "token"]),
         _ => false,
     }
+}
+
+fn concerns_all(error: &ApiError) -> bool {
+    match error.status().as_u16() {
+        400 | 422 => is_about_model(error),
+        401 | 402 | 404 | 405 => true,
+        403 => !is_about_input(error),
+        429 => error.is_out_of_money(),
+        _ => false,
+    }
+}
+
+fn is_about_model(error: &ApiError) -> bool {
+    let coded = error.code().is_some_and(|code| code.contains("model"));
+    coded || says(error, &["model"]) && (says(error, &ABSENT) || !says(error, &INPUT))
+}
+
+fn says(error: &ApiError, words: &[&str]) -> bool {
+    let message = error.message().to_ascii_lowercase();
+    words.iter().any(|word| message.contains(word))
 }
 
 /// Words for a model that the server does not have.
@@ -281,7 +318,41 @@ mod tests {
             let rules = rules(Endpoint::Embeddings);
             let failure = Failure::answered(&rules, &answer.into_parts().0, body.as_bytes());
             assert_eq!(failure.is_own(), own, "{status} {body}");
+            assert_eq!(failure.concerns_all(), !own, "{status} {body}");
         }
+    }
+
+    #[test]
+    fn an_error_concerns_all_if_it_is_about_the_key_the_money_or_the_model() {
+        let broke = r#"{"error":{"message":"Credit limit exceeded","code":"insufficient_quota"}}"#;
+        for (status, body, all) in [
+            (402, "", true),
+            (403, "", true),
+            (429, broke, true),
+            (429, "", false),
+            (408, "", false),
+            (500, "", false),
+            (503, "", false),
+        ] {
+            let answer = Response::builder().status(status).body(()).unwrap();
+            let head = answer.into_parts().0;
+            let rules = rules(Endpoint::Embeddings);
+            let failure = Failure::answered(&rules, &head, body.as_bytes());
+            assert_eq!(failure.concerns_all(), all, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn failures_of_two_requests_are_of_one_kind() {
+        let failure = |id: &str| {
+            let answer = Response::builder().status(402).header("x-request-id", id);
+            let head = answer.body(()).unwrap().into_parts().0;
+            Failure::answered(&rules(Endpoint::Embeddings), &head, b"")
+        };
+        let (one, other) = (failure("oAbc-1"), failure("oAbc-2"));
+        assert!(one.to_string().contains("oAbc-1"), "{one}");
+        assert_eq!(one.kind(), other.kind());
+        assert!(one.kind().starts_with("402"), "{}", one.kind());
     }
 
     #[test]

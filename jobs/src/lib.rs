@@ -1,7 +1,9 @@
 //! Batches, fine-tunes and corpora for Together AI, over any stack of [`tower_together`].
 //!
 //! [`Corpus`] sends a lot of requests, or embeds a lot of texts; [`FineTunes`] creates fine-tunes, each once,
-//! whatever happens to the program; [`Batches`] has many chat requests answered at half the price.
+//! whatever happens to the program; [`Batches`] has many chat requests answered at half the price. [`Results`] keeps
+//! what comes of them in a file, to which a later run adds what is missing, and [`Tally`] says how far a run is and
+//! what failed.
 //!
 //! All three go over any service of `http::Request<Full<Bytes>>`: hyper's client as it is, and reqwest's in
 //! `tower_together::stack::HttpOverReqwest` (the example `jobs_reqwest` of the repository).
@@ -65,12 +67,17 @@ mod corpus;
 mod failure;
 mod fine_tune;
 mod list;
+mod locked;
+mod results;
+mod tally;
 
 pub use self::{
     batch::{Batches, Missing, Outcome, Reason},
     corpus::{Corpus, Item, vectors},
     failure::Failure,
     fine_tune::{FineTune, FineTunes, Untrained},
+    results::Results,
+    tally::Tally,
 };
 pub use tower_together::jobs::JobsApi;
 

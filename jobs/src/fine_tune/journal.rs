@@ -8,8 +8,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use fs4::{FileExt, TryLockError};
 use serde::{Deserialize, Serialize};
+
+use crate::locked;
 
 /// A line for each job: its suffix and its id. Clones write to one file, which is locked against all others.
 #[derive(Clone, Debug)]
@@ -33,20 +34,8 @@ impl Journal {
     /// Reads what an earlier run wrote, and goes on behind it. What is no line, such as one that a kill or a
     /// full disk cut short, is passed over.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let mut options = File::options();
-        let file = options.read(true).append(true).create(true).open(path)?;
-        FileExt::try_lock(&file).map_err(|error| match error {
-            TryLockError::WouldBlock => io::Error::new(
-                io::ErrorKind::WouldBlock,
-                format!(
-                    "{} is the journal of a run that goes on: wait for its end, or name another file",
-                    path.display()
-                ),
-            ),
-            TryLockError::Error(error) => error,
-        })?;
         let mut book = Book {
-            file,
+            file: locked::open(path)?,
             torn: false,
             ids: HashMap::new(),
         };
