@@ -21,6 +21,7 @@ use std::{collections::BTreeMap, fmt::Display, time::Duration};
 pub struct Tally {
     what: &'static str,
     total: Option<u64>,
+    known: u64,
     succeeded: u64,
     failed: u64,
     kinds: BTreeMap<String, Kind>,
@@ -39,6 +40,7 @@ impl Tally {
         Self {
             what,
             total: None,
+            known: 0,
             succeeded: 0,
             failed: 0,
             kinds: BTreeMap::new(),
@@ -50,6 +52,11 @@ impl Tally {
     pub fn with_total(mut self, total: u64) -> Self {
         self.total = Some(total);
         self
+    }
+
+    /// Counts an item that need not be sent, for it has a result: no rate is made of it.
+    pub fn known(&mut self) {
+        self.known += 1;
     }
 
     /// Counts an item that succeeded.
@@ -73,6 +80,11 @@ impl Tally {
         kind.count += 1;
     }
 
+    /// The number of items that are done: known, succeeded or failed.
+    pub fn done(&self) -> u64 {
+        self.known + self.succeeded + self.failed
+    }
+
     /// The number of items that succeeded.
     pub fn succeeded(&self) -> u64 {
         self.succeeded
@@ -85,7 +97,8 @@ impl Tally {
 
     /// How far the run is after `elapsed`, in a line.
     pub fn progress(&self, elapsed: Duration) -> String {
-        let done = self.succeeded + self.failed;
+        let sent = self.succeeded + self.failed;
+        let done = self.done();
         let seconds = elapsed.as_secs_f64();
         let mut line = match self.total {
             Some(total) => format!("{done} of {total} {}", self.what),
@@ -94,10 +107,10 @@ impl Tally {
         if self.failed > 0 {
             line += &format!(", {} failed", self.failed);
         }
-        if done > 0 && seconds > 0.0 {
-            line += &format!(", {:.0} a minute", 60.0 * done as f64 / seconds);
+        if sent > 0 && seconds > 0.0 {
+            line += &format!(", {:.0} a minute", 60.0 * sent as f64 / seconds);
             if let Some(left) = self.total.and_then(|total| total.checked_sub(done)) {
-                let left = seconds * left as f64 / done as f64;
+                let left = seconds * left as f64 / sent as f64;
                 line += &format!(", {} left", words(left.round() as u64));
             }
         }
@@ -157,6 +170,17 @@ mod tests {
             tally.progress(Duration::from_secs(30)),
             "1 texts, 2 a minute"
         );
+    }
+
+    #[test]
+    fn what_was_known_is_done_and_makes_no_rate() {
+        let mut tally = Tally::new("texts").with_total(10);
+        (0..6).for_each(|_| tally.known());
+        let said = tally.progress(Duration::from_secs(30));
+        assert_eq!(said, "6 of 10 texts");
+        tally.success();
+        let said = tally.progress(Duration::from_secs(30));
+        assert_eq!(said, "7 of 10 texts, 2 a minute, 1 min 30 s left");
     }
 
     /// A server that names the request in its message made a line of each.

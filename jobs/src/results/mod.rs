@@ -18,9 +18,9 @@ use crate::locked;
 
 /// A file of results, one JSON object a line, to which a later run adds what is missing.
 ///
-/// Each result has a key, such as its model and its text. A key is looked up before its item is sent, and results
-/// are added in any order: so a run that is killed, or begun again with other items, pays for nothing twice. A
-/// failure has no line, and is tried again by the next run.
+/// Each result has a key, such as its model and its text. A key is [claimed](Self::claim) before its item is sent, and
+/// results are added in any order: so a run that is killed, or begun again with other items, pays for nothing twice.
+/// A failure has no line, and is tried again by the next run.
 ///
 /// ```
 /// use std::{convert::Infallible, pin::pin};
@@ -44,7 +44,7 @@ use crate::locked;
 /// let mut results = Results::open(&path, |line: Value| {
 ///     Ok::<_, Infallible>(line["text"].as_str().map(str::to_owned))
 /// })?;
-/// let texts = ["one", "two", "three"].into_iter().filter(|text| !results.has(text));
+/// let texts = ["one", "two", "three"].into_iter().filter(|text| results.claim(text));
 /// let texts: Vec<_> = texts.map(|text| ((), text.to_owned())).collect();
 ///
 /// let mut items = pin!(Corpus::new(api).embed("BAAI/bge-base-en-v1.5", stream::iter(texts)));
@@ -71,7 +71,10 @@ use crate::locked;
 pub struct Results {
     file: File,
     path: PathBuf,
+    /// Those of results, and those that were claimed.
     keys: HashSet<u128>,
+    /// Lines that are results.
+    count: usize,
     /// Where the next line begins.
     end: u64,
     /// Whether the file may be longer than that.
@@ -121,7 +124,10 @@ impl Results {
                 io::Error::new(io::ErrorKind::InvalidData, why)
             })?;
             results.end += length;
-            results.keys.extend(line.map(|key| hash(&key)));
+            if let Some(key) = line {
+                results.keys.insert(hash(&key));
+                results.count += 1;
+            }
         }
         if !whole {
             results.append(b"\n").map_err(|error| at(path, &error))?;
@@ -146,6 +152,7 @@ impl Results {
             file: locked::open(path)?,
             path: path.to_owned(),
             keys: HashSet::new(),
+            count: 0,
             end: 0,
             torn: false,
         })
@@ -156,17 +163,23 @@ impl Results {
         &self.path
     }
 
-    /// The number of keys.
+    /// The number of results.
     pub fn len(&self) -> usize {
-        self.keys.len()
+        self.count
     }
 
     /// Whether there is no result yet.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.count == 0
     }
 
-    /// Whether there is a result for a key. Keys are compared by their [`Hash`]: `&str` and `String` are equal.
+    /// Claims a key, whose item is to be sent. False if there is a result for it, or if it was claimed before. Keys
+    /// are compared by their [`Hash`]: `&str` and `String` are equal.
+    pub fn claim(&mut self, key: &(impl Hash + ?Sized)) -> bool {
+        self.keys.insert(hash(key))
+    }
+
+    /// Whether there is a result for a key, or the key was claimed.
     pub fn has(&self, key: &(impl Hash + ?Sized)) -> bool {
         self.keys.contains(&hash(key))
     }
@@ -181,6 +194,7 @@ impl Results {
         text.push(b'\n');
         self.append(&text).map_err(|error| at(&self.path, &error))?;
         self.keys.insert(hash(key));
+        self.count += 1;
         Ok(())
     }
 

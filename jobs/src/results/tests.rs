@@ -34,8 +34,16 @@ fn a_key_that_was_written_is_known_again() {
     results.sync().unwrap();
     assert!(results.has("a") && !results.has("c"));
     drop(results);
-    let again = open(&path).unwrap();
+    let mut again = open(&path).unwrap();
     assert_eq!(again.len(), 2);
+    assert!(!again.claim("a"));
+    assert!(
+        again.claim("c") && !again.claim("c"),
+        "one item of a run for each key"
+    );
+    assert_eq!(again.len(), 2);
+    drop(again);
+    let again = open(&path).unwrap();
     assert!(again.has("a") && again.has(&"b".to_owned()) && !again.has("c"));
     fs::remove_file(path).unwrap();
 }
