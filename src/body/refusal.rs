@@ -56,13 +56,11 @@ fn in_json(rejected: &Rejected) -> Response<Bytes> {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     set(headers, header::CONTENT_TYPE, "application/json");
-    if status == StatusCode::TOO_MANY_REQUESTS {
-        if let Some(wait) = rejected.retry_after() {
-            // Whole seconds, rounded up: an answer told 0 comes back too early.
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            headers.insert(header::RETRY_AFTER, seconds.max(1).into());
-        }
-    } else {
+    if let Some(wait) = rejected.retry_after() {
+        // Whole seconds, rounded up: an answer told 0 comes back too early.
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        headers.insert(header::RETRY_AFTER, seconds.max(1).into());
+    } else if status != StatusCode::TOO_MANY_REQUESTS {
         set(headers, SHOULD_RETRY, "false");
     }
     response
@@ -78,9 +76,10 @@ fn in_grpc(rejected: &Rejected) -> Response<Bytes> {
         headers.insert(GRPC_MESSAGE, message);
     }
     // gRFC A6: milliseconds to wait, or a negative number for "do not retry".
-    let pushback = match rejected.reason() {
-        Reason::NeverFits | Reason::Closed => -1,
-        _ => millis(rejected.retry_after().unwrap_or(Duration::from_secs(1))),
+    let pushback = match (rejected.retry_after(), rejected.reason()) {
+        (Some(wait), _) => millis(wait),
+        (None, Reason::NeverFits | Reason::Closed) => -1,
+        (None, _) => millis(Duration::from_secs(1)),
     };
     headers.insert(GRPC_PUSHBACK, pushback.into());
     response
@@ -137,6 +136,7 @@ mod tests {
             (Reason::KeysFull, None, 429, None, None),
             (Reason::NeverFits, None, 400, None, Some("false")),
             (Reason::Closed, None, 503, None, Some("false")),
+            (Reason::Closed, Some(2_500), 503, Some("3"), None),
         ] {
             let response = answer(rejected(reason, wait), false);
             assert_eq!(response.status(), status);
@@ -160,6 +160,8 @@ mod tests {
         assert!(response.body().is_empty());
         let closed = answer(rejected(Reason::Closed, None), true);
         assert_eq!(text(&closed, "grpc-retry-pushback-ms"), Some("-1"));
+        let restarting = answer(rejected(Reason::Closed, Some(2_500)), true);
+        assert_eq!(text(&restarting, "grpc-retry-pushback-ms"), Some("2500"));
     }
 
     #[test]

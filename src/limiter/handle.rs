@@ -151,7 +151,16 @@ impl Limiter {
 
     /// Refuses everyone who waits, and everyone who comes. What has left goes on.
     pub fn close(&self) {
-        self.shared.with(|state, moment| state.close(moment));
+        self.shared.with(|state, moment| state.close(None, moment));
+    }
+
+    /// Closes the limiter as [`close`](Limiter::close) does, and tells each caller to retry after `wait`.
+    ///
+    /// For a server that limits its own callers and is about to restart: their requests are rejected with 503
+    /// and `Retry-After`, and without `x-should-retry: false`.
+    pub fn close_with_retry_after(&self, wait: Duration) {
+        self.shared
+            .with(|state, moment| state.close(Some(wait), moment));
     }
 
     /// Says that a job has ended, and frees the slot that

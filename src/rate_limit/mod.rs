@@ -39,7 +39,8 @@
 //! |---|---|---|
 //! | deadline, `max_wait`, full queue, too many keys | 429 | `Retry-After` |
 //! | it can never fit | 400 | `x-should-retry: false` |
-//! | the limiter is closed | 503 | `x-should-retry: false` |
+//! | the limiter is [closed](crate::Limiter::close) | 503 | `x-should-retry: false` |
+//! | the limiter is [closed for a restart](crate::Limiter::close_with_retry_after) | 503 | `Retry-After` |
 //! | any of these, to a gRPC request | 200 | `grpc-status: 8`, `grpc-retry-pushback-ms` |
 //!
 //! # Examples

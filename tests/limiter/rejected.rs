@@ -165,6 +165,23 @@ async fn no_wait_is_told_by_a_limiter_that_closes_or_for_a_request_that_never_fi
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_limiter_closed_for_a_restart_tells_each_caller_when_to_retry() {
+    let limiter = Limiter::new(per_minute(60));
+    pass(&limiter, chat()).await;
+    let mut waiting = task::spawn(limiter.acquire(chat()));
+    assert_pending!(waiting.poll());
+    let wait = Duration::from_millis(2_500);
+    limiter.close_with_retry_after(wait);
+    let waited = assert_ready!(waiting.poll()).unwrap_err();
+    let arrived = limiter.acquire(chat()).await.unwrap_err();
+    let refused = limiter.try_acquire(&chat()).unwrap_err();
+    for rejected in [waited, arrived, refused] {
+        let told = (rejected.reason(), rejected.retry_after());
+        assert_eq!(told, (Reason::Closed, Some(wait)));
+    }
+}
+
 /// The first rejection let the next move up, which never fit either: it was rejected twice.
 #[tokio::test(start_paused = true)]
 async fn each_request_that_a_new_table_rejects_is_counted_once() {

@@ -42,7 +42,7 @@ impl State {
     pub(crate) fn arrive(&mut self, comer: &Comer<'_>, moment: &mut Moment<'_>) -> Arrival {
         let (call, settings, now) = (comer.call, moment.settings, moment.now);
         if self.closed {
-            return self.turn_away(call, Reason::Closed, None);
+            return self.turn_away(call, Reason::Closed, self.reopens_in);
         }
         let found = self
             .registry

@@ -1,5 +1,7 @@
 //! The limits change, or time is up.
 
+use std::time::Duration;
+
 use super::{IN_USE, State, arrive::retry_after};
 use crate::{
     limiter::{KeyIndex, WaiterId, key::World, moment::Moment, rules::Rules, waiter::Standing},
@@ -31,9 +33,10 @@ impl State {
         }
     }
 
-    /// Refuses everyone who waits, and from now on everyone who comes.
-    pub(crate) fn close(&mut self, moment: &mut Moment<'_>) {
+    /// Rejects every waiter, and every request that arrives from now on. `retry_after` is told to them all.
+    pub(crate) fn close(&mut self, retry_after: Option<Duration>, moment: &mut Moment<'_>) {
         self.closed = true;
+        self.reopens_in = retry_after;
         self.wake_watchers(moment);
         let all = self.waiters.iter().map(|(id, _)| WaiterId::new(id));
         let all: Vec<_> = all.collect();
@@ -51,7 +54,8 @@ impl State {
         self.deadlines.remove(&(waiter.deadline, id));
         let key = self.registry.get_mut(index).expect(IN_USE);
         let retry_after = match reason {
-            Reason::Closed | Reason::NeverFits => None,
+            Reason::Closed => self.reopens_in,
+            Reason::NeverFits => None,
             _ => {
                 let tokens = key.tokens(lane, waiter.charge, &self.rules);
                 let wait = key.ask(lane, tokens, Count(0), &self.rules, moment.now);

@@ -5,7 +5,7 @@ mod change;
 mod report;
 mod wait;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use slab::Slab;
 
@@ -48,6 +48,8 @@ pub(super) struct State {
     /// Places given out so far.
     places: u64,
     closed: bool,
+    /// When a closed limiter's callers are to retry; `None` if they are not to.
+    reopens_in: Option<Duration>,
     /// The latest instant at which anybody held the lock.
     now: Instant,
 }
@@ -67,6 +69,7 @@ impl State {
             seen: Seen::default(),
             places: 0,
             closed: false,
+            reopens_in: None,
             now: Instant::START,
         }
     }
