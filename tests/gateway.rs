@@ -28,11 +28,12 @@ mod process;
 mod program;
 #[path = "gateway/secrets.rs"]
 mod secrets;
+#[cfg(unix)]
+#[path = "gateway/shutdown.rs"]
+mod shutdown;
 #[path = "gateway/start.rs"]
 mod start;
 mod until;
-
-use std::process::Stdio;
 
 use api::Api;
 use futures::future::join_all;
@@ -41,7 +42,7 @@ use patience::PATIENCE;
 use process::Gateway;
 use program::{Open, Pieces, Program, chat, streamed};
 use together_standin::{Rules, StandIn};
-use tokio::{process::Command, task::JoinSet, time::timeout};
+use tokio::{task::JoinSet, time::timeout};
 use until::until;
 
 /// A stand-in without limits of its own.
@@ -293,38 +294,9 @@ async fn an_api_that_is_not_there_is_said() {
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
     let error = &answer.json()["error"];
     assert_eq!(error["code"], "upstream_unreachable");
+    assert_eq!(answer.header("x-should-retry"), "false");
     assert!(
         error["message"].as_str().unwrap().contains("refused"),
         "{error}"
     );
-}
-
-#[cfg(unix)]
-#[tokio::test]
-async fn when_it_ends_calls_under_way_are_answered_and_those_who_wait_are_told() {
-    let api = Api::start().await;
-    let gateway = Gateway::before(&api.url(), &["--max-streams", "1"]).await;
-    let mut events = stream(&api);
-    let mut answer = Program::new("tom").open(gateway.post(streamed("m"))).await;
-    let waiting = tokio::spawn({
-        let request = gateway.post(streamed("m"));
-        async move { Program::new("ann").send(request).await }
-    });
-    until("it waits", || async {
-        gateway.lanes().await.waiting() == 1
-    })
-    .await;
-    let kill = Command::new("kill")
-        .args(["-INT", &gateway.id().to_string()])
-        .stdout(Stdio::null())
-        .status();
-    assert!(kill.await.unwrap().success());
-    let told = waiting.await.unwrap();
-    assert_eq!(told.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(told.json()["error"]["code"], "closed");
-    events.send("data: [DONE]\n\n").await;
-    drop(events);
-    assert_eq!(event(&mut answer).await.as_deref(), Some("data: [DONE]"));
-    assert_eq!(event(&mut answer).await, None);
-    assert_eq!(gateway.ended().await, Some(0));
 }

@@ -26,6 +26,7 @@ use crate::{
     history::History,
     lanes, metrics, page,
     refused::Complaint,
+    shutdown::Shutdown,
     target::Target,
     traffic::Traffic,
 };
@@ -40,6 +41,7 @@ pub(crate) struct Gateway {
     pub(crate) sender: Sender,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) memory: Memory,
+    pub(crate) shutdown: Shutdown,
     pub(crate) complaint: Complaint,
     history: Mutex<History>,
     /// Which run of the program it is: what was counted in another is over.
@@ -57,6 +59,7 @@ impl Gateway {
             max_wait: args.max_wait,
             traffic: Arc::default(),
             memory,
+            shutdown: Shutdown::new(args.grace),
             complaint: Complaint::default(),
             history: Mutex::default(),
             run: (RandomState::new().hash_one(()) >> 32) as u32,

@@ -39,6 +39,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MIB", default_value = "256", value_parser = mebibytes)]
     pub(crate) body_memory: usize,
 
+    /// Seconds for calls in flight to end when the gateway is asked to stop; then they are cut
+    #[arg(long, value_name = "SECONDS", default_value = "8", value_parser = grace)]
+    pub(crate) grace: Duration,
+
     /// Requests a minute to an endpoint, in place of the default; may be given for several
     #[arg(long = "limit", value_name = "ENDPOINT=N", value_parser = limit)]
     pub(crate) limits: Vec<(Endpoint, Quota)>,
@@ -100,6 +104,15 @@ fn seconds(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
+/// The default is less than the 10 s that containers have before they are killed.
+fn grace(text: &str) -> Result<Duration, &'static str> {
+    let seconds = text.parse().ok().map(Duration::try_from_secs_f64);
+    match seconds {
+        Some(Ok(grace)) if grace <= LONGEST_GRACE => Ok(grace),
+        _ => Err("write a number of seconds from 0 to 3600, as 30"),
+    }
+}
+
 fn mebibytes(text: &str) -> Result<usize, String> {
     let known = text.parse().ok().filter(|size| (1..=MOST).contains(size));
     known
@@ -133,6 +146,7 @@ const LIMITED: [Endpoint; 9] = [
     Endpoint::Translations,
     Endpoint::VideoCreate,
 ];
+const LONGEST_GRACE: Duration = Duration::from_secs(3_600);
 /// What a semaphore can count.
 const MOST: usize = if usize::BITS > 32 { 16_384 } else { 511 };
 const WRONG_ADDRESS: &str = "write it as https://HOST/v1";
@@ -147,5 +161,6 @@ except from this machine: in a browser it is the password, with any name.
 The first line on standard output is `listening on http://ADDR`. Programs use http://ADDR/v1 as
 their base URL; GET / is a page for people, /lanes is its data, /metrics is for Prometheus.
 
-Ctrl-C lets calls that are under way end for some seconds; pressed again, it ends at once.
-The exit status is 0; 2 if it could not work at all; 130 after the second Ctrl-C.";
+SIGTERM and Ctrl-C reject queued calls with 503 and Retry-After, and give calls in flight --grace
+seconds to end. A second one ends the gateway at once.
+The exit status is 0; 2 if the gateway could not start; 3 if it cut calls; 130 after the second Ctrl-C.";

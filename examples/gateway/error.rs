@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use bytes::Bytes;
 use http::{
-    HeaderName, HeaderValue, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
 use serde_json::json;
@@ -16,31 +17,48 @@ use crate::client::with_causes;
 pub(crate) fn answer(status: StatusCode, code: &str, message: &str) -> Response<Body> {
     let kind = match status.is_client_error() {
         true => "invalid_request_error",
-        false => "gateway_error",
+        false => OWN,
     };
-    let error = json!({"error": {
-        "message": message,
-        "type": kind,
-        "param": null,
-        "code": code,
-    }});
-    let mut answer = Response::new(Body::from(error.to_string()));
+    let mut answer = Response::new(Body::from(json(kind, code, message)));
     *answer.status_mut() = status;
     let json = HeaderValue::from_static("application/json");
     answer.headers_mut().insert(CONTENT_TYPE, json);
     answer
 }
 
+/// An error as the last event of a stream.
+pub(crate) fn event(code: &str, message: &str) -> Bytes {
+    format!("data: {}\n\n", json(OWN, code, message)).into()
+}
+
+fn json(kind: &str, code: &str, message: &str) -> String {
+    let error = json!({"message": message, "type": kind, "param": null, "code": code});
+    json!({"error": error}).to_string()
+}
+
 /// The same, of what will be no different the next time: the SDKs send again every 5xx unless they
 /// are told not to.
 pub(crate) fn lasting(status: StatusCode, code: &str, message: &str) -> Response<Body> {
     let mut answer = answer(status, code, message);
-    let no = HeaderValue::from_static("false");
-    answer.headers_mut().insert(SHOULD_RETRY, no);
+    say_final(answer.headers_mut());
     answer
 }
 
-/// The API was not reached, or broke off; the layer has tried again already.
+/// Tells SDKs not to retry.
+pub(crate) fn say_final(headers: &mut HeaderMap) {
+    headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+}
+
+/// A transient failure of the gateway's own, which is worth a retry after `wait`.
+pub(crate) fn transient(code: &str, message: &str, wait: Duration) -> Response<Body> {
+    let mut answer = answer(StatusCode::SERVICE_UNAVAILABLE, code, message);
+    answer
+        .headers_mut()
+        .insert(RETRY_AFTER, wait.as_secs().max(1).into());
+    answer
+}
+
+/// The API was not reached, or broke off.
 pub(crate) fn no_answer(name: &str, error: &BoxError) -> Response<Body> {
     let causes = with_causes(&**error);
     let message = format!("the gateway got no answer from {name}: {causes}");
@@ -69,10 +87,8 @@ pub(crate) fn body_too_slow() -> Response<Body> {
 
 pub(crate) fn full() -> Response<Body> {
     let message = "the gateway has no memory left for another request's body: try again soon";
-    let mut answer = answer(StatusCode::SERVICE_UNAVAILABLE, "gateway_full", message);
-    let soon = HeaderValue::from_static("1");
-    answer.headers_mut().insert(RETRY_AFTER, soon);
-    answer
+    transient("gateway_full", message, Duration::from_secs(1))
 }
 
-pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+const OWN: &str = "gateway_error";
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");

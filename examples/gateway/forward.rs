@@ -7,17 +7,23 @@ use axum::{
     extract::{Extension, State},
 };
 use http::{
-    HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{ALLOW, CONTENT_TYPE},
 };
 use tokio::time::timeout;
 use tower::ServiceExt;
 use tower_together::{
     ApiError, Endpoint, Rejected,
-    extension::{Caller, Deadline},
+    extension::{Caller, Deadline, RetryReport},
 };
 
-use crate::{app::Gateway, connection::Peer, credentials, error, headers, path, patience, refused};
+use crate::{
+    app::Gateway,
+    connection::Peer,
+    credentials,
+    cut::{self, Cut},
+    error, headers, path, patience, refused,
+};
 
 /// Every call that is none of the gateway's own pages.
 ///
@@ -36,11 +42,20 @@ pub(crate) async fn forward(
     }
     let caller = credentials::caller(request.headers(), peer.ip());
     let call = gateway.traffic.call(&caller);
-    let answer = match gateway.for_api(request, &caller).await {
-        Ok(request) => gateway.send(request).await,
-        Err(refusal) => refusal,
+    let creates = Endpoint::of(request.method(), request.uri().path()).creates();
+    let work = async {
+        match gateway.for_api(request, &caller).await {
+            Ok(request) => gateway.send(request, creates).await,
+            Err(refusal) => refusal,
+        }
     };
-    answer.map(|body| call.until_end_of(body))
+    let answer = tokio::select! {
+        biased;
+        answer = work => answer,
+        () = gateway.shutdown.over() => return gateway.cut(creates),
+    };
+    let events = is_events(answer.headers());
+    answer.map(|body| call.until_end_of(Body::new(Cut::new(body, gateway, events))))
 }
 
 impl Gateway {
@@ -79,19 +94,47 @@ impl Gateway {
     }
 
     /// Waits for the call's turn, sends it, and makes its answer one for the program.
-    async fn send(&self, request: Request<Body>) -> Response<Body> {
+    async fn send(&self, request: Request<Body>, creates: bool) -> Response<Body> {
         let name = self.target.name();
         let patience = patience::of(request.headers(), self.max_wait);
         match timeout(patience, self.sender.clone().oneshot(request)).await {
             // Refused by our own limiter, in the API's shape already.
             Ok(Ok(answer)) if answer.extensions().get::<Rejected>().is_some() => answer,
-            Ok(Ok(answer)) => self.for_program(answer),
-            Ok(Err(error)) => error::no_answer(name, &error),
+            Ok(Ok(answer)) => self.for_program(answer, creates),
+            Ok(Err(error)) => {
+                let mut answer = error::no_answer(name, &error);
+                if self.is_final(answer.status(), true, creates) {
+                    error::say_final(answer.headers_mut());
+                }
+                answer
+            }
             Err(_) => error::too_slow(name, patience),
         }
     }
 
-    fn for_program(&self, answer: Response<Body>) -> Response<Body> {
+    /// Whether the program is not to retry. The SDKs retry 408, 409, 429 and every 5xx, each three times: of these
+    /// the layer has made all retries that make sense, unless the gateway ends before it could.
+    fn is_final(&self, status: StatusCode, retried: bool, creates: bool) -> bool {
+        let is_exhausted = match status {
+            StatusCode::FORBIDDEN => return true,
+            StatusCode::TOO_MANY_REQUESTS => retried,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT => true,
+            _ => status.is_server_error(),
+        };
+        is_exhausted && (creates || !self.shutdown.is_closing())
+    }
+
+    /// The response to a call that the end of the grace period cut before its own response began.
+    fn cut(&self, creates: bool) -> Response<Body> {
+        self.shutdown.count_cut();
+        match creates {
+            // It may have been created all the same.
+            true => error::lasting(StatusCode::SERVICE_UNAVAILABLE, cut::CODE, cut::MESSAGE),
+            false => error::transient(cut::CODE, cut::MESSAGE, self.shutdown.retry_after()),
+        }
+    }
+
+    fn for_program(&self, answer: Response<Body>, creates: bool) -> Response<Body> {
         let (parts, body) = answer.into_parts();
         let error = parts.extensions.get::<ApiError>();
         if error.is_some_and(refused::is_about_key) {
@@ -103,17 +146,21 @@ impl Gateway {
         *answer.headers_mut() = parts.headers;
         let headers = answer.headers_mut();
         headers::for_program(headers, |value| self.target.key.is_in(value));
-        if parts.status == StatusCode::FORBIDDEN {
-            // It will be so the next time too.
-            headers.insert(error::SHOULD_RETRY, HeaderValue::from_static("false"));
+        let retried = parts.extensions.get::<RetryReport>().is_some();
+        if self.is_final(parts.status, retried, creates) {
+            error::say_final(headers);
         }
-        let kind = headers.get(CONTENT_TYPE);
-        if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) {
+        if is_events(headers) {
             // nginx, should one be in between, is not to collect it.
             headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
         }
         answer
     }
+}
+
+fn is_events(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
 fn no_path() -> Response<Body> {

@@ -30,6 +30,10 @@
 //! - What cannot leave in time is refused at once, with a 429 and a `Retry-After` that SDKs obey.
 //! - A call has one time limit, its program's own if it says so, and what exceeds it is not sent
 //!   again: it would be paid for again.
+//! - The gateway has retried what makes sense: a failed call's response then carries `x-should-retry: false`, so
+//!   that SDKs do not multiply the retries.
+//! - A restart loses no call: SIGTERM rejects queued calls with 503 and a `Retry-After`, which SDKs obey, and
+//!   gives calls in flight `--grace` seconds. A call that is cut gets an error in the shape of its stream.
 //! - No credential passes in either direction: of a request's headers only those that are known to
 //!   hold none, and in answers, whatever their length, the key is covered.
 //! - Websockets do not pass: the two realtime routes of the API need a connection of their own.
@@ -39,8 +43,8 @@
 //! | module | what it does |
 //! |---|---|
 //! | `args`, `target`, `greet` | read the command line, decide where calls go, and say what to do |
-//! | `serve`, `connection`, `access`, `credentials`, `refusal` | let programs in, or not |
-//! | `app`, `forward` | take a call to the API and its answer back |
+//! | `serve`, `shutdown`, `connection`, `access`, `credentials`, `refusal` | let programs in, or not |
+//! | `app`, `forward`, `cut` | take a call to the API and its answer back |
 //! | `body`, `path`, `headers`, `patience` | what of it counts, and goes on |
 //! | `key`, `mask`, `masked`, `refused`, `error` | what of an answer does |
 //! | `client` | the layer, and the HTTP client behind it |
@@ -56,6 +60,7 @@ mod body;
 mod client;
 mod connection;
 mod credentials;
+mod cut;
 mod demo;
 mod error;
 mod forward;
@@ -74,6 +79,7 @@ mod patience;
 mod refusal;
 mod refused;
 mod serve;
+mod shutdown;
 mod target;
 mod traffic;
 
@@ -99,7 +105,7 @@ use crate::{
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(Args::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             say(&format!("error: {}", client::with_causes(&*error)));
             ExitCode::from(2)
@@ -107,7 +113,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(args: Args) -> Result<(), BoxError> {
+async fn run(args: Args) -> Result<ExitCode, BoxError> {
     let access = Access::from_env()?;
     access.allows(args.listen)?;
     if args.demo && access.wants_token() {
@@ -124,7 +130,7 @@ async fn run(args: Args) -> Result<(), BoxError> {
     let limiter = Limiter::new(args.limits())
         .with_max_wait(args.max_wait)
         .with_max_waiting(MAX_WAITING);
-    let gateway = Arc::new(Gateway::new(access, target, limiter.clone(), &args));
+    let gateway = Arc::new(Gateway::new(access, target, limiter, &args));
 
     writeln!(io::stdout(), "listening on http://{address}")?;
     let near = greet::reachable(address);
@@ -134,9 +140,13 @@ async fn run(args: Args) -> Result<(), BoxError> {
     if args.demo {
         demo::start(near, Arc::clone(&gateway));
     }
-    let traffic = Arc::clone(&gateway.traffic);
-    serve(listener, app(gateway), traffic, limiter).await;
-    Ok(())
+    match serve(listener, app(Arc::clone(&gateway)), &gateway).await {
+        0 => Ok(ExitCode::SUCCESS),
+        cut => {
+            say(&format!("{cut} calls were cut: their programs were told"));
+            Ok(ExitCode::from(3))
+        }
+    }
 }
 
 /// Writes a line to standard error; there is nobody to tell if that fails.

@@ -5,22 +5,16 @@ use std::{pin::pin, process::exit, sync::Arc, time::Duration};
 use axum::{Router, serve::Listener};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::{net::TcpListener, signal::ctrl_c, time::sleep};
-use tower_together::Limiter;
 
 use crate::{
+    app::Gateway,
     connection::{Peer, serve_one},
     say,
-    traffic::Traffic,
 };
 
-/// Serves until it is asked to stop, and then for as long as calls are under way, but no longer than
-/// [`GRACE`].
-pub(crate) async fn serve(
-    mut listener: TcpListener,
-    app: Router,
-    traffic: Arc<Traffic>,
-    limiter: Limiter,
-) {
+/// Serves until it is asked to stop, and then until calls in flight end or the grace period does. Returns how
+/// many calls were cut.
+pub(crate) async fn serve(mut listener: TcpListener, app: Router, gateway: &Arc<Gateway>) -> usize {
     let open = GracefulShutdown::new();
     let mut stop = pin!(asked_to_stop());
     loop {
@@ -29,18 +23,33 @@ pub(crate) async fn serve(
             accepted = Listener::accept(&mut listener) => accepted,
             () = &mut stop => break,
         };
-        let peer = Peer::of(address, &traffic);
+        let peer = Peer::of(address, &gateway.traffic);
         tokio::spawn(serve_one(stream, peer, app.clone(), open.watcher()));
     }
     drop(listener);
-    say("ending: calls under way get some seconds; Ctrl-C again ends at once");
-    // Who waits for a turn is told now; what has left is answered.
-    limiter.close();
+    let shutdown = &gateway.shutdown;
+    let grace = shutdown.grace().as_secs_f64();
+    say(&format!(
+        "ending: calls in flight get {grace} s; Ctrl-C again ends at once"
+    ));
+    shutdown.close();
+    // Queued calls are rejected now, and retried by their programs.
+    gateway
+        .limiter
+        .close_with_retry_after(shutdown.retry_after());
+    let mut ended = pin!(open.shutdown());
     tokio::select! {
-        () = open.shutdown() => {}
-        () = sleep(GRACE) => {}
+        () = &mut ended => return 0,
+        () = sleep(shutdown.grace()) => shutdown.end(),
         () = asked_to_stop() => exit(130),
     }
+    tokio::select! {
+        () = &mut ended => {}
+        () = sleep(LAST_WORDS) => {}
+        () = asked_to_stop() => exit(130),
+    }
+    // A program that reads nothing has not got its last words.
+    shutdown.cut() + gateway.traffic.counts().calls
 }
 
 /// Ctrl-C, or what service managers send.
@@ -59,5 +68,5 @@ async fn asked_to_stop() {
     let _ = ctrl_c().await;
 }
 
-/// Less than service managers and containers wait before they kill.
-const GRACE: Duration = Duration::from_secs(8);
+/// For the responses of calls that were cut.
+const LAST_WORDS: Duration = Duration::from_secs(1);

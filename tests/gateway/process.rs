@@ -80,9 +80,13 @@ impl Gateway {
         &self.url
     }
 
+    /// Sends it a signal, as `TERM`.
     #[cfg(unix)]
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id().unwrap()
+    pub(crate) async fn signal(&self, name: &str) {
+        let id = self.child.id().unwrap().to_string();
+        let mut kill = Command::new("kill");
+        let kill = kill.args([&format!("-{name}"), &id]).status().await;
+        assert!(kill.unwrap().success());
     }
 
     /// A chat completion.
@@ -142,10 +146,13 @@ impl Gateway {
         text
     }
 
-    /// Waits for its end, and tells its exit code.
+    /// Waits for its end, and tells its exit code and what it wrote to its standard error.
     #[cfg(unix)]
-    pub(crate) async fn ended(mut self) -> Option<i32> {
-        self.child.wait().await.unwrap().code()
+    pub(crate) async fn ended(mut self) -> (Option<i32>, String) {
+        let mut text = String::new();
+        let stderr = self.child.stderr.as_mut().unwrap();
+        stderr.read_to_string(&mut text).await.unwrap();
+        (self.child.wait().await.unwrap().code(), text)
     }
 }
 

@@ -126,6 +126,16 @@ impl Open {
             self.read.push_str(std::str::from_utf8(&data).unwrap());
         }
     }
+
+    /// Whether it ends before its end.
+    pub(crate) async fn breaks_off(&mut self) -> bool {
+        while let Some(frame) = self.answer.frame().await {
+            if frame.is_err() {
+                return true;
+            }
+        }
+        false
+    }
 }
 
 impl<T: Into<Bytes>> From<Full<T>> for Body
