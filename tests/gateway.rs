@@ -21,6 +21,8 @@ mod mask;
 mod masks;
 #[path = "gateway/numbers.rs"]
 mod numbers;
+#[path = "gateway/outage.rs"]
+mod outage;
 mod patience;
 #[path = "gateway/process.rs"]
 mod process;

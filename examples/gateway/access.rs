@@ -4,8 +4,8 @@
 //! whoever runs on this machine, but no web page that is open in its browser.
 
 use std::{
-    hash::{BuildHasher, RandomState},
     net::{IpAddr, SocketAddr},
+    sync::Arc,
 };
 
 use axum::body::Body;
@@ -16,38 +16,28 @@ use http::{
 };
 
 use crate::{
-    args,
-    credentials::{bearer, password},
+    credentials::{bearer, credential, password},
     refusal,
+    tokens::Tokens,
 };
 
-/// The tokens that are let in, if not everybody is.
+/// Who is let in: everybody on this machine, or whoever sends one of the tokens.
 pub(crate) struct Access {
-    /// Hashed with a key of this process's own: equal hashes are compared in the same time whatever
-    /// was sent, and nothing is kept that could be shown.
-    tokens: Vec<u64>,
-    state: RandomState,
+    tokens: Tokens,
 }
 
 impl Access {
-    /// As `GATEWAY_TOKENS` says.
-    pub(crate) fn from_env() -> Result<Self, String> {
-        let state = RandomState::new();
-        let set = args::env("GATEWAY_TOKENS")?;
-        let tokens = set.as_deref().unwrap_or_default().split(',').map(str::trim);
-        let tokens = tokens.filter(|token| !token.is_empty());
-        let tokens: Vec<_> = tokens
-            .map(|token| state.hash_one(token.as_bytes()))
-            .collect();
-        if set.is_some() && tokens.is_empty() {
-            // Whoever sets it wants a door that is shut.
-            return Err(
-                "GATEWAY_TOKENS is set and holds no token: write GATEWAY_TOKENS=TOKEN,ANOTHER, or \
-                 unset it to serve this machine alone"
-                    .to_owned(),
-            );
+    pub(crate) fn new(tokens: Tokens) -> Self {
+        Self { tokens }
+    }
+
+    /// The name of the program that calls: its token's, or a number of this run for its credential, or its
+    /// address.
+    pub(crate) fn program(&self, headers: &HeaderMap, from: IpAddr) -> Arc<str> {
+        match credential(headers) {
+            Some(credential) => self.tokens.name(credential),
+            None => from.to_canonical().to_string().into(),
         }
-        Ok(Self { tokens, state })
     }
 
     pub(crate) fn wants_token(&self) -> bool {
@@ -98,10 +88,7 @@ impl Access {
     }
 
     fn knows(&self, sent: Option<&[u8]>) -> bool {
-        let sent = sent.map(|token| self.state.hash_one(token));
-        // All of them, so that the time does not tell which.
-        let tokens = self.tokens.iter();
-        tokens.fold(false, |known, token| known | (sent == Some(*token)))
+        self.tokens.contain(sent)
     }
 }
 

@@ -24,7 +24,11 @@ use crate::{
     connection::Peer,
     forward::forward,
     history::History,
-    lanes, metrics, page,
+    lanes,
+    log::Log,
+    metrics,
+    monitor::Monitor,
+    page,
     refused::Complaint,
     shutdown::Shutdown,
     target::Target,
@@ -43,6 +47,7 @@ pub(crate) struct Gateway {
     pub(crate) memory: Memory,
     pub(crate) shutdown: Shutdown,
     pub(crate) complaint: Complaint,
+    pub(crate) monitor: Arc<Monitor>,
     history: Mutex<History>,
     /// Which run of the program it is: what was counted in another is over.
     pub(crate) run: u32,
@@ -51,9 +56,10 @@ pub(crate) struct Gateway {
 impl Gateway {
     pub(crate) fn new(access: Access, target: Target, limiter: Limiter, args: &Args) -> Self {
         let memory = Memory::new(args.body_memory);
+        let monitor = Arc::new(Monitor::new(Log::start(args.log)));
         Self {
             access,
-            sender: client::sender(limiter.clone(), &target, &memory),
+            sender: client::sender(limiter.clone(), &target, &memory, &monitor),
             target,
             limiter,
             max_wait: args.max_wait,
@@ -61,6 +67,7 @@ impl Gateway {
             memory,
             shutdown: Shutdown::new(args.grace),
             complaint: Complaint::default(),
+            monitor,
             history: Mutex::default(),
             run: (RandomState::new().hash_one(()) >> 32) as u32,
         }

@@ -11,6 +11,8 @@ use clap::Parser;
 use http::Uri;
 use tower_together::{Endpoint, Limits, Quota};
 
+use crate::log::Format;
+
 /// One key and one set of limits for many programs: point their base URL at it.
 #[derive(Debug, Parser)]
 #[command(name = "gateway", after_help = AFTER_HELP)]
@@ -46,6 +48,10 @@ pub(crate) struct Args {
     /// Requests a minute to an endpoint, in place of the default; may be given for several
     #[arg(long = "limit", value_name = "ENDPOINT=N", value_parser = limit)]
     pub(crate) limits: Vec<(Endpoint, Quota)>,
+
+    /// One line on standard error for each call
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log: Format,
 
     /// Send the traffic of a few made-up programs through it, to have something to look at
     #[arg(long, conflicts_with = "base_url")]
@@ -154,8 +160,8 @@ const AFTER_HELP: &str = "\
 With TOGETHER_API_KEY in the environment it calls Together AI with that key, for everybody who may
 reach it; without, and without --base-url, a stand-in inside the program, which costs nothing.
 
-GATEWAY_TOKENS=one,another lets in only programs that send one of these tokens in place of an API
-key. Without it the gateway listens on this machine alone. The page and its numbers want one too,
+GATEWAY_TOKENS=tom=TOKEN,ann=ANOTHER lets in only programs that send one of these tokens in place of
+an API key; the page, the metrics and the log name them. Without it the gateway listens on this machine alone. The page and its numbers want one too,
 except from this machine: in a browser it is the password, with any name.
 
 The first line on standard output is `listening on http://ADDR`. Programs use http://ADDR/v1 as

@@ -1,24 +1,33 @@
 //! The way to the API: an HTTP client that knows nothing of limits, and the layer in front of it.
 
-use std::{error::Error, iter, time::Duration};
+use std::{error::Error, iter, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{
+        Client,
+        connect::{Connect, HttpConnector},
+    },
     rt::{TokioExecutor, TokioTimer},
 };
-use tower::{BoxError, Layer, ServiceExt, util::BoxCloneSyncService};
+use tower::{BoxError, Layer, Service, ServiceExt, service_fn, util::BoxCloneSyncService};
 use tower_together::{Classify, Limiter, TogetherLayer, TogetherRetryLayer};
 
-use crate::{body::Memory, target::Target};
+use crate::{body::Memory, monitor::Monitor, record::Record, target::Target};
 
 /// A service that sends requests when their turn comes, and again if they have to.
 pub(crate) type Sender = BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>;
 
-pub(crate) fn sender(limiter: Limiter, target: &Target, memory: &Memory) -> Sender {
-    let client = http(target.http2).map_err(BoxError::from);
+pub(crate) fn sender(
+    limiter: Limiter,
+    target: &Target,
+    memory: &Memory,
+    monitor: &Arc<Monitor>,
+) -> Sender {
+    let client = watched(http(target.http2), Arc::clone(monitor));
     let classify = Classify::together().with_prefix(&target.prefix);
     // What was read ahead is there to be sent again, and counted already: this keeps but clones.
     let again = tower_together::body::Memory::new(memory.each(), usize::MAX);
@@ -29,12 +38,38 @@ pub(crate) fn sender(limiter: Limiter, target: &Target, memory: &Memory) -> Send
     BoxCloneSyncService::new(service.map_response(|answer| answer.map(Body::new)))
 }
 
+/// Each attempt of the layer passes here, and is counted.
+fn watched<C>(
+    client: Client<C, Body>,
+    monitor: Arc<Monitor>,
+) -> impl Service<Request<Body>, Response = Response<Incoming>, Error = BoxError, Future: Send>
++ Clone
++ Send
++ Sync
++ 'static
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    service_fn(move |request: Request<Body>| {
+        let monitor = Arc::clone(&monitor);
+        if let Some(record) = request.extensions().get::<Arc<Record>>() {
+            monitor.leave(record);
+        }
+        let sending = client.request(request);
+        async move {
+            let result = sending.await.map_err(BoxError::from);
+            monitor.came(match &result {
+                Ok(answer) => Ok(answer.status()),
+                Err(error) => Err(with_causes(&**error)),
+            });
+            result
+        }
+    })
+}
+
 /// HTTP/1 unless asked: a server allows some 100 streams on an HTTP/2 connection, and the pool opens
 /// one, so that the next answer would wait for the end of another while it holds a slot.
-fn http(
-    http2: bool,
-) -> Client<impl hyper_util::client::legacy::connect::Connect + Clone + Send + Sync + 'static, Body>
-{
+fn http(http2: bool) -> Client<impl Connect + Clone + Send + Sync + 'static, Body> {
     let mut tcp = HttpConnector::new();
     // Or a request of several frames waits 40 ms for the server's word on the first.
     tcp.set_nodelay(true);

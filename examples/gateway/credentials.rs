@@ -7,14 +7,17 @@ use http::{HeaderMap, header::AUTHORIZATION};
 
 /// Who asks: by its own credential, or else by its address. Only ever hashed.
 pub(crate) fn caller(headers: &HeaderMap, ip: IpAddr) -> String {
-    let named = ["x-api-key", "api-key"]
-        .iter()
-        .filter_map(|name| headers.get(*name));
-    let named = named.map(|value| value.as_bytes());
-    match bearer(headers).or(named.into_iter().next()) {
+    match credential(headers) {
         Some(credential) => format!("key {}", String::from_utf8_lossy(credential)),
         None => format!("ip {}", ip.to_canonical()),
     }
+}
+
+/// What a program sends to say who it is.
+pub(crate) fn credential(headers: &HeaderMap) -> Option<&[u8]> {
+    let named = ["x-api-key", "api-key"].iter();
+    let mut named = named.filter_map(|name| headers.get(*name));
+    bearer(headers).or_else(|| named.next().map(|value| value.as_bytes()))
 }
 
 /// What SDKs send as their API key.

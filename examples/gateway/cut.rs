@@ -10,11 +10,16 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-use crate::{app::Gateway, error};
+use crate::{
+    app::Gateway,
+    error,
+    record::{End, Record},
+};
 
 pub(crate) struct Cut {
     body: Body,
     gateway: Arc<Gateway>,
+    record: Arc<Record>,
     over: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// Whether it is a stream of server-sent events, which can carry an error of its own.
     events: bool,
@@ -24,11 +29,17 @@ pub(crate) struct Cut {
 }
 
 impl Cut {
-    pub(crate) fn new(body: Body, gateway: Arc<Gateway>, events: bool) -> Self {
+    pub(crate) fn new(
+        body: Body,
+        gateway: Arc<Gateway>,
+        record: Arc<Record>,
+        events: bool,
+    ) -> Self {
         Self {
             over: Box::pin(gateway.shutdown.over()),
             body,
             gateway,
+            record,
             events,
             tail: Vec::new(),
             ended: false,
@@ -62,6 +73,7 @@ impl http_body::Body for Cut {
         if self.over.as_mut().poll(cx).is_ready() {
             self.ended = true;
             self.gateway.shutdown.count_cut();
+            self.record.end(End::Cut);
             let last = match self.is_between_events() {
                 true => Ok(Frame::data(error::event(CODE, MESSAGE))),
                 false => Err(axum::Error::new(MESSAGE)),

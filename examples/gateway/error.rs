@@ -13,6 +13,13 @@ use tower::BoxError;
 
 use crate::client::with_causes;
 
+/// The gateway's own error, as an extension of its response.
+#[derive(Clone)]
+pub(crate) struct Own {
+    pub(crate) code: String,
+    pub(crate) message: String,
+}
+
 /// `{"error":{"message","type","param","code"}}`.
 pub(crate) fn answer(status: StatusCode, code: &str, message: &str) -> Response<Body> {
     let kind = match status.is_client_error() {
@@ -20,6 +27,10 @@ pub(crate) fn answer(status: StatusCode, code: &str, message: &str) -> Response<
         false => OWN,
     };
     let mut answer = Response::new(Body::from(json(kind, code, message)));
+    answer.extensions_mut().insert(Own {
+        code: code.to_owned(),
+        message: message.to_owned(),
+    });
     *answer.status_mut() = status;
     let json = HeaderValue::from_static("application/json");
     answer.headers_mut().insert(CONTENT_TYPE, json);

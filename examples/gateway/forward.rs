@@ -13,7 +13,7 @@ use http::{
 use tokio::time::timeout;
 use tower::ServiceExt;
 use tower_together::{
-    ApiError, Endpoint, Rejected,
+    ApiError, Rejected,
     extension::{Caller, Deadline, RetryReport},
 };
 
@@ -22,7 +22,9 @@ use crate::{
     connection::Peer,
     credentials,
     cut::{self, Cut},
-    error, headers, path, patience, refused,
+    error, headers, monitor, path, patience,
+    record::{End, Record},
+    refused,
 };
 
 /// Every call that is none of the gateway's own pages.
@@ -34,28 +36,39 @@ pub(crate) async fn forward(
     Extension(peer): Extension<Peer>,
     request: Request<Body>,
 ) -> Response<Body> {
-    let refusal = gateway
-        .access
-        .refuses_call(request.uri(), request.headers());
-    if let Some(refusal) = refusal {
-        return refusal;
-    }
-    let caller = credentials::caller(request.headers(), peer.ip());
-    let call = gateway.traffic.call(&caller);
-    let creates = Endpoint::of(request.method(), request.uri().path()).creates();
+    let (uri, headers) = (request.uri(), request.headers());
+    let refusal = gateway.access.refuses_call(uri, headers);
+    let program = match &refusal {
+        None => gateway.access.program(headers, peer.ip()),
+        // Or anybody could fill the table of programs.
+        Some(_) => "unknown".into(),
+    };
+    let record = Arc::new(Record::new(program, request.method(), uri.path()));
+    let caller = credentials::caller(headers, peer.ip());
+    let call = gateway.traffic.call(&caller, &record, &gateway.monitor);
     let work = async {
-        match gateway.for_api(request, &caller).await {
-            Ok(request) => gateway.send(request, creates).await,
+        match refusal {
+            Some(refusal) => Err(gateway.monitor.refuse(refusal)),
+            None => gateway.for_api(request, &caller, &record).await,
+        }
+    };
+    let work = async {
+        match work.await {
+            Ok(request) => gateway.send(request, &record).await,
             Err(refusal) => refusal,
         }
     };
     let answer = tokio::select! {
         biased;
         answer = work => answer,
-        () = gateway.shutdown.over() => return gateway.cut(creates),
+        () = gateway.shutdown.over() => gateway.cut(&record),
     };
+    record.answer(&answer);
     let events = is_events(answer.headers());
-    answer.map(|body| call.until_end_of(Body::new(Cut::new(body, gateway, events))))
+    answer.map(|body| {
+        let body = Cut::new(body, gateway, record, events);
+        call.until_end_of(Body::new(body))
+    })
 }
 
 impl Gateway {
@@ -64,6 +77,7 @@ impl Gateway {
         &self,
         request: Request<Body>,
         caller: &str,
+        record: &Arc<Record>,
     ) -> Result<Request<Body>, Response<Body>> {
         let (parts, body) = request.into_parts();
         if !METHODS.contains(&parts.method) {
@@ -74,8 +88,9 @@ impl Gateway {
             return Err(path_up());
         }
         let address = self.target.address(asked).ok_or_else(no_path)?;
-        let endpoint = Endpoint::of(&parts.method, asked.path());
-        let (body, model) = self.memory.read_ahead(body, endpoint).await?;
+        let (body, model) = self.memory.read_ahead(body, record.endpoint).await?;
+        let named = model.as_ref().map(|model| model.name().into());
+        self.monitor.queue(record, named);
         // Made anew: nothing of the program's connection goes on by accident.
         let mut request = Request::new(body);
         *request.method_mut() = parts.method;
@@ -84,6 +99,7 @@ impl Gateway {
         let deadline = patience::said(request.headers()).map(Deadline::within);
         let extensions = request.extensions_mut();
         extensions.insert(Caller::new(caller));
+        extensions.insert(Arc::clone(record));
         if let Some(deadline) = deadline {
             extensions.insert(deadline);
         }
@@ -94,7 +110,8 @@ impl Gateway {
     }
 
     /// Waits for the call's turn, sends it, and makes its answer one for the program.
-    async fn send(&self, request: Request<Body>, creates: bool) -> Response<Body> {
+    async fn send(&self, request: Request<Body>, record: &Record) -> Response<Body> {
+        let creates = record.endpoint.creates();
         let name = self.target.name();
         let patience = patience::of(request.headers(), self.max_wait);
         match timeout(patience, self.sender.clone().oneshot(request)).await {
@@ -108,7 +125,12 @@ impl Gateway {
                 }
                 answer
             }
-            Err(_) => error::too_slow(name, patience),
+            Err(_) => {
+                if record.facts().attempts > 0 {
+                    self.monitor.came(Err(monitor::silent(patience)));
+                }
+                error::too_slow(name, patience)
+            }
         }
     }
 
@@ -125,9 +147,10 @@ impl Gateway {
     }
 
     /// The response to a call that the end of the grace period cut before its own response began.
-    fn cut(&self, creates: bool) -> Response<Body> {
+    fn cut(&self, record: &Record) -> Response<Body> {
         self.shutdown.count_cut();
-        match creates {
+        record.end(End::Cut);
+        match record.endpoint.creates() {
             // It may have been created all the same.
             true => error::lasting(StatusCode::SERVICE_UNAVAILABLE, cut::CODE, cut::MESSAGE),
             false => error::transient(cut::CODE, cut::MESSAGE, self.shutdown.retry_after()),
@@ -143,6 +166,11 @@ impl Gateway {
         }
         let mut answer = Response::new(self.target.key.out_of(body, parts.status));
         *answer.status_mut() = parts.status;
+        // For the log.
+        let unmasked = |error: &&ApiError| self.target.key.is_in(error.message().as_bytes());
+        if let Some(error) = error.filter(|error| !unmasked(error)) {
+            answer.extensions_mut().insert(error.clone());
+        }
         *answer.headers_mut() = parts.headers;
         let headers = answer.headers_mut();
         headers::for_program(headers, |value| self.target.key.is_in(value));

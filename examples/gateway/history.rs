@@ -21,6 +21,8 @@ pub(crate) struct History {
     /// Points taken so far: seconds, as far as anybody can tell.
     tick: u64,
     lanes: HashMap<Lane, Past>,
+    /// What the calls of all lanes came to at each point: errors and retries.
+    outcomes: VecDeque<(u64, u64)>,
 }
 
 /// Which lane; there is one key, so that it need not be named.
@@ -65,19 +67,35 @@ pub(crate) struct Series {
     refused: Vec<u64>,
 }
 
+/// What happened in the last five minutes.
+#[derive(Serialize)]
+pub(crate) struct Recent {
+    sent: u64,
+    throttled: u64,
+    refused: u64,
+    /// Calls that failed, beside those that the gateway rejected.
+    errors: u64,
+    retries: u64,
+}
+
 /// Takes a point each second, for ever.
 pub(crate) async fn sample(gateway: Arc<Gateway>) {
     let mut clock = interval(SECOND);
     loop {
         clock.tick().await;
         let snapshot = gateway.limiter.snapshot();
-        gateway.history().add(&snapshot);
+        let outcomes = gateway.monitor.counts().totals();
+        gateway.history().add(&snapshot, outcomes);
     }
 }
 
 impl History {
-    fn add(&mut self, snapshot: &Snapshot) {
+    fn add(&mut self, snapshot: &Snapshot, outcomes: (u64, u64)) {
         self.tick += 1;
+        if self.outcomes.len() > LENGTH {
+            self.outcomes.pop_front();
+        }
+        self.outcomes.push_back(outcomes);
         for lane in &snapshot.lanes {
             self.lanes.entry(id(lane)).or_default().add(lane);
         }
@@ -85,6 +103,35 @@ impl History {
 
     pub(crate) fn tick(&self) -> u64 {
         self.tick
+    }
+
+    /// What happened within the points that are kept, given what was counted in all.
+    pub(crate) fn recent(&self, (errors, retries): (u64, u64)) -> Recent {
+        let before = match self.outcomes.len() > LENGTH {
+            true => self.outcomes.front().copied().unwrap_or_default(),
+            false => (0, 0),
+        };
+        let sum = |of: fn(&Point) -> u64| {
+            let points = self.lanes.values().flat_map(|past| &past.points);
+            points.map(of).sum()
+        };
+        Recent {
+            sent: sum(|point| point.sent),
+            throttled: sum(|point| point.throttled),
+            refused: sum(|point| point.refused),
+            errors: errors - before.0,
+            retries: retries - before.1,
+        }
+    }
+
+    /// Requests of a lane that left within the last seconds, up to now.
+    pub(crate) fn sent(&self, lane: &LaneSnapshot, seconds: usize) -> u64 {
+        let Some(past) = self.lanes.get(&id(lane)) else {
+            return lane.admitted;
+        };
+        let points = past.points.iter().rev().take(seconds);
+        let since = lane.admitted.saturating_sub(past.before.admitted);
+        since + points.map(|point| point.sent).sum::<u64>()
     }
 
     /// A lane's points after that of the tick `since`.
@@ -144,4 +191,4 @@ fn id(lane: &LaneSnapshot) -> Lane {
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Five minutes.
-const LENGTH: usize = 300;
+pub(crate) const LENGTH: usize = 300;

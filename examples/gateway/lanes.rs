@@ -1,6 +1,6 @@
 //! `GET /lanes`: what the page shows, as JSON.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::State};
 use http::{
@@ -13,8 +13,11 @@ use tower_together::limiter::{LaneSnapshot, LimitSnapshot, Measure};
 
 use crate::{
     app::Gateway,
-    history::{Series, mean},
+    history::{History, Recent, Series, mean},
+    outage::Failing,
+    programs::Program,
     traffic::Counts,
+    windows,
 };
 
 #[derive(Serialize)]
@@ -32,6 +35,13 @@ struct Report<'a> {
     admitted: u64,
     refused: u64,
     throttled: u64,
+    /// Calls whose token is none of the gateway's.
+    unknown_tokens: u64,
+    /// Since when the API has not responded, and with which error; null while it responds.
+    outage: Option<Failing>,
+    /// The last five minutes.
+    recent: Recent,
+    programs: BTreeMap<String, Program>,
     lanes: Vec<Lane<'a>>,
 }
 
@@ -61,6 +71,7 @@ struct Limit {
     max: u64,
     /// Seconds; null if it counts what is under way.
     per: Option<f64>,
+    /// Requests that may still be sent in this window; of what is under way, free slots.
     left: u64,
     /// Whether other lanes use it too.
     shared: bool,
@@ -79,6 +90,7 @@ pub(crate) async fn lanes(State(gateway): State<Arc<Gateway>>, uri: Uri) -> Resp
 fn report(gateway: &Gateway, since: u64) -> Vec<u8> {
     let snapshot = gateway.limiter.snapshot();
     let history = gateway.history();
+    let counts = gateway.monitor.counts();
     let now = now();
     let lanes = snapshot.lanes.iter();
     let report = Report {
@@ -91,21 +103,35 @@ fn report(gateway: &Gateway, since: u64) -> Vec<u8> {
         admitted: snapshot.admitted,
         refused: snapshot.refused,
         throttled: snapshot.throttled,
+        unknown_tokens: counts.unknown_tokens,
+        outage: gateway.monitor.outage.now(),
+        recent: history.recent(counts.totals()),
+        programs: counts.programs.all(),
         lanes: lanes
-            .map(|lane| Lane::new(lane, history.of(lane, since), now))
+            .map(|lane| Lane::new(lane, &snapshot.lanes, &history, since, now))
             .collect(),
     };
     serde_json::to_vec(&report).expect("numbers and strings")
 }
 
 impl<'a> Lane<'a> {
-    fn new(lane: &'a LaneSnapshot, history: Series, now: Instant) -> Self {
+    fn new(
+        lane: &'a LaneSnapshot,
+        lanes: &[LaneSnapshot],
+        history: &History,
+        since: u64,
+        now: Instant,
+    ) -> Self {
         let left = |at: Instant| at.saturating_duration_since(now).as_secs_f64();
         Self {
             endpoint: lane.endpoint.name(),
             model: lane.model.as_deref(),
             overflow: lane.overflow,
-            limits: lane.limits.iter().map(Limit::new).collect(),
+            limits: lane
+                .limits
+                .iter()
+                .map(|limit| Limit::new(limit, windows::left(limit, lane, lanes, history)))
+                .collect(),
             waiting: lane.waiting,
             next_in: lane.next.map(left),
             paused_for: lane.paused.map(left),
@@ -113,18 +139,18 @@ impl<'a> Lane<'a> {
             refused: lane.refused,
             throttled: lane.throttled,
             mean_wait: mean(lane.waited, lane.admitted).as_secs_f64(),
-            history,
+            history: history.of(lane, since),
         }
     }
 }
 
 impl Limit {
-    fn new(limit: &LimitSnapshot) -> Self {
+    fn new(limit: &LimitSnapshot, left: u64) -> Self {
         Self {
             counts: measure(limit.measure),
             max: limit.max,
             per: limit.per.as_ref().map(Duration::as_secs_f64),
-            left: limit.left,
+            left,
             shared: limit.shared,
         }
     }

@@ -34,6 +34,8 @@
 //!   that SDKs do not multiply the retries.
 //! - A restart loses no call: SIGTERM rejects queued calls with 503 and a `Retry-After`, which SDKs obey, and
 //!   gives calls in flight `--grace` seconds. A call that is cut gets an error in the shape of its stream.
+//! - An outage is seen: the page turns red and says since when and with which error, and the log has a line for
+//!   it, beside one for each call.
 //! - No credential passes in either direction: of a request's headers only those that are known to
 //!   hold none, and in answers, whatever their length, the key is covered.
 //! - Websockets do not pass: the two realtime routes of the API need a connection of their own.
@@ -43,14 +45,17 @@
 //! | module | what it does |
 //! |---|---|
 //! | `args`, `target`, `greet` | read the command line, decide where calls go, and say what to do |
-//! | `serve`, `shutdown`, `connection`, `access`, `credentials`, `refusal` | let programs in, or not |
+//! | `serve`, `shutdown`, `connection`, `access`, `tokens`, `credentials`, `refusal` | let programs in, or not |
 //! | `app`, `forward`, `cut` | take a call to the API and its answer back |
 //! | `body`, `path`, `headers`, `patience` | what of it counts, and goes on |
 //! | `key`, `mask`, `masked`, `refused`, `error` | what of an answer does |
 //! | `client` | the layer, and the HTTP client behind it |
 //! | `jobs` | looks after the jobs that run |
 //! | `traffic`, `history` | count what is open, and remember what was |
-//! | `lanes`, `page`, `metrics` | show it |
+//! | `record`, `monitor`, `log` | follow each call, count what came of it, and log it |
+//! | `outage`, `waits`, `programs` | what is counted: failures in a row, waits, calls of each program |
+//! | `windows` | what is left of a limit |
+//! | `lanes`, `page`, `metrics`, `outcomes`, `exposition` | show it |
 //! | `demo` | makes up programs |
 
 mod access;
@@ -63,6 +68,7 @@ mod credentials;
 mod cut;
 mod demo;
 mod error;
+mod exposition;
 mod forward;
 mod greet;
 mod headers;
@@ -70,18 +76,27 @@ mod history;
 mod jobs;
 mod key;
 mod lanes;
+mod log;
 mod mask;
 mod masked;
 mod metrics;
+mod monitor;
+mod outage;
+mod outcomes;
 mod page;
 mod path;
 mod patience;
+mod programs;
+mod record;
 mod refusal;
 mod refused;
 mod serve;
 mod shutdown;
 mod target;
+mod tokens;
 mod traffic;
+mod waits;
+mod windows;
 
 use std::{
     io::{self, Write},
@@ -100,6 +115,7 @@ use crate::{
     args::Args,
     serve::serve,
     target::Target,
+    tokens::Tokens,
 };
 
 #[tokio::main]
@@ -114,7 +130,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<ExitCode, BoxError> {
-    let access = Access::from_env()?;
+    let access = Access::new(Tokens::from_env()?);
     access.allows(args.listen)?;
     if args.demo && access.wants_token() {
         return Err("--demo makes up programs that have no token: unset GATEWAY_TOKENS".into());
@@ -140,7 +156,9 @@ async fn run(args: Args) -> Result<ExitCode, BoxError> {
     if args.demo {
         demo::start(near, Arc::clone(&gateway));
     }
-    match serve(listener, app(Arc::clone(&gateway)), &gateway).await {
+    let cut = serve(listener, app(Arc::clone(&gateway)), &gateway).await;
+    gateway.monitor.log.flush();
+    match cut {
         0 => Ok(ExitCode::SUCCESS),
         cut => {
             say(&format!("{cut} calls were cut: their programs were told"));

@@ -1,11 +1,14 @@
-//! `GET /metrics`: the same numbers for Prometheus.
+//! `GET /metrics`: the same numbers for Prometheus, as `Accept` asks: as text, or as OpenMetrics.
 //!
 //! Labels are bounded as the limiter's lanes are: 64 models of the key, and one for all others.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use axum::{body::Body, extract::State};
-use http::{HeaderValue, Response, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, HeaderValue, Response,
+    header::{ACCEPT, CONTENT_TYPE},
+};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet, text},
@@ -14,18 +17,35 @@ use prometheus_client::{
 };
 use tower_together::limiter::{LaneSnapshot, LimitSnapshot};
 
-use crate::{app::Gateway, lanes::measure, traffic::Counts};
+use crate::{
+    app::Gateway, exposition, lanes::measure, outcomes::Outcomes, traffic::Counts,
+    waits::Histogram, windows,
+};
 
-pub(crate) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
+pub(crate) async fn metrics(
+    State(gateway): State<Arc<Gateway>>,
+    headers: HeaderMap,
+) -> Response<Body> {
     let mut registry = Registry::with_prefix("together_gateway");
-    registry.register_collector(Box::new(Numbers {
-        lanes: gateway.limiter.snapshot().lanes,
-        open: gateway.traffic.counts(),
-    }));
+    registry.register_collector(Box::new(Numbers::of(&gateway)));
+    registry.register_collector(Box::new(Outcomes::of(&gateway.monitor)));
     let mut text = String::new();
     text::encode(&mut text, &registry).expect("a string takes all");
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    let (text, kind) = match accept.is_some_and(|accept| accept.contains(OPEN_METRICS)) {
+        true => (
+            text,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ),
+        false => (
+            exposition::text(&text),
+            "text/plain; version=0.0.4; charset=utf-8",
+        ),
+    };
     let mut answer = Response::new(Body::from(text));
-    answer.headers_mut().insert(CONTENT_TYPE, OPEN_METRICS);
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     answer
 }
 
@@ -33,6 +53,9 @@ pub(crate) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response<Bod
 #[derive(Debug)]
 struct Numbers {
     lanes: Vec<LaneSnapshot>,
+    /// What is left of each limit of each lane.
+    left: Vec<Vec<u64>>,
+    waits: Vec<Histogram>,
     open: Counts,
 }
 
@@ -48,10 +71,9 @@ impl Collector for Numbers {
         self.counter(to, "throttled", "429s of the API", |lane| lane.throttled)?;
         self.waiting(to)?;
         self.waits(to)?;
-        self.limits(to, "limit", "What a limit allows", |limit| limit.max)?;
-        self.limits(to, "limit_left", "What it would allow now", |limit| {
-            limit.left
-        })?;
+        self.limits(to, "limit", "What a limit allows", |limit, _| limit.max)?;
+        let help = "Requests that may still be sent in this window, or free slots";
+        self.limits(to, "limit_left", help, |_, left| left)?;
         let open = &self.open;
         gauge(
             to,
@@ -66,6 +88,23 @@ impl Collector for Numbers {
 }
 
 impl Numbers {
+    fn of(gateway: &Gateway) -> Self {
+        let lanes = gateway.limiter.snapshot().lanes;
+        let history = gateway.history();
+        let left = |lane: &LaneSnapshot| {
+            let limits = lane.limits.iter();
+            limits
+                .map(|limit| windows::left(limit, lane, &lanes, &history))
+                .collect()
+        };
+        Self {
+            left: lanes.iter().map(left).collect(),
+            waits: gateway.monitor.counts().waits.of(&lanes),
+            open: gateway.traffic.counts(),
+            lanes,
+        }
+    }
+
     fn counter(
         &self,
         to: &mut DescriptorEncoder<'_>,
@@ -93,17 +132,15 @@ impl Numbers {
         Ok(())
     }
 
-    /// Sum and count, of which Prometheus makes the mean of any stretch of time.
     fn waits(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "How long the requests let go had waited";
+        let help = "How long calls had waited when they first left";
         let unit = Some(&Unit::Seconds);
         let mut family = to.encode_descriptor("wait", help, unit, MetricType::Histogram)?;
-        for lane in &self.lanes {
+        for (lane, waits) in self.lanes.iter().zip(&self.waits) {
             let labels = labels(lane);
             let mut metric: MetricEncoder<'_> = family.encode_family(&labels)?;
-            let all = [(f64::INFINITY, lane.admitted)];
-            let sum = lane.waited.as_secs_f64();
-            metric.encode_histogram::<NoLabelSet>(sum, lane.admitted, &all, None)?;
+            let buckets = waits.buckets();
+            metric.encode_histogram::<NoLabelSet>(waits.sum, waits.count, &buckets, None)?;
         }
         Ok(())
     }
@@ -114,15 +151,15 @@ impl Numbers {
         to: &mut DescriptorEncoder<'_>,
         name: &str,
         help: &str,
-        value: fn(&LimitSnapshot) -> u64,
+        value: fn(&LimitSnapshot, u64) -> u64,
     ) -> fmt::Result {
         let mut family = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for lane in &self.lanes {
+        for (lane, left) in self.lanes.iter().zip(&self.left) {
             let mut kinds = BTreeMap::new();
-            for limit in &lane.limits {
+            for (limit, left) in lane.limits.iter().zip(left) {
                 let kind = (measure(limit.measure), limit.per.unwrap_or_default());
                 let least = kinds.entry(kind).or_insert(u64::MAX);
-                *least = value(limit).min(*least);
+                *least = value(limit, *left).min(*least);
             }
             for ((counts, window), least) in kinds {
                 let [endpoint, model, others] = labels(lane);
@@ -141,7 +178,12 @@ impl Numbers {
     }
 }
 
-fn gauge(to: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: usize) -> fmt::Result {
+pub(crate) fn gauge(
+    to: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: usize,
+) -> fmt::Result {
     let gauge = ConstGauge::new(value as i64);
     gauge.encode(to.encode_descriptor(name, help, None, MetricType::Gauge)?)
 }
@@ -160,5 +202,4 @@ fn labels(lane: &LaneSnapshot) -> [(&'static str, String); 3] {
     ]
 }
 
-const OPEN_METRICS: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+const OPEN_METRICS: &str = "application/openmetrics-text";

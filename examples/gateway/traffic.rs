@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use axum::body::Body;
@@ -16,6 +16,11 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use serde::Serialize;
 use tokio::runtime::Handle;
+
+use crate::{
+    monitor::Monitor,
+    record::{End, Record},
+};
 
 /// Counts what is open; each count ends with what it counts, however that ends.
 #[derive(Debug, Default)]
@@ -47,12 +52,14 @@ pub(crate) struct Connection(Arc<Traffic>);
 pub(crate) struct Call {
     traffic: Arc<Traffic>,
     caller: u64,
+    record: Arc<Record>,
+    monitor: Arc<Monitor>,
 }
 
 /// An answer's body, and its call.
 pub(crate) struct Held {
     body: Body,
-    _call: Call,
+    call: Call,
 }
 
 impl Traffic {
@@ -61,12 +68,19 @@ impl Traffic {
         Connection(Arc::clone(self))
     }
 
-    pub(crate) fn call(self: &Arc<Self>, caller: &str) -> Call {
+    pub(crate) fn call(
+        self: &Arc<Self>,
+        caller: &str,
+        record: &Arc<Record>,
+        monitor: &Arc<Monitor>,
+    ) -> Call {
         let caller = self.hash.hash_one(caller);
         *self.callers().entry(caller).or_default() += 1;
         Call {
             traffic: Arc::clone(self),
             caller,
+            record: Arc::clone(record),
+            monitor: Arc::clone(monitor),
         }
     }
 
@@ -88,7 +102,7 @@ impl Traffic {
 impl Call {
     /// Under way until the answer's body has ended, or is dropped because its program hung up.
     pub(crate) fn until_end_of(self, body: Body) -> Body {
-        Body::new(Held { body, _call: self })
+        Body::new(Held { body, call: self })
     }
 }
 
@@ -107,6 +121,17 @@ impl Drop for Call {
                 callers.remove(&self.caller);
             }
         }
+        drop(callers);
+        self.record.finish(&self.monitor);
+    }
+}
+
+/// hyper does not ask for more of a body that says that it has ended.
+impl Drop for Held {
+    fn drop(&mut self) {
+        if http_body::Body::is_end_stream(&self.body) {
+            self.call.record.end(End::Done);
+        }
     }
 }
 
@@ -118,7 +143,13 @@ impl http_body::Body for Held {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        match &frame {
+            Some(Ok(_)) => {}
+            Some(Err(_)) => self.call.record.end(End::BrokeOff),
+            None => self.call.record.end(End::Done),
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
