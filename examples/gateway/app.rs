@@ -45,6 +45,8 @@ pub(crate) struct Gateway {
     pub(crate) sender: Sender,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) memory: Memory,
+    /// The longest that a stream is silent at its beginning.
+    pub(crate) first_byte: Duration,
     pub(crate) shutdown: Shutdown,
     pub(crate) complaint: Complaint,
     pub(crate) monitor: Arc<Monitor>,
@@ -55,16 +57,17 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) fn new(access: Access, target: Target, limiter: Limiter, args: &Args) -> Self {
-        let memory = Memory::new(args.body_memory);
+        let memory = Memory::new(args.body_memory, args.body_disk);
         let monitor = Arc::new(Monitor::new(Log::start(args.log)));
         Self {
             access,
-            sender: client::sender(limiter.clone(), &target, &memory, &monitor),
+            sender: client::sender(limiter.clone(), &target, &memory, args.first_byte, &monitor),
             target,
             limiter,
             max_wait: args.max_wait,
             traffic: Arc::default(),
             memory,
+            first_byte: args.first_byte,
             shutdown: Shutdown::new(args.grace),
             complaint: Complaint::default(),
             monitor,

@@ -37,9 +37,17 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value = "512")]
     pub(crate) max_streams: NonZeroU32,
 
-    /// Memory for the bodies of requests that come or wait; a longer one than an eighth of it streams by
+    /// Memory for the bodies of requests that come or wait
     #[arg(long, value_name = "MIB", default_value = "256", value_parser = mebibytes)]
     pub(crate) body_memory: usize,
+
+    /// Disk for the bodies of requests that are longer than an eighth of --body-memory
+    #[arg(long, value_name = "MIB", default_value = "4096", value_parser = mebibytes)]
+    pub(crate) body_disk: usize,
+
+    /// Seconds until the first byte of a streamed response; a stream that is silent for longer is ended
+    #[arg(long, value_name = "SECONDS", default_value = "120", value_parser = seconds)]
+    pub(crate) first_byte: Duration,
 
     /// Seconds for calls in flight to end when the gateway is asked to stop; then they are cut
     #[arg(long, value_name = "SECONDS", default_value = "8", value_parser = grace)]

@@ -3,9 +3,10 @@
 //! A call gets in line when its body is there. So whoever sends slowly does so before its turn, and
 //! holds nothing; a program that hangs up while its call waits is noticed, which over HTTP/1 it is
 //! only if nothing of the body is left unread; the model can be read, which tells lanes apart; and
-//! the call can be sent again. All that costs memory, which is bounded: of each body and of all.
+//! the call can be sent again. All that costs memory, which is bounded: of each body and of all. A body that is
+//! longer waits on disk, unless its endpoint has no limits: then it streams by.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, io, sync::Arc, time::Duration};
 
 use axum::body::{Body, BodyDataStream};
 use bytes::{Bytes, BytesMut};
@@ -19,13 +20,14 @@ use tokio::{
 };
 use tower_together::{Endpoint, extension::Model};
 
-use crate::error;
+use crate::{disk::Disk, error, say};
 
 /// The memory for all bodies that have come, or are coming, and have not been answered.
 pub(crate) struct Memory {
     free: Arc<Semaphore>,
-    /// What one body may have of it. What is longer is not read ahead, but streams by.
+    /// What one body may have of it.
     each: usize,
+    disk: Disk,
 }
 
 /// What was read of a body, and its part of the memory, which comes back with the last clone.
@@ -35,17 +37,28 @@ struct Read {
 }
 
 /// Why no more of a body is read.
-enum Stop {
+pub(crate) enum Stop {
     Broken(axum::Error),
     Full,
+    Disk(io::Error),
+    Slow,
+}
+
+/// What a body says of its call.
+#[derive(Default)]
+pub(crate) struct Said {
+    pub(crate) model: Option<Model>,
+    /// Whether the response is to be a stream.
+    pub(crate) streams: bool,
 }
 
 impl Memory {
-    /// So many bytes.
-    pub(crate) fn new(all: usize) -> Self {
+    /// So many bytes of memory, and of disk.
+    pub(crate) fn new(all: usize, disk: usize) -> Self {
         Self {
             free: Arc::new(Semaphore::new(all)),
             each: all / SHARE,
+            disk: Disk::new(disk),
         }
     }
 
@@ -53,15 +66,17 @@ impl Memory {
         self.each
     }
 
-    /// The same body, and the model it names if that is to be known.
+    /// The same body, and what it says if that is to be known.
     pub(crate) async fn read_ahead(
         &self,
         body: Body,
         endpoint: Endpoint,
-    ) -> Result<(Body, Option<Model>), Response<Body>> {
+    ) -> Result<(Body, Said), Response<Body>> {
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-        if body.is_end_stream() || announced > self.each {
-            return Ok((body, None));
+        // Those that take no model have no limits, and hold nothing.
+        let streams_by = announced > self.each && !endpoint.takes_model();
+        if body.is_end_stream() || streams_by {
+            return Ok((body, Said::default()));
         }
         let mut rest = body.into_data_stream();
         let mut read = Read {
@@ -75,26 +90,27 @@ impl Memory {
                 Ok(Ok(true)) => break true,
                 Ok(Ok(false)) if read.bytes.len() >= self.each => break false,
                 Ok(Ok(false)) => {}
-                Ok(Err(Stop::Broken(error))) => return Err(error::body_broken(&error)),
-                Ok(Err(Stop::Full)) => {
+                Ok(Err(stop)) => {
                     // Its part comes back now.
                     drop(read);
-                    drain(rest).await;
-                    return Err(error::full());
+                    return Err(stop.answer(rest).await);
                 }
-                Err(_) => return Err(error::body_too_slow()),
+                Err(_) => return Err(Stop::Slow.answer(rest).await),
             }
         };
         let read = Bytes::from_owner(read);
-        let model = match whole && endpoint.takes_model() {
-            true => model(&read),
-            false => None,
-        };
-        let body = match whole {
-            true => Body::from(read),
+        if whole {
+            let said = endpoint.takes_model().then(|| said(&read));
+            return Ok((Body::from(read), said.unwrap_or_default()));
+        }
+        let body = match endpoint.takes_model() {
+            true => match self.disk.keep(read, &mut rest).await {
+                Ok(body) => body,
+                Err(stop) => return Err(stop.answer(rest).await),
+            },
             false => Body::from_stream(stream::iter([Ok(read)]).chain(rest)),
         };
-        Ok((body, model))
+        Ok((body, Said::default()))
     }
 
     /// Reads on until there is so much, or the end, which it tells.
@@ -123,6 +139,24 @@ impl Memory {
     }
 }
 
+impl Stop {
+    async fn answer(self, rest: BodyDataStream) -> Response<Body> {
+        match self {
+            Self::Broken(error) => error::body_broken(&error),
+            Self::Slow => error::body_too_slow(),
+            Self::Full => {
+                drain(rest).await;
+                error::full()
+            }
+            Self::Disk(error) => {
+                say(&format!("a long body cannot be kept on disk: {error}"));
+                drain(rest).await;
+                error::full()
+            }
+        }
+    }
+}
+
 impl AsRef<[u8]> for Read {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
@@ -136,25 +170,28 @@ async fn drain(mut rest: BodyDataStream) {
     let _ = timeout(DRAIN, reading).await;
 }
 
-/// The `model` of a JSON object; what is none is the API's to complain about.
-fn model(body: &Bytes) -> Option<Model> {
-    #[derive(Deserialize)]
+/// The `model` and `stream` of a JSON object; what is none is the API's to complain about.
+fn said(body: &Bytes) -> Said {
+    #[derive(Default, Deserialize)]
     struct Named<'a> {
         #[serde(borrow)]
-        model: Cow<'a, str>,
+        model: Option<Cow<'a, str>>,
+        stream: Option<bool>,
     }
-    let named: Named<'_> = serde_json::from_slice(body).ok()?;
+    let named: Named<'_> = serde_json::from_slice(body).unwrap_or_default();
     let known = 1..=LONGEST_NAME;
-    known
-        .contains(&named.model.len())
-        .then(|| Model::new(&*named.model))
+    let model = named.model.filter(|model| known.contains(&model.len()));
+    Said {
+        model: model.map(|model| Model::new(&*model)),
+        streams: named.stream == Some(true),
+    }
 }
 
 /// Of all memory: a few large bodies leave room for the small ones.
 const SHARE: usize = 8;
 /// How much may take [`SLOWEST`]: half a million tokens of prompt, a minute of speech.
-const AHEAD: usize = 1024 * 1024;
-const SLOWEST: Duration = Duration::from_secs(60);
+pub(crate) const AHEAD: usize = 1024 * 1024;
+pub(crate) const SLOWEST: Duration = Duration::from_secs(60);
 const DRAIN: Duration = Duration::from_secs(5);
 /// No model has a longer one, and it is shown.
 const LONGEST_NAME: usize = 256;

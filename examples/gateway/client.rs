@@ -4,7 +4,6 @@ use std::{error::Error, iter, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{
     client::legacy::{
@@ -13,10 +12,17 @@ use hyper_util::{
     },
     rt::{TokioExecutor, TokioTimer},
 };
+use tokio::time::timeout_at;
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn, util::BoxCloneSyncService};
 use tower_together::{Classify, Limiter, TogetherLayer, TogetherRetryLayer};
 
-use crate::{body::Memory, monitor::Monitor, record::Record, target::Target};
+use crate::{
+    body::Memory,
+    error,
+    monitor::{self, Monitor},
+    record::Record,
+    target::Target,
+};
 
 /// A service that sends requests when their turn comes, and again if they have to.
 pub(crate) type Sender = BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>;
@@ -25,9 +31,10 @@ pub(crate) fn sender(
     limiter: Limiter,
     target: &Target,
     memory: &Memory,
+    first_byte: Duration,
     monitor: &Arc<Monitor>,
 ) -> Sender {
-    let client = watched(http(target.http2), Arc::clone(monitor));
+    let client = watched(http(target.http2), first_byte, Arc::clone(monitor));
     let classify = Classify::together().with_prefix(&target.prefix);
     // What was read ahead is there to be sent again, and counted already: this keeps but clones.
     let again = tower_together::body::Memory::new(memory.each(), usize::MAX);
@@ -41,8 +48,9 @@ pub(crate) fn sender(
 /// Each attempt of the layer passes here, and is counted.
 fn watched<C>(
     client: Client<C, Body>,
+    first_byte: Duration,
     monitor: Arc<Monitor>,
-) -> impl Service<Request<Body>, Response = Response<Incoming>, Error = BoxError, Future: Send>
+) -> impl Service<Request<Body>, Response = Response<Body>, Error = BoxError, Future: Send>
 + Clone
 + Send
 + Sync
@@ -52,17 +60,29 @@ where
 {
     service_fn(move |request: Request<Body>| {
         let monitor = Arc::clone(&monitor);
-        if let Some(record) = request.extensions().get::<Arc<Record>>() {
+        let record = request.extensions().get::<Arc<Record>>();
+        let until = record.and_then(|record| {
             monitor.leave(record);
-        }
+            record.first_byte(first_byte)
+        });
         let sending = client.request(request);
         async move {
-            let result = sending.await.map_err(BoxError::from);
+            let result = match until {
+                None => sending.await,
+                Some(until) => match timeout_at(until, sending).await {
+                    Ok(result) => result,
+                    Err(_) => {
+                        monitor.came(Err(monitor::silent(first_byte)));
+                        return Ok(error::silent(first_byte));
+                    }
+                },
+            };
+            let result = result.map_err(BoxError::from);
             monitor.came(match &result {
                 Ok(answer) => Ok(answer.status()),
                 Err(error) => Err(with_causes(&**error)),
             });
-            result
+            result.map(|answer| answer.map(Body::new))
         }
     })
 }

@@ -1,4 +1,5 @@
-//! A response's body that ends with the gateway's grace period, and says so in the shape of its stream.
+//! A response's body that the gateway may end before its time, and that says so in the shape of its stream: when
+//! the grace period ends, or when the first byte of a stream does not come in time.
 
 use std::{
     pin::Pin,
@@ -9,6 +10,7 @@ use std::{
 use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use tokio::time::{Sleep, sleep_until};
 
 use crate::{
     app::Gateway,
@@ -21,6 +23,8 @@ pub(crate) struct Cut {
     gateway: Arc<Gateway>,
     record: Arc<Record>,
     over: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Runs until the first byte of a stream.
+    silence: Option<Pin<Box<Sleep>>>,
     /// Whether it is a stream of server-sent events, which can carry an error of its own.
     events: bool,
     /// The last bytes sent, which tell whether an event is complete.
@@ -35,8 +39,12 @@ impl Cut {
         record: Arc<Record>,
         events: bool,
     ) -> Self {
+        let until = record.first_byte(gateway.first_byte);
         Self {
             over: Box::pin(gateway.shutdown.over()),
+            silence: until
+                .filter(|_| events)
+                .map(|until| Box::pin(sleep_until(until))),
             body,
             gateway,
             record,
@@ -57,6 +65,32 @@ impl Cut {
         self.tail.extend_from_slice(kept);
         self.tail.drain(..self.tail.len().saturating_sub(TAIL));
     }
+
+    /// The last frame. What the body held, its slot included, is given back.
+    fn end(&mut self, how: End, code: &str, message: &str) -> Result<Frame<Bytes>, axum::Error> {
+        self.ended = true;
+        self.record.end(how);
+        self.body = Body::empty();
+        match self.is_between_events() {
+            true => Ok(Frame::data(error::event(code, message))),
+            false => Err(axum::Error::new(message.to_owned())),
+        }
+    }
+
+    /// The last frame, if the gateway ends the body.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame<Bytes>, axum::Error>> {
+        if self.over.as_mut().poll(cx).is_ready() {
+            self.gateway.shutdown.count_cut();
+            return Poll::Ready(self.end(End::Cut, CODE, MESSAGE));
+        }
+        let Some(silence) = &mut self.silence else {
+            return Poll::Pending;
+        };
+        ready!(silence.as_mut().poll(cx));
+        let message = error::silence(self.gateway.first_byte);
+        self.gateway.monitor.came(Err(message.clone()));
+        Poll::Ready(self.end(End::Silent, error::SILENT, &message))
+    }
 }
 
 impl http_body::Body for Cut {
@@ -70,17 +104,11 @@ impl http_body::Body for Cut {
         if self.ended {
             return Poll::Ready(None);
         }
-        if self.over.as_mut().poll(cx).is_ready() {
-            self.ended = true;
-            self.gateway.shutdown.count_cut();
-            self.record.end(End::Cut);
-            let last = match self.is_between_events() {
-                true => Ok(Frame::data(error::event(CODE, MESSAGE))),
-                false => Err(axum::Error::new(MESSAGE)),
-            };
+        if let Poll::Ready(last) = self.poll_end(cx) {
             return Poll::Ready(Some(last));
         }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.silence = None;
         match &frame {
             Some(Ok(frame)) if self.events => {
                 if let Some(piece) = frame.data_ref().cloned() {

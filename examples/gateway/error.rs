@@ -85,6 +85,16 @@ pub(crate) fn too_slow(name: &str, patience: Duration) -> Response<Body> {
     lasting(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", &message)
 }
 
+/// The layer is not to retry it either: its stream was paid for.
+pub(crate) fn silent(first_byte: Duration) -> Response<Body> {
+    let message = silence(first_byte);
+    lasting(StatusCode::GATEWAY_TIMEOUT, SILENT, &message)
+}
+
+pub(crate) fn silence(first_byte: Duration) -> String {
+    format!("the API sent no byte of the stream within {first_byte:?}")
+}
+
 pub(crate) fn body_broken(error: &axum::Error) -> Response<Body> {
     let message = format!("the request's body broke off: {error}");
     answer(StatusCode::BAD_REQUEST, "body_broken", &message)
@@ -101,5 +111,6 @@ pub(crate) fn full() -> Response<Body> {
     transient("gateway_full", message, Duration::from_secs(1))
 }
 
+pub(crate) const SILENT: &str = "upstream_silent";
 const OWN: &str = "gateway_error";
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");

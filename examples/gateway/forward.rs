@@ -88,9 +88,8 @@ impl Gateway {
             return Err(path_up());
         }
         let address = self.target.address(asked).ok_or_else(no_path)?;
-        let (body, model) = self.memory.read_ahead(body, record.endpoint).await?;
-        let named = model.as_ref().map(|model| model.name().into());
-        self.monitor.queue(record, named);
+        let (body, said) = self.memory.read_ahead(body, record.endpoint).await?;
+        self.monitor.queue(record, &said);
         // Made anew: nothing of the program's connection goes on by accident.
         let mut request = Request::new(body);
         *request.method_mut() = parts.method;
@@ -103,7 +102,7 @@ impl Gateway {
         if let Some(deadline) = deadline {
             extensions.insert(deadline);
         }
-        if let Some(model) = model {
+        if let Some(model) = said.model {
             extensions.insert(model);
         }
         Ok(request)

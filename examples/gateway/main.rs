@@ -23,10 +23,11 @@
 //! - A fine-tune or a batch keeps its slot until it has ended, whether or not its program asks what became
 //!   of it: the gateway does, while another waits.
 //! - Answers stream through as they come. Requests are read before they get in line, into memory that
-//!   is bounded (`--body-memory`); one that is longer than an eighth of it streams by.
+//!   is bounded (`--body-memory`); one that is longer than an eighth of it waits on disk (`--body-disk`), or
+//!   streams by where no limit applies, as an upload does.
 //! - A program that hangs up leaves the queue, and its slot is free: hyper drops what was working for
-//!   it, and the layers give back what that held. The exception is a body that streams by: over HTTP/1
-//!   an end behind bytes that nobody reads is not seen, so that such a call takes its turn.
+//!   it, and the layers give back what that held.
+//! - A stream whose first byte does not come in time (`--first-byte`) is ended, and its slot is free.
 //! - What cannot leave in time is refused at once, with a 429 and a `Retry-After` that SDKs obey.
 //! - A call has one time limit, its program's own if it says so, and what exceeds it is not sent
 //!   again: it would be paid for again.
@@ -47,7 +48,7 @@
 //! | `args`, `target`, `greet` | read the command line, decide where calls go, and say what to do |
 //! | `serve`, `shutdown`, `connection`, `access`, `tokens`, `credentials`, `refusal` | let programs in, or not |
 //! | `app`, `forward`, `cut` | take a call to the API and its answer back |
-//! | `body`, `path`, `headers`, `patience` | what of it counts, and goes on |
+//! | `body`, `disk`, `path`, `headers`, `patience` | what of it counts, and goes on |
 //! | `key`, `mask`, `masked`, `refused`, `error` | what of an answer does |
 //! | `client` | the layer, and the HTTP client behind it |
 //! | `jobs` | looks after the jobs that run |
@@ -67,6 +68,7 @@ mod connection;
 mod credentials;
 mod cut;
 mod demo;
+mod disk;
 mod error;
 mod exposition;
 mod forward;

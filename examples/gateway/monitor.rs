@@ -11,6 +11,7 @@ use http::{Response, StatusCode};
 use tower_together::Endpoint;
 
 use crate::{
+    body::Said,
     log::Log,
     outage::{Outage, works},
     programs::Programs,
@@ -59,8 +60,8 @@ impl Monitor {
     }
 
     /// A call waits for its turn.
-    pub(crate) fn queue(&self, record: &Record, model: Option<Arc<str>>) {
-        record.queue(model);
+    pub(crate) fn queue(&self, record: &Record, said: &Said) {
+        record.queue(said);
         self.counts().programs.of(&record.program).waiting += 1;
     }
 

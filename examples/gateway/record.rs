@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tower_together::{ApiError, Endpoint, Rejected};
 
-use crate::{error::Own, monitor::Monitor};
+use crate::{body::Said, error::Own, monitor::Monitor};
 
 pub(crate) struct Record {
     pub(crate) program: Arc<str>,
@@ -30,6 +30,9 @@ pub(crate) struct Facts {
     /// How long it waited before its first attempt, if it has left.
     pub(crate) waited: Option<Duration>,
     pub(crate) attempts: u32,
+    /// Since when its response is to begin with an event, if it is to be a stream and has left.
+    left: Option<Instant>,
+    streams: bool,
     pub(crate) status: Option<u16>,
     /// The word for its error, if it failed.
     pub(crate) error: Option<String>,
@@ -50,6 +53,8 @@ pub(crate) enum End {
     BrokeOff,
     /// The end of the grace period cut it.
     Cut,
+    /// The first byte of its stream did not come in time.
+    Silent,
 }
 
 impl Record {
@@ -69,9 +74,10 @@ impl Record {
     }
 
     /// The call's body has been read, and it waits for its turn.
-    pub(crate) fn queue(&self, model: Option<Arc<str>>) {
+    pub(crate) fn queue(&self, said: &Said) {
         let mut facts = self.facts();
-        facts.model = model;
+        facts.model = said.model.as_ref().map(|model| model.name().into());
+        facts.streams = said.streams;
         facts.queued = Some(now());
     }
 
@@ -79,12 +85,18 @@ impl Record {
     pub(crate) fn leave(&self) -> Option<Duration> {
         let mut facts = self.facts();
         facts.attempts += 1;
+        facts.left = facts.streams.then(now);
         if facts.waited.is_some() {
             return None;
         }
         let queued = facts.queued.unwrap_or(self.began);
         facts.waited = Some(now().saturating_duration_since(queued));
         facts.waited
+    }
+
+    /// Until when the first byte of its stream has to come; `None` if it is no stream.
+    pub(crate) fn first_byte(&self, within: Duration) -> Option<Instant> {
+        self.facts().left?.checked_add(within)
     }
 
     pub(crate) fn answer(&self, answer: &Response<Body>) {
@@ -116,8 +128,8 @@ impl Record {
     pub(crate) fn finish(&self, monitor: &Monitor) {
         let mut facts = self.facts();
         let end = *facts.end.get_or_insert(End::HungUp);
-        if end == End::BrokeOff {
-            facts.error = Some("broke_off".to_owned());
+        if matches!(end, End::BrokeOff | End::Silent) {
+            facts.error = Some(end.name().to_owned());
         }
         let seconds = |time: Duration| json!((time.as_secs_f64() * 1e3).round() / 1e3);
         let text = |text: &Option<String>| text.as_deref().map_or(Value::Null, Value::from);
@@ -154,6 +166,7 @@ impl End {
             Self::HungUp => "hung_up",
             Self::BrokeOff => "broke_off",
             Self::Cut => "cut",
+            Self::Silent => "silent",
         }
     }
 }

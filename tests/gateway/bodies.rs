@@ -14,7 +14,7 @@ use crate::{
     api::Api,
     patience::PATIENCE,
     process::Gateway,
-    program::{Program, chat, embed},
+    program::{Program, chat, embed, streamed},
     until::until,
 };
 
@@ -122,7 +122,7 @@ async fn bodies_together_take_so_much_memory_and_no_more() {
         let answer = Program::new("tom").send(large()).await;
         assert_eq!(answer.status, StatusCode::OK);
     }
-    // One beyond an eighth streams by, and arrives.
+    // One beyond an eighth waits on disk, and arrives.
     let longest = long(3_000_000);
     let answer = Program::new("tom")
         .send(gateway.post_to("/v1/embeddings", longest.clone()))
@@ -130,6 +130,79 @@ async fn bodies_together_take_so_much_memory_and_no_more() {
     assert_eq!(answer.status, StatusCode::OK);
     let arrived = api.arrived().pop().unwrap();
     assert!(arrived.body == longest, "{} bytes", arrived.body.len());
+}
+
+/// Bodies too long for memory took their turn before they had come: nine bytes each of eight blocked all places.
+#[tokio::test]
+async fn a_long_body_holds_no_place_before_it_has_come() {
+    let api = Api::start().await;
+    // More than 128 KiB is long.
+    let flags = ["--max-streams", "8", "--body-memory", "1"];
+    let gateway = Gateway::before(&api.url(), &flags).await;
+    let head = "/v1/chat/completions HTTP/1.1\r\ncontent-type: application/json";
+    let mut slow = Vec::new();
+    for _ in 0..8 {
+        slow.push(send(&gateway, head, 1_000_000, b"{\"model\":").await);
+    }
+    until("they have begun", async || {
+        gateway.lanes().await["open"]["calls"] == 8
+    })
+    .await;
+    let tom = Program::new("tom");
+    let answer = timeout(Duration::from_secs(10), tom.send(gateway.post(chat("m")))).await;
+    assert_eq!(answer.expect("a place").status, StatusCode::OK);
+    assert_eq!(api.arrived().len(), 1);
+    // What waits on disk leaves the queue too when its program hangs up.
+    drop(slow);
+    until("they have left", async || gateway.lanes().await.is_quiet()).await;
+}
+
+#[tokio::test]
+async fn bodies_on_disk_are_bounded() {
+    let api = Api::start().await;
+    let flags = ["--body-memory", "1", "--body-disk", "3"];
+    let gateway = Gateway::before(&api.url(), &flags).await;
+    let post = |length| gateway.post_to("/v1/embeddings", long(length));
+    let refused = Program::new("tom").send(post(4_000_000)).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.json()["error"]["code"], "gateway_full");
+    // Its part has come back.
+    for _ in 0..3 {
+        let answer = Program::new("tom").send(post(2_000_000)).await;
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+    assert_eq!(api.arrived().len(), 3);
+    assert_eq!(api.arrived()[0].body, long(2_000_000));
+}
+
+/// A silent API held every place for eleven minutes.
+#[tokio::test]
+async fn a_stream_that_never_begins_gives_its_place_back() {
+    let api = Api::start().await;
+    let flags = ["--max-streams", "1", "--first-byte", "0.5"];
+    let gateway = Gateway::before(&api.url(), &flags).await;
+    let tom = Program::new("tom");
+    // The head comes, and nothing else.
+    let silent = crate::stream(&api);
+    let mut answer = tom.open(gateway.post(streamed("m"))).await;
+    let error = crate::event(&mut answer).await.unwrap();
+    assert!(error.contains(r#""code":"upstream_silent""#), "{error}");
+    assert_eq!(crate::event(&mut answer).await, None);
+    // Nothing comes at all, and it is not sent again, since it was paid for.
+    api.holds();
+    let answer = tom.send(gateway.post(streamed("m"))).await;
+    assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(answer.json()["error"]["code"], "upstream_silent");
+    assert_eq!(answer.header("x-should-retry"), "false");
+    assert_eq!(api.arrived().len(), 2);
+    // A response that is no stream begins when it is complete.
+    let request = gateway.post(chat("m"));
+    let whole = tokio::spawn(async move { Program::new("tom").send(request).await });
+    until("it has left", async || api.arrived().len() == 3).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    api.lets_go(2);
+    assert_eq!(whole.await.unwrap().status, StatusCode::OK);
+    drop(silent);
 }
 
 /// It was sent up to five times, and the SDK then sent that again.

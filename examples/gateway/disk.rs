@@ -1,0 +1,96 @@
+//! Bodies that are too long for memory, on disk until their turn comes.
+
+use std::{io, sync::Arc};
+
+use axum::body::{Body, BodyDataStream};
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, stream};
+use tokio::{
+    fs::File,
+    io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use crate::body::{AHEAD, SLOWEST, Stop};
+
+/// The disk for all such bodies.
+pub(crate) struct Disk {
+    /// In pieces of [`AHEAD`].
+    free: Arc<Semaphore>,
+}
+
+/// A file without a name, and its part of the disk. Both are gone when this is.
+struct Spooled {
+    file: File,
+    taken: OwnedSemaphorePermit,
+}
+
+impl Disk {
+    /// So many bytes.
+    pub(crate) fn new(all: usize) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(all / AHEAD)),
+        }
+    }
+
+    /// Reads the rest of a body that has begun so, and returns the whole body.
+    pub(crate) async fn keep(&self, begun: Bytes, rest: &mut BodyDataStream) -> Result<Body, Stop> {
+        let file = tempfile::tempfile().map_err(Stop::Disk)?;
+        let mut spooled = Spooled {
+            file: File::from_std(file),
+            taken: self.take(begun.len().div_ceil(AHEAD))?,
+        };
+        let mut size = begun.len();
+        spooled.file.write_all(&begun).await.map_err(Stop::Disk)?;
+        drop(begun);
+        loop {
+            let goal = size + AHEAD;
+            let reading = self.read_to(goal, &mut size, rest, &mut spooled);
+            match timeout(SLOWEST, reading).await {
+                Ok(more) => {
+                    if !more? {
+                        break;
+                    }
+                }
+                Err(_) => return Err(Stop::Slow),
+            }
+        }
+        spooled.file.rewind().await.map_err(Stop::Disk)?;
+        Ok(Body::from_stream(stream::try_unfold(spooled, read)))
+    }
+
+    /// Reads on until there is so much. Returns whether there may be more.
+    async fn read_to(
+        &self,
+        goal: usize,
+        size: &mut usize,
+        rest: &mut BodyDataStream,
+        spooled: &mut Spooled,
+    ) -> Result<bool, Stop> {
+        spooled.taken.merge(self.take(1)?);
+        while *size < goal {
+            let Some(piece) = rest.next().await else {
+                return Ok(false);
+            };
+            let piece = piece.map_err(Stop::Broken)?;
+            *size += piece.len();
+            spooled.file.write_all(&piece).await.map_err(Stop::Disk)?;
+        }
+        Ok(true)
+    }
+
+    fn take(&self, pieces: usize) -> Result<OwnedSemaphorePermit, Stop> {
+        let pieces = u32::try_from(pieces).map_err(|_| Stop::Full)?;
+        let free = Arc::clone(&self.free);
+        free.try_acquire_many_owned(pieces).map_err(|_| Stop::Full)
+    }
+}
+
+async fn read(mut spooled: Spooled) -> io::Result<Option<(Bytes, Spooled)>> {
+    let mut piece = BytesMut::with_capacity(PIECE);
+    let read = spooled.file.read_buf(&mut piece).await?;
+    Ok((read > 0).then(|| (piece.freeze(), spooled)))
+}
+
+const PIECE: usize = 256 * 1024;
