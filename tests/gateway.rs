@@ -9,6 +9,9 @@
 mod api;
 #[path = "gateway/bodies.rs"]
 mod bodies;
+#[cfg(unix)]
+#[path = "gateway/descriptors.rs"]
+mod descriptors;
 #[path = "gateway/door.rs"]
 mod door;
 #[path = "gateway/hang_ups.rs"]

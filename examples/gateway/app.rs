@@ -10,18 +10,20 @@ use axum::{
     Router,
     body::Body,
     extract::{Extension, Request, State},
-    middleware::{Next, from_fn_with_state},
+    middleware::{Next, from_fn_with_state, map_response_with_state},
     response::Response,
     routing::get,
 };
+use http::{HeaderValue, Version, header::CONNECTION};
 use tower_together::Limiter;
 
 use crate::{
     access::Access,
     args::Args,
     body::Memory,
-    client::{self, Sender},
+    client::{self, Sender, Watch},
     connection::Peer,
+    descriptors::Descriptors,
     forward::forward,
     history::History,
     lanes,
@@ -47,6 +49,7 @@ pub(crate) struct Gateway {
     pub(crate) memory: Memory,
     /// The longest that a stream is silent at its beginning.
     pub(crate) first_byte: Duration,
+    pub(crate) descriptors: Descriptors,
     pub(crate) shutdown: Shutdown,
     pub(crate) complaint: Complaint,
     pub(crate) monitor: Arc<Monitor>,
@@ -56,18 +59,34 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    pub(crate) fn new(access: Access, target: Target, limiter: Limiter, args: &Args) -> Self {
+    pub(crate) fn new(
+        access: Access,
+        target: Target,
+        limiter: Limiter,
+        descriptors: Descriptors,
+        args: &Args,
+    ) -> Self {
         let memory = Memory::new(args.body_memory, args.body_disk);
         let monitor = Arc::new(Monitor::new(Log::start(args.log)));
         Self {
             access,
-            sender: client::sender(limiter.clone(), &target, &memory, args.first_byte, &monitor),
+            sender: client::sender(
+                limiter.clone(),
+                &target,
+                &memory,
+                Watch {
+                    first_byte: args.first_byte,
+                    monitor: Arc::clone(&monitor),
+                    descriptors: descriptors.clone(),
+                },
+            ),
             target,
             limiter,
             max_wait: args.max_wait,
             traffic: Arc::default(),
             memory,
             first_byte: args.first_byte,
+            descriptors,
             shutdown: Shutdown::new(args.grace),
             complaint: Complaint::default(),
             monitor,
@@ -88,7 +107,17 @@ pub(crate) fn app(gateway: Arc<Gateway>) -> Router {
         .route("/metrics", get(metrics::metrics))
         .route_layer(from_fn_with_state(Arc::clone(&gateway), look))
         .fallback(forward)
-        .with_state(gateway)
+        .with_state(Arc::clone(&gateway))
+        .layer(map_response_with_state(gateway, make_room))
+}
+
+/// Where descriptors are scarce, a connection is closed after its response, and another program's accepted.
+async fn make_room(State(gateway): State<Arc<Gateway>>, mut response: Response) -> Response {
+    if gateway.descriptors.are_scarce() && response.version() < Version::HTTP_2 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
 }
 
 /// The gateway's own pages tell no secrets, but not everybody.

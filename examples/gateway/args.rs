@@ -67,9 +67,11 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// What may be sent.
-    pub(crate) fn limits(&self) -> Limits {
-        let limits = Limits::default().in_flight(Endpoint::ChatCompletions, self.max_streams);
+    /// What may be sent, over so many connections.
+    pub(crate) fn limits(&self, connections: usize) -> Limits {
+        let connections = u32::try_from(connections).ok().and_then(NonZeroU32::new);
+        let streams = connections.map_or(self.max_streams, |most| most.min(self.max_streams));
+        let limits = Limits::default().in_flight(Endpoint::ChatCompletions, streams);
         let own = self.limits.iter();
         own.fold(limits, |limits, (endpoint, quota)| {
             limits.requests(*endpoint, *quota)

@@ -4,6 +4,8 @@ use std::{error::Error, iter, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{
     client::legacy::{
@@ -18,6 +20,7 @@ use tower_together::{Classify, Limiter, TogetherLayer, TogetherRetryLayer};
 
 use crate::{
     body::Memory,
+    descriptors::Descriptors,
     error,
     monitor::{self, Monitor},
     record::Record,
@@ -27,14 +30,16 @@ use crate::{
 /// A service that sends requests when their turn comes, and again if they have to.
 pub(crate) type Sender = BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>;
 
-pub(crate) fn sender(
-    limiter: Limiter,
-    target: &Target,
-    memory: &Memory,
-    first_byte: Duration,
-    monitor: &Arc<Monitor>,
-) -> Sender {
-    let client = watched(http(target.http2), first_byte, Arc::clone(monitor));
+/// What watches over each attempt.
+#[derive(Clone)]
+pub(crate) struct Watch {
+    pub(crate) first_byte: Duration,
+    pub(crate) monitor: Arc<Monitor>,
+    pub(crate) descriptors: Descriptors,
+}
+
+pub(crate) fn sender(limiter: Limiter, target: &Target, memory: &Memory, watch: Watch) -> Sender {
+    let client = watched(http(target.http2), watch);
     let classify = Classify::together().with_prefix(&target.prefix);
     // What was read ahead is there to be sent again, and counted already: this keeps but clones.
     let again = tower_together::body::Memory::new(memory.each(), usize::MAX);
@@ -48,8 +53,7 @@ pub(crate) fn sender(
 /// Each attempt of the layer passes here, and is counted.
 fn watched<C>(
     client: Client<C, Body>,
-    first_byte: Duration,
-    monitor: Arc<Monitor>,
+    watch: Watch,
 ) -> impl Service<Request<Body>, Response = Response<Body>, Error = BoxError, Future: Send>
 + Clone
 + Send
@@ -58,33 +62,50 @@ fn watched<C>(
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
-    service_fn(move |request: Request<Body>| {
-        let monitor = Arc::clone(&monitor);
+    service_fn(move |request| watch.clone().send(client.clone(), request))
+}
+
+impl Watch {
+    async fn send<C>(
+        self,
+        client: Client<C, Body>,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, BoxError>
+    where
+        C: Connect + Clone + Send + Sync + 'static,
+    {
+        let descriptor = self.descriptors.attempt().await;
         let record = request.extensions().get::<Arc<Record>>();
         let until = record.and_then(|record| {
-            monitor.leave(record);
-            record.first_byte(first_byte)
+            self.monitor.leave(record);
+            record.first_byte(self.first_byte)
         });
         let sending = client.request(request);
-        async move {
-            let result = match until {
-                None => sending.await,
-                Some(until) => match timeout_at(until, sending).await {
-                    Ok(result) => result,
-                    Err(_) => {
-                        monitor.came(Err(monitor::silent(first_byte)));
-                        return Ok(error::silent(first_byte));
-                    }
-                },
-            };
-            let result = result.map_err(BoxError::from);
-            monitor.came(match &result {
-                Ok(answer) => Ok(answer.status()),
-                Err(error) => Err(with_causes(&**error)),
-            });
-            result.map(|answer| answer.map(Body::new))
-        }
-    })
+        let result = match until {
+            None => sending.await,
+            Some(until) => match timeout_at(until, sending).await {
+                Ok(result) => result,
+                Err(_) => {
+                    self.monitor.came(Err(monitor::silent(self.first_byte)));
+                    return Ok(error::silent(self.first_byte));
+                }
+            },
+        };
+        let result = result.map_err(BoxError::from);
+        self.monitor.came(match &result {
+            Ok(answer) => Ok(answer.status()),
+            Err(error) => Err(with_causes(&**error)),
+        });
+        let answer = result?;
+        // To the end of the body.
+        let hold = move |body: Incoming| {
+            body.map_frame(move |frame| {
+                let _ = &descriptor;
+                frame
+            })
+        };
+        Ok(answer.map(|body| Body::new(hold(body))))
+    }
 }
 
 /// HTTP/1 unless asked: a server allows some 100 streams on an HTTP/2 connection, and the pool opens

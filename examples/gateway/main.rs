@@ -46,7 +46,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | `args`, `target`, `greet` | read the command line, decide where calls go, and say what to do |
-//! | `serve`, `shutdown`, `connection`, `access`, `tokens`, `credentials`, `refusal` | let programs in, or not |
+//! | `serve`, `shutdown`, `connection`, `descriptors`, `access`, `tokens`, `credentials`, `refusal` | let programs in, or not |
 //! | `app`, `forward`, `cut` | take a call to the API and its answer back |
 //! | `body`, `disk`, `path`, `headers`, `patience` | what of it counts, and goes on |
 //! | `key`, `mask`, `masked`, `refused`, `error` | what of an answer does |
@@ -68,6 +68,7 @@ mod connection;
 mod credentials;
 mod cut;
 mod demo;
+mod descriptors;
 mod disk;
 mod error;
 mod exposition;
@@ -115,6 +116,7 @@ use crate::{
     access::Access,
     app::{Gateway, app},
     args::Args,
+    descriptors::Descriptors,
     serve::serve,
     target::Target,
     tokens::Tokens,
@@ -145,10 +147,11 @@ async fn run(args: Args) -> Result<ExitCode, BoxError> {
         )
     })?;
     let address = listener.local_addr()?;
-    let limiter = Limiter::new(args.limits())
+    let descriptors = Descriptors::raise();
+    let limiter = Limiter::new(args.limits(descriptors.each()))
         .with_max_wait(args.max_wait)
         .with_max_waiting(MAX_WAITING);
-    let gateway = Arc::new(Gateway::new(access, target, limiter, &args));
+    let gateway = Arc::new(Gateway::new(access, target, limiter, descriptors, &args));
 
     writeln!(io::stdout(), "listening on http://{address}")?;
     let near = greet::reachable(address);

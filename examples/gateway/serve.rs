@@ -18,13 +18,22 @@ pub(crate) async fn serve(mut listener: TcpListener, app: Router, gateway: &Arc<
     let open = GracefulShutdown::new();
     let mut stop = pin!(asked_to_stop());
     loop {
-        // axum's own `accept`, which waits when the process has no file descriptor left.
-        let (stream, address) = tokio::select! {
-            accepted = Listener::accept(&mut listener) => accepted,
+        let accept = async {
+            let descriptor = gateway.descriptors.connection().await;
+            // axum's own `accept`, which waits when the system has no file descriptor left.
+            let (stream, address) = Listener::accept(&mut listener).await;
+            (stream, address, descriptor)
+        };
+        let (stream, address, descriptor) = tokio::select! {
+            accepted = accept => accepted,
             () = &mut stop => break,
         };
         let peer = Peer::of(address, &gateway.traffic);
-        tokio::spawn(serve_one(stream, peer, app.clone(), open.watcher()));
+        let serving = serve_one(stream, peer, app.clone(), open.watcher());
+        tokio::spawn(async move {
+            serving.await;
+            drop(descriptor);
+        });
     }
     drop(listener);
     let shutdown = &gateway.shutdown;

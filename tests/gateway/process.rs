@@ -1,6 +1,10 @@
 //! The gateway's process.
 
-use std::{ops::Index, path::Path, process::Stdio};
+use std::{
+    ops::Index,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use bytes::Bytes;
 use http::Request;
@@ -29,6 +33,10 @@ pub(crate) struct Lanes(Value);
 
 /// The example, with nothing of this process's environment that it reads.
 pub(crate) fn command(args: &[&str]) -> Command {
+    plain(Command::new(path()), args)
+}
+
+fn path() -> PathBuf {
     // This test is in target/PROFILE/deps, and `cargo test` builds the examples beside that.
     let deps = std::env::current_exe().unwrap();
     let profile = deps.parent().and_then(Path::parent).unwrap();
@@ -38,7 +46,10 @@ pub(crate) fn command(args: &[&str]) -> Command {
         path.exists(),
         "build it first: cargo build --example gateway"
     );
-    let mut command = Command::new(path);
+    path
+}
+
+fn plain(mut command: Command, args: &[&str]) -> Command {
     command
         .args(args)
         .env_remove("TOGETHER_API_KEY")
@@ -64,7 +75,11 @@ impl Gateway {
         if !args.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
         }
-        let mut child = command.envs(env.iter().copied()).spawn().unwrap();
+        Self::spawn(command.envs(env.iter().copied())).await
+    }
+
+    async fn spawn(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut line = String::new();
         let stdout = child.stdout.as_mut().unwrap();
         BufReader::new(stdout).read_line(&mut line).await.unwrap();
@@ -74,6 +89,16 @@ impl Gateway {
             panic!("{line}{}", Self { child, url }.stop().await);
         };
         Self { child, url }
+    }
+
+    /// One under this `ulimit`, before the server at this address.
+    #[cfg(unix)]
+    pub(crate) async fn under(ulimit: &str, url: &str, args: &[&str]) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit {ulimit} && exec \"$0\" \"$@\"");
+        command.args(["-c", &script]).arg(path());
+        command.args(["--listen", "127.0.0.1:0", "--base-url", url]);
+        Self::spawn(&mut plain(command, args)).await
     }
 
     pub(crate) fn url(&self) -> &str {
