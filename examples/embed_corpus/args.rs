@@ -12,13 +12,17 @@ use http::Uri;
 #[derive(Debug, Parser)]
 #[command(name = "embed_corpus", after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// Files and folders of text [default: the text of the repository it was built from]
+    /// Files and folders of text, - for standard input [default: the text of the repository it was built from]
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 
-    /// Where the vectors go, one JSON object a line
+    /// Where the vectors go, one JSON object a line. A text that has its vector there is not embedded again
     #[arg(short, long, value_name = "FILE", default_value = "embeddings.jsonl")]
     pub(crate) output: PathBuf,
+
+    /// Delete the vectors that are there, with the first new one
+    #[arg(long)]
+    pub(crate) restart: bool,
 
     /// At most so many requests, of 20 texts each [default: all of PATH; without PATH 320, or 1000
     /// with --moving]
@@ -61,20 +65,12 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// The output as long as it is unfinished.
-    pub(crate) fn part(&self) -> PathBuf {
-        let mut name = self.output.clone().into_os_string();
-        name.push(".part");
-        name.into()
-    }
-
-    /// Whether this file is one we write, and so none to read text from.
+    /// Whether this file is the one we write, and so none to read text from.
     pub(crate) fn writes(&self, path: &Path) -> bool {
-        let same = |ours: &Path| match (ours.canonicalize(), path.canonicalize()) {
-            (Ok(ours), Ok(path)) => ours == path,
+        match (self.output.canonicalize(), path.canonicalize()) {
+            (Ok(output), Ok(path)) => output == path,
             _ => false,
-        };
-        same(&self.output) || same(&self.part())
+        }
     }
 }
 
@@ -97,12 +93,19 @@ complete all the same: the layers send again what failed for a passing reason.
 With --moving it is always the stand-in, too: it tells its limit on every answer, and the layers are
 told nothing of it beforehand. The share of the quota is that of the whole run then.
 
-An unfinished output is FILE.part; the same command continues it, also after a crash. A finished
-one is FILE, and starts afresh. A request that fails leaves its reason in place of its vectors.
+Each vector is a line of FILE as soon as it has come, with its source, text, model, server
+and embedding.
+The same command embeds what has no line there yet: what failed, what a crash or Ctrl-C left, and what is new or was
+edited. Nothing is embedded twice, and nothing that was embedded is deleted, other than by --restart. The vectors
+of the stand-in, which mean nothing, are replaced: once they are whole, and by the first of another server. A file
+of vectors of another model or server is rejected, and so is one that another run writes. A text that occurs more
+than once is embedded once.
+
+An error that concerns all requests ends the run early: a wrong key, no money, no such model.
 
 The last line is for scripts. It counts this run alone: the texts embedded, the requests and
-429s (as the stand-in counted them, where it is used; those sent again count again), the requests
-that failed in the end, the share of the quota used in the first 60 s, and the time it took. Of a short run without the layers that share
-is above 100 %: the server lets a second's worth through at once, before it refuses.
+429s (as the stand-in counted them, where it is used; those sent again count again), the texts
+that failed in the end, the share of the quota used in the first 60 s, and the time it took. Of a short run without
+the layers that share is above 100 %: the server lets a second's worth through at once, before it refuses.
 
-The exit status is 0; 1 if a request failed; 2 if it could not work at all; 130 after Ctrl-C.";
+The exit status is 0; 1 if a text failed; 2 if it could not work at all; 130 after Ctrl-C.";

@@ -9,52 +9,47 @@
 //! ```
 //!
 //! All that keeps it inside the limits, and brings it through what fails on the way, is one line in
-//! [`run`], marked *here*. How many requests are under way, and in which order their answers come, is up
-//! to `tower_together_jobs::Corpus`.
+//! [`run`], marked *here*. How many requests are under way, and which of their texts is to blame if one fails, is up
+//! to `tower_together_jobs::Corpus`; what has been embedded, and need not be again, to `Results`; how far the run is,
+//! and what failed, to `Tally`.
 //!
 //! | module | what it does |
 //! |---|---|
 //! | `args` | reads the command line |
-//! | `text`, `corpus` | find text, and cut it into passages |
+//! | `text`, `words`, `corpus` | find text, and cut it into passages as it is read |
 //! | `target` | decides where requests go |
 //! | `client` | is the HTTP client, which knows nothing of limits |
-//! | `embedder` | makes a request of texts |
+//! | `stop` | ends the run before its time |
 //! | `traffic` | counts what was sent, and what arrived |
-//! | `output` | writes vectors in order, and continues where a run stopped |
+//! | `output` | is a line of the output |
 //! | `report` | the progress bar, the failures and the last line |
 
 mod args;
 mod client;
 mod corpus;
-mod embedder;
 mod output;
 mod report;
+mod stop;
 mod target;
 mod text;
 mod traffic;
+mod words;
 
-use std::{
-    future::ready,
-    pin::pin,
-    process::{ExitCode, exit},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-};
+use std::{cell::RefCell, future::ready, pin::pin, process::ExitCode};
 
 use clap::Parser;
-use futures::{StreamExt, stream};
-use tokio::signal::ctrl_c;
+use futures::StreamExt;
+use tokio::{select, time::interval};
 use tower::{BoxError, Layer};
-use tower_together::{Limiter, TogetherLayer, limiter::Reason};
-use tower_together_jobs::{Corpus as Requests, Failure, vectors};
+use tower_together::{TogetherLayer, limiter::Reason};
+use tower_together_jobs::Corpus as Requests;
 
 use crate::{
     args::Args,
-    corpus::Corpus,
-    output::Output,
-    report::{Report, say},
+    corpus::{Corpus, PER_REQUEST},
+    output::Line,
+    report::{BETWEEN_LINES, Report, say},
+    stop::Stop,
     target::Target,
 };
 
@@ -70,7 +65,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<ExitCode, BoxError> {
-    let corpus = Corpus::new(&args)?;
+    let corpus = Corpus::find(&args)?;
     let target = Target::choose(&args).await?;
     let http = client::http(target.log.clone(), target.how(&args));
 
@@ -82,65 +77,70 @@ async fn run(args: Args) -> Result<ExitCode, BoxError> {
     };
 
     let api = target.api.over(service);
-    let mut output = Output::open(&args, &corpus, &target)?;
-    let mut report = Report::new(&corpus, &output, &target);
-    let stop = stop_on_ctrl_c(layer.limiter().clone());
+    let results = output::open(&args, &corpus, &target).await?;
+    let report = RefCell::new(Report::new(&corpus, &results, &target));
+    let results = RefCell::new(results);
+    let stop = Stop::new(layer.limiter().clone(), report.borrow().bar());
 
-    let requests = stream::iter(output.done()..corpus.requests())
-        .take_while(|_| ready(!stop.load(Relaxed)))
-        .map(|request| {
-            let texts = corpus.texts(request);
-            (request, embedder::request(&target.api, &args.model, &texts))
-        });
-    let mut answers = pin!(
-        Requests::new(api)
-            .ordered()
-            .with_most(args.concurrency)
-            .with_resubmits(if args.without_limiter { 0 } else { RESUBMITS })
-            .run(requests)
-    );
-    while let Some(item) = answers.next().await {
-        let rejected = item.result.as_ref().err().and_then(Failure::rejected);
-        if rejected == Some(Reason::Closed) {
-            break;
+    let passages = corpus.passages().take_until(stop.told());
+    let texts = passages.filter_map(|passage| {
+        let open = match passage {
+            Ok((_, text)) if !results.borrow_mut().claim(&text) => {
+                report.borrow_mut().known();
+                None
+            }
+            Ok(passage) => Some(passage),
+            Err(error) => {
+                report.borrow_mut().unreadable(&error);
+                None
+            }
+        };
+        ready(open)
+    });
+    let requests = Requests::new(api)
+        .with_texts(PER_REQUEST.try_into()?)
+        .with_most(args.concurrency)
+        .with_resubmits(if args.without_limiter { 0 } else { RESUBMITS });
+    let mut items = pin!(requests.embed(&args.model, texts));
+    let mut lines = interval(BETWEEN_LINES);
+    lines.tick().await;
+    loop {
+        let item = select! {
+            item = items.next() => item,
+            _ = lines.tick() => {
+                report.borrow().tick();
+                continue;
+            }
+        };
+        let Some(item) = item else { break };
+        match item.result {
+            Ok(vector) => {
+                let line = Line {
+                    source: &item.id,
+                    text: &item.input,
+                    model: &args.model,
+                    from: &target.name,
+                    embedding: &vector,
+                };
+                results.borrow_mut().write(&item.input, &line)?;
+                report.borrow_mut().success();
+            }
+            // It was not sent, for the run ends.
+            Err(failure) if failure.rejected() == Some(Reason::Closed) => {}
+            Err(failure) => {
+                report.borrow_mut().failure(&item.id, &failure);
+                if failure.concerns_all() {
+                    stop.early(&failure);
+                }
+            }
         }
-        let texts = corpus.range(item.id).len();
-        let answer = item.result.and_then(|answer| vectors(answer.body(), texts));
-        let answer = answer.map_err(|failure| failure.to_string());
-        let request = output.write(&corpus, &answer)?;
-        report.answered(request, &corpus, answer);
     }
-
-    let finished = output.done() == corpus.requests();
-    if finished {
-        output.finish()?;
-    }
-    report.end(&args, &target, &output, finished)?;
-    Ok(match (finished, report.all_succeeded()) {
-        (true, true) => ExitCode::SUCCESS,
-        (true, false) => ExitCode::FAILURE,
-        // What shells say of a program that Ctrl-C ended.
-        (false, _) => ExitCode::from(130),
-    })
+    results.borrow().sync()?;
+    let report = report.borrow();
+    report.end(&args, &corpus, &target)?;
+    Ok(stop.end(report.all_succeeded()))
 }
 
 /// How often a request is made anew that the layers gave up on, every 5 s: together they outlast an outage
 /// of a minute and a half.
 const RESUBMITS: u32 = 8;
-
-/// Ctrl-C closes the limiter: who waits there is told at once, and what was sent is answered and
-/// written. Pressed again, it ends the program where it stands; even then nothing written is lost.
-fn stop_on_ctrl_c(limiter: Limiter) -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&stop);
-    tokio::spawn(async move {
-        if ctrl_c().await.is_ok() {
-            told.store(true, Relaxed);
-            limiter.close();
-            if ctrl_c().await.is_ok() {
-                exit(130);
-            }
-        }
-    });
-    stop
-}

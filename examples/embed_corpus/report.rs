@@ -1,113 +1,98 @@
-//! What the run shows: a progress bar, the failures, and a last line for scripts.
+//! What the run shows: its progress, the failures and a last line for scripts.
 
 use std::{
     collections::BTreeMap,
-    fmt::{self, Write as _},
+    env,
     io::{self, IsTerminal, Write},
     time::Duration,
 };
 
-use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
+use tower_together_jobs::{Failure, Results, Tally};
 
-use crate::{args::Args, corpus::Corpus, output::Output, target::Target, traffic::Traffic};
+use crate::{args::Args, corpus::Corpus, target::Target, traffic::Traffic};
 
 /// Watches one run. All it shows goes to standard error, except the last line.
 pub(crate) struct Report {
     bar: ProgressBar,
-    total: usize,
+    tally: Tally,
     since: Instant,
-    /// When a line was last printed, where there is no terminal for a bar.
-    printed: Option<Instant>,
-    embedded: usize,
-    failed: usize,
-    /// Requests by what went wrong, those of earlier runs included.
-    failures: BTreeMap<String, Vec<usize>>,
 }
 
 impl Report {
     #[expect(clippy::disallowed_methods, reason = "a program measures real time")]
-    pub(crate) fn new(corpus: &Corpus, output: &Output, target: &Target) -> Self {
-        let (total, found) = (corpus.requests(), output.found());
+    pub(crate) fn new(corpus: &Corpus, results: &Results, target: &Target) -> Self {
+        let (total, files) = (corpus.len(), corpus.files());
+        let texts = total.map_or("texts".to_owned(), |total| format!("{total} texts"));
+        let (name, path) = (&target.name, results.path().display());
         say(&format!(
-            "{} texts in {total} requests, embedded by {}, into {}",
-            corpus.len(),
-            target.name,
-            output.path().display(),
+            "{texts} of {files} files, embedded by {name}, into {path}"
         ));
-        if found.other {
-            say(
-                "the unfinished output was of other texts, or another model or server: overwritten",
-            );
-        } else if found.requests > 0 {
-            say(&format!(
-                "{} requests were done before: continuing",
-                found.requests
-            ));
+        if !results.is_empty() {
+            say(&format!("{} texts are there already", results.len()));
         }
-        let mut failures = BTreeMap::<_, Vec<_>>::new();
-        for (request, why) in &found.failed {
-            failures.entry(why.clone()).or_default().push(*request);
-        }
-        let since = Instant::now();
+        let tally = Tally::new("texts");
         Self {
-            bar: bar(total, found.requests),
-            total,
-            since,
-            printed: (!io::stderr().is_terminal()).then_some(since),
-            embedded: 0,
-            failed: 0,
-            failures,
+            bar: bar(total),
+            tally: match total {
+                Some(total) => tally.with_total(total),
+                None => tally,
+            },
+            since: Instant::now(),
         }
     }
 
-    /// Takes note of an answer.
-    pub(crate) fn answered(
-        &mut self,
-        request: usize,
-        corpus: &Corpus,
-        answer: Result<Vec<Vec<f32>>, String>,
-    ) {
-        match answer {
-            Ok(_) => self.embedded += corpus.range(request).len(),
-            Err(why) => {
-                self.failed += 1;
-                self.failures.entry(why).or_default().push(request);
-                self.bar.set_message(format!(", {} failed", self.failed));
-            }
-        }
-        self.bar.inc(1);
-        self.print_now_and_then();
+    /// Counts a text that need not be embedded.
+    pub(crate) fn known(&mut self) {
+        self.tally.known();
+        self.show();
     }
 
-    /// Whether every request succeeded, those of earlier runs included.
+    /// Counts a text that was embedded.
+    pub(crate) fn success(&mut self) {
+        self.tally.success();
+        self.show();
+    }
+
+    /// Counts a text that was not.
+    pub(crate) fn failure(&mut self, source: &str, failure: &Failure) {
+        self.tally.failure(failure.kind(), source);
+        self.show();
+    }
+
+    /// Counts a file that could be read no further.
+    pub(crate) fn unreadable(&mut self, error: &io::Error) {
+        self.tally.failure("a file could not be read", error);
+        self.show();
+    }
+
+    /// The bar, to say lines above it.
+    pub(crate) fn bar(&self) -> Bar {
+        Bar(self.bar.clone())
+    }
+
+    /// Says how far the run is, where there is no bar: to be called every [`BETWEEN_LINES`].
+    pub(crate) fn tick(&self) {
+        if self.bar.is_hidden() {
+            say(&self.tally.progress(self.since.elapsed()));
+        }
+    }
+
+    /// Whether no text failed.
     pub(crate) fn all_succeeded(&self) -> bool {
-        self.failures.is_empty()
+        self.tally.failed() == 0
     }
 
-    /// Says which requests failed, and ends with the last line.
-    pub(crate) fn end(
-        &self,
-        args: &Args,
-        target: &Target,
-        output: &Output,
-        finished: bool,
-    ) -> io::Result<()> {
+    /// Says what failed, and ends with the last line.
+    pub(crate) fn end(&self, args: &Args, corpus: &Corpus, target: &Target) -> io::Result<()> {
         let seconds = self.since.elapsed().as_secs_f64();
-        self.bar.abandon();
-        if !self.bar.is_hidden() {
-            // The bar fills its line and leaves the cursor there.
-            say("");
+        self.bar.finish_and_clear();
+        for line in self.tally.failures() {
+            say(&line);
         }
-        for (why, requests) in &self.failures {
-            say(&format!("failed: {}: {why}", ranges(requests)));
-        }
-        if !finished {
-            say(&format!(
-                "stopped after {} of {} requests; the same command continues from there",
-                output.done(),
-                self.total,
-            ));
+        if let Some(line) = corpus.skipped().line() {
+            say(&line);
         }
         let faults = target.faults();
         if !faults.is_empty() {
@@ -120,7 +105,7 @@ impl Report {
         let Traffic {
             requests, refused, ..
         } = traffic;
-        let (embedded, failed) = (self.embedded, self.failed);
+        let (embedded, failed) = (self.tally.succeeded(), self.tally.failed());
         let used = 100.0 * target.quota_used(&traffic, args);
         writeln!(
             io::stdout(),
@@ -129,20 +114,22 @@ impl Report {
         )
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a program measures real time")]
-    fn print_now_and_then(&mut self) {
-        if self
-            .printed
-            .is_some_and(|printed| printed.elapsed() >= BETWEEN_LINES)
-        {
-            self.printed = Some(Instant::now());
-            let seconds = self.since.elapsed().as_secs();
-            let done = self.bar.position();
-            say(&format!(
-                "{done} of {} requests after {seconds} s",
-                self.total
-            ));
+    fn show(&self) {
+        self.bar.set_position(self.tally.done());
+        if !self.bar.is_hidden() {
+            self.bar
+                .set_message(self.tally.progress(self.since.elapsed()));
         }
+    }
+}
+
+/// A handle to the bar.
+pub(crate) struct Bar(ProgressBar);
+
+impl Bar {
+    /// Says a line above it.
+    pub(crate) fn say(&self, line: &str) {
+        self.0.suspend(|| say(line));
     }
 }
 
@@ -162,51 +149,27 @@ fn list(faults: &BTreeMap<&str, u64>) -> String {
     names.join(", ")
 }
 
-/// Numbers of requests for people: counted from 1, neighbours together.
-fn ranges(requests: &[usize]) -> String {
-    let mut text = String::from(if requests.len() == 1 {
-        "request"
-    } else {
-        "requests"
-    });
-    for (place, run) in requests.chunk_by(|one, next| one + 1 == *next).enumerate() {
-        let comma = if place == 0 { "" } else { "," };
-        let (first, last) = (run[0] + 1, run[0] + run.len());
-        let _ = match first == last {
-            true => write!(text, "{comma} {first}"),
-            false => write!(text, "{comma} {first}-{last}"),
-        };
-    }
-    text
-}
-
-/// The rate and the time left are those of this run: what an earlier one did says nothing of it.
-fn bar(total: usize, before: usize) -> ProgressBar {
-    let before = before as u64;
-    let rate = move |state: &ProgressState, text: &mut dyn fmt::Write| {
-        let done = state.pos().saturating_sub(before) as f64;
-        let minutes = state.elapsed().as_secs_f64() / 60.0;
-        let _ = write!(text, "{:.0}", done / minutes.max(f64::EPSILON));
+/// A bar, or a hidden one where none can be drawn: off a terminal, and on one that only takes lines.
+fn bar(total: Option<u64>) -> ProgressBar {
+    let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
+    let target = match io::stderr().is_terminal() && !dumb {
+        true => ProgressDrawTarget::stderr(),
+        false => ProgressDrawTarget::hidden(),
     };
-    let left = move |state: &ProgressState, text: &mut dyn fmt::Write| {
-        let left = state.len().unwrap_or_default().saturating_sub(state.pos());
-        let done = state.pos().saturating_sub(before);
-        let left = state.elapsed().as_secs_f64() * left as f64 / done as f64;
-        let _ = match Duration::try_from_secs_f64(left) {
-            Ok(left) => write!(text, "{:#}", HumanDuration(left)),
-            // Nothing is done yet.
-            Err(_) => write!(text, "?"),
-        };
+    let bar = ProgressBar::with_draw_target(total, target);
+    let template = match total {
+        Some(_) => "{bar:30.cyan/blue} {wide_msg}",
+        None => "{spinner} {wide_msg}",
     };
-    let style = ProgressStyle::with_template(
-        "{bar:30.cyan/blue} {pos}/{len} requests, {rate}/min, {left} left{msg:.red}",
+    let style = ProgressStyle::with_template(template);
+    bar.set_style(
+        style
+            .expect("a template that is written above")
+            .progress_chars("━╸─"),
     );
-    let style = style.expect("a template that is written above");
-    let style = style.with_key("rate", rate).with_key("left", left);
-    let bar = ProgressBar::new(total as u64).with_position(before);
-    bar.set_style(style.progress_chars("━╸─"));
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }
 
-const BETWEEN_LINES: Duration = Duration::from_secs(10);
+/// Between two lines where there is no bar.
+pub(crate) const BETWEEN_LINES: Duration = Duration::from_secs(10);

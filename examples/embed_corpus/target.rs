@@ -49,9 +49,14 @@ impl Target {
         }
         let stand_in = builder.start().await?;
         Ok(Self {
-            name: "the stand-in".to_owned(),
+            name: STAND_IN.to_owned(),
             ..Self::new(&format!("{}/v1", stand_in.url()), "", Some(stand_in))?
         })
+    }
+
+    /// Whether it is the stand-in of this program, which costs nothing.
+    pub(crate) fn is_stand_in(&self) -> bool {
+        self.stand_in.is_some()
     }
 
     /// How to speak to it: the stand-in has no TLS to agree on HTTP/2 in, as Together does.
@@ -129,6 +134,8 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || address.is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
+/// How the stand-in is called in the output.
+pub(crate) const STAND_IN: &str = "the stand-in";
 /// Twice what a slow answer takes, and short enough for a run not to look stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
 const HURRIED: Duration = Duration::from_secs(2);

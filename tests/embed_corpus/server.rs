@@ -2,10 +2,13 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering::SeqCst},
+    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
 };
 
-use axum::{Router, response::IntoResponse};
+use axum::{
+    Router,
+    response::{IntoResponse, Response},
+};
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -33,18 +36,12 @@ impl Server {
             let body: Value = serde_json::from_slice(&body).unwrap();
             let texts = body["input"].as_array().unwrap();
             if request(texts) < embeds {
-                let one = json!({"embedding": [1.0]});
-                return json!({"data": vec![one; texts.len()]})
-                    .to_string()
-                    .into_response();
+                return embedded(texts.len());
             }
             count.fetch_add(1, SeqCst);
             (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "100")]).into_response()
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/v1", listener.local_addr().unwrap());
-        let mut serving = JoinSet::new();
-        serving.spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let (serving, url) = serve(app).await;
         Self {
             url,
             rejected,
@@ -60,6 +57,77 @@ impl Server {
     pub(crate) fn rejected(&self) -> usize {
         self.rejected.load(SeqCst)
     }
+}
+
+/// Embeds texts, and responds with 400 to a request in which one begins so. It stops when the first of these is
+/// dropped.
+pub(crate) async fn rejecting(bad: &'static str) -> (JoinSet<()>, String) {
+    let app = Router::new().fallback(async move |body: Bytes| {
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let texts = body["input"].as_array().unwrap();
+        if texts
+            .iter()
+            .any(|text| text.as_str().unwrap().starts_with(bad))
+        {
+            let error = json!({"error": {"message": "a bad text"}}).to_string();
+            return (StatusCode::BAD_REQUEST, error).into_response();
+        }
+        embedded(texts.len())
+    });
+    serve(app).await
+}
+
+/// Embeds one request, and then denies all until it [`relents`](Self::relent).
+pub(crate) struct Denying {
+    pub(crate) url: String,
+    arrived: Arc<AtomicUsize>,
+    relents: Arc<AtomicBool>,
+    _serving: JoinSet<()>,
+}
+
+impl Denying {
+    pub(crate) async fn start(status: u16, error: Value) -> Self {
+        let (arrived, relents) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
+        let (count, relented) = (Arc::clone(&arrived), Arc::clone(&relents));
+        let app = Router::new().fallback(async move |body: Bytes| {
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            if count.fetch_add(1, SeqCst) == 0 || relented.load(SeqCst) {
+                return embedded(body["input"].as_array().unwrap().len());
+            }
+            let error = json!({"error": error}).to_string();
+            (StatusCode::from_u16(status).unwrap(), error).into_response()
+        });
+        let (serving, url) = serve(app).await;
+        Self {
+            url,
+            arrived,
+            relents,
+            _serving: serving,
+        }
+    }
+
+    pub(crate) fn relent(&self) {
+        self.relents.store(true, SeqCst);
+    }
+
+    pub(crate) fn arrived(&self) -> usize {
+        self.arrived.load(SeqCst)
+    }
+}
+
+fn embedded(texts: usize) -> Response {
+    let one = json!({"embedding": [1.0]});
+    json!({"data": vec![one; texts]})
+        .to_string()
+        .into_response()
+}
+
+async fn serve(app: Router) -> (JoinSet<()>, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let mut serving = JoinSet::new();
+    serving.spawn(async move { axum::serve(listener, app).await.unwrap() });
+    (serving, url)
 }
 
 /// Which request of a numbered text it is.
