@@ -83,10 +83,13 @@ impl<S> JobsApi<S> {
     }
 
     /// A request for what is at a path below the base, such as `batches`, as this one asks: with the key,
-    /// and with a `user-agent`, for Cloudflare, in front of the API, refuses requests without one.
+    /// and with a `user-agent`, for Cloudflare, in front of the API, refuses requests without one. It states its
+    /// [`Endpoint`] in its extensions, so that the layers know it whatever path the base has.
     pub fn request(&self, method: Method, path: &str) -> request::Builder {
+        let endpoint = Endpoint::of(&method, &format!("/{path}"));
         let builder = Request::builder()
             .method(method)
+            .extension(endpoint)
             .uri(format!("{}/{path}", self.base))
             .header(USER_AGENT, US);
         match &self.key {
@@ -95,8 +98,12 @@ impl<S> JobsApi<S> {
         }
     }
 
-    /// What a request of this API is for. Its path counts from the base on, which may have a prefix.
+    /// What a request of this API is for: what it states, or else its path from the base on, which may have a
+    /// prefix.
     pub fn endpoint<B>(&self, request: &Request<B>) -> Endpoint {
+        if let Some(stated) = request.extensions().get() {
+            return *stated;
+        }
         let path = request.uri().path();
         let base = self.base.parse::<Uri>();
         let below = base.ok().and_then(|base| path.strip_prefix(base.path()));

@@ -46,7 +46,9 @@ impl Call {
     /// # }
     /// ```
     pub fn of<B: RequestBody + Clone>(request: &Request<B>) -> Self {
-        let endpoint = Endpoint::of(request.method(), request.uri().path());
+        let stated = request.extensions().get::<Endpoint>().copied();
+        let route = || Endpoint::of(request.method(), request.uri().path());
+        let endpoint = stated.unwrap_or_else(route);
         charged(request, endpoint, None)
     }
 }

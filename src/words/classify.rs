@@ -36,6 +36,19 @@ mod tests;
 /// });
 /// ```
 ///
+/// A request may state its endpoint itself, as an [`Endpoint`] in its extensions: then its path is not looked at,
+/// unless by a classification of your own. [`JobsApi`](crate::jobs::JobsApi) does so, since only it knows which part
+/// of a path is its base.
+///
+/// ```
+/// use tower_together::Endpoint;
+///
+/// let request = http::Request::post("https://proxy.example/llm/v1/embeddings")
+///     .extension(Endpoint::Embeddings)
+///     .body(())?;
+/// # Ok::<(), http::Error>(())
+/// ```
+///
 /// Clones share what was configured.
 #[derive(Clone, Default)]
 pub struct Classify {
@@ -126,8 +139,10 @@ impl Classify {
 
     /// What the request asks for, or `None` if it is to be left alone.
     pub(crate) fn endpoint<B>(&self, request: &Request<B>) -> Option<Endpoint> {
+        let stated = request.extensions().get::<Endpoint>().copied();
         let Some(rules) = &self.rules else {
-            return Some(Endpoint::of(request.method(), request.uri().path()));
+            let route = || Endpoint::of(request.method(), request.uri().path());
+            return Some(stated.unwrap_or_else(route));
         };
         if let Some(hosts) = &rules.hosts {
             let target = Target::of(request)?;
@@ -137,7 +152,9 @@ impl Classify {
         }
         match &rules.custom {
             Some(custom) => custom(request.method(), request.uri()),
-            None => Some(rules.route(request.method(), request.uri().path())),
+            None => {
+                Some(stated.unwrap_or_else(|| rules.route(request.method(), request.uri().path())))
+            }
         }
     }
 

@@ -52,12 +52,14 @@ impl<S> Sender<S> {
         S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
         R: Body<Data = Bytes, Error: Into<BoxError>>,
     {
-        let rules = Resubmission::of(request, self.api.endpoint(request));
+        let endpoint = self.api.endpoint(request);
+        let rules = Resubmission::of(request, endpoint);
         let mut resubmits = self.resubmits;
         loop {
             let mut attempt = request.clone();
             let extensions = attempt.extensions_mut();
             extensions.insert(self.in_line.clone());
+            extensions.insert(endpoint);
             if let Some(deadline) = rules.deadline() {
                 // It counts from the first attempt.
                 extensions.insert(Deadline::at(deadline));

@@ -186,3 +186,26 @@ fn may_be_shared_between_threads() {
     fn check<T: Send + Sync + Clone + 'static>() {}
     check::<Classify>();
 }
+
+/// A base URL with a prefix hid every endpoint: nothing was limited.
+#[test]
+fn a_request_may_state_its_endpoint_and_a_classification_of_ones_own_comes_first() {
+    let mut request = request("http://a/x/v1/embeddings", None);
+    request.extensions_mut().insert(Endpoint::Embeddings);
+    let custom = Classify::together().with(|_, _| Some(Endpoint::Custom("own")));
+    for (classify, endpoint) in [
+        (Classify::together(), Some(Endpoint::Embeddings)),
+        (
+            Classify::together().with_prefix("/y"),
+            Some(Endpoint::Embeddings),
+        ),
+        (
+            Classify::together().only_hosts(["a"]),
+            Some(Endpoint::Embeddings),
+        ),
+        (Classify::together().only_hosts(["b"]), None),
+        (custom, Some(Endpoint::Custom("own"))),
+    ] {
+        assert_eq!(classify.endpoint(&request), endpoint, "{classify:?}");
+    }
+}
