@@ -5,46 +5,51 @@
 //! TOGETHER_API_KEY=... cargo run -p tower-together-jobs --example batch_jobs -- requests.jsonl
 //! ```
 //!
-//! `requests.jsonl` holds bodies of `POST /chat/completions`, one a line. What comes of them goes to
-//! `answers.jsonl`, in their order; those without an answer to `missing.jsonl`, to be sent again.
+//! `requests.jsonl` holds bodies of `POST /chat/completions`, one a line. What comes of each is a line of
+//! `answers.jsonl`. The same command sends again what has no line there, and nothing else.
 #![allow(clippy::print_stdout, reason = "a program")]
 
 mod shared;
 
 use std::{
-    collections::BTreeSet,
+    cell::Cell,
+    collections::{HashMap, HashSet},
     fs::File,
-    io::{BufWriter, Write as _},
+    io::{self, BufRead, BufReader},
     num::NonZeroUsize,
-    path::PathBuf,
+    path::{Path, PathBuf},
     pin::pin,
+    process::ExitCode,
     time::Duration,
 };
 
 use clap::Parser;
-use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use together_standin::{Fate, Jobs};
 use tower::BoxError;
 use tower_together::Limiter;
-use tower_together_jobs::Batches;
+use tower_together_jobs::{Batches, Missing, Results};
 
-use crate::shared::{Target, bar, step};
+use crate::shared::{Progress, Target, exit, say};
 
 /// Has chat requests answered as batches. With TOGETHER_API_KEY they cost money.
+///
+/// The exit status is 0; 1 if a request has no answer; 2 if it could not work at all.
 #[derive(Debug, Parser)]
 struct Args {
     /// A file of requests, one a line [default: 2,500 of our own, for the stand-in]
     #[arg(value_name = "FILE")]
     requests: Option<PathBuf>,
 
-    /// Where the answers go, one a line
+    /// Where the answers go, one a line. A request that has its line there is not sent again: the same command
+    /// sends what has none. A request that may have been answered, so that you have to look first, has a line too
     #[arg(long, value_name = "FILE", default_value = "answers.jsonl")]
     answers: PathBuf,
 
-    /// Where the requests go that have no answer, one a line
-    #[arg(long, value_name = "FILE", default_value = "missing.jsonl")]
-    missing: PathBuf,
+    /// Delete the answers that are there, with the first new one
+    #[arg(long)]
+    restart: bool,
 
     /// Requests in a batch
     #[arg(long, value_name = "N", default_value = "100")]
@@ -55,16 +60,26 @@ struct Args {
     base_url: Option<String>,
 }
 
+/// A line of the answers.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    from: String,
+    request: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<Value>,
+    /// Why it may have been answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uncertain: Option<String>,
+}
+
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
-    let args = Args::parse();
-    let requests: Vec<Value> = match &args.requests {
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| format!("{}: {error}", path.display()))?;
-            let lines = text.lines().map(serde_json::from_str);
-            lines.collect::<Result<_, _>>()?
-        }
+async fn main() -> ExitCode {
+    exit(run(Args::parse()).await)
+}
+
+async fn run(args: Args) -> Result<bool, BoxError> {
+    let requests = match &args.requests {
+        Some(path) => read(path)?,
         None => (0..2_500).map(question).collect(),
     };
     let jobs = Jobs::default()
@@ -76,44 +91,130 @@ async fn main() -> Result<(), BoxError> {
             Fate::Completes,
             Fate::Expires,
         ]);
-    let target = Target::choose(args.base_url, jobs).await?;
+    let target = Target::choose(args.base_url.clone(), jobs).await?;
     if args.requests.is_none() && !target.quick {
         return Err("name a file of requests: our own are for the stand-in".into());
     }
+    let from = match target.is_stand_in() {
+        true => "the stand-in",
+        false => &target.base,
+    };
+    let (mut results, uncertain) = open_answers(&args, from, target.is_stand_in())?;
 
-    let bar = bar(requests.len());
-    let mut answers = BufWriter::new(File::create(&args.answers)?);
-    let mut missing = BufWriter::new(File::create(&args.missing)?);
-    let (mut answered, all) = (0, requests.len());
-    let mut reasons = BTreeSet::new();
-    let batches = Batches::new(target.api(&Limiter::default())?).with_size(args.size);
-    let mut outcomes = pin!(batches.run(requests));
-    while let Some(outcome) = outcomes.next().await {
-        step(&bar);
-        match outcome.result {
-            Ok(answer) => {
-                answered += 1;
-                writeln!(
-                    answers,
-                    "{}",
-                    json!({"index": outcome.index, "answer": answer})
-                )?;
-            }
-            Err(why) => {
-                reasons.insert(why.to_string());
-                writeln!(missing, "{}", why.request)?;
-            }
+    let all = requests.len();
+    let mut progress = Progress::new("requests", all);
+    let (mut seen, mut open, mut to_look_for) = (HashMap::new(), Vec::new(), 0);
+    for (number, request) in (1..).zip(requests) {
+        let key = key(&request, &mut seen);
+        if results.claim(&key) {
+            open.push((number, key, request));
+        } else {
+            progress.tally.known();
+            to_look_for += u64::from(uncertain.contains(&key));
         }
     }
-    answers.flush()?;
-    missing.flush()?;
-    bar.finish_and_clear();
-    for why in reasons {
-        println!("{why}");
+    let stop = Cell::new(false);
+    let batches = Batches::new(target.api(&Limiter::default())?).with_size(args.size);
+    let wanted = open.iter().map(|(_, _, request)| request.clone());
+    let mut outcomes = pin!(batches.run(wanted.take_while(|_| !stop.get())));
+    while let Some(outcome) = progress.next(outcomes.as_mut()).await {
+        let (number, key, request) = &open[outcome.index];
+        let (answer, uncertain) = match outcome.result {
+            Ok(answer) => {
+                progress.tally.success();
+                (Some(answer), None)
+            }
+            Err(Missing { reason, .. }) => {
+                let name = format!("request {number}");
+                progress.tally.failure(reason.kind(), name);
+                stop.set(stop.get() || reason.concerns_all());
+                (None, reason.may_be_done().then(|| reason.to_string()))
+            }
+        };
+        if answer.is_some() || uncertain.is_some() {
+            let line = Line {
+                from: from.to_owned(),
+                request: request.clone(),
+                answer,
+                uncertain,
+            };
+            results.write(key, &line)?;
+        }
     }
-    let (answers, missing) = (args.answers.display(), args.missing.display());
-    println!("{answered} of {all} answered, in {answers}; the others are in {missing}");
-    Ok(())
+    results.sync()?;
+    progress.end();
+    let path = args.answers.display();
+    if to_look_for > 0 {
+        say(&format!(
+            "{to_look_for} requests may have been answered before, see `uncertain` in {path}: they are not sent \
+             again unless you delete these lines"
+        ));
+    }
+    let answered = progress.tally.done() - progress.tally.failed() - to_look_for;
+    let whole = answered == all as u64;
+    if stop.get() {
+        say(
+            "ended early, for it would fail for all; once that is put right, the same command continues",
+        );
+    } else if !whole {
+        say("the same command sends again what failed");
+    }
+    println!("{answered} of {all} answered, in {path}");
+    Ok(whole)
+}
+
+/// Opens the answers, which are of one server, and finds those that are uncertain. The stand-in's are of a
+/// demonstration, and begin anew each time.
+fn open_answers(args: &Args, from: &str, anew: bool) -> io::Result<(Results, HashSet<Key>)> {
+    let (mut seen, mut uncertain) = (HashMap::new(), HashSet::new());
+    if args.restart {
+        return Ok((Results::restart(&args.answers)?, uncertain));
+    }
+    let results = Results::open(&args.answers, |line: Line| {
+        if line.from != from {
+            return Err(format!(
+                "an answer of {}, and not of {from}: name another file with --answers, or delete what is there \
+                 with --restart",
+                line.from
+            ));
+        }
+        let key = key(&line.request, &mut seen);
+        if line.uncertain.is_some() {
+            uncertain.insert(key.clone());
+        }
+        Ok(Some(key))
+    })?;
+    if anew {
+        drop(results);
+        return Ok((Results::restart(&args.answers)?, uncertain));
+    }
+    Ok((results, uncertain))
+}
+
+/// A request, and how many like it there are up to it: two that are equal are two.
+type Key = (String, u64);
+
+fn key(request: &Value, seen: &mut HashMap<String, u64>) -> Key {
+    let text = request.to_string();
+    let times = seen.entry(text.clone()).or_default();
+    *times += 1;
+    (text, *times)
+}
+
+/// The requests in a file.
+fn read(path: &Path) -> Result<Vec<Value>, BoxError> {
+    let at = |error: io::Error| format!("{}: {error}", path.display());
+    let lines = BufReader::new(File::open(path).map_err(at)?).lines();
+    let mut requests = Vec::new();
+    for (number, line) in (1..).zip(lines) {
+        let line = line.map_err(|error| format!("{}, line {number}: {error}", path.display()))?;
+        if !line.trim().is_empty() {
+            let request = serde_json::from_str(&line)
+                .map_err(|error| format!("{}, line {number}: {error}", path.display()))?;
+            requests.push(request);
+        }
+    }
+    Ok(requests)
 }
 
 fn question(number: usize) -> Value {

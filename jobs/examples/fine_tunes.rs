@@ -3,18 +3,16 @@
 //! ```sh
 //! cargo run -p tower-together-jobs --example fine_tunes            # on a stand-in, no key needed
 //! TOGETHER_API_KEY=... cargo run -p tower-together-jobs --example fine_tunes -- --count 2 --run mine \
-//!     --journal mine.jsonl \
 //!     --model meta-llama/Meta-Llama-3.1-8B-Instruct-Reference --training-file file-...
 //! ```
 #![allow(clippy::print_stdout, reason = "a program")]
 
 mod shared;
 
-use std::{path::PathBuf, pin::pin, time::Duration};
+use std::{path::PathBuf, pin::pin, process::ExitCode, time::Duration};
 
 use clap::Parser;
-use futures_util::StreamExt;
-use http::Method;
+use http::{Method, Uri};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use together_standin::{Fate, Jobs};
@@ -22,9 +20,11 @@ use tower::{BoxError, ServiceExt};
 use tower_together::Limiter;
 use tower_together_jobs::{FineTunes, JobsApi};
 
-use crate::shared::{Client, Target, bar, say, step};
+use crate::shared::{Client, Progress, Target, exit};
 
 /// Creates fine-tunes, and waits for them. With TOGETHER_API_KEY they cost money.
+///
+/// The exit status is 0; 1 if a job did not complete; 2 if it could not work at all.
 #[derive(Debug, Parser)]
 struct Args {
     /// How many
@@ -43,7 +43,8 @@ struct Args {
     #[arg(long)]
     training_file: Option<String>,
 
-    /// A file to write down in which jobs were created: give it where the same run may be started again
+    /// A file to write down in which jobs were created, and which one run at a time has [default: RUN@HOST.jsonl,
+    /// and none for the stand-in]
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
 
@@ -53,8 +54,11 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
-    let args = Args::parse();
+async fn main() -> ExitCode {
+    exit(run(Args::parse()).await)
+}
+
+async fn run(args: Args) -> Result<bool, BoxError> {
     let jobs = Jobs::default()
         .fine_tunes(3)
         .fine_tune_time(Duration::from_millis(400))
@@ -82,22 +86,32 @@ async fn main() -> Result<(), BoxError> {
     if target.quick {
         tunes = tunes.with_settle(Duration::from_millis(300));
     }
-    if let Some(journal) = args.journal {
+    let journal = args.journal.or_else(|| journal(&target, &args.run));
+    if let Some(journal) = journal {
         tunes = tunes.with_journal(journal)?;
     }
-    let bar = bar(args.count);
-    let mut completed = 0;
+    let mut progress = Progress::new("fine-tunes", args.count);
     let mut ends = pin!(tunes.run(wanted));
-    while let Some(tune) = ends.next().await {
-        step(&bar);
+    while let Some(tune) = progress.next(ends.as_mut()).await {
         match tune.result {
-            Ok(_) => completed += 1,
-            Err(why) => say(&bar, &format!("{}: {why}", tune.request["suffix"])),
+            Ok(_) => progress.tally.success(),
+            Err(why) => progress
+                .tally
+                .failure(why.to_string(), &tune.request["suffix"]),
         }
     }
-    bar.finish_and_clear();
+    progress.end();
+    let completed = progress.tally.succeeded();
     println!("{completed} of {} completed", args.count);
-    Ok(())
+    Ok(progress.tally.failed() == 0)
+}
+
+/// The file of a run's journal: one for each server, since each has jobs of its own.
+fn journal(target: &Target, run: &str) -> Option<PathBuf> {
+    let base: Uri = target.base.parse().ok()?;
+    let host = base.authority().filter(|_| !target.is_stand_in())?;
+    let host = host.as_str().replace(':', "_");
+    Some(format!("{run}@{host}.jsonl").into())
 }
 
 /// The stand-in learns from anything.

@@ -1,50 +1,326 @@
-//! The examples, as a newcomer runs them: without a key.
+//! The examples, as their users run them: processes, with and without a server.
 
-use std::{env, fs, path::PathBuf, process::Command};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
 
-/// Runs one to its end in a folder of its own, and gives what it says at last.
-fn run(name: &str, arguments: &[&str]) -> (PathBuf, String) {
+use serde_json::{Value, json};
+use together_standin::{Answer, Fate, Jobs, StandIn};
+
+mod common;
+
+use common::until;
+
+/// A folder of its own for each test.
+fn folder(test: &str) -> PathBuf {
+    let name = format!("tower-together-{test}-{}", std::process::id());
+    let folder = env::temp_dir().join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// An example, in a folder.
+fn example(folder: &Path, name: &str, arguments: &[&str]) -> Command {
     let tests = env::current_exe().unwrap();
     let target = tests.parent().and_then(|deps| deps.parent()).unwrap();
-    let folder = env::temp_dir().join(format!("tower-together-{name}-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
     // Built beside the tests.
-    let output = Command::new(target.join("examples").join(name))
+    let mut command = Command::new(target.join("examples").join(name));
+    command
         .args(arguments)
         .env_remove("TOGETHER_API_KEY")
-        .current_dir(&folder)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let progress = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        progress.contains(" of "),
-        "without a screen lines tell of progress: {progress}"
-    );
-    (folder, String::from_utf8(output.stdout).unwrap())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .current_dir(folder);
+    command
+}
+
+/// What a run has said at its end, and its exit status.
+#[derive(Debug)]
+struct Ended {
+    code: Option<i32>,
+    said: String,
+    progress: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            said: String::from_utf8(output.stdout).unwrap(),
+            progress: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+fn run(folder: &Path, name: &str, arguments: &[&str]) -> Ended {
+    example(folder, name, arguments).output().unwrap().into()
+}
+
+fn lines(path: impl AsRef<Path>) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap();
+    let lines = text.lines().map(serde_json::from_str);
+    lines.collect::<Result<_, _>>().unwrap()
+}
+
+/// A server whose batches take no time, and of which some expire.
+async fn server(fates: &[Fate]) -> (StandIn, String) {
+    let quick = Duration::from_millis(50);
+    let jobs = Jobs::default().batch_time(quick).fine_tune_time(quick);
+    let jobs = jobs.fates(fates.iter().copied());
+    let server = StandIn::builder().jobs(jobs).start().await.unwrap();
+    let url = format!("{}/v1", server.url());
+    (server, url)
+}
+
+/// A file of so many requests, of which each ten are equal.
+fn requests(folder: &Path, count: usize) {
+    let line = |number: usize| {
+        let messages = json!([{"role": "user", "content": format!("What is {}?", number / 10)}]);
+        json!({"model": "standin/chat", "messages": messages}).to_string() + "\n"
+    };
+    let lines: String = (0..count).map(line).collect();
+    fs::write(folder.join("requests.jsonl"), lines).unwrap();
 }
 
 #[test]
-fn batch_jobs_answers_in_order_and_names_what_is_missing() {
-    let (folder, said) = run("batch_jobs", &["--size", "250"]);
-    // One batch of four expires with half of its lines.
-    assert!(said.contains("2250 of 2500 answered"), "{said}");
-    assert!(said.contains("EXPIRED"), "{said}");
-    let lines = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
-    let answers = lines("answers.jsonl");
-    let index = |line: &str| {
-        let line: serde_json::Value = serde_json::from_str(line).unwrap();
-        line["index"].as_u64().unwrap()
-    };
-    let order: Vec<u64> = answers.lines().map(index).collect();
-    assert!(order.len() == 2_250 && order.is_sorted());
-    assert_eq!(lines("missing.jsonl").lines().count(), 250);
+fn batch_jobs_shows_its_progress_and_groups_what_failed() {
+    let folder = folder("batch-own");
+    for _ in 0..2 {
+        // The stand-in's answers mean nothing, and are written anew.
+        let ended = run(&folder, "batch_jobs", &["--size", "250"]);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        // One batch of four expires with half of its lines.
+        assert!(ended.said.contains("2250 of 2500 answered"), "{ended:?}");
+        assert!(ended.progress.contains("EXPIRED"), "{ended:?}");
+        assert!(
+            ended.progress.contains("2500 of 2500 requests"),
+            "{ended:?}"
+        );
+        assert_eq!(lines(folder.join("answers.jsonl")).len(), 2_250);
+    }
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// `batch_jobs missing.jsonl`, the way to resume, cut 2,200 responses to 300.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_command_sends_again_what_has_no_answer_and_nothing_else() {
+    let folder = folder("batch-again");
+    requests(&folder, 100);
+    let (server, url) = server(&[Fate::Completes, Fate::Expires, Fate::Completes]).await;
+    let arguments = ["--base-url", &url, "--size", "40", "requests.jsonl"];
+    let first = run(&folder, "batch_jobs", &arguments);
+    assert_eq!(first.code, Some(1), "{first:?}");
+    assert!(
+        first.progress.contains("the same command sends again"),
+        "{first:?}"
+    );
+    let answers = folder.join("answers.jsonl");
+    let text = fs::read_to_string(&answers).unwrap();
+    let there = lines(&answers).len();
+    assert!(there < 100);
+
+    let second = run(&folder, "batch_jobs", &arguments);
+    assert_eq!(second.code, Some(0), "{second:?}");
+    assert!(second.said.contains("100 of 100 answered"), "{second:?}");
+    assert!(fs::read_to_string(&answers).unwrap().starts_with(&text));
+    let all = lines(&answers);
+    assert_eq!(all.len(), 100);
+    for number in 0..10 {
+        let content = format!("What is {number}?");
+        let like = all
+            .iter()
+            .filter(|line| line["request"]["messages"][0]["content"] == *content);
+        assert_eq!(like.count(), 10, "equal requests have an answer each");
+    }
+    let jobs = server.jobs().len();
+    let third = run(&folder, "batch_jobs", &arguments);
+    assert_eq!(
+        (third.code, server.jobs().len()),
+        (Some(0), jobs),
+        "{third:?}"
+    );
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_batches_that_fails_ends_early_and_deletes_no_answer() {
+    let folder = folder("batch-denied");
+    requests(&folder, 20);
+    let (server, url) = server(&[Fate::Completes]).await;
+    let arguments = ["--base-url", &url, "--size", "1", "requests.jsonl"];
+    assert_eq!(run(&folder, "batch_jobs", &arguments).code, Some(0));
+    let answers = folder.join("answers.jsonl");
+    let text = fs::read_to_string(&answers).unwrap();
+
+    requests(&folder, 400);
+    let denied = Answer::status(401).body(r#"{"error":{"message":"Invalid API key"}}"#);
+    server.script("POST", "/files/upload", denied.times(1_000));
+    let before = server.stats().arrived;
+    for arguments in [
+        &arguments[..],
+        &["--restart", "--base-url", &url, "requests.jsonl"],
+    ] {
+        let ended = run(&folder, "batch_jobs", arguments);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(
+            ended
+                .progress
+                .contains("failed: its file could not be uploaded: 401"),
+            "{ended:?}"
+        );
+        assert!(ended.progress.contains("ended early"), "{ended:?}");
+        assert_eq!(fs::read_to_string(&answers).unwrap(), text);
+    }
+    assert!(server.stats().arrived - before < 50, "it ends early");
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// A request that may be in a batch is not sent again unless its line is deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_may_have_been_answered_is_not_sent_again() {
+    let folder = folder("batch-uncertain");
+    requests(&folder, 2);
+    let (server, url) = server(&[Fate::Completes]).await;
+    server.script("POST", "/batches", Answer::status(500));
+    let arguments = ["--base-url", &url, "requests.jsonl"];
+    let first = run(&folder, "batch_jobs", &arguments);
+    assert_eq!(first.code, Some(1), "{first:?}");
+    let answers = lines(folder.join("answers.jsonl"));
+    assert!(
+        answers.iter().all(|line| line["uncertain"].is_string()),
+        "{answers:?}"
+    );
+    let second = run(&folder, "batch_jobs", &arguments);
+    assert_eq!(second.code, Some(1), "{second:?}");
+    assert!(
+        second
+            .progress
+            .contains("2 requests may have been answered"),
+        "{second:?}"
+    );
+    assert!(second.said.contains("0 of 2 answered"), "{second:?}");
+    assert!(server.jobs().is_empty());
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_run_of_a_job_example_is_told_of_the_first() {
+    let folder = folder("two-runs");
+    requests(&folder, 2);
+    let (server, url) = server(&[Fate::Completes]).await;
+    let silent = || Answer::reset().delay(Duration::from_secs(3_600));
+    server.script("POST", "/files/upload", silent());
+    server.script("GET", "/fine-tunes", silent());
+    let batches = ["--base-url", &url, "requests.jsonl"];
+    let tunes = ["--base-url", &url, "--training-file", "file-1"];
+    for (name, arguments) in [("batch_jobs", batches.as_slice()), ("fine_tunes", &tunes)] {
+        let before = server.stats().arrived;
+        let mut first = example(&folder, name, arguments).spawn().unwrap();
+        until("the first has sent", || server.stats().arrived > before).await;
+        let second = run(&folder, name, arguments);
+        assert_eq!(second.code, Some(2), "{name}: {second:?}");
+        assert!(
+            second.progress.contains("a run that goes on writes it"),
+            "{second:?}"
+        );
+        first.kill().unwrap();
+        first.wait().unwrap();
+    }
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_file_of_requests_that_cannot_be_read_is_named_with_its_line() {
+    let folder = folder("batch-wrong");
+    fs::write(folder.join("wrong.jsonl"), "{}\n\n{\"a\":\n").unwrap();
+    for (file, said) in [
+        ("wrong.jsonl", "error: wrong.jsonl, line 3: EOF"),
+        ("nowhere.jsonl", "error: nowhere.jsonl: No such file"),
+    ] {
+        let ended = run(&folder, "batch_jobs", &[file]);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.progress.contains(said), "{ended:?}");
+    }
     fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]
 fn fine_tunes_says_what_became_of_each() {
-    let (folder, said) = run("fine_tunes", &["--count", "10"]);
-    assert_eq!(said, "8 of 10 completed\n");
+    let folder = folder("tunes-own");
+    let ended = run(&folder, "fine_tunes", &["--count", "10"]);
+    assert_eq!((ended.code, &*ended.said), (Some(1), "8 of 10 completed\n"));
+    assert!(
+        ended.progress.contains("10 of 10 fine-tunes, 2 failed"),
+        "{ended:?}"
+    );
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// It said that its service did not pass through the limiter, and exited with 0.
+#[tokio::test(flavor = "multi_thread")]
+async fn fine_tunes_go_to_a_base_url_with_a_prefix() {
+    let folder = folder("tunes-prefix");
+    let (server, _) = server(&[Fate::Completes]).await;
+    let url = format!("{}/llm/v1", server.url());
+    let job = json!({"id": "ft-1", "status": "completed", "suffix": "example-0"}).to_string();
+    for (method, path, body) in [
+        ("GET", "/llm/v1/fine-tunes", r#"{"data":[]}"#),
+        ("GET", "/llm/v1/batches", r#"{"data":[]}"#),
+        ("POST", "/llm/v1/fine-tunes", &job),
+        ("GET", "/llm/v1/fine-tunes/ft-1", &job),
+    ] {
+        server.script(
+            method,
+            path,
+            Answer::status(200).body(body.to_owned()).times(10),
+        );
+    }
+    let arguments = [
+        "--base-url",
+        &url,
+        "--training-file",
+        "file-1",
+        "--count",
+        "1",
+    ];
+    let ended = run(&folder, "fine_tunes", &arguments);
+    assert_eq!(
+        (ended.code, &*ended.said),
+        (Some(0), "1 of 1 completed\n"),
+        "{ended:?}"
+    );
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_example_of_which_nothing_succeeded_says_so_in_its_exit_status() {
+    let folder = folder("nothing");
+    requests(&folder, 2);
+    let (server, url) = server(&[Fate::Completes]).await;
+    let denied = || {
+        let denied = Answer::status(401).body(r#"{"error":{"message":"Invalid API key"}}"#);
+        denied.times(100)
+    };
+    server.script("GET", "/fine-tunes", denied());
+    server.script("POST", "/files/upload", denied());
+    let batches = ["--base-url", &url, "requests.jsonl"];
+    let tunes = [
+        "--base-url",
+        &url,
+        "--training-file",
+        "file-1",
+        "--count",
+        "30",
+    ];
+    for (name, arguments) in [("batch_jobs", batches.as_slice()), ("fine_tunes", &tunes)] {
+        let ended = run(&folder, name, arguments);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.said.starts_with("0 of "), "{ended:?}");
+        assert!(ended.progress.lines().count() < 6, "{ended:?}");
+    }
     fs::remove_dir_all(folder).unwrap();
 }

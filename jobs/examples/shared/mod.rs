@@ -1,27 +1,42 @@
 //! Where the examples send to, and with what.
 
-use std::{env, io::Write as _, time::Duration};
+mod progress;
+
+use std::{env, process::ExitCode, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{client::legacy, rt::TokioExecutor};
-use indicatif::{ProgressBar, ProgressStyle};
 use together_standin::{Jobs, StandIn};
 use tower::{BoxError, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 use tower_together::{Limiter, TogetherLayer, jobs::JobsApi};
+
+pub(crate) use self::progress::{Progress, say};
+
+/// The exit status: 0, 1 if something failed, or 2 if nothing could work at all.
+pub(crate) fn exit(ended: Result<bool, BoxError>) -> ExitCode {
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("error: {error}"));
+            ExitCode::from(2)
+        }
+    }
+}
 
 /// One type for whatever service there is.
 pub(crate) type Client = BoxCloneSyncService<Request<Full<Bytes>>, Response<Full<Bytes>>, BoxError>;
 
 /// Together with `TOGETHER_API_KEY`, an address that is given, or else a stand-in that is started here.
 pub(crate) struct Target {
-    base: String,
+    pub(crate) base: String,
     key: String,
     /// Whether it is in a hurry: its jobs take seconds instead of hours.
     pub(crate) quick: bool,
-    _stand_in: Option<StandIn>,
+    stand_in: Option<StandIn>,
 }
 
 impl Target {
@@ -43,8 +58,13 @@ impl Target {
                 key
             },
             base,
-            _stand_in: stand_in,
+            stand_in,
         })
+    }
+
+    /// Whether it is a stand-in that was started here, and that nobody can ask again later.
+    pub(crate) fn is_stand_in(&self) -> bool {
+        self.stand_in.is_some()
     }
 
     /// What all is sent through: any client that is a tower service will do.
@@ -73,31 +93,4 @@ impl Target {
             false => api,
         })
     }
-}
-
-/// One more is done. Where nobody sees a bar, a line says so now and then.
-pub(crate) fn step(bar: &ProgressBar) {
-    bar.inc(1);
-    let (done, all) = (bar.position(), bar.length().unwrap_or_default());
-    if bar.is_hidden() && done % (all / 10).max(1) == 0 {
-        say(bar, &format!("{done} of {all}"));
-    }
-}
-
-/// A line above the bar.
-pub(crate) fn say(bar: &ProgressBar, line: &str) {
-    // With no screen there is nobody to tell.
-    bar.suspend(|| {
-        std::io::stderr()
-            .write_all(format!("{line}\n").as_bytes())
-            .ok()
-    });
-}
-
-/// A bar that says how many are done, how fast, and how long it will take.
-pub(crate) fn bar(all: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:32} {pos} of {len}, {per_sec}, {eta} left");
-    let bar = ProgressBar::new(all as u64).with_style(style.expect("a template that is right"));
-    bar.enable_steady_tick(Duration::from_secs(1));
-    bar
 }

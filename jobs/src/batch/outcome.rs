@@ -84,6 +84,34 @@ impl Reason {
         }
     }
 
+    /// Whether the request may have been answered, or may be yet: its batch is not known, or cannot be read. Look for
+    /// it before you send the request again.
+    pub fn may_be_done(&self) -> bool {
+        matches!(
+            self,
+            Self::MayExist { .. } | Self::Unreadable { .. } | Self::Lost { .. }
+        )
+    }
+
+    /// Whether all other batches with the same key fail in the same way: see [`Failure::concerns_all`].
+    pub fn concerns_all(&self) -> bool {
+        match self {
+            Self::NotUploaded(failure) | Self::NotCreated(failure) => failure.concerns_all(),
+            _ => false,
+        }
+    }
+
+    /// It in words without the id of a request of the API: equal for failures of one kind.
+    pub fn kind(&self) -> String {
+        let words = self.to_string();
+        match self {
+            Self::NotUploaded(failure) | Self::NotCreated(failure) | Self::Failed(failure) => {
+                words.replace(&failure.to_string(), &failure.kind())
+            }
+            _ => words,
+        }
+    }
+
     pub(super) fn may_exist(file: String, lost: Failure, list: Option<Failure>) -> Self {
         let message = match list {
             Some(list) => format!("{lost}; and then {list}"),
@@ -213,6 +241,9 @@ mod tests {
         ] {
             assert_eq!(reason.to_string(), says);
             assert_eq!(reason.is_passing(), passing, "{says}");
+            assert_eq!(reason.kind(), says);
+            let looked_for = says.contains("before you") || says.contains("cannot be read");
+            assert_eq!(reason.may_be_done(), looked_for, "{says}");
             let missing = Missing {
                 request: Value::Null,
                 reason,

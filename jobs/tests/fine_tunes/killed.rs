@@ -56,7 +56,8 @@ async fn kill(count: usize, times: usize) {
         // A create that has arrived takes effect while the next program settles.
         until("all it has sent has arrived", || server.connections() == 0).await;
     }
-    assert!(run().wait().await.unwrap().success());
+    // All have ended, and some of them failed.
+    assert_eq!(run().wait().await.unwrap().code(), Some(1));
     let created = created(&server);
     assert!(
         created.len() == count && created.values().all(|times| *times == 1),
