@@ -60,15 +60,15 @@ pub(crate) async fn forward(
     };
     let answer = tokio::select! {
         biased;
-        answer = work => answer,
+        answer = work => {
+            let events = is_events(answer.headers());
+            let (gateway, record) = (Arc::clone(&gateway), Arc::clone(&record));
+            answer.map(|body| Body::new(Cut::new(body, gateway, record, events)))
+        }
         () = gateway.shutdown.over() => gateway.cut(&record),
     };
     record.answer(&answer);
-    let events = is_events(answer.headers());
-    answer.map(|body| {
-        let body = Cut::new(body, gateway, record, events);
-        call.until_end_of(Body::new(body))
-    })
+    answer.map(|body| call.until_end_of(body))
 }
 
 impl Gateway {

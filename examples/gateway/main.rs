@@ -166,7 +166,7 @@ async fn run(args: Args) -> Result<ExitCode, BoxError> {
     match cut {
         0 => Ok(ExitCode::SUCCESS),
         cut => {
-            say(&format!("{cut} calls were cut: their programs were told"));
+            say(&format!("calls cut: {cut}; their programs were told"));
             Ok(ExitCode::from(3))
         }
     }

@@ -103,7 +103,8 @@ async fn a_stream_that_is_cut_ends_with_an_error_in_its_own_shape() {
     assert_eq!(event(&mut answer).await, None);
     let (code, said) = gateway.ended().await;
     assert_eq!(code, Some(3), "{said}");
-    assert!(said.contains("1 calls were cut"), "{said}");
+    assert!(said.contains("calls cut: 1;"), "{said}");
+    assert!(said.contains("status=200 end=cut"), "{said}");
 }
 
 /// An error after half an event would be read as the rest of it.
@@ -138,7 +139,9 @@ async fn a_call_cut_before_its_response_is_told_to_retry_unless_it_creates_somet
     }
     let (code, said) = gateway.ended().await;
     assert_eq!(code, Some(3), "{said}");
-    assert!(said.contains("2 calls were cut"), "{said}");
+    assert!(said.contains("calls cut: 2;"), "{said}");
+    let cut = "status=503 end=cut";
+    assert_eq!(said.matches(cut).count(), 2, "{said}");
 }
 
 /// Each SDK would add three times its own retries.
