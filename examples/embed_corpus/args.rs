@@ -103,6 +103,8 @@ than once is embedded once.
 
 An error that concerns all requests ends the run early: a wrong key, no money, no such model.
 
+A proxy is taken from HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, as curl does.
+
 The last line is for scripts. It counts this run alone: the texts embedded, the requests and
 429s (as the stand-in counted them, where it is used; those sent again count again), the texts
 that failed in the end, the share of the quota used in the first 60 s, and the time it took. Of a short run without

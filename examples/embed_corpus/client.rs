@@ -3,7 +3,7 @@
 use std::{error::Error, iter, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, header::PROXY_AUTHORIZATION};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use hyper_rustls::HttpsConnectorBuilder;
@@ -14,7 +14,7 @@ use hyper_util::{
 use tokio::time::timeout;
 use tower::{BoxError, Service, ServiceExt, service_fn, util::BoxCloneService};
 
-use crate::traffic::Log;
+use crate::{proxy::Proxies, traffic::Log};
 
 /// A service that sends requests, be there a layer around it or not.
 pub(crate) type Sender = BoxCloneService<Request<Full<Bytes>>, Response<Full<Bytes>>, BoxError>;
@@ -42,6 +42,7 @@ pub(crate) fn http(
 > + Clone
 + Send
 + 'static {
+    let proxies = Proxies::from_env();
     let mut tcp = HttpConnector::new();
     // Or a request of several frames waits 40 ms for the server's word on the first.
     tcp.set_nodelay(true);
@@ -50,11 +51,16 @@ pub(crate) fn http(
         .with_webpki_roots()
         .https_or_http()
         .enable_all_versions()
-        .wrap_connector(tcp);
+        .wrap_connector(proxies.clone().connector(tcp));
     let client = Client::builder(TokioExecutor::new())
         .http2_only(how.http2)
         .build(connector);
-    service_fn(move |request| {
+    service_fn(move |mut request: Request<Full<Bytes>>| {
+        if let Some(authorization) = proxies.authorization(request.uri()) {
+            request
+                .headers_mut()
+                .insert(PROXY_AUTHORIZATION, authorization);
+        }
         let (client, log) = (client.clone(), log.clone());
         async move {
             let number = log.sent();

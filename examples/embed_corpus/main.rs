@@ -18,7 +18,7 @@
 //! | `args` | reads the command line |
 //! | `text`, `words`, `corpus` | find text, and cut it into passages as it is read |
 //! | `target` | decides where requests go |
-//! | `client` | is the HTTP client, which knows nothing of limits |
+//! | `client`, `proxy` | is the HTTP client, which knows nothing of limits |
 //! | `stop` | ends the run before its time |
 //! | `traffic` | counts what was sent, and what arrived |
 //! | `output` | is a line of the output |
@@ -28,6 +28,7 @@ mod args;
 mod client;
 mod corpus;
 mod output;
+mod proxy;
 mod report;
 mod stop;
 mod target;

@@ -1,6 +1,6 @@
 //! Where requests go, and what is known of those that arrived.
 
-use std::{collections::BTreeMap, env, net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, env, time::Duration};
 
 use http::Uri;
 use together_standin::{Route, StandIn};
@@ -10,6 +10,7 @@ use tower_together_jobs::JobsApi;
 use crate::{
     args::Args,
     client::How,
+    proxy::is_loopback,
     traffic::{Log, Traffic},
 };
 
@@ -127,11 +128,6 @@ impl Target {
             arrivals: arrivals.map(|one| (one.at, one.accepted)).collect(),
         }
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse();
-    host == "localhost" || address.is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
 /// How the stand-in is called in the output.

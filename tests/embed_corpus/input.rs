@@ -117,3 +117,38 @@ async fn an_output_that_is_no_regular_file_is_written_through_or_rejected() {
         );
     }
 }
+
+/// The environment's proxies were not asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_go_through_the_proxy_that_the_environment_names() {
+    let folder = folder("proxy");
+    fs::write(folder.join("a.txt"), "a text").unwrap();
+    let (_proxy, seen, url) = server::proxy().await;
+    for (base, asked) in [
+        (
+            "http://api.example/v1",
+            "POST http://api.example/v1/embeddings Basic dTpw",
+        ),
+        (
+            "https://api.example/v1",
+            "CONNECT api.example:443 Basic dTpw",
+        ),
+    ] {
+        let proxy = url.replace("http://", "http://u:p@");
+        let mut command = example(&folder, &["--base-url", base, "--restart", "a.txt"]);
+        command
+            .env("TOGETHER_API_KEY", "a-key")
+            .env("all_proxy", proxy);
+        let ended = end(command).await;
+        assert_eq!(seen.lock().unwrap()[0], asked, "{ended:?}");
+        seen.lock().unwrap().clear();
+    }
+    let (_server, url) = stand_in(Rules::none()).await;
+    let mut command = example(&folder, &["--base-url", &url, "--restart", "a.txt"]);
+    command.env("all_proxy", "http://127.0.0.1:1");
+    assert_eq!(
+        end(command).await.code,
+        Some(0),
+        "this computer needs no proxy"
+    );
+}

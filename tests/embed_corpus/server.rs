@@ -1,16 +1,17 @@
 //! A server of embeddings that knows requests by their texts.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
 };
 
 use axum::{
     Router,
+    extract::Request,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet};
 
@@ -113,6 +114,25 @@ impl Denying {
     pub(crate) fn arrived(&self) -> usize {
         self.arrived.load(SeqCst)
     }
+}
+
+/// A proxy that writes down what it is asked, embeds what it is sent, and opens no tunnel.
+pub(crate) async fn proxy() -> (JoinSet<()>, Arc<Mutex<Vec<String>>>, String) {
+    let seen = Arc::<Mutex<Vec<String>>>::default();
+    let asked = Arc::clone(&seen);
+    let app = Router::new().fallback(async move |request: Request| {
+        let authorization = request.headers().get("proxy-authorization");
+        let authorization = authorization.map_or("", |value| value.to_str().unwrap());
+        let (method, uri) = (request.method(), request.uri());
+        let line = format!("{method} {uri} {authorization}");
+        asked.lock().unwrap().push(line);
+        match *method == Method::CONNECT {
+            true => StatusCode::FORBIDDEN.into_response(),
+            false => embedded(1),
+        }
+    });
+    let (serving, url) = serve(app).await;
+    (serving, seen, url.replace("/v1", ""))
 }
 
 fn embedded(texts: usize) -> Response {
