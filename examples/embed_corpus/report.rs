@@ -33,14 +33,16 @@ impl Report {
             say(&format!("{} texts are there already", results.len()));
         }
         let tally = Tally::new("texts");
-        Self {
+        let report = Self {
             bar: bar(total),
             tally: match total {
                 Some(total) => tally.with_total(total),
                 None => tally,
             },
             since: Instant::now(),
-        }
+        };
+        report.show();
+        report
     }
 
     /// Counts a text that need not be embedded.
@@ -72,8 +74,9 @@ impl Report {
         Bar(self.bar.clone())
     }
 
-    /// Says how far the run is, where there is no bar: to be called every [`BETWEEN_LINES`].
+    /// Says how far the run is, in a line where there is no bar: to be called every [`BETWEEN_LINES`].
     pub(crate) fn tick(&self) {
+        self.show();
         if self.bar.is_hidden() {
             say(&self.tally.progress(self.since.elapsed()));
         }

@@ -141,3 +141,40 @@ async fn ctrl_c_is_answered_at_once_while_the_server_is_silent() {
         .unwrap();
     assert_eq!(ended.code(), Some(130));
 }
+
+/// A terminal that takes only lines, as in an editor, showed nothing. `script` makes one.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dumb_terminal_is_shown_lines_and_another_one_a_bar() {
+    let folder = folder_with_text("dumb", 3);
+    let (server, url) = stand_in(Rules::none()).await;
+    for (term, bar, line) in [("dumb", false, true), ("xterm", true, false)] {
+        let none = Answer::reset().delay(Duration::from_secs(3_600));
+        server.script("POST", "/embeddings", none.times(100));
+        let program = example(&folder, &[]).get_program().to_owned();
+        let command = format!("{} --base-url {url} book.txt", program.to_str().unwrap());
+        let said = folder.join(term);
+        let mut script = tokio::process::Command::new("script");
+        script
+            .args(["-qefc", &command])
+            .arg(&said)
+            .env("TERM", term);
+        script
+            .env_remove("TOGETHER_API_KEY")
+            .current_dir(&folder)
+            .kill_on_drop(true);
+        let _run = script
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        until("it is shown how far the run is", async || {
+            let said = fs::read_to_string(&said).unwrap_or_default();
+            said.contains("0 of 60 texts")
+        })
+        .await;
+        let said = fs::read_to_string(&said).unwrap();
+        assert_eq!(said.contains('━') || said.contains('─'), bar, "{said}");
+        assert_eq!(said.contains("\n0 of 60 texts"), line, "{said}");
+    }
+}

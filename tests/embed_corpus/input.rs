@@ -152,3 +152,44 @@ async fn requests_go_through_the_proxy_that_the_environment_names() {
         "this computer needs no proxy"
     );
 }
+
+/// Words that are all different, so many bytes of them.
+#[cfg(target_os = "linux")]
+fn numbers(bytes: usize) -> String {
+    let mut text = String::new();
+    let mut number = 0;
+    while text.len() < bytes {
+        text += &format!("{number} ");
+        number += 1;
+    }
+    text
+}
+
+/// The whole corpus was in memory, and its passages beside it: 1.97 GB of 954 MB.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_does_not_grow_with_the_corpus() {
+    let folder = folder("memory");
+    let (server, url) = stand_in(Rules::none()).await;
+    let none = Answer::reset().delay(Duration::from_secs(3_600));
+    server.script("POST", "/embeddings", none.times(1_000));
+    let mut peaks = Vec::new();
+    for megabytes in [1, 40] {
+        // In a line without an end.
+        fs::write(folder.join("a.txt"), numbers(megabytes << 20)).unwrap();
+        let before = server.stats().arrived;
+        let mut run = spawn(example(
+            &folder,
+            &["--base-url", &url, "--concurrency", "4", "."],
+        ));
+        until("it has sent", async || server.stats().arrived >= before + 4).await;
+        let status = fs::read_to_string(format!("/proc/{}/status", run.id().unwrap())).unwrap();
+        let peak = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .unwrap();
+        peaks.push(peak.trim_end_matches("kB").trim().parse::<u64>().unwrap());
+        run.kill().await.unwrap();
+    }
+    assert!(peaks[1] < peaks[0] + 4_096, "{peaks:?} kB");
+}
