@@ -14,6 +14,8 @@ mod bodies;
 mod descriptors;
 #[path = "gateway/door.rs"]
 mod door;
+#[path = "gateway/edges.rs"]
+mod edges;
 #[path = "gateway/hang_ups.rs"]
 mod hang_ups;
 #[path = "gateway/jobs.rs"]

@@ -24,11 +24,13 @@ use crate::{
 /// Who is let in: everybody on this machine, or whoever sends one of the tokens.
 pub(crate) struct Access {
     tokens: Tokens,
+    /// Names of the gateway's own.
+    hosts: Vec<String>,
 }
 
 impl Access {
-    pub(crate) fn new(tokens: Tokens) -> Self {
-        Self { tokens }
+    pub(crate) fn new(tokens: Tokens, hosts: Vec<String>) -> Self {
+        Self { tokens, hosts }
     }
 
     /// The name of the program that calls: its token's, or a number of this run for its credential, or its
@@ -62,7 +64,7 @@ impl Access {
         match self.wants_token() {
             true if self.knows(bearer(headers)) => None,
             true => Some(refusal::unknown()),
-            false if !is_here(uri, headers) => Some(refusal::foreign_host(uri, headers)),
+            false if !self.is_own_name(uri, headers) => Some(refusal::foreign_host(uri, headers)),
             false if is_of_web_page(uri, headers) => Some(refusal::web_page()),
             false => None,
         }
@@ -77,7 +79,8 @@ impl Access {
         from: IpAddr,
     ) -> Option<Response<Body>> {
         if !self.wants_token() {
-            return (!is_here(uri, headers)).then(|| refusal::foreign_host(uri, headers));
+            let is_own = self.is_own_name(uri, headers);
+            return (!is_own).then(|| refusal::foreign_host(uri, headers));
         }
         let at_machine = from.to_canonical().is_loopback() && is_here(uri, headers);
         if at_machine && !is_proxied(headers) {
@@ -85,6 +88,18 @@ impl Access {
         }
         let known = self.knows(bearer(headers)) || self.knows(password(headers).as_deref());
         (!known).then(refusal::ask_for_token)
+    }
+
+    /// Whether it was asked for by a name that no web page's author can make resolve to this machine: an address,
+    /// a name of the network it is in, or one that its operator gave it. Browsers send a `Host`, always.
+    fn is_own_name(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+        let Some(host) = host(uri, headers) else {
+            return !headers.contains_key(HOST) && !is_of_browser(headers);
+        };
+        let name = host.host().trim_end_matches('.').to_ascii_lowercase();
+        let is_local = !name.contains('.') || name.ends_with(".localhost");
+        let is_given = self.hosts.iter().any(|own| own.eq_ignore_ascii_case(&name));
+        is_local || is_given || is_here(uri, headers)
     }
 
     fn knows(&self, sent: Option<&[u8]>) -> bool {
@@ -114,6 +129,10 @@ fn is_of_web_page(uri: &Uri, headers: &HeaderMap) -> bool {
     let other_site = matches!(text(&FETCH_SITE), Some("cross-site" | "same-site"));
     let own = host(uri, headers).map(|host| format!("http://{host}"));
     other_site || (headers.contains_key(ORIGIN) && text(&ORIGIN) != own.as_deref())
+}
+
+fn is_of_browser(headers: &HeaderMap) -> bool {
+    headers.contains_key(ORIGIN) || headers.contains_key(FETCH_SITE)
 }
 
 fn host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {

@@ -10,11 +10,12 @@ use axum::{
     Router,
     body::Body,
     extract::{Extension, Request, State},
+    handler::Handler,
     middleware::{Next, from_fn_with_state, map_response_with_state},
     response::Response,
     routing::get,
 };
-use http::{HeaderValue, Version, header::CONNECTION};
+use http::{HeaderValue, StatusCode, Version, header::CONNECTION};
 use tower_together::Limiter;
 
 use crate::{
@@ -23,6 +24,7 @@ use crate::{
     body::Memory,
     client::{self, Sender, Watch},
     connection::Peer,
+    cors,
     descriptors::Descriptors,
     forward::forward,
     history::History,
@@ -101,14 +103,43 @@ impl Gateway {
 }
 
 pub(crate) fn app(gateway: Arc<Gateway>) -> Router {
+    // Not the gateway's own pages: from this machine those need no token, and any site's page could read them.
+    let pages = from_fn_with_state(Arc::clone(&gateway), serve_pages);
     Router::new()
         .route("/", get(page::page))
         .route("/lanes", get(lanes::lanes))
         .route("/metrics", get(metrics::metrics))
         .route_layer(from_fn_with_state(Arc::clone(&gateway), look))
-        .fallback(forward)
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .fallback(forward.layer(pages))
         .with_state(Arc::clone(&gateway))
         .layer(map_response_with_state(gateway, make_room))
+}
+
+/// Whether it takes calls.
+async fn ready(State(gateway): State<Arc<Gateway>>) -> (StatusCode, &'static str) {
+    match gateway.shutdown.is_closing() {
+        false => (StatusCode::OK, "ok\n"),
+        true => (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n"),
+    }
+}
+
+/// With tokens, pages of other sites may call.
+async fn serve_pages(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    if !gateway.access.wants_token() || !cors::is_of_page(request.headers()) {
+        return next.run(request).await;
+    }
+    if let Some(answer) = cors::preflight(&request) {
+        return answer;
+    }
+    let mut answer = next.run(request).await;
+    cors::allow(answer.headers_mut());
+    answer
 }
 
 /// Where descriptors are scarce, a connection is closed after its response, and another program's accepted.

@@ -61,6 +61,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) log: Format,
 
+    /// A name by which programs call the gateway without GATEWAY_TOKENS, beside addresses, localhost and
+    /// names without a dot; may be given for several
+    #[arg(long = "host", value_name = "NAME")]
+    pub(crate) hosts: Vec<String>,
+
     /// Send the traffic of a few made-up programs through it, to have something to look at
     #[arg(long, conflicts_with = "base_url")]
     pub(crate) demo: bool,

@@ -42,7 +42,7 @@ pub(crate) fn event(code: &str, message: &str) -> Bytes {
     format!("data: {}\n\n", json(OWN, code, message)).into()
 }
 
-fn json(kind: &str, code: &str, message: &str) -> String {
+pub(crate) fn json(kind: &str, code: &str, message: &str) -> String {
     let error = json!({"message": message, "type": kind, "param": null, "code": code});
     json!({"error": error}).to_string()
 }

@@ -8,7 +8,7 @@ use axum::{
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
-    header::{ALLOW, CONTENT_TYPE},
+    header::{ALLOW, CONTENT_TYPE, UPGRADE},
 };
 use tokio::time::timeout;
 use tower::ServiceExt;
@@ -24,7 +24,7 @@ use crate::{
     cut::{self, Cut},
     error, headers, monitor, path, patience,
     record::{End, Record},
-    refused,
+    refusal, refused, rejection,
 };
 
 /// Every call that is none of the gateway's own pages.
@@ -80,6 +80,10 @@ impl Gateway {
         record: &Arc<Record>,
     ) -> Result<Request<Body>, Response<Body>> {
         let (parts, body) = request.into_parts();
+        let upgrade = parts.headers.get(UPGRADE).map(|to| to.as_bytes());
+        if upgrade.is_some_and(|to| to.eq_ignore_ascii_case(b"websocket")) {
+            return Err(refusal::websocket());
+        }
         if !METHODS.contains(&parts.method) {
             return Err(wrong_method(&parts.method));
         }
@@ -114,8 +118,10 @@ impl Gateway {
         let name = self.target.name();
         let patience = patience::of(request.headers(), self.max_wait);
         match timeout(patience, self.sender.clone().oneshot(request)).await {
-            // Refused by our own limiter, in the API's shape already.
-            Ok(Ok(answer)) if answer.extensions().get::<Rejected>().is_some() => answer,
+            // Rejected by our own limiter, in the API's shape already.
+            Ok(Ok(answer)) if Rejected::of(answer.extensions()).is_some() => {
+                rejection::reword(answer, self.max_wait)
+            }
             Ok(Ok(answer)) => self.for_program(answer, creates),
             Ok(Err(error)) => {
                 let mut answer = error::no_answer(name, &error);

@@ -39,17 +39,18 @@
 //!   it, beside one for each call.
 //! - No credential passes in either direction: of a request's headers only those that are known to
 //!   hold none, and in answers, whatever their length, the key is covered.
-//! - Websockets do not pass: the two realtime routes of the API need a connection of their own.
+//! - Websockets do not pass, and are told so: the two realtime routes of the API need a connection of their own.
+//! - `/healthz` and `/readyz` are for orchestrators, and need no token.
 //!
 //! The line that does it is in [`client::sender`], marked *here*.
 //!
 //! | module | what it does |
 //! |---|---|
 //! | `args`, `target`, `greet` | read the command line, decide where calls go, and say what to do |
-//! | `serve`, `shutdown`, `connection`, `descriptors`, `access`, `tokens`, `credentials`, `refusal` | let programs in, or not |
+//! | `serve`, `shutdown`, `connection`, `descriptors`, `access`, `tokens`, `credentials`, `cors`, `refusal` | let programs in, or not |
 //! | `app`, `forward`, `cut` | take a call to the API and its answer back |
 //! | `body`, `disk`, `path`, `headers`, `patience` | what of it counts, and goes on |
-//! | `key`, `mask`, `masked`, `refused`, `error` | what of an answer does |
+//! | `key`, `mask`, `masked`, `refused`, `rejection`, `error` | what of an answer does |
 //! | `client` | the layer, and the HTTP client behind it |
 //! | `jobs` | looks after the jobs that run |
 //! | `traffic`, `history` | count what is open, and remember what was |
@@ -65,6 +66,7 @@ mod args;
 mod body;
 mod client;
 mod connection;
+mod cors;
 mod credentials;
 mod cut;
 mod demo;
@@ -93,6 +95,7 @@ mod programs;
 mod record;
 mod refusal;
 mod refused;
+mod rejection;
 mod serve;
 mod shutdown;
 mod target;
@@ -134,7 +137,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<ExitCode, BoxError> {
-    let access = Access::new(Tokens::from_env()?);
+    let access = Access::new(Tokens::from_env()?, args.hosts.clone());
     access.allows(args.listen)?;
     if args.demo && access.wants_token() {
         return Err("--demo makes up programs that have no token: unset GATEWAY_TOKENS".into());

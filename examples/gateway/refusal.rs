@@ -38,6 +38,14 @@ pub(crate) fn web_page() -> Response<Body> {
     )
 }
 
+pub(crate) fn websocket() -> Response<Body> {
+    error::lasting(
+        StatusCode::NOT_IMPLEMENTED,
+        "websocket",
+        "websockets do not pass this gateway: connect to the API itself",
+    )
+}
+
 pub(crate) fn foreign_host(uri: &Uri, headers: &HeaderMap) -> Response<Body> {
     let asked = headers.get(HOST).map(|host| host.as_bytes());
     let asked = asked.or(uri.authority().map(|host| host.as_str().as_bytes()));
@@ -46,8 +54,8 @@ pub(crate) fn foreign_host(uri: &Uri, headers: &HeaderMap) -> Response<Body> {
         StatusCode::FORBIDDEN,
         "foreign_host",
         &format!(
-            "this gateway is asked for by its address or as localhost, not as {asked}, which may be \
-             anybody's name for it: change the base URL, or set GATEWAY_TOKENS"
+            "this gateway is not known as {asked}, which may be anybody's name for it: call it by its \
+             address or as localhost. Whoever runs it can allow a name with --host, or set GATEWAY_TOKENS"
         ),
     )
 }

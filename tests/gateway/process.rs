@@ -133,9 +133,14 @@ impl Gateway {
 
     /// Sends a head with this first line, and returns what comes back.
     pub(crate) async fn raw(&self, line: &str) -> String {
+        let head = format!("{line}\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
+        self.head(&head).await
+    }
+
+    /// Sends this head, and returns what comes back.
+    pub(crate) async fn head(&self, head: &str) -> String {
         let address = self.url.trim_start_matches("http://");
         let mut stream = TcpStream::connect(address).await.unwrap();
-        let head = format!("{line}\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
