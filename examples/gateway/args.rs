@@ -4,18 +4,19 @@ use std::{
     env::{self, VarError},
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
+    path::PathBuf,
     time::Duration,
 };
 
 use clap::Parser;
 use http::Uri;
-use tower_together::{Endpoint, Limits, Quota};
+use tower_together::{Endpoint, Limits};
 
-use crate::log::Format;
+use crate::{limits::Limit, log::Format};
 
 /// One key and one set of limits for many programs: point their base URL at it.
 #[derive(Debug, Parser)]
-#[command(name = "gateway", after_help = AFTER_HELP)]
+#[command(name = "gateway", after_help = AFTER_HELP, args_override_self = true)]
 pub(crate) struct Args {
     /// Where to listen; port 0 is any free port
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8018", value_parser = socket)]
@@ -53,9 +54,18 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SECONDS", default_value = "8", value_parser = grace)]
     pub(crate) grace: Duration,
 
-    /// Requests a minute to an endpoint, in place of the default; may be given for several
-    #[arg(long = "limit", value_name = "ENDPOINT=N", value_parser = limit)]
-    pub(crate) limits: Vec<(Endpoint, Quota)>,
+    /// Requests a minute to an endpoint, in place of the default: ENDPOINT=N. Of one model: ENDPOINT/MODEL=N.
+    /// Tokens a minute: ENDPOINT=Ntokens. No limit: ENDPOINT=none. May be given several times
+    #[arg(long = "limit", value_name = "ENDPOINT=N", value_parser = Limit::parse)]
+    pub(crate) limits: Vec<Limit>,
+
+    /// A model that no limit applies to, as a dedicated endpoint; may be given several times
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) exempt: Vec<String>,
+
+    /// A TOML file of these options, with tables `limit` and `tokens`; the command line overrules it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 
     /// One line on standard error for each call
     #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -76,11 +86,11 @@ impl Args {
     pub(crate) fn limits(&self, connections: usize) -> Limits {
         let connections = u32::try_from(connections).ok().and_then(NonZeroU32::new);
         let streams = connections.map_or(self.max_streams, |most| most.min(self.max_streams));
-        let limits = Limits::default().in_flight(Endpoint::ChatCompletions, streams);
-        let own = self.limits.iter();
-        own.fold(limits, |limits, (endpoint, quota)| {
-            limits.requests(*endpoint, *quota)
-        })
+        let lines = self.limits.iter();
+        let limits = lines.fold(Limits::default(), |limits, line| line.add_to(limits));
+        let exempt = self.exempt.iter();
+        let limits = exempt.fold(limits, |limits, model| limits.exempt(model));
+        limits.in_flight(Endpoint::ChatCompletions, streams)
     }
 }
 
@@ -141,32 +151,6 @@ fn mebibytes(text: &str) -> Result<usize, String> {
         .ok_or_else(|| format!("write a number of mebibytes from 1 to {MOST}, as 256"))
 }
 
-fn limit(text: &str) -> Result<(Endpoint, Quota), String> {
-    let (name, number) = text.split_once('=').ok_or("write it as embeddings=300")?;
-    let endpoint = LIMITED.iter().find(|endpoint| endpoint.name() == name);
-    let endpoint = endpoint.ok_or_else(|| {
-        let names = LIMITED.map(Endpoint::name).join(", ");
-        format!("write one of {names} before the =")
-    })?;
-    let number = number
-        .parse()
-        .map_err(|_| "write requests a minute after the =")?;
-    let quota = Quota::per_minute(number).map_err(|error| error.to_string())?;
-    Ok((*endpoint, quota))
-}
-
-/// The inference endpoints, which are those with rates.
-const LIMITED: [Endpoint; 9] = [
-    Endpoint::ChatCompletions,
-    Endpoint::Completions,
-    Endpoint::Embeddings,
-    Endpoint::Rerank,
-    Endpoint::Images,
-    Endpoint::Speech,
-    Endpoint::Transcriptions,
-    Endpoint::Translations,
-    Endpoint::VideoCreate,
-];
 const LONGEST_GRACE: Duration = Duration::from_secs(3_600);
 /// What a semaphore can count.
 const MOST: usize = if usize::BITS > 32 { 16_384 } else { 511 };

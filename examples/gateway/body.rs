@@ -13,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream};
 use http::Response;
 use http_body::Body as _;
+use http_body_util::Full;
 use serde::Deserialize;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -20,7 +21,7 @@ use tokio::{
 };
 use tower_together::{Endpoint, extension::Model};
 
-use crate::{disk::Disk, error, say};
+use crate::{ahead::Ahead, disk::Disk, error, say};
 
 /// The memory for all bodies that have come, or are coming, and have not been answered.
 pub(crate) struct Memory {
@@ -71,12 +72,12 @@ impl Memory {
         &self,
         body: Body,
         endpoint: Endpoint,
-    ) -> Result<(Body, Said), Response<Body>> {
+    ) -> Result<(Ahead, Said), Response<Body>> {
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         // Those that take no model have no limits, and hold nothing.
         let streams_by = announced > self.each && !endpoint.takes_model();
         if body.is_end_stream() || streams_by {
-            return Ok((body, Said::default()));
+            return Ok((Ahead::Streams(body), Said::default()));
         }
         let mut rest = body.into_data_stream();
         let mut read = Read {
@@ -101,7 +102,7 @@ impl Memory {
         let read = Bytes::from_owner(read);
         if whole {
             let said = endpoint.takes_model().then(|| said(&read));
-            return Ok((Body::from(read), said.unwrap_or_default()));
+            return Ok((Ahead::Whole(Full::new(read)), said.unwrap_or_default()));
         }
         let body = match endpoint.takes_model() {
             true => match self.disk.keep(read, &mut rest).await {
@@ -110,7 +111,7 @@ impl Memory {
             },
             false => Body::from_stream(stream::iter([Ok(read)]).chain(rest)),
         };
-        Ok((body, Said::default()))
+        Ok((Ahead::Streams(body), Said::default()))
     }
 
     /// Reads on until there is so much, or the end, which it tells.

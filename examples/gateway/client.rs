@@ -19,6 +19,7 @@ use tower::{BoxError, Layer, Service, ServiceExt, service_fn, util::BoxCloneSync
 use tower_together::{Classify, Limiter, TogetherLayer, TogetherRetryLayer};
 
 use crate::{
+    ahead::Ahead,
     body::Memory,
     descriptors::Descriptors,
     error,
@@ -28,7 +29,7 @@ use crate::{
 };
 
 /// A service that sends requests when their turn comes, and again if they have to.
-pub(crate) type Sender = BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>;
+pub(crate) type Sender = BoxCloneSyncService<Request<Ahead>, Response<Body>, BoxError>;
 
 /// What watches over each attempt.
 #[derive(Clone)]
@@ -52,9 +53,9 @@ pub(crate) fn sender(limiter: Limiter, target: &Target, memory: &Memory, watch: 
 
 /// Each attempt of the layer passes here, and is counted.
 fn watched<C>(
-    client: Client<C, Body>,
+    client: Client<C, Ahead>,
     watch: Watch,
-) -> impl Service<Request<Body>, Response = Response<Body>, Error = BoxError, Future: Send>
+) -> impl Service<Request<Ahead>, Response = Response<Body>, Error = BoxError, Future: Send>
 + Clone
 + Send
 + Sync
@@ -68,8 +69,8 @@ where
 impl Watch {
     async fn send<C>(
         self,
-        client: Client<C, Body>,
-        request: Request<Body>,
+        client: Client<C, Ahead>,
+        request: Request<Ahead>,
     ) -> Result<Response<Body>, BoxError>
     where
         C: Connect + Clone + Send + Sync + 'static,
@@ -110,7 +111,7 @@ impl Watch {
 
 /// HTTP/1 unless asked: a server allows some 100 streams on an HTTP/2 connection, and the pool opens
 /// one, so that the next answer would wait for the end of another while it holds a slot.
-fn http(http2: bool) -> Client<impl Connect + Clone + Send + Sync + 'static, Body> {
+fn http(http2: bool) -> Client<impl Connect + Clone + Send + Sync + 'static, Ahead> {
     let mut tcp = HttpConnector::new();
     // Or a request of several frames waits 40 ms for the server's word on the first.
     tcp.set_nodelay(true);

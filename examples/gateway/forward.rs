@@ -18,6 +18,7 @@ use tower_together::{
 };
 
 use crate::{
+    ahead::Ahead,
     app::Gateway,
     connection::Peer,
     credentials,
@@ -78,7 +79,7 @@ impl Gateway {
         request: Request<Body>,
         caller: &str,
         record: &Arc<Record>,
-    ) -> Result<Request<Body>, Response<Body>> {
+    ) -> Result<Request<Ahead>, Response<Body>> {
         let (parts, body) = request.into_parts();
         let upgrade = parts.headers.get(UPGRADE).map(|to| to.as_bytes());
         if upgrade.is_some_and(|to| to.eq_ignore_ascii_case(b"websocket")) {
@@ -113,7 +114,7 @@ impl Gateway {
     }
 
     /// Waits for the call's turn, sends it, and makes its answer one for the program.
-    async fn send(&self, request: Request<Body>, record: &Record) -> Response<Body> {
+    async fn send(&self, request: Request<Ahead>, record: &Record) -> Response<Body> {
         let creates = record.endpoint.creates();
         let name = self.target.name();
         let patience = patience::of(request.headers(), self.max_wait);

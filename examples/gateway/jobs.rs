@@ -7,7 +7,7 @@ use http::{Request, header::AUTHORIZATION};
 use tower::{BoxError, ServiceExt};
 use tower_together::jobs::{JobsApi, JobsError};
 
-use crate::app::Gateway;
+use crate::{ahead::Ahead, app::Gateway};
 
 /// Asks what became of all programs' jobs, while a call waits for one of them to end.
 pub(crate) fn watch(gateway: Arc<Gateway>) -> Result<impl Future<Output = ()> + Send, BoxError> {
@@ -15,7 +15,7 @@ pub(crate) fn watch(gateway: Arc<Gateway>) -> Result<impl Future<Output = ()> + 
     let sender = gateway.sender.clone();
     let sender = sender.map_request(move |mut request: Request<Body>| {
         request.headers_mut().insert(AUTHORIZATION, key.clone());
-        request
+        request.map(Ahead::Streams)
     });
     let api = JobsApi::new(sender).with_base(&gateway.target.base())?;
     Ok(async move {

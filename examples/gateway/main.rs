@@ -4,7 +4,7 @@
 //! cargo run --release --example gateway                 # no key needed; says what to try
 //! cargo run --release --example gateway -- --demo       # with traffic to look at
 //! TOGETHER_API_KEY=... cargo run --release --example gateway
-//! TOGETHER_API_KEY=... GATEWAY_TOKENS=tom,ann cargo run --release --example gateway -- \
+//! TOGETHER_API_KEY=... GATEWAY_TOKENS=tom=TOKEN,ann=ANOTHER cargo run --release --example gateway -- \
 //!     --listen 0.0.0.0:8018
 //! ```
 //!
@@ -37,6 +37,7 @@
 //!   gives calls in flight `--grace` seconds. A call that is cut gets an error in the shape of its stream.
 //! - An outage is seen: the page turns red and says since when and with which error, and the log has a line for
 //!   it, beside one for each call.
+//! - One TOML file (`--config`) holds limits, by endpoint and by model, and the names and tokens of programs.
 //! - No credential passes in either direction: of a request's headers only those that are known to
 //!   hold none, and in answers, whatever their length, the key is covered.
 //! - Websockets do not pass, and are told so: the two realtime routes of the API need a connection of their own.
@@ -46,10 +47,10 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `args`, `target`, `greet` | read the command line, decide where calls go, and say what to do |
+//! | `args`, `config`, `limits`, `target`, `greet` | read the command line, decide where calls go, and say what to do |
 //! | `serve`, `shutdown`, `connection`, `descriptors`, `access`, `tokens`, `credentials`, `cors`, `refusal` | let programs in, or not |
 //! | `app`, `forward`, `cut` | take a call to the API and its answer back |
-//! | `body`, `disk`, `path`, `headers`, `patience` | what of it counts, and goes on |
+//! | `body`, `ahead`, `disk`, `path`, `headers`, `patience` | what of it counts, and goes on |
 //! | `key`, `mask`, `masked`, `refused`, `rejection`, `error` | what of an answer does |
 //! | `client` | the layer, and the HTTP client behind it |
 //! | `jobs` | looks after the jobs that run |
@@ -61,10 +62,12 @@
 //! | `demo` | makes up programs |
 
 mod access;
+mod ahead;
 mod app;
 mod args;
 mod body;
 mod client;
+mod config;
 mod connection;
 mod cors;
 mod credentials;
@@ -81,6 +84,7 @@ mod history;
 mod jobs;
 mod key;
 mod lanes;
+mod limits;
 mod log;
 mod mask;
 mod masked;
@@ -110,7 +114,6 @@ use std::{
     sync::Arc,
 };
 
-use clap::Parser;
 use tokio::net::TcpListener;
 use tower::BoxError;
 use tower_together::Limiter;
@@ -119,6 +122,7 @@ use crate::{
     access::Access,
     app::{Gateway, app},
     args::Args,
+    config::Config,
     descriptors::Descriptors,
     serve::serve,
     target::Target,
@@ -127,7 +131,11 @@ use crate::{
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Args::parse()).await {
+    let run = async {
+        let (args, config) = config::args()?;
+        run(args, config).await
+    };
+    match run.await {
         Ok(code) => code,
         Err(error) => {
             say(&format!("error: {}", client::with_causes(&*error)));
@@ -136,8 +144,12 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(args: Args) -> Result<ExitCode, BoxError> {
-    let access = Access::new(Tokens::from_env()?, args.hosts.clone());
+async fn run(args: Args, config: Config) -> Result<ExitCode, BoxError> {
+    let mut tokens = Tokens::from_env()?;
+    for (name, token) in &config.tokens {
+        tokens.add(name, token);
+    }
+    let access = Access::new(tokens, args.hosts.clone());
     access.allows(args.listen)?;
     if args.demo && access.wants_token() {
         return Err("--demo makes up programs that have no token: unset GATEWAY_TOKENS".into());

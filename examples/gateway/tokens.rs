@@ -38,6 +38,11 @@ impl Tokens {
         Ok(tokens)
     }
 
+    pub(crate) fn add(&mut self, name: &str, token: &str) {
+        let hash = self.hash(token.as_bytes());
+        self.known.push((hash, Some(name.into())));
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.known.is_empty()
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     process::{Gateway, command},
-    program::Program,
+    program::{Program, chat},
     stand_in,
 };
 
@@ -107,4 +107,105 @@ async fn a_key_that_goes_out_unencrypted_is_warned_of() {
         let said = gateway.stop().await;
         assert_eq!(said.contains("unencrypted"), warned, "{base}: {said}");
     }
+}
+
+/// A file of options.
+fn config(name: &str, text: &str) -> String {
+    let path = std::env::temp_dir().join(format!("gateway-{}-{name}.toml", std::process::id()));
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_file_sets_what_the_command_line_does_and_names_programs() {
+    let server = stand_in().await;
+    let file = format!(
+        "base-url = \"{}\"\nmax-streams = 9\nlog = \"json\"\nmax-wait = 2.5\nexempt = [\"free\"]\n\
+         [limit]\nembeddings = 60\n\
+         \"chat-completions/big/model\" = [7, \"5000tokens\"]\nimages = \"none\"\n\
+         [tokens]\ntom = \"a-secret\"\n",
+        server.url()
+    );
+    let path = config("options", &file);
+    let flags = ["--config", &path, "--max-streams", "5"];
+    let mut gateway = Gateway::start(&flags).await;
+    let unknown = Program::new("").send(gateway.get("/v1/models")).await;
+    assert_eq!(unknown.status, 401);
+    let tom = Program::new("a-secret");
+    for model in ["big/model", "small", "free"] {
+        let answer = tom.send(gateway.post(chat(model))).await;
+        assert_eq!(answer.status, 200, "{model}");
+    }
+    let lanes = gateway.lanes().await;
+    let limits = |model| {
+        let limits = lanes.of("chat-completions", Some(model))["limits"].clone();
+        let limits = limits.as_array().unwrap().clone();
+        let max = |counts: &str| {
+            let own = limits.iter().filter(move |limit| limit["counts"] == counts);
+            own.map(|limit| limit["max"].as_u64().unwrap()).min()
+        };
+        (max("requests"), max("tokens"), max("in-flight"))
+    };
+    assert_eq!(limits("big/model"), (Some(7), Some(5_000), Some(5)));
+    assert_eq!(limits("small"), (Some(600), None, Some(5)));
+    assert_eq!(limits("free"), (None, None, None));
+    assert_eq!(lanes["programs"]["tom"]["sent"], 3);
+    let metrics = Program::new("").send(gateway.get("/metrics")).await;
+    let sent = "together_gateway_program_sent_total{program=\"tom\"} 3\n";
+    assert!(metrics.text().contains(sent), "{}", metrics.text());
+    let log = gateway.stop().await;
+    assert!(log.contains(r#""program":"tom""#), "{log}");
+    assert!(!log.contains("a-secret"), "{log}");
+}
+
+#[tokio::test]
+async fn a_file_with_a_mistake_is_rejected_with_its_line() {
+    for (text, line, said) in [
+        ("max-wait = 1\nmax-streams = \"many\"", 2, "max-streams"),
+        ("\n\nmax_wait = 1", 3, "max_wait"),
+        ("[limit]\nimages = 1\nchat = 5", 3, "chat-completions"),
+        ("[limit]\nimages = 0", 2, "at least 1"),
+        ("[limit]\n\"images/m\" = \"none\"", 2, "--exempt"),
+        ("max-wait = ", 1, ""),
+        ("[tokens]\ntom = \"\"", 2, "a token in quotes"),
+        ("listen = [1", 1, ""),
+        ("config = \"a\"", 1, "options here"),
+    ] {
+        let path = config("mistake", text);
+        let output = command(&["--config", &path]).output().await.unwrap();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let place = format!("mistake.toml, line {line}: ");
+        assert!(stderr.contains(&place), "{text}: {stderr}");
+        assert!(stderr.contains(said), "{text}: {stderr}");
+    }
+    let output = command(&["--config", "/nowhere.toml"]).output().await;
+    let stderr = String::from_utf8(output.unwrap().stderr).unwrap();
+    assert!(stderr.contains("/nowhere.toml: "), "{stderr}");
+}
+
+#[tokio::test]
+async fn limits_hold_for_models_and_tokens_and_can_be_lifted() {
+    let server = stand_in().await;
+    let flags = [
+        "--limit",
+        "chat-completions/a/slow=1=1",
+        "--limit",
+        "images=none",
+        "--limit",
+        "embeddings=100tokens",
+        "--max-wait",
+        "5",
+    ];
+    let gateway = Gateway::before(&server.url(), &flags).await;
+    let tom = Program::new("tom");
+    let slow = || gateway.post(chat("a/slow=1"));
+    assert_eq!(tom.send(slow()).await.status, 200);
+    assert_eq!(tom.send(slow()).await.status, 429);
+    assert_eq!(tom.send(gateway.post(chat("fast"))).await.status, 200);
+    let long = serde_json::json!({"model": "e", "input": "word ".repeat(400)}).to_string();
+    tom.send(gateway.post_to("/v1/embeddings", long.clone()))
+        .await;
+    let second = tom.send(gateway.post_to("/v1/embeddings", long)).await;
+    assert!(second.status.is_client_error(), "{second:?}");
 }
