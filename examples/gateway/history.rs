@@ -13,7 +13,7 @@ use tower_together::{
     limiter::{LaneSnapshot, Snapshot},
 };
 
-use crate::app::Gateway;
+use crate::{app::Gateway, windows};
 
 /// What each lane did. The limiter bounds the number of lanes, and so this.
 #[derive(Default)]
@@ -50,6 +50,8 @@ struct Point {
     wait: Duration,
     throttled: u64,
     refused: u64,
+    /// Requests a minute; 0 if there is no limit.
+    limit: u64,
 }
 
 /// Points as the page draws them, the oldest first; all lists are of one length.
@@ -65,6 +67,8 @@ pub(crate) struct Series {
     throttled: Vec<u64>,
     /// Refusals of the gateway's own.
     refused: Vec<u64>,
+    /// The limit in force, in requests a minute: written, supplied or learned. 0 if there is none.
+    limit: Vec<u64>,
 }
 
 /// What happened in the last five minutes.
@@ -149,6 +153,7 @@ impl History {
             wait_ms: points().map(|point| millis(point.wait)).collect(),
             throttled: points().map(|point| point.throttled).collect(),
             refused: points().map(|point| point.refused).collect(),
+            limit: points().map(|point| point.limit).collect(),
         }
     }
 }
@@ -173,6 +178,7 @@ impl Past {
             wait: mean(waited, sent),
             throttled: now.throttled.saturating_sub(before.throttled),
             refused: now.refused.saturating_sub(before.refused),
+            limit: windows::per_minute(lane).unwrap_or_default(),
         });
     }
 }

@@ -42,7 +42,17 @@ struct Report<'a> {
     /// The last five minutes.
     recent: Recent,
     programs: BTreeMap<String, Program>,
+    shared: Vec<Shared>,
     lanes: Vec<Lane<'a>>,
+}
+
+/// A limit that several lanes are under.
+#[derive(Serialize)]
+struct Shared {
+    #[serde(flatten)]
+    limit: Limit,
+    /// The places in `lanes` of those that share it.
+    of: Vec<usize>,
 }
 
 #[derive(Serialize)]
@@ -75,6 +85,8 @@ struct Limit {
     left: u64,
     /// Whether other lanes use it too.
     shared: bool,
+    /// Whether it was learned from the API, and not written.
+    learned: bool,
 }
 
 pub(crate) async fn lanes(State(gateway): State<Arc<Gateway>>, uri: Uri) -> Response<Body> {
@@ -107,6 +119,14 @@ fn report(gateway: &Gateway, since: u64) -> Vec<u8> {
         outage: gateway.monitor.outage.now(),
         recent: history.recent(counts.totals()),
         programs: counts.programs.all(),
+        shared: windows::shared(&snapshot.lanes)
+            .into_iter()
+            .map(|(limit, of)| {
+                let left = windows::left(limit, &snapshot.lanes[of[0]], &snapshot.lanes, &history);
+                let limit = Limit::new(limit, left);
+                Shared { limit, of }
+            })
+            .collect(),
         lanes: lanes
             .map(|lane| Lane::new(lane, &snapshot.lanes, &history, since, now))
             .collect(),
@@ -152,6 +172,7 @@ impl Limit {
             per: limit.per.as_ref().map(Duration::as_secs_f64),
             left,
             shared: limit.shared,
+            learned: limit.learned,
         }
     }
 }

@@ -27,6 +27,39 @@ pub(crate) fn left(
     limit.max.saturating_sub(sent)
 }
 
+/// The limits that several lanes are under, each once, with the places of these lanes.
+pub(crate) fn shared(lanes: &[LaneSnapshot]) -> Vec<(&LimitSnapshot, Vec<usize>)> {
+    let mut all: Vec<(&LimitSnapshot, Vec<usize>)> = Vec::new();
+    for (place, lane) in lanes.iter().enumerate() {
+        for limit in lane.limits.iter().filter(|limit| limit.shared) {
+            let known = all.iter_mut().find(|(known, of)| {
+                identity(known) == identity(limit) && near(&lanes[of[0]], lane)
+            });
+            match known {
+                Some((_, of)) if of.last() == Some(&place) => {}
+                Some((_, of)) => of.push(place),
+                None => all.push((limit, vec![place])),
+            }
+        }
+    }
+    all
+}
+
+/// Requests a minute that a lane may send by the tightest of its limits, if it has one.
+pub(crate) fn per_minute(lane: &LaneSnapshot) -> Option<u64> {
+    let limits = lane.limits.iter();
+    let rates = limits.filter_map(|limit| match (limit.measure, limit.per) {
+        (Measure::Requests, Some(per)) => Some(limit.max as f64 * 60.0 / per.as_secs_f64()),
+        _ => None,
+    });
+    rates.min_by(f64::total_cmp).map(|rate| rate.round() as u64)
+}
+
+/// Whether two lanes may be under one limit: of one endpoint, or of those that share the default table's.
+fn near(lane: &LaneSnapshot, other: &LaneSnapshot) -> bool {
+    lane.endpoint == other.endpoint || is_of_group(lane) && is_of_group(other)
+}
+
 /// Whether this lane's limit is the other lane's too.
 fn shares(limit: &LimitSnapshot, lane: &LaneSnapshot, other: &LaneSnapshot) -> bool {
     let is_same = std::ptr::eq(lane, other);
@@ -36,8 +69,7 @@ fn shares(limit: &LimitSnapshot, lane: &LaneSnapshot, other: &LaneSnapshot) -> b
             of_other.shared && (of_other.measure, of_other.max, of_other.per) == identity(limit)
         })
     };
-    let is_near = lane.endpoint == other.endpoint || is_of_group(lane) && is_of_group(other);
-    is_same || limit.shared && !limit.learned && is_near && has_it()
+    is_same || limit.shared && !limit.learned && near(lane, other) && has_it()
 }
 
 fn identity(limit: &LimitSnapshot) -> (Measure, u64, Option<Duration>) {

@@ -71,9 +71,9 @@ async fn lanes_tell_what_happens() {
     let waiting = busy(&gateway).await;
     let model = Some("a \"model\"\n<b>");
     let limits = json!([
-        {"counts": "requests", "max": 600, "per": 60.0, "left": 597, "shared": false},
-        {"counts": "requests", "max": 600, "per": 60.0, "left": 596, "shared": true},
-        {"counts": "in-flight", "max": 7, "per": null, "left": 7, "shared": false},
+        {"counts": "requests", "max": 600, "per": 60.0, "left": 597, "shared": false, "learned": false},
+        {"counts": "requests", "max": 600, "per": 60.0, "left": 596, "shared": true, "learned": false},
+        {"counts": "in-flight", "max": 7, "per": null, "left": 7, "shared": false, "learned": false},
     ]);
     // Three left here, and four from the lanes that share a limit: one that was throttled has learned its own.
     until("all have left", async || {
@@ -199,6 +199,63 @@ async fn metrics_can_be_read_and_are_bounded() {
     let others = r#"{endpoint="chat-completions",model="",others="true"}"#;
     assert!(lines.contains(others), "{lines}");
     drop(waiting);
+}
+
+/// Thirty cards said "18 of 600" while the shared 600 were full.
+#[tokio::test]
+async fn a_shared_limit_is_one_and_counts_what_all_of_its_lanes_send() {
+    let server = stand_in().await;
+    let flags = [
+        "--limit",
+        "chat-completions=60000",
+        "--limit",
+        "completions=60000",
+    ];
+    let flags = [&flags[..], &["--limit", "embeddings=60000"]].concat();
+    for (flags, max) in [(&flags[..], 60_000), (&[][..], 600)] {
+        let gateway = Gateway::before(&server.url(), flags).await;
+        for n in 0..6 {
+            let model = format!("model-{n}");
+            let answer = Program::new("tom").send(gateway.post(chat(&model))).await;
+            assert_eq!(answer.status, StatusCode::OK);
+        }
+        let lanes = gateway.lanes().await;
+        let requests = lanes["shared"].as_array().unwrap().iter();
+        let requests: Vec<_> = requests.filter(|one| one["counts"] == "requests").collect();
+        let [shared] = requests[..] else {
+            panic!("{requests:?}")
+        };
+        assert_eq!(
+            (&shared["max"], &shared["left"]),
+            (&json!(max), &json!(max - 6))
+        );
+        assert_eq!(shared["of"], json!([0, 1, 2, 3, 4, 5]));
+    }
+}
+
+#[tokio::test]
+async fn the_limit_in_force_is_told_over_time() {
+    let server = stand_in().await;
+    let gateway = Gateway::before(&server.url(), &[]).await;
+    let tom = Program::new("tom");
+    let limits = async || {
+        let lanes = gateway.lanes().await;
+        let [limit] = points(lanes.of("chat-completions", Some("m")), ["limit"]);
+        limit
+    };
+    assert_eq!(tom.send(gateway.post(chat("m"))).await.status, 200);
+    until("a point was taken", async || {
+        limits().await.last() == Some(&600)
+    })
+    .await;
+    let refusal = Answer::status(429).header("retry-after", 1);
+    server.script("POST", "/chat/completions", refusal);
+    assert_eq!(tom.send(gateway.post(chat("m"))).await.status, 200);
+    until("a lower limit was learned", async || {
+        let limits = limits().await;
+        limits.contains(&600) && limits.last().is_some_and(|last| *last < 600)
+    })
+    .await;
 }
 
 #[tokio::test]

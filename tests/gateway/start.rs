@@ -1,5 +1,7 @@
 //! What it says when it starts, and what it refuses to start with.
 
+use tempfile::NamedTempFile;
+
 use crate::{
     process::{Gateway, command},
     program::{Program, chat},
@@ -109,11 +111,11 @@ async fn a_key_that_goes_out_unencrypted_is_warned_of() {
     }
 }
 
-/// A file of options.
-fn config(name: &str, text: &str) -> String {
-    let path = std::env::temp_dir().join(format!("gateway-{}-{name}.toml", std::process::id()));
-    std::fs::write(&path, text).unwrap();
-    path.to_str().unwrap().to_owned()
+/// A file of options, for as long as this.
+fn config(name: &str, text: &str) -> NamedTempFile {
+    let file = tempfile::Builder::new().suffix(name).tempfile().unwrap();
+    std::fs::write(&file, text).unwrap();
+    file
 }
 
 #[tokio::test]
@@ -126,8 +128,13 @@ async fn a_file_sets_what_the_command_line_does_and_names_programs() {
          [tokens]\ntom = \"a-secret\"\n",
         server.url()
     );
-    let path = config("options", &file);
-    let flags = ["--config", &path, "--max-streams", "5"];
+    let path = config("options.toml", &file);
+    let flags = [
+        "--config",
+        path.path().to_str().unwrap(),
+        "--max-streams",
+        "5",
+    ];
     let mut gateway = Gateway::start(&flags).await;
     let unknown = Program::new("").send(gateway.get("/v1/models")).await;
     assert_eq!(unknown.status, 401);
@@ -171,8 +178,11 @@ async fn a_file_with_a_mistake_is_rejected_with_its_line() {
         ("listen = [1", 1, ""),
         ("config = \"a\"", 1, "options here"),
     ] {
-        let path = config("mistake", text);
-        let output = command(&["--config", &path]).output().await.unwrap();
+        let path = config("mistake.toml", text);
+        let output = command(&["--config", path.path().to_str().unwrap()])
+            .output()
+            .await
+            .unwrap();
         assert_eq!(output.status.code(), Some(2), "{text}");
         let stderr = String::from_utf8(output.stderr).unwrap();
         let place = format!("mistake.toml, line {line}: ");
