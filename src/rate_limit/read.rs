@@ -83,9 +83,8 @@ pub(super) fn call<B: RequestBody>(
         call.key = KeyId::of_secret(header::credentials(value.as_bytes()));
     }
     call.caller = said.get::<Caller>().map_or(0, |caller| caller.id());
-    call.charge = said
-        .get::<Cost>()
-        .map_or(Charge::NOTHING, |cost| Charge::Given(cost.get()));
+    let cost = said.get::<Cost>().copied();
+    call.charge = cost.map_or(Charge::NOTHING, |cost| Charge::Given(cost.get()));
     call.again = said
         .get::<Attempt>()
         .is_some_and(|attempt| attempt.number() > 1);
@@ -95,7 +94,7 @@ pub(super) fn call<B: RequestBody>(
         .or_else(|| header::timeout(request.headers()).map(Deadline::within));
     call.model = said.get::<Model>().map(Model::shared);
     if call.model.is_none() && endpoint.takes_model() {
-        let estimates = estimates && endpoint.costs_tokens() && call.charge == Charge::NOTHING;
+        let estimates = estimates && endpoint.costs_tokens() && cost.is_none();
         let count: Option<Count<'_>> = estimates.then_some(&header::estimate);
         let asked = asked(request, count).unwrap_or_default();
         if estimates {

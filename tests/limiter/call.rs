@@ -144,6 +144,11 @@ async fn a_call_has_the_key_the_model_and_the_tokens_that_the_layer_reads() {
         assert_eq!(by_layer, by_hand);
         assert!(charged.contains(&by_hand), "{by_hand}");
     }
+    // Nothing of it is to be counted.
+    let mut free = json();
+    free.extensions_mut().insert(Cost::tokens(0));
+    let (_, charged) = both(TogetherRateLimitLayer::default(), free).await;
+    assert_eq!(charged, [0, 0]);
     // Other bodies in memory, and none.
     both(
         TogetherRateLimitLayer::default(),
