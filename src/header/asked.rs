@@ -47,17 +47,28 @@ pub(crate) fn asked(body: &[u8], count: Option<Count<'_>>) -> Asked {
     if json::first_byte(body) != Some(b'{') {
         return Asked::default();
     }
-    let mut asked: Asked = json::find(body, |text, asked| {
+    let (mut asked, is_whole) = read(body, count);
+    if !is_whole && count.is_some() {
+        // A value that cannot be measured, such as one that is nested too deeply, hides no model behind it.
+        asked.model = read(body, None).0.model;
+    }
+    asked.model = asked.model.filter(|model| is_model(model));
+    asked
+}
+
+/// What is found, and whether it is all there is.
+fn read(body: &[u8], count: Option<Count<'_>>) -> (Asked, bool) {
+    json::find(body, |text, (asked, is_whole): &mut (Asked, bool)| {
         let places = None;
         let body = Body {
             asked,
             count,
             places,
         };
-        serde_json::Deserializer::from_slice(text).deserialize_map(body)
-    });
-    asked.model = asked.model.filter(|model| is_model(model));
-    asked
+        let read = serde_json::Deserializer::from_slice(text).deserialize_map(body);
+        *is_whole = read.is_ok();
+        read
+    })
 }
 
 /// Reads a request's JSON object.

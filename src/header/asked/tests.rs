@@ -202,6 +202,25 @@ fn the_model_wherever_it_stands() {
     assert_eq!(model(deep.as_bytes()), None);
 }
 
+/// A value that is nested too deeply to be measured hid the model behind it.
+#[test]
+fn the_model_is_found_however_the_prompt_is_measured() {
+    let deep = |open: &str, close: &str| open.repeat(200) + &close.repeat(200);
+    for name in ["messages", "prompt", "tools", "max_tokens", "n", "other"] {
+        for value in [deep("[", "]"), deep("{\"a\":[", "]}"), "1e999".into()] {
+            for (before, after) in [
+                ("", r#","model":"b""#),
+                (r#""model":"a","#, r#","model":"b""#),
+            ] {
+                let body = format!("{{{before}\"{name}\":{value}{after}}}");
+                let measured = asked(body.as_bytes(), Some(&words));
+                assert_eq!(measured.model, model(body.as_bytes()), "{name}");
+                assert_eq!(measured.model.as_deref(), Some("b"), "{name}");
+            }
+        }
+    }
+}
+
 fn json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -227,6 +246,28 @@ proptest! {
         let text = value.to_string();
         let found = model(text.as_bytes());
         prop_assert_eq!(found.as_deref(), expected);
+    }
+
+    #[test]
+    fn a_prompt_that_is_measured_changes_no_model(
+        fields in prop::collection::vec(
+            prop_oneof![
+                Just(r#""model":"a""#), Just(r#""model":"b""#), Just(r#""model":null"#),
+                Just(r#""model":"\ud83d""#), Just("\"model\":\"\u{1}\""), Just(r#""mod\u0065l":"c""#),
+                Just(r#""input":["a",NaN]"#), Just(r#""messages":[{"content":"\ud83d"}]"#),
+                Just(r#""messages":[{"\ud83d":1}]"#), Just(r#""n":1e999"#), Just(r#""n":[1,{"a":2}]"#),
+                Just(r#""max_tokens":"7""#), Just(r#""max_tokens":01"#), Just(r#""tools":{"a":True}"#),
+                Just(r#""prompt":18446744073709551616"#), Just(r#""prompt":"unclosed"#), Just("\u{feff}"),
+                Just("\0"), Just(r#""query":{"model":"d"}"#), Just("}"), Just("{"), Just(r#""\ud83d":1"#),
+            ],
+            0..5,
+        ),
+        cut in 0..200_usize,
+    ) {
+        let body = format!("{{{}}}", fields.join(","));
+        let cut = body.len().saturating_sub(cut.saturating_sub(150));
+        let body = &body.as_bytes()[..cut];
+        prop_assert_eq!(asked(body, Some(&words)).model, model(body));
     }
 
     #[test]
