@@ -17,6 +17,8 @@ use crate::words::{Instant, Settled, Span, Unit, Weight};
 #[derive(Clone, Debug)]
 pub(crate) struct Rate {
     of: Unit,
+    /// Since when it is charged. A request that left before has cost it nothing.
+    since: Instant,
     rate: f64,
     /// Kept whether or not it is this that paces.
     pace: Pace,
@@ -45,6 +47,7 @@ impl Rate {
         let rate = rate.min(ceiling).min(FASTEST);
         Self {
             of,
+            since: now,
             rate,
             pace: Pace::default(),
             leads: false,
@@ -105,10 +108,13 @@ impl Rate {
         }
     }
 
-    /// Settles what one that left at `at` weighed.
+    /// Settles what one that left at `at` weighed. Of one that left before this was charged nothing comes back.
     pub(crate) fn settle(&mut self, at: Instant, settled: Settled, now: Instant) {
-        self.sent.settle(at, settled);
         let Settled { from, to } = settled;
+        if to < from && at < self.since {
+            return;
+        }
+        self.sent.settle(at, settled);
         if to < from {
             // Sent at once, what comes back late must not be too much for the last minute.
             let room = match now - at <= RECENT {
@@ -298,9 +304,9 @@ impl Rate {
 
     /// Begins anew: what the server said or did so long ago is no reason any more.
     fn forget(&mut self, now: Instant) {
-        let pace = self.pace.clone();
+        let (pace, since) = (self.pace.clone(), self.since);
         *self = Self::new(self.of, self.table, self.ceiling, now);
-        self.pace = pace;
+        (self.pace, self.since) = (pace, since);
     }
 
     /// Nobody waits for longer, whatever is owed: while nothing is sent the server can say nothing else.

@@ -277,3 +277,37 @@ async fn a_report_that_says_nothing_changes_nothing() {
     }
     assert_eq!(format!("{:?}", limiter.snapshot()), before);
 }
+
+/// 100,000 tokens that no pace was charged came back to the pace of the 1,000 after them.
+#[tokio::test(start_paused = true)]
+async fn nothing_comes_back_of_what_was_charged_before_the_server_named_its_tokens() {
+    let named = (200, &[("x-tokenlimit-limit", "100")][..], "");
+    let second = Duration::from_secs(1);
+    let quota = Quota::per_minute(1_000_000).unwrap();
+    for limits in [Limits::none(), Limits::default().tokens(CHAT, quota)] {
+        // The lane begins to count tokens; or it begins anew, under another table.
+        for changes in [false, true] {
+            for answer in [
+                too_many(""),
+                (200, &[JSON], r#"{"usage":{"total_tokens":100}}"#),
+            ] {
+                let limiter = Limiter::new(limits.clone());
+                let acquire = |tokens| limiter.acquire(chat().with_tokens(tokens));
+                let mut first = acquire(10_000).await.unwrap();
+                sleep(5 * second).await;
+                if changes {
+                    limiter.set_limits(limits.clone());
+                }
+                let mut other = acquire(0).await.unwrap();
+                other.report(&read(CHAT, named));
+                sleep(second).await;
+                drop(acquire(1_000).await.unwrap());
+                let start = Instant::now();
+                first.report(&read(CHAT, answer));
+                drop(acquire(1).await.unwrap());
+                let waited = start.elapsed();
+                assert!(waited >= 9 * second, "{changes}: {waited:?}");
+            }
+        }
+    }
+}

@@ -377,3 +377,15 @@ fn a_new_limit_leaves_what_was_due_before_as_it_was() {
     rate.told(20.0, at(1), at(3));
     assert_eq!(rate.next(0), due);
 }
+
+#[test]
+fn only_what_was_charged_comes_back_be_it_forgotten_why_or_not() {
+    let mut rate = Rate::new(Unit::Tokens, 10.0, f64::INFINITY, at(2));
+    rate.leave(Weight(100), false, at(3), at(3));
+    rate.forget(at(4));
+    let due = rate.pace.due;
+    rate.settle(at(1), settled(100, 0), at(5));
+    assert_eq!(rate.pace.due, due);
+    rate.settle(at(3), settled(100, 90), at(5));
+    assert_eq!(rate.pace.due, due - Span::SECOND);
+}
