@@ -9,21 +9,30 @@
 mod patience;
 
 use std::{
+    convert::Infallible,
     future::Future,
-    pin::Pin,
-    task::{Context, Waker},
+    num::NonZeroU32,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
     thread,
     time::Duration,
 };
 
+use bytes::Bytes;
+use futures::{FutureExt, channel::mpsc};
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, StreamBody};
 use patience::PATIENCE;
 use tokio::{
     runtime::{Builder, Runtime},
     task::JoinSet,
     time::timeout,
 };
+use tower::{Layer, ServiceExt, service_fn};
 use tower_together::{
-    Endpoint, Limiter, Limits, Quota,
+    Endpoint, Limiter, Limits, Quota, TogetherRateLimitLayer,
     limiter::{Acquire, Call},
 };
 
@@ -101,6 +110,77 @@ fn a_runtime_that_is_dropped_long_after_its_timer_was_due_holds_up_nobody() {
     drop(waiting);
 }
 
+/// A service whose one response has this status, and a body that is sent from outside.
+fn streamed(
+    limiter: Limiter,
+    status: u16,
+) -> (
+    impl Future<Output = Response<impl Body<Data = Bytes>>>,
+    mpsc::UnboundedSender<Result<Frame<Bytes>, Infallible>>,
+) {
+    let (sender, receiver) = mpsc::unbounded();
+    let response = Response::builder().status(status);
+    let response = response.body(StreamBody::new(receiver)).unwrap();
+    let response = Arc::new(Mutex::new(Some(response)));
+    let service = TogetherRateLimitLayer::from(limiter).layer(service_fn(move |_| {
+        let response = response.lock().unwrap().take().unwrap();
+        async { Ok::<_, Infallible>(response) }
+    }));
+    let request = Request::post("/v1/chat/completions").body(()).unwrap();
+    (service.oneshot(request).map(Result::unwrap), sender)
+}
+
+/// Its timer had died with the first runtime, and panicked in the next.
+#[test]
+fn a_body_goes_on_where_its_runtime_is_dropped() {
+    for late in [false, true] {
+        let limits = Limits::none().in_flight(CHAT, NonZeroU32::MIN);
+        let limiter = Limiter::new(limits).with_max_silence(Duration::from_millis(50));
+        let (dropped, other) = (runtime(), runtime());
+        let (response, sender) = streamed(limiter.clone(), 200);
+        let mut body = Box::pin(dropped.block_on(response).into_body());
+        let cx = &mut Context::from_waker(Waker::noop());
+        let context = dropped.enter();
+        assert!(body.as_mut().poll_frame(cx).is_pending());
+        drop(context);
+        if late {
+            thread::sleep(Duration::from_millis(60));
+        }
+        drop(dropped);
+        // Outside of any, and in another.
+        assert!(body.as_mut().poll_frame(cx).is_pending());
+        sender.unbounded_send(Ok(Frame::data("a".into()))).unwrap();
+        let waits = async {
+            assert!(body.frame().await.is_some());
+            // Silent again, it gives its slot back here too.
+            tokio::select! {
+                _ = body.frame() => panic!("nothing was sent"),
+                permit = limiter.acquire(Call::new(CHAT)) => drop(permit.unwrap()),
+            }
+        };
+        let passed = other.block_on(async { timeout(PATIENCE, waits).await });
+        passed.expect("a slot is held");
+    }
+}
+
+#[test]
+fn an_error_is_read_on_where_its_runtime_is_dropped() {
+    let (dropped, other) = (runtime(), runtime());
+    let (response, sender) = streamed(limiter(), 500);
+    let mut response = pin!(response);
+    let context = dropped.enter();
+    let poll = response
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(poll, Poll::Pending));
+    drop(context);
+    drop(dropped);
+    let sent = sender.unbounded_send(Ok(Frame::data("a".into())));
+    assert!(sent.is_ok());
+    let response = other.block_on(async { timeout(PATIENCE, response).await });
+    assert_eq!(response.unwrap().status(), 500);
+}
+
 #[test]
 fn tasks_that_die_with_their_runtime_leave_the_queue() {
     let (limiter, dropped, other) = (limiter(), runtime(), runtime());
@@ -160,5 +240,5 @@ fn what_need_not_wait_needs_no_runtime() {
     let poll = acquire
         .as_mut()
         .poll(&mut Context::from_waker(Waker::noop()));
-    assert!(matches!(poll, std::task::Poll::Ready(Ok(_))));
+    assert!(matches!(poll, Poll::Ready(Ok(_))));
 }

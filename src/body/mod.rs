@@ -32,7 +32,7 @@ mod refusal;
 pub(crate) mod replay;
 mod request;
 mod response;
-mod silence;
+mod timer;
 mod watch;
 
 pub use self::{

@@ -1,6 +1,5 @@
 use std::{
     collections::VecDeque,
-    future::Future,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -8,10 +7,9 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::{
-    runtime::Handle,
-    time::{Instant, Sleep, sleep},
-};
+use tokio::time::Instant;
+
+use super::timer::Timer;
 
 /// How much of a body to read, and for how long at most.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +67,7 @@ pub(crate) struct Peek<R: Body> {
     read: usize,
     end: Option<End<R::Error>>,
     bound: Bound,
-    sleep: Option<Pin<Box<Sleep>>>,
+    timer: Timer,
 }
 
 enum End<E> {
@@ -85,14 +83,14 @@ impl<R: Body<Data = Bytes>> Peek<R> {
             read: 0,
             end: None,
             bound,
-            sleep: None,
+            timer: Timer::default(),
         }
     }
 
     /// Reads more than what was read so far, up to another bound.
     pub(crate) fn bound(&mut self, bound: Bound) {
         self.bound = bound;
-        self.sleep = None;
+        self.timer = Timer::default();
     }
 
     /// Ready when the body has ended, or the bound is reached. A timer is made only if it has to
@@ -135,12 +133,8 @@ impl<R: Body<Data = Bytes>> Peek<R> {
     }
 
     fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.sleep.is_none() && Handle::try_current().is_err() {
-            return Poll::Ready(());
-        }
-        let time = self.bound.time;
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(time)));
-        sleep.as_mut().poll(cx)
+        let polled = self.timer.poll(self.bound.time, cx);
+        polled.unwrap_or(Poll::Ready(()))
     }
 
     /// The next frame of the whole, from the first on.

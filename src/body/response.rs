@@ -2,6 +2,7 @@ use std::{
     fmt,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::{
     Peek,
-    silence::Silence,
+    timer::Timer,
     watch::{Reader, Watch},
 };
 use crate::{
@@ -40,7 +41,8 @@ struct Held {
     // Before the slots, which give the next one its turn.
     watch: Option<Box<Watch>>,
     slots: Option<Slots>,
-    silence: Silence,
+    /// How long nothing of the body has come: since it was first waited for.
+    silence: Timer,
 }
 
 pin_project_lite::pin_project! {
@@ -70,7 +72,7 @@ impl<R: Body<Data = Bytes>> ResponseBody<R> {
         let held = Held {
             slots: permit.take_slots(),
             watch: Some(Box::new(Watch::new(permit, reader))),
-            silence: Silence::default(),
+            silence: Timer::default(),
         };
         Self { kind, held }
     }
@@ -170,7 +172,7 @@ impl Held {
         if let (Some(watch), Some(data)) = (&mut self.watch, frame.data_ref()) {
             watch.read(data);
         }
-        self.silence = Silence::default();
+        self.silence = Timer::default();
         if is_last {
             *self = Self::default();
         }
@@ -180,7 +182,8 @@ impl Held {
     fn wait(&mut self, cx: &mut Context<'_>) {
         let slots = self.slots.as_ref().map(Slots::max_silence);
         let max = slots.or_else(|| self.watch.as_ref()?.max_silence());
-        if max.is_some_and(|max| self.silence.poll(max, cx).is_ready()) {
+        let max = max.filter(|max| *max < Duration::MAX);
+        if max.and_then(|max| self.silence.poll(max, cx)) == Some(Poll::Ready(())) {
             self.slots = None;
             self.watch = self
                 .watch
