@@ -86,13 +86,21 @@ impl Slots {
         }
     }
 
+    /// Jobs that nobody has named for an hour are believed no longer.
+    fn doubt(&mut self, now: Instant) {
+        let used = self.used(now);
+        self.unnamed.retain(|since| now < *since + BELIEVED);
+        self.used = used;
+    }
+
     /// So many are under way.
     pub(crate) fn recount(&mut self, used: u32) {
         self.used = used;
     }
 
     /// One of which only the server knew takes a slot, be there one or not.
-    pub(crate) fn adopt(&mut self) {
+    pub(crate) fn adopt(&mut self, now: Instant) {
+        self.doubt(now);
         self.take();
         if let Some(crowd) = &mut self.crowd {
             crowd.most = crowd.most.max(self.used);
@@ -101,6 +109,7 @@ impl Slots {
 
     /// The server refused one, which still has its slot: it has enough of the others.
     pub(crate) fn crowded(&mut self, now: Instant) {
+        self.doubt(now);
         let most = self.used.saturating_sub(1);
         let before = self.crowd.map_or(0, |crowd| crowd.alone);
         self.crowd = Some(Crowd {
@@ -115,7 +124,8 @@ impl Slots {
     }
 
     /// The server took one.
-    pub(crate) fn accepted(&mut self) {
+    pub(crate) fn accepted(&mut self, now: Instant) {
+        self.doubt(now);
         // With those others there is room after all.
         self.crowd = self.crowd.filter(|crowd| self.used <= crowd.most);
     }
@@ -180,7 +190,7 @@ mod tests {
         slots.release(later);
         assert_eq!(slots.ask(THREE, later), Verdict::Now);
         slots.take();
-        slots.accepted();
+        slots.accepted(later);
         assert_eq!(slots.ask(THREE, later), Verdict::Full(START + BELIEVED));
         // An hour later there may be room for more.
         assert_eq!(slots.ask(THREE, START + BELIEVED), Verdict::Now);
@@ -203,7 +213,7 @@ mod tests {
         }
         // Once they are known, until one of them ends.
         slots.crowded(now);
-        slots.adopt();
+        slots.adopt(now);
         assert_eq!(slots.ask(THREE, now), Verdict::Full(now + BELIEVED));
         slots.release(now);
         assert_eq!(slots.ask(THREE, now + LONGEST), Verdict::Now);
@@ -249,12 +259,41 @@ mod tests {
         assert_eq!(slots.ask(THREE, later), full(START));
     }
 
+    /// It was counted among those that the server had enough of, and the next request was sent at once.
+    #[test]
+    fn a_job_that_is_believed_no_longer_is_none_of_those_that_the_server_counts() {
+        let later = START + BELIEVED;
+        let believed = || {
+            let mut slots = Slots::default();
+            slots.take();
+            slots.keep_unnamed(START);
+            slots.take();
+            slots
+        };
+        let mut slots = believed();
+        slots.crowded(later);
+        slots.release(later);
+        assert_eq!(slots.ask(THREE, later), Verdict::At(later + MINUTE));
+        assert_eq!(slots.fresh_at(), Some(later + MINUTE));
+        // Found in a list, one is waited for.
+        slots.adopt(later);
+        assert_eq!(slots.max(THREE, later), 1);
+        // Nor is it one of those beside which the server took another.
+        let mut slots = believed();
+        slots.take();
+        slots.crowded(START + MINUTE);
+        slots.release(later);
+        slots.take();
+        slots.accepted(later);
+        assert_eq!(slots.max(THREE, later), 2);
+    }
+
     #[test]
     fn what_is_taken_again_was_no_limit() {
         let mut slots = Slots::default();
         (0..2).for_each(|_| slots.take());
         slots.crowded(START);
-        slots.accepted();
+        slots.accepted(START);
         slots.release(START);
         assert_eq!(slots.ask(THREE, START), Verdict::Now);
     }

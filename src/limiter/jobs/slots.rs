@@ -26,7 +26,7 @@ impl State {
             return;
         };
         let creation = key.lanes[grant.lane].endpoint;
-        key.slots(&self.rules, rule, |slots| slots.accepted());
+        key.slots(&self.rules, rule, |slots| slots.accepted(now));
         if !self.has_room() {
             return;
         }
@@ -88,7 +88,7 @@ impl State {
         let Some(rule) = of.lanes[lane].slots[Grant::JOB] else {
             return;
         };
-        of.slots(&self.rules, rule, |slots| slots.adopt());
+        of.slots(&self.rules, rule, |slots| slots.adopt(moment.now));
         self.jobs.insert(Held {
             id: Arc::clone(&job.id),
             creation: call.endpoint,
@@ -154,7 +154,7 @@ impl State {
     }
 
     /// Another table is in force, in which the jobs that run hold slots too.
-    pub(crate) fn rebase_jobs(&mut self) {
+    pub(crate) fn rebase_jobs(&mut self, now: Instant) {
         let rules = &self.rules;
         let lost = |held: &&mut Held| rules.index(held.rule).is_none();
         for held in self.jobs.iter_mut().filter(lost) {
@@ -166,7 +166,7 @@ impl State {
             let mut lanes = key.lanes.iter().filter(creates);
             if let Some(rule) = lanes.find_map(|lane| lane.slots[Grant::JOB]) {
                 held.rule = rule;
-                key.slots(rules, rule, |slots| slots.adopt());
+                key.slots(rules, rule, |slots| slots.adopt(now));
             }
         }
     }

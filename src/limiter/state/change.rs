@@ -21,7 +21,7 @@ impl State {
                 waiting.push(index);
             }
         }
-        self.rebase_jobs();
+        self.rebase_jobs(moment.now);
         // Nor is anybody late by what the table before asked for.
         for (_, waiter) in &mut self.waiters {
             waiter.ready = moment.now;
