@@ -89,9 +89,10 @@ impl<R: Body<Data = Bytes>> ResponseBody<R> {
             body: Box::new(body),
         };
         let reader = Reader::Created(JobsReader::default());
-        // The slot is taken by the job once it is named.
+        // The slot is taken by the job once it is named. A body that has ended names none.
+        let watch = Some(Box::new(Watch::new(permit, reader))).filter(|_| !kind.is_end_stream());
         let held = Held {
-            watch: Some(Box::new(Watch::new(permit, reader))),
+            watch,
             ..Held::default()
         };
         Self { kind, held }

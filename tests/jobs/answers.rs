@@ -151,6 +151,25 @@ async fn a_job_of_a_create_whose_response_cannot_be_read_keeps_its_slot_for_an_h
     }
 }
 
+/// The body had ended with its head, and its request was in flight until it was dropped.
+#[tokio::test(start_paused = true)]
+async fn a_create_whose_response_has_no_body_is_in_flight_no_longer() {
+    let (one, two) = (NonZeroU32::MIN, NonZeroU32::new(2).unwrap());
+    let limits = Limits::none().in_flight(Endpoint::FineTuneCreate, one);
+    let limits = limits.jobs(Endpoint::FineTuneCreate, two);
+    let service = TogetherRateLimitLayer::new(limits).layer(service_fn(async |_| {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    }));
+    let start = Instant::now();
+    // The jobs of the first two have slots, for all that is known.
+    let mut kept = Vec::new();
+    for hours in [0, 0, 1] {
+        let response = timeout(2 * HOUR, service.clone().oneshot(create("one")));
+        kept.push(response.await.expect("a slot is held").unwrap());
+        assert_eq!(start.elapsed().as_secs() / 3_600, hours);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_job_that_is_not_known_yet_is_known_once_the_server_is_asked() {
     let running = r#"{"data":[{"id":"ft-1","status":"running"}]}"#;
