@@ -15,14 +15,19 @@ mod restart;
 #[path = "limiter/snapshot.rs"]
 mod snapshot;
 
-use std::{future::Future, num::NonZeroU32, time::Duration};
+use std::{
+    future::Future,
+    num::NonZeroU32,
+    time::{Duration, SystemTime},
+};
 
+use http::{HeaderMap, StatusCode};
 use tokio::time::{Instant, sleep};
 use tokio_test::{assert_pending, assert_ready, task};
 use tower_together::{
     Endpoint, Limiter, Limits, Quota,
     extension::ApiKey,
-    limiter::{Call, Reason},
+    limiter::{Call, Reason, Report},
 };
 
 const CHAT: Endpoint = Endpoint::ChatCompletions;
@@ -361,6 +366,47 @@ async fn a_named_job_keeps_its_slot_until_it_ends() {
     assert!(!limiter.job_ended("ft-1"));
     assert!(next.is_woken());
     let _permit = assert_ready!(next.poll()).unwrap();
+}
+
+/// Its slot was one of a limit that was gone, and another job could be created beside it.
+#[tokio::test(start_paused = true)]
+async fn a_job_whose_create_is_under_way_when_the_limits_change_has_a_slot() {
+    let create = Call::new(Endpoint::FineTuneCreate).with_model("m");
+    let jobs = || Limits::none().jobs(Endpoint::FineTuneCreate, NonZeroU32::MIN);
+    let own = || Limits::none().for_model("m", jobs());
+    let unreadable = || {
+        let (ok, headers) = (StatusCode::OK, HeaderMap::new());
+        let now = SystemTime::UNIX_EPOCH;
+        Report::read(Endpoint::FineTuneCreate, ok, &headers, b"<html>", now)
+    };
+    for tables in [
+        vec![jobs(), jobs()],
+        vec![jobs(), own()],
+        vec![own(), jobs()],
+        vec![jobs(), Limits::none(), jobs()],
+        vec![jobs(), Limits::none(), own()],
+    ] {
+        for is_named in [true, false] {
+            let mut tables = tables.clone().into_iter();
+            let limiter = Limiter::new(tables.next().unwrap());
+            let mut permit = limiter.try_acquire(&create).unwrap();
+            for table in tables {
+                limiter.set_limits(table);
+            }
+            match is_named {
+                true => permit.hold_for_job("ft-1"),
+                false => drop(permit.report(&unreadable())),
+            }
+            drop(permit);
+            let full = limiter.try_acquire(&create).unwrap_err();
+            assert_eq!(full.reason(), Reason::WouldWait);
+            match is_named {
+                true => assert!(limiter.job_ended("ft-1")),
+                false => sleep(Duration::from_secs(3_600)).await,
+            }
+            drop(limiter.try_acquire(&create).unwrap());
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,6 +26,8 @@ impl State {
             return;
         };
         let creation = key.lanes[grant.lane].endpoint;
+        let rule = key.job_rule(&self.rules, grant.lane, rule, now);
+        grant.slots[Grant::JOB] = Some(rule);
         key.slots(&self.rules, rule, |slots| slots.accepted(now));
         if !self.has_room() {
             return;

@@ -268,6 +268,7 @@ impl Key {
     pub(super) fn release(&mut self, rules: &Rules, held: HeldSlots, now: Instant) {
         let mut slots = held.slots;
         if let Some(rule) = slots[Grant::JOB].take_if(|_| held.unnamed) {
+            let rule = self.job_rule(rules, held.lane, rule, now);
             self.slots(rules, rule, |slots| slots.keep_unnamed(now));
         }
         if slots[Grant::IN_FLIGHT].is_some() {
@@ -284,6 +285,24 @@ impl Key {
         }
         for rule in slots.into_iter().flatten() {
             self.free(rules, rule, now);
+        }
+    }
+
+    /// The rule whose slot a job keeps, if its create took a slot of `rule`: where that has gone with its table,
+    /// the job takes a slot of the one that the lane is under now.
+    pub(super) fn job_rule(
+        &mut self,
+        rules: &Rules,
+        lane: LaneIndex,
+        rule: RuleId,
+        now: Instant,
+    ) -> RuleId {
+        match (rules.index(rule), self.lanes[lane].slots[Grant::JOB]) {
+            (None, Some(other)) => {
+                self.slots(rules, other, |slots| slots.adopt(now));
+                other
+            }
+            _ => rule,
         }
     }
 
