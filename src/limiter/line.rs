@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use super::WaiterId;
-use crate::words::Instant;
+use smallvec::SmallVec;
+
+use super::{LimitIndex, WaiterId};
+use crate::words::{Instant, Span};
 
 /// Callers in turn, each one's requests in the order they came; before them all, those that the
 /// server refused once already.
@@ -23,8 +25,8 @@ pub(super) struct Line {
     pub(super) offer: Option<Offer>,
     /// Whether its first could have left but for a slot.
     pub(super) lacked_slot: bool,
-    /// When another limit than an unpaced window last kept its first back.
-    pub(super) elsewhere: Option<Instant>,
+    /// When each limit last kept its first back.
+    kept_by: SmallVec<[(LimitIndex, Instant); 2]>,
     /// Since when its first waits as such.
     since: Instant,
     /// Until when later lanes may delay its first, once that is known.
@@ -55,6 +57,25 @@ struct Caller {
 }
 
 impl Line {
+    /// A limit keeps its first back.
+    pub(super) fn keep(&mut self, limit: LimitIndex, now: Instant) {
+        match self.kept_by.iter_mut().find(|(by, _)| *by == limit) {
+            Some((_, at)) => *at = now,
+            None => self.kept_by.push((limit, now)),
+        }
+    }
+
+    /// Whether another limit than this one has kept its first back within a window.
+    pub(super) fn was_kept_beside(&self, limit: LimitIndex, window: Span, now: Instant) -> bool {
+        let mut others = self.kept_by.iter().filter(|(by, _)| *by != limit);
+        others.any(|&(_, at)| now - at < window)
+    }
+
+    /// Forgets which limits have kept its first back: there are others now.
+    pub(super) fn move_on(&mut self) {
+        self.kept_by.clear();
+    }
+
     /// Whether no waiter is in line or absent.
     pub(super) fn is_empty(&self) -> bool {
         self.again.is_empty() && self.turns.is_empty() && self.absent == 0

@@ -45,6 +45,12 @@ fn a_lane_with_slots_gets_its_share_of_an_unpaced_window() {
     assert!(shares(8));
 }
 
+/// The same of lanes that another unpaced window keeps back: they got a quarter.
+#[test]
+fn lanes_under_two_unpaced_windows_get_their_share_of_both() {
+    assert!(shares(285_532_943_622_609));
+}
+
 /// A window that became paced at less was owed for hours, long after it had passed.
 #[test]
 fn a_window_that_becomes_paced_is_owed_for_no_longer_than_it_lasts() {

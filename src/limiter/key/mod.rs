@@ -349,6 +349,9 @@ impl Key {
             // What was learned was learned from the old one.
             self.lanes[index].learned = Each::default();
             self.limit_lane(index, new);
+            if let Some(line) = &mut self.lanes[index].line {
+                line.move_on();
+            }
         }
         for (before, mut bucket) in before {
             let Some(rule) = new.index(old.id(before)) else {

@@ -131,9 +131,8 @@ impl Key {
         lane.line().offer = None;
         let binding = wait.binding.map(|index| rules.cap(self.limits[index].rule));
         lane.awaits_job = matches!(binding, Some(Cap::Jobs(_)));
-        let unpaced = |cap: &Cap| cap.quota().is_ok_and(|quota| quota.is_windowed());
-        if binding.is_some_and(|cap| !unpaced(cap)) {
-            lane.line().elsewhere = Some(now);
+        if let Some(limit) = wait.binding {
+            lane.line().keep(limit, now);
         }
         lane.line().lacked_slot |= wait.at <= now && wait.full.is_some();
         // One that only places keep back is asked again when those before it have left.
