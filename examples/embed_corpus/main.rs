@@ -130,7 +130,7 @@ async fn run(args: Args) -> Result<ExitCode, BoxError> {
             Err(failure) if failure.rejected() == Some(Reason::Closed) => {}
             Err(failure) => {
                 report.borrow_mut().failure(&item.id, &failure);
-                if failure.concerns_all() {
+                if failure.concerns_all() || report.borrow().heard_nothing(&failure) {
                     stop.early(&failure);
                 }
             }

@@ -82,6 +82,11 @@ impl Report {
         }
     }
 
+    /// Whether there was no response after all retries of this request, and no text was embedded.
+    pub(crate) fn heard_nothing(&self, failure: &Failure) -> bool {
+        !failure.was_answered() && self.tally.succeeded() == 0
+    }
+
     /// Whether no text failed.
     pub(crate) fn all_succeeded(&self) -> bool {
         self.tally.failed() == 0

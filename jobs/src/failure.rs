@@ -23,6 +23,7 @@ pub struct Failure {
     /// Whether it failed for what is in it, so that a part of it may succeed.
     own: bool,
     concerns_all: bool,
+    unanswered: bool,
     request_id: Option<String>,
     message: String,
 }
@@ -66,9 +67,10 @@ impl Failure {
         }
     }
 
-    /// Whether there was a response, of the server or of the limiter.
-    pub(crate) fn was_answered(&self) -> bool {
-        self.status.is_some() || self.unreadable
+    /// Whether there was a response, of the server or of the limiter; false after an error of the client, such as a
+    /// refused connection or a timeout.
+    pub fn was_answered(&self) -> bool {
+        !self.unanswered
     }
 
     pub(crate) fn is_own(&self) -> bool {
@@ -95,6 +97,7 @@ impl Failure {
             unreadable: false,
             own: false,
             concerns_all: false,
+            unanswered: false,
             request_id: None,
             message: error.to_string(),
         }
@@ -114,6 +117,7 @@ impl Failure {
     pub(crate) fn unreadable(rules: &Resubmission, why: String) -> Self {
         Self {
             unreadable: true,
+            unanswered: false,
             ..Self::broken(rules, why)
         }
     }
@@ -123,6 +127,7 @@ impl Failure {
         let most = most >> 20;
         Self {
             passing: false,
+            unanswered: false,
             ..Self::broken(rules, format!("the response is longer than {most} MiB"))
         }
     }
@@ -130,7 +135,10 @@ impl Failure {
     /// An attempt that ended with an error of the client.
     pub(crate) fn broken(rules: &Resubmission, error: impl Into<BoxError>) -> Self {
         let error = error.into();
-        Self::after(rules.after_error(&error), with_causes(error))
+        Self {
+            unanswered: true,
+            ..Self::after(rules.after_error(&error), with_causes(error))
+        }
     }
 
     /// A service that is not ready has sent nothing.

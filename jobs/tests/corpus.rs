@@ -362,3 +362,29 @@ fn compare(few: usize, count: usize) {
         few.1
     );
 }
+
+/// Behind a base URL with a prefix each path was an unknown endpoint, without a limit.
+#[tokio::test]
+async fn each_request_states_its_endpoint_whatever_prefix_the_base_url_has() {
+    let stated = Arc::<Mutex<Vec<_>>>::default();
+    let seen = Arc::clone(&stated);
+    let client = service_fn(move |request: Request<Full<Bytes>>| {
+        let endpoint = request.extensions().get::<Endpoint>().copied();
+        seen.lock().unwrap().push(endpoint.unwrap());
+        async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("{}"))) }
+    });
+    let api = JobsApi::new(client)
+        .with_base("http://server/llm/v1")
+        .unwrap();
+    let by_hand = Request::post("http://server/llm/v1/rerank").body(Full::default());
+    let requests = [
+        api.request(Method::GET, "batches?after=1")
+            .body(Full::default()),
+        by_hand,
+    ];
+    let requests = requests.map(|request| ((), request.unwrap()));
+    let items = Corpus::new(api).ordered().run(stream::iter(requests));
+    assert_eq!(items.count().await, 2);
+    let stated = stated.lock().unwrap().clone();
+    assert_eq!(stated, [Endpoint::BatchList, Endpoint::Rerank]);
+}

@@ -34,7 +34,7 @@ async fn an_error_that_concerns_all_ends_the_run_and_the_same_command_continues(
             "Unable to access model x",
         ),
     ] {
-        let folder = folder_with_text(&format!("early-{status}"), 40);
+        let folder = folder_with_text(&format!("early-{status}"), 24);
         let server = server::Denying::start(status, error).await;
         let run = || run(&folder, &["--base-url", &server.url, "."]);
         let ended = run();
@@ -53,8 +53,8 @@ async fn an_error_that_concerns_all_ends_the_run_and_the_same_command_continues(
         server.relent();
         let ended = run();
         assert_eq!(ended.code, Some(0), "{ended:?}");
-        assert_eq!(ended.counts()[0] as usize, 800 - there);
-        assert_eq!(lines(path).len(), 800);
+        assert_eq!(ended.counts()[0] as usize, 480 - there);
+        assert_eq!(lines(path).len(), 480);
     }
 }
 
@@ -177,4 +177,17 @@ async fn a_dumb_terminal_is_shown_lines_and_another_one_a_bar() {
         assert_eq!(said.contains('━') || said.contains('─'), bar, "{said}");
         assert_eq!(said.contains("\n0 of 60 texts"), line, "{said}");
     }
+}
+
+/// Each request of a corpus was tried five times, however many there were.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_not_there_ends_the_run_after_the_first_requests() {
+    let folder = folder_with_text("not-there", 200);
+    let (server, url) = stand_in(Rules::none()).await;
+    drop(server);
+    let ended = run(&folder, &["--base-url", &url, "."]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("ended early"), "{ended:?}");
+    assert!(ended.stderr.contains("refused"), "{ended:?}");
+    assert!(ended.counts()[2] < 64 * 20, "{ended:?}");
 }
