@@ -152,7 +152,10 @@ async fn a_dumb_terminal_is_shown_lines_and_another_one_a_bar() {
         let none = Answer::reset().delay(Duration::from_secs(3_600));
         server.script("POST", "/embeddings", none.times(100));
         let program = example(&folder, &[]).get_program().to_owned();
-        let command = format!("{} --base-url {url} book.txt", program.to_str().unwrap());
+        let command = format!(
+            "{} --base-url {url} --output {term}.jsonl book.txt",
+            program.to_str().unwrap()
+        );
         let said = folder.join(term);
         let mut script = tokio::process::Command::new("script");
         script
