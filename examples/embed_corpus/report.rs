@@ -159,7 +159,7 @@ fn list(faults: &BTreeMap<&str, u64>) -> String {
 
 /// A bar, or a hidden one where none can be drawn: off a terminal, and on one that only takes lines.
 fn bar(total: Option<u64>) -> ProgressBar {
-    let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
+    let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
     let target = match io::stderr().is_terminal() && !dumb {
         true => ProgressDrawTarget::stderr(),
         false => ProgressDrawTarget::hidden(),

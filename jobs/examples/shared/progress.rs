@@ -26,7 +26,7 @@ pub(crate) struct Progress {
 impl Progress {
     #[expect(clippy::disallowed_methods, reason = "a program measures real time")]
     pub(crate) fn new(what: &'static str, total: usize) -> Self {
-        let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
+        let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
         let target = match io::stderr().is_terminal() && !dumb {
             true => ProgressDrawTarget::stderr(),
             false => ProgressDrawTarget::hidden(),

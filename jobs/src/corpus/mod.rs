@@ -27,7 +27,7 @@ use crate::{Failure, JobsApi, call::BoxError};
 /// # Going on
 ///
 /// Each item has an id of yours, which comes back with what came of it. A program that was stopped leaves
-/// out those that it has, and runs the rest:
+/// out those that it has, and runs the rest; [`Results`](crate::Results) keeps them in a file, and knows them again:
 ///
 /// ```
 /// use std::{collections::HashSet, pin::pin};
