@@ -291,7 +291,7 @@ fn in_every_kind_of_chaos_the_corpus_still_comes_out_whole() {
         let shown: f64 = value.trim_end_matches('%').parse().unwrap();
         let is: f64 = ended.number(name);
         assert!(
-            (is - shown).abs() <= 0.1 * shown,
+            (is - shown).abs() <= 0.15 * shown,
             "{name}: {is}, and {shown} in the README"
         );
     }

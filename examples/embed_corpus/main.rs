@@ -36,18 +36,18 @@ mod text;
 mod traffic;
 mod words;
 
-use std::{cell::RefCell, future::ready, pin::pin, process::ExitCode};
+use std::{cell::RefCell, future::ready, io, pin::pin, process::ExitCode};
 
 use clap::Parser;
 use futures::StreamExt;
 use tokio::{select, time::interval};
 use tower::{BoxError, Layer};
 use tower_together::{TogetherLayer, limiter::Reason};
-use tower_together_jobs::Corpus as Requests;
+use tower_together_jobs::{Corpus as Requests, Results};
 
 use crate::{
     args::Args,
-    corpus::{Corpus, PER_REQUEST},
+    corpus::{Corpus, PER_REQUEST, Passage},
     output::Line,
     report::{BETWEEN_LINES, Report, say},
     stop::Stop,
@@ -84,20 +84,7 @@ async fn run(args: Args) -> Result<ExitCode, BoxError> {
     let stop = Stop::new(layer.limiter().clone(), report.borrow().bar());
 
     let passages = corpus.passages().take_until(stop.told());
-    let texts = passages.filter_map(|passage| {
-        let open = match passage {
-            Ok((_, text)) if !results.borrow_mut().claim(&text) => {
-                report.borrow_mut().known();
-                None
-            }
-            Ok(passage) => Some(passage),
-            Err(error) => {
-                report.borrow_mut().unreadable(&error);
-                None
-            }
-        };
-        ready(open)
-    });
+    let texts = passages.filter_map(|passage| ready(open(passage, &results, &report)));
     let requests = Requests::new(api)
         .with_texts(PER_REQUEST.try_into()?)
         .with_most(args.concurrency)
@@ -140,6 +127,25 @@ async fn run(args: Args) -> Result<ExitCode, BoxError> {
     let report = report.borrow();
     report.end(&args, &corpus, &target)?;
     Ok(stop.end(report.all_succeeded()))
+}
+
+/// A passage, if it is to be embedded.
+fn open(
+    passage: io::Result<Passage>,
+    results: &RefCell<Results>,
+    report: &RefCell<Report>,
+) -> Option<Passage> {
+    match passage {
+        Ok((_, text)) if !results.borrow_mut().claim(&text) => {
+            report.borrow_mut().known();
+            None
+        }
+        Ok(passage) => Some(passage),
+        Err(error) => {
+            report.borrow_mut().unreadable(&error);
+            None
+        }
+    }
 }
 
 /// How often a request is made anew that the layers gave up on, every 5 s: together they outlast an outage

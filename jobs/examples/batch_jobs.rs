@@ -6,7 +6,8 @@
 //! ```
 //!
 //! `requests.jsonl` holds bodies of `POST /chat/completions`, one a line. What comes of each is a line of
-//! `answers.jsonl`. The same command sends again what has no line there, and nothing else.
+//! `answers.jsonl`. The same command sends again what has no line there, and nothing else. A batch that is under way
+//! when this is killed goes on, and its requests have no line: look at `GET /batches` before you send them again.
 #![allow(clippy::print_stdout, reason = "a program")]
 
 mod shared;
