@@ -208,10 +208,17 @@ fn read(path: &Path) -> Result<Vec<Value>, BoxError> {
     let lines = BufReader::new(File::open(path).map_err(at)?).lines();
     let mut requests = Vec::new();
     for (number, line) in (1..).zip(lines) {
-        let line = line.map_err(|error| format!("{}, line {number}: {error}", path.display()))?;
+        let within = |error: String| format!("{}, line {number}: {error}", path.display());
+        let line = line.map_err(|error| within(error.to_string()))?;
         if !line.trim().is_empty() {
-            let request = serde_json::from_str(&line)
-                .map_err(|error| format!("{}, line {number}: {error}", path.display()))?;
+            let request = serde_json::from_str(&line).map_err(|error| {
+                // It counts lines from the start of this one.
+                within(
+                    error
+                        .to_string()
+                        .replace(" at line 1 column ", " at column "),
+                )
+            })?;
             requests.push(request);
         }
     }

@@ -238,7 +238,10 @@ fn a_file_of_requests_that_cannot_be_read_is_named_with_its_line() {
     let folder = folder("batch-wrong");
     fs::write(folder.join("wrong.jsonl"), "{}\n\n{\"a\":\n").unwrap();
     for (file, said) in [
-        ("wrong.jsonl", "error: wrong.jsonl, line 3: EOF"),
+        (
+            "wrong.jsonl",
+            "error: wrong.jsonl, line 3: EOF while parsing a value at column 5",
+        ),
         ("nowhere.jsonl", "error: nowhere.jsonl: No such file"),
     ] {
         let ended = run(&folder, "batch_jobs", &[file]);

@@ -110,14 +110,17 @@ impl Results {
             let length = file.read_until(b'\n', &mut text);
             let length = length.map_err(|error| at(path, &error))? as u64;
             whole &= length == 0 || text.ends_with(b"\n");
-            let line = match serde_json::from_slice(&text) {
+            let line = match serde_json::from_slice(text.trim_ascii_end()) {
                 _ if length == 0 => break,
                 Ok(line) => key(line).map_err(|error| error.to_string()),
                 Err(error) if !whole && error.is_eof() => {
                     results.torn = true;
                     return Ok(results);
                 }
-                Err(error) => Err(error.to_string()),
+                // It counts lines from the start of this one.
+                Err(error) => Err(error
+                    .to_string()
+                    .replace(" at line 1 column ", " at column ")),
             };
             let line = line.map_err(|why| {
                 let why = format!("{}, line {number}: {why}", path.display());

@@ -83,7 +83,10 @@ fn a_file_of_something_else_is_left_as_it_is_and_its_line_named() {
     let path = path("other");
     let good = "{\"text\":\"a\"}\n";
     for (text, said) in [
-        (format!("{good}a book\n{good}"), ", line 2: expected value"),
+        (
+            format!("{good}a book\n{good}"),
+            ", line 2: expected value at column 1",
+        ),
         (
             format!("{good}{{\"model\":\"other\"}}\n"),
             ", line 2: of another model",
@@ -92,8 +95,11 @@ fn a_file_of_something_else_is_left_as_it_is_and_its_line_named() {
             "{\"model\":\"other\"}".to_owned(),
             ", line 1: of another model",
         ),
-        ("a book".to_owned(), ", line 1: expected value"),
-        ("{\n  \"text\": \"a\"\n}\n".to_owned(), ", line 1: EOF"),
+        ("a book".to_owned(), ", line 1: expected value at column 1"),
+        (
+            "{\n  \"text\": \"a\"\n}\n".to_owned(),
+            ", line 1: EOF while parsing an object at column 1",
+        ),
     ] {
         fs::write(&path, &text).unwrap();
         let error = open(&path).unwrap_err().to_string();
