@@ -3,7 +3,7 @@
 use std::{error::Error, iter, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response, header::PROXY_AUTHORIZATION};
+use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use hyper_rustls::HttpsConnectorBuilder;
@@ -55,12 +55,8 @@ pub(crate) fn http(
     let client = Client::builder(TokioExecutor::new())
         .http2_only(how.http2)
         .build(connector);
-    service_fn(move |mut request: Request<Full<Bytes>>| {
-        if let Some(authorization) = proxies.authorization(request.uri()) {
-            request
-                .headers_mut()
-                .insert(PROXY_AUTHORIZATION, authorization);
-        }
+    service_fn(move |request: Request<Full<Bytes>>| {
+        let request = proxies.authorized(request);
         let (client, log) = (client.clone(), log.clone());
         async move {
             let number = log.sent();

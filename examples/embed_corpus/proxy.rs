@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderValue, Uri, uri::Scheme};
+use http::{Request, Uri, header::PROXY_AUTHORIZATION, uri::Scheme};
 use hyper_util::{
     client::{
         legacy::connect::{Connected, Connection, HttpConnector, proxy::Tunnel},
@@ -32,10 +32,15 @@ impl Proxies {
         Self(Arc::new(Matcher::from_env()))
     }
 
-    /// What a request to this address says to its proxy.
-    pub(crate) fn authorization(&self, to: &Uri) -> Option<HeaderValue> {
-        let proxy = self.of(to).filter(|_| !is_https(to))?;
-        proxy.basic_auth().cloned()
+    /// A request with what its proxy is to know of its sender. A tunnel is told when it is opened.
+    pub(crate) fn authorized<B>(&self, mut request: Request<B>) -> Request<B> {
+        let to = request.uri();
+        let proxy = self.of(to).filter(|_| !is_https(to));
+        if let Some(authorization) = proxy.as_ref().and_then(Intercept::basic_auth) {
+            let headers = request.headers_mut();
+            headers.insert(PROXY_AUTHORIZATION, authorization.clone());
+        }
+        request
     }
 
     fn of(&self, to: &Uri) -> Option<Intercept> {

@@ -327,3 +327,17 @@ async fn an_example_of_which_nothing_succeeded_says_so_in_its_exit_status() {
     }
     fs::remove_dir_all(folder).unwrap();
 }
+
+/// The stand-in takes the place of a proxy: it is asked for whole addresses, and knows their paths.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_job_examples_go_through_the_proxy_that_the_environment_names() {
+    let folder = folder("proxy");
+    requests(&folder, 2);
+    let (proxy, _) = server(&[Fate::Completes]).await;
+    let arguments = ["--base-url", "http://api.example/v1", "requests.jsonl"];
+    let mut command = example(&folder, "batch_jobs", &arguments);
+    let ended = Ended::from(command.env("all_proxy", proxy.url()).output().unwrap());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(proxy.jobs().len(), 1);
+    fs::remove_dir_all(folder).unwrap();
+}

@@ -1,6 +1,8 @@
 //! Where the examples send to, and with what.
 
 mod progress;
+#[path = "../../../examples/embed_corpus/proxy.rs"]
+mod proxy;
 
 use std::{env, process::ExitCode, time::Duration};
 
@@ -8,10 +10,15 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::{client::legacy, rt::TokioExecutor};
+use hyper_util::{
+    client::legacy::{self, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use together_standin::{Jobs, StandIn};
 use tower::{BoxError, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 use tower_together::{Limiter, TogetherLayer, jobs::JobsApi};
+
+use self::proxy::Proxies;
 
 pub(crate) use self::progress::{Progress, say};
 
@@ -69,13 +76,19 @@ impl Target {
 
     /// What all is sent through: any client that is a tower service will do.
     pub(crate) fn api(&self, limiter: &Limiter) -> Result<JobsApi<Client>, BoxError> {
+        let proxies = Proxies::from_env();
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
         let connector = HttpsConnectorBuilder::new()
             .with_webpki_roots()
             .https_or_http()
             .enable_http1()
-            .build();
+            .wrap_connector(proxies.clone().connector(tcp));
         let client =
             legacy::Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(connector);
+        let client = ServiceBuilder::new()
+            .map_request(move |request| proxies.authorized(request))
+            .service(client);
         let client = ServiceBuilder::new()
             .layer(TogetherLayer::from(limiter.clone()))
             .timeout(Duration::from_secs(60))
