@@ -3,6 +3,7 @@
 mod batch;
 mod files;
 mod fine_tune;
+mod hints;
 mod job;
 mod upload;
 mod world;

@@ -9,7 +9,7 @@ use super::{
     Fate, JobKind, JobReport, Jobs, Upload, batch,
     batch::Line,
     files::Files,
-    fine_tune,
+    fine_tune, hints,
     job::{Job, Standing},
 };
 
@@ -87,6 +87,11 @@ impl World {
                 true => (200, json!({"id": id, "deleted": true})),
                 false => no_file(id),
             },
+            ("GET", ["fine-tunes", "models", "limits"]) => (200, hints::limits()),
+            ("POST", ["fine-tunes", "estimate-price"]) => (200, hints::price()),
+            ("GET", ["fine-tunes", id, "events" | "checkpoints"]) => {
+                self.with("fine-tunes", id, asked, |_, _| (200, hints::none()))
+            }
             ("POST", ["fine-tunes"]) => self.create(JobKind::FineTune, asked),
             ("POST", ["batches"]) => self.create(JobKind::Batch, asked),
             ("GET", ["fine-tunes"]) => {

@@ -88,7 +88,8 @@ fn images(call: &Call) -> Result<Value, ApiError> {
 
 /// A bare array: the API does not wrap this list in an object, as others do.
 fn models() -> Value {
-    let model = |(id, kind)| json!({"id": id, "object": "model", "created": CREATED, "type": kind, "display_name": id, "organization": "standin", "context_length": 131_072});
+    let free = json!({"base": 0, "finetune": 0, "hourly": 0, "input": 0, "output": 0});
+    let model = |(id, kind)| json!({"id": id, "object": "model", "created": CREATED, "type": kind, "display_name": id, "organization": "standin", "link": "", "license": "", "context_length": 131_072, "pricing": free});
     MODELS.into_iter().map(model).collect()
 }
 
