@@ -7,25 +7,19 @@ use axum::{
     extract::{Extension, State},
 };
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
-    header::{ALLOW, CONTENT_TYPE, UPGRADE},
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{ALLOW, UPGRADE},
 };
 use tokio::time::timeout;
 use tower::ServiceExt;
 use tower_together::{
-    ApiError, Rejected,
-    extension::{Caller, Deadline, RetryReport},
+    Rejected,
+    extension::{Caller, Deadline},
 };
 
 use crate::{
-    ahead::Ahead,
-    app::Gateway,
-    connection::Peer,
-    credentials,
-    cut::{self, Cut},
-    error, headers, monitor, path, patience,
-    record::{End, Record},
-    refusal, refused, rejection,
+    ahead::Ahead, app::Gateway, connection::Peer, credentials, cut::Cut, error, headers, monitor,
+    path, patience, record::Record, refusal, rejection, respond::is_events,
 };
 
 /// Every call that is none of the gateway's own pages.
@@ -139,62 +133,6 @@ impl Gateway {
             }
         }
     }
-
-    /// Whether the program is not to retry. The SDKs retry 408, 409, 429 and every 5xx, each three times: of these
-    /// the layer has made all retries that make sense, unless the gateway ends before it could.
-    fn is_final(&self, status: StatusCode, retried: bool, creates: bool) -> bool {
-        let is_exhausted = match status {
-            StatusCode::FORBIDDEN => return true,
-            StatusCode::TOO_MANY_REQUESTS => retried,
-            StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT => true,
-            _ => status.is_server_error(),
-        };
-        is_exhausted && (creates || !self.shutdown.is_closing())
-    }
-
-    /// The response to a call that the end of the grace period cut before its own response began.
-    fn cut(&self, record: &Record) -> Response<Body> {
-        self.shutdown.count_cut();
-        record.end(End::Cut);
-        match record.endpoint.creates() {
-            // It may have been created all the same.
-            true => error::lasting(StatusCode::SERVICE_UNAVAILABLE, cut::CODE, cut::MESSAGE),
-            false => error::transient(cut::CODE, cut::MESSAGE, self.shutdown.retry_after()),
-        }
-    }
-
-    fn for_program(&self, answer: Response<Body>, creates: bool) -> Response<Body> {
-        let (parts, body) = answer.into_parts();
-        let error = parts.extensions.get::<ApiError>();
-        if error.is_some_and(refused::is_about_key) {
-            self.complaint.make(self.target.name(), parts.status);
-            return refused::answer(self.target.name(), parts.status);
-        }
-        let mut answer = Response::new(self.target.key.out_of(body, parts.status));
-        *answer.status_mut() = parts.status;
-        // For the log.
-        let unmasked = |error: &&ApiError| self.target.key.is_in(error.message().as_bytes());
-        if let Some(error) = error.filter(|error| !unmasked(error)) {
-            answer.extensions_mut().insert(error.clone());
-        }
-        *answer.headers_mut() = parts.headers;
-        let headers = answer.headers_mut();
-        headers::for_program(headers, |value| self.target.key.is_in(value));
-        let retried = parts.extensions.get::<RetryReport>().is_some();
-        if self.is_final(parts.status, retried, creates) {
-            error::say_final(headers);
-        }
-        if is_events(headers) {
-            // nginx, should one be in between, is not to collect it.
-            headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
-        }
-        answer
-    }
-}
-
-fn is_events(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE);
-    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
 fn no_path() -> Response<Body> {
@@ -230,4 +168,3 @@ const METHODS: [Method; 7] = [
     Method::DELETE,
     Method::OPTIONS,
 ];
-const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");

@@ -49,7 +49,7 @@
 //! |---|---|
 //! | `args`, `config`, `limits`, `target`, `greet` | read the command line, decide where calls go, and say what to do |
 //! | `serve`, `shutdown`, `connection`, `descriptors`, `access`, `tokens`, `credentials`, `cors`, `refusal` | let programs in, or not |
-//! | `app`, `forward`, `cut` | take a call to the API and its answer back |
+//! | `app`, `forward`, `respond`, `cut` | take a call to the API and its answer back |
 //! | `body`, `ahead`, `disk`, `path`, `headers`, `patience` | what of it counts, and goes on |
 //! | `key`, `mask`, `masked`, `refused`, `rejection`, `error` | what of an answer does |
 //! | `client` | the layer, and the HTTP client behind it |
@@ -100,6 +100,7 @@ mod record;
 mod refusal;
 mod refused;
 mod rejection;
+mod respond;
 mod serve;
 mod shutdown;
 mod target;
