@@ -269,7 +269,28 @@ async fn requests_that_are_not_meant_to_be_limited_are_not_warned_of() {
     hundred(&TogetherRateLimitLayer::default(), &polls).await;
     // A client that talks to others too.
     let hosts = Classify::together().only_hosts(Classify::TOGETHER_HOSTS);
-    let layer = TogetherRateLimitLayer::default().with_classify(hosts);
+    let layer = TogetherRateLimitLayer::default().with_classify(hosts.clone());
     send(&layer, chat("meant-too")).await;
     hundred(&layer, &|| post("http://others/search", "")).await;
+    // Its lane was there before its limit was.
+    let limiter = Limiter::new(Limits::none());
+    let layer = TogetherRateLimitLayer::from(limiter.clone()).with_classify(hosts);
+    send(&layer, chat("meant-later")).await;
+    limiter.set_limits(Limits::default());
+    send(&layer, chat("meant-later")).await;
+    hundred(&layer, &|| post("http://others/search", "")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn limiters_whose_limits_were_set_later_are_warned_of_too() {
+    let (warnings, _guard) = Warnings::heard();
+    for count in [0, 1] {
+        let limiter = Limiter::new(Limits::none());
+        let layer = TogetherRateLimitLayer::from(limiter.clone());
+        send(&layer, chat("later-a")).await;
+        limiter.set_limits(Limits::default());
+        send(&layer, chat("later-a")).await;
+        assert_eq!(warnings.of(TWO), count);
+        std::mem::forget(limiter);
+    }
 }

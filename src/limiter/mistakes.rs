@@ -28,7 +28,7 @@ pub(super) struct Mistakes {
 }
 
 impl Seen {
-    /// A key's lane is new.
+    /// A key's lane is new, or under another table.
     pub(super) fn lane(&mut self, lane: &Lane, key: KeyId, mistakes: &mut Mistakes) {
         if lane.limits.is_empty() {
             return;
@@ -38,8 +38,8 @@ impl Seen {
             true => self.without_key = true,
             false => self.with_key = true,
         }
-        mistakes.mixed = self.with_key && self.without_key && !was_mixed;
-        mistakes.another = owners::has_another(key, &self.limiter, clock::now());
+        mistakes.mixed |= self.with_key && self.without_key && !was_mixed;
+        mistakes.another |= owners::has_another(key, &self.limiter, clock::now());
     }
 
     /// A request passes that is under no limit.

@@ -17,6 +17,10 @@ impl State {
         let mut waiting = Vec::new();
         for (index, key) in self.registry.iter_mut() {
             key.rebase(&old, &self.rules, moment.now);
+            // A lane that was under no limit may be under one now.
+            for lane in &key.lanes {
+                self.seen.lane(lane, key.id, &mut moment.mistakes);
+            }
             if key.waiting > 0 {
                 waiting.push(index);
             }
