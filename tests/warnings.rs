@@ -1,4 +1,4 @@
-//! Mistakes that nothing else tells of: each is warned of once, by an event of the feature `tracing`.
+//! Mistakes that nothing else tells of, and errors of clients: events of the feature `tracing`.
 #![allow(clippy::disallowed_methods, reason = "in virtual time")]
 
 use std::{
@@ -15,7 +15,7 @@ use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_together::{
     Classify, Endpoint, Limiter, Limits, Quota, TogetherLayer, TogetherRateLimitLayer,
     TogetherRetryLayer,
-    extension::{ApiKey, Model},
+    extension::{ApiKey, Model, Retries},
     limiter::Call,
 };
 use tracing::{
@@ -293,4 +293,30 @@ async fn limiters_whose_limits_were_set_later_are_warned_of_too() {
         assert_eq!(warnings.of(TWO), count);
         std::mem::forget(limiter);
     }
+}
+
+/// A request that is sent once said nothing of its error.
+#[tokio::test(start_paused = true)]
+async fn each_clients_error_is_told_with_its_attempts() {
+    let (warnings, _guard) = Warnings::heard();
+    for (retries, attempts) in [(0, "1"), (2, "3")] {
+        for by_layer in [false, true] {
+            let mut layer = TogetherRetryLayer::default();
+            let mut request = chat("told");
+            if by_layer {
+                layer = layer.with_max_retries(retries);
+            } else {
+                request.extensions_mut().insert(Retries::at_most(retries));
+            }
+            let service = layer.layer(service_fn(|_: Request<Body>| async {
+                Err::<Response<Body>, _>(std::io::Error::other("the connection broke"))
+            }));
+            service.oneshot(request).await.unwrap_err();
+            let told = warnings.0.lock().unwrap().pop();
+            let told = told.expect("an event");
+            assert!(told.contains("the client's error is returned"), "{told}");
+            assert!(told.contains(&format!("attempts={attempts}")), "{told}");
+        }
+    }
+    assert!(warnings.0.lock().unwrap().is_empty());
 }

@@ -83,7 +83,10 @@ impl<A> Session<A> {
     where
         B: RequestBody<Again = A>,
     {
-        let original = self.original.as_ref()?;
+        let Some(original) = &self.original else {
+            self.tries.left_at(&ended);
+            return None;
+        };
         let said = head.map(|head| (&head.headers, &head.extensions));
         let body = || original.again();
         let (when, mut request) = self.tries.again(ended, original.head(), said, now, body)?;

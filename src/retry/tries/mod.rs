@@ -176,8 +176,8 @@ impl Tries {
             error: ended.error,
         };
         let next = self.next(&ended, failed, asked, said, now, body);
-        if next.is_none() && ended.error.is_some() {
-            observe::failed(self.endpoint, failure, self.retries + 1);
+        if next.is_none() {
+            self.left_at(&ended);
         }
         let (when, body) = next?;
         let crowded = said.1.get::<Crowded>().is_some();
@@ -195,6 +195,13 @@ impl Tries {
         self.waited = self.waited.saturating_add(wait);
         observe::retrying(self.endpoint, failure, self.retries, wait);
         Some((when, body))
+    }
+
+    /// It is left at an attempt that ended so.
+    pub(super) fn left_at(&self, ended: &Ended<'_>) {
+        if ended.error.is_some() {
+            observe::failed(self.endpoint, ended.failure, self.retries + 1);
+        }
     }
 
     /// What is planned after a failed attempt, or what the hook decides.
