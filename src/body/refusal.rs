@@ -58,7 +58,8 @@ fn in_json(rejected: &Rejected) -> Response<Bytes> {
     set(headers, header::CONTENT_TYPE, "application/json");
     if let Some(wait) = rejected.retry_after() {
         // Whole seconds, rounded up: an answer told 0 comes back too early.
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let part = u64::from(wait.subsec_nanos() > 0);
+        let seconds = wait.as_secs().saturating_add(part);
         headers.insert(header::RETRY_AFTER, seconds.max(1).into());
     } else if status != StatusCode::TOO_MANY_REQUESTS {
         set(headers, SHOULD_RETRY, "false");
@@ -149,6 +150,17 @@ mod tests {
             assert_eq!(carried.reason(), reason);
             assert!(response.extensions().get::<Waited>().is_none());
         }
+    }
+
+    /// Rounded up, a wait without end overflowed.
+    #[test]
+    fn the_longest_wait_is_told_too() {
+        let rejected = || Rejected::new(Reason::Closed, Endpoint::Images, Some(Duration::MAX));
+        let response = answer(rejected(), false);
+        assert_eq!(text(&response, "retry-after"), Some("18446744073709551615"));
+        let response = answer(rejected(), true);
+        let wait = text(&response, "grpc-retry-pushback-ms");
+        assert_eq!(wait, Some("9223372036854775807"));
     }
 
     #[test]
