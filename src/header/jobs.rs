@@ -69,7 +69,7 @@ pub(crate) fn jobs(body: &[u8]) -> Option<Listed> {
                 let more = object.get("has_more") == Some(&Value::Bool(true));
                 (several, true, more)
             }
-            (_, Some(job)) => (vec![job], false, false),
+            (_, Some(job @ Value::Object(_))) => (vec![job], false, false),
             _ => (vec![Value::Object(object)], false, false),
         },
         _ => return None,
@@ -95,7 +95,10 @@ pub(crate) enum Creation {
 pub(crate) fn creation(body: &[u8]) -> Creation {
     let first = match read_json(body) {
         Ok(Value::Array(jobs)) => jobs.into_iter().next(),
-        Ok(Value::Object(mut object)) => object.remove("job").or(Some(Value::Object(object))),
+        Ok(Value::Object(mut object)) => {
+            let job = object.remove("job").filter(Value::is_object);
+            job.or(Some(Value::Object(object)))
+        }
         _ => return Creation::Unnamed,
     };
     let Some(Value::Object(job)) = first else {

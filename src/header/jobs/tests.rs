@@ -13,6 +13,9 @@ fn every_shape_the_api_has() {
         r#"{"id":"ft-1","status":"running","events":[{"id":"x","status":"completed"}]}"#,
         r#"{"job":{"id":"ft-1","status":"VALIDATING"},"warning":"slow"}"#,
         r#"[{"id":"ft-1","status":"IN_PROGRESS"}]"#,
+        // No job, whatever its name is.
+        r#"{"id":"ft-1","status":"running","job":null}"#,
+        r#"{"id":"ft-1","status":"running","job":"train","data":null}"#,
         r#"{"data":[{"id":"ft-1","status":"pending"}]}"#,
         r#"{"data":[null,{"id":"ft-2"},{"status":"running"},{"id":7,"status":"error"},
             {"id":"","status":"error"},{"id":"ft-1","status":"queued"}]}"#,
@@ -38,6 +41,12 @@ fn what_a_response_to_a_create_tells() {
         (r#"{"id":"ft-1"}"#, job()),
         (r#"{"job":{"id":"ft-1","progress":NaN}}"#, job()),
         (r#"[{"id":"ft-1"}]"#, job()),
+        (r#"{"id":"ft-1","job":null}"#, job()),
+        (r#"{"id":"ft-1","job":"train"}"#, job()),
+        (
+            r#"{"job":null,"warning":"nothing was made"}"#,
+            Creation::Nothing,
+        ),
         (r#"{"id":"ft-1","status":"error"}"#, Creation::Nothing),
         (r#"{"warning":"nothing was made"}"#, Creation::Nothing),
         ("[]", Creation::Nothing),
