@@ -20,9 +20,10 @@ use crate::clock;
 /// The same rules as a policy for `tower::retry`, for those who have its layer already.
 ///
 /// [`TogetherRetryLayer`] can do what a policy cannot: check the deadline right before an attempt, send a
-/// streamed body again, read an error's body where no rate limit layer beneath it does, and read an answer to
-/// its end before it is thrown away, so that its connection can be used again. A request whose body is no
-/// `Clone` has no use for this one.
+/// streamed body again, read an error's body where no rate limit layer beneath it does, have that layer pause
+/// the lane of a request that ended with HTTP/2's `ENHANCE_YOUR_CALM`, and read an answer to its end before it
+/// is thrown away, so that its connection can be used again. A request whose body is no `Clone` has no use for
+/// this one.
 ///
 /// ```
 /// use tower::ServiceBuilder;
