@@ -3,6 +3,8 @@
 
 #[path = "jobs/answers.rs"]
 mod answers;
+#[path = "jobs/drawn.rs"]
+mod drawn;
 #[path = "jobs/server.rs"]
 mod server;
 
