@@ -145,6 +145,8 @@ where
                     };
                     let request = request.take().expect(ONCE);
                     if !in_time {
+                        // Who keeps this future keeps no permit of the service that was ready.
+                        *inner = inner.clone();
                         state.set(State::Done);
                         return Poll::Ready(Ok(rejected(&request, session)));
                     }

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     future::{Future, poll_fn},
     ops::Range,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, Mutex},
     task::{Context, Poll, ready},
     time::Duration,
@@ -15,7 +15,7 @@ use futures::{StreamExt, future::BoxFuture, stream, stream::BoxStream};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::{Full, StreamBody};
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit};
 use tower_together::{
     ApiError, Limits, Rejected, TogetherFallbackLayer, TogetherRateLimitLayer,
@@ -259,6 +259,31 @@ async fn a_request_whose_deadline_has_passed_is_never_sent() {
         assert_eq!(at, 0);
     }
     assert_eq!(api.sent(), [0; 0]);
+}
+
+/// Its future kept the permit for as long as it lived.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_too_late_keeps_nothing_of_its_client() {
+    let second = Duration::from_secs(1);
+    // Late from the first, or in line for the permit until the deadline.
+    for waits in [false, true] {
+        let api = Api::new(&[reply(200).takes(1_000)], &[]);
+        let one = ConcurrencyLimit::new(api.client(), 1);
+        let past = Deadline::at(Instant::now());
+        sleep(Duration::from_millis(10)).await;
+        let mut late = with_deadline(CHAT, 500);
+        let before = waits.then(|| tokio::spawn(one.clone().oneshot(post(CHAT))));
+        if !waits {
+            late.extensions_mut().insert(past);
+        }
+        tokio::task::yield_now().await;
+        let mut late = pin!(exact().layer(one.clone()).call(late));
+        let response = late.as_mut().await.unwrap();
+        assert!(is_late(&response));
+        let next = timeout(2 * second, one.oneshot(post(CHAT)));
+        next.await.expect("the permit is held").unwrap();
+        assert_eq!(api.sent().len(), 1 + usize::from(before.is_some()));
+    }
 }
 
 /// The body of an error delayed its response up to 1 s past the deadline, over the rate limit layer.
