@@ -364,3 +364,19 @@ async fn a_create_takes_effect_after_a_while_even_if_its_caller_is_gone() {
     assert_eq!(fine_tune(&caller, &file, "b").await.status, 200);
     assert_eq!(since.elapsed(), 2 * HOUR);
 }
+
+/// Together's SDK for Python asks for a model's limits and for a price before it creates a fine-tune.
+#[tokio::test(start_paused = true)]
+async fn what_an_sdk_asks_about_fine_tunes_is_answered() {
+    let (_server, caller) = server(Jobs::default()).await;
+    let limits = caller.get("/v1/fine-tunes/models/limits").await.json();
+    for of in ["lora_training", "full_training"] {
+        assert!(limits[of]["max_batch_size"].is_u64(), "{limits}");
+    }
+    let price = caller
+        .post("/v1/fine-tunes/estimate-price", &json!({}))
+        .await;
+    assert_eq!(price.json()["allowed_to_proceed"], true);
+    let models = caller.get("/v1/models").await.json();
+    assert!(models[0]["pricing"]["input"].is_number(), "{models}");
+}

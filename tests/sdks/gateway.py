@@ -11,6 +11,7 @@ import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import openai
 import together
 
@@ -67,6 +68,33 @@ def responses_are_read():
             subprocess.run([*NODE, gateway.url], check=True)
 
 
+def resources_of_the_stand_in_are_read():
+    with Gateway() as gateway:
+        client = gateway.together()
+        assert client.models.list()[0].pricing is not None
+        assert client.images.generate(model="m", prompt="a").data
+        assert client.completions.create(model="m", prompt="a").choices
+
+        def upload(purpose, line):
+            form = {"file_name": "lines.jsonl", "purpose": purpose, "file_type": "jsonl"}
+            file = {"file": json.dumps(line).encode()}
+            return httpx.post(f"{gateway.url}/v1/files/upload", data=form, files=file).json()["id"]
+
+        file = upload("batch-api", {"custom_id": "1", "body": {"model": "m", "messages": MESSAGES}})
+        assert client.files.retrieve(file).id == file and client.files.list().data
+        assert client.files.content(file).read()
+        job = client.batches.create(input_file_id=file, endpoint="/v1/chat/completions").job
+        assert client.batches.retrieve(job.id).id == job.id and client.batches.list()
+        assert client.batches.cancel(job.id).status
+        file = upload("fine-tune", {"messages": [*MESSAGES, {"role": "assistant", "content": "hi"}]})
+        job = client.fine_tuning.create(training_file=file, model="m", lora=True)
+        assert client.fine_tuning.retrieve(job.id).id == job.id and client.fine_tuning.list().data
+        assert client.fine_tuning.list_events(job.id).data == []
+        assert client.fine_tuning.list_checkpoints(job.id).data == []
+        assert client.fine_tuning.cancel(job.id).status
+        assert client.files.delete(file).deleted
+
+
 def a_restart_loses_no_call():
     flags = ("--limit", "chat-completions=6", "--max-wait", "2000", "--grace", "0.2")
     with Gateway(*flags) as gateway, ThreadPoolExecutor(20) as pool:
@@ -110,6 +138,6 @@ def retries_are_not_multiplied():
     assert len(arrived) == 5, arrived
 
 
-for check in (responses_are_read, a_restart_loses_no_call, retries_are_not_multiplied):
+for check in (responses_are_read, resources_of_the_stand_in_are_read, a_restart_loses_no_call, retries_are_not_multiplied):
     check()
     print("ok:", check.__name__.replace("_", " "))
