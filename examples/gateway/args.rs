@@ -160,11 +160,13 @@ With TOGETHER_API_KEY in the environment it calls Together AI with that key, for
 reach it; without, and without --base-url, a stand-in inside the program, which costs nothing.
 
 GATEWAY_TOKENS=tom=TOKEN,ann=ANOTHER lets in only programs that send one of these tokens in place of
-an API key; the page, the metrics and the log name them. Without it the gateway listens on this machine alone. The page and its numbers want one too,
-except from this machine: in a browser it is the password, with any name.
+an API key; the page, the metrics and the log name them. Without it the gateway listens on this
+machine alone. The page and its numbers want one too, except from this machine: in a browser it is the
+password, with any name.
 
 The first line on standard output is `listening on http://ADDR`. Programs use http://ADDR/v1 as
-their base URL; GET / is a page for people, /lanes is its data, /metrics is for Prometheus.
+their base URL; GET / is a page for people, /lanes is its data, /metrics is for Prometheus, /healthz
+and /readyz are for orchestrators.
 
 SIGTERM and Ctrl-C reject queued calls with 503 and Retry-After, and give calls in flight --grace
 seconds to end. A second one ends the gateway at once.
