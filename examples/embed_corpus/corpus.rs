@@ -28,7 +28,7 @@ pub(crate) type Passage = (Arc<str>, String);
 pub(crate) struct Corpus {
     sources: Vec<Source>,
     step: usize,
-    /// So many different passages at most.
+    /// The largest number of different passages to read.
     wanted: Option<usize>,
     skipped: Skipped,
 }
@@ -92,7 +92,7 @@ impl Corpus {
         most.map(|most| most as u64)
     }
 
-    /// What was found and is no text.
+    /// Files that are no text.
     pub(crate) fn skipped(&self) -> &Skipped {
         &self.skipped
     }

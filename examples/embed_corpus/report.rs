@@ -1,4 +1,4 @@
-//! What the run shows: its progress, the failures and a last line for scripts.
+//! The run's progress, its failures, and a last line for scripts.
 
 use std::{
     collections::BTreeMap,

@@ -81,5 +81,5 @@ impl Stop {
     }
 }
 
-/// What shells say of a program that Ctrl-C ended.
+/// The exit status that shells give a program that Ctrl-C ended.
 const INTERRUPTED: i32 = 130;

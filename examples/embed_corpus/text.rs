@@ -22,7 +22,7 @@ pub(crate) struct Source {
     pub(crate) words: Option<usize>,
 }
 
-/// What is no text, and why.
+/// Files that are no text, by the reason.
 #[derive(Default)]
 pub(crate) struct Skipped(BTreeMap<&'static str, Vec<String>>);
 

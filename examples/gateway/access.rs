@@ -21,7 +21,7 @@ use crate::{
     tokens::Tokens,
 };
 
-/// Who is let in: everybody on this machine, or whoever sends one of the tokens.
+/// Callers that are let in: everybody on this machine, or those that send one of the tokens.
 pub(crate) struct Access {
     tokens: Tokens,
     /// Names of the gateway's own.

@@ -17,7 +17,7 @@ pub(crate) enum Ahead {
     Streams(Body),
 }
 
-/// What a body is made again of.
+/// The source from which a body is made again.
 pub(crate) enum Again {
     Whole(Full<Bytes>),
     Streams(<Body as RequestBody>::Again),

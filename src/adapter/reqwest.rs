@@ -12,7 +12,7 @@ use reqwest::Body;
 
 use crate::body::{Kept, Memory, RequestBody, replay};
 
-/// What a body is made again of.
+/// The source from which a body is made again.
 pub struct Again(Kind);
 
 enum Kind {

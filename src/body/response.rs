@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     header::JobsReader,
-    limiter::{Permit, Slots},
+    limiter::{Permit, SlotGuard},
 };
 
 pin_project_lite::pin_project! {
@@ -40,7 +40,7 @@ pin_project_lite::pin_project! {
 struct Held {
     // Before the slots, which give the next one its turn.
     watch: Option<Box<Watch>>,
-    slots: Option<Slots>,
+    slots: Option<SlotGuard>,
     /// How long nothing of the body has come: since it was first waited for.
     silence: Timer,
 }
@@ -181,7 +181,7 @@ impl Held {
 
     /// The server has no more of the body yet.
     fn wait(&mut self, cx: &mut Context<'_>) {
-        let slots = self.slots.as_ref().map(Slots::max_silence);
+        let slots = self.slots.as_ref().map(SlotGuard::max_silence);
         let max = slots.or_else(|| self.watch.as_ref()?.max_silence());
         let max = max.filter(|max| *max < Duration::MAX);
         if max.and_then(|max| self.silence.poll(max, cx)) == Some(Poll::Ready(())) {

@@ -9,7 +9,7 @@ use crate::{
 pub(super) struct Grant {
     pub(super) key: KeyRef,
     pub(super) lane: LaneIndex,
-    /// The passage's two parts: all its fields together have no room to spare.
+    /// The two parts of its passage. Kept apart they make the grant a word smaller.
     pub(super) pause: Instant,
     pub(super) nth: u32,
     /// The rules whose slots it holds.

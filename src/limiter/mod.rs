@@ -162,7 +162,7 @@ pub use self::{
 };
 pub(crate) use self::{
     jobs::{JobBook, Watcher},
-    permit::Slots,
+    permit::SlotGuard,
     turn::{Inner, Lost, Turn},
 };
 pub use crate::words::{Call, Reason, Rejected, Report};

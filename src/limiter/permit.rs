@@ -21,7 +21,7 @@ pub struct Permit {
 }
 
 /// The slots of a permit, given back when it is dropped.
-pub(crate) struct Slots {
+pub(crate) struct SlotGuard {
     shared: Arc<Shared>,
     held: HeldSlots,
 }
@@ -174,22 +174,22 @@ impl Permit {
     }
 
     /// Keeps only what is given back, if anything is.
-    pub(crate) fn into_slots(mut self) -> Option<Slots> {
+    pub(crate) fn into_slots(mut self) -> Option<SlotGuard> {
         let shared = self.shared.take();
         self.give_to(shared)
     }
 
     /// Takes out what is given back, if anything is. What the response says can still be reported.
-    pub(crate) fn take_slots(&mut self) -> Option<Slots> {
+    pub(crate) fn take_slots(&mut self) -> Option<SlotGuard> {
         let shared = self.shared.clone();
         self.give_to(shared)
     }
 
-    fn give_to(&mut self, shared: Option<Arc<Shared>>) -> Option<Slots> {
+    fn give_to(&mut self, shared: Option<Arc<Shared>>) -> Option<SlotGuard> {
         let held = self.grant.slots()?;
         self.grant.slots = [None; 2];
         let shared = shared?;
-        Some(Slots { shared, held })
+        Some(SlotGuard { shared, held })
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -223,14 +223,14 @@ impl Drop for Permit {
     }
 }
 
-impl Slots {
+impl SlotGuard {
     /// How long the response may be silent and keep them.
     pub(crate) fn max_silence(&self) -> Duration {
         self.shared.settings.max_silence
     }
 }
 
-impl Drop for Slots {
+impl Drop for SlotGuard {
     fn drop(&mut self) {
         self.shared
             .with(|state, moment| state.release(self.held, moment));

@@ -236,6 +236,7 @@ mod backoff;
 mod budget;
 mod future;
 mod hook;
+mod hops;
 mod layer;
 #[cfg(feature = "tower")]
 mod policy;

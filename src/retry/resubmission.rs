@@ -3,15 +3,20 @@ use std::time::Duration;
 use http::{Request, response};
 use tokio::time::Instant;
 
-use super::verdict::{Nature, Verdict, may_be_done, verdict};
+use super::{
+    hops::Hops,
+    verdict::{Nature, Verdict, may_be_done, verdict},
+};
 use crate::{
-    adapter, clock, header,
+    clock, header,
     words::{ApiError, Endpoint, extension::Failure, extension::Retries},
 };
 
 /// The retry layer's rules about one request, for a program that resubmits what the layers gave up.
 ///
-/// Its retries, waits and budget are the layer's own and not part of these rules.
+/// Its retries, waits and budget are the layer's own and not part of these rules, nor is its
+/// [`with_redirects`](super::TogetherRetryLayer::with_redirects): whether the client follows redirects counts as
+/// unknown.
 ///
 /// ```
 /// use http::Request;
@@ -23,10 +28,11 @@ use crate::{
 /// assert!(broke.may_be_done() && !broke.may_resubmit());
 /// # Ok::<(), http::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Resubmission {
     endpoint: Endpoint,
     nature: Nature,
+    hops: Hops,
     deadline: Option<Instant>,
     once: bool,
 }
@@ -44,9 +50,11 @@ impl Resubmission {
     pub fn of<B>(request: &Request<B>, endpoint: Endpoint) -> Self {
         let retries = request.extensions().get::<Retries>().copied();
         let retries = retries.unwrap_or_default();
+        let nature = Nature::wanted(retries, endpoint, request.method());
         Self {
             endpoint,
-            nature: Nature::wanted(retries, endpoint, request.method()),
+            nature,
+            hops: Hops::new(nature, request.uri(), None),
             deadline: header::deadline(request.extensions(), request.headers(), clock::now()),
             once: retries.limit() == Some(0),
         }
@@ -68,6 +76,12 @@ impl Resubmission {
     /// What a response with an error says. A refusal of the limiter itself has no [`ApiError`] that these
     /// rules apply to.
     pub fn after_response(&self, head: &response::Parts, error: &ApiError) -> Aftermath {
+        if self.hops.is_another(&head.extensions) {
+            return Aftermath {
+                may_resubmit: false,
+                may_be_done: true,
+            };
+        }
         let failure = Failure::Status(head.status);
         let too_many = self.endpoint.creates() && error.is_too_many_jobs();
         let verdict = verdict(self.nature, failure, &head.headers, Some(error), too_many);
@@ -79,7 +93,7 @@ impl Resubmission {
 
     /// What the client's error says.
     pub fn after_error<E: 'static>(&self, error: &E) -> Aftermath {
-        let Ok(failure) = adapter::failure(error) else {
+        let Ok(failure) = self.hops.failure(error) else {
             return Aftermath {
                 may_resubmit: false,
                 may_be_done: false,

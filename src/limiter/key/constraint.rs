@@ -222,9 +222,7 @@ impl Lane {
         for &index in &self.limits {
             let limit = &mut limits[usize::from(index)];
             let rule = rules.rule(limit.rule);
-            let learned = &self.learned;
-            let outgrown = |unit| !rule.ceiling && learned[unit].leads();
-            if !rule.cap.unit().is_some_and(outgrown) {
+            if !self.outgrew(rule) {
                 act(Constraint::Limit(index, rule, limit));
             }
         }

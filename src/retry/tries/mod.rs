@@ -4,16 +4,16 @@ mod plan;
 
 use std::{any::Any, mem, sync::Arc, time::Duration};
 
-use http::{Extensions, HeaderMap, Request, StatusCode, Uri, header::AUTHORIZATION};
+use http::{Extensions, HeaderMap, Request, StatusCode, header::AUTHORIZATION};
 use tokio::time::Instant;
 
 use super::{
     hook::{Decision, Failed},
+    hops::Hops,
     settings::Settings,
     verdict::Nature,
 };
 use crate::{
-    adapter,
     body::Bound,
     clock, header, observe,
     words::{
@@ -31,8 +31,7 @@ pub(super) struct Tries {
     settings: Arc<Settings>,
     endpoint: Endpoint,
     nature: Nature,
-    /// Where it goes, if it must not be done twice.
-    once_at: Option<Box<Uri>>,
+    hops: Hops,
     /// When its caller will have it no more.
     deadline: Option<Instant>,
     max_retries: u32,
@@ -97,7 +96,7 @@ impl Tries {
         Self {
             endpoint,
             nature,
-            once_at: (nature == Nature::Once).then(|| Box::new(request.uri().clone())),
+            hops: Hops::new(nature, request.uri(), settings.redirects),
             deadline: header::deadline(request.extensions(), request.headers(), now),
             max_503s: patience.map(|patience| patience.overloads),
             max_retries: retries.limit().unwrap_or(settings.max_retries),
@@ -132,19 +131,11 @@ impl Tries {
 
     /// How an attempt ended that brought this error.
     pub(super) fn ended<'a, E: 'static>(&self, error: &'a E) -> Ended<'a> {
-        let known = adapter::failure(error);
+        let known = self.hops.failure(error);
         let known = known.inspect_err(|why| observe::lasting(self.endpoint, why));
-        let redirects = self.settings.redirects;
-        let may_be_redirected = || redirects.unwrap_or_else(|| adapter::may_be_redirected(error));
         Ended {
             lasts: known.is_err(),
-            failure: match known.unwrap_or(Failure::Interrupted) {
-                // The second hop's connection, for all that is known, after the first has done its work.
-                Failure::NotSent if self.once_at.is_some() && may_be_redirected() => {
-                    Failure::Interrupted
-                }
-                failure => failure,
-            },
+            failure: known.unwrap_or(Failure::Interrupted),
             error: Some(error),
         }
     }

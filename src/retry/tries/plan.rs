@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{Head, Tries, When, is_overload};
 use crate::{
-    adapter, clock, header,
+    clock, header,
     retry::verdict::{Nature, Pace, Verdict, verdict},
     words::{
         ApiError,
@@ -56,7 +56,7 @@ impl Tries {
         now: Instant,
     ) -> Option<Pace> {
         let answered = matches!(failure, Failure::Status(_) | Failure::Grpc(_));
-        if answered && self.is_of_another_hop(extensions) {
+        if answered && self.hops.is_another(extensions) {
             return None;
         }
         let error = extensions.get::<ApiError>();
@@ -164,16 +164,6 @@ impl Tries {
         let wait = backoff.wait(pace, self.retries + 1, hint, random());
         let at = now.checked_add(wait)?;
         self.is_in_time(at).then_some(at)
-    }
-
-    /// Whether a response is not that of the request itself, if that must not be done twice.
-    fn is_of_another_hop(&self, extensions: &Extensions) -> bool {
-        let Some(uri) = &self.once_at else {
-            return false;
-        };
-        let followed = self.settings.redirects;
-        followed != Some(false)
-            && adapter::is_redirected(extensions, uri).unwrap_or(followed == Some(true))
     }
 
     /// Whether an attempt of that instant, or of now if that has passed while an answer was read, is

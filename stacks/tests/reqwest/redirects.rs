@@ -1,8 +1,11 @@
 //! Clients that follow redirects: a failure of the second hop says nothing of the first.
 
+use std::{future::ready, num::NonZeroUsize, time::Duration};
+
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use futures::{StreamExt, stream};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper_util::{client::legacy, rt::TokioExecutor};
 use reqwest::{Client, redirect::Policy};
@@ -11,6 +14,7 @@ use tower_http::follow_redirect::policy::{Limited, PolicyExt, clone_body_fn};
 use tower_together::{
     Limits, TogetherLayer, TogetherRetryLayer, extension::Retries, stack::HttpOverReqwest,
 };
+use tower_together_jobs::{Corpus, JobsApi};
 
 use crate::server::{CLOSED, Server, once_more};
 
@@ -184,5 +188,32 @@ async fn a_client_that_is_said_to_follow_redirects_is_trusted_in_nothing() {
         let request = post(&format!("{}/files", server.url)).map(Full::<Bytes>::from);
         layer.layer(client).oneshot(request).await.unwrap();
         assert_eq!(server.heads().len(), attempts);
+    }
+}
+
+/// `Corpus` made up for the layers' caution: it created nine files.
+#[tokio::test]
+async fn a_corpus_resubmits_nothing_that_a_redirect_may_have_created() {
+    for (location, then) in [(CLOSED, 200), ("/elsewhere", 429), ("/elsewhere", 503)] {
+        for (path, resubmitted) in [("files", false), ("embeddings", true)] {
+            let server = redirecting(302, location, then).await;
+            // No limiter, which would wait for real.
+            let client = once_more().layer(HttpOverReqwest::new(Client::new()));
+            let api = JobsApi::new(client).with_base(&format!("{}/v1", server.url));
+            let api = api.unwrap().with_interval(Duration::from_millis(6));
+            let alive = format!("{}/alive", server.url);
+            // A server that has not responded yet is not waited for.
+            let alive = Request::get(alive).body(Full::default()).unwrap();
+            let sent = api.request(Method::POST, path).body(Full::from("{}"));
+            let corpus = Corpus::new(api).with_most(NonZeroUsize::MIN);
+            let items = corpus.run(stream::iter([(false, alive), (true, sent.unwrap())]));
+            let items: Vec<_> = items.filter(|item| ready(item.id)).collect().await;
+            let failure = items[0].result.as_ref().unwrap_err();
+            assert!(failure.may_be_done() || resubmitted, "{failure}");
+            let first = format!("/v1/{path}");
+            let heads = server.heads();
+            let posts = heads.iter().filter(|head| head.uri.path() == first);
+            assert_eq!(posts.count() > 1, resubmitted, "{location} {then} {path}");
+        }
     }
 }
