@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 use tower_service::Service;
 use tower_together::{
+    ApiError,
     jobs::{JobsApi, read_json},
     retry::Resubmission,
 };
@@ -55,7 +56,8 @@ where
     S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    let rules = &Resubmission::of(&request, api.endpoint(&request));
+    let endpoint = api.endpoint(&request);
+    let rules = &Resubmission::of(&request, endpoint);
     let mut service = api.get_ref().clone();
     let ready = poll_fn(|cx| service.poll_ready(cx)).await;
     ready.map_err(|error| Failure::not_ready(rules, error))?;
@@ -68,9 +70,13 @@ where
         false => Failure::broken(rules, error),
     })?;
     let body = body.to_bytes();
-    match head.status.is_success() {
-        true => read(rules, Response::from_parts(head, body)),
-        false => Err(Failure::answered(rules, &head, &body)),
+    let error = match head.status.is_success() {
+        true => ApiError::in_band(endpoint, head.status, &head.headers, &body),
+        false => Some(ApiError::parse(head.status, &head.headers, &body)),
+    };
+    match error {
+        Some(error) => Err(Failure::answered(rules, &head, &error)),
+        None => read(rules, Response::from_parts(head, body)),
     }
 }
 

@@ -158,8 +158,7 @@ impl Failure {
     }
 
     /// A response that is an error.
-    pub(crate) fn answered(rules: &Resubmission, head: &response::Parts, body: &[u8]) -> Self {
-        let error = ApiError::parse(head.status, &head.headers, body);
+    pub(crate) fn answered(rules: &Resubmission, head: &response::Parts, error: &ApiError) -> Self {
         let failure = match head.extensions.get::<Rejected>() {
             Some(rejected) => Self {
                 rejected: Some(rejected.reason()),
@@ -167,14 +166,14 @@ impl Failure {
                 ..Self::wrong(rejected)
             },
             None => Self {
-                own: is_about_input(&error),
-                concerns_all: concerns_all(&error),
+                own: is_about_input(error),
+                concerns_all: concerns_all(error),
                 request_id: error.request_id().map(str::to_owned),
-                ..Self::after(rules.after_response(head, &error), error.to_string())
+                ..Self::after(rules.after_response(head, error), error.to_string())
             },
         };
         Self {
-            status: Some(head.status),
+            status: Some(error.status()),
             ..failure
         }
     }
@@ -266,6 +265,11 @@ mod tests {
         Resubmission::of(&Request::new(()), endpoint)
     }
 
+    fn answered(rules: &Resubmission, head: &response::Parts, body: &[u8]) -> Failure {
+        let error = ApiError::parse(head.status, &head.headers, body);
+        Failure::answered(rules, head, &error)
+    }
+
     #[test]
     fn it_is_known_what_may_pass_and_what_may_have_been_done() {
         let broke = r#"{"error":{"message":"Credit limit exceeded","code":"insufficient_quota"}}"#;
@@ -286,7 +290,7 @@ mod tests {
         ] {
             let answer = Response::builder().status(status).body(()).unwrap();
             let head = answer.into_parts().0;
-            let failure = |endpoint| Failure::answered(&rules(endpoint), &head, body.as_bytes());
+            let failure = |endpoint| answered(&rules(endpoint), &head, body.as_bytes());
             let said = |failure: Failure| (failure.passing, failure.may_be_done);
             let read = said(failure(Endpoint::BatchGet));
             assert_eq!(read, (passing, may_be_done), "{status} {body}");
@@ -324,7 +328,7 @@ mod tests {
             let answer = Response::builder().status(status).body(()).unwrap();
             let body = json!({"error": body}).to_string();
             let rules = rules(Endpoint::Embeddings);
-            let failure = Failure::answered(&rules, &answer.into_parts().0, body.as_bytes());
+            let failure = answered(&rules, &answer.into_parts().0, body.as_bytes());
             assert_eq!(failure.is_own(), own, "{status} {body}");
             assert_eq!(failure.concerns_all(), !own, "{status} {body}");
         }
@@ -345,7 +349,7 @@ mod tests {
             let answer = Response::builder().status(status).body(()).unwrap();
             let head = answer.into_parts().0;
             let rules = rules(Endpoint::Embeddings);
-            let failure = Failure::answered(&rules, &head, body.as_bytes());
+            let failure = answered(&rules, &head, body.as_bytes());
             assert_eq!(failure.concerns_all(), all, "{status} {body}");
         }
     }
@@ -355,7 +359,7 @@ mod tests {
         let failure = |id: &str| {
             let answer = Response::builder().status(402).header("x-request-id", id);
             let head = answer.body(()).unwrap().into_parts().0;
-            Failure::answered(&rules(Endpoint::Embeddings), &head, b"")
+            answered(&rules(Endpoint::Embeddings), &head, b"")
         };
         let (one, other) = (failure("oAbc-1"), failure("oAbc-2"));
         assert!(one.to_string().contains("oAbc-1"), "{one}");
@@ -372,7 +376,7 @@ mod tests {
         let answer = || Response::builder().status(503);
         let failure = |answer: response::Builder| {
             let (head, ()) = answer.body(()).unwrap().into_parts();
-            Failure::answered(&rules(Endpoint::ChatCompletions), &head, b"{}")
+            answered(&rules(Endpoint::ChatCompletions), &head, b"{}")
         };
         let local = failure(answer().extension(rejected));
         assert_eq!(local.rejected(), Some(Reason::Closed));

@@ -46,5 +46,5 @@ pub(crate) use self::{
     original::Original,
     peek::{Bound, Peek},
     refusal::refusal,
-    watch::Reader,
+    watch::{Reader, Readers},
 };

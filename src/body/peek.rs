@@ -6,10 +6,15 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::response;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::timer::Timer;
+use crate::{
+    header::InBandReader,
+    words::{ApiError, Endpoint},
+};
 
 /// How much of a body to read, and for how long at most.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +92,29 @@ impl<R: Body<Data = Bytes>> Peek<R> {
         }
     }
 
+    /// The body of a success, to be read as far as its first frame; the body itself if it cannot be an
+    /// in-band error, or was looked at already.
+    pub(crate) fn first_frame(
+        endpoint: Endpoint,
+        head: &response::Parts,
+        body: R,
+        max_wait: Duration,
+    ) -> Result<Self, R> {
+        let is_looked_at = head.extensions.get::<ApiError>().is_some();
+        let is_short = body.size_hint().lower() <= Bound::ERROR.bytes as u64;
+        let reader = InBandReader::of(endpoint, head.status, &head.headers);
+        if is_looked_at || body.is_end_stream() || !is_short || reader.is_none() {
+            return Err(body);
+        }
+        Ok(Self::new(
+            body,
+            Bound {
+                bytes: 1,
+                time: max_wait,
+            },
+        ))
+    }
+
     /// Reads more than what was read so far, up to another bound.
     pub(crate) fn bound(&mut self, bound: Bound) {
         self.bound = bound;
@@ -124,17 +152,23 @@ impl<R: Body<Data = Bytes>> Peek<R> {
         polled
     }
 
-    /// What was read, as far as the bound.
-    pub(crate) fn bytes(&self) -> Vec<u8> {
+    /// What was read, as far as `most` bytes.
+    pub(crate) fn bytes(&self, most: usize) -> Vec<u8> {
         let data = self.frames.iter().filter_map(Frame::data_ref);
-        let mut bytes: Vec<u8> = data.flatten().copied().collect();
-        bytes.truncate(self.bound.bytes);
-        bytes
+        data.flatten().copied().take(most).collect()
     }
 
     fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.bound.time.is_zero() {
+            return Poll::Ready(());
+        }
         let polled = self.timer.poll(self.bound.time, cx);
         polled.unwrap_or(Poll::Ready(()))
+    }
+
+    /// Whether all of the body was read.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.end.is_some()
     }
 
     /// The next frame of the whole, from the first on.

@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::{
     Peek,
     timer::Timer,
-    watch::{Reader, Watch},
+    watch::{Reader, Readers, Watch},
 };
 use crate::{
     header::JobsReader,
@@ -58,20 +58,24 @@ pin_project_lite::pin_project! {
 }
 
 impl<R: Body<Data = Bytes>> ResponseBody<R> {
-    /// The server's body. The permit is kept only if it holds something to give back.
-    pub(crate) fn inner(body: R, permit: Permit) -> Self {
-        Self::holding(Kind::Inner { body }, Some(permit))
+    /// The server's body, that may tell the limiter more.
+    pub(crate) fn watched(body: R, permit: Permit, readers: Readers) -> Self {
+        Self::watching(Kind::Inner { body }, permit, readers)
     }
 
-    /// The server's body, that may say what its request cost, or that jobs have ended.
-    pub(crate) fn watched(body: R, mut permit: Permit, reader: Reader) -> Self {
-        let kind = Kind::Inner { body };
-        if kind.is_end_stream() {
-            return Self::holding(kind, None);
+    /// The same, after it was looked at.
+    pub(crate) fn peeked_and_watched(body: Peek<R>, permit: Permit, readers: Readers) -> Self {
+        let body = Box::new(body);
+        Self::watching(Kind::Peeked { body }, permit, readers)
+    }
+
+    fn watching(kind: Kind<R>, mut permit: Permit, readers: Readers) -> Self {
+        if readers.are_none() || kind.is_end_stream() {
+            return Self::holding(kind, Some(permit));
         }
         let held = Held {
             slots: permit.take_slots(),
-            watch: Some(Box::new(Watch::new(permit, reader))),
+            watch: Some(Box::new(Watch::new(permit, readers))),
             silence: Timer::default(),
         };
         Self { kind, held }
@@ -88,9 +92,12 @@ impl<R: Body<Data = Bytes>> ResponseBody<R> {
         let kind = Kind::Peeked {
             body: Box::new(body),
         };
-        let reader = Reader::Created(JobsReader::default());
+        let readers = Readers {
+            told: Some(Reader::Created(JobsReader::default())),
+            ..Readers::default()
+        };
         // The slot is taken by the job once it is named. A body that has ended names none.
-        let watch = Some(Box::new(Watch::new(permit, reader))).filter(|_| !kind.is_end_stream());
+        let watch = Some(Box::new(Watch::new(permit, readers))).filter(|_| !kind.is_end_stream());
         let held = Held {
             watch,
             ..Held::default()
@@ -171,7 +178,9 @@ impl Held {
     /// More of the body passes.
     fn pass(&mut self, frame: &Frame<Bytes>, is_last: bool) {
         if let (Some(watch), Some(data)) = (&mut self.watch, frame.data_ref()) {
-            watch.read(data);
+            if !watch.read(data) {
+                self.watch = None;
+            }
         }
         self.silence = Timer::default();
         if is_last {

@@ -11,7 +11,7 @@ use crate::{
     body::{Bound, Original, RequestBody},
     header, observe,
     words::{
-        Reason, Rejected,
+        ApiError, Reason, Rejected,
         extension::{Deadline, Model, PassedOver, Patience, Paused, Retries, RetryReport, Served},
     },
 };
@@ -106,7 +106,9 @@ impl<A> Session<A> {
                 _ => None,
             };
         }
-        if head.status == StatusCode::SERVICE_UNAVAILABLE {
+        let error = head.extensions.get::<ApiError>();
+        let status = error.map_or(head.status, ApiError::status);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
             return Some(PassedOver::Overloaded);
         }
         // Nobody beneath has waited for it.

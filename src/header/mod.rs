@@ -6,6 +6,7 @@ mod date;
 mod error;
 mod estimate;
 mod grpc;
+mod in_band;
 mod jobs;
 mod json;
 mod media;
@@ -24,6 +25,7 @@ pub(crate) use self::{
     credentials::credentials,
     estimate::estimate,
     grpc::{Pushback, RESOURCE_EXHAUSTED, UNAVAILABLE, grpc_failure, pushback},
+    in_band::{InBandReader, in_band},
     jobs::{Creation, JobsReader, creation, jobs},
     multipart::{boundary, form_model},
     places::ModelPlaces,

@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::{
     Creation, JobsReader, Pushback, RESOURCE_EXHAUSTED, UNAVAILABLE, UsageReader, creation,
-    grpc::STATUS, grpc_failure, limits, limits_in_words, names_limit, pushback, wait,
+    grpc::STATUS, grpc_failure, in_band, limits, limits_in_words, names_limit, pushback, wait,
 };
 use crate::words::{
     ApiError, Each, Endpoint, JobKind, JobNews, NotNow, Report, Said, Tokens, Unit, Usage,
@@ -28,7 +28,11 @@ impl Report {
         now: SystemTime,
     ) -> Self {
         let failed = status.is_client_error() || status.is_server_error();
-        let error = failed.then(|| ApiError::told(status, headers, body, wait(headers, || now)));
+        let wait = || wait(headers, || now);
+        let error = match failed {
+            true => Some(ApiError::told(status, headers, body, wait())),
+            false => in_band(endpoint, (status, headers), body, wait),
+        };
         Self::of(endpoint, (status, headers), error.as_ref(), body)
     }
 
@@ -44,6 +48,7 @@ impl Report {
             ..Self::default()
         };
         let failure = grpc_failure(headers);
+        let status = error.map_or(status, ApiError::status);
         if let Some(error) = error {
             report.not_now = not_now(error, endpoint);
             report.jobs.refused = error.is_too_many_jobs();

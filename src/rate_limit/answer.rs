@@ -79,12 +79,17 @@ pub(super) fn wait(head: &Parts) -> Option<Duration> {
 
 /// What the error says of itself, in the answer's extensions.
 pub(super) fn name(head: &mut Parts, wait: Option<Duration>, body: &[u8], permit: &Permit) {
+    let error = ApiError::told(head.status, &head.headers, body, wait);
+    insert(head, error, permit);
+}
+
+/// Puts an error into the answer's extensions.
+pub(super) fn insert(head: &mut Parts, error: ApiError, permit: &Permit) {
     let present = Present {
         limiter: true,
         jobs: permit.holds_job_slot(),
     };
-    let error = ApiError::told(head.status, &head.headers, body, wait).past(present);
-    head.extensions.insert(error);
+    head.extensions.insert(error.past(present));
 }
 
 /// A body comes with its head, or is worth no more of this time.

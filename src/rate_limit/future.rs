@@ -21,13 +21,13 @@ use super::{
 };
 use crate::{
     adapter::relay,
-    body::{Bound, Peek, Reader, RequestBody, ResponseBody, refusal},
+    body::{Bound, Peek, Reader, Readers, RequestBody, ResponseBody, refusal},
     clock,
-    header::{self, JobsReader, UsageReader},
+    header::{self, InBandReader, JobsReader, UsageReader},
     limiter::{Inner, Lost, Permit, Slot, Turn},
     observe,
     words::{
-        Charge, Endpoint, JobKind, Report,
+        ApiError, Charge, Endpoint, JobKind, Report,
         extension::{InLine, LetGo, Stand},
     },
 };
@@ -99,10 +99,12 @@ pub(super) struct Wanted {
     deadline: Option<Instant>,
 }
 
-/// An answer whose body is being read: an error, or a job that was created.
+/// An answer whose body is being read: an error, a job that was created, or the first frame of a success.
 struct Reading<R: Body> {
     head: response::Parts,
     body: Peek<R>,
+    /// How many bytes of it are looked at.
+    most: usize,
     wait: Option<Duration>,
     left: Left,
     since: Instant,
@@ -300,32 +302,50 @@ impl<R: Body<Data = Bytes>> Answered<R> {
                 answer::bounded(&head, bound).until(left.deadline.as_deref().copied(), since);
             return Self::ToRead(Box::new(Reading {
                 body: Peek::new(body, bound),
+                most: bound.bytes,
                 wait: answer::wait(&head),
                 head,
                 left,
                 since,
             }));
         }
-        let reader = left.answered(&mut head);
+        let endpoint = left.endpoint;
+        let body = match Peek::first_frame(endpoint, &head, body, Duration::ZERO) {
+            Ok(body) => {
+                return Self::ToRead(Box::new(Reading {
+                    body,
+                    most: Bound::ERROR.bytes,
+                    wait: None,
+                    head,
+                    left,
+                    since: clock::now(),
+                }));
+            }
+            Err(body) => body,
+        };
+        let told = left.answered(&mut head);
         if head.status == StatusCode::SWITCHING_PROTOCOLS && left.permit.holds_slot() {
             head.extensions.insert(Slot::new(left.permit));
             return Self::Done(Response::from_parts(head, ResponseBody::untouched(body)));
         }
-        let body = match reader {
-            Some(reader) => ResponseBody::watched(body, left.permit, reader),
-            None => ResponseBody::inner(body, left.permit),
+        let readers = Readers {
+            told,
+            in_band: None,
         };
+        let body = ResponseBody::watched(body, left.permit, readers);
         Self::Done(Response::from_parts(head, body))
     }
 }
 
 impl<R: Body<Data = Bytes>> Reading<R> {
     fn finish(mut self) -> Response<ResponseBody<R>> {
-        let mut head = self.head;
-        let bytes = self.body.bytes();
-        if answer::is_error(&head) {
-            answer::name(&mut head, self.wait, &bytes, &self.left.permit);
+        let bytes = self.body.bytes(self.most);
+        if answer::is_error(&self.head) {
+            answer::name(&mut self.head, self.wait, &bytes, &self.left.permit);
+        } else if !self.left.created_job(&self.head) {
+            return self.success(&bytes);
         }
+        let mut head = self.head;
         // What the server asks for counts from when its answer came.
         let late = clock::now().saturating_duration_since(self.since);
         let mut report = answer::report(&head, &bytes, self.left.endpoint);
@@ -337,6 +357,28 @@ impl<R: Body<Data = Bytes>> Reading<R> {
             true => ResponseBody::peeked_for_job(self.body, self.left.permit),
             false => ResponseBody::peeked(self.body, Some(self.left.permit)),
         };
+        Response::from_parts(head, body)
+    }
+
+    /// A success, of which the first frame was read if it came with the head.
+    fn success(mut self, bytes: &[u8]) -> Response<ResponseBody<R>> {
+        let (endpoint, mut head) = (self.left.endpoint, self.head);
+        let reader = || InBandReader::of(endpoint, head.status, &head.headers);
+        let (mut first, mut in_band) = (reader(), reader());
+        let error = first.as_mut().and_then(|first| {
+            first.read(bytes);
+            // The body's own reader finds again what comes later.
+            let is_over = first.is_over() || self.body.is_whole();
+            in_band = in_band.take().filter(|_| !is_over);
+            first.found(&head.headers, || answer::wait(&head))
+        });
+        if let Some(error) = error {
+            answer::insert(&mut head, error, &self.left.permit);
+            in_band = None;
+        }
+        let told = self.left.answered(&mut head);
+        let readers = Readers { told, in_band };
+        let body = ResponseBody::peeked_and_watched(self.body, self.left.permit, readers);
         Response::from_parts(head, body)
     }
 }
@@ -359,7 +401,8 @@ impl Left {
 
     /// Tells the limiter what the answer's head says. Returns what reads the body, if that may tell more.
     fn answered(&mut self, head: &mut response::Parts) -> Option<Reader> {
-        let is_silent = head.status.is_success() && !header::speaks(&head.headers);
+        let failed = head.extensions.get::<ApiError>().is_some();
+        let is_silent = head.status.is_success() && !failed && !header::speaks(&head.headers);
         if !is_silent || self.job.is_some() {
             let report = answer::report(head, &[], self.endpoint);
             self.tell(head, report);

@@ -28,7 +28,9 @@
 //!   was told a later instant must wait for it
 //!   ([`Paused::not_before`](crate::extension::Paused::not_before)), as the [retry layer](crate::retry) does.
 //! - **Errors say what they are about.** The beginning of an error's body is read into
-//!   [`ApiError`](crate::ApiError), in the answer's extensions; the body is handed on whole.
+//!   [`ApiError`](crate::ApiError), in the answer's extensions; the body is handed on whole. So is an error in
+//!   the body of a success ([in-band](crate::ApiError::in_band)). It pauses its lane as the status that it names
+//!   would; if it does not come with the head, when it passes.
 //! - **Jobs count as long as they live.** A fine-tune or a batch keeps its slot until it is known to
 //!   have [ended](crate::jobs).
 //! - **Errors are the inner service's own.** A refusal of ours is a response in Together's error

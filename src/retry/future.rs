@@ -26,7 +26,7 @@ use crate::{
     adapter::relay,
     body::{Bound, Peek, RequestBody, ResponseBody, refusal},
     clock, header, observe,
-    words::{ApiError, extension::Failure},
+    words::{ApiError, Endpoint, extension::Failure},
 };
 
 pin_project_lite::pin_project! {
@@ -81,7 +81,8 @@ struct Read<R: Body> {
     body: Peek<R>,
     /// How long the server asks to wait.
     wait: Option<Duration>,
-    failure: Failure,
+    /// `None` for a success, of which the first frame is awaited.
+    failure: Option<Failure>,
     since: Instant,
     drains: bool,
 }
@@ -246,10 +247,23 @@ where
     };
     let failure = failure(answer.status(), answer.headers(), answer.extensions());
     let (head, body) = answer.into_parts();
+    let since = clock::now();
     let Some(failure) = failure else {
-        return finish(head, ResponseBody::untouched(body), session);
+        return match kept.first_frame(&head, body) {
+            Ok(body) => Step::Go(State::Reading {
+                read: Some(Box::new(Read {
+                    body,
+                    drains: true,
+                    wait: None,
+                    head,
+                    failure,
+                    since,
+                })),
+            }),
+            Err(body) => finish(head, ResponseBody::untouched(body), session),
+        };
     };
-    let (error, since) = (head.extensions.get::<ApiError>(), clock::now());
+    let error = head.extensions.get::<ApiError>();
     // If no limiter beneath has looked, what the error says is read first.
     let is_read = error.is_some() || !matches!(failure, Failure::Status(_));
     if is_read && !kept.is_wanted(failure, &head, since) {
@@ -268,7 +282,7 @@ where
         drains: is_read,
         wait,
         head,
-        failure,
+        failure: Some(failure),
         since,
     }));
     Step::Go(State::Reading { read })
@@ -301,22 +315,44 @@ impl<R: Body<Data = Bytes>> Read<R> {
         B: RequestBody,
     {
         let kept = session.as_mut().expect("only what is kept is read");
-        if matches!(self.failure, Failure::Status(_)) {
+        let failure = match self.failure {
+            Some(failure) => failure,
+            None => match self.in_band(kept.endpoint()) {
+                Some(failure) => failure,
+                None => {
+                    let body = ResponseBody::peeked(self.body, None);
+                    return finish(self.head, body, session);
+                }
+            },
+        };
+        if matches!(failure, Failure::Status(_)) && !self.head.status.is_success() {
             self.name(kept.settings().error_body);
         }
-        if !self.drains && kept.is_wanted(self.failure, &self.head, self.since) {
+        if !self.drains && kept.is_wanted(failure, &self.head, self.since) {
             self.body.bound(kept.drain());
             self.drains = true;
             return Step::Go(State::Reading { read: Some(self) });
         }
         let body = ResponseBody::peeked(self.body, None);
-        settle(self.failure, self.head, self.since, body, session)
+        settle(failure, self.head, self.since, body, session)
+    }
+
+    /// How a success failed whose first frame is an error.
+    fn in_band(&mut self, endpoint: Endpoint) -> Option<Failure> {
+        let bytes = self.body.bytes(Bound::ERROR.bytes);
+        let head = &mut self.head;
+        let wait = || header::wait(&head.headers, clock::time_of_day);
+        let error = header::in_band(endpoint, (head.status, &head.headers), &bytes, wait)?;
+        let failure = Failure::Status(error.status());
+        head.extensions.insert(error);
+        self.failure = Some(failure);
+        self.drains = false;
+        Some(failure)
     }
 
     /// Says what the error is, in the response's extensions, if more of it has been read than before.
     fn name(&mut self, bound: Bound) {
-        let mut bytes = self.body.bytes();
-        bytes.truncate(bound.bytes);
+        let bytes = self.body.bytes(bound.bytes);
         let known = self.head.extensions.get::<ApiError>();
         if known.is_none_or(|error| error.text().len() < bytes.len()) {
             let present = known.map(|error| error.0.present).unwrap_or_default();

@@ -141,6 +141,16 @@ impl TogetherRetryLayer {
         self.with(|settings| settings.error_body = Bound { bytes, time })
     }
 
+    /// How long to wait for the first frame of a successful response's body, for it may be an error
+    /// ([`ApiError::in_band`](crate::ApiError::in_band)). An error in it is retried as the status that it names.
+    /// Default: zero, for a frame that comes with the head alone.
+    ///
+    /// With a wait, a stream is handed on when its first frame has come, or after `max_wait`.
+    #[must_use]
+    pub fn with_first_frame(self, max_wait: Duration) -> Self {
+        self.with(|settings| settings.first_frame = max_wait)
+    }
+
     /// Calls `hook` once after each failed attempt: before each retry, and when the request has failed for good.
     /// It may reject a retry, and may add one. Default: none.
     ///

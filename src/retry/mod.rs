@@ -25,6 +25,7 @@
 //! | [too many jobs](crate::ApiError::is_too_many_jobs) at once, with whichever status | yes: over a rate limit layer when one has [ended](crate::jobs), else with backoff. If no job of the key is known to run, the third such response within an hour each is final | nothing was created |
 //! | any other 409 | no | all that are known are final: cancelling what has ended, uploading what is there |
 //! | 400, 401, 403, 404, 413, 422, 501 and all others | no | error-codes; 403 is a prompt too long, or no access |
+//! | an error in the body of a success, JSON or the first event of a stream ([`ApiError::in_band`](crate::ApiError::in_band)) | as the status that it names, if it comes with the head, or within [`with_first_frame`]; else no | the caller has the response by then |
 //! | gRPC `UNAVAILABLE`, `RESOURCE_EXHAUSTED` in the answer's headers | as 503, as 429 | gRPC's own retry rules (gRFC A6) |
 //! | [`Rejected`](crate::Rejected): a refusal of our own limiter | no | it knows when there is room |
 //!
@@ -65,6 +66,7 @@
 //! The responses of tower-http's `FollowRedirect` (0.7) are recognised with the feature `tower-http`. The errors
 //! of such a client are not: state `with_redirects(true)` over it.
 //!
+//! [`with_first_frame`]: TogetherRetryLayer::with_first_frame
 //! [`with_redirects`]: TogetherRetryLayer::with_redirects
 //! [`Endpoint::creates`]: crate::Endpoint::creates
 //! [`Retries::may_repeat`]: crate::extension::Retries::may_repeat

@@ -82,7 +82,7 @@ impl Resubmission {
                 may_be_done: true,
             };
         }
-        let failure = Failure::Status(head.status);
+        let failure = Failure::Status(error.status());
         let too_many = self.endpoint.creates() && error.is_too_many_jobs();
         let verdict = verdict(self.nature, failure, &head.headers, Some(error), too_many);
         Aftermath {

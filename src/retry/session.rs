@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{Extensions, Request, response};
+use http_body::Body;
 use tokio::time::Instant;
 
 use super::{
@@ -10,7 +12,7 @@ use super::{
     tries::{Ended, Tries, When},
 };
 use crate::{
-    body::{Bound, Original, RequestBody},
+    body::{Bound, Original, Peek, RequestBody},
     words::{Endpoint, Rejected, extension::Failure},
 };
 
@@ -50,6 +52,21 @@ impl<A> Session<A> {
 
     pub(super) fn settings(&self) -> &Settings {
         self.tries.settings()
+    }
+
+    /// The body of a success, to be read as far as its first frame; the body itself if that is not wanted.
+    pub(super) fn first_frame<R>(&self, head: &response::Parts, body: R) -> Result<Peek<R>, R>
+    where
+        R: Body<Data = Bytes>,
+    {
+        match self.original {
+            Some(_) => self.tries.first_frame(head, body),
+            None => Err(body),
+        }
+    }
+
+    pub(super) fn endpoint(&self) -> Endpoint {
+        self.tries.endpoint()
     }
 
     pub(super) fn error_body(&self) -> Bound {

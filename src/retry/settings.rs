@@ -19,6 +19,8 @@ pub(super) struct Settings {
     pub(super) memory: Memory,
     pub(super) drain: Bound,
     pub(super) error_body: Bound,
+    /// How long to wait for the first frame of a success.
+    pub(super) first_frame: Duration,
     pub(super) classify: Classify,
     pub(super) hook: Option<Hook>,
 }
@@ -36,6 +38,7 @@ impl Default for Settings {
             memory: Memory::default(),
             drain: Bound::DRAIN,
             error_body: Bound::ERROR,
+            first_frame: Duration::ZERO,
             classify: Classify::default(),
             hook: None,
         }

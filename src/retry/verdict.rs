@@ -68,6 +68,9 @@ pub(super) fn failure(
     extensions: &Extensions,
 ) -> Option<Failure> {
     if status.is_success() {
+        if let Some(error) = extensions.get::<ApiError>() {
+            return Some(Failure::Status(error.status()));
+        }
         let ours = || extensions.get::<Rejected>().is_some();
         return grpc_failure(headers).filter(|_| !ours()).map(Failure::Grpc);
     }

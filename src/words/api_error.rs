@@ -7,7 +7,8 @@ use super::{declined, is_transient, too_many};
 /// What the server says of an error, whatever shape it says it in.
 ///
 /// The layers put it into the extensions of every answer with a status of 400 or above, and leave
-/// the answer's body as it came. Without them, [`ApiError::parse`] makes one.
+/// the answer's body as it came. Without them, [`ApiError::parse`] makes one. The same goes for an error in
+/// the body of a success, if it comes with the head ([`ApiError::in_band`]).
 ///
 /// The API has at least five shapes of errors (an object, a bare string, flat, an old one, and
 /// Cloudflare's HTML in front of it). None of them makes parsing fail: what is not found is empty. An odd
@@ -55,7 +56,7 @@ pub(crate) struct Present {
 }
 
 impl ApiError {
-    /// The answer's status.
+    /// The answer's status. Of an [in-band](Self::in_band) error it is the status that the error names.
     pub fn status(&self) -> StatusCode {
         self.0.status
     }
@@ -129,6 +130,12 @@ impl ApiError {
     pub(crate) fn is_declined(&self) -> bool {
         self.0.status == StatusCode::SERVICE_UNAVAILABLE
             && declined::states_so(&self.0.message, self.0.is_shaped)
+    }
+
+    /// Counts as this status.
+    pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
+        Arc::get_mut(&mut self.0).expect("made just now").status = status;
+        self
     }
 
     /// Says which limits the request has passed.

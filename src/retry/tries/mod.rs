@@ -4,7 +4,9 @@ mod plan;
 
 use std::{any::Any, mem, sync::Arc, time::Duration};
 
-use http::{Extensions, HeaderMap, Request, StatusCode, header::AUTHORIZATION};
+use bytes::Bytes;
+use http::{Extensions, HeaderMap, Request, StatusCode, header::AUTHORIZATION, response};
+use http_body::Body;
 use tokio::time::Instant;
 
 use super::{
@@ -14,7 +16,7 @@ use super::{
     verdict::Nature,
 };
 use crate::{
-    body::Bound,
+    body::{Bound, Peek},
     clock, header, observe,
     words::{
         Endpoint, KeyId, Reason, Rejected,
@@ -116,6 +118,23 @@ impl Tries {
     /// Whether it may be sent again at all.
     pub(super) fn may_retry(&self) -> bool {
         self.max_retries > 0
+    }
+
+    pub(super) fn endpoint(&self) -> Endpoint {
+        self.endpoint
+    }
+
+    /// The body of a success, to be read as far as its first frame. The wait for it, if there is to be one,
+    /// does not go past the deadline.
+    pub(super) fn first_frame<R>(&self, head: &response::Parts, body: R) -> Result<Peek<R>, R>
+    where
+        R: Body<Data = Bytes>,
+    {
+        let left = self
+            .deadline
+            .map(|at| at.saturating_duration_since(clock::now()));
+        let max_wait = self.settings.first_frame.min(left.unwrap_or(Duration::MAX));
+        Peek::first_frame(self.endpoint, head, body, max_wait)
     }
 
     /// How much of an error to read, and for how long: not past the deadline.
