@@ -71,6 +71,21 @@ async fn a_request_that_creates_something_is_resubmitted_only_if_it_did_nothing(
         ),
         (Method::POST, "chat/completions", Some((500, "{}")), 9, true),
         (Method::POST, "chat/completions", None, 9, true),
+        // An error in the body of a success counts as the status that it names.
+        (
+            Method::POST,
+            "chat/completions",
+            Some((200, r#"{"error":{"code":500}}"#)),
+            9,
+            true,
+        ),
+        (
+            Method::POST,
+            "chat/completions",
+            Some((200, r#"{"error":{"code":400}}"#)),
+            1,
+            false,
+        ),
     ] {
         // A path in front of the base hides no endpoint.
         for base in ["/v1", "/llm/together/v1"] {
