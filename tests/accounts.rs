@@ -17,9 +17,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_together::{
     Endpoint, Limiter, Limits, Quota, TogetherRateLimitLayer,
-    body::ResponseBody,
     extension::{ApiKey, Cost},
     limiter::{Call, Permit, Reason},
+    rate_limit::ResponseBody,
 };
 
 const CHAT: Endpoint = Endpoint::ChatCompletions;

@@ -17,11 +17,12 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_together::{
     Classify, Endpoint, Limiter, Limits, Quota, Rejected, TogetherFallbackLayer, TogetherLayer,
     TogetherRateLimitLayer, TogetherRetryLayer,
-    body::{Memory, ResponseBody},
+    body::{Memory, Whole},
     extension::{
         Cost, Deadline, Fallback, Model, PassedOver, Retries, RetryReport, Served, Waited,
     },
     fallback::TogetherFallback,
+    rate_limit::ResponseBody,
     retry::Budget,
 };
 
@@ -72,7 +73,7 @@ fn one_a_minute(model: &str) -> Limits {
     )
 }
 
-type Answer = ResponseBody<ResponseBody<Full<Bytes>>>;
+type Answer = Whole<ResponseBody<Full<Bytes>>>;
 type Stack = TogetherFallback<<TogetherLayer as Layer<Client>>::Service>;
 
 fn stack(layer: &TogetherFallbackLayer, limits: Limits, api: &Api) -> Stack {

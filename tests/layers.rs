@@ -25,7 +25,7 @@ const LAYERS: [(&str, &[&str], &[&str]); 14] = [
     ),
     (
         "body",
-        &["words", "header", "observe", "limiter"],
+        &["words", "header"],
         &[
             "bytes",
             "http",

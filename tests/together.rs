@@ -417,13 +417,12 @@ async fn an_error_body_is_read_up_to_the_bound_of_the_layer_and_passed_on_whole(
     let limited = TogetherRateLimitLayer::new(Limits::none());
     let limited = limited.with_error_body(4, Duration::from_millis(200));
     let script = Script::new(vec![status(400).body("too hot"); 2]);
+    let retried = alone.layer(script.client()).oneshot(post(CHAT)).await;
+    let limited_only = limited.layer(script.client()).oneshot(post(CHAT)).await;
     for response in [
-        alone.layer(script.client()).oneshot(post(CHAT)).await,
-        limited.layer(script.client()).oneshot(post(CHAT)).await,
-    ]
-    .map(|response| response.map(|response| response.map(BodyExt::boxed)))
-    {
-        let response = response.unwrap();
+        retried.unwrap().map(BodyExt::boxed),
+        limited_only.unwrap().map(BodyExt::boxed),
+    ] {
         let error = response.extensions().get::<ApiError>().unwrap();
         assert_eq!(error.text(), "too ");
         let whole = response.into_body().collect().await.unwrap().to_bytes();

@@ -31,20 +31,19 @@ mod peek;
 mod refusal;
 pub(crate) mod replay;
 mod request;
-mod response;
 mod timer;
-mod watch;
+mod whole;
 
 pub use self::{
     memory::{Memory, Reserved},
     opaque::Opaque,
     replay::Kept,
     request::RequestBody,
-    response::ResponseBody,
+    whole::Whole,
 };
 pub(crate) use self::{
     original::Original,
     peek::{Bound, Peek},
     refusal::refusal,
-    watch::{Reader, Readers},
+    timer::Timer,
 };

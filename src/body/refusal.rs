@@ -6,16 +6,16 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::Body;
 
-use super::ResponseBody;
+use super::Whole;
 use crate::words::{Reason, Rejected, extension::Waited};
 
 /// The response that stands for a refusal of a request with these headers: in Together's JSON error shape, or
 /// in gRPC's.
-pub(crate) fn refusal<R>(rejected: Rejected, request: &HeaderMap) -> Response<ResponseBody<R>>
+pub(crate) fn refusal<R>(rejected: Rejected, request: &HeaderMap) -> Response<Whole<R>>
 where
     R: Body<Data = Bytes>,
 {
-    answer(rejected, is_grpc(request)).map(ResponseBody::own)
+    answer(rejected, is_grpc(request)).map(Whole::own)
 }
 
 /// Whether the response must be in gRPC's shape.

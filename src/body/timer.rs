@@ -12,13 +12,13 @@ use tokio::{
 
 /// A timer that is set when it is first waited for, in the runtime that polls then.
 #[derive(Default)]
-pub(super) struct Timer {
+pub(crate) struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Timer {
     /// Ready `after` this since it was set. `None` where there is no runtime to set it in.
-    pub(super) fn poll(&mut self, after: Duration, cx: &mut Context<'_>) -> Option<Poll<()>> {
+    pub(crate) fn poll(&mut self, after: Duration, cx: &mut Context<'_>) -> Option<Poll<()>> {
         // A timer goes off when its runtime is dropped, and panics when it is polled after that. So whatever
         // has gone off is set again.
         let gone = self.sleep.take_if(|sleep| sleep.is_elapsed());

@@ -14,14 +14,15 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::{
-    answer,
+    ResponseBody, answer,
     jobs::Job,
     read,
     tokens::{self, Tokenizer},
+    watch::{Reader, Readers},
 };
 use crate::{
     adapter::relay,
-    body::{Bound, Peek, Reader, Readers, RequestBody, ResponseBody, refusal},
+    body::{Bound, Peek, RequestBody, Whole, refusal},
     clock,
     header::{self, InBandReader, JobsReader, UsageReader},
     limiter::{Inner, Lost, Permit, Slot, Turn},
@@ -169,7 +170,7 @@ where
                                 Lost::Inner(error) => Err(error),
                                 Lost::Rejected(rejected) => {
                                     observe::refused(&rejected);
-                                    Ok(refusal(rejected, taken.headers()))
+                                    Ok(refusal(rejected, taken.headers()).map(ResponseBody::of))
                                 }
                             };
                             state.set(State::Done);
@@ -292,7 +293,7 @@ enum Answered<R: Body> {
 impl<R: Body<Data = Bytes>> Answered<R> {
     fn of(answer: Response<R>, left: Option<Left>, bound: Bound) -> Self {
         let Some(mut left) = left else {
-            return Self::Done(answer.map(ResponseBody::untouched));
+            return Self::Done(answer.map(|body| ResponseBody::of(Whole::inner(body))));
         };
         let (mut head, body) = answer.into_parts();
         answer::waited(&mut head, &left.permit);
@@ -326,13 +327,16 @@ impl<R: Body<Data = Bytes>> Answered<R> {
         let told = left.answered(&mut head);
         if head.status == StatusCode::SWITCHING_PROTOCOLS && left.permit.holds_slot() {
             head.extensions.insert(Slot::new(left.permit));
-            return Self::Done(Response::from_parts(head, ResponseBody::untouched(body)));
+            return Self::Done(Response::from_parts(
+                head,
+                ResponseBody::of(Whole::inner(body)),
+            ));
         }
         let readers = Readers {
             told,
             in_band: None,
         };
-        let body = ResponseBody::watched(body, left.permit, readers);
+        let body = ResponseBody::holding(Whole::inner(body), left.permit, readers);
         Self::Done(Response::from_parts(head, body))
     }
 }
@@ -353,9 +357,10 @@ impl<R: Body<Data = Bytes>> Reading<R> {
         let is_unnamed =
             mem::take(&mut report.jobs.unnamed) || bytes.is_empty() && self.left.created_job(&head);
         self.left.tell(&mut head, report.read_after(late));
+        let (body, permit) = (Whole::peeked(self.body), self.left.permit);
         let body = match is_unnamed {
-            true => ResponseBody::peeked_for_job(self.body, self.left.permit),
-            false => ResponseBody::peeked(self.body, Some(self.left.permit)),
+            true => ResponseBody::for_job(body, permit),
+            false => ResponseBody::holding(body, permit, Readers::default()),
         };
         Response::from_parts(head, body)
     }
@@ -378,7 +383,7 @@ impl<R: Body<Data = Bytes>> Reading<R> {
         }
         let told = self.left.answered(&mut head);
         let readers = Readers { told, in_band };
-        let body = ResponseBody::peeked_and_watched(self.body, self.left.permit, readers);
+        let body = ResponseBody::holding(Whole::peeked(self.body), self.left.permit, readers);
         Response::from_parts(head, body)
     }
 }

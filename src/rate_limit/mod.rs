@@ -158,11 +158,16 @@
 //! A request that must wait panics when polled outside a Tokio runtime with its timer enabled.
 
 mod answer;
+mod body;
 mod future;
 mod jobs;
 mod layer;
 mod read;
 mod service;
 mod tokens;
+mod watch;
 
-pub use self::{future::ResponseFuture, layer::TogetherRateLimitLayer, service::TogetherRateLimit};
+pub use self::{
+    body::ResponseBody, future::ResponseFuture, layer::TogetherRateLimitLayer,
+    service::TogetherRateLimit,
+};

@@ -5,9 +5,9 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{ResponseFuture, future::Wanted, tokens::Tokenizer};
+use super::{ResponseBody, ResponseFuture, future::Wanted, tokens::Tokenizer};
 use crate::{
-    body::{Bound, RequestBody, ResponseBody},
+    body::{Bound, RequestBody},
     limiter::Limiter,
     words::Classify,
 };

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     adapter::relay,
-    body::{Bound, Peek, RequestBody, ResponseBody, refusal},
+    body::{Bound, Peek, RequestBody, Whole, refusal},
     clock, header, observe,
     words::{ApiError, Endpoint, extension::Failure},
 };
@@ -111,7 +111,7 @@ where
     B: RequestBody,
     R: Body<Data = Bytes>,
 {
-    type Output = Result<Response<ResponseBody<R>>, S::Error>;
+    type Output = Result<Response<Whole<R>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
@@ -213,10 +213,7 @@ fn poll_late(
 }
 
 /// The response to a request whose next attempt, or first, could not be sent before the deadline.
-fn rejected<B, R, A>(
-    request: &Request<B>,
-    session: &mut Option<Session<A>>,
-) -> Response<ResponseBody<R>>
+fn rejected<B, R, A>(request: &Request<B>, session: &mut Option<Session<A>>) -> Response<Whole<R>>
 where
     R: Body<Data = Bytes>,
 {
@@ -230,7 +227,7 @@ where
 
 /// What follows from an attempt.
 enum Step<B, F, R: Body, E> {
-    Done(Result<Response<ResponseBody<R>>, E>),
+    Done(Result<Response<Whole<R>>, E>),
     Go(State<B, F, R>),
 }
 
@@ -243,7 +240,7 @@ where
     R: Body<Data = Bytes>,
 {
     let Some(kept) = session else {
-        return Step::Done(Ok(answer.map(ResponseBody::untouched)));
+        return Step::Done(Ok(answer.map(Whole::inner)));
     };
     let failure = failure(answer.status(), answer.headers(), answer.extensions());
     let (head, body) = answer.into_parts();
@@ -260,14 +257,14 @@ where
                     since,
                 })),
             }),
-            Err(body) => finish(head, ResponseBody::untouched(body), session),
+            Err(body) => finish(head, Whole::inner(body), session),
         };
     };
     let error = head.extensions.get::<ApiError>();
     // If no limiter beneath has looked, what the error says is read first.
     let is_read = error.is_some() || !matches!(failure, Failure::Status(_));
     if is_read && !kept.is_wanted(failure, &head, since) {
-        return settle(failure, head, since, ResponseBody::untouched(body), session);
+        return settle(failure, head, since, Whole::inner(body), session);
     }
     let wait = match error {
         Some(error) => error.retry_after(),
@@ -320,7 +317,7 @@ impl<R: Body<Data = Bytes>> Read<R> {
             None => match self.in_band(kept.endpoint()) {
                 Some(failure) => failure,
                 None => {
-                    let body = ResponseBody::peeked(self.body, None);
+                    let body = Whole::peeked(self.body);
                     return finish(self.head, body, session);
                 }
             },
@@ -333,7 +330,7 @@ impl<R: Body<Data = Bytes>> Read<R> {
             self.drains = true;
             return Step::Go(State::Reading { read: Some(self) });
         }
-        let body = ResponseBody::peeked(self.body, None);
+        let body = Whole::peeked(self.body);
         settle(failure, self.head, self.since, body, session)
     }
 
@@ -368,7 +365,7 @@ fn settle<B, F, R, E>(
     failure: Failure,
     head: response::Parts,
     since: Instant,
-    body: ResponseBody<R>,
+    body: Whole<R>,
     session: &mut Option<Session<B::Again>>,
 ) -> Step<B, F, R, E>
 where
@@ -389,7 +386,7 @@ where
 
 fn finish<B, F, R, E>(
     mut head: response::Parts,
-    body: ResponseBody<R>,
+    body: Whole<R>,
     session: &mut Option<Session<B::Again>>,
 ) -> Step<B, F, R, E>
 where

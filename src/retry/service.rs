@@ -10,7 +10,7 @@ use tower_service::Service;
 
 use super::{ResponseFuture, settings::Settings};
 use crate::{
-    body::{RequestBody, ResponseBody},
+    body::{RequestBody, Whole},
     observe,
     words::extension::LetGo,
 };
@@ -51,7 +51,7 @@ where
     B: RequestBody,
     R: Body<Data = Bytes>,
 {
-    type Response = Response<ResponseBody<R>>;
+    type Response = Response<Whole<R>>;
     type Error = S::Error;
     type Future = ResponseFuture<S, B, R>;
 

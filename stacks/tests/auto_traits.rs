@@ -24,9 +24,10 @@ use tower::{
 use tower_together::{
     ApiError, Classify, Endpoint, Error, Limiter, Limits, Quota, Rejected, TogetherLayer,
     TogetherRateLimitLayer, TogetherRetryLayer,
-    body::{Memory, Opaque, ResponseBody},
+    body::{Memory, Opaque, Whole},
     extension,
     limiter::Permit,
+    rate_limit::ResponseBody,
     retry::Budget,
     stack::{AsyncOpenAiLayer, HttpOverReqwest},
 };
@@ -146,7 +147,7 @@ fn layers_and_all_that_travels_may_be_anywhere() {
 #[test]
 fn an_answers_body_may_go_where_the_clients_may() {
     anywhere::<ResponseBody<Incoming>>();
-    anywhere::<ResponseBody<ResponseBody<reqwest::Body>>>();
+    anywhere::<Whole<ResponseBody<reqwest::Body>>>();
     anywhere::<ResponseBody<Full<Bytes>>>();
     fn sent<T: Send + Unpin + 'static>() {}
     sent::<ResponseBody<axum::body::Body>>();

@@ -6,11 +6,11 @@ use tower::{
     BoxError, Layer, ServiceBuilder, ServiceExt,
     util::{BoxCloneService, BoxCloneSyncService, BoxService},
 };
-use tower_together::{TogetherLayer, body::ResponseBody, extension::Waited};
+use tower_together::{TogetherLayer, body::Whole, extension::Waited, rate_limit::ResponseBody};
 
 use crate::server::{Body, Server, chat, every};
 
-type Answer = Response<ResponseBody<ResponseBody<Body>>>;
+type Answer = Response<Whole<ResponseBody<Body>>>;
 
 #[tokio::test(start_paused = true)]
 async fn a_box_of_the_whole_is_a_client_by_one_name_whose_clones_share_the_limit() {

@@ -16,14 +16,14 @@ pub(super) struct Watch {
 
 /// What the body is read for.
 #[derive(Default)]
-pub(crate) struct Readers {
-    pub(crate) told: Option<Reader>,
+pub(super) struct Readers {
+    pub(super) told: Option<Reader>,
     /// An error in a success, which is reported as soon as it is read.
-    pub(crate) in_band: Option<InBandReader>,
+    pub(super) in_band: Option<InBandReader>,
 }
 
 /// What the body tells at its end.
-pub(crate) enum Reader {
+pub(super) enum Reader {
     /// What its request cost.
     Usage(UsageReader),
     /// Which jobs have ended.
@@ -33,7 +33,7 @@ pub(crate) enum Reader {
 }
 
 impl Readers {
-    pub(crate) fn are_none(&self) -> bool {
+    pub(super) fn are_none(&self) -> bool {
         self.told.is_none() && self.in_band.is_none()
     }
 }

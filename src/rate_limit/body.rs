@@ -1,0 +1,159 @@
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::watch::{Reader, Readers, Watch};
+use crate::{
+    body::{Timer, Whole},
+    header::JobsReader,
+    limiter::{Permit, SlotGuard},
+};
+
+pin_project_lite::pin_project! {
+    /// A response's body as it came, with what its request still holds.
+    ///
+    /// An in-flight slot is given back when the body ends, fails or is dropped: an open stream of
+    /// server-sent events counts as under way, until it has been
+    /// [silent](crate::Limiter::with_max_silence) for too long. Where tokens are counted, what it says of its usage is
+    /// read as it passes, and settled then too; so is which jobs have ended, where some hold slots.
+    pub struct ResponseBody<R>
+    where
+        R: Body,
+    {
+        #[pin]
+        body: Whole<R>,
+        held: Held,
+    }
+}
+
+/// What the request still holds.
+#[derive(Default)]
+struct Held {
+    // Before the slots, which give the next one its turn.
+    watch: Option<Box<Watch>>,
+    slots: Option<SlotGuard>,
+    /// How long nothing of the body has come: since it was first waited for.
+    silence: Timer,
+}
+
+impl<R: Body<Data = Bytes>> ResponseBody<R> {
+    /// The body of a request that holds nothing.
+    pub(super) fn of(body: Whole<R>) -> Self {
+        let held = Held::default();
+        Self { body, held }
+    }
+
+    /// The server's body. The permit is kept only if it holds something to give back, or the body is to be
+    /// read.
+    pub(super) fn holding(body: Whole<R>, mut permit: Permit, readers: Readers) -> Self {
+        if body.is_end_stream() {
+            return Self::of(body);
+        }
+        let held = match readers.are_none() {
+            true => Held {
+                slots: permit.into_slots(),
+                ..Held::default()
+            },
+            false => Held {
+                slots: permit.take_slots(),
+                watch: Some(Box::new(Watch::new(permit, readers))),
+                silence: Timer::default(),
+            },
+        };
+        Self { body, held }
+    }
+
+    /// The server's body, after its beginning did not say which job was created. The slot is taken by the job
+    /// once it is named. A body that has ended names none.
+    pub(super) fn for_job(body: Whole<R>, permit: Permit) -> Self {
+        let readers = Readers {
+            told: Some(Reader::Created(JobsReader::default())),
+            ..Readers::default()
+        };
+        let watch = Some(Box::new(Watch::new(permit, readers))).filter(|_| !body.is_end_stream());
+        let held = Held {
+            watch,
+            ..Held::default()
+        };
+        Self { body, held }
+    }
+}
+
+impl<R: Body<Data = Bytes>> Body for ResponseBody<R> {
+    type Data = Bytes;
+    type Error = R::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, R::Error>>> {
+        let mut this = self.project();
+        let Poll::Ready(frame) = this.body.as_mut().poll_frame(cx) else {
+            this.held.wait(cx);
+            return Poll::Pending;
+        };
+        match &frame {
+            // Who knows by `is_end_stream` that this was the last frame does not poll again.
+            Some(Ok(frame)) => this.held.pass(frame, this.body.is_end_stream()),
+            _ => *this.held = Held::default(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+impl Held {
+    fn holds_slot(&self) -> bool {
+        let watch = self.watch.as_ref();
+        self.slots.is_some() || watch.is_some_and(|watch| watch.max_silence().is_some())
+    }
+
+    /// More of the body passes.
+    fn pass(&mut self, frame: &Frame<Bytes>, is_last: bool) {
+        if let (Some(watch), Some(data)) = (&mut self.watch, frame.data_ref()) {
+            if !watch.read(data) {
+                self.watch = None;
+            }
+        }
+        self.silence = Timer::default();
+        if is_last {
+            *self = Self::default();
+        }
+    }
+
+    /// The server has no more of the body yet.
+    fn wait(&mut self, cx: &mut Context<'_>) {
+        let slots = self.slots.as_ref().map(SlotGuard::max_silence);
+        let max = slots.or_else(|| self.watch.as_ref()?.max_silence());
+        let max = max.filter(|max| *max < Duration::MAX);
+        if max.and_then(|max| self.silence.poll(max, cx)) == Some(Poll::Ready(())) {
+            self.slots = None;
+            self.watch = self
+                .watch
+                .take()
+                .filter(|watch| watch.max_silence().is_none());
+        }
+    }
+}
+
+impl<R: Body> fmt::Debug for ResponseBody<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseBody")
+            .field("body", &self.body)
+            .field("holds_slot", &self.held.holds_slot())
+            .field("is_read", &self.held.watch.is_some())
+            .finish_non_exhaustive()
+    }
+}
