@@ -1,7 +1,6 @@
 //! Where the examples send to, and with what.
 
 mod progress;
-#[path = "../../../examples/embed_corpus/proxy.rs"]
 mod proxy;
 
 use std::{env, process::ExitCode, time::Duration};

@@ -18,7 +18,7 @@ use tokio::{
 use tower::{BoxError, Service, service_fn};
 
 /// Waits for something that must come true.
-pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let waited = timeout(PATIENCE, async {
         while !holds() {
             sleep(Duration::from_millis(1)).await;
@@ -62,4 +62,4 @@ pub(crate) fn creates_at(server: &StandIn, path: &str) -> u64 {
 }
 
 /// Only a hang takes this long, on the slowest machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);

@@ -1,18 +1,14 @@
 //! The example `embed_corpus`, run as its users run it: a process, real sockets and real time.
 
-#[path = "embed_corpus/early.rs"]
+#[path = "../common/mod.rs"]
+mod common;
 mod early;
 #[cfg(unix)]
-#[path = "embed_corpus/input.rs"]
 mod input;
-#[path = "embed_corpus/paid.rs"]
 mod paid;
-mod patience;
-#[path = "embed_corpus/server.rs"]
 mod server;
-#[path = "../examples/embed_corpus/traffic.rs"]
+#[path = "../../examples/embed_corpus/traffic.rs"]
 mod traffic;
-mod until;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -25,9 +21,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use common::{PATIENCE, until};
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use patience::PATIENCE;
 use serde_json::{Value, json};
 use server::{Server, numbered};
 use together_standin::{Answer, Limit, Route, Rules, StandIn};
@@ -35,7 +31,6 @@ use tokio::{process::Child, time::timeout};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_together::TogetherLayer;
 use traffic::Log;
-use until::until;
 
 /// A folder of its own for each test.
 fn folder(test: &str) -> PathBuf {
@@ -54,7 +49,7 @@ fn example(folder: &Path, args: &[&str]) -> Command {
     let path = path.with_extension(std::env::consts::EXE_EXTENSION);
     assert!(
         path.exists(),
-        "build it first: cargo build --example embed_corpus"
+        "build it first: cargo build -p tower-together-jobs --example embed_corpus"
     );
     let mut command = Command::new(path);
     command
@@ -141,7 +136,7 @@ fn spawn(command: Command) -> Child {
 
 /// Waits until a run has written so many lines.
 async fn wait_for(run: &mut Child, output: &Path, lines: usize) {
-    until("its lines are written", async || {
+    until("its lines are written", || {
         assert!(run.try_wait().unwrap().is_none(), "it ended too early");
         let written = fs::read_to_string(output).unwrap_or_default();
         written.lines().count() >= lines
@@ -214,7 +209,7 @@ async fn ctrl_c_stops_at_once_and_loses_nothing() {
     let server = Server::start(3).await;
     let mut run = spawn(example(&folder, &["--base-url", server.url(), "."]));
     wait_for(&mut run, &output, 60).await;
-    until("the others wait", async || server.rejected() > 0).await;
+    until("the others wait", || server.rejected() > 0).await;
     let pid = run.id().unwrap().to_string();
     assert!(
         Command::new("kill")
@@ -281,7 +276,7 @@ fn in_chaos_the_corpus_still_comes_out_whole() {
 fn in_every_kind_of_chaos_the_corpus_still_comes_out_whole() {
     let ended = survive_chaos("320", 24);
     // The README showed 106 s and 50 % long after it was 195 s and 35 %.
-    let readme = include_str!("../README.md");
+    let readme = include_str!("../../../README.md");
     let shown = readme
         .lines()
         .find_map(|line| line.strip_prefix("--chaos "));
@@ -331,7 +326,7 @@ async fn an_outage_is_outlasted() {
     let url = format!("{}/v1", server.url());
     let command = example(&folder, &["--requests", "8", "--base-url", &url]);
     let run = tokio::spawn(end(command));
-    until("two have arrived", async || server.stats().arrived >= 2).await;
+    until("two have arrived", || server.stats().arrived >= 2).await;
     server.outage(Duration::from_millis(500));
     let ended = run.await.unwrap();
     assert_eq!(ended.code, Some(0), "{ended:?}");

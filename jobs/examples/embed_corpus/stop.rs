@@ -2,7 +2,7 @@
 
 use std::process::{ExitCode, exit};
 
-use futures::future::pending;
+use futures_util::future::pending;
 use tokio::{signal::ctrl_c, sync::watch};
 use tower_together::Limiter;
 use tower_together_jobs::Failure;

@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use futures::{Stream, stream};
+use futures_util::{Stream, stream};
 use tokio::sync::mpsc;
 use tower::BoxError;
 
@@ -45,7 +45,7 @@ impl Corpus {
             sources.extend(found);
         }
         if own {
-            let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+            let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
             let take = |path: &Path| is_source(path) && !args.writes(path);
             sources = find(root, root, &take, &mut skipped)?;
             skipped = Skipped::default();

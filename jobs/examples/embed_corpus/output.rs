@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, future::ready, io};
 
-use futures::StreamExt;
+use futures_util::StreamExt;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use tower_together_jobs::Results;
 

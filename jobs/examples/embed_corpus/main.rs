@@ -1,12 +1,14 @@
 //! Embeds a lot of text over real sockets: as fast as the rate limit allows, and no faster.
 //!
 //! ```sh
-//! cargo run --release --example embed_corpus            # this repository's text, no key needed
-//! cargo run --release --example embed_corpus -- --without-limiter        # to see the difference
-//! cargo run --release --example embed_corpus -- --chaos    # every failure there is, and no text lost
-//! cargo run --release --example embed_corpus -- --moving   # a limit that moves, and is followed
-//! TOGETHER_API_KEY=... cargo run --release --example embed_corpus -- notes/ book.txt
+//! # This repository's text, without a key:
+//! cargo run --release -p tower-together-jobs --example embed_corpus
+//! # Your own text and key:
+//! TOGETHER_API_KEY=... cargo run --release -p tower-together-jobs --example embed_corpus -- notes/ book.txt
 //! ```
+//!
+//! Flags to try without a key: `--without-limiter` shows the difference, `--chaos` has the stand-in fail in every way
+//! and loses no text, and `--moving` moves the limit, which is followed.
 //!
 //! All that keeps it inside the limits, and brings it through what fails on the way, is one line in
 //! [`run`], marked *here*. How many requests are under way, and which of their texts is to blame if one fails, is up
@@ -28,6 +30,7 @@ mod args;
 mod client;
 mod corpus;
 mod output;
+#[path = "../shared/proxy.rs"]
 mod proxy;
 mod report;
 mod stop;
@@ -39,7 +42,7 @@ mod words;
 use std::{cell::RefCell, future::ready, io, pin::pin, process::ExitCode};
 
 use clap::Parser;
-use futures::StreamExt;
+use futures_util::StreamExt;
 use tokio::{select, time::interval};
 use tower::{BoxError, Layer};
 use tower_together::{TogetherLayer, limiter::Reason};
