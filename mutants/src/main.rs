@@ -41,12 +41,11 @@ const NOT_COMPILED: [&str; 2] = ["all(test,shuttle)", "feature=\"reqwest\""];
 /// Tests that use more processor time are skipped unless `--slow` is given.
 const LONGEST: Duration = Duration::from_millis(300);
 /// Tests of other programs, over sockets, or that read the sources.
-const SKIPPED_TESTS: [&str; 9] = [
+const SKIPPED_TESTS: [&str; 8] = [
     "clients",
     "connections",
     "embed_corpus",
     "examples",
-    "gateway",
     "layers",
     "learned_limits",
     "left_out",

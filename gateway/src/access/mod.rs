@@ -1,0 +1,152 @@
+//! Who may use the gateway, and who may look at it.
+//!
+//! With tokens, whoever sends one; and who sits at this machine may look without. Without tokens,
+//! whoever runs on this machine, but no web page that is open in its browser.
+
+pub(crate) mod cors;
+pub(crate) mod credentials;
+pub(crate) mod refusal;
+pub(crate) mod tokens;
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use axum::body::Body;
+use http::{
+    HeaderMap, HeaderName, Response, Uri,
+    header::{FORWARDED, HOST, ORIGIN, VIA},
+    uri::Authority,
+};
+
+use crate::access::{
+    credentials::{bearer, credential, password},
+    tokens::Tokens,
+};
+
+/// Callers that are let in: everybody on this machine, or those that send one of the tokens.
+pub(crate) struct Access {
+    tokens: Tokens,
+    /// Names of the gateway's own.
+    hosts: Vec<String>,
+}
+
+impl Access {
+    pub(crate) fn new(tokens: Tokens, hosts: Vec<String>) -> Self {
+        Self { tokens, hosts }
+    }
+
+    /// The name of the program that calls: its token's, or a number of this run for its credential, or its
+    /// address.
+    pub(crate) fn program(&self, headers: &HeaderMap, from: IpAddr) -> Arc<str> {
+        match credential(headers) {
+            Some(credential) => self.tokens.name(credential),
+            None => from.to_canonical().to_string().into(),
+        }
+    }
+
+    pub(crate) fn wants_token(&self) -> bool {
+        !self.tokens.is_empty()
+    }
+
+    /// Whether it may listen there: whoever reaches it spends the key's money.
+    pub(crate) fn allows(&self, address: SocketAddr) -> Result<(), String> {
+        if address.ip().is_loopback() || self.wants_token() {
+            return Ok(());
+        }
+        Err(format!(
+            "{address} can be reached from other machines, and whoever reaches it uses your key: \
+             set GATEWAY_TOKENS=TOKEN,ANOTHER and give each program one as its API key, or listen on \
+             127.0.0.1:{}",
+            address.port()
+        ))
+    }
+
+    /// What a call is answered that may not go on.
+    pub(crate) fn refuses_call(&self, uri: &Uri, headers: &HeaderMap) -> Option<Response<Body>> {
+        match self.wants_token() {
+            true if self.knows(bearer(headers)) => None,
+            true => Some(refusal::unknown()),
+            false if !self.is_own_name(uri, headers) => Some(refusal::foreign_host(uri, headers)),
+            false if is_of_web_page(uri, headers) => Some(refusal::web_page()),
+            false => None,
+        }
+    }
+
+    /// What somebody is answered who may not see the page and its numbers. They hold no secrets, but
+    /// say which models are in use, and how much.
+    pub(crate) fn refuses_look(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        from: IpAddr,
+    ) -> Option<Response<Body>> {
+        if !self.wants_token() {
+            let is_own = self.is_own_name(uri, headers);
+            return (!is_own).then(|| refusal::foreign_host(uri, headers));
+        }
+        let at_machine = from.to_canonical().is_loopback() && is_here(uri, headers);
+        if at_machine && !is_proxied(headers) {
+            return None;
+        }
+        let known = self.knows(bearer(headers)) || self.knows(password(headers).as_deref());
+        (!known).then(refusal::ask_for_token)
+    }
+
+    /// Whether it was asked for by a name that no web page's author can make resolve to this machine: an address,
+    /// a name of the network it is in, or one that its operator gave it. Browsers send a `Host`, always.
+    fn is_own_name(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+        let Some(host) = host(uri, headers) else {
+            return !headers.contains_key(HOST) && !is_of_browser(headers);
+        };
+        let name = host.host().trim_end_matches('.').to_ascii_lowercase();
+        let is_local = !name.contains('.') || name.ends_with(".localhost");
+        let is_given = self.hosts.iter().any(|own| own.eq_ignore_ascii_case(&name));
+        is_local || is_given || is_here(uri, headers)
+    }
+
+    fn knows(&self, sent: Option<&[u8]>) -> bool {
+        self.tokens.contain(sent)
+    }
+}
+
+/// Whether it was asked for by address: a name that is somebody else's may be made to resolve to
+/// this machine, and then that somebody's web page may call and read as if it were ours.
+fn is_here(uri: &Uri, headers: &HeaderMap) -> bool {
+    host(uri, headers).is_some_and(|host| {
+        let name = host.host().trim_matches(['[', ']']);
+        name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+    })
+}
+
+/// Whether a proxy on this machine sends it for somebody who may be anywhere.
+fn is_proxied(headers: &HeaderMap) -> bool {
+    let names = [FORWARDED, VIA, FORWARDED_FOR, REAL_IP];
+    names.iter().any(|name| headers.contains_key(name))
+}
+
+/// Whether a page of another site sends it, from a browser on this machine: that needs nobody's
+/// leave, and would spend the key's money.
+fn is_of_web_page(uri: &Uri, headers: &HeaderMap) -> bool {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let other_site = matches!(text(&FETCH_SITE), Some("cross-site" | "same-site"));
+    let own = host(uri, headers).map(|host| format!("http://{host}"));
+    other_site || (headers.contains_key(ORIGIN) && text(&ORIGIN) != own.as_deref())
+}
+
+fn is_of_browser(headers: &HeaderMap) -> bool {
+    headers.contains_key(ORIGIN) || headers.contains_key(FETCH_SITE)
+}
+
+fn host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
+    match headers.get(HOST) {
+        Some(host) => Authority::try_from(host.as_bytes()).ok(),
+        // In HTTP/2 it stands there.
+        None => uri.authority().cloned(),
+    }
+}
+
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");

@@ -1,0 +1,88 @@
+//! The routes: which path is what.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Extension, Request, State},
+    handler::Handler,
+    middleware::{Next, from_fn_with_state, map_response_with_state},
+    response::Response,
+    routing::get,
+};
+use http::{HeaderValue, StatusCode, Version, header::CONNECTION};
+
+use crate::{
+    access::cors,
+    call::forward::forward,
+    connection::Peer,
+    gateway::Gateway,
+    metrics,
+    page::{self, lanes},
+};
+
+pub(crate) fn app(gateway: Arc<Gateway>) -> Router {
+    // Not the gateway's own pages: from this machine those need no token, and any site's page could read them.
+    let pages = from_fn_with_state(Arc::clone(&gateway), serve_pages);
+    Router::new()
+        .route("/", get(page::page))
+        .route("/lanes", get(lanes::lanes))
+        .route("/metrics", get(metrics::metrics))
+        .route_layer(from_fn_with_state(Arc::clone(&gateway), look))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .fallback(forward.layer(pages))
+        .with_state(Arc::clone(&gateway))
+        .layer(map_response_with_state(gateway, make_room))
+}
+
+/// Whether it takes calls.
+async fn ready(State(gateway): State<Arc<Gateway>>) -> (StatusCode, &'static str) {
+    match gateway.shutdown.is_closing() {
+        false => (StatusCode::OK, "ok\n"),
+        true => (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n"),
+    }
+}
+
+/// With tokens, pages of other sites may call.
+async fn serve_pages(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    if !gateway.access.wants_token() || !cors::is_of_page(request.headers()) {
+        return next.run(request).await;
+    }
+    if let Some(answer) = cors::preflight(&request) {
+        return answer;
+    }
+    let mut answer = next.run(request).await;
+    cors::allow(answer.headers_mut());
+    answer
+}
+
+/// Where descriptors are scarce, a connection is closed after its response, and another program's accepted.
+async fn make_room(State(gateway): State<Arc<Gateway>>, mut response: Response) -> Response {
+    if gateway.descriptors.are_scarce() && response.version() < Version::HTTP_2 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
+}
+
+/// The gateway's own pages tell no secrets, but not everybody.
+async fn look(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let refusal = gateway
+        .access
+        .refuses_look(request.uri(), request.headers(), peer.ip());
+    match refusal {
+        Some(refusal) => refusal,
+        None => next.run(request).await,
+    }
+}

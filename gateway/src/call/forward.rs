@@ -1,0 +1,176 @@
+//! A call on its way: in from a program, out to the API, and its answer back.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{Extension, State},
+};
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{ALLOW, UPGRADE},
+};
+use tokio::time::timeout;
+use tower::ServiceExt;
+use tower_together::{
+    Rejected,
+    extension::{Caller, Deadline},
+};
+
+use crate::{
+    access::{credentials, refusal},
+    body::ahead::Ahead,
+    call::{cut::Cut, headers, patience, respond::is_events},
+    connection::Peer,
+    error::{self, rejection},
+    gateway::Gateway,
+    monitor::{self, record::Record},
+    upstream::path,
+};
+
+/// Every call that is none of the gateway's own pages.
+///
+/// When the program hangs up, this future or the body it answered is dropped, and with it the call's
+/// place in line, its slot and its connection.
+pub(crate) async fn forward(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(peer): Extension<Peer>,
+    request: Request<Body>,
+) -> Response<Body> {
+    let (uri, headers) = (request.uri(), request.headers());
+    let refusal = gateway.access.refuses_call(uri, headers);
+    let program = match &refusal {
+        None => gateway.access.program(headers, peer.ip()),
+        // Or anybody could fill the table of programs.
+        Some(_) => "unknown".into(),
+    };
+    let record = Arc::new(Record::new(program, request.method(), uri.path()));
+    let caller = credentials::caller(headers, peer.ip());
+    let call = gateway.traffic.call(&caller, &record, &gateway.monitor);
+    let work = async {
+        match refusal {
+            Some(refusal) => Err(gateway.monitor.refuse(refusal)),
+            None => gateway.for_api(request, &caller, &record).await,
+        }
+    };
+    let work = async {
+        match work.await {
+            Ok(request) => gateway.send(request, &record).await,
+            Err(refusal) => refusal,
+        }
+    };
+    let answer = tokio::select! {
+        biased;
+        answer = work => {
+            let events = is_events(answer.headers());
+            let (gateway, record) = (Arc::clone(&gateway), Arc::clone(&record));
+            answer.map(|body| Body::new(Cut::new(body, gateway, record, events)))
+        }
+        () = gateway.shutdown.over() => gateway.cut(&record),
+    };
+    record.answer(&answer);
+    answer.map(|body| call.until_end_of(body))
+}
+
+impl Gateway {
+    /// The request as the API gets it, with what the limiter is to know of it.
+    async fn for_api(
+        &self,
+        request: Request<Body>,
+        caller: &str,
+        record: &Arc<Record>,
+    ) -> Result<Request<Ahead>, Response<Body>> {
+        let (parts, body) = request.into_parts();
+        let upgrade = parts.headers.get(UPGRADE).map(|to| to.as_bytes());
+        if upgrade.is_some_and(|to| to.eq_ignore_ascii_case(b"websocket")) {
+            return Err(refusal::websocket());
+        }
+        if !METHODS.contains(&parts.method) {
+            return Err(wrong_method(&parts.method));
+        }
+        let asked = parts.uri.path_and_query().ok_or_else(no_path)?;
+        if path::leads_up(asked.path()) {
+            return Err(path_up());
+        }
+        let address = self.target.address(asked).ok_or_else(no_path)?;
+        let (body, said) = self.memory.read_ahead(body, record.endpoint).await?;
+        self.monitor.queue(record, &said);
+        // Made anew: nothing of the program's connection goes on by accident.
+        let mut request = Request::new(body);
+        *request.method_mut() = parts.method;
+        *request.uri_mut() = address;
+        *request.headers_mut() = headers::for_api(parts.headers, self.target.key.header());
+        let deadline = patience::said(request.headers()).map(Deadline::within);
+        let extensions = request.extensions_mut();
+        extensions.insert(Caller::new(caller));
+        extensions.insert(Arc::clone(record));
+        if let Some(deadline) = deadline {
+            extensions.insert(deadline);
+        }
+        if let Some(model) = said.model {
+            extensions.insert(model);
+        }
+        Ok(request)
+    }
+
+    /// Waits for the call's turn, sends it, and makes its answer one for the program.
+    async fn send(&self, request: Request<Ahead>, record: &Record) -> Response<Body> {
+        let creates = record.endpoint.creates();
+        let name = self.target.name();
+        let patience = patience::of(request.headers(), self.max_wait);
+        match timeout(patience, self.sender.clone().oneshot(request)).await {
+            // Rejected by our own limiter, in the API's shape already.
+            Ok(Ok(answer)) if Rejected::of(answer.extensions()).is_some() => {
+                rejection::reword(answer, self.max_wait)
+            }
+            Ok(Ok(answer)) => self.for_program(answer, creates),
+            Ok(Err(error)) => {
+                let mut answer = error::no_answer(name, &error);
+                if self.is_final(answer.status(), true, creates) {
+                    error::say_final(answer.headers_mut());
+                }
+                answer
+            }
+            Err(_) => {
+                if record.facts().attempts > 0 {
+                    self.monitor.came(Err(monitor::silent(patience)));
+                }
+                error::too_slow(name, patience)
+            }
+        }
+    }
+}
+
+fn no_path() -> Response<Body> {
+    let message = "ask for a path, as /v1/chat/completions";
+    error::answer(StatusCode::BAD_REQUEST, "no_path", message)
+}
+
+fn path_up() -> Response<Body> {
+    let message = "ask for a path without segments that are dots, as /v1/chat/completions";
+    error::answer(StatusCode::BAD_REQUEST, "path_with_dots", message)
+}
+
+/// TRACE would have the API send back what it got, which has the key in it.
+fn wrong_method(method: &Method) -> Response<Body> {
+    let allowed = METHODS.map(|method| method.to_string()).join(", ");
+    let message = format!("{method} does not pass this gateway, but {allowed} do");
+    let mut answer = error::lasting(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        &message,
+    );
+    let allowed = HeaderValue::try_from(allowed).expect("names and commas");
+    answer.headers_mut().insert(ALLOW, allowed);
+    answer
+}
+
+const METHODS: [Method; 7] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+];

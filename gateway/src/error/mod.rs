@@ -1,0 +1,123 @@
+//! What goes wrong in the gateway, said as the API says it, so that any SDK understands.
+
+pub(crate) mod rejection;
+
+use std::{error::Error, iter, time::Duration};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER},
+};
+use serde_json::json;
+use tower::BoxError;
+
+/// The gateway's own error, as an extension of its response.
+#[derive(Clone)]
+pub(crate) struct Own {
+    pub(crate) code: String,
+    pub(crate) message: String,
+}
+
+/// `{"error":{"message","type","param","code"}}`.
+pub(crate) fn answer(status: StatusCode, code: &str, message: &str) -> Response<Body> {
+    let kind = match status.is_client_error() {
+        true => "invalid_request_error",
+        false => OWN,
+    };
+    let mut answer = Response::new(Body::from(json(kind, code, message)));
+    answer.extensions_mut().insert(Own {
+        code: code.to_owned(),
+        message: message.to_owned(),
+    });
+    *answer.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    answer.headers_mut().insert(CONTENT_TYPE, json);
+    answer
+}
+
+/// An error as the last event of a stream.
+pub(crate) fn event(code: &str, message: &str) -> Bytes {
+    format!("data: {}\n\n", json(OWN, code, message)).into()
+}
+
+pub(crate) fn json(kind: &str, code: &str, message: &str) -> String {
+    let error = json!({"message": message, "type": kind, "param": null, "code": code});
+    json!({"error": error}).to_string()
+}
+
+/// The same, of what will be no different the next time: the SDKs send again every 5xx unless they
+/// are told not to.
+pub(crate) fn lasting(status: StatusCode, code: &str, message: &str) -> Response<Body> {
+    let mut answer = answer(status, code, message);
+    say_final(answer.headers_mut());
+    answer
+}
+
+/// Tells SDKs not to retry.
+pub(crate) fn say_final(headers: &mut HeaderMap) {
+    headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+}
+
+/// A transient failure of the gateway's own, which is worth a retry after `wait`.
+pub(crate) fn transient(code: &str, message: &str, wait: Duration) -> Response<Body> {
+    let mut answer = answer(StatusCode::SERVICE_UNAVAILABLE, code, message);
+    answer
+        .headers_mut()
+        .insert(RETRY_AFTER, wait.as_secs().max(1).into());
+    answer
+}
+
+/// The API was not reached, or broke off.
+pub(crate) fn no_answer(name: &str, error: &BoxError) -> Response<Body> {
+    let causes = with_causes(&**error);
+    let message = format!("the gateway got no answer from {name}: {causes}");
+    answer(StatusCode::BAD_GATEWAY, "upstream_unreachable", &message)
+}
+
+/// No answer has begun in the time that there was: another attempt would be another answer to pay.
+pub(crate) fn too_slow(name: &str, patience: Duration) -> Response<Body> {
+    let message = format!(
+        "the gateway got no answer from {name} within {patience:?}: stream it, ask for less, or give \
+         your client a longer timeout"
+    );
+    lasting(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", &message)
+}
+
+/// The layer is not to retry it either: its stream was paid for.
+pub(crate) fn silent(first_byte: Duration) -> Response<Body> {
+    let message = silence(first_byte);
+    lasting(StatusCode::GATEWAY_TIMEOUT, SILENT, &message)
+}
+
+pub(crate) fn silence(first_byte: Duration) -> String {
+    format!("the API sent no byte of the stream within {first_byte:?}")
+}
+
+pub(crate) fn body_broken(error: &axum::Error) -> Response<Body> {
+    let message = format!("the request's body broke off: {error}");
+    answer(StatusCode::BAD_REQUEST, "body_broken", &message)
+}
+
+pub(crate) fn body_too_slow() -> Response<Body> {
+    let message =
+        "the request's body did not arrive at a megabyte a minute: send it faster, or less";
+    answer(StatusCode::REQUEST_TIMEOUT, "body_too_slow", message)
+}
+
+pub(crate) fn full() -> Response<Body> {
+    let message = "the gateway has no memory left for another request's body: try again soon";
+    transient("gateway_full", message, Duration::from_secs(1))
+}
+
+/// An error in one line; hyper's own word for a refused connection is just "client error".
+pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let chain = iter::successors(Some(error), |&error| error.source());
+    let words: Vec<_> = chain.map(ToString::to_string).collect();
+    words.join(": ")
+}
+
+pub(crate) const SILENT: &str = "upstream_silent";
+const OWN: &str = "gateway_error";
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");

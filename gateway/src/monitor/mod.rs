@@ -1,0 +1,149 @@
+//! What all calls of this run came to: the log, the outage and the counts.
+
+pub(crate) mod log;
+pub(crate) mod outage;
+pub(crate) mod programs;
+pub(crate) mod record;
+pub(crate) mod traffic;
+pub(crate) mod waits;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use axum::body::Body;
+use http::{Response, StatusCode};
+use tower_together::Endpoint;
+
+use crate::{
+    body::Said,
+    monitor::{
+        log::Log,
+        outage::{Outage, works},
+        programs::Programs,
+        record::{Facts, Record},
+        waits::Waits,
+    },
+};
+
+pub(crate) struct Monitor {
+    pub(crate) log: Log,
+    pub(crate) outage: Outage,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Default)]
+pub(crate) struct Counts {
+    /// Calls that failed, by endpoint and by a word for their error.
+    pub(crate) errors: HashMap<(&'static str, String), u64>,
+    /// Those of them that the gateway did not reject itself.
+    failed: u64,
+    /// Attempts beyond each call's first.
+    pub(crate) retries: HashMap<&'static str, u64>,
+    /// Calls with a token that is none of the gateway's.
+    pub(crate) unknown_tokens: u64,
+    pub(crate) waits: Waits,
+    pub(crate) programs: Programs,
+}
+
+impl Monitor {
+    pub(crate) fn new(log: Log) -> Self {
+        Self {
+            log,
+            outage: Outage::default(),
+            counts: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call is not let in.
+    pub(crate) fn refuse(&self, refusal: Response<Body>) -> Response<Body> {
+        let is_unknown = refusal.status() == StatusCode::UNAUTHORIZED;
+        self.counts().unknown_tokens += u64::from(is_unknown);
+        refusal
+    }
+
+    /// A call waits for its turn.
+    pub(crate) fn queue(&self, record: &Record, said: &Said) {
+        record.queue(said);
+        self.counts().programs.of(&record.program).waiting += 1;
+    }
+
+    /// An attempt leaves.
+    pub(crate) fn leave(&self, record: &Record) {
+        let first = record.leave();
+        let model = record.facts().model.clone();
+        let mut counts = self.counts();
+        match first {
+            Some(waited) => {
+                counts.waits.add(record.endpoint, model, waited);
+                counts.programs.of(&record.program).leave(waited);
+            }
+            None => *counts.retries.entry(record.endpoint.name()).or_default() += 1,
+        }
+    }
+
+    /// An attempt has got this status, or this error.
+    pub(crate) fn came(&self, result: Result<StatusCode, String>) {
+        let error = match result {
+            Ok(status) => match works(status) {
+                Some(true) => None,
+                Some(false) => Some(status.to_string()),
+                None => return,
+            },
+            Err(error) => Some(error),
+        };
+        match error {
+            Some(error) => {
+                if let Some(outage) = self.outage.failed(error) {
+                    self.log.write("outage", &[("error", outage.error.into())]);
+                }
+            }
+            None => {
+                if let Some(outage) = self.outage.responded() {
+                    let seconds = outage.seconds();
+                    self.log.write(
+                        "outage_over",
+                        &[
+                            ("seconds", seconds.into()),
+                            ("failures", outage.failures.into()),
+                        ],
+                    );
+                }
+            }
+        }
+    }
+
+    /// A call has ended.
+    pub(crate) fn finish(&self, endpoint: Endpoint, program: &Arc<str>, facts: &Facts) {
+        let mut counts = self.counts();
+        let of_program = counts.programs.of(program);
+        of_program.rejected += u64::from(facts.rejected);
+        if facts.queued.is_some() && facts.waited.is_none() {
+            of_program.waiting -= 1;
+        }
+        if let Some(error) = &facts.error {
+            of_program.errors += 1;
+            counts.failed += u64::from(!facts.rejected);
+            let name = (endpoint.name(), error.clone());
+            *counts.errors.entry(name).or_default() += 1;
+        }
+    }
+}
+
+impl Counts {
+    /// Calls that failed, and retries.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        (self.failed, self.retries.values().sum())
+    }
+}
+
+/// How long an attempt of which nothing came is said to have taken.
+pub(crate) fn silent(patience: Duration) -> String {
+    format!("no response within {patience:?}")
+}

@@ -1,0 +1,162 @@
+//! What is open just now: connections, calls, and whose they are.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use serde::Serialize;
+use tokio::runtime::Handle;
+
+use crate::monitor::{
+    Monitor,
+    record::{End, Record},
+};
+
+/// Counts what is open; each count ends with what it counts, however that ends.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    connections: AtomicUsize,
+    /// Calls under way, by who asks.
+    callers: Mutex<HashMap<u64, usize>>,
+    hash: RandomState,
+}
+
+/// How many are open.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Counts {
+    /// Connections of programs.
+    pub(crate) connections: usize,
+    /// Calls that have come and whose answer has not ended, those included that wait.
+    pub(crate) calls: usize,
+    /// How many programs these are of.
+    pub(crate) callers: usize,
+    /// Tasks of the whole process.
+    pub(crate) tasks: usize,
+}
+
+/// A connection that is open as long as this is.
+#[derive(Debug)]
+pub(crate) struct Connection(Arc<Traffic>);
+
+/// A call that is under way as long as this is.
+pub(crate) struct Call {
+    traffic: Arc<Traffic>,
+    caller: u64,
+    record: Arc<Record>,
+    monitor: Arc<Monitor>,
+}
+
+/// An answer's body, and its call.
+pub(crate) struct Held {
+    body: Body,
+    call: Call,
+}
+
+impl Traffic {
+    pub(crate) fn connect(self: &Arc<Self>) -> Connection {
+        self.connections.fetch_add(1, Relaxed);
+        Connection(Arc::clone(self))
+    }
+
+    pub(crate) fn call(
+        self: &Arc<Self>,
+        caller: &str,
+        record: &Arc<Record>,
+        monitor: &Arc<Monitor>,
+    ) -> Call {
+        let caller = self.hash.hash_one(caller);
+        *self.callers().entry(caller).or_default() += 1;
+        Call {
+            traffic: Arc::clone(self),
+            caller,
+            record: Arc::clone(record),
+            monitor: Arc::clone(monitor),
+        }
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        let callers = self.callers();
+        Counts {
+            connections: self.connections.load(Relaxed),
+            calls: callers.values().sum(),
+            callers: callers.len(),
+            tasks: Handle::current().metrics().num_alive_tasks(),
+        }
+    }
+
+    fn callers(&self) -> MutexGuard<'_, HashMap<u64, usize>> {
+        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Call {
+    /// Under way until the answer's body has ended, or is dropped because its program hung up.
+    pub(crate) fn until_end_of(self, body: Body) -> Body {
+        Body::new(Held { body, call: self })
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let mut callers = self.traffic.callers();
+        if let Some(calls) = callers.get_mut(&self.caller) {
+            *calls -= 1;
+            if *calls == 0 {
+                callers.remove(&self.caller);
+            }
+        }
+        drop(callers);
+        self.record.finish(&self.monitor);
+    }
+}
+
+/// hyper does not ask for more of a body that says that it has ended.
+impl Drop for Held {
+    fn drop(&mut self) {
+        if http_body::Body::is_end_stream(&self.body) {
+            self.call.record.end(End::Done);
+        }
+    }
+}
+
+impl http_body::Body for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        match &frame {
+            Some(Ok(_)) => {}
+            Some(Err(_)) => self.call.record.end(End::BrokeOff),
+            None => self.call.record.end(End::Done),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

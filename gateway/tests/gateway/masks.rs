@@ -1,0 +1,95 @@
+//! The gateway's key in what the API answers: however long, however slowly, with whatever status.
+
+use std::time::Duration;
+
+use axum::body::Body as AxumBody;
+use futures::{StreamExt, stream};
+use http::{Response, StatusCode};
+use tokio::time::timeout;
+
+use crate::{
+    api::Api,
+    process::Gateway,
+    program::{Program, chat, streamed},
+    until::PATIENCE,
+};
+
+const KEY: &str = "tgp_v1_the-gateways-own-key";
+
+async fn gateway(api: &Api) -> Gateway {
+    let (url, env) = (api.url(), [("TOGETHER_API_KEY", KEY)]);
+    let flags = ["--base-url", &url, "--limit", "chat-completions=60000"];
+    Gateway::start_with(&flags, &env).await
+}
+
+fn quoted_after(bytes: usize) -> String {
+    format!("{} your key {KEY} is wrong", "x".repeat(bytes))
+}
+
+/// The layers read 16 KiB of an error, and only of one: what they did not read quoted the key.
+#[tokio::test]
+async fn an_answer_quotes_it_nowhere() {
+    let api = Api::start().await;
+    let gateway = gateway(&api).await;
+    for status in [200, 307, 400, 404, 422] {
+        for before in [0, 20_000, 300_000] {
+            let text = quoted_after(before);
+            let answer = Response::builder().status(status);
+            api.will_answer(answer.body(text.clone()).unwrap());
+            let answer = Program::new("tom").send(gateway.post(chat("m"))).await;
+            assert_eq!(answer.status.as_u16(), status);
+            assert_eq!(answer.header("content-length"), text.len().to_string());
+            let covered = text.replace(KEY, &"*".repeat(KEY.len()));
+            assert!(answer.text() == covered, "{status} after {before}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_stalls_in_the_middle_of_it_does_not_quote_it() {
+    let api = Api::start().await;
+    let gateway = gateway(&api).await;
+    let (first, second) = KEY.split_at(9);
+    let pieces = [format!("data: {first}"), format!("{second} is wrong\n\n")];
+    let pieces = stream::iter(pieces)
+        .enumerate()
+        .then(|(n, piece)| async move {
+            // Longer than the layers look at an error.
+            tokio::time::sleep(Duration::from_millis(1_500 * n as u64)).await;
+            Ok::<_, std::io::Error>(piece)
+        });
+    let answer = Response::builder().status(StatusCode::BAD_REQUEST);
+    let body = AxumBody::from_stream(pieces.chain(stream::pending()));
+    api.will_answer(answer.body(body).unwrap());
+    let mut answer = Program::new("tom").open(gateway.post(chat("m"))).await;
+    let event = timeout(PATIENCE, answer.event()).await;
+    let covered = "*".repeat(KEY.len());
+    assert_eq!(event.unwrap().unwrap(), format!("data: {covered} is wrong"));
+}
+
+/// Nothing is kept back of a stream that does not end as the key begins.
+#[tokio::test]
+async fn what_is_no_secret_is_not_held_back() {
+    let api = Api::start().await;
+    let gateway = gateway(&api).await;
+    let event = stream::iter([Ok::<_, std::io::Error>("data: a tgp\n\n")]);
+    let body = AxumBody::from_stream(event.chain(stream::pending()));
+    api.will_answer(Response::new(body));
+    let mut answer = Program::new("tom").open(gateway.post(streamed("m"))).await;
+    let event = timeout(PATIENCE, answer.event()).await;
+    assert_eq!(event.unwrap().unwrap(), "data: a tgp");
+}
+
+/// A word that serves as a key where any does is one that a model may say.
+#[tokio::test]
+async fn a_key_that_is_a_word_is_covered_in_errors_alone() {
+    let api = Api::start().await;
+    let env = [("TOGETHER_API_KEY", "test")];
+    let gateway = Gateway::start_with(&["--base-url", &api.url()], &env).await;
+    for (status, text) in [(200, "a test"), (400, "a ****")] {
+        let answer = Response::builder().status(status);
+        api.will_answer(answer.body("a test").unwrap());
+        let answer = Program::new("tom").send(gateway.post(chat("m"))).await;
+        assert_eq!(answer.text(), text);
+    }
+}
