@@ -1,11 +1,13 @@
 //! What it says when it starts, and what it refuses to start with.
 
 use tempfile::NamedTempFile;
+use tokio::time::timeout;
 
 use crate::{
     process::{Gateway, command},
     program::{Program, chat},
     stand_in,
+    until::PATIENCE,
 };
 
 #[tokio::test]
@@ -163,6 +165,25 @@ async fn a_file_sets_what_the_command_line_does_and_names_programs() {
     let log = gateway.stop().await;
     assert!(log.contains(r#""program":"tom""#), "{log}");
     assert!(!log.contains("a-secret"), "{log}");
+}
+
+#[tokio::test]
+async fn the_image_does_not_start_without_tokens_and_a_key() {
+    let mut lines = include_str!("../../Dockerfile").lines();
+    let entry = lines.find_map(|line| line.strip_prefix("ENTRYPOINT "));
+    let entry: Vec<&str> = serde_json::from_str(entry.unwrap()).unwrap();
+    assert_eq!(entry[0], "/usr/local/bin/together-gateway");
+    for (tokens, said) in [
+        (None, "set GATEWAY_TOKENS"),
+        (Some("tom=a-token"), "put it in TOGETHER_API_KEY"),
+    ] {
+        let mut command = command(&entry[1..]);
+        command.envs(tokens.map(|tokens| ("GATEWAY_TOKENS", tokens)));
+        let output = timeout(PATIENCE, command.output()).await.unwrap().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains(said), "{stderr}");
+    }
 }
 
 #[tokio::test]
