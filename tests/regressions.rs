@@ -4,9 +4,6 @@
     reason = "in virtual time, but where threads are the point"
 )]
 
-mod patience;
-mod until;
-
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Empty;
@@ -18,6 +15,7 @@ use std::{
     task::{Context, Wake, Waker},
     time::Duration,
 };
+use testing::until;
 use tokio::time::{Instant, advance, sleep};
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit, service_fn};
@@ -26,7 +24,6 @@ use tower_together::{
     extension::Deadline,
     limiter::{Call, Reason},
 };
-use until::until;
 
 const CHAT: Endpoint = Endpoint::ChatCompletions;
 const EMB: Endpoint = Endpoint::Embeddings;

@@ -6,8 +6,6 @@
     reason = "real sockets and runtimes take real time"
 )]
 
-mod patience;
-
 use std::{
     convert::Infallible,
     future::Future,
@@ -24,7 +22,7 @@ use futures::{FutureExt, channel::mpsc};
 use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, StreamBody};
-use patience::PATIENCE;
+use testing::PATIENCE;
 use tokio::{
     runtime::{Builder, Runtime},
     task::JoinSet,

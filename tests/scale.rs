@@ -1,7 +1,5 @@
 //! A hundred thousand who wait, and a million keys.
 
-mod virtual_time;
-
 use std::{
     future::{Future, pending, poll_fn},
     pin::pin,
@@ -13,6 +11,7 @@ use std::{
 };
 
 use allocation_counter::measure;
+use testing::{now, virtual_time};
 use tokio::{
     task::{JoinSet, yield_now},
     time::{sleep, timeout},
@@ -22,7 +21,6 @@ use tower_together::{
     extension::ApiKey,
     limiter::{Acquire, Call, Reason},
 };
-use virtual_time::{now, virtual_time};
 
 #[test]
 fn a_hundred_thousand_leave_in_the_order_they_came_in_three_polls_each() {

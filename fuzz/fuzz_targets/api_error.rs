@@ -2,11 +2,8 @@
 
 #![no_main]
 
-#[path = "../answer.rs"]
-mod answer;
-#[path = "../promises.rs"]
-mod promises;
+use testing::promises::error;
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
-    promises::check(input);
+    error::check(input);
 });

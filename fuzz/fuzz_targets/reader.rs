@@ -2,8 +2,7 @@
 
 #![no_main]
 
-#[path = "../reader.rs"]
-mod reader;
+use testing::promises::reader;
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     reader::check(input);

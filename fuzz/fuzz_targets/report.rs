@@ -2,10 +2,7 @@
 
 #![no_main]
 
-#[path = "../answer.rs"]
-mod answer;
-#[path = "../report.rs"]
-mod report;
+use testing::promises::report;
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     report::check(input);

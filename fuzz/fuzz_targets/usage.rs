@@ -2,8 +2,7 @@
 
 #![no_main]
 
-#[path = "../usage.rs"]
-mod usage;
+use testing::promises::usage;
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     usage::check(input);

@@ -8,11 +8,8 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use testing::until;
 use together_standin::{Answer, Fate, Jobs, StandIn};
-
-mod common;
-
-use common::until;
 
 /// A folder of its own for each test.
 fn folder(test: &str) -> PathBuf {
@@ -220,7 +217,10 @@ async fn a_second_run_of_a_job_example_is_told_of_the_first() {
     for (name, arguments) in [("batch_jobs", batches.as_slice()), ("fine_tunes", &tunes)] {
         let before = server.stats().arrived;
         let mut first = example(&folder, name, arguments).spawn().unwrap();
-        until("the first has sent", || server.stats().arrived > before).await;
+        until("the first has sent", async || {
+            server.stats().arrived > before
+        })
+        .await;
         let second = run(&folder, name, arguments);
         assert_eq!(second.code, Some(2), "{name}: {second:?}");
         assert!(

@@ -147,8 +147,10 @@ fn tests(tree: &Path) -> HashSet<String> {
         .filter_map(|root| Some(tree.join(root).ancestors().nth(2)?.join("tests")));
     let files = packages.flat_map(|tests| fs::read_dir(tests).expect("each package has tests"));
     let files = files.flatten().map(|file| file.path());
-    let sources = files.filter(|file| file.extension().is_some_and(|extension| extension == "rs"));
-    let names = sources.filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned()));
+    let programs = files.filter(|file| {
+        file.extension().is_some_and(|extension| extension == "rs") || file.join("main.rs").exists()
+    });
+    let names = programs.filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned()));
     names
         .filter(|name| !SKIPPED_TESTS.contains(&name.as_str()))
         .collect()

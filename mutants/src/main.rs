@@ -42,11 +42,11 @@ const NOT_COMPILED: [&str; 2] = ["all(test,shuttle)", "feature=\"reqwest\""];
 const LONGEST: Duration = Duration::from_millis(300);
 /// Tests of other programs, over sockets, or that read the sources.
 const SKIPPED_TESTS: [&str; 8] = [
+    "architecture",
     "clients",
     "connections",
     "embed_corpus",
     "examples",
-    "layers",
     "learned_limits",
     "left_out",
     "outage",

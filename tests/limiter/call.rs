@@ -19,7 +19,7 @@ use tower_together::{
 };
 
 use super::CHAT;
-use crate::counter::{Counter, Kind};
+use simulation::counter::{Counter, Kind};
 
 const KEY: &str = "Bearer a-key";
 

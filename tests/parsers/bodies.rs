@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
 
-/// An answer as `fuzz/usage.rs` reads it, and what is charged for it.
+/// An answer as `testing::promises::usage` reads it, and what is charged for it.
 pub(crate) fn draw(rng: &mut Rng) -> (Vec<u8>, u64) {
     let cut = 1 << rng.u8(..9);
     let (first, charge) = answer(rng);

@@ -3,6 +3,11 @@
 use std::{collections::VecDeque, task::Poll, time::Duration};
 
 use proptest::{prelude::*, sample::Index};
+use testing::{
+    now,
+    table::{Cap, Lane, Line, Table},
+    virtual_time,
+};
 use tokio_test::task::{self, Spawn};
 use tower_together::{
     Limiter,
@@ -11,9 +16,7 @@ use tower_together::{
 
 use crate::{
     play::{Answer, Event, Fate, Story, Visit, call},
-    table::{Cap, Lane, Line, Table},
     tables::{MODELS, lanes},
-    virtual_time::{now, virtual_time},
 };
 
 /// One thing done to a limiter.

@@ -2,10 +2,9 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use crate::{
-    play::{Event, Story, Visit},
-    table::{Cap, Lane, Line, Table},
-};
+use testing::table::{Cap, Lane, Line, Table};
+
+use crate::play::{Event, Story, Visit};
 
 /// No window of a quota's length, wherever it starts, sees more than its maximum leave while the
 /// number is in force; and of in-flight slots no more are taken at a time.

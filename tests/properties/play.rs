@@ -7,6 +7,11 @@ use std::{
 };
 
 use proptest::prelude::*;
+use testing::{
+    now,
+    table::{Lane, Table},
+    virtual_time,
+};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
@@ -16,11 +21,7 @@ use tower_together::{
     limiter::{Call, Measure, Reason},
 };
 
-use crate::{
-    table::{Lane, Table},
-    tables::lanes,
-    virtual_time::{now, virtual_time},
-};
+use crate::tables::lanes;
 
 /// One request. Times are in milliseconds.
 #[derive(Clone, Debug)]

@@ -3,40 +3,8 @@
 use std::time::Duration;
 
 use proptest::{option, prelude::*};
-use tower_together::{Endpoint, Limits, Quota};
-
-use crate::table::{Cap, EXEMPT, Lane, Line, Table};
-
-impl Table {
-    pub(crate) fn limits(&self) -> Limits {
-        self.over(Limits::none())
-    }
-
-    /// Another table, but for the lines of this one that it keeps.
-    pub(crate) fn followed_by(&self, other: &Self, keeps: &[bool]) -> Self {
-        let kept = self.lines.iter().zip(keeps).filter(|(_, keep)| **keep);
-        let mut lines: Vec<_> = kept.map(|(line, _)| line.clone()).collect();
-        for line in &other.lines {
-            if !lines.iter().any(|kept| kept.is_about(line)) {
-                lines.push(line.clone());
-            }
-        }
-        Self { lines }
-    }
-}
-
-impl Cap {
-    /// How much of a paced quota one that leaves late makes up for at most.
-    pub(crate) fn made_up(self) -> u64 {
-        let (Self::Requests(quota) | Self::Tokens(quota)) = self else {
-            return 0;
-        };
-        let late = (quota.margin() / 4).min(Duration::from_millis(50));
-        let paced = quota.max() - quota.burst() + 1;
-        let interval = (quota.per() + quota.margin()).as_nanos() / u128::from(paced);
-        u64::try_from(late.as_nanos() / interval).unwrap() + 1
-    }
-}
+use testing::table::{Cap, EXEMPT, Lane, Line, Table};
+use tower_together::{Endpoint, Quota};
 
 /// Quotas of a few requests a second, with and without bursts, margins and pacing.
 pub(crate) fn requests() -> impl Strategy<Value = Quota> {

@@ -11,7 +11,6 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio_test::task::Spawn;
-use tower_together::body::Memory;
 
 /// Gives what it was given, to whoever asks first, and does not wake who asked before.
 pub(crate) struct Hand<E> {
@@ -60,10 +59,3 @@ where
 
 /// What it says of its size.
 pub(crate) const WHOLE: u64 = 100;
-
-/// How many bytes are kept, as `Debug` shows it.
-pub(crate) fn used(memory: &Memory) -> u64 {
-    let shown = format!("{memory:?}");
-    let (_, used) = shown.rsplit_once("used: ").unwrap();
-    used.trim_end_matches([' ', '}']).parse().unwrap()
-}

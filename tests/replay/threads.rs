@@ -12,9 +12,10 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use testing::PATIENCE;
 use tower_together::body::{Memory, RequestBody};
 
-use crate::{patience::PATIENCE, world::used};
+use crate::world::used;
 
 /// A body that is now ready, now woken at once, now by another thread.
 pub(crate) struct Restless<E> {

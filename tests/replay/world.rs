@@ -413,6 +413,7 @@ impl Wake for Woken {
     }
 }
 
+/// How many bytes are kept, as `Debug` shows it.
 pub(crate) fn used(memory: &Memory) -> u64 {
     let memory = format!("{memory:?}");
     let used = memory.split("used: ").nth(1).unwrap();

@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
+use testing::script::{Reply, Script, status};
 use tower::{BoxError, Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_together::{
     Endpoint, Limiter, Limits, Quota, TogetherRateLimitLayer, TogetherRetryLayer,
@@ -17,11 +18,7 @@ use tower_together::{
     retry::{Budget, Decision},
 };
 
-use super::{
-    CHAT, FINE_TUNES, exact, post,
-    script::{Reply, Script, status},
-    with,
-};
+use super::{CHAT, FINE_TUNES, exact, post, with};
 
 /// What the hook saw of an attempt: its number, how it failed, and the wait in milliseconds.
 type Seen = (u32, Failure, Option<u128>);

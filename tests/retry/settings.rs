@@ -7,15 +7,12 @@ use futures::stream;
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{Full, StreamBody};
+use testing::script::{Script, status};
 use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_together::{ApiError, TogetherRetryLayer, retry::Budget};
 
-use super::{
-    CHAT, exact, post,
-    script::{Script, status},
-    send,
-};
+use super::{CHAT, exact, post, send};
 
 #[tokio::test(start_paused = true)]
 async fn a_setting_takes_effect_and_keeps_those_before_it() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
+use testing::script::{Script, status};
 use tower::{Layer, ServiceExt};
 use tower_together::{
     TogetherRetryLayer,
@@ -12,10 +13,7 @@ use tower_together::{
     retry::Budget,
 };
 
-use super::{
-    CHAT, post,
-    script::{Script, status},
-};
+use super::{CHAT, post};
 
 /// How often each of these requests is sent, one after the other, if all fail at once.
 async fn attempts(budget: Budget, requests: Vec<Request<Full<Bytes>>>) -> Vec<usize> {

@@ -13,6 +13,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
+use testing::script::{Reply, Script, status};
 use tokio::time::timeout;
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 use tower_together::{
@@ -20,10 +21,7 @@ use tower_together::{
     extension::{Failure, Retries, RetryReport},
 };
 
-use super::{
-    exact, post,
-    script::{Reply, Script, status},
-};
+use super::{exact, post};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -11,6 +11,10 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Empty;
+use testing::{
+    table::{Cap, Lane, Table},
+    virtual_time,
+};
 use tokio::{task::JoinSet, time::sleep};
 use tower::{BoxError, Layer, ServiceExt, buffer::Buffer, util::BoxCloneService};
 use tower_together::{
@@ -21,8 +25,6 @@ use tower_together::{
 use crate::{
     schedule::{ms, path},
     second_poll::SecondPoll,
-    table::{Cap, Lane, Table},
-    virtual_time::virtual_time,
 };
 
 #[derive(Clone, Debug)]

@@ -7,12 +7,10 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use testing::table::{Cap, Lane, Line, Table};
 use tower_together::{Endpoint, Quota};
 
-use crate::{
-    busy::{Busy, BusyLane},
-    table::{Cap, Lane, Line, Table},
-};
+use crate::busy::{Busy, BusyLane};
 
 impl Busy {
     pub(crate) fn draw(seed: u64) -> Self {

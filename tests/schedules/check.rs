@@ -2,10 +2,11 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use testing::table::Lane;
+
 use crate::{
     schedule::{Schedule, ms},
     story::{Event, Events},
-    table::Lane,
     windows::assert_never_over,
 };
 

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use testing::table::{Cap, EXEMPT, Lane, Line, Table};
 use tower_together::{Endpoint, Quota};
 
 use crate::{
     replies::reply,
     schedule::{Fate, Inner, Schedule, Visit},
-    table::{Cap, EXEMPT, Lane, Line, Table},
 };
 
 /// The schedule of a seed.

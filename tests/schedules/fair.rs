@@ -1,9 +1,8 @@
 //! The share that each lane is due.
 
-use crate::{
-    busy::{Busy, BusyLane},
-    table::{Cap, Line},
-};
+use testing::table::{Cap, Line};
+
+use crate::busy::{Busy, BusyLane};
 
 /// Each lane gets at least a third of its max-min fair share, and one of its limits is busy for 75 % of the
 /// time. Tells whether each gets half, and one of its limits is busy for 95 %.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::Full;
+use testing::now;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tower::{
     BoxError, Service, ServiceExt, buffer::Buffer, limit::ConcurrencyLimit, util::BoxCloneService,
@@ -19,7 +20,6 @@ use crate::{
     schedule::{Inner, Reply, ms},
     second_poll::SecondPoll,
     story::{Event, Story},
-    virtual_time::now,
 };
 
 pub(crate) type Asked = Request<Full<Bytes>>;

@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
+use testing::{PATIENCE, virtual_time};
 use tokio::{
     runtime::Builder,
     task::JoinSet,
@@ -26,11 +27,9 @@ use tower_together::{
 
 use crate::{
     inner::{Asked, Plan, Watched},
-    patience::PATIENCE,
     schedule::{Fate, Schedule, Visit, ms, path},
     slots::assert_free,
     story::{Event, Events, POLLS, SLACK, Story},
-    virtual_time::virtual_time,
 };
 
 /// Plays it on one thread, in virtual time.

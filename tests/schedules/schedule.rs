@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
+use testing::table::{Cap, Lane, Table};
 use tower_together::{Endpoint, Limiter, Limits};
-
-use crate::table::{Cap, Lane, Table};
 
 /// Times are in milliseconds.
 #[derive(Clone, Debug)]

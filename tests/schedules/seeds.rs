@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use crate::patience::PATIENCE;
+use testing::PATIENCE;
 
 /// Runs `check` for as many seeds as the environment says, else these. It tells whether all was well.
 ///

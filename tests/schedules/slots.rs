@@ -2,16 +2,14 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use testing::table::{Cap, Lane, Table};
 use tokio::time::sleep;
 use tower_together::{
     Limiter,
     limiter::{Call, Measure},
 };
 
-use crate::{
-    schedule::Schedule,
-    table::{Cap, Lane, Table},
-};
+use crate::schedule::Schedule;
 
 /// Nothing waits or is in flight, and as many requests of each lane can be in flight as the table says.
 ///

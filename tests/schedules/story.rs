@@ -5,10 +5,9 @@ use std::{
     time::Duration,
 };
 
+use testing::now;
 use tokio::time::Instant;
 use tower_together::limiter::Reason;
-
-use crate::virtual_time::now;
 
 /// The number is the request's, or the table's.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use testing::table::{Cap, Line, Table};
+
 use crate::{
     schedule::{Schedule, Usage},
     story::{Event, Events},
-    table::{Cap, Line, Table},
 };
 
 pub(crate) fn assert_never_over(schedule: &Schedule, events: &Events) {

@@ -1,0 +1,142 @@
+//! The ways a server counts, as naive as can be: they share no code with the crate.
+
+use std::{collections::VecDeque, time::Duration};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// A bucket that holds what comes in one second: GCRA with a burst of a second.
+    Bucket,
+    /// In each minute of the server's own clock.
+    FixedMinute,
+    /// In the last 60 seconds, whenever.
+    SlidingMinute,
+    /// In each second of the server's own clock.
+    FixedSecond,
+}
+
+/// All times are since the simulation began, all limits per second.
+pub enum Counter {
+    Bucket {
+        tokens: f64,
+        at: Duration,
+    },
+    Fixed {
+        per: Duration,
+        /// How far into a window its clock is when the simulation begins.
+        phase: Duration,
+        window: u128,
+        used: u32,
+    },
+    Sliding {
+        taken: VecDeque<Duration>,
+    },
+}
+
+impl Counter {
+    pub fn new(kind: Kind, limit: f64, random: &mut fastrand::Rng) -> Self {
+        let mut fixed = |per: Duration| Self::Fixed {
+            per,
+            phase: per.mul_f64(random.f64()),
+            window: 0,
+            used: 0,
+        };
+        match kind {
+            Kind::Bucket => Self::Bucket {
+                tokens: limit.max(1.0),
+                at: Duration::ZERO,
+            },
+            Kind::FixedMinute => fixed(MINUTE),
+            Kind::FixedSecond => fixed(Duration::from_secs(1)),
+            Kind::SlidingMinute => Self::Sliding {
+                taken: VecDeque::new(),
+            },
+        }
+    }
+
+    /// Time passes, up to now.
+    pub fn pass(&mut self, now: Duration, limit: f64) {
+        match self {
+            Self::Bucket { tokens, at } => {
+                let refill = limit * now.saturating_sub(*at).as_secs_f64();
+                *tokens = (*tokens + refill).min(limit.max(1.0));
+                *at = now;
+            }
+            Self::Fixed {
+                per,
+                phase,
+                window,
+                used,
+            } => {
+                let current = (now + *phase).as_nanos() / per.as_nanos();
+                if current != *window {
+                    (*window, *used) = (current, 0);
+                }
+            }
+            Self::Sliding { taken } => {
+                while taken.front().is_some_and(|first| *first + MINUTE <= now) {
+                    taken.pop_front();
+                }
+            }
+        }
+    }
+
+    /// How long until one more fits; nothing where it fits now.
+    pub fn wait(&self, now: Duration, limit: f64) -> Duration {
+        match self {
+            Self::Bucket { tokens, .. } if *tokens >= 1.0 - ROUNDING => Duration::ZERO,
+            Self::Bucket { tokens, .. } => Duration::from_secs_f64((1.0 - tokens) / limit),
+            _ if self.left(limit) >= 1 => Duration::ZERO,
+            Self::Fixed { .. } => self.reset(now, limit),
+            Self::Sliding { taken } => {
+                let max = whole(limit * MINUTE.as_secs_f64());
+                taken[taken.len() - max as usize] + MINUTE - now
+            }
+        }
+    }
+
+    /// One is counted, whether it fits or not.
+    pub fn take(&mut self, now: Duration) {
+        match self {
+            Self::Bucket { tokens, .. } => *tokens -= 1.0,
+            Self::Fixed { used, .. } => *used += 1,
+            Self::Sliding { taken } => taken.push_back(now),
+        }
+    }
+
+    /// How many more fit now.
+    pub fn left(&self, limit: f64) -> u32 {
+        match self {
+            Self::Bucket { tokens, .. } => (tokens + ROUNDING).max(0.0) as u32,
+            Self::Fixed { per, used, .. } => whole(limit * per.as_secs_f64()).saturating_sub(*used),
+            Self::Sliding { taken } => {
+                whole(limit * MINUTE.as_secs_f64()).saturating_sub(taken.len() as u32)
+            }
+        }
+    }
+
+    /// How long until there is more than now; of the bucket, until it is full.
+    pub fn reset(&self, now: Duration, limit: f64) -> Duration {
+        match self {
+            Self::Bucket { tokens, .. } => {
+                Duration::from_secs_f64((limit.max(1.0) - tokens).max(0.0) / limit)
+            }
+            Self::Fixed {
+                per, phase, window, ..
+            } => {
+                let end = (window + 1) * per.as_nanos() - phase.as_nanos();
+                Duration::from_nanos(u64::try_from(end).unwrap()) - now
+            }
+            Self::Sliding { taken } => taken
+                .front()
+                .map_or(Duration::ZERO, |first| *first + MINUTE - now),
+        }
+    }
+}
+
+/// A window that allowed none would never open.
+fn whole(max: f64) -> u32 {
+    ((max + ROUNDING) as u32).max(1)
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+const ROUNDING: f64 = 1e-6;

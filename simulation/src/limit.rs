@@ -1,0 +1,74 @@
+//! What a server allows, as it moves.
+
+use std::{collections::VecDeque, time::Duration};
+
+/// How a limit moves.
+#[derive(Clone, Copy, Debug)]
+pub enum Moves {
+    /// From each of these seconds on, so many a minute.
+    Plan(&'static [(u64, f64)]),
+    /// Twice what was accepted in the last hour, between 60 and 1,200 a minute: the rule that
+    /// Together published in early 2026.
+    Earned,
+}
+
+/// A limit, and what it was earned with.
+pub struct Limit {
+    moves: Moves,
+    /// Empty where nothing is earned.
+    accepted: VecDeque<Duration>,
+}
+
+impl Limit {
+    pub fn new(moves: Moves) -> Self {
+        Self {
+            moves,
+            accepted: VecDeque::new(),
+        }
+    }
+
+    /// Per second.
+    pub fn at(&mut self, now: Duration) -> f64 {
+        let per_minute = match self.moves {
+            Moves::Plan(plan) => at(plan, now),
+            Moves::Earned => {
+                while self.accepted.front().is_some_and(|at| *at + HOUR <= now) {
+                    self.accepted.pop_front();
+                }
+                (2.0 * self.accepted.len() as f64 / 60.0).clamp(FLOOR, CAP)
+            }
+        };
+        per_minute / 60.0
+    }
+
+    pub fn accepted(&mut self, now: Duration) {
+        if let Moves::Earned = self.moves {
+            self.accepted.push_back(now);
+        }
+    }
+}
+
+impl Moves {
+    /// The seconds at which it steps, and to how many per second.
+    pub fn steps(self) -> Vec<(u64, f64)> {
+        match self {
+            Self::Plan(plan) => {
+                let steps = plan.iter().skip(1);
+                steps
+                    .map(|(from, per_minute)| (*from, per_minute / 60.0))
+                    .collect()
+            }
+            Self::Earned => Vec::new(),
+        }
+    }
+}
+
+fn at(plan: &[(u64, f64)], now: Duration) -> f64 {
+    let begun = |step: &&(u64, f64)| Duration::from_secs(step.0) <= now;
+    plan.iter().rfind(begun).expect("a plan begins at 0").1
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+/// Per minute.
+const FLOOR: f64 = 60.0;
+pub const CAP: f64 = 1_200.0;

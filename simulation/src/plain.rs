@@ -1,0 +1,50 @@
+//! What most programs do: a token bucket, and callers who each sleep as long as they are told.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use http::header::RETRY_AFTER;
+use testing::now;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::network::Network;
+
+/// A bucket of 600 that refills 600 a minute, as the instant at which it is full again.
+#[derive(Clone)]
+pub(crate) struct Plain(Arc<Mutex<Instant>>);
+
+impl Plain {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Mutex::new(now())))
+    }
+
+    pub(crate) async fn work(self, network: Network, client: usize) {
+        loop {
+            sleep_until(self.token()).await;
+            let answer = network.send(client, 0).await;
+            if answer.status().is_success() {
+                continue;
+            }
+            let seconds = answer.headers().get(RETRY_AFTER);
+            let seconds = seconds.map(|seconds| seconds.to_str().unwrap().parse().unwrap());
+            let wait = seconds.map_or(UNTOLD, Duration::from_secs);
+            // A little later than told, each by another time.
+            sleep(wait + wait.mul_f64(0.1 * fastrand::f64())).await;
+        }
+    }
+
+    /// Takes one, and tells when it is there.
+    fn token(&self) -> Instant {
+        let mut full = self.0.lock().unwrap();
+        let now = now();
+        let missing = full.saturating_duration_since(now);
+        *full = now + missing + INTERVAL;
+        now + (missing + INTERVAL).saturating_sub(INTERVAL * CAPACITY)
+    }
+}
+
+const CAPACITY: u32 = 600;
+const INTERVAL: Duration = Duration::from_millis(100);
+const UNTOLD: Duration = Duration::from_secs(5);

@@ -1,0 +1,69 @@
+//! Settings of simulations: servers, the network and its clients.
+
+use crate::{
+    counter::Kind,
+    limit::Moves,
+    server::{Rules, Says, Tenant},
+};
+
+/// What is simulated.
+#[derive(Clone, Debug)]
+pub struct Setting<C> {
+    /// One for each model.
+    pub servers: Vec<Rules>,
+    pub says: Says,
+    /// Bodies of 429s, one of which is drawn for each.
+    pub errors: &'static [&'static str],
+    /// The shortest and the longest way, in milliseconds.
+    pub delay: (u64, u64),
+    /// Each with as much work for every model as its limits allow.
+    pub clients: Vec<C>,
+    pub seconds: u64,
+    /// The second from which on it counts what is used and refused.
+    pub counted_from: u64,
+}
+
+/// One client, before one server whose limit moves.
+pub fn alone<C>(client: C, kind: Kind, moves: Moves, says: Says) -> Setting<C> {
+    Setting {
+        servers: vec![rules(kind, moves)],
+        says,
+        errors: &ERRORS,
+        delay: NEAR,
+        clients: vec![client],
+        seconds: 720,
+        counted_from: 0,
+    }
+}
+
+/// Ten minutes before one that allows 600 a minute.
+pub fn steady<C>(client: C, kind: Kind, says: Says) -> Setting<C> {
+    Setting {
+        seconds: 600,
+        ..alone(client, kind, STEADY, says)
+    }
+}
+
+pub fn rules(kind: Kind, moves: Moves) -> Rules {
+    Rules {
+        kind,
+        moves,
+        counts_refused: false,
+        tenant: Tenant::None,
+    }
+}
+
+/// With headers, and without.
+pub const TOLD: [Says; 2] = [Says::Limits, Says::Wait];
+pub const MOVING: Moves = Moves::Plan(&[(0, 600.0), (240, 300.0), (480, 1_200.0)]);
+pub const STEADY: Moves = Moves::Plan(&[(0, 600.0)]);
+pub const COLLAPSING: Moves = Moves::Plan(&[(0, 600.0), (100, 30.0)]);
+pub const EARNED: Moves = Moves::Earned;
+/// Milliseconds.
+const NEAR: (u64, u64) = (10, 90);
+/// Where the API was seen to say what a 429 is about. None names the limit.
+const ERRORS: [&str; 3] = [
+    r#"{"error":{"message":"Too many requests.","type":"dynamic_request_limited","param":null,"code":null}}"#,
+    r#"{"error":{"message":"Too many requests.","type":null,"param":null,"code":null},"error_type":"dynamic_request_limited"}"#,
+    r#"{"error":{"message":"Too many requests.","param":null,"code":"dynamic_request_limited"}}"#,
+];

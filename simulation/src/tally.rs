@@ -1,0 +1,110 @@
+//! What became of the requests to one server, second by second.
+
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+pub struct Tally {
+    /// From which second on what is used and refused counts.
+    pub from: usize,
+    /// What the server would have allowed in each second.
+    pub allowed: Vec<f64>,
+    pub sent: Vec<u32>,
+    pub refused: Vec<u32>,
+    pub accepted: Vec<u32>,
+    /// How many of each client were accepted.
+    pub of_client: Vec<u32>,
+}
+
+impl Tally {
+    pub fn new(from: u64, seconds: u64, clients: usize) -> Self {
+        let seconds = seconds as usize;
+        Self {
+            from: from as usize,
+            allowed: vec![0.0; seconds],
+            sent: vec![0; seconds],
+            refused: vec![0; seconds],
+            accepted: vec![0; seconds],
+            of_client: vec![0; clients],
+        }
+    }
+
+    pub fn sent(&mut self, now: Duration) {
+        add(&mut self.sent, now);
+    }
+
+    pub fn arrived(&mut self, now: Duration, client: usize, accepted: bool) {
+        if accepted {
+            add(&mut self.accepted, now);
+            self.of_client[client] += 1;
+        } else {
+            add(&mut self.refused, now);
+        }
+    }
+
+    /// How much was used of what the server would have allowed, in percent.
+    pub fn used(&self) -> f64 {
+        self.used_from(self.from)
+    }
+
+    /// The same, from a second on.
+    pub fn used_from(&self, second: usize) -> f64 {
+        let accepted = total(&self.accepted[second..]);
+        100.0 * f64::from(accepted) / self.allowed[second..].iter().sum::<f64>()
+    }
+
+    /// How many of those sent were answered 429, in percent.
+    pub fn refused_share(&self) -> f64 {
+        let refused = f64::from(total(&self.refused[self.from..]));
+        100.0 * refused / (refused + f64::from(total(&self.accepted[self.from..])))
+    }
+
+    /// The mean of what was sent in the ten seconds before this one, of what was allowed in it.
+    pub fn pace(&self, second: usize) -> f64 {
+        let sent = f64::from(total(&self.sent[second - 10..second])) / 10.0;
+        sent / self.allowed[second - 1]
+    }
+
+    /// How many seconds after this one the pace is within a tenth of what is allowed.
+    pub fn settled(&self, second: usize) -> Option<usize> {
+        let close = |second: &usize| (self.pace(*second) - 1.0).abs() <= 0.1;
+        let found = (second + 10..self.sent.len()).find(close);
+        found.map(|found| found - second)
+    }
+
+    /// The second in which the server first allowed so much.
+    pub fn reached(&self, per_second: f64) -> Option<usize> {
+        self.allowed
+            .iter()
+            .position(|allowed| *allowed >= per_second)
+    }
+
+    /// 1 where every client got the same, 1 / n where one of n got all.
+    pub fn fairness(&self) -> f64 {
+        let each = self.of_client.iter().map(|count| f64::from(*count));
+        let squares: f64 = each.clone().map(|count| count * count).sum();
+        each.clone().sum::<f64>().powi(2) / (self.of_client.len() as f64 * squares)
+    }
+
+    /// A line for each ten seconds: allowed, sent, refused.
+    pub fn story(&self) -> String {
+        let line = |second: usize| {
+            let end = (second + 10).min(self.sent.len());
+            let allowed: f64 = self.allowed[second..end].iter().sum();
+            let sent = total(&self.sent[second..end]);
+            let refused = total(&self.refused[second..end]);
+            format!("{second:>6} s {allowed:>6.0} allowed {sent:>6} sent {refused:>5} 429s\n")
+        };
+        (0..self.sent.len()).step_by(10).map(line).collect()
+    }
+}
+
+pub fn total(counts: &[u32]) -> u32 {
+    counts.iter().sum()
+}
+
+fn add(counts: &mut [u32], now: Duration) {
+    // What arrives as the run ends is no part of it.
+    if let Some(count) = counts.get_mut(now.as_secs() as usize) {
+        *count += 1;
+    }
+}

@@ -1,0 +1,16 @@
+//! Parts of tests that more than one test program uses.
+#![allow(
+    missing_docs,
+    reason = "names say it, and only this workspace reads them"
+)]
+
+pub mod promises;
+pub mod script;
+pub mod table;
+mod until;
+mod virtual_time;
+
+pub use self::{
+    until::{PATIENCE, until},
+    virtual_time::{now, virtual_time},
+};

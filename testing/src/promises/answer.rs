@@ -1,0 +1,28 @@
+//! An answer as it is written in `corpus/`.
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+/// Reads a status, headers, an empty line and a body. A line that is none of these is left out.
+pub(super) fn parse(mut rest: &[u8]) -> (StatusCode, HeaderMap, &[u8]) {
+    let mut line = || {
+        let end = rest.iter().position(|byte| *byte == b'\n');
+        let (line, after) = rest.split_at(end.unwrap_or(rest.len()));
+        rest = after.get(1..).unwrap_or_default();
+        line.trim_ascii()
+    };
+    let status = StatusCode::from_bytes(line()).unwrap_or(StatusCode::TOO_MANY_REQUESTS);
+    let mut headers = HeaderMap::new();
+    loop {
+        let line = line();
+        if line.is_empty() {
+            return (status, headers, rest);
+        }
+        let mut sides = line.splitn(2, |byte| *byte == b':');
+        let name = HeaderName::from_bytes(sides.next().unwrap_or_default());
+        let value = HeaderValue::from_bytes(sides.next().unwrap_or_default().trim_ascii());
+        if let (Ok(name), Ok(value)) = (name, value) {
+            // More than a map can hold are left out too.
+            let _ = headers.try_append(name, value);
+        }
+    }
+}
