@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    CRATES, PACKAGES, SKIPPED_TESTS,
+    CRATES, PACKAGES, SKIPPED_TESTS, TESTS,
     copy::{copy, write},
     list::Mutant,
     weave::{Woven, weave},
@@ -142,10 +142,8 @@ fn cargo(places: &Places<'_>) -> (bool, Vec<Value>) {
 }
 
 fn tests(tree: &Path) -> HashSet<String> {
-    let packages = CRATES
-        .iter()
-        .filter_map(|root| Some(tree.join(root).ancestors().nth(2)?.join("tests")));
-    let files = packages.flat_map(|tests| fs::read_dir(tests).expect("each package has tests"));
+    let folders = TESTS.iter().map(|folder| tree.join(folder));
+    let files = folders.flat_map(|tests| fs::read_dir(tests).expect("each package has tests"));
     let files = files.flatten().map(|file| file.path());
     let programs = files.filter(|file| {
         file.extension().is_some_and(|extension| extension == "rs") || file.join("main.rs").exists()

@@ -25,7 +25,11 @@ use crate::{
     run::Outcome,
 };
 
-const PACKAGES: [&str; 2] = ["tower-together", "tower-together-jobs"];
+const PACKAGES: [&str; 3] = [
+    "tower-together",
+    "tower-together-jobs",
+    "tower-together-simulation",
+];
 const CRATES: [&str; 2] = ["src/lib.rs", "jobs/src/lib.rs"];
 const FILES: [&str; 5] = [
     "src/quota/**",
@@ -40,6 +44,7 @@ const EXCLUDED: [&str; 1] = ["src/limiter/model/**"];
 const NOT_COMPILED: [&str; 2] = ["all(test,shuttle)", "feature=\"reqwest\""];
 /// Tests that use more processor time are skipped unless `--slow` is given.
 const LONGEST: Duration = Duration::from_millis(300);
+const TESTS: [&str; 3] = ["tests", "jobs/tests", "simulation/tests"];
 /// Tests of other programs, over sockets, or that read the sources.
 const SKIPPED_TESTS: [&str; 8] = [
     "architecture",

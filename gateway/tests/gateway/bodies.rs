@@ -14,8 +14,8 @@ use crate::{
     api::Api,
     process::Gateway,
     program::{Program, chat, embed, streamed},
-    until::{PATIENCE, until},
 };
+use testing::{PATIENCE, until};
 
 /// A request's body of this length.
 fn long(length: usize) -> String {

@@ -9,8 +9,8 @@ use crate::{
     api::Api,
     process::Gateway,
     program::{Program, chat},
-    until::{PATIENCE, until},
 };
+use testing::{PATIENCE, until};
 
 const FLAGS: [&str; 2] = ["--limit", "chat-completions=600000"];
 

@@ -139,7 +139,7 @@ async fn the_system_looks_after_connections() {
     let stream = tokio::net::TcpStream::connect(&address).await.unwrap();
     let ports = [&address, &stream.local_addr().unwrap().to_string()]
         .map(|address| address.rsplit(':').next().unwrap().parse::<u16>().unwrap());
-    crate::until::until("its keep-alive timer runs", || async {
+    testing::until("its keep-alive timer runs", || async {
         let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
         let [here, there] = ports.map(|port| format!(":{port:04X}"));
         table.lines().any(|line| {

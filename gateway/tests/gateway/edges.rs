@@ -7,8 +7,8 @@ use crate::{
     process::Gateway,
     program::{Answer, Body, Program, chat, embed},
     stand_in,
-    until::until,
 };
+use testing::until;
 
 async fn with_tokens(api: &Api) -> Gateway {
     let env = [("GATEWAY_TOKENS", "tom")];

@@ -9,8 +9,8 @@ use together_standin::{Answer, Jobs, Rules, StandIn};
 use crate::{
     process::Gateway,
     program::{Body, Program},
-    until::until,
 };
+use testing::until;
 
 async fn server() -> StandIn {
     let jobs = Jobs::default().fine_tune_time(Duration::from_millis(50));

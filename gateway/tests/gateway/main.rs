@@ -22,16 +22,15 @@ mod secrets;
 #[cfg(unix)]
 mod shutdown;
 mod start;
-mod until;
 
 use api::Api;
 use futures::future::join_all;
 use http::{HeaderValue, Response, StatusCode};
 use process::Gateway;
 use program::{Open, Pieces, Program, chat, streamed};
+use testing::{PATIENCE, until};
 use together_standin::{Rules, StandIn};
 use tokio::{task::JoinSet, time::timeout};
-use until::{PATIENCE, until};
 
 /// A stand-in without limits of its own.
 async fn stand_in() -> StandIn {

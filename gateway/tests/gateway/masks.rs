@@ -11,8 +11,8 @@ use crate::{
     api::Api,
     process::Gateway,
     program::{Program, chat, streamed},
-    until::PATIENCE,
 };
+use testing::PATIENCE;
 
 const KEY: &str = "tgp_v1_the-gateways-own-key";
 

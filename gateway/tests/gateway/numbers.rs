@@ -12,8 +12,8 @@ use crate::{
     process::Gateway,
     program::{Program, chat, embed},
     stand_in,
-    until::until,
 };
+use testing::until;
 
 /// Leaves the lane of embeddings as it is for a minute.
 const SLOW: [&str; 4] = ["--limit", "embeddings=1", "--max-wait", "600"];

@@ -12,8 +12,8 @@ use crate::{
     process::Gateway,
     program::{Program, chat, streamed},
     stand_in, stream,
-    until::until,
 };
+use testing::until;
 
 /// Has the next responses of a server be failures that the gateway does not retry.
 fn failing(api: &Api, status: u16, times: usize) {

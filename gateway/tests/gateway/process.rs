@@ -13,10 +13,8 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{
-    program::{Body, Program},
-    until::PATIENCE,
-};
+use crate::program::{Body, Program};
+use testing::PATIENCE;
 
 /// A gateway that runs, and ends with this.
 pub(crate) struct Gateway {

@@ -12,8 +12,8 @@ use crate::{
     process::Gateway,
     program::{Answer, Body, Program, chat, streamed},
     stand_in, stream,
-    until::until,
 };
+use testing::until;
 
 /// Sends a call, and goes on.
 fn send(name: &str, request: http::Request<Body>) -> JoinHandle<Answer> {

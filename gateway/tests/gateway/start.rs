@@ -7,8 +7,8 @@ use crate::{
     process::{Gateway, command},
     program::{Program, chat},
     stand_in,
-    until::PATIENCE,
 };
+use testing::PATIENCE;
 
 #[tokio::test]
 async fn what_cannot_work_is_said() {

@@ -119,12 +119,12 @@ async fn ctrl_c_is_answered_at_once_while_the_server_is_silent() {
     let said = folder.join("said");
     command.stderr(fs::File::create(&said).unwrap());
     let mut run = spawn(command);
-    until("it has sent", || server.stats().arrived >= 3).await;
+    until("it has sent", async || server.stats().arrived >= 3).await;
     let pid = run.id().unwrap().to_string();
     let interrupt = || Command::new("kill").args(["-INT", &pid]).status().unwrap();
     let has = |what: &'static str| {
         let said = &said;
-        move || fs::read_to_string(said).unwrap().contains(what)
+        async move || fs::read_to_string(said).unwrap().contains(what)
     };
     // Nothing has come for ten seconds, and a line says so.
     until("a line tells of progress", has("\n0 of 60 texts")).await;
@@ -171,7 +171,7 @@ async fn a_dumb_terminal_is_shown_lines_and_another_one_a_bar() {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        until("it is shown how far the run is", || {
+        until("it is shown how far the run is", async || {
             let said = fs::read_to_string(&said).unwrap_or_default();
             said.contains("0 of 60 texts")
         })

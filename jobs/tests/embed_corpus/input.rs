@@ -65,7 +65,7 @@ async fn a_dash_is_standard_input_which_is_embedded_as_it_comes() {
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     input.write_all(numbered(2).as_bytes()).unwrap();
-    until("a request has come", || server.stats().arrived >= 1).await;
+    until("a request has come", async || server.stats().arrived >= 1).await;
     input.write_all("end ".repeat(60).as_bytes()).unwrap();
     drop(input);
     let ended = Ended::from(child.wait_with_output().unwrap());
@@ -182,7 +182,7 @@ async fn memory_does_not_grow_with_the_corpus() {
             &folder,
             &["--base-url", &url, "--concurrency", "4", "."],
         ));
-        until("it has sent", || server.stats().arrived >= before + 4).await;
+        until("it has sent", async || server.stats().arrived >= before + 4).await;
         let status = fs::read_to_string(format!("/proc/{}/status", run.id().unwrap())).unwrap();
         let peak = status
             .lines()

@@ -1,7 +1,5 @@
 //! The example `embed_corpus`, run as its users run it: a process, real sockets and real time.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod early;
 #[cfg(unix)]
 mod input;
@@ -21,11 +19,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use common::{PATIENCE, until};
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
 use server::{Server, numbered};
+use testing::{PATIENCE, until};
 use together_standin::{Answer, Limit, Route, Rules, StandIn};
 use tokio::{process::Child, time::timeout};
 use tower::{Layer, ServiceExt, service_fn};
@@ -136,7 +134,7 @@ fn spawn(command: Command) -> Child {
 
 /// Waits until a run has written so many lines.
 async fn wait_for(run: &mut Child, output: &Path, lines: usize) {
-    until("its lines are written", || {
+    until("its lines are written", async || {
         assert!(run.try_wait().unwrap().is_none(), "it ended too early");
         let written = fs::read_to_string(output).unwrap_or_default();
         written.lines().count() >= lines
@@ -209,7 +207,7 @@ async fn ctrl_c_stops_at_once_and_loses_nothing() {
     let server = Server::start(3).await;
     let mut run = spawn(example(&folder, &["--base-url", server.url(), "."]));
     wait_for(&mut run, &output, 60).await;
-    until("the others wait", || server.rejected() > 0).await;
+    until("the others wait", async || server.rejected() > 0).await;
     let pid = run.id().unwrap().to_string();
     assert!(
         Command::new("kill")
@@ -326,7 +324,7 @@ async fn an_outage_is_outlasted() {
     let url = format!("{}/v1", server.url());
     let command = example(&folder, &["--requests", "8", "--base-url", &url]);
     let run = tokio::spawn(end(command));
-    until("two have arrived", || server.stats().arrived >= 2).await;
+    until("two have arrived", async || server.stats().arrived >= 2).await;
     server.outage(Duration::from_millis(500));
     let ended = run.await.unwrap();
     assert_eq!(ended.code, Some(0), "{ended:?}");

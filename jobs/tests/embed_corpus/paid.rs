@@ -34,7 +34,7 @@ async fn a_killed_run_is_continued_by_the_same_command() {
     server.script("POST", "/embeddings", none);
     let mut child = spawn(run(&["--concurrency", "1"]));
     wait_for(&mut child, &output, 40).await;
-    until("the third waits", || server.stats().arrived == 3).await;
+    until("the third waits", async || server.stats().arrived == 3).await;
     child.kill().await.unwrap();
     // As if the end had come within a line.
     let killed = fs::read_to_string(&output).unwrap();
@@ -142,7 +142,7 @@ async fn a_second_run_on_one_output_is_told_of_the_first() {
     let none = Answer::reset().delay(Duration::from_secs(3_600));
     server.script("POST", "/embeddings", none.times(2));
     let mut first = spawn(example(&folder, &["--base-url", &url, "."]));
-    until("it has sent", || server.stats().arrived == 2).await;
+    until("it has sent", async || server.stats().arrived == 2).await;
     std::os::unix::fs::symlink(&output, folder.join("link.jsonl")).unwrap();
     for args in [
         &["--base-url", &url, "--model", "another/model", "."][..],

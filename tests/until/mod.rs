@@ -1,3 +1,0 @@
-//! See `testing`.
-
-pub(crate) use testing::until;
