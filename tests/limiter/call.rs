@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{Empty, Full};
+use simulation::counter::{Counter, Kind};
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_together::{
@@ -19,7 +20,6 @@ use tower_together::{
 };
 
 use super::CHAT;
-use simulation::counter::{Counter, Kind};
 
 const KEY: &str = "Bearer a-key";
 

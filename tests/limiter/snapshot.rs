@@ -187,3 +187,75 @@ async fn a_permit_shows_how_long_it_waited_and_whether_it_holds_a_slot() {
         assert_eq!(format!("{permit:?}"), expected);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_tells_each_lane() {
+    let limiter = Limiter::default();
+    let mut permits = Vec::new();
+    let first = limiter
+        .acquire(Call::new(Endpoint::Embeddings))
+        .await
+        .unwrap();
+    first.overloaded(Duration::from_secs(1));
+    for _ in 0..3 {
+        let mut waiting = task::spawn(limiter.acquire(Call::new(Endpoint::Embeddings)));
+        assert_pending!(waiting.poll());
+        permits.push(waiting);
+    }
+    let snapshot = limiter.snapshot();
+    assert_eq!((snapshot.keys, snapshot.waiting), (1, 3));
+    assert_eq!(
+        (snapshot.admitted, snapshot.refused, snapshot.throttled),
+        (1, 0, 0)
+    );
+    let [lane] = &snapshot.lanes[..] else {
+        panic!("{snapshot:?}")
+    };
+    assert_eq!(
+        (lane.key.as_str(), lane.endpoint),
+        ("anonymous", Endpoint::Embeddings)
+    );
+    assert_eq!((lane.waiting, lane.admitted, lane.throttled), (3, 1, 0));
+    assert!(lane.next.unwrap() > Instant::now());
+    let limits = || -> Vec<_> {
+        let lane = limiter.snapshot().lanes.remove(0);
+        let limits = lane.limits.iter();
+        limits
+            .map(|l| (l.max, l.left, l.shared, l.learned))
+            .collect()
+    };
+    assert_eq!(limits(), [(300, 0, false, false), (600, 0, true, false)]);
+    // What the server says stands in for what nobody wrote.
+    first.told(2.5);
+    assert_eq!(limits(), [(150, 1, false, true)]);
+}
+
+/// Promise: a lane's mean wait can be told, of any stretch of time.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_adds_up_what_was_waited_in_each_lane() {
+    let limiter = Limiter::new(per_minute(60));
+    let waited = || limiter.snapshot().lanes[0].waited;
+    pass(&limiter, chat()).await;
+    assert_eq!(waited(), Duration::ZERO);
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let limiter = limiter.clone();
+        calls.spawn(async move { limiter.acquire(chat()).await.unwrap().waited() });
+    }
+    // One who gives up, and one who is refused, have waited for nothing.
+    let mut dropped = task::spawn(limiter.acquire(chat()));
+    assert_pending!(dropped.poll());
+    sleep(Duration::from_millis(500)).await;
+    drop(dropped);
+    let hurried = chat().with_deadline(Duration::from_millis(10));
+    limiter.acquire(hurried).await.unwrap_err();
+    assert_eq!(waited(), Duration::ZERO);
+
+    let sum: Duration = calls.join_all().await.into_iter().sum();
+    assert_eq!(waited(), sum);
+    assert!((10..11).contains(&sum.as_secs()), "{sum:?}");
+    // Of another lane nothing.
+    let images = Call::new(Endpoint::Images);
+    pass(&limiter, images).await;
+    assert_eq!(limiter.snapshot().lanes[1].waited, Duration::ZERO);
+}

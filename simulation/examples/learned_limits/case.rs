@@ -1,7 +1,6 @@
 //! Which servers and clients there are.
 
 use clap::ValueEnum;
-
 use simulation::{
     counter::Kind,
     run::Client,

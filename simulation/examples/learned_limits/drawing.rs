@@ -1,11 +1,10 @@
 //! The whole: a row for each server, a column for each client.
 
+use simulation::tally::Tally;
 use svg::{
     Document,
     node::element::{Group, Style},
 };
-
-use simulation::tally::Tally;
 
 use crate::{
     case::{CLIENTS, Case},

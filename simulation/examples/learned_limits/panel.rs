@@ -1,8 +1,7 @@
 //! One run: what is allowed is an area, what is sent a line over it, and 429s hang beneath.
 
-use svg::node::element::{Group, Path, SVG, path::Data};
-
 use simulation::tally::Tally;
+use svg::node::element::{Group, Path, SVG, path::Data};
 
 use crate::series::Series;
 

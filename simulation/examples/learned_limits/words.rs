@@ -1,8 +1,7 @@
 //! What is written in the drawing.
 
-use svg::node::element::{Group, TSpan, Text};
-
 use simulation::tally::{Tally, total};
+use svg::node::element::{Group, TSpan, Text};
 
 use crate::{
     case::Case,

@@ -21,10 +21,9 @@ mod server;
 
 use std::{ops::Range, time::Duration};
 
-use simulation::say;
-
 use job::{Asks, Outcome, embed};
 use server::{OUTAGE, Outage};
+use simulation::say;
 
 #[test]
 fn attempts_in_an_outage_stay_under_1_3_of_what_comes_and_every_text_is_answered_once() {

@@ -22,13 +22,12 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
-use tokio::{task::JoinSet, time::timeout};
-use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_together::{Endpoint, Limits, Quota, Tier, TogetherLayer};
-
 use server::{Answer, Counts, Outcome, Says, Server};
 use simulation::say;
 use testing::virtual_time;
+use tokio::{task::JoinSet, time::timeout};
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_together::{Endpoint, Limits, Quota, Tier, TogetherLayer};
 
 #[test]
 fn at_least_95_percent_of_the_tokens_are_used_and_under_one_in_200_requests_refused() {

@@ -1,0 +1,64 @@
+//! Deadlines of requests that are sent more than once.
+
+use std::time::Duration;
+
+use testing::script::{Script, status};
+use tokio::time::Instant;
+use tower::{Layer, ServiceExt};
+use tower_together::{Rejected, extension::Deadline};
+
+use crate::{CHAT, both, dawdling, exact, per_minute, post, within};
+
+/// A pause past the deadline is not waited for: neither by the request that was refused, which gets
+/// the server's answer, nor by one that waits or comes, which never leaves.
+#[tokio::test(start_paused = true)]
+async fn a_pause_past_the_deadline_is_told_at_once() {
+    let script = Script::new([status(429).header("retry-after", 30)]);
+    let service = both(per_minute(60)).layer(script.client());
+    let start = Instant::now();
+    let (first, second) = tokio::join!(
+        service.clone().oneshot(within(5)),
+        service.clone().oneshot(within(5))
+    );
+    let third = service.oneshot(within(5)).await.unwrap();
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    let first = first.unwrap();
+    assert_eq!(first.status(), 429);
+    assert!(first.extensions().get::<Rejected>().is_none());
+    for refused in [second.unwrap(), third] {
+        assert!(refused.extensions().get::<Rejected>().is_some());
+        assert_eq!(refused.headers()["retry-after"], "30");
+    }
+    assert_eq!(script.sent().len(), 1);
+}
+
+/// An answer that is read, or thrown away, for longer than its caller waits, is its last.
+#[tokio::test(start_paused = true)]
+async fn no_attempt_leaves_after_the_deadline_however_slow_the_answer_before() {
+    let half = || ("retry-after-ms", "500".to_owned());
+    for takes in [700, 900, 100_000] {
+        let start = Instant::now();
+        let mut hurried = post(CHAT);
+        let deadline = Deadline::within(Duration::from_millis(800));
+        hurried.extensions_mut().insert(deadline);
+        let service = exact().layer(dawdling(500, half(), takes));
+        let answer = service.oneshot(hurried).await.unwrap();
+        let took = start.elapsed().as_millis();
+        assert_eq!(answer.status(), if takes == 700 { 200 } else { 500 });
+        assert_eq!(took, if takes == 700 { 700 } else { 800 }, "{takes}");
+    }
+}
+
+/// The time that has passed since the first attempt is the caller's too.
+#[tokio::test(start_paused = true)]
+async fn every_attempt_has_the_same_deadline() {
+    let script = Script::new([status(500)]);
+    let service = both(per_minute(6)).layer(script.client());
+    fastrand::seed(7);
+    let start = Instant::now();
+    // The second attempt's turn comes after 10.03 s, and it is made a little after the first.
+    let answer = service.oneshot(within(10)).await.unwrap();
+    assert!(answer.extensions().get::<Rejected>().is_some());
+    assert!(start.elapsed() > Duration::from_millis(50));
+    assert!(start.elapsed() < Duration::from_secs(1));
+}

@@ -1,0 +1,88 @@
+//! The remaining requests that a server names, and the words in which it rejects.
+
+use std::time::Duration;
+
+use testing::script::{Script, status};
+use tokio::time::{Instant, sleep};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_together::{Limits, TogetherLayer, limiter::Measure};
+
+use crate::{CHAT, both, per_minute, post};
+
+/// Sends so many, one after another.
+async fn in_turn(script: &Script, layer: &TogetherLayer, many: usize) -> Vec<u128> {
+    let service = layer.layer(script.client());
+    for _ in 0..many {
+        service.clone().oneshot(post(CHAT)).await.unwrap();
+    }
+    script.millis()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_may_leave_and_then_nothing_until_the_reset() {
+    let says = |left: u32| {
+        let answer = status(200).header("x-ratelimit-remaining", left);
+        answer.header("x-ratelimit-reset", 20)
+    };
+    let script = Script::new([says(0)]);
+    assert_eq!(in_turn(&script, &both(per_minute(600)), 2).await[1], 20_000);
+    let script = Script::new([says(2)]);
+    let millis = in_turn(&script, &both(per_minute(600)), 4).await;
+    assert!(millis[2] < 1_000 && millis[3] == 20_000, "{millis:?}");
+    // What left before the answer came is not left again.
+    let script = Script::new([says(3)]);
+    let layer = both(per_minute(600));
+    let slow = layer.layer(service_fn({
+        let script = script.clone();
+        move |request| {
+            let answer = script.client().oneshot(request);
+            async move {
+                sleep(Duration::from_secs(1)).await;
+                answer.await
+            }
+        }
+    }));
+    let first: Vec<_> = (0..3)
+        .map(|_| tokio::spawn(slow.clone().oneshot(post(CHAT))))
+        .collect();
+    for answer in first {
+        answer.await.unwrap().unwrap();
+    }
+    let left = Instant::now();
+    in_turn(&script, &layer, 2).await;
+    assert!(left.elapsed() >= Duration::from_secs(18));
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_long_a_refusal_asks_to_wait_is_all_that_it_says_of_the_time() {
+    let refusal = status(429).header("retry-after", 1);
+    let refusal = refusal.header("x-ratelimit-remaining", 0);
+    let script = Script::new([refusal.header("x-ratelimit-reset", 60)]);
+    let millis = in_turn(&script, &both(per_minute(600)), 1).await;
+    assert_eq!(millis, [0, 1_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_what_there_were_too_many_is_read_in_words_too() {
+    for (message, lowered) in [
+        (
+            r#"{"error":{"message":"Request was rejected due to token rate limiting."}}"#,
+            // Of tokens there is no limit to lower yet, and it says nothing of requests.
+            [].as_slice(),
+        ),
+        (
+            r#"{"error":{"message":"Request was rejected due to request rate limiting."}}"#,
+            &[Measure::Requests],
+        ),
+    ] {
+        let refusal = status(429).header("retry-after", 1).body(message);
+        let refusal = refusal.header("content-type", "application/json");
+        let script = Script::new([refusal]);
+        let layer = both(Limits::default());
+        in_turn(&script, &layer, 1).await;
+        let lanes = layer.limiter().snapshot().lanes;
+        let learned = lanes[0].limits.iter().filter(|limit| limit.learned);
+        let learned: Vec<_> = learned.map(|limit| limit.measure).collect();
+        assert_eq!(learned, lowered, "{message}");
+    }
+}

@@ -1,0 +1,116 @@
+//! Lanes that a server has paused.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use tokio::time::sleep;
+use tokio_test::{assert_pending, assert_ready, task};
+use tower_together::{
+    Endpoint, Limiter, Limits, Quota,
+    limiter::{Call, Reason},
+};
+
+use crate::{CHAT, chat, of_key, per_minute};
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_is_over_at_the_instant_that_the_server_named() {
+    let limiter = Limiter::new(Limits::none()).with_learning(false);
+    let permit = limiter.acquire(chat()).await.unwrap();
+    permit.overloaded(Duration::from_secs(5));
+    let paused = || limiter.snapshot().lanes[0].paused;
+    assert!(paused().is_some());
+    tokio::time::advance(Duration::from_secs(5)).await;
+    assert_eq!(paused(), None);
+}
+
+/// A key that the server asked to wait is not forgotten, or it would come back as if new.
+#[tokio::test(start_paused = true)]
+async fn a_paused_key_is_not_forgotten() {
+    let limiter = Limiter::new(Limits::none()).with_max_keys(1);
+    let permit = limiter.try_acquire(&of_key("a")).unwrap();
+    permit.throttled(Some(Duration::from_secs(60)));
+    let other = limiter.try_acquire(&of_key("b")).unwrap_err();
+    assert_eq!(other.reason(), Reason::KeysFull);
+    let wait = limiter.try_acquire(&of_key("a")).unwrap_err().retry_after();
+    assert_eq!(wait, Some(Duration::from_secs(60)));
+    // Over the pause, and the slow restart after it.
+    sleep(Duration::from_secs(69)).await;
+    drop(limiter.try_acquire(&of_key("b")).unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_to_a_key_that_is_forgotten_pauses_no_other() {
+    let limiter = Limiter::new(Limits::none()).with_max_keys(1);
+    let permit = limiter.try_acquire(&of_key("a")).unwrap();
+    drop(limiter.try_acquire(&of_key("b")).unwrap());
+    assert_eq!(permit.throttled(Some(Duration::from_secs(60))), None);
+    drop(limiter.try_acquire(&of_key("b")).unwrap());
+}
+
+/// Promise: the refusal comes again when a pause makes it so.
+#[tokio::test(start_paused = true)]
+async fn a_pause_refuses_those_whose_deadline_it_passes() {
+    let limiter = Limiter::new(per_minute(60));
+    let permit = limiter.acquire(chat()).await.unwrap();
+    let in_time = limiter.acquire(chat().with_deadline(Duration::from_secs(9)));
+    let too_late = limiter.acquire(chat().with_deadline(Duration::from_secs(5)));
+    let (mut in_time, mut too_late) = (task::spawn(in_time), task::spawn(too_late));
+    assert_pending!(too_late.poll());
+    assert_pending!(in_time.poll());
+    permit.overloaded(Duration::from_secs(7));
+    assert!(too_late.is_woken());
+    let rejected = assert_ready!(too_late.poll()).unwrap_err();
+    assert_eq!(rejected.reason(), Reason::Deadline);
+    drop(in_time.await.unwrap());
+}
+
+/// Nobody is held back for a lane that is paused for longer than a shared limit makes it wait.
+#[tokio::test(start_paused = true)]
+async fn a_paused_lane_holds_nobody_back_in_a_shared_limit() {
+    let tokens = Quota::per_minute(60).unwrap().unpaced();
+    let both = [CHAT, Endpoint::Embeddings];
+    let limiter = Limiter::new(Limits::none().shared_tokens(both, tokens));
+    let permit = limiter.acquire(chat().with_tokens(10)).await.unwrap();
+    let mut dear = task::spawn(limiter.acquire(chat().with_tokens(55)));
+    assert_pending!(dear.poll());
+    sleep(Duration::from_millis(1)).await;
+    // There is room for five beside the dear one, and now for as many.
+    let cheap = Call::new(Endpoint::Embeddings).with_tokens(6);
+    let mut cheap = task::spawn(limiter.acquire(cheap));
+    assert_pending!(cheap.poll());
+    permit.throttled(Some(Duration::from_secs(100)));
+    assert!(cheap.is_woken());
+    drop(assert_ready!(cheap.poll()).unwrap());
+}
+
+/// It kept a part of the window free for as long as its pause lasted: an hour.
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_is_paused_for_longer_than_a_window_leaves_all_of_it_to_others() {
+    let limiter =
+        Limiter::new(Limits::none().requests(CHAT, Quota::per_minute(600).unwrap().unpaced()));
+    let of = |model| chat().with_model(model);
+    let permit = limiter.acquire(of("paused")).await.unwrap();
+    permit.overloaded(Duration::from_secs(3_600));
+    let mut paused = task::spawn(limiter.acquire(of("paused")));
+    assert_pending!(paused.poll());
+    for _ in 0..599 {
+        drop(limiter.try_acquire(&of("m")).unwrap());
+    }
+}
+
+/// It kept a slot free for as long as its pause lasted: an hour.
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_is_paused_for_more_than_a_minute_leaves_job_slots_to_others() {
+    const CREATE: Endpoint = Endpoint::FineTuneCreate;
+    for (seconds, leaves) in [(60, false), (61, true)] {
+        let limiter = Limiter::new(Limits::none().jobs(CREATE, NonZeroU32::new(2).unwrap()));
+        let of = |model| Call::new(CREATE).with_model(model);
+        let _taken = limiter.acquire(of("m")).await.unwrap();
+        let permit = limiter.acquire(of("paused")).await.unwrap();
+        let mut paused = task::spawn(limiter.acquire(of("paused")));
+        assert_pending!(paused.poll());
+        permit.overloaded(Duration::from_secs(seconds));
+        drop(permit);
+        let mut other = task::spawn(limiter.acquire(of("m")));
+        assert_eq!(other.poll().is_ready(), leaves, "paused for {seconds} s");
+    }
+}
