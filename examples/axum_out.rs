@@ -1,6 +1,6 @@
 //! An axum app that asks Together for its own callers: the stack is its state, made once and
 //! cloned, so that all handlers keep to one limit. A caller who hangs up in the queue costs
-//! nothing. (An app that passes its callers' requests on: see the example `gateway`.)
+//! nothing. (An app that passes its callers' requests on: see `together-gateway`.)
 
 use std::sync::Arc;
 
