@@ -1,0 +1,4 @@
+//! What ARCHITECTURE.md says of the code, compared with the code.
+
+mod layers;
+mod promises;
