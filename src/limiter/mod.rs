@@ -86,13 +86,13 @@
 //! after an hour in which the server gave no reason for it, and when the table is changed.
 //! [`with_learning(false)`](Limiter::with_learning) keeps to the table, whatever the server says.
 //!
-//! Simulated in `tests/learning.rs`, at a server whose limit goes from 600 to 300 and to 1,200 a minute,
+//! Simulated in `simulation/tests/learning`, at a server whose limit goes from 600 to 300 and to 1,200 a minute,
 //! four minutes each: 99 % used with headers, 94 % without, 0.3 % of the requests answered 429. A plain
 //! token bucket with retries uses 72 %, and 23 % of its requests are answered 429. Minutes that move
 //! and are not named are read less well: 82 to 90 % used. Four processes with one key, knowing nothing
 //! of each other, use 98 to 100 % of it, with 1.5 % 429s and each about the same (Jain's index 0.95 to 1).
 //!
-//! One run of each kind, as `cargo run --release --example learned_limits` draws it; what is sent is the
+//! One run of each kind, as the example `learned_limits` of `simulation/` draws it; what is sent is the
 //! mean of 10 s, in the last row of 2 minutes:
 //!
 #![cfg_attr(doc, doc = include_str!("../../docs/learned_limits.svg"))]

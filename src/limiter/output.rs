@@ -53,7 +53,7 @@ impl Output {
 }
 
 /// What is expected, and what it proves to be, is charged 1 % dear. A server that counts by the second
-/// has little room for one answer after another that is longer than expected: in `tests/tokens.rs` it
+/// has little room for one answer after another that is longer than expected: in `simulation/tests/tokens` it
 /// refuses a third as many for this.
 pub(super) fn dear(tokens: u64) -> u64 {
     tokens.saturating_add(tokens.div_ceil(DEAR))

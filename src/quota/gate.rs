@@ -160,7 +160,7 @@ fn backoff(blocked: u32) -> Span {
 }
 
 /// How long a restart is slow. Simulated where 750 a minute are believed and 600 allowed
-/// (`tests/haste.rs`), it is for servers that count by the second: a bucket of ten, ten a second,
+/// (`simulation/tests/haste`), it is for servers that count by the second: a bucket of ten, ten a second,
 /// refuses 53 in ten minutes and gives 87 % of its quota; restarted at full pace 135 and 97 %, after
 /// a restart of 16 s 32 and 85 %. Those that count by the minute refuse 14 to 20 with any of these.
 pub(super) const RESTART: Span = Span::secs(8);

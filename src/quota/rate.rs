@@ -325,7 +325,7 @@ const SECOND: f64 = 1e9;
 const LATE: Span = Span::millis(50);
 
 /// What comes back of requests that left so recently is a small part of any minute. With less, servers
-/// that count tokens strictly gave up to 2 % less of their limit (`tests/tokens.rs`).
+/// that count tokens strictly gave up to 2 % less of their limit (`simulation/tests/tokens`).
 const RECENT: Span = Span::secs(10);
 
 /// Kept below what the server took: else the next is refused too.
@@ -351,7 +351,7 @@ const LEAST_TRIM: f64 = 0.05;
 
 /// Who has less than this of a limit shares it with others. All then add the same and give up a part of
 /// what they have, whoever is refused: that makes them equal. With a smaller part, or more added, they
-/// are so later or refused more (`tests/learning.rs`, four processes).
+/// are so later or refused more (`simulation/tests/learning`, four processes).
 const SHARED: f64 = 0.55;
 const SHARED_CUT: f64 = 0.8;
 const SHARED_MORE: f64 = 0.015;

@@ -110,7 +110,7 @@
 //! What is expected is charged 1 % dear: servers that count by the second have little room for
 //! answers that are longer than expected. In a simulation of one that allows 180,000 tokens a minute,
 //! to answers of very different length, 98 % are used and 1 in 750 requests is refused
-//! (`tests/tokens.rs`); with `max_tokens` reserved, 65 %.
+//! (`simulation/tests/tokens`); with `max_tokens` reserved, 65 %.
 //!
 //! What it cost is read from `usage` in an answer of JSON, or in the events of a stream, as it passes:
 //! `total_tokens`, or the sum of the others. It is settled when the body ends, also if it is dropped

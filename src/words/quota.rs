@@ -144,7 +144,7 @@ impl Quota {
     ///
     /// The rate becomes `max` per `per + margin`. A server that counts in strict windows of one
     /// second refuses what the network bunches, whatever the pace. At 600 a minute and delays of 5
-    /// to 150 ms each way, simulated (`tests/simulation.rs`):
+    /// to 150 ms each way, simulated (`simulation/tests/saturation`):
     ///
     /// | margin | of the quota, used | answered 429 |
     /// |---|---|---|
