@@ -24,7 +24,12 @@ async fn main() -> Result<(), Failure> {
         .service(http.clone());
 
     // Requests are built by reqwest, and sent by the stack:
-    let request = || http.post(api.chats()).bearer_auth(&api.key).body(CHAT);
+    let request = || {
+        let request = http.post(api.chats()).bearer_auth(&api.key);
+        request
+            .header("content-type", "application/json")
+            .body(CHAT)
+    };
     let calls = (0..5).map(|_| async { client.clone().oneshot(request().build()?).await });
     for answer in try_join_all(calls).await? {
         report(answer.status(), answer.extensions())?;

@@ -23,7 +23,10 @@ async fn main() -> Result<(), Failure> {
         .build();
 
     let calls = (0..5).map(|_| {
-        let request = client.post(api.chats()).bearer_auth(&api.key).body(CHAT);
+        let request = client.post(api.chats()).bearer_auth(&api.key);
+        let request = request
+            .header("content-type", "application/json")
+            .body(CHAT);
         let deadline = Deadline::within(Duration::from_secs(60));
         request.with_extension(deadline).send()
     });

@@ -48,6 +48,7 @@
 //!     .layer(TogetherLayer::default())
 //!     .service(client);
 //! let request = Request::post("https://api.together.ai/v1/chat/completions")
+//!     .header("content-type", "application/json")
 //!     .body(Full::from(r#"{"model":"large","messages":[]}"#))?;
 //! let answer = client.oneshot(request).await?;
 //! assert!(answer.status().is_success());

@@ -118,6 +118,7 @@ impl Limiter {
     /// let limiter = Limiter::new(Limits::default());
     /// let request = http::Request::post("https://api.together.ai/v1/embeddings")
     ///     .header("authorization", "Bearer YOUR_KEY")
+    ///     .header("content-type", "application/json")
     ///     .body(r#"{"model":"BAAI/bge-base-en-v1.5","input":"hello"}"#)?;
     /// let permit = limiter.acquire(Call::of(&request)).await?;
     /// // Send the request here, read its answer to the end, and then:

@@ -35,6 +35,7 @@ impl Call {
     /// # let limiter = Limiter::default();
     /// let request = Request::post("https://api.together.ai/v1/embeddings")
     ///     .header("authorization", "Bearer YOUR_KEY")
+    ///     .header("content-type", "application/json")
     ///     .body(r#"{"model":"BAAI/bge-base-en-v1.5","input":"hello"}"#)?;
     /// let call = Call::of(&request);
     /// let mut permit = limiter.acquire(call.clone()).await?;

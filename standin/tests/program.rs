@@ -61,6 +61,7 @@ async fn it_says_where_it_listens_and_keeps_the_limits_it_is_given() {
     for _ in 0..3 {
         let request = Request::post(format!("{url}/v1/chat/completions"))
             .header("authorization", "Bearer key")
+            .header("content-type", "application/json")
             .body(Body::from(common::chat().to_string()))
             .unwrap();
         let response = client.request(request).await.unwrap();
@@ -112,6 +113,7 @@ async fn it_tells_of_its_limits_as_it_is_told_to() {
         let client = Client::builder(TokioExecutor::new()).build_http();
         let request = Request::post(format!("{url}{path}"))
             .header("authorization", "Bearer key")
+            .header("content-type", "application/json")
             .body(Body::from(body.to_string()))
             .unwrap();
         let response = client.request(request).await.unwrap();

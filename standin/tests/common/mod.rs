@@ -16,7 +16,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes, HttpBody as _, to_bytes},
-    http::{HeaderMap, Request, Response, StatusCode},
+    http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE},
 };
 use http_body::Frame;
 use hyper_util::{
@@ -109,7 +109,7 @@ impl Caller {
         self.send_with(method, path, key, &[], body).await
     }
 
-    /// The same with more headers.
+    /// Sends a request with more headers. A body is JSON unless a header says otherwise.
     pub(crate) async fn send_with(
         &self,
         method: &str,
@@ -164,7 +164,12 @@ impl Caller {
         for (name, value) in key.map(|key| ("authorization", key)).iter().chain(headers) {
             request = request.header(*name, *value);
         }
-        request.body(body.into()).unwrap()
+        let mut request = request.body(body.into()).unwrap();
+        if !request.body().is_end_stream() {
+            let json = HeaderValue::from_static("application/json");
+            request.headers_mut().entry(CONTENT_TYPE).or_insert(json);
+        }
+        request
     }
 }
 
