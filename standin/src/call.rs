@@ -1,6 +1,10 @@
 //! What a request says, if it says it correctly.
 
-use axum::http::{HeaderMap, header::AUTHORIZATION, request::Parts};
+use axum::http::{
+    HeaderMap,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+    request::Parts,
+};
 use serde_json::Value;
 
 use crate::{Route, error::ApiError};
@@ -38,6 +42,7 @@ impl Call {
         if route == Route::Models {
             return Ok(call);
         }
+        announced_as_json(&head.headers, body)?;
         call.body = serde_json::from_slice(body)
             .map_err(|_| ApiError::invalid(None, "The body is not valid JSON."))?;
         call.model = match call.body["model"].as_str() {
@@ -48,6 +53,20 @@ impl Call {
             Some(model) => model.to_owned(),
         };
         Ok(call)
+    }
+}
+
+/// Rejects a body whose `content-type` is missing or is not `application/json`. An empty body needs none.
+pub(crate) fn announced_as_json(headers: &HeaderMap, body: &[u8]) -> Result<(), ApiError> {
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    let media = kind
+        .and_then(|kind| kind.split(';').next())
+        .unwrap_or_default();
+    match body.is_empty() || media.trim().eq_ignore_ascii_case("application/json") {
+        true => Ok(()),
+        false => Err(ApiError::not_json()),
     }
 }
 

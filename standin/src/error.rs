@@ -63,6 +63,17 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, INVALID, message)
     }
 
+    /// The rejection of a body that is not announced as JSON. The status and the code are those of
+    /// OpenAI's servers (github.com/openai/openai-openapi/issues/194); vLLM responds with 400 too.
+    pub(crate) fn not_json() -> Self {
+        let message =
+            "Unsupported content type: send the body as \"Content-Type: application/json\".";
+        Self {
+            code: Some("unsupported_content_type"),
+            ..Self::invalid(None, message)
+        }
+    }
+
     pub(crate) fn too_large() -> Self {
         let message = "Request entity too large.";
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)

@@ -59,7 +59,7 @@
 //! usage is on one more chunk, without choices.
 //!
 //! Errors are `{"error":{"message","type","param","code"}}`: 401 without a bearer key, 400 for a
-//! body that is not JSON or names no `model`, 404 with the code `model_not_available` for a model
+//! body that is not JSON, is not announced as `content-type: application/json` or names no `model`, 404 with the code `model_not_available` for a model
 //! whose name begins with `unknown`. Each answer has an `x-request-id`.
 //!
 //! Jobs live as the API's do, from `pending` to `completed` and from `VALIDATING` to `COMPLETED`, or

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::{
     Answer, Headers, Route,
-    call::{Call, bearer},
+    call::{Call, announced_as_json, bearer},
     chaos::Chaos,
     engine::{Charge, Decision, Engine},
     error::ApiError,
@@ -111,10 +111,9 @@ impl Shared {
         let at = self.now();
         let verdict = match (books.script.next(method, path), call) {
             (Some(answer), _) => Verdict::Given(answer),
-            (None, _) if World::takes(unversioned(path)) => match (bearer(&head.headers), body) {
-                (None, _) => Verdict::Invalid(ApiError::no_key()),
-                (_, None) => Verdict::Invalid(ApiError::too_large()),
-                (Some(key), Some(body)) => {
+            (None, _) if World::takes(unversioned(path)) => match admitted(head, body) {
+                Err(error) => Verdict::Invalid(error),
+                Ok((key, body)) => {
                     let asked = self.asked(head, &key, body, at);
                     let line = |line: &Line| line.answer(&key, &self.manner.shape);
                     let (status, body) = books.world.ask(&asked, line);
@@ -191,6 +190,16 @@ impl Books {
         let route = Route::of(method, path);
         self.ledger.note(at, route, name, verdict.status());
     }
+}
+
+/// The key and the body of a request about files or jobs.
+fn admitted<'a>(head: &Parts, body: Option<&'a [u8]>) -> Result<(String, &'a [u8]), ApiError> {
+    let key = bearer(&head.headers).ok_or_else(ApiError::no_key)?;
+    let body = body.ok_or_else(ApiError::too_large)?;
+    if World::takes_json(unversioned(head.uri.path())) {
+        announced_as_json(&head.headers, body)?;
+    }
+    Ok((key, body))
 }
 
 fn id(nth: u64) -> String {

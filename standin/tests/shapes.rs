@@ -221,6 +221,68 @@ async fn errors_have_the_shape_of_the_api() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_not_announced_as_json_is_rejected() {
+    let (server, caller) = server().await;
+    let http2 = Caller::http2(&server);
+    let send = async |caller: &Caller, path: &str, kind: &str| {
+        let headers = [("content-type", kind)];
+        let body = chat().to_string();
+        let key = Some("Bearer key");
+        caller.send_with("POST", path, key, &headers, body).await
+    };
+    let chats = "/v1/chat/completions";
+    for kind in [
+        "application/json",
+        "application/json; charset=utf-8",
+        "application/json;charset=UTF-8",
+        "Application/JSON",
+    ] {
+        assert_eq!(send(&caller, chats, kind).await.status, 200, "{kind}");
+    }
+    let code = Some("unsupported_content_type".to_owned());
+    let rejected = (400, "invalid_request_error".to_owned(), code);
+    let paths = [
+        chats,
+        "/v1/completions",
+        "/v1/embeddings",
+        "/v1/images/generations",
+        "/v1/fine-tunes",
+        "/v1/batches",
+    ];
+    for path in paths {
+        // An empty value is as good as none.
+        for kind in [
+            "",
+            "text/plain",
+            "application/vnd.x+json",
+            "application/jsonl",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=cut",
+            "text/plain; x=application/json",
+        ] {
+            for caller in [&caller, &http2] {
+                let error = send(caller, path, kind).await.error();
+                assert_eq!(error, rejected, "{path} {kind:?}");
+            }
+        }
+    }
+    let got = caller.post("/v1/batches/none/cancel", &json!({})).await;
+    assert_eq!(got.error().0, 404);
+}
+
+#[tokio::test]
+async fn a_request_without_a_body_needs_no_content_type() {
+    let (_server, caller) = server().await;
+    assert_eq!(caller.get("/v1/models").await.status, 200);
+    assert_eq!(caller.get("/v1/files").await.status, 200);
+    let key = Some("Bearer key");
+    let cancel = caller.send("POST", "/v1/batches/none/cancel", key, String::new());
+    assert_eq!(cancel.await.error().0, 404);
+    let empty = caller.send("POST", "/v1/embeddings", key, String::new());
+    assert_eq!(empty.await.error().2, None);
+}
+
+#[tokio::test]
 async fn each_answer_has_a_request_id_of_its_own() {
     let (_server, caller) = server().await;
     let mut ids = vec![

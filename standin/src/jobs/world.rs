@@ -56,6 +56,11 @@ impl World {
         matches!(first, "files" | "fine-tunes" | "batches")
     }
 
+    /// Whether the body of such a request is JSON, rather than a form.
+    pub(crate) fn takes_json(path: &str) -> bool {
+        !path.starts_with("/files")
+    }
+
     /// The time from a request's arrival to its response; zero stands for the server's latency.
     pub(crate) fn delay(&self, asked: &Asked<'_>) -> Duration {
         match (asked.method, asked.path) {
