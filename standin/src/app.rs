@@ -8,14 +8,14 @@ use std::{
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
-    extract::State,
+    body::{Body, Bytes, to_bytes},
+    extract::{DefaultBodyLimit, Path, State},
     http::{
         HeaderValue, Request, StatusCode, Version,
         header::{CONNECTION, CONTENT_TYPE},
     },
     response::Response,
-    routing::{get, post},
+    routing::{get, post, put},
 };
 use hyper::body::{Body as _, Incoming};
 use tokio::time::sleep;
@@ -76,12 +76,17 @@ fn closing(mut response: Response) -> Response {
 /// Paths below this are about the server; all others are the API's.
 pub(crate) const OWN: &str = "/standin/";
 
+/// Where files are put whose upload was [redirected](crate#what-it-answers).
+pub(crate) const STORAGE: &str = "/standin/storage/";
+
 /// Answers requests about the server.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/standin/stats", get(stats))
         .route("/standin/arrivals", get(arrivals))
         .route("/standin/reset", post(reset))
+        .route(&format!("{STORAGE}{{id}}"), put(store))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(shared)
 }
 
@@ -108,6 +113,14 @@ async fn arrivals(State(shared): State<Arc<Shared>>) -> Response {
 async fn reset(State(shared): State<Arc<Shared>>) -> StatusCode {
     shared.books().ledger = Ledger::default();
     StatusCode::NO_CONTENT
+}
+
+async fn store(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<String>,
+    bytes: Bytes,
+) -> StatusCode {
+    shared.books().world.store(&id, bytes)
 }
 
 /// Enough for the largest batch file, and little enough to hold in memory.

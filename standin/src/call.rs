@@ -39,7 +39,7 @@ impl Call {
             model: String::new(),
             body: Value::Null,
         };
-        if route == Route::Models {
+        if matches!(route, Route::Models | Route::SupportedModels) {
             return Ok(call);
         }
         announced_as_json(&head.headers, body)?;

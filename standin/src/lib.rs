@@ -45,11 +45,13 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET /models` | a bare JSON array |
+//! | `GET /models`, `GET /supported-models` | a bare JSON array; a list in an object |
 //! | `POST /chat/completions`, `POST /completions` | JSON, or with `"stream": true` server-sent events |
 //! | `POST /embeddings` | one vector of unit length per input, always the same for the same input |
 //! | `POST /images/generations` | one URL per image |
 //! | `POST /files/upload`, `GET /files`, `/files/{id}`, `/files/{id}/content`, `DELETE /files/{id}` | files, of a gibibyte in all |
+//! | `POST /files`, a form | with a file in it the same; else 302 to where the file is to be `PUT`, below `/standin/storage`, and its id in `x-together-file-id` |
+//! | `POST /files/{id}/preprocess` | the file, once it has been put there |
 //! | `POST /fine-tunes`, `GET /fine-tunes`, `/fine-tunes/{id}`, `POST /fine-tunes/{id}/cancel`, `DELETE /fine-tunes/{id}` | fine-tunes, which take an hour |
 //! | `POST /batches`, `GET /batches`, `/batches/{id}`, `POST /batches/{id}/cancel` | batches of chat completions, which take ten minutes |
 //! | anything else | what was [scripted](StandIn::script), or 404 |

@@ -14,6 +14,8 @@ pub enum Route {
     Images,
     /// `GET /models`
     Models,
+    /// `GET /supported-models`
+    SupportedModels,
     /// Any other method or path: answered as scripted, else with 404.
     Other,
 }
@@ -27,6 +29,7 @@ impl Route {
             ("POST", "/embeddings") => Self::Embeddings,
             ("POST", "/images/generations") => Self::Images,
             ("GET", "/models") => Self::Models,
+            ("GET", "/supported-models") => Self::SupportedModels,
             _ => Self::Other,
         }
     }
@@ -39,6 +42,7 @@ impl Route {
             Self::Embeddings => "embeddings",
             Self::Images => "images",
             Self::Models => "models",
+            Self::SupportedModels => "supported-models",
             Self::Other => "other",
         }
     }

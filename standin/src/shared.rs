@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::{
-    http::{HeaderName, HeaderValue, request::Parts},
+    http::{HeaderName, HeaderValue, header::HOST, request::Parts, uri::Authority},
     response::Response,
 };
 use tokio::time::Instant;
@@ -116,8 +116,7 @@ impl Shared {
                 Ok((key, body)) => {
                     let asked = self.asked(head, &key, body, at);
                     let line = |line: &Line| line.answer(&key, &self.manner.shape);
-                    let (status, body) = books.world.ask(&asked, line);
-                    let answer = Answer::status(status).body(body);
+                    let answer = books.world.ask(&asked, line);
                     Verdict::Given(match books.world.delay(&asked) {
                         Duration::ZERO => answer,
                         delay => answer.delay(delay),
@@ -139,6 +138,7 @@ impl Shared {
             owner: self.owners.hash_one(key),
             body,
             upload: head.extensions.get(),
+            host: host(head),
             now,
         }
     }
@@ -200,6 +200,13 @@ fn admitted<'a>(head: &Parts, body: Option<&'a [u8]>) -> Result<(String, &'a [u8
         announced_as_json(&head.headers, body)?;
     }
     Ok((key, body))
+}
+
+/// The host that a request was sent to: HTTP/2 has it in the URI.
+fn host(head: &Parts) -> &str {
+    let given = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let authority = head.uri.authority().map(Authority::as_str);
+    authority.or(given).unwrap_or_default()
 }
 
 fn id(nth: u64) -> String {

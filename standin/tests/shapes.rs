@@ -35,6 +35,13 @@ async fn models_are_a_bare_array_under_each_prefix() {
         assert!(models.iter().all(|model| model["id"].is_string()));
         assert!(!models.is_empty());
     }
+    let supported = caller.get("/v2/supported-models").await.json();
+    let ids = |models: &Value| {
+        let models = models.as_array().unwrap().iter();
+        models.map(|model| model["id"].clone()).collect::<Vec<_>>()
+    };
+    let models = caller.get("/v1/models").await.json();
+    assert_eq!(ids(&supported["data"]), ids(&models));
     assert_eq!(caller.get("/v4/models").await.status, 404);
     assert_eq!(caller.get("/v1models").await.status, 404);
     let others = server.stats().others;

@@ -1,8 +1,12 @@
-"""Runs the gateway given as an argument, and calls it with the SDKs of Together and of OpenAI."""
+"""Runs a gateway, and calls it with the SDKs of Together and of OpenAI.
+
+The arguments: the gateway, a Python with Together's newest SDK, and, if there is one, the folder of Node's SDKs.
+"""
 
 import http.server
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -11,11 +15,11 @@ import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import openai
 import together
 
-GATEWAY, NODE = sys.argv[1], sys.argv[2:]
+GATEWAY, NEWEST = sys.argv[1:3]
+NODE = pathlib.Path(sys.argv[3]) if sys.argv[3:] else None
 MESSAGES = [{"role": "user", "content": "hello"}]
 ENV = {name: value for name, value in os.environ.items() if name not in ("TOGETHER_API_KEY", "GATEWAY_TOKENS")}
 
@@ -65,34 +69,17 @@ def responses_are_read():
         except openai.AuthenticationError:
             pass
         if NODE:
-            subprocess.run([*NODE, gateway.url], check=True)
+            subprocess.run(["node", NODE / "gateway.mjs", gateway.url], check=True)
 
 
 def resources_of_the_stand_in_are_read():
-    with Gateway() as gateway:
-        client = gateway.together()
-        assert client.models.list()[0].pricing is not None
-        assert client.images.generate(model="m", prompt="a").data
-        assert client.completions.create(model="m", prompt="a").choices
-
-        def upload(purpose, line):
-            form = {"file_name": "lines.jsonl", "purpose": purpose, "file_type": "jsonl"}
-            file = {"file": json.dumps(line).encode()}
-            return httpx.post(f"{gateway.url}/v1/files/upload", data=form, files=file).json()["id"]
-
-        file = upload("batch-api", {"custom_id": "1", "body": {"model": "m", "messages": MESSAGES}})
-        assert client.files.retrieve(file).id == file and client.files.list().data
-        assert client.files.content(file).read()
-        job = client.batches.create(input_file_id=file, endpoint="/v1/chat/completions").job
-        assert client.batches.retrieve(job.id).id == job.id and client.batches.list()
-        assert client.batches.cancel(job.id).status
-        file = upload("fine-tune", {"messages": [*MESSAGES, {"role": "assistant", "content": "hi"}]})
-        job = client.fine_tuning.create(training_file=file, model="m", lora=True)
-        assert client.fine_tuning.retrieve(job.id).id == job.id and client.fine_tuning.list().data
-        assert client.fine_tuning.list_events(job.id).data == []
-        assert client.fine_tuning.list_checkpoints(job.id).data == []
-        assert client.fine_tuning.cancel(job.id).status
-        assert client.files.delete(file).deleted
+    resources = pathlib.Path(__file__).with_name("resources.py")
+    programs = [[python, resources] for python in (sys.executable, NEWEST)]
+    if NODE:
+        programs.append(["node", NODE / "resources.mjs"])
+    for program in programs:
+        with Gateway() as gateway:
+            subprocess.run([*program, gateway.url], check=True, env=ENV, timeout=300)
 
 
 def a_restart_loses_no_call():

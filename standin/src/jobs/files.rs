@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use axum::body::Bytes;
+use axum::{body::Bytes, http::StatusCode};
 use serde_json::{Value, json};
 
 #[derive(Debug, Default)]
 pub(super) struct Files {
     all: BTreeMap<String, File>,
+    /// Files whose bytes have not come. No request finds them.
+    announced: BTreeMap<String, File>,
     made: u64,
 }
 
@@ -28,20 +30,36 @@ impl Files {
         purpose: &str,
         bytes: Bytes,
     ) -> Option<String> {
-        let kept: usize = self.all.values().map(|file| file.bytes.len()).sum();
-        if kept + bytes.len() > MOST {
-            return None;
-        }
+        let id = self.announce(owner, name, purpose);
+        self.fill(&id, bytes).is_success().then_some(id)
+    }
+
+    /// Gives an id to a file whose bytes come later.
+    pub(super) fn announce(&mut self, owner: u64, name: &str, purpose: &str) -> String {
         self.made += 1;
         let id = format!("file-{:08x}-0000-4000-8000-000000000000", self.made);
         let file = File {
             owner,
             name: name.to_owned(),
             purpose: purpose.to_owned(),
-            bytes,
+            bytes: Bytes::new(),
         };
-        self.all.insert(id.clone(), file);
-        Some(id)
+        self.announced.insert(id.clone(), file);
+        id
+    }
+
+    /// Keeps the bytes of a file that was announced, once.
+    pub(super) fn fill(&mut self, id: &str, bytes: Bytes) -> StatusCode {
+        let Some(mut file) = self.announced.remove(id) else {
+            return StatusCode::NOT_FOUND;
+        };
+        let kept: usize = self.all.values().map(|file| file.bytes.len()).sum();
+        if kept + bytes.len() > MOST {
+            return StatusCode::PAYLOAD_TOO_LARGE;
+        }
+        file.bytes = bytes;
+        self.all.insert(id.to_owned(), file);
+        StatusCode::OK
     }
 
     pub(super) fn of(&self, owner: u64, id: &str) -> Option<&File> {
@@ -54,7 +72,9 @@ impl Files {
 
     pub(super) fn list(&self, owner: u64) -> Value {
         let own = self.all.iter().filter(|(_, file)| file.owner == owner);
-        json!({"data": own.map(|(id, file)| file.json(id)).collect::<Vec<_>>()})
+        // Without `has_more` the SDK of OpenAI asks for the next page for ever.
+        let files: Vec<_> = own.map(|(id, file)| file.json(id)).collect();
+        json!({"object": "list", "data": files, "has_more": false})
     }
 }
 

@@ -8,18 +8,20 @@ use multer::Multipart;
 
 use crate::route::unversioned;
 
-/// What `POST /files/upload` carries.
+/// What `POST /files/upload` and `POST /files` carry.
 #[derive(Clone, Debug)]
 pub(crate) struct Upload {
     pub(super) name: String,
     pub(super) purpose: String,
-    pub(super) bytes: Bytes,
+    /// `None` if they are put into storage later.
+    pub(super) bytes: Option<Bytes>,
 }
 
 impl Upload {
     /// Reads it, if the request is one and what it says is complete.
     pub(crate) async fn read(head: &Parts, body: &[u8]) -> Option<Self> {
-        if head.method != "POST" || unversioned(head.uri.path()) != "/files/upload" {
+        let path = unversioned(head.uri.path());
+        if head.method != "POST" || !matches!(path, "/files" | "/files/upload") {
             return None;
         }
         let boundary = multer::parse_boundary(head.headers.get(CONTENT_TYPE)?.to_str().ok()?);
@@ -41,7 +43,7 @@ impl Upload {
         Some(Self {
             name: name?,
             purpose: purpose?,
-            bytes: bytes?,
+            bytes,
         })
     }
 }

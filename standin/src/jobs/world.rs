@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::{body::Bytes, http::StatusCode};
 use serde_json::{Value, json};
+
+use crate::{Answer, app::STORAGE};
 
 use super::{
     Fate, JobKind, JobReport, Jobs, Upload, batch,
@@ -33,11 +35,10 @@ pub(crate) struct Asked<'a> {
     pub(crate) owner: u64,
     pub(crate) body: &'a [u8],
     pub(crate) upload: Option<&'a Upload>,
+    /// The host that the caller knows the server by.
+    pub(crate) host: &'a str,
     pub(crate) now: Duration,
 }
-
-/// A status and a body.
-pub(crate) type Told = (u16, Bytes);
 
 impl World {
     pub(crate) fn new(rules: Jobs) -> Self {
@@ -74,20 +75,25 @@ impl World {
         &mut self,
         asked: &Asked<'_>,
         answer: impl Fn(&Line) -> Result<Value, String>,
-    ) -> Told {
+    ) -> Answer {
         self.settle(asked.now, answer);
         let path: Vec<&str> = asked.path.split('/').skip(1).collect();
         let told = match (asked.method, &path[..]) {
-            ("POST", ["files", "upload"]) => self.upload(asked),
+            ("POST", ["files"]) if asked.upload.is_some_and(|upload| upload.bytes.is_none()) => {
+                return self.announce(asked);
+            }
+            ("POST", ["files"] | ["files", "upload"]) => self.upload(asked),
             ("GET", ["files"]) => (200, self.files.list(asked.owner)),
             ("GET", ["files", id, "content"]) => match self.files.of(asked.owner, id) {
-                Some(file) => return (200, file.bytes.clone()),
+                Some(file) => return Answer::status(200).body(file.bytes.clone()),
                 None => no_file(id),
             },
-            ("GET", ["files", id]) => match self.files.of(asked.owner, id) {
-                Some(file) => (200, file.json(id)),
-                None => no_file(id),
-            },
+            ("GET", ["files", id]) | ("POST", ["files", id, "preprocess"]) => {
+                match self.files.of(asked.owner, id) {
+                    Some(file) => (200, file.json(id)),
+                    None => no_file(id),
+                }
+            }
             ("DELETE", ["files", id]) => match self.files.remove(asked.owner, id) {
                 true => (200, json!({"id": id, "deleted": true})),
                 false => no_file(id),
@@ -113,7 +119,12 @@ impl World {
             ("DELETE", ["fine-tunes", id]) => self.delete(id, asked),
             _ => error(404, "not_found", "there is nothing at this path"),
         };
-        (told.0, Bytes::from(told.1.to_string()))
+        Answer::status(told.0).body(told.1.to_string())
+    }
+
+    /// Keeps the bytes that were put into storage.
+    pub(crate) fn store(&mut self, id: &str, bytes: Bytes) -> StatusCode {
+        self.files.fill(id, bytes)
     }
 
     pub(crate) fn reports(&self, now: Duration) -> Vec<JobReport> {
@@ -160,13 +171,23 @@ impl World {
         }
     }
 
+    /// Redirects to storage, as the API does: the caller puts the bytes there, without its key.
+    fn announce(&mut self, asked: &Asked<'_>) -> Answer {
+        let upload = asked.upload.expect("a form");
+        let id = (self.files).announce(asked.owner, &upload.name, &upload.purpose);
+        Answer::status(302)
+            .header("location", format!("http://{}{STORAGE}{id}", asked.host))
+            .header("x-together-file-id", id)
+    }
+
     fn upload(&mut self, asked: &Asked<'_>) -> (u16, Value) {
-        let Some(upload) = asked.upload else {
+        let form = asked.upload;
+        let Some((form, bytes)) = form.and_then(|form| Some((form, form.bytes.clone()?))) else {
             let message = "a form with `purpose`, `file_name` and `file` is required";
             return error(400, "invalid_request_error", message);
         };
-        let (owner, bytes) = (asked.owner, upload.bytes.clone());
-        let id = self.files.add(owner, &upload.name, &upload.purpose, bytes);
+        let owner = asked.owner;
+        let id = self.files.add(owner, &form.name, &form.purpose, bytes);
         match id.and_then(|id| Some((self.files.of(owner, &id)?, id))) {
             Some((file, id)) => (200, file.json(&id)),
             None => error(413, "request_too_large", "there is no room for it"),

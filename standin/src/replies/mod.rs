@@ -4,6 +4,7 @@
 //! that each has an id of its own.
 
 mod embeddings;
+mod models;
 mod text;
 
 use axum::{
@@ -38,7 +39,8 @@ impl Reply {
             Route::Chat | Route::Completions => Ok(text::reply(call, shape)),
             Route::Embeddings => embeddings::reply(call, shape.dimension).map(Self::Json),
             Route::Images => images(call).map(Self::Json),
-            Route::Models | Route::Other => Ok(Self::Json(models())),
+            Route::SupportedModels => Ok(Self::Json(models::supported())),
+            Route::Models | Route::Other => Ok(Self::Json(models::all())),
         }
     }
 
@@ -85,19 +87,6 @@ fn images(call: &Call) -> Result<Value, ApiError> {
         "data": (0..n).map(image).collect::<Vec<_>>(),
     }))
 }
-
-/// A bare array: the API does not wrap this list in an object, as others do.
-fn models() -> Value {
-    let free = json!({"base": 0, "finetune": 0, "hourly": 0, "input": 0, "output": 0});
-    let model = |(id, kind)| json!({"id": id, "object": "model", "created": CREATED, "type": kind, "display_name": id, "organization": "standin", "link": "", "license": "", "context_length": 131_072, "pricing": free});
-    MODELS.into_iter().map(model).collect()
-}
-
-const MODELS: [(&str, &str); 3] = [
-    ("standin/chat", "chat"),
-    ("standin/embeddings", "embedding"),
-    ("standin/images", "image"),
-];
 
 /// The date on all answers; fixed, so that they compare equal.
 const CREATED: u64 = 1_767_225_600;
