@@ -74,7 +74,6 @@ mod adapter;
 pub mod body;
 mod clock;
 pub mod fallback;
-mod header;
 pub mod jobs;
 mod layer;
 pub mod limiter;
@@ -83,6 +82,7 @@ mod quota;
 pub mod rate_limit;
 pub mod retry;
 pub mod stack;
+mod wire;
 mod words;
 
 pub use crate::{

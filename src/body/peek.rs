@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::timer::Timer;
 use crate::{
-    header::InBandReader,
+    wire::response::InBandReader,
     words::{ApiError, Endpoint},
 };
 

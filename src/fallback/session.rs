@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::settings::{Chained, Settings};
 use crate::{
     body::{Bound, Original, RequestBody},
-    header, observe,
+    observe, wire,
     words::{
         ApiError, Reason, Rejected,
         extension::{Deadline, Model, PassedOver, Patience, Paused, Retries, RetryReport, Served},
@@ -44,7 +44,7 @@ impl<A> Session<A> {
         let Some(chained) = settings.chain(&mut request) else {
             return (None, request);
         };
-        let deadline = header::deadline(request.extensions(), request.headers(), now);
+        let deadline = wire::request::deadline(request.extensions(), request.headers(), now);
         let retries = request.extensions().get::<Retries>().copied();
         let (original, mut request) = Original::keep(request, &settings.memory);
         if original.again::<B>().is_none() {

@@ -4,7 +4,7 @@ use http::Request;
 
 use crate::{
     body::{Memory, RequestBody},
-    header::ModelPlaces,
+    wire::request::ModelPlaces,
     words::{Classify, Endpoint, extension::Fallback},
 };
 

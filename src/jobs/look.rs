@@ -7,8 +7,8 @@ use tower_service::Service;
 
 use super::{JobsApi, JobsError};
 use crate::{
-    header,
     limiter::{JobBook, Limiter},
+    wire,
     words::JobKind,
 };
 
@@ -33,7 +33,7 @@ where
         if !book.is_of(limiter) {
             return Err(JobsError::NotLimited);
         }
-        let listed = header::jobs(&body).filter(|listed| listed.is_list);
+        let listed = wire::response::jobs(&body).filter(|listed| listed.is_list);
         let listed = listed.ok_or(JobsError::Unreadable)?;
         let last = listed.jobs.last().map(|job| Arc::clone(&job.id));
         let mut news = false;

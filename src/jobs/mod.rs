@@ -76,4 +76,4 @@ mod watch;
 use crate::Limiter;
 
 pub use self::{api::JobsApi, error::JobsError};
-pub use crate::header::read_json;
+pub use crate::wire::read_json;

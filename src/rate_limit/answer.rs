@@ -6,9 +6,9 @@ use http::response::Parts;
 
 use crate::{
     body::Bound,
-    clock, header,
+    clock,
     limiter::Permit,
-    observe,
+    observe, wire,
     words::{
         ApiError, Endpoint, JobKind, NotNow, Present, Rejected, Report, Tokens,
         extension::{Crowded, Paused, Waited},
@@ -74,7 +74,7 @@ fn knows_jobs(permit: &Permit, endpoint: Endpoint) -> bool {
 
 /// How long the server asks to wait, from the moment its answer's head comes.
 pub(super) fn wait(head: &Parts) -> Option<Duration> {
-    header::wait(&head.headers, clock::time_of_day)
+    wire::response::wait(&head.headers, clock::time_of_day)
 }
 
 /// What the error says of itself, in the answer's extensions.

@@ -11,8 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 use super::watch::{Reader, Readers, Watch};
 use crate::{
     body::{Timer, Whole},
-    header::JobsReader,
     limiter::{Permit, SlotGuard},
+    wire::response::JobsReader,
 };
 
 pin_project_lite::pin_project! {

@@ -24,9 +24,12 @@ use crate::{
     adapter::relay,
     body::{Bound, Peek, RequestBody, Whole, refusal},
     clock,
-    header::{self, InBandReader, JobsReader, UsageReader},
     limiter::{Inner, Lost, Permit, Slot, Turn},
     observe,
+    wire::{
+        self,
+        response::{InBandReader, JobsReader, UsageReader},
+    },
     words::{
         ApiError, Charge, Endpoint, JobKind, Report,
         extension::{InLine, LetGo, Stand},
@@ -407,7 +410,8 @@ impl Left {
     /// Tells the limiter what the answer's head says. Returns what reads the body, if that may tell more.
     fn answered(&mut self, head: &mut response::Parts) -> Option<Reader> {
         let failed = head.extensions.get::<ApiError>().is_some();
-        let is_silent = head.status.is_success() && !failed && !header::speaks(&head.headers);
+        let is_silent =
+            head.status.is_success() && !failed && !wire::response::speaks(&head.headers);
         if !is_silent || self.job.is_some() {
             let report = answer::report(head, &[], self.endpoint);
             self.tell(head, report);

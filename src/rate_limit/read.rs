@@ -9,7 +9,10 @@ use super::tokens::{self, Tokenizer};
 use crate::{
     body::RequestBody,
     clock,
-    header::{self, Asked, Count},
+    wire::{
+        self,
+        request::{Asked, Count},
+    },
     words::{
         Call, Charge, Endpoint, KeyId,
         extension::{ApiKey, Attempt, Caller, Cost, Deadline, Model, Patience},
@@ -81,7 +84,7 @@ pub(super) fn call<B: RequestBody>(
     if let Some(key) = said.get::<ApiKey>() {
         call = call.with_key(key.clone());
     } else if let Some(value) = request.headers().get(AUTHORIZATION) {
-        call.key = KeyId::of_secret(header::credentials(value.as_bytes()));
+        call.key = KeyId::of_secret(wire::request::credentials(value.as_bytes()));
     }
     call.caller = said.get::<Caller>().map_or(0, |caller| caller.id());
     let cost = said.get::<Cost>().copied();
@@ -92,11 +95,11 @@ pub(super) fn call<B: RequestBody>(
     call.deadline = said
         .get::<Deadline>()
         .copied()
-        .or_else(|| header::timeout(request.headers()).map(Deadline::within));
+        .or_else(|| wire::request::timeout(request.headers()).map(Deadline::within));
     call.model = said.get::<Model>().map(Model::shared);
     if call.model.is_none() && endpoint.takes_model() {
         let estimates = estimates && endpoint.costs_tokens() && cost.is_none();
-        let count: Option<Count<'_>> = estimates.then_some(&header::estimate);
+        let count: Option<Count<'_>> = estimates.then_some(&wire::request::estimate);
         let asked = asked(request, count).unwrap_or_default();
         if estimates {
             call.charge = tokens::expected(&asked, endpoint);
@@ -119,18 +122,18 @@ pub(super) fn hurry<B>(call: &mut Call, request: &Request<B>) {
 fn asked<B: RequestBody>(request: &mut Request<B>, count: Option<Count<'_>>) -> Option<Asked> {
     let in_json = request.body_mut().peek(|body| match body.first() {
         // No form begins as JSON does, and what is empty asks for nothing.
-        None | Some(b'{') => Some(header::asked(body, count)),
+        None | Some(b'{') => Some(wire::request::asked(body, count)),
         Some(_) => None,
     })?;
     in_json.or_else(|| {
         let content_type = request.headers().get(CONTENT_TYPE);
-        let boundary = content_type.and_then(|value| header::boundary(value.as_bytes()));
+        let boundary = content_type.and_then(|value| wire::request::boundary(value.as_bytes()));
         request.body_mut().peek(|body| match &boundary {
             Some(boundary) => Asked {
-                model: header::form_model(boundary, body),
+                model: wire::request::form_model(boundary, body),
                 ..Asked::default()
             },
-            None => header::asked(body, count),
+            None => wire::request::asked(body, count),
         })
     })
 }

@@ -6,7 +6,7 @@ use http::Request;
 
 use crate::{
     body::RequestBody,
-    header::{self, Asked},
+    wire::{self, request::Asked},
     words::{Call, Charge, Endpoint, extension::Cost},
 };
 
@@ -40,8 +40,8 @@ pub(super) fn charge<B: RequestBody>(
     }
     let model = call.model.as_deref().unwrap_or_default();
     let asked = request.body_mut().peek(|body| match tokenizer {
-        Some(Tokenizer(count)) => header::asked(body, Some(&|text| count(model, text))),
-        None => header::asked(body, Some(&header::estimate)),
+        Some(Tokenizer(count)) => wire::request::asked(body, Some(&|text| count(model, text))),
+        None => wire::request::asked(body, Some(&wire::request::estimate)),
     });
     expected(&asked.unwrap_or_default(), call.endpoint)
 }

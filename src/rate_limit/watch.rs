@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use crate::{
-    header::{InBandReader, JobsReader, UsageReader},
     limiter::Permit,
     observe,
+    wire::response::{InBandReader, JobsReader, UsageReader},
     words::{NotNow, Report, Tokens},
 };
 

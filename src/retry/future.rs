@@ -25,7 +25,7 @@ use super::{
 use crate::{
     adapter::relay,
     body::{Bound, Peek, RequestBody, Whole, refusal},
-    clock, header, observe,
+    clock, observe, wire,
     words::{ApiError, Endpoint, extension::Failure},
 };
 
@@ -268,7 +268,7 @@ where
     }
     let wait = match error {
         Some(error) => error.retry_after(),
-        None => header::wait(&head.headers, clock::time_of_day),
+        None => wire::response::wait(&head.headers, clock::time_of_day),
     };
     let bound = match is_read {
         true => kept.drain(),
@@ -338,8 +338,8 @@ impl<R: Body<Data = Bytes>> Read<R> {
     fn in_band(&mut self, endpoint: Endpoint) -> Option<Failure> {
         let bytes = self.body.bytes(Bound::ERROR.bytes);
         let head = &mut self.head;
-        let wait = || header::wait(&head.headers, clock::time_of_day);
-        let error = header::in_band(endpoint, (head.status, &head.headers), &bytes, wait)?;
+        let wait = || wire::response::wait(&head.headers, clock::time_of_day);
+        let error = wire::response::in_band(endpoint, (head.status, &head.headers), &bytes, wait)?;
         let failure = Failure::Status(error.status());
         head.extensions.insert(error);
         self.failure = Some(failure);

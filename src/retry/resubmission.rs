@@ -8,7 +8,7 @@ use super::{
     verdict::{Nature, Verdict, may_be_done, verdict},
 };
 use crate::{
-    clock, header,
+    clock, wire,
     words::{ApiError, Endpoint, extension::Failure, extension::Retries},
 };
 
@@ -55,7 +55,11 @@ impl Resubmission {
             endpoint,
             nature,
             hops: Hops::new(nature, request.uri(), None),
-            deadline: header::deadline(request.extensions(), request.headers(), clock::now()),
+            deadline: wire::request::deadline(
+                request.extensions(),
+                request.headers(),
+                clock::now(),
+            ),
             once: retries.limit() == Some(0),
         }
     }

@@ -3,7 +3,7 @@
 use http::{Extensions, HeaderMap, HeaderName, Method, StatusCode};
 
 use crate::{
-    header::{Pushback, RESOURCE_EXHAUSTED, UNAVAILABLE, grpc_failure, pushback},
+    wire::response::{Pushback, RESOURCE_EXHAUSTED, UNAVAILABLE, grpc_failure, pushback},
     words::{ApiError, Endpoint, Rejected, extension::Failure, extension::Retries, is_transient},
 };
 

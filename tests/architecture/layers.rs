@@ -12,7 +12,7 @@ const LAYERS: [(&str, &[&str], &[&str]); 14] = [
     ("clock", &[], &["tokio"]),
     ("words", &[], &["http", "tokio"]),
     (
-        "header",
+        "wire",
         &["clock", "words"],
         &["http", "memchr", "serde", "serde_json", "tokio"],
     ),
@@ -25,7 +25,7 @@ const LAYERS: [(&str, &[&str], &[&str]); 14] = [
     ),
     (
         "body",
-        &["words", "header"],
+        &["words", "wire"],
         &[
             "bytes",
             "http",
@@ -56,7 +56,7 @@ const LAYERS: [(&str, &[&str], &[&str]); 14] = [
     (
         "rate_limit",
         &[
-            "clock", "words", "header", "observe", "limiter", "body", "adapter",
+            "clock", "words", "wire", "observe", "limiter", "body", "adapter",
         ],
         &[
             "bytes",
@@ -70,7 +70,7 @@ const LAYERS: [(&str, &[&str], &[&str]); 14] = [
     ),
     (
         "jobs",
-        &["words", "header", "observe", "limiter"],
+        &["words", "wire", "observe", "limiter"],
         &[
             "bytes",
             "fastrand",
@@ -83,7 +83,7 @@ const LAYERS: [(&str, &[&str], &[&str]); 14] = [
     ),
     (
         "retry",
-        &["clock", "words", "header", "observe", "body", "adapter"],
+        &["clock", "words", "wire", "observe", "body", "adapter"],
         &[
             "bytes",
             "fastrand",
@@ -98,7 +98,7 @@ const LAYERS: [(&str, &[&str], &[&str]); 14] = [
     ),
     (
         "fallback",
-        &["clock", "words", "header", "observe", "body"],
+        &["clock", "words", "wire", "observe", "body"],
         &[
             "bytes",
             "http",

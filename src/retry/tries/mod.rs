@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     body::{Bound, Peek},
-    clock, header, observe,
+    clock, observe, wire,
     words::{
         Endpoint, KeyId, Reason, Rejected,
         extension::{
@@ -99,7 +99,7 @@ impl Tries {
             endpoint,
             nature,
             hops: Hops::new(nature, request.uri(), settings.redirects),
-            deadline: header::deadline(request.extensions(), request.headers(), now),
+            deadline: wire::request::deadline(request.extensions(), request.headers(), now),
             max_503s: patience.map(|patience| patience.overloads),
             max_retries: retries.limit().unwrap_or(settings.max_retries),
             settings,
@@ -334,7 +334,7 @@ fn is_of_sdk(headers: &HeaderMap) -> bool {
 fn share((headers, extensions): Head<'_>) -> u64 {
     let key = match (extensions.get::<ApiKey>(), headers.get(AUTHORIZATION)) {
         (Some(key), _) => key.id(),
-        (None, Some(value)) => KeyId::of_secret(header::credentials(value.as_bytes())),
+        (None, Some(value)) => KeyId::of_secret(wire::request::credentials(value.as_bytes())),
         (None, None) => KeyId::ANONYMOUS,
     };
     let caller = extensions.get::<Caller>().map(|caller| caller.id());

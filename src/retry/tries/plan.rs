@@ -7,8 +7,9 @@ use tokio::time::Instant;
 
 use super::{Head, Tries, When, is_overload};
 use crate::{
-    clock, header,
+    clock,
     retry::verdict::{Nature, Pace, Verdict, verdict},
+    wire,
     words::{
         ApiError,
         extension::{Crowded, Failure, Paused},
@@ -151,7 +152,7 @@ impl Tries {
     ) -> Option<Instant> {
         let hint = match error {
             Some(error) => error.retry_after(),
-            None => header::wait(headers, clock::time_of_day),
+            None => wire::response::wait(headers, clock::time_of_day),
         };
         let asked = match pace {
             Pace::Pushback(wait) => Some(wait),

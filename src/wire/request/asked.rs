@@ -8,10 +8,8 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Value, value::RawValue};
 
 use self::text::{Kind, Texts};
-use super::{
-    json,
-    model::{Name, Text, is_model},
-};
+use super::model::{Name, Text, is_model};
+use crate::wire::json;
 
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

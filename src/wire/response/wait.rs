@@ -8,6 +8,7 @@ use std::{
 use http::{HeaderMap, HeaderName, header};
 
 use super::date::date;
+use crate::wire::json::number;
 
 /// The wait a response asks for: `retry-after-ms`, else `retry-after`, else `x-ratelimit-reset`.
 ///
@@ -55,12 +56,6 @@ pub(super) fn duration(text: &str, unit: f64) -> Option<Duration> {
         None => span(text),
     };
     whole_millis(millis?)
-}
-
-pub(super) fn number(text: &str) -> Option<f64> {
-    // Rust also reads "inf" and "nan", which no server means.
-    let number: f64 = text.parse().ok()?;
-    number.is_finite().then_some(number)
 }
 
 /// A duration as Go writes it, such as `1m30s`, in milliseconds.

@@ -1,7 +1,7 @@
 use memchr::{memchr, memchr2};
 
 use super::json::{self, Json};
-use crate::{header::json::MARK, words::Usage};
+use crate::{wire::json::MARK, words::Usage};
 
 /// Server-sent events, each with a JSON object as its data, as far as they have come.
 #[derive(Clone, Debug, Default)]

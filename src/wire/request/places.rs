@@ -6,9 +6,9 @@ use serde::Deserializer as _;
 
 use super::{
     asked::{Asked, Body},
-    json,
     model::is_model,
 };
+use crate::wire::json;
 
 /// The places of a JSON object's `model`: one, unless somebody wrote it twice.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@ use std::sync::LazyLock;
 use memchr::{memchr, memchr2, memmem::Finder};
 
 use super::name::{Name, Text};
-use crate::{header::json::count, words::Usage};
+use crate::{wire::json::count, words::Usage};
 
 /// One JSON object, as far as it has come: the numbers of the object `usage` in it, at its top.
 #[derive(Clone, Debug, Default)]

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::header::json::count;
+use crate::wire::json::count;
 
 const JSON: &str = "application/json; charset=utf-8";
 const EVENTS: &str = "text/event-stream;charset=utf-8";

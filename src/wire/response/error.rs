@@ -5,11 +5,8 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::{Map, Value};
 
-use super::{
-    media::is_plain,
-    read_json,
-    wait::{duration, wait},
-};
+use super::wait::{duration, wait};
+use crate::wire::{media::is_plain, read_json};
 use crate::{
     clock,
     words::{ApiError, Told},

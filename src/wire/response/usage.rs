@@ -7,7 +7,7 @@ mod name;
 use http::HeaderMap;
 
 use self::{events::Events, json::Json};
-use super::media::Media;
+use crate::wire::media::Media;
 use crate::words::Usage;
 
 /// Reads a body of JSON, or of server-sent events whose data is JSON, piece by piece, however it is

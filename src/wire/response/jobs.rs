@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
-use super::{media::Media, read_json};
+use crate::wire::{media::Media, read_json};
 use crate::words::Job;
 
 #[cfg(test)]

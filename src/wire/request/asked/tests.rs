@@ -165,7 +165,7 @@ fn what_is_no_json_asks_for_nothing_known() {
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes: Vec<u8>, tail in "\\PC*") {
-        let _ = asked(&bytes, Some(&crate::header::estimate));
+        let _ = asked(&bytes, Some(&crate::wire::request::estimate));
         let _ = asked(format!("{{\"messages\":[{{\"content\":{tail}").as_bytes(), Some(&|_| u64::MAX));
     }
 }

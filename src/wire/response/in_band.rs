@@ -6,9 +6,10 @@ use http::{HeaderMap, StatusCode};
 use memchr::memmem;
 use serde_json::{Map, Value};
 
-use super::{json::MARK, media::Media, read_json, wait::wait};
+use super::wait::wait;
 use crate::{
     clock,
+    wire::{json::MARK, media::Media, read_json},
     words::{ApiError, Endpoint, Report},
 };
 

@@ -4,7 +4,7 @@ use http::{
 };
 
 /// Whether a body with these headers is not compressed.
-pub(super) fn is_plain(headers: &HeaderMap) -> bool {
+pub(in crate::wire) fn is_plain(headers: &HeaderMap) -> bool {
     let lines = headers.get_all(CONTENT_ENCODING).into_iter();
     let mut codings = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     codings.all(|coding| {
@@ -15,7 +15,7 @@ pub(super) fn is_plain(headers: &HeaderMap) -> bool {
 
 /// What a body is, as far as it can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Media {
+pub(in crate::wire) enum Media {
     Json,
     /// Server-sent events.
     Events,
@@ -24,7 +24,7 @@ pub(super) enum Media {
 impl Media {
     /// The kind of a body with these headers; `None` if the body cannot be read. A body without a type is
     /// taken for JSON.
-    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+    pub(in crate::wire) fn of(headers: &HeaderMap) -> Option<Self> {
         if !is_plain(headers) {
             return None;
         }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 
-use super::wait::{duration, number};
+use super::wait::duration;
+use crate::wire::json::number;
 use crate::words::{Each, Said, Unit};
 
 /// What an answer's headers say: rates per second, a fraction for a few a minute.

@@ -20,7 +20,7 @@ pub fn read_json<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
 }
 
 /// The same for a reader that may stop early: what it has found by then stands.
-pub(super) fn find<T: Default>(
+pub(in crate::wire) fn find<T: Default>(
     body: &[u8],
     read: impl Fn(&[u8], &mut T) -> serde_json::Result<()>,
 ) -> T {
@@ -35,15 +35,22 @@ pub(super) fn find<T: Default>(
 }
 
 /// The first byte of the value in `body`.
-pub(super) fn first_byte(body: &[u8]) -> Option<u8> {
+pub(in crate::wire) fn first_byte(body: &[u8]) -> Option<u8> {
     let body = body.strip_prefix(MARK).unwrap_or(body);
     let blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0;
     body.iter().copied().find(|byte| !blank(byte))
 }
 
+/// The number that `text` is, if it is finite.
+pub(in crate::wire) fn number(text: &str) -> Option<f64> {
+    // Rust also reads "inf" and "nan", which no server means.
+    let number: f64 = text.parse().ok()?;
+    number.is_finite().then_some(number)
+}
+
 /// The number that `text` is, without what is behind the point; `None` if it is negative or none.
-pub(super) fn count(text: &str) -> Option<u64> {
-    let part = || super::wait::number(text).filter(|number| *number >= 0.0);
+pub(in crate::wire) fn count(text: &str) -> Option<u64> {
+    let part = || number(text).filter(|number| *number >= 0.0);
     text.parse().ok().or_else(|| Some(part()? as u64))
 }
 
@@ -88,7 +95,7 @@ fn value(word: &[u8]) -> String {
     // Python has `True`.
     let known = [word.to_string(), word.to_ascii_lowercase()].into_iter();
     let number = || {
-        let number = super::wait::number(&word).and_then(Number::from_f64);
+        let number = number(&word).and_then(Number::from_f64);
         number.map_or_else(|| "null".to_owned(), |number| number.to_string())
     };
     let mut json = known.filter(|word| serde_json::from_str::<Value>(word).is_ok());
@@ -155,7 +162,7 @@ fn code(rest: &[u8]) -> Option<u32> {
 const CODE: usize = 5;
 
 /// A byte order mark.
-pub(super) const MARK: &[u8] = b"\xef\xbb\xbf";
+pub(in crate::wire) const MARK: &[u8] = b"\xef\xbb\xbf";
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,8 @@
+//! What requests and responses say: in headers, and in bodies.
+
+mod json;
+mod media;
+pub(crate) mod request;
+pub(crate) mod response;
+
+pub use self::json::read_json;
