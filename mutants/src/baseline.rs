@@ -4,17 +4,8 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command, time::Duratio
 
 use crate::{
     compile::Binary,
-    run::{Outcome, in_parallel, run},
+    run::{Outcome, Test, in_parallel, run},
 };
-
-/// A test that passes without mutants and reaches some.
-pub struct Test {
-    pub binary: usize,
-    pub name: String,
-    /// Processor time.
-    pub takes: Duration,
-    pub reaches: BTreeSet<u32>,
-}
 
 /// Result of running each test alone.
 #[derive(Default)]

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     CRATES, PACKAGES, SKIPPED_TESTS, TESTS,
-    copy::{copy, write},
+    copy::{Places, copy, write},
     list::Mutant,
     weave::{Woven, weave},
 };
@@ -22,14 +22,6 @@ pub struct Binary {
     pub name: String,
     pub file: PathBuf,
     pub package: PathBuf,
-}
-
-/// Where the tool keeps its copy, its builds and its results.
-pub struct Places<'a> {
-    pub root: &'a Path,
-    pub tree: PathBuf,
-    pub build: PathBuf,
-    pub unviable: PathBuf,
 }
 
 /// Builds the tests with all `mutants` that compile; also returns the numbers of the others.

@@ -7,7 +7,15 @@ use std::{
     process::Command,
 };
 
-use crate::{CRATES, compile::Places, list::Mutant};
+use crate::{CRATES, list::Mutant};
+
+/// Where the tool keeps its copy, its builds and its results.
+pub struct Places<'a> {
+    pub root: &'a Path,
+    pub tree: PathBuf,
+    pub build: PathBuf,
+    pub unviable: PathBuf,
+}
 
 /// Copies what git knows and does not ignore, except `mutants`' files, which are returned.
 pub fn copy(places: &Places<'_>, mutants: &[Mutant]) -> HashSet<PathBuf> {

@@ -20,9 +20,8 @@ use std::{
 };
 
 use crate::{
-    baseline::Test,
     list::{Equivalent, Mutant},
-    run::Outcome,
+    run::{Outcome, Test},
 };
 
 const PACKAGES: [&str; 3] = [
@@ -60,7 +59,7 @@ const SKIPPED_TESTS: [&str; 8] = [
 fn main() -> ExitCode {
     let root = env::current_dir().expect("there is a current folder");
     let target = root.join("target/mutants");
-    let places = compile::Places {
+    let places = copy::Places {
         root: &root,
         tree: target.join("tree"),
         build: target.join("build"),

@@ -1,7 +1,7 @@
 //! Tests with a mutant switched on, within bounds.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{BufRead, BufReader},
     os::unix::process::ExitStatusExt,
@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{baseline::Test, compile::Binary};
+use crate::compile::Binary;
 
 const SIGXCPU: i32 = 24;
 /// Tests that take no processor time for so long wait for what never comes.
@@ -23,6 +23,15 @@ const IDLE: Duration = Duration::from_secs(4);
 const LONGEST: Duration = Duration::from_secs(120);
 /// Tests that take less are asked first.
 const QUICK: Duration = Duration::from_millis(100);
+
+/// A test that passes without mutants and reaches some.
+pub struct Test {
+    pub binary: usize,
+    pub name: String,
+    /// Processor time.
+    pub takes: Duration,
+    pub reaches: BTreeSet<u32>,
+}
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Outcome {

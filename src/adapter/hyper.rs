@@ -3,7 +3,7 @@ use std::{any::Any, error::Error};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 
-use super::error::NO_HOST;
+use super::lasting::NO_HOST;
 use crate::{
     body::{Memory, RequestBody},
     words::extension::Failure,

@@ -5,6 +5,7 @@ mod axum;
 mod error;
 #[cfg(feature = "hyper")]
 mod hyper;
+mod lasting;
 mod redirect;
 pub(crate) mod relay;
 #[cfg(feature = "reqwest")]

@@ -2,6 +2,7 @@
 
 use tokio::time;
 
+use super::sync::now;
 use crate::words::Instant;
 
 /// Converts instants to those since the limiter was made, and back.
@@ -37,9 +38,3 @@ impl Clock {
         self.origin.checked_add((at - Instant::START).as_duration())
     }
 }
-
-#[cfg(not(all(test, shuttle)))]
-use crate::clock::now;
-
-#[cfg(all(test, shuttle))]
-use super::model::now;

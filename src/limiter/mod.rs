@@ -123,7 +123,7 @@
 //! | [lanes of a key](Limiter::with_max_lanes) | 64 | further models share a lane for each endpoint |
 
 mod acquire;
-#[cfg_attr(all(test, shuttle), path = "model/alarm.rs")]
+#[cfg_attr(all(test, shuttle), path = "sync/alarm.rs")]
 mod alarm;
 mod clock;
 mod grant;

@@ -13,7 +13,7 @@ use http_body_util::{Empty, Full};
 use reqwest::{Body, ResponseBuilderExt, Url};
 use tower_service::Service;
 
-use super::reqwest::Original;
+use super::as_written::AsWritten;
 use crate::words::extension::Redirected;
 
 /// A reqwest client as a service of `http::Request`s: for layers that know no other, such as those of
@@ -90,7 +90,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match Original::restore(request.map(B::into_reqwest)) {
+        match AsWritten::restore(request.map(B::into_reqwest)) {
             Ok(request) => HttpFuture::Calling {
                 url: request.url().clone(),
                 answer: self.inner.call(request),

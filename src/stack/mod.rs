@@ -144,6 +144,8 @@
 //! [e8]: https://docs.rs/crate/tower-together/latest/source/examples/hyper_server.rs
 //! [e9]: https://docs.rs/crate/tower-together/latest/source/examples/async_openai.rs
 
+#[cfg(feature = "reqwest")]
+mod as_written;
 #[cfg(feature = "async-openai")]
 mod async_openai;
 #[cfg(feature = "reqwest")]

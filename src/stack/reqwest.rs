@@ -9,10 +9,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
 use reqwest::{Body, Url};
 use tower_service::Service;
 
+use super::as_written::AsWritten;
 use super::http_over_reqwest::{HttpOverReqwest, extensions};
 use crate::{
     adapter::{failure, relay},
@@ -41,7 +42,7 @@ macro_rules! over_reqwest {
 
             fn call(&mut self, request: reqwest::Request) -> Self::Future {
                 let url = request.url().clone();
-                match Original::keep(request) {
+                match AsWritten::keep(request) {
                     Ok(request) => {
                         let inner = HttpOverReqwest::new(self.get_ref().clone());
                         let answer = self.over(inner).call(request);
@@ -62,49 +63,6 @@ macro_rules! over_reqwest {
 over_reqwest!(TogetherRateLimit, rate_limit);
 over_reqwest!(TogetherRetry, retry);
 over_reqwest!(TogetherFallback, fallback);
-
-/// What a `reqwest::Request` is that an `http::Request` is not: it travels in its extensions.
-#[derive(Clone)]
-pub(super) struct Original {
-    url: Url,
-    bodiless: bool,
-}
-
-impl Original {
-    fn keep(request: reqwest::Request) -> Result<Request<Body>, reqwest::Error> {
-        let url = request.url().clone();
-        let bodiless = request.body().is_none();
-        let mut request = Request::try_from(request)?;
-        let original = Self { url, bodiless };
-        request.extensions_mut().insert(original);
-        Ok(request)
-    }
-
-    /// The request with these extensions too, where it has none of the kind.
-    #[cfg(feature = "reqwest-middleware")]
-    pub(super) fn with(
-        request: reqwest::Request,
-        extensions: &http::Extensions,
-    ) -> Result<reqwest::Request, reqwest::Error> {
-        let mut request = Self::keep(request)?;
-        let own = mem::replace(request.extensions_mut(), extensions.clone());
-        request.extensions_mut().extend(own);
-        Self::restore(request)
-    }
-
-    pub(super) fn restore(mut request: Request<Body>) -> Result<reqwest::Request, reqwest::Error> {
-        let original = request.extensions_mut().remove::<Self>();
-        let mut request = reqwest::Request::try_from(request)?;
-        if let Some(original) = original {
-            *request.url_mut() = original.url;
-            let empty = request.body().and_then(Body::as_bytes) == Some(b"");
-            if original.bodiless && empty {
-                *request.body_mut() = None;
-            }
-        }
-        Ok(request)
-    }
-}
 
 pin_project_lite::pin_project! {
     /// A `reqwest::Request` on its way. Cancel safety and panics are those of the future inside.

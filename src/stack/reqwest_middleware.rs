@@ -14,7 +14,7 @@ use reqwest_middleware::{Error, Middleware, Next, Result};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::reqwest::Original;
+use super::as_written::AsWritten;
 use crate::{
     fallback::TogetherFallbackLayer, layer::TogetherLayer, rate_limit::TogetherRateLimitLayer,
     retry::TogetherRetryLayer, words::Rejected,
@@ -32,7 +32,7 @@ macro_rules! middleware {
                 extensions: &mut Extensions,
                 next: Next<'_>,
             ) -> Result<Response> {
-                let request = Original::with(request, extensions)?;
+                let request = AsWritten::with(request, extensions)?;
                 // A copy: a call that is dropped leaves its caller's as they were.
                 let rest = Rest::new(next, extensions.clone());
                 // Always ready: see the service's own `poll_ready`.

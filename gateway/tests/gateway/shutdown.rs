@@ -57,7 +57,7 @@ async fn when_it_ends_calls_in_flight_end_and_queued_calls_are_told_to_retry() {
 async fn programs_that_obey_retry_after_lose_no_call_in_a_restart() {
     let server = stand_in().await;
     let flags = ["--limit", "chat-completions=1", "--max-wait", "2000"];
-    let flags = [&flags[..], &["--grace", "0.1"]].concat();
+    let flags = [&flags[..], &["--grace", "2"]].concat();
     let gateway = Gateway::before(&server.url(), &flags).await;
     let first = Program::new("tom").send(gateway.post(chat("m"))).await;
     assert_eq!(first.status, StatusCode::OK);

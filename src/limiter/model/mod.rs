@@ -20,29 +20,15 @@ use shuttle::{
     sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
-use tokio::time;
 
 use super::{
     Inner, Limiter, Lost, Measure, Permit,
     shared::Shared,
-    sync::{Mutex, lock},
+    sync::{Mutex, NOW, lock},
 };
 use crate::words::{Call, Endpoint, Instant, Limits, Quota, Rejected};
 
 const CHAT: Endpoint = Endpoint::ChatCompletions;
-
-thread_local!(static NOW: Cell<Instant> = const { Cell::new(Instant::START) });
-
-/// Shuttle runs all its threads on one thread of the system.
-pub(super) fn now() -> time::Instant {
-    thread_local!(static ORIGIN: time::Instant = real());
-    ORIGIN.with(|origin| *origin + (NOW.get() - Instant::START).as_duration())
-}
-
-#[expect(clippy::disallowed_methods, reason = "where virtual time starts")]
-fn real() -> time::Instant {
-    time::Instant::now()
-}
 
 fn per_second(max: u64) -> Limits {
     Limits::none().requests(CHAT, Quota::per_second(max).unwrap())

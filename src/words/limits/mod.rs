@@ -1,6 +1,12 @@
+mod quota;
+mod rule;
+mod tier;
+
 use std::{num::NonZeroU32, sync::Arc};
 
-use super::{Cap, Endpoint, Error, Quota, Rule, Tier};
+pub(crate) use self::rule::{Cap, Rule};
+pub use self::{quota::Quota, tier::Tier};
+use super::{Endpoint, Error};
 
 /// What may be sent: the table the limiter keeps, for each API key apart.
 ///

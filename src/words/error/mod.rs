@@ -1,4 +1,15 @@
+mod api;
+mod declined;
+mod too_many;
+mod transient;
+
 use std::fmt;
+
+pub use self::api::ApiError;
+pub(crate) use self::{
+    api::{Present, Told},
+    transient::is_transient,
+};
 
 /// Configuration that cannot be right, refused where it was given.
 ///

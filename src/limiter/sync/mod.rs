@@ -1,4 +1,8 @@
-//! What the limiter shares between threads with: std, or the model checker in its place.
+//! What the limiter shares between threads with, and its time: std and Tokio, or the model checker in their
+//! place.
+
+#[cfg(all(test, shuttle))]
+mod time;
 
 #[cfg(not(all(test, shuttle)))]
 pub(super) use std::sync::{
@@ -11,6 +15,11 @@ pub(super) use shuttle::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicUsize, Ordering},
 };
+
+#[cfg(all(test, shuttle))]
+pub(super) use self::time::{NOW, now};
+#[cfg(not(all(test, shuttle)))]
+pub(super) use crate::clock::now;
 
 /// Nothing is left half done under these locks, so one poisoned by a panicking `Waker` is sound.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

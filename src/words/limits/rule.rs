@@ -1,6 +1,7 @@
 use std::{num::NonZeroU32, sync::Arc};
 
-use super::{Endpoint, Quota, Span, Unit, Weight};
+use super::Quota;
+use crate::words::{Endpoint, Span, Unit, Weight};
 
 /// One line of the table.
 #[derive(Clone, Debug)]

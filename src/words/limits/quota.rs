@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Error, Span};
+use crate::words::{Error, Span};
 
 /// So much per window of time: `Quota::per_minute(600)?`.
 ///
