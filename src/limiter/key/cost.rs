@@ -3,7 +3,7 @@
 use super::Key;
 use crate::{
     limiter::{LaneIndex, grant::Grant, output::dear, rules::Rules},
-    words::{Call, Cap, Charge, Instant, Quota, Rejected, Tokens, Weight},
+    words::{Call, Cap, Charge, Instant, Quota, Rejected, Settled, Tokens, Weight},
 };
 
 impl Key {
@@ -53,6 +53,33 @@ impl Key {
             }
         };
         self.settle(grant, Weight(tokens), rules, now);
+    }
+
+    /// Settles that a request did not cost the tokens of its grant but `tokens`, in every quota that was
+    /// charged for it; what more it cost, under another table, in the quotas of that.
+    fn settle(&mut self, grant: &mut Grant, tokens: Weight, rules: &Rules, now: Instant) {
+        // A charge under another table was paid off at that table's pace: how much is left is not known.
+        let lost = grant.table != rules.number && tokens < grant.tokens;
+        let (from, to) = (grant.tokens, tokens);
+        let settled = Settled { from, to };
+        let lane = &mut self.lanes[grant.lane];
+        for &index in lane.limits.iter().filter(|_| !lost) {
+            let limit = &mut self.limits[index];
+            let rule = rules.rule(limit.rule);
+            let Cap::Tokens(quota) = &rule.cap else {
+                continue;
+            };
+            if rule.ceiling || !grant.outgrew {
+                limit.bucket.settle(&rule.cap, grant.at, settled, now);
+                if let Some(places) = &mut self.places {
+                    places.settle(grant.lane, index, quota, grant.at, settled);
+                }
+            }
+        }
+        if let Some(rate) = &mut lane.learned.tokens.rate {
+            rate.settle(grant.at, settled, now);
+        }
+        grant.tokens = tokens;
     }
 
     /// The refusal of one that never fits.

@@ -1,0 +1,38 @@
+//! Another table of limits.
+
+use super::{Key, Limit};
+use crate::{
+    limiter::rules::Rules,
+    words::{Each, Instant},
+};
+
+impl Key {
+    /// Goes on under another table.
+    pub(in crate::limiter) fn rebase(&mut self, old: &Rules, new: &Rules, now: Instant) {
+        self.places = None;
+        let before: Vec<_> = std::mem::take(&mut self.limits)
+            .into_iter()
+            .map(|limit| (limit.rule, limit.bucket))
+            .collect();
+        for index in self.lane_indices() {
+            // What was learned was learned from the old one.
+            self.lanes[index].learned = Each::default();
+            self.limit_lane(index, new);
+            if let Some(line) = &mut self.lanes[index].line {
+                line.move_on();
+            }
+        }
+        for (before, mut bucket) in before {
+            let Some(rule) = new.index(old.id(before)) else {
+                continue;
+            };
+            bucket.rebase(old.cap(before), new.cap(rule), now);
+            // Kept even where no lane is under it just now: what left is still on its way.
+            match self.limits.iter_mut().find(|limit| limit.rule == rule) {
+                Some(limit) => limit.bucket = bucket,
+                None => self.limits.push(Limit::new(rule, bucket)),
+            }
+        }
+        self.recount(new);
+    }
+}

@@ -1,0 +1,136 @@
+//! The lanes of a key.
+
+use std::{sync::Arc, time::Duration};
+
+use smallvec::SmallVec;
+
+use super::{Key, Limit};
+use crate::{
+    limiter::{
+        LaneIndex, LimitIndex, grant::Grant, lane::Counts, lane::Lane, lane::OVERFLOW,
+        output::Output, rules::Rules,
+    },
+    quota::{Bucket, Rate},
+    words::{Call, Cap, Each, Endpoint, Instant, Unit, hash},
+};
+
+impl Key {
+    /// The lane of a call, made if there is none.
+    pub(in crate::limiter) fn lane(
+        &mut self,
+        call: &Call,
+        rules: &Rules,
+        max_lanes: usize,
+    ) -> LaneIndex {
+        let model_id = id_of(call);
+        if let Some(lane) = self.find(call.endpoint, model_id) {
+            return lane;
+        }
+        let Some(model) = &call.model else {
+            return self.add_lane(call.endpoint, 0, None, rules);
+        };
+        if self.lanes.len() < max_lanes || rules.knows(model) {
+            return self.add_lane(call.endpoint, model_id, Some(Arc::clone(model)), rules);
+        }
+        self.find(call.endpoint, OVERFLOW)
+            .unwrap_or_else(|| self.add_lane(call.endpoint, OVERFLOW, None, rules))
+    }
+
+    /// All of the lanes, in order.
+    pub(in crate::limiter) fn lane_indices(&self) -> impl Iterator<Item = LaneIndex> + use<> {
+        (0..self.lanes.len()).map(LaneIndex::new)
+    }
+
+    /// The lane that a call would be in, if there is one.
+    pub(super) fn lane_of(&self, call: &Call) -> Option<LaneIndex> {
+        let own = self.find(call.endpoint, id_of(call));
+        own.or_else(|| self.find(call.endpoint, OVERFLOW))
+    }
+
+    pub(super) fn find(&self, endpoint: Endpoint, model_id: u64) -> Option<LaneIndex> {
+        let mut lanes = self.lanes.iter();
+        let lane = lanes.position(|lane| lane.model_id == model_id && lane.endpoint == endpoint)?;
+        Some(LaneIndex::new(lane))
+    }
+
+    fn add_lane(
+        &mut self,
+        endpoint: Endpoint,
+        model_id: u64,
+        model: Option<Arc<str>>,
+        rules: &Rules,
+    ) -> LaneIndex {
+        self.lanes.push(Lane {
+            endpoint,
+            model_id,
+            model,
+            limits: SmallVec::new(),
+            slots: [None; 2],
+            in_flight: 0,
+            gate: None,
+            learned: Each::default(),
+            line: None,
+            output: Output::default(),
+            waiting: 0,
+            awaits_job: false,
+            counts: Counts::default(),
+            spent: 0,
+            waited: Duration::ZERO,
+        });
+        let lane = LaneIndex::new(self.lanes.len() - 1);
+        self.limit_lane(lane, rules);
+        lane
+    }
+
+    /// Puts a lane under the limits of its rules, made where there are none.
+    pub(super) fn limit_lane(&mut self, lane: LaneIndex, rules: &Rules) {
+        let Self { limits, lanes, .. } = self;
+        let lane = &mut lanes[lane];
+        (lane.limits, lane.slots) = (SmallVec::new(), [None; 2]);
+        for rule in rules.of(lane.endpoint, lane.model.as_deref()) {
+            let cap = rules.cap(rule);
+            let known = limits.iter().position(|limit| limit.rule == rule);
+            let index = known.unwrap_or_else(|| {
+                limits.push(Limit::new(rule, Bucket::new(cap)));
+                limits.len() - 1
+            });
+            lane.limits.push(LimitIndex::new(index));
+            match cap {
+                Cap::InFlight(_) => lane.slots[Grant::IN_FLIGHT] = Some(rules.id(rule)),
+                Cap::Jobs(_) => lane.slots[Grant::JOB] = Some(rules.id(rule)),
+                Cap::Requests(_) | Cap::Tokens(_) => {}
+            }
+        }
+    }
+
+    /// The pace of a lane, watched from now on if it was not: it begins with what its table says.
+    pub(in crate::limiter) fn rate(
+        &mut self,
+        lane: LaneIndex,
+        unit: Unit,
+        rules: &Rules,
+        now: Instant,
+    ) -> &mut Rate {
+        let lane = &mut self.lanes[lane];
+        let (mut rate, mut ceiling) = (f64::INFINITY, f64::INFINITY);
+        for &index in &lane.limits {
+            let rule = rules.rule(self.limits[index].rule);
+            if let Some(interval) = rule.cap.interval(unit) {
+                let allowed = 1e9 / interval.as_nanos() as f64;
+                rate = rate.min(allowed);
+                if rule.ceiling {
+                    ceiling = ceiling.min(allowed);
+                }
+            }
+        }
+        lane.learned[unit]
+            .rate
+            .get_or_insert_with(|| Box::new(Rate::new(unit, rate, ceiling, now)))
+    }
+}
+
+fn id_of(call: &Call) -> u64 {
+    // Two values have a meaning of their own.
+    let id = |model: &Arc<str>| hash(model).clamp(1, OVERFLOW - 1);
+    call.model.as_ref().map_or(0, id)
+}

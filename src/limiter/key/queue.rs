@@ -1,0 +1,61 @@
+//! Who waits in the lanes of a key.
+
+use super::{Key, Wait};
+use crate::{
+    limiter::{LaneIndex, WaiterId, rules::Rules, waiter::Standing, waiter::Waiter},
+    words::{Instant, Weight},
+};
+
+impl Key {
+    /// Whether one who comes to this lane may go at once, since nobody is before it in the lane
+    /// and, as of the pass just made, it makes no other lane later.
+    pub(in crate::limiter) fn lets_by(
+        &mut self,
+        lane: LaneIndex,
+        tokens: Weight,
+        wait: Wait,
+        rules: &Rules,
+        now: Instant,
+    ) -> bool {
+        let alone = self.lanes[lane].line.is_none();
+        let costs = self.costs(lane, tokens, rules);
+        alone
+            && self.spares(lane, &costs, rules, now) <= now
+            && self.blocked(&costs, tokens, wait, rules, now).is_none()
+    }
+
+    /// Puts a waiter in its line.
+    pub(in crate::limiter) fn join(&mut self, id: WaiterId, waiter: &Waiter) {
+        let line = self.lanes[waiter.lane].line();
+        line.join(waiter.place, id, waiter.since);
+        if !self.turns.contains(&waiter.lane) {
+            self.turns.push(waiter.lane);
+        }
+    }
+
+    /// Puts a waiter that was skipped back in its place.
+    pub(in crate::limiter) fn back(&mut self, id: WaiterId, waiter: &mut Waiter) {
+        waiter.standing = Standing::InLine;
+        let line = self.lanes[waiter.lane].line();
+        line.back(waiter.place, id);
+    }
+
+    /// Gives up a waiter's place for good.
+    pub(in crate::limiter) fn leave(&mut self, waiter: &Waiter) {
+        let line = self.lanes[waiter.lane].line();
+        match waiter.standing {
+            Standing::InLine => line.remove(waiter.place),
+            Standing::Lapsed => line.forget(waiter.place),
+            Standing::Refused(_) => {}
+        }
+    }
+
+    /// Takes a waiter out of its line to go; its lane's next turn comes after everybody's.
+    pub(in crate::limiter) fn depart(&mut self, waiter: &Waiter, now: Instant) {
+        let line = self.lanes[waiter.lane].line();
+        line.depart(waiter.place, now);
+        if let Some(turn) = self.turns.iter().position(|turn| *turn == waiter.lane) {
+            self.turns[turn..].rotate_left(1);
+        }
+    }
+}
