@@ -4,6 +4,7 @@
     reason = "names say it, and only this workspace reads them"
 )]
 
+mod layers;
 pub mod promises;
 pub mod script;
 pub mod table;
@@ -11,6 +12,7 @@ mod until;
 mod virtual_time;
 
 pub use self::{
+    layers::exact,
     until::{PATIENCE, until},
     virtual_time::{now, virtual_time},
 };

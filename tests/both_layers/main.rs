@@ -14,15 +14,17 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::{Full, StreamBody};
-use testing::script::{Reply, Script, status};
+use testing::{
+    exact,
+    script::{Reply, Script, status},
+};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_together::{
     ApiError, Classify, Endpoint, Limiter, Limits, Quota, Rejected, TogetherLayer,
-    TogetherRateLimitLayer, TogetherRetryLayer,
+    TogetherRateLimitLayer,
     body::Memory,
     extension::{Attempt, Deadline},
-    retry::Budget,
 };
 
 const CHAT: &str = "/v1/chat/completions";
@@ -42,13 +44,6 @@ fn within(seconds: u64) -> Request<Full<Bytes>> {
 
 fn per_minute(max: u64) -> Limits {
     Limits::none().requests(Endpoint::ChatCompletions, Quota::per_minute(max).unwrap())
-}
-
-/// No jitter, so that the instants are known, and no end of retries out of the budget.
-fn exact() -> TogetherRetryLayer {
-    TogetherRetryLayer::default()
-        .with_jitter(Duration::ZERO)
-        .with_budget(Budget::unlimited())
 }
 
 fn both(limits: Limits) -> TogetherLayer {

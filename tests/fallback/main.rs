@@ -13,16 +13,15 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper_util::{client::legacy, rt::TokioExecutor};
+use testing::exact;
 use tokio::time::{sleep, timeout};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_together::{
     Classify, Endpoint, Limits, Quota, Rejected, TogetherFallbackLayer, TogetherLayer,
-    TogetherRetryLayer,
     body::Whole,
     extension::{Fallback, PassedOver, Served},
     fallback::TogetherFallback,
     rate_limit::ResponseBody,
-    retry::Budget,
 };
 
 const CHAT: &str = "/v1/chat/completions";
@@ -49,13 +48,6 @@ fn seconds(seconds: u64) -> Duration {
 
 fn chain() -> TogetherFallbackLayer {
     TogetherFallbackLayer::new().with_chain("a", ["b", "c"])
-}
-
-/// No jitter, so that the instants are known, and no end of retries out of the budget.
-fn exact() -> TogetherRetryLayer {
-    TogetherRetryLayer::default()
-        .with_jitter(Duration::ZERO)
-        .with_budget(Budget::unlimited())
 }
 
 fn both(limits: Limits) -> TogetherLayer {

@@ -18,13 +18,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use testing::script::{Reply, Script, status};
+use testing::{
+    exact,
+    script::{Reply, Script, status},
+};
 use tokio::time::Instant;
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 use tower_together::{
     ApiError, Classify, TogetherRetryLayer,
     extension::{Deadline, Failure, Retries, RetryReport},
-    retry::Budget,
 };
 
 const CHAT: &str = "/v1/chat/completions";
@@ -50,13 +52,6 @@ fn with<T: Clone + Send + Sync + 'static>(said: T) -> Request<Full<Bytes>> {
 
 fn within(seconds: u64) -> Request<Full<Bytes>> {
     with(Deadline::within(Duration::from_secs(seconds)))
-}
-
-/// No jitter, so that the instants are known, and no end of retries out of the budget.
-fn exact() -> TogetherRetryLayer {
-    TogetherRetryLayer::default()
-        .with_jitter(Duration::ZERO)
-        .with_budget(Budget::unlimited())
 }
 
 /// Sends one request through the retry layer alone; when each attempt was made, and the result.
