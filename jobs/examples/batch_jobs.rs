@@ -7,7 +7,7 @@
 //!
 //! `requests.jsonl` holds bodies of `POST /chat/completions`, one a line. What comes of each is a line of
 //! `answers.jsonl`. The same command sends again what has no line there, and nothing else. A batch that is under way
-//! when this is killed goes on, and its requests have no line: look at `GET /batches` before you send them again.
+//! when this is killed goes on: its id is in a journal, and the same command waits for it.
 #![allow(clippy::print_stdout, reason = "a program")]
 
 mod shared;
@@ -15,7 +15,7 @@ mod shared;
 use std::{
     cell::Cell,
     collections::{HashMap, HashSet},
-    fs::File,
+    fs::{self, File},
     io::{self, BufRead, BufReader},
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -48,7 +48,12 @@ struct Args {
     #[arg(long, value_name = "FILE", default_value = "answers.jsonl")]
     answers: PathBuf,
 
-    /// Delete the answers that are there, with the first new one
+    /// A file to write down in which batches are under way [default: that of the answers with .journal behind its name,
+    /// and none for the stand-in]
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+
+    /// Delete the answers that are there, with the first new one, and forget the batches that are under way
     #[arg(long)]
     restart: bool,
 
@@ -115,7 +120,10 @@ async fn run(args: Args) -> Result<bool, BoxError> {
         }
     }
     let stop = Cell::new(false);
-    let batches = Batches::new(target.api(&Limiter::default())?).with_size(args.size);
+    let mut batches = Batches::new(target.api(&Limiter::default())?).with_size(args.size);
+    if !target.is_stand_in() {
+        batches = batches.with_journal(journal(&args)?)?;
+    }
     let wanted = open.iter().map(|(_, _, request)| request.clone());
     let mut outcomes = pin!(batches.run(wanted.take_while(|_| !stop.get())));
     while let Some(outcome) = progress.next(outcomes.as_mut()).await {
@@ -190,6 +198,24 @@ fn open_answers(args: &Args, from: &str, anew: bool) -> io::Result<(Results, Has
         return Ok((Results::restart(&args.answers)?, uncertain));
     }
     Ok((results, uncertain))
+}
+
+/// Where the batches under way are written down, or are to be from now on.
+fn journal(args: &Args) -> io::Result<PathBuf> {
+    let beside = || {
+        let mut name = args.answers.clone().into_os_string();
+        name.push(".journal");
+        name.into()
+    };
+    let path = args.journal.clone().unwrap_or_else(beside);
+    if args.restart {
+        // The answers are locked, so that no run goes on with it.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(path)
 }
 
 /// A request, and how many like it there are up to it: two that are equal are two.

@@ -66,6 +66,7 @@ mod call;
 mod corpus;
 mod failure;
 mod fine_tune;
+mod journal;
 mod list;
 mod locked;
 mod results;

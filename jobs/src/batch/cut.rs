@@ -1,15 +1,22 @@
 //! Requests, cut into files within the limits.
 
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, sync::Arc};
 
 use serde_json::{Value, json};
 
-use super::{Missing, Outcome, Reason};
+use super::{
+    Missing, Outcome, Reason,
+    journal::{Begun, Journal},
+};
 
 /// A request, and its line in a file.
 pub(super) struct Line {
     pub(super) index: usize,
+    /// Its `custom_id`.
+    pub(super) id: String,
     pub(super) request: Value,
+    /// The batch of an earlier run that it is in.
+    begun: Option<Arc<Begun>>,
     text: String,
 }
 
@@ -27,18 +34,20 @@ pub(super) struct Cut<I> {
     size: usize,
     longest_line: usize,
     most_bytes: usize,
+    journal: Option<Journal>,
     taken: usize,
     /// One that was too much for the piece before it.
     next: Option<Line>,
 }
 
 impl<I: Iterator<Item = Value>> Cut<I> {
-    pub(super) fn new(requests: I, size: NonZeroUsize) -> Self {
+    pub(super) fn new(requests: I, size: NonZeroUsize, journal: Option<Journal>) -> Self {
         Self {
             requests,
             size: size.get().min(MOST_LINES),
             longest_line: LONGEST_LINE,
             most_bytes: MOST_BYTES,
+            journal,
             taken: 0,
             next: None,
         }
@@ -51,11 +60,18 @@ impl<I: Iterator<Item = Value>> Cut<I> {
         let request = self.requests.next()?;
         let index = self.taken;
         self.taken += 1;
-        let mut text = json!({"custom_id": id(index), "body": &request}).to_string();
+        let journal = self.journal.as_ref();
+        let (begun, id) = match journal.and_then(|journal| journal.place(&request)) {
+            Some((begun, id)) => (Some(begun), id),
+            None => (None, id(index)),
+        };
+        let mut text = json!({"custom_id": id, "body": &request}).to_string();
         text.push('\n');
         Some(Line {
             index,
+            id,
             request,
+            begun,
             text,
         })
     }
@@ -65,7 +81,7 @@ impl<I: Iterator<Item = Value>> Iterator for Cut<I> {
     type Item = Piece;
 
     fn next(&mut self) -> Option<Piece> {
-        let mut lines = Vec::new();
+        let mut lines = Vec::<Line>::new();
         let mut bytes = 0;
         while lines.len() < self.size {
             let Some(line) = self.line() else { break };
@@ -74,7 +90,8 @@ impl<I: Iterator<Item = Value>> Iterator for Cut<I> {
             if long && lines.is_empty() {
                 return Some(Piece::TooLong(line));
             }
-            if long || full {
+            let other = lines.first().is_some_and(|first| !first.is_with(&line));
+            if long || full || other {
                 self.next = Some(line);
                 break;
             }
@@ -86,6 +103,12 @@ impl<I: Iterator<Item = Value>> Iterator for Cut<I> {
 }
 
 impl Line {
+    /// Whether both are in one batch of an earlier run, or both in none.
+    fn is_with(&self, other: &Self) -> bool {
+        let batch = |line: &Self| line.begun.as_ref().map(Arc::as_ptr);
+        batch(self) == batch(other)
+    }
+
     pub(super) fn missing(self, reason: Reason) -> Outcome {
         Outcome {
             index: self.index,
@@ -98,6 +121,11 @@ impl Line {
 }
 
 impl Lines {
+    /// The batch of an earlier run that they are in.
+    pub(super) fn begun(&self) -> Option<Arc<Begun>> {
+        self.0.first()?.begun.clone()
+    }
+
     pub(super) fn text(&self) -> String {
         self.0.iter().map(|line| &*line.text).collect()
     }
@@ -110,7 +138,7 @@ impl Lines {
 }
 
 /// What a line is called: unique, and far below the 64 characters there may be.
-pub(super) fn id(index: usize) -> String {
+fn id(index: usize) -> String {
     format!("request-{index}")
 }
 
@@ -124,7 +152,7 @@ mod tests {
     use super::*;
 
     fn sizes(requests: impl Iterator<Item = Value>, size: usize) -> Vec<Option<usize>> {
-        sizes_of(Cut::new(requests, NonZeroUsize::new(size).unwrap()))
+        sizes_of(Cut::new(requests, NonZeroUsize::new(size).unwrap(), None))
     }
 
     /// The number of requests in each batch; `None` for a request that is too long.
@@ -171,7 +199,7 @@ mod tests {
             sizes_of(Cut {
                 longest_line: line,
                 most_bytes,
-                ..Cut::new(bytes.iter().map(text), NonZeroUsize::MAX)
+                ..Cut::new(bytes.iter().map(text), NonZeroUsize::MAX, None)
             })
         };
         for (bytes, most, expected) in [

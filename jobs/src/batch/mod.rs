@@ -1,12 +1,13 @@
 //! Many requests, as batches.
 
 mod cut;
+mod journal;
 mod one;
 mod outcome;
 mod results;
 mod upload;
 
-use std::num::NonZeroUsize;
+use std::{io, iter, num::NonZeroUsize, path::Path};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
@@ -16,7 +17,11 @@ use http_body_util::Full;
 use serde_json::Value;
 use tower_service::Service;
 
-use self::cut::{Cut, Piece};
+use self::{
+    cut::{Cut, Piece},
+    journal::Journal,
+    one::Done,
+};
 use crate::{JobsApi, call::BoxError};
 
 pub use self::outcome::{Missing, Outcome, Reason};
@@ -28,6 +33,7 @@ pub struct Batches<S> {
     api: JobsApi<S>,
     size: NonZeroUsize,
     at_once: NonZeroUsize,
+    journal: Option<Journal>,
 }
 
 impl<S> Batches<S> {
@@ -42,6 +48,7 @@ impl<S> Batches<S> {
             api,
             size: const { NonZeroUsize::new(100).unwrap() },
             at_once: const { NonZeroUsize::new(10).unwrap() },
+            journal: None,
         }
     }
 
@@ -55,6 +62,25 @@ impl<S> Batches<S> {
     pub fn with_at_once(mut self, batches: NonZeroUsize) -> Self {
         self.at_once = batches;
         self
+    }
+
+    /// Writes down in a file which batches were begun, and with which requests. A later run of the same requests
+    /// waits for the batches that are under way, and reads their files, in place of sending those requests again.
+    ///
+    /// A request counts as under way until its [`Outcome`] has been taken, and the stream has been asked for the next
+    /// one: store an answer before you ask. A request whose outcome is a [`Missing`] is sent again by a later run.
+    ///
+    /// If a run ended before the response to a create, its batch is looked for by its file, three times, an
+    /// [interval](JobsApi::with_interval) apart. A batch that is not listed by then is [`Reason::MayExist`].
+    ///
+    /// The file is locked until the run ends. It holds hashes of the requests, and is for one server.
+    ///
+    /// # Errors
+    ///
+    /// If the file can be neither read nor made, or if another run goes on with it.
+    pub fn with_journal(mut self, path: impl AsRef<Path>) -> io::Result<Self> {
+        self.journal = Some(Journal::open(path.as_ref())?);
+        Ok(self)
     }
 
     /// Sends all of the requests, bodies of `POST /chat/completions`, and gives what comes of each, in
@@ -74,8 +100,8 @@ impl<S> Batches<S> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it asks no more. Batches that were created go on, and cost what they cost: their ids are in
-    /// `GET /batches`.
+    /// Dropped, it asks no more. Batches that were created go on, and cost what they cost: a later run with the same
+    /// [journal](Self::with_journal) waits for them.
     ///
     /// # Panics
     ///
@@ -86,18 +112,37 @@ impl<S> Batches<S> {
         R: Body<Data = Bytes, Error: Into<BoxError>>,
         I: IntoIterator<Item = Value>,
     {
-        let Self { api, size, at_once } = self;
-        stream::iter(Cut::new(requests.into_iter(), size))
+        let Self {
+            api,
+            size,
+            at_once,
+            journal,
+        } = self;
+        let known = journal.clone();
+        stream::iter(Cut::new(requests.into_iter(), size, known.clone()))
             .map(move |piece| {
-                let api = api.clone();
+                let (api, journal) = (api.clone(), known.clone());
                 async move {
                     match piece {
-                        Piece::Batch(lines) => one::run(&api, lines).await,
-                        Piece::TooLong(line) => vec![line.missing(Reason::TooLong)],
+                        Piece::Batch(lines) => one::run(&api, journal.as_ref(), lines).await,
+                        Piece::TooLong(line) => Done {
+                            outcomes: vec![line.missing(Reason::TooLong)],
+                            begun: None,
+                        },
                     }
                 }
             })
             .buffered(at_once.get())
-            .flat_map(stream::iter)
+            .flat_map(move |Done { outcomes, begun }| {
+                let mut begun = journal.clone().zip(begun);
+                let taken = iter::from_fn(move || {
+                    if let Some((journal, (file, requests))) = begun.take() {
+                        // If this is not written, a later run reads the same outcomes once more.
+                        let _ = journal.taken(file, requests);
+                    }
+                    None
+                });
+                stream::iter(outcomes.into_iter().chain(taken))
+            })
     }
 }

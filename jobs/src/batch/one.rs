@@ -1,5 +1,7 @@
 //! One batch, from its file to its results.
 
+use std::io;
+
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
@@ -12,6 +14,7 @@ use tower_together::jobs::read_json;
 use super::{
     Outcome, Reason,
     cut::{self, Lines},
+    journal::Journal,
     results::{self, Results},
     upload,
 };
@@ -21,41 +24,46 @@ use crate::{
     list,
 };
 
-/// Has the requests answered as one batch.
-pub(super) async fn run<S, R>(api: &JobsApi<S>, lines: Lines) -> Vec<Outcome>
+/// What came of the requests of one batch.
+pub(super) struct Done {
+    pub(super) outcomes: Vec<Outcome>,
+    /// Its file and the requests, if it was begun.
+    pub(super) begun: Option<(String, Vec<String>)>,
+}
+
+/// Has the requests answered as one batch, or waits for the one that an earlier run has begun with them.
+pub(super) async fn run<S, R>(api: &JobsApi<S>, journal: Option<&Journal>, lines: Lines) -> Done
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    let batch = Batch { api };
-    let created = async {
-        let file = batch.upload(&lines.text()).await?;
-        batch.create(&file).await
+    let batch = Batch { api, journal };
+    let file = match lines.begun() {
+        Some(begun) => Ok(begun.file.clone()),
+        None => batch.upload(&lines.text()).await,
     };
-    let id = match created.await {
-        Ok(id) => id,
-        Err(reason) => return lines.missing(&reason),
-    };
-    let (mut results, missing) = match batch.end(&id).await {
-        Ok(job) => batch.results(&id, &job).await,
-        Err(failure) => {
-            let message = failure.to_string();
-            return lines.missing(&Reason::Lost { batch: id, message });
+    let file = match file {
+        Ok(file) => file,
+        Err(reason) => {
+            let outcomes = lines.missing(&reason);
+            return Done {
+                outcomes,
+                begun: None,
+            };
         }
     };
-    let outcome = |line: cut::Line| match results.remove(&cut::id(line.index)) {
-        Some(Ok(answer)) => Outcome {
-            index: line.index,
-            result: Ok(answer),
-        },
-        Some(Err(reason)) => line.missing(reason),
-        None => line.missing(missing.clone()),
+    let ids = lines.0.iter().map(|line| line.id.clone()).collect();
+    let outcomes = match batch.id(&file, &lines).await {
+        Ok(id) => batch.outcomes(id, lines).await,
+        Err(reason) => lines.missing(&reason),
     };
-    lines.0.into_iter().map(outcome).collect()
+    let begun = Some((file, ids));
+    Done { outcomes, begun }
 }
 
 struct Batch<'a, S> {
     api: &'a JobsApi<S>,
+    journal: Option<&'a Journal>,
 }
 
 impl<S, R> Batch<'_, S>
@@ -87,8 +95,60 @@ where
         }
     }
 
-    /// Creates the batch of a file, once: it is sent again only if the failed attempt surely did nothing. If the response is lost, the batch is looked for: there is one
-    /// batch of a file at most.
+    /// The batch of a file: that of an earlier run, or else a new one.
+    async fn id(&self, file: &str, lines: &Lines) -> Result<String, Reason> {
+        let note = |write: &dyn Fn(&Journal) -> io::Result<()>| {
+            let written = self.journal.map_or(Ok(()), write);
+            written.map_err(|error| format!("its journal could not be written: {error}"))
+        };
+        let id = match lines.begun() {
+            Some(begun) => match &begun.id {
+                Some(id) => return Ok(id.clone()),
+                None => self.find(file).await?,
+            },
+            None => {
+                let noted = note(&|journal| journal.begin(file, lines));
+                noted.map_err(|message| Reason::NotCreated(Failure::wrong(message)))?;
+                self.create(file).await?
+            }
+        };
+        match note(&|journal| journal.created(file, &id)) {
+            Ok(()) => Ok(id),
+            Err(message) => Err(Reason::Lost { batch: id, message }),
+        }
+    }
+
+    /// Waits for a batch, and reads what came of these requests.
+    async fn outcomes(&self, id: String, lines: Lines) -> Vec<Outcome> {
+        let (mut results, missing) = match self.end(&id).await {
+            Ok(job) => self.results(&id, &job).await,
+            Err(failure) => {
+                let message = failure.to_string();
+                return lines.missing(&Reason::Lost { batch: id, message });
+            }
+        };
+        let outcome = |line: cut::Line| match results.remove(&line.id) {
+            Some(Ok(answer)) => Outcome {
+                index: line.index,
+                result: Ok(answer),
+            },
+            Some(Err(reason)) => line.missing(reason),
+            None => line.missing(missing.clone()),
+        };
+        lines.0.into_iter().map(outcome).collect()
+    }
+
+    /// The batch of a file that an earlier run may have created.
+    async fn find(&self, file: &str) -> Result<String, Reason> {
+        let found = self.look("batches", |batch| batch["input_file_id"] == file);
+        found.await.map_err(|why| {
+            let stopped = "the run that was about to create it ended before the response";
+            Reason::may_exist(file.to_owned(), Failure::wrong(stopped), why)
+        })
+    }
+
+    /// Creates the batch of a file, once: it is sent again only if the failed attempt surely did nothing. If the
+    /// response is lost, the batch is looked for: there is one batch of a file at most.
     async fn create(&self, file: &str) -> Result<String, Reason> {
         let request = json!({
             "input_file_id": file,

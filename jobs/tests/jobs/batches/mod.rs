@@ -1,6 +1,7 @@
 //! Many requests as batches: over real sockets, and in virtual time how often the server is asked.
 
 mod creates;
+mod journal;
 mod results;
 
 use std::{num::NonZeroUsize, pin::pin, sync::Arc, time::Duration};
