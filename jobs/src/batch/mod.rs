@@ -1,5 +1,6 @@
 //! Many requests, as batches.
 
+mod create;
 mod cut;
 mod journal;
 mod one;
