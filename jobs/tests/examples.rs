@@ -131,6 +131,8 @@ async fn batches_under_way_when_batch_jobs_was_killed_are_awaited_by_the_same_co
     assert!(second.said.contains("91 of 101 answered"), "{second:?}");
     assert!(second.progress.contains("EXPIRED"), "{second:?}");
     assert_eq!(server.jobs().len(), 6);
+    // Their ids are in the journal: none was looked for.
+    assert!(!server.stats().others.contains_key("GET /batches"));
     let third = run(&folder, "batch_jobs", &arguments);
     assert_eq!(third.code, Some(0), "{third:?}");
     assert_eq!(server.jobs().len(), 7);
