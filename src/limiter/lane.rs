@@ -103,6 +103,15 @@ impl Lane {
         refused.until
     }
 
+    /// A request had no response, or the server could not serve it.
+    pub(super) fn failed(&mut self) {
+        for unit in Unit::BOTH {
+            if let Some(rate) = &mut self.learned[unit].rate {
+                rate.failed();
+            }
+        }
+    }
+
     /// The server said what it takes, in its answer to a request.
     pub(super) fn told(&mut self, grant: &Grant, of: Unit, said: Said, now: Instant) {
         let since = self.gone()[of] - grant.gone[of];

@@ -108,6 +108,11 @@ impl Permit {
         self.report_only(&Report::overloaded(wait))
     }
 
+    /// Reports that the request failed without a response. A lane learns no higher pace while most fail.
+    pub fn failed(&self) {
+        self.report_only(&Report::failed());
+    }
+
     /// Reports how many requests a second the server allows, as it named it in its answer. The lane keeps
     /// to that from now on, but for a number that you wrote and that is lower. Ignored if the response to
     /// a later request has already been reported.
@@ -211,7 +216,7 @@ fn concerns(shared: &Shared, grant: &Grant, report: &Report) -> bool {
     let charged = Tokens::Exactly(grant.tokens.0);
     report.not_now.is_some()
         || report.tokens.is_some_and(|tokens| tokens != charged)
-        || shared.settings.learning && report.limits != Each::default()
+        || shared.settings.learning && (report.failed || report.limits != Each::default())
         || grant.holds_job_slot() && (jobs.refused || jobs.unnamed || jobs.created.is_some())
         || !jobs.ended.is_empty()
 }

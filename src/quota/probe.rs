@@ -13,6 +13,8 @@ pub(crate) struct Probe {
     /// How many have left since, and how many of them the pace kept back.
     left: u32,
     held: u32,
+    /// How many failed meanwhile without a sign that the server keeps up.
+    failures: u32,
     /// How many steps it has gone up since a refusal, or since nobody wanted more.
     steps: u32,
     /// What the rate was before the last of them.
@@ -49,6 +51,7 @@ impl Probe {
             since: now,
             left: 0,
             held: 0,
+            failures: 0,
             steps: 0,
             before: None,
             base: rate,
@@ -66,6 +69,16 @@ impl Probe {
             self.left += 1;
             self.held += u32::from(held);
         }
+    }
+
+    /// One failed: it had no response, or the server could not serve it.
+    pub(crate) fn failed(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// Whether so many failed that the server's taking the others proves nothing.
+    pub(crate) fn is_unproven(&self) -> bool {
+        self.failures * 2 >= self.left
     }
 
     /// How long it has gone on like this.
@@ -122,6 +135,7 @@ impl Probe {
         self.since = now;
         self.left = 0;
         self.held = 0;
+        self.failures = 0;
     }
 
     /// The rate to try next.

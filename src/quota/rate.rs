@@ -238,8 +238,17 @@ impl Rate {
         }
     }
 
-    /// A while has passed without a cut: is there more?
+    /// One failed that left lately.
+    pub(crate) fn failed(&mut self) {
+        self.probe.failed();
+    }
+
+    /// A while has passed without a cut: is there more? In an outage nothing is cut either.
     fn look_up(&mut self, now: Instant) {
+        if self.probe.is_unproven() {
+            self.probe.start(now);
+            return;
+        }
         let kept_back = self.probe.kept_back();
         if kept_back {
             self.probe.went_well(self.sent.mean(60, now), now);

@@ -394,6 +394,7 @@ impl<R: Body<Data = Bytes>> Reading<R> {
 impl Left {
     /// The call has brought an error, which may be a 429 in other words.
     fn failed(self) {
+        self.permit.failed();
         let (throttled, endpoint) = (self.permit.to_be_throttled(), self.endpoint);
         relay::leave(move || {
             observe::throttled(endpoint);

@@ -14,6 +14,8 @@ pub struct Report {
     /// What the request cost, where the response says it.
     pub(crate) tokens: Option<Tokens>,
     pub(crate) jobs: JobNews,
+    /// Whether the server failed, or did not respond.
+    pub(crate) failed: bool,
 }
 
 /// The server asks to wait.
@@ -77,6 +79,13 @@ impl Report {
         match self.not_now? {
             NotNow::Throttled { wait, .. } => wait,
             NotNow::Overloaded { wait } => Some(wait),
+        }
+    }
+
+    pub(crate) fn failed() -> Self {
+        Self {
+            failed: true,
+            ..Self::default()
         }
     }
 

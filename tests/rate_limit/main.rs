@@ -3,6 +3,7 @@
 
 mod calls;
 mod inner;
+mod outage;
 mod slots;
 
 use std::{

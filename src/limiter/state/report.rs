@@ -59,6 +59,9 @@ impl State {
             said.left = said.left.filter(|_| refused.is_none());
             key.lanes[lane].told(grant, unit, said, now);
         }
+        if report.failed {
+            key.lanes[lane].failed();
+        }
         if let Some(rule) = crowded {
             key.slots(&self.rules, rule, |slots| slots.crowded(now));
         }

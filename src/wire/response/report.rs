@@ -58,6 +58,7 @@ impl Report {
         } else if status == StatusCode::OK {
             report.not_now = failure.and_then(|failure| not_now_in_grpc(failure, headers));
         }
+        report.failed = status.is_server_error() || failure == Some(UNAVAILABLE);
         if !status.is_success() || failure.is_some() || !body.is_empty() {
             report.tokens = tokens((status, failure), headers, body);
         }
