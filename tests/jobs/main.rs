@@ -10,10 +10,10 @@ mod watching;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use self::server::{Client, Fate, Server};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
+use server::{Client, Fate, Server};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},

@@ -1,13 +1,13 @@
 //! The limiter without tower, in virtual time: what its users are promised.
 #![allow(clippy::disallowed_methods, reason = "in virtual time")]
 
+mod bounds;
 mod call;
 mod departures;
 mod keys;
 mod lanes;
 mod pauses;
 mod rejected;
-mod rejections;
 mod report;
 mod restart;
 mod slots;

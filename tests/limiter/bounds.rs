@@ -1,4 +1,4 @@
-//! Requests that are rejected, at once or while they wait.
+//! Bounds on waiting: the deadline, `max_wait`, the queue, and limits that a request can never fit.
 
 use std::{num::NonZeroU32, time::Duration};
 
