@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use tower_layer::Layer;
 
 use crate::{
@@ -23,13 +25,13 @@ use crate::{
 /// // With all defaults, and with numbers of one's own:
 /// let stack = ServiceBuilder::new().layer(TogetherLayer::default());
 /// let stack = ServiceBuilder::new().layer(
-///     TogetherLayer::new(Limits::default().keep_to(9, 10)?)
+///     TogetherLayer::new(Limits::default().scaled(9, 10)?)
 ///         .with_retry(TogetherRetryLayer::default().with_max_retries(8)),
 /// );
 /// // The same by hand:
 /// let stack = ServiceBuilder::new()
 ///     .layer(TogetherRetryLayer::default().with_max_retries(8))
-///     .layer(TogetherRateLimitLayer::new(Limits::default().keep_to(9, 10)?));
+///     .layer(TogetherRateLimitLayer::new(Limits::default().scaled(9, 10)?));
 /// # Ok::<(), tower_together::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -39,6 +41,22 @@ pub struct TogetherLayer {
     /// Of both, if it was said of both.
     classify: Option<Classify>,
 }
+
+/// The service that [`TogetherLayer`] makes, by a name for the field of a struct.
+///
+/// ```
+/// use tower::Layer;
+/// use tower_together::{Together, TogetherLayer};
+///
+/// struct App<S> {
+///     api: Together<S>,
+/// }
+/// # let client = tower::service_fn(|_: http::Request<()>| async { Ok::<_, ()>(http::Response::new(())) });
+///
+/// let app = App { api: TogetherLayer::default().layer(client) };
+/// # let _ = app.api;
+/// ```
+pub type Together<S> = TogetherRetry<TogetherRateLimit<S>>;
 
 impl TogetherLayer {
     /// Both layers, over a limiter of its own for these limits, which all clones share.
@@ -50,6 +68,22 @@ impl TogetherLayer {
     #[must_use]
     pub fn with_retry(mut self, retry: TogetherRetryLayer) -> Self {
         self.retry = retry;
+        self
+    }
+
+    /// How often a request is sent again at most; as
+    /// [`TogetherRetryLayer::with_max_retries`], whatever [`with_retry`](Self::with_retry) said before.
+    #[must_use]
+    pub fn with_max_retries(mut self, retries: u32) -> Self {
+        self.retry = self.retry.with_max_retries(retries);
+        self
+    }
+
+    /// Refuses at once what could not leave within `wait`, of all requests of the limiter; as
+    /// [`Limiter::with_max_wait`].
+    #[must_use]
+    pub fn with_max_wait(self, wait: Duration) -> Self {
+        let _ = self.limiter().clone().with_max_wait(wait);
         self
     }
 
@@ -88,7 +122,7 @@ impl From<TogetherRateLimitLayer> for TogetherLayer {
 /// A service that is not `Clone` is refused here, where it is given: put it into a
 /// `tower::buffer::Buffer`.
 impl<S: Clone> Layer<S> for TogetherLayer {
-    type Service = TogetherRetry<TogetherRateLimit<S>>;
+    type Service = Together<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
         let Some(classify) = &self.classify else {

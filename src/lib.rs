@@ -87,7 +87,7 @@ mod words;
 
 pub use crate::{
     fallback::TogetherFallbackLayer,
-    layer::TogetherLayer,
+    layer::{Together, TogetherLayer},
     limiter::Limiter,
     rate_limit::TogetherRateLimitLayer,
     retry::TogetherRetryLayer,

@@ -165,7 +165,11 @@ async fn one_that_comes_with_the_head_pauses_its_lane() {
         assert_eq!(error.status(), StatusCode::TOO_MANY_REQUESTS, "{body}");
         assert!(response.extensions().get::<Paused>().is_some(), "{body}");
         assert_eq!(text(response).await, body);
-        assert_eq!(layer.limiter().snapshot().lanes[0].throttled, 1, "{body}");
+        assert_eq!(
+            layer.limiter().snapshot().lanes[0].throttled_count,
+            1,
+            "{body}"
+        );
         let start = Instant::now();
         service.ready().await.unwrap().call(chat()).await.unwrap();
         assert_eq!(start.elapsed(), Duration::from_secs(1), "{body}");
@@ -218,7 +222,7 @@ async fn one_that_comes_later_pauses_its_lane_as_it_passes() {
         let mut service = retry.layer(layer.layer(server.service()));
         let response = service.ready().await.unwrap().call(chat()).await.unwrap();
         assert!(response.extensions().get::<ApiError>().is_none());
-        let throttled = || layer.limiter().snapshot().lanes[0].throttled;
+        let throttled = || layer.limiter().snapshot().lanes[0].throttled_count;
         assert_eq!(throttled(), 0);
         let mut body = response.into_body();
         let mut seen = Vec::new();
@@ -354,7 +358,7 @@ async fn what_only_looks_like_one_is_none() {
         assert_eq!(text(response).await, body);
         assert_eq!(server.count(), 1, "{body}");
         let lanes = layer.limiter().snapshot().lanes;
-        assert!(lanes.iter().all(|lane| lane.throttled == 0), "{body}");
+        assert!(lanes.iter().all(|lane| lane.throttled_count == 0), "{body}");
     }
 }
 
@@ -374,7 +378,7 @@ async fn every_cut_of_a_body_is_read_alike() {
             let response = layer.layer(server.service()).oneshot(chat()).await.unwrap();
             assert_eq!(text(response).await, body);
             assert_eq!(
-                layer.limiter().snapshot().lanes[0].throttled,
+                layer.limiter().snapshot().lanes[0].throttled_count,
                 1,
                 "{step} {wait}"
             );
@@ -404,7 +408,7 @@ async fn a_rejected_request_has_cost_no_tokens() {
         let mut service = layer.layer(Server::new([Reply(JSON, pieces)]).service());
         for _ in 0..2 {
             let mut request = chat();
-            request.extensions_mut().insert(Cost::tokens(900));
+            request.extensions_mut().insert(Cost::of_tokens(900));
             let start = Instant::now();
             text(service.ready().await.unwrap().call(request).await.unwrap()).await;
             assert!(start.elapsed() < Duration::from_secs(5));

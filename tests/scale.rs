@@ -119,7 +119,7 @@ fn keys_that_come_and_go(keys: u32) {
 
         let mut random = fastrand::Rng::with_seed(1);
         for n in 0..keys {
-            let permit = limiter.try_acquire(&chat().with_key(random_key(&mut random)));
+            let permit = limiter.try_acquire(chat().with_key(random_key(&mut random)));
             drop(permit.expect("there are keys to forget"));
             if n % 100 == 0 {
                 sleep(Duration::from_millis(1)).await;
@@ -145,14 +145,14 @@ fn keys_at_once(keys: u32) {
     let used = bytes_used(async || {
         let limiter = Limiter::default();
         let regular = || chat().with_key(ApiKey::new("regular"));
-        drop(limiter.try_acquire(&regular()).unwrap());
+        drop(limiter.try_acquire(regular()).unwrap());
         let mut waiting = pin!(limiter.acquire(regular()));
         assert!(futures::poll!(waiting.as_mut()).is_pending());
 
         let mut random = fastrand::Rng::with_seed(2);
         let mut again = Duration::ZERO;
         for n in 0..keys {
-            let result = limiter.try_acquire(&chat().with_key(random_key(&mut random)));
+            let result = limiter.try_acquire(chat().with_key(random_key(&mut random)));
             // One of the 100,000 is the regular.
             if n < 99_999 {
                 drop(result.unwrap());
@@ -170,7 +170,7 @@ fn keys_at_once(keys: u32) {
         let waited = start.elapsed().as_millis();
         assert!((100..=102).contains(&waited), "{waited} ms");
         sleep(again.saturating_sub(start.elapsed())).await;
-        let permit = limiter.try_acquire(&chat().with_key(random_key(&mut random)));
+        let permit = limiter.try_acquire(chat().with_key(random_key(&mut random)));
         drop(permit.expect("it was told to come now"));
         limiter
     });

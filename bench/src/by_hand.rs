@@ -32,7 +32,7 @@ impl<B: Clone, R, E> Policy<Request<B>, Response<R>, E> for Cloning {
 
     fn retry(&mut self, _: &mut Request<B>, result: &mut Result<Response<R>, E>) -> Option<Sleep> {
         let asked = match result {
-            Ok(answer) if !is_passing(answer.status()) => {
+            Ok(answer) if !is_transient(answer.status()) => {
                 self.budget.deposit();
                 return None;
             }
@@ -53,7 +53,7 @@ impl<B: Clone, R, E> Policy<Request<B>, Response<R>, E> for Cloning {
     }
 }
 
-fn is_passing(status: StatusCode) -> bool {
+fn is_transient(status: StatusCode) -> bool {
     status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
 }
 

@@ -113,7 +113,7 @@ pub(crate) fn together_counting_tokens<S: Clone>(inner: S) -> TogetherRateLimit<
 }
 
 pub(crate) fn learner(learning: bool) -> TogetherRateLimitLayer {
-    Limiter::new(limits()).with_learning(learning).into()
+    Limiter::new(limits()).adaptive(learning).into()
 }
 
 pub(crate) fn resilience<S>(inner: S) -> RateLimiter<S> {

@@ -129,7 +129,7 @@ pub(crate) enum Patience {
 
 impl Patience {
     fn bears(self, failure: &Failure) -> bool {
-        failure.is_passing() && (matches!(self, Self::WithAll) || !failure.unreadable)
+        failure.is_transient() && (matches!(self, Self::WithAll) || !failure.unreadable)
     }
 }
 

@@ -42,8 +42,14 @@ impl Failure {
     /// Whether the same request may be sent again, and may succeed then, by the retry layer's
     /// [table](tower_together::retry): the failure is transient, and the request creates nothing or
     /// [surely did nothing](Self::may_be_done).
-    pub fn is_passing(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         self.passing
+    }
+
+    /// The former name of [`is_transient`](Self::is_transient).
+    #[deprecated(since = "0.1.0", note = "renamed `is_transient`")]
+    pub fn is_passing(&self) -> bool {
+        self.is_transient()
     }
 
     /// Whether the server may have done what the request asks for: the response was lost, or is a 408 or a
@@ -380,7 +386,7 @@ mod tests {
         };
         let local = failure(answer().extension(rejected));
         assert_eq!(local.rejected(), Some(Reason::Closed));
-        assert!(!local.is_passing() && !local.may_be_done());
+        assert!(!local.is_transient() && !local.may_be_done());
         assert_eq!(failure(answer()).rejected(), None);
     }
 }

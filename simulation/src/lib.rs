@@ -3,6 +3,7 @@
 //!
 //! The suites in `tests/` assert figures of the layers, and `examples/learned_limits` draws some of the same runs.
 #![allow(
+    missing_debug_implementations,
     missing_docs,
     reason = "names say it, and only this workspace reads them"
 )]

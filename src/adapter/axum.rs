@@ -1,6 +1,6 @@
 use axum_core::{Error, body::Body};
 
-use crate::body::{Kept, Memory, RequestBody, replay};
+use crate::body::{Kept, ReplayBuffer, RequestBody, replay};
 
 impl RequestBody for Body {
     type Again = Option<Kept<Body>>;
@@ -9,7 +9,7 @@ impl RequestBody for Body {
         None
     }
 
-    fn replayable(self, memory: &Memory) -> (Self, Self::Again) {
+    fn replayable(self, memory: &ReplayBuffer) -> (Self, Self::Again) {
         replay::record(self, memory, Body::new, given_up)
     }
 

@@ -5,7 +5,7 @@ use hyper_util::client::legacy;
 
 use super::lasting::NO_HOST;
 use crate::{
-    body::{Memory, RequestBody},
+    body::{ReplayBuffer, RequestBody},
     words::extension::Failure,
 };
 
@@ -17,7 +17,7 @@ impl RequestBody for Incoming {
         None
     }
 
-    fn replayable(self, _: &Memory) -> (Self, ()) {
+    fn replayable(self, _: &ReplayBuffer) -> (Self, ()) {
         (self, ())
     }
 

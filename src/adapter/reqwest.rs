@@ -1,7 +1,7 @@
 use std::{
     any::Any,
     error::Error,
-    io,
+    fmt, io,
     pin::Pin,
     task::{Context, Poll, Waker},
 };
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame};
 use reqwest::Body;
 
-use crate::body::{Kept, Memory, RequestBody, replay};
+use crate::body::{Kept, ReplayBuffer, RequestBody, replay};
 
 /// The source from which a body is made again.
 pub struct Again(Kind);
@@ -21,6 +21,12 @@ enum Kind {
     Not,
 }
 
+impl fmt::Debug for Again {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Again").finish_non_exhaustive()
+    }
+}
+
 /// Bytes in memory are read and counted once more; a stream is recorded while it is sent.
 impl RequestBody for Body {
     type Again = Again;
@@ -29,7 +35,7 @@ impl RequestBody for Body {
         self.as_bytes().map(read)
     }
 
-    fn replayable(self, memory: &Memory) -> (Self, Again) {
+    fn replayable(self, memory: &ReplayBuffer) -> (Self, Again) {
         match in_memory(self) {
             Ok(bytes) => (bytes.clone().into(), Again(Kind::Bytes(bytes))),
             Err(stream) => {
@@ -129,7 +135,7 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_stay_in_memory_and_a_stream_is_recorded() {
-        let memory = Memory::default();
+        let memory = ReplayBuffer::default();
         for bytes in ["abc", ""] {
             let (body, kept) = Body::from(bytes).replayable(&memory);
             assert_eq!(body.as_bytes(), Some(bytes.as_bytes()));
@@ -147,7 +153,7 @@ mod tests {
         let again = Body::again(&kept).unwrap().collect().await;
         assert_eq!(again.unwrap().to_bytes(), "abcdef");
         // No room for it: sent once.
-        let (body, kept) = stream().replayable(&Memory::new(5, 5));
+        let (body, kept) = stream().replayable(&ReplayBuffer::new(5, 5));
         assert_eq!(body.collect().await.unwrap().to_bytes(), "abcdef");
         assert!(Body::again(&kept).is_none());
     }

@@ -3,7 +3,7 @@ use std::{any::Any, error::Error};
 use tonic::{ConnectError, Status, body::Body, transport};
 
 use crate::{
-    body::{Kept, Memory, RequestBody, replay},
+    body::{Kept, ReplayBuffer, RequestBody, replay},
     words::extension::Failure,
 };
 
@@ -14,7 +14,7 @@ impl RequestBody for Body {
         None
     }
 
-    fn replayable(self, memory: &Memory) -> (Self, Self::Again) {
+    fn replayable(self, memory: &ReplayBuffer) -> (Self, Self::Again) {
         replay::record(self, memory, Body::new, given_up)
     }
 

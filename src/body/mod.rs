@@ -20,27 +20,31 @@
 //! A body is sent byte for byte, every time. The one exception is made where a caller asked for it: a
 //! [fallback](crate::fallback) model is named where the first one was.
 //!
-//! Copies and records are bounded by the retry layer's [`Memory`]: a body that is larger is sent
+//! Copies and records are bounded by the retry layer's [`ReplayBuffer`]: a body that is larger is sent
 //! once, and its answer returned, whatever it is. Of a request that may not be sent again
 //! ([`Retries::off`](crate::extension::Retries::off)) nothing is kept.
 
-mod memory;
 mod opaque;
 mod original;
 mod peek;
 mod refusal;
 pub(crate) mod replay;
+mod replay_buffer;
 mod request;
 mod timer;
 mod whole;
 
 pub use self::{
-    memory::{Memory, Reserved},
     opaque::Opaque,
     replay::Kept,
+    replay_buffer::{ReplayBuffer, Reserved},
     request::RequestBody,
     whole::Whole,
 };
+/// The former name of [`ReplayBuffer`].
+#[deprecated(since = "0.1.0", note = "renamed `ReplayBuffer`")]
+pub type Memory = ReplayBuffer;
+
 pub(crate) use self::{
     original::Original,
     peek::{Bound, Peek},

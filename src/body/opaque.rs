@@ -7,7 +7,7 @@ use std::{
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
-    Memory, RequestBody,
+    ReplayBuffer, RequestBody,
     replay::{self, Kept, Replay},
 };
 
@@ -57,7 +57,7 @@ impl<B: Body<Data: Clone, Error: 'static>> RequestBody for Opaque<B> {
         None
     }
 
-    fn replayable(self, memory: &Memory) -> (Self, Self::Again) {
+    fn replayable(self, memory: &ReplayBuffer) -> (Self, Self::Again) {
         let body = match self.kind {
             Kind::Plain { body } => body,
             Kind::Replay { .. } => return (self, None),

@@ -1,6 +1,6 @@
 use http::{Extensions, HeaderMap, Method, Request, Uri, Version};
 
-use super::{Memory, RequestBody};
+use super::{ReplayBuffer, RequestBody};
 
 /// A request as it came, to make it again.
 ///
@@ -16,7 +16,7 @@ pub(crate) struct Original<A> {
 
 impl<A> Original<A> {
     /// What is kept, and the request to send: as it came, but for a body that can be made again.
-    pub(crate) fn keep<B>(request: Request<B>, memory: &Memory) -> (Self, Request<B>)
+    pub(crate) fn keep<B>(request: Request<B>, memory: &ReplayBuffer) -> (Self, Request<B>)
     where
         B: RequestBody<Again = A>,
     {

@@ -11,7 +11,7 @@ use http_body_util::{
 };
 
 use super::{
-    Memory, Reserved,
+    ReplayBuffer, Reserved,
     replay::{self, Kept},
 };
 
@@ -35,7 +35,7 @@ pub trait RequestBody: Sized {
 
     /// The body to send, and what it can be made again of. What that copies is reserved from
     /// `memory`; where there is no room, the body is sent and cannot be made again.
-    fn replayable(self, memory: &Memory) -> (Self, Self::Again);
+    fn replayable(self, memory: &ReplayBuffer) -> (Self, Self::Again);
 
     /// The same bytes again, from the first to the last; `None` if that is not possible.
     ///
@@ -60,7 +60,7 @@ impl<D: Buf + Clone> RequestBody for Full<D> {
         result
     }
 
-    fn replayable(self, _: &Memory) -> (Self, Self) {
+    fn replayable(self, _: &ReplayBuffer) -> (Self, Self) {
         (self.clone(), self)
     }
 
@@ -76,7 +76,7 @@ impl<D> RequestBody for Empty<D> {
         Some(read(&[]))
     }
 
-    fn replayable(self, _: &Memory) -> (Self, ()) {
+    fn replayable(self, _: &ReplayBuffer) -> (Self, ()) {
         (self, ())
     }
 
@@ -92,7 +92,7 @@ impl RequestBody for () {
         Some(read(&[]))
     }
 
-    fn replayable(self, _: &Memory) -> (Self, ()) {
+    fn replayable(self, _: &ReplayBuffer) -> (Self, ()) {
         ((), ())
     }
 
@@ -111,7 +111,7 @@ macro_rules! counted {
                 Some(read(self.as_ref()))
             }
 
-            fn replayable(self, _: &Memory) -> (Self, Self) {
+            fn replayable(self, _: &ReplayBuffer) -> (Self, Self) {
                 (self.clone(), self)
             }
 
@@ -134,7 +134,7 @@ macro_rules! copied {
                 Some(read(self.as_ref()))
             }
 
-            fn replayable(self, memory: &Memory) -> (Self, Self::Again) {
+            fn replayable(self, memory: &ReplayBuffer) -> (Self, Self::Again) {
                 let reserved = memory.reserve(self.len());
                 let kept = reserved.map(|reserved| (self.clone(), reserved));
                 (self, kept)
@@ -163,7 +163,7 @@ macro_rules! boxed {
                 None
             }
 
-            fn replayable(self, memory: &Memory) -> (Self, Self::Again) {
+            fn replayable(self, memory: &ReplayBuffer) -> (Self, Self::Again) {
                 replay::record(self, memory, Self::new, replay::given_up)
             }
 
@@ -188,7 +188,7 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(body.peek(<[u8]>::to_vec).as_deref(), Some(expected));
         }
-        let (body, kept) = body.replayable(&Memory::default());
+        let (body, kept) = body.replayable(&ReplayBuffer::default());
         for _ in 0..2 {
             let mut again = B::again(&kept).unwrap();
             assert_eq!(again.peek(<[u8]>::to_vec).as_deref(), Some(expected));
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_copy_takes_room_and_a_count_takes_none() {
-        let memory = Memory::new(2, 2);
+        let memory = ReplayBuffer::new(2, 2);
         let (_, kept) = String::from("abc").replayable(&memory);
         assert!(String::again(&kept).is_none());
         let (_, kept) = Bytes::from("abc").replayable(&memory);

@@ -4,7 +4,7 @@ use tower_layer::Layer;
 
 use super::{TogetherFallback, settings::Settings};
 use crate::{
-    body::Memory,
+    body::ReplayBuffer,
     words::{Classify, extension::Fallback},
 };
 
@@ -75,8 +75,15 @@ impl TogetherFallbackLayer {
     /// How much may be kept of request bodies that cannot be cloned without a copy. Default: 2 MiB of
     /// each, 64 MiB of all. What is larger stays with its model.
     #[must_use]
-    pub fn with_memory(self, memory: Memory) -> Self {
+    pub fn with_replay_buffer(self, memory: ReplayBuffer) -> Self {
         self.with(|settings| settings.memory = memory)
+    }
+
+    /// The former name of [`with_replay_buffer`](Self::with_replay_buffer).
+    #[must_use]
+    #[deprecated(since = "0.1.0", note = "renamed `with_replay_buffer`")]
+    pub fn with_memory(self, buffer: ReplayBuffer) -> Self {
+        self.with_replay_buffer(buffer)
     }
 
     /// Which requests to act on, and as what. Default: Together's routes on any host.

@@ -3,7 +3,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use http::Request;
 
 use crate::{
-    body::{Memory, RequestBody},
+    body::{ReplayBuffer, RequestBody},
     wire::request::ModelPlaces,
     words::{Classify, Endpoint, extension::Fallback},
 };
@@ -14,7 +14,7 @@ pub(super) struct Settings {
     pub(super) chains: HashMap<Arc<str>, Fallback>,
     pub(super) max_503s: u32,
     pub(super) max_wait: Option<Duration>,
-    pub(super) memory: Memory,
+    pub(super) memory: ReplayBuffer,
     pub(super) classify: Classify,
 }
 
@@ -77,7 +77,7 @@ impl Default for Settings {
             chains: HashMap::new(),
             max_503s: 2,
             max_wait: None,
-            memory: Memory::default(),
+            memory: ReplayBuffer::default(),
             classify: Classify::default(),
         }
     }

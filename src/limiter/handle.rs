@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Borrow, fmt, sync::Arc, time::Duration};
 
 use super::{
     acquire::Acquire, permit::Permit, settings::Settings, shared::Shared, snapshot::Snapshot,
@@ -12,7 +12,7 @@ use crate::words::{Call, Limits, Rejected};
 /// one key allow twice the limit: make one, clone it.**
 ///
 /// See the [module](super) for how it decides.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Limiter {
     pub(super) shared: Arc<Shared>,
 }
@@ -21,16 +21,12 @@ impl Limiter {
     /// A limiter for these limits, for each API key apart.
     pub fn new(limits: Limits) -> Self {
         Self {
-            shared: Shared::new(limits, Settings::default()),
+            shared: Shared::new(limits),
         }
     }
 
-    /// Refuses at once what could not leave within `wait`. Default: everyone waits as long as it
+    /// Refuses at once what could not leave within `wait`, of all requests that come from now on. Default: everyone waits as long as it
     /// takes, within their own deadline.
-    ///
-    /// # Panics
-    ///
-    /// Once the limiter is in use: like every `with_` it is for the moment of making.
     #[must_use]
     pub fn with_max_wait(self, wait: Duration) -> Self {
         self.set(|settings| settings.max_wait = Some(wait.into()))
@@ -38,10 +34,6 @@ impl Limiter {
 
     /// How many may wait at a time; more are refused at once. Default: 100,000, some 15 MB beside
     /// the requests themselves. Whoever finds the service behind not ready waits too.
-    ///
-    /// # Panics
-    ///
-    /// As [`with_max_wait`](Limiter::with_max_wait).
     #[must_use]
     pub fn with_max_waiting(self, requests: usize) -> Self {
         self.set(|settings| settings.max_waiting = requests)
@@ -50,25 +42,14 @@ impl Limiter {
     /// How many API keys it remembers. Default: 100,000, some 50 MB, and 100 MB more where their tokens
     /// are limited. Full, it forgets those that are no different from new, and then those that only
     /// learned something, the longest idle first. A key for which there is no room is refused.
-    ///
-    /// # Panics
-    ///
-    /// As [`with_max_wait`](Limiter::with_max_wait), and if `keys` is 0.
+    /// 0 counts as 1.
     #[must_use]
     pub fn with_max_keys(self, keys: usize) -> Self {
-        assert!(
-            keys > 0,
-            "a limiter for no key refuses everything: write at least 1"
-        );
-        self.set(|settings| settings.max_keys = keys)
+        self.set(|settings| settings.max_keys = keys.max(1))
     }
 
     /// How many lanes a key has for models; those beyond share one lane for each endpoint.
     /// Default: 64, and over all keys four for each key there may be, some 120 MB.
-    ///
-    /// # Panics
-    ///
-    /// As [`with_max_wait`](Limiter::with_max_wait).
     #[must_use]
     pub fn with_max_lanes(self, lanes: u16) -> Self {
         // Lanes are counted in 16 bits, and there are more than these.
@@ -79,10 +60,6 @@ impl Limiter {
     /// back, and the response goes on: a stream that its server has forgotten must not hold a slot for ever.
     /// Counted while the body is read, from its head and from each piece of it. Default: 10 minutes, as long as
     /// OpenAI's SDKs wait for a piece; `Duration::MAX` for no bound.
-    ///
-    /// # Panics
-    ///
-    /// As [`with_max_wait`](Limiter::with_max_wait).
     #[must_use]
     pub fn with_max_silence(self, silence: Duration) -> Self {
         self.set(|settings| settings.max_silence = silence)
@@ -91,16 +68,19 @@ impl Limiter {
     /// Whether to follow what the server says and does: lower a lane's pace when it answers 429, raise
     /// it while that goes well and there is more to send, take the limits it names. Default: yes, up to
     /// the numbers that you wrote.
-    ///
-    /// # Panics
-    ///
-    /// As [`with_max_wait`](Limiter::with_max_wait).
     #[must_use]
-    pub fn with_learning(self, learning: bool) -> Self {
+    pub fn adaptive(self, learning: bool) -> Self {
         self.set(|settings| settings.learning = learning)
     }
 
-    /// Waits for a request's turn. The permit says that it may leave, *now*: it is charged when
+    /// The former name of [`adaptive`](Self::adaptive).
+    #[must_use]
+    #[deprecated(since = "0.1.0", note = "renamed `adaptive`")]
+    pub fn with_learning(self, learning: bool) -> Self {
+        self.adaptive(learning)
+    }
+
+    /// Waits for a request's turn, of a [`Call`] or a reference to one. The permit says that it may leave, *now*: it is charged when
     /// the future is ready.
     ///
     /// # Errors
@@ -126,18 +106,18 @@ impl Limiter {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn acquire(&self, call: Call) -> Acquire {
-        Acquire::new(call, self.turn())
+    pub fn acquire(&self, call: impl Into<Call>) -> Acquire {
+        Acquire::new(call.into(), self.turn())
     }
 
-    /// A permit if the request may leave at once.
+    /// A permit if the request may leave at once. `call` is a [`Call`] or a reference to one.
     ///
     /// # Errors
     ///
     /// If it would have to wait, for as long as [`Rejected::retry_after`] says, or would be
     /// refused. Nothing is charged then.
-    pub fn try_acquire(&self, call: &Call) -> Result<Permit, Rejected> {
-        self.turn().at_once(call)
+    pub fn try_acquire(&self, call: impl Borrow<Call>) -> Result<Permit, Rejected> {
+        self.turn().at_once(call.borrow())
     }
 
     /// Puts another table in force, at once and for those who wait too.
@@ -191,14 +171,19 @@ impl Limiter {
         Turn::new(Arc::clone(&self.shared))
     }
 
-    fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
-        let shared = Arc::get_mut(&mut self.shared);
-        change(
-            &mut shared
-                .expect("a limiter is set up before it is cloned or used: move the with_ call up")
-                .settings,
-        );
+    fn set(self, change: impl FnOnce(&mut Settings)) -> Self {
+        self.shared.set(change);
         self
+    }
+}
+
+/// Without its state, which can be long: see [`snapshot`](Limiter::snapshot).
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let alarms = self.shared.alarms();
+        f.debug_struct("Limiter")
+            .field("alarms", &*alarms)
+            .finish_non_exhaustive()
     }
 }
 

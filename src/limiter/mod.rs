@@ -84,7 +84,7 @@
 //! believed for a minute of work, and stands aside once the lane knows better. No limit that a server
 //! names makes a lane wait for more than an hour, whatever is owed under it. What was learned is forgotten
 //! after an hour in which the server gave no reason for it, and when the table is changed.
-//! [`with_learning(false)`](Limiter::with_learning) keeps to the table, whatever the server says.
+//! [`adaptive(false)`](Limiter::adaptive) keeps to the table, whatever the server says.
 //!
 //! Simulated in `simulation/tests/learning`, at a server whose limit goes from 600 to 300 and to 1,200 a minute,
 //! four minutes each: 99 % used with headers, 94 % without, 0.3 % of the requests answered 429. A plain

@@ -6,9 +6,9 @@ use super::{mistakes::Mistakes, settings::Settings};
 use crate::words::Instant;
 
 #[derive(Debug)]
-pub(super) struct Moment<'a> {
+pub(super) struct Moment {
     pub(super) now: Instant,
-    pub(super) settings: &'a Settings,
+    pub(super) settings: Settings,
     pub(super) wakes: Wakes,
     pub(super) mistakes: Mistakes,
 }
@@ -21,8 +21,8 @@ pub(super) struct Wakes {
     bury: Vec<Waker>,
 }
 
-impl<'a> Moment<'a> {
-    pub(super) fn new(now: Instant, settings: &'a Settings) -> Self {
+impl Moment {
+    pub(super) fn new(now: Instant, settings: Settings) -> Self {
         Self {
             now,
             settings,

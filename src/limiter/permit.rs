@@ -174,7 +174,7 @@ impl Permit {
 
     /// How long the response may be silent and keep its slots; `None` if it keeps none.
     pub(crate) fn max_silence(&self) -> Option<Duration> {
-        let max = self.shared().settings.max_silence;
+        let max = self.shared().max_silence();
         self.holds_slot().then_some(max)
     }
 
@@ -216,7 +216,7 @@ fn concerns(shared: &Shared, grant: &Grant, report: &Report) -> bool {
     let charged = Tokens::Exactly(grant.tokens.0);
     report.not_now.is_some()
         || report.tokens.is_some_and(|tokens| tokens != charged)
-        || shared.settings.learning && (report.failed || report.limits != Each::default())
+        || shared.learns() && (report.failed || report.limits != Each::default())
         || grant.holds_job_slot() && (jobs.refused || jobs.unnamed || jobs.created.is_some())
         || !jobs.ended.is_empty()
 }
@@ -231,7 +231,7 @@ impl Drop for Permit {
 impl SlotGuard {
     /// How long the response may be silent and keep them.
     pub(crate) fn max_silence(&self) -> Duration {
-        self.shared.settings.max_silence
+        self.shared.max_silence()
     }
 }
 
@@ -275,7 +275,7 @@ mod tests {
             (true, crowded),
             (false, learned),
         ] {
-            let limiter = Limiter::new(Limits::none()).with_learning(learning);
+            let limiter = Limiter::new(Limits::none()).adaptive(learning);
             let call = Call::new(Endpoint::FineTuneCreate);
             let mut permit = limiter.try_acquire(&call).unwrap();
             let (done, ended) = mpsc::channel();

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use crate::words::Span;
 
-/// Bounds of one limiter, set before it is used.
-#[derive(Clone, Debug)]
+/// Bounds of one limiter.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
     pub(super) max_wait: Option<Span>,
     pub(super) max_waiting: usize,

@@ -1,8 +1,12 @@
 //! What every clone of a limiter shares: the state under its lock, and what wakes it.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64},
+    },
     task::{Wake, Waker},
+    time::Duration,
 };
 
 use super::{
@@ -13,20 +17,22 @@ use super::{
     rules::bit,
     settings::Settings,
     state::State,
-    sync::{AtomicUsize, Mutex, Ordering, lock},
+    sync::{AtomicUsize, Mutex, MutexGuard, Ordering, lock},
 };
 use crate::{
     observe,
-    words::{Endpoint, Limits},
+    words::{Endpoint, Limits, Span},
 };
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) settings: Settings,
     pub(super) clock: Clock,
     /// The endpoints of which tokens are counted: read where most requests need not take the lock.
     metered: AtomicUsize,
     state: Mutex<State>,
+    /// Of the settings those that are read where most requests need not take the lock.
+    learning: AtomicBool,
+    max_silence: AtomicU64,
     alarms: Mutex<Alarms>,
     /// 1 once a layer has marked a request.
     marked: AtomicUsize,
@@ -37,10 +43,9 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(limits: Limits, settings: Settings) -> Arc<Self> {
+    pub(super) fn new(limits: Limits) -> Arc<Self> {
         let state = State::new(limits);
-        Arc::new(Self {
-            settings,
+        let shared = Self {
             clock: Clock::new(),
             metered: AtomicUsize::new(state.metered),
             state: Mutex::new(state),
@@ -48,7 +53,40 @@ impl Shared {
             marked: AtomicUsize::new(0),
             left_alone: AtomicUsize::new(0),
             turns: AtomicUsize::new(0),
-        })
+            learning: AtomicBool::default(),
+            max_silence: AtomicU64::default(),
+        };
+        shared.set(|_| {});
+        Arc::new(shared)
+    }
+
+    /// Changes settings, for whatever comes from now on.
+    pub(super) fn set(&self, change: impl FnOnce(&mut Settings)) {
+        let settings = self.with(|state, _| {
+            change(&mut state.settings);
+            state.settings
+        });
+        self.learning.store(settings.learning, Ordering::Relaxed);
+        let silence = Span::from(settings.max_silence).as_nanos();
+        self.max_silence.store(silence, Ordering::Relaxed);
+    }
+
+    /// The timers of the runtimes in which somebody waits.
+    pub(super) fn alarms(&self) -> MutexGuard<'_, Alarms> {
+        lock(&self.alarms)
+    }
+
+    /// Whether lanes learn.
+    pub(super) fn learns(&self) -> bool {
+        self.learning.load(Ordering::Relaxed)
+    }
+
+    /// How long a response that is read may be silent and keep its slot; `Duration::MAX` for no bound.
+    pub(super) fn max_silence(&self) -> Duration {
+        match self.max_silence.load(Ordering::Relaxed) {
+            u64::MAX => Duration::MAX,
+            nanos => Duration::from_nanos(nanos),
+        }
     }
 
     /// Puts another table in force.
@@ -82,11 +120,11 @@ impl Shared {
     }
 
     /// Does something under the lock, and afterwards what follows from it outside.
-    pub(super) fn with<T>(&self, act: impl FnOnce(&mut State, &mut Moment<'_>) -> T) -> T {
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut State, &mut Moment) -> T) -> T {
         // Read before the lock, which two threads then hold for a third less.
         let now = self.clock.now();
         let mut state = lock(&self.state);
-        let mut moment = Moment::new(state.advance(now), &self.settings);
+        let mut moment = Moment::new(state.advance(now), state.settings);
         let before = state.next_due();
         let result = act(&mut state, &mut moment);
         let changed = state.next_due() != before;
@@ -115,7 +153,7 @@ impl Shared {
         loop {
             let now = self.clock.now();
             let mut state = lock(&self.state);
-            let mut moment = Moment::new(state.advance(now), &self.settings);
+            let mut moment = Moment::new(state.advance(now), state.settings);
             state.run(&mut moment);
             let next = state.next_due();
             drop(state);

@@ -29,7 +29,7 @@ pub struct Snapshot {
     /// Requests the limiter itself refused since it was made.
     pub refused: u64,
     /// 429s the server answered since the limiter was made.
-    pub throttled: u64,
+    pub throttled_count: u64,
     /// Whether the limiter was closed.
     pub closed: bool,
 }
@@ -60,7 +60,7 @@ pub struct LaneSnapshot {
     /// Requests the limiter itself refused.
     pub refused: u64,
     /// 429s the server answered.
-    pub throttled: u64,
+    pub throttled_count: u64,
     /// How long the requests let go had waited for their turn, all together. What it grew by, over
     /// what [`admitted`](LaneSnapshot::admitted) grew by, is the mean wait of that time.
     pub waited: Duration,
@@ -139,7 +139,7 @@ impl Snapshot {
             waiting: state.waiting(),
             admitted: state.totals.admitted,
             refused: state.totals.refused,
-            throttled: state.totals.throttled,
+            throttled_count: state.totals.throttled,
             closed: state.is_closed(),
         }
     }
@@ -206,7 +206,7 @@ fn lane_of(
         paused: lane.pause(now).and_then(|until| clock.instant(until)),
         admitted: lane.counts.admitted,
         refused: lane.counts.refused,
-        throttled: lane.counts.throttled,
+        throttled_count: lane.counts.throttled,
         waited: lane.waited,
     }
 }

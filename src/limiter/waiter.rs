@@ -10,7 +10,7 @@ pub(super) struct Waiter {
     pub(super) waker: Waker,
     pub(super) key: KeyIndex,
     pub(super) lane: LaneIndex,
-    pub(super) standing: Standing,
+    pub(super) standing: WaiterState,
     pub(super) place: Place,
     pub(super) charge: Charge,
     pub(super) since: Instant,
@@ -22,13 +22,13 @@ pub(super) struct Waiter {
 }
 
 #[derive(Debug)]
-pub(super) enum Standing {
+pub(super) enum WaiterState {
     /// In its lane's line.
-    InLine,
+    Queued,
     /// Not polled in its turn, or not ready: skipped until it is polled, its place is kept.
     Lapsed,
     /// Refused; to be told at its next poll.
-    Refused(Box<Rejected>),
+    Rejected(Box<Rejected>),
 }
 
 impl Waiter {

@@ -32,7 +32,7 @@ use crate::{
     },
     words::{
         ApiError, Charge, Endpoint, JobKind, Report,
-        extension::{InLine, LetGo, Stand},
+        extension::{LetGo, QueueGauge, Stand},
     },
 };
 
@@ -163,7 +163,7 @@ where
                     let permit = match poll_turn(inner, taken, turn, cx) {
                         Poll::Pending => {
                             if stand.is_none() {
-                                *stand = taken.extensions().get().map(InLine::enter);
+                                *stand = taken.extensions().get().map(QueueGauge::enter);
                             }
                             return Poll::Pending;
                         }

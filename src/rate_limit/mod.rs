@@ -84,7 +84,7 @@
 //!
 //! let limits = Limits::default()
 //!     .requests(Endpoint::ChatCompletions, Quota::per_minute(3_000)?)
-//!     .keep_to(9, 10)?;
+//!     .scaled(9, 10)?;
 //! let limiter = Limiter::new(limits).with_max_wait(Duration::from_secs(30));
 //! let layer = TogetherRateLimitLayer::from(limiter.clone())
 //!     .with_classify(Classify::together().only_hosts(Classify::TOGETHER_HOSTS));

@@ -4,13 +4,13 @@ use tower_layer::Layer;
 
 use super::{Budget, Decision, Failed, TogetherRetry, hook::Hook, settings::Settings};
 use crate::{
-    body::{Bound, Memory},
+    body::{Bound, ReplayBuffer},
     words::Classify,
 };
 
 /// Sends again what failed for a passing reason. See the [module](super).
 ///
-/// Clones share one [`Budget`] and one [`Memory`].
+/// Clones share one [`Budget`] and one [`ReplayBuffer`].
 #[derive(Clone, Debug, Default)]
 pub struct TogetherRetryLayer {
     pub(super) settings: Arc<Settings>,
@@ -94,8 +94,15 @@ impl TogetherRetryLayer {
     /// those behind it, which [`Limiter::with_max_wait`](crate::Limiter::with_max_wait) bounds. A lane is paused
     /// for an hour at most: only beyond that is this bound asked.
     #[must_use]
-    pub fn with_max_wait(self, wait: Duration) -> Self {
-        self.with(|settings| settings.max_wait = wait)
+    pub fn with_longest_hint(self, hint: Duration) -> Self {
+        self.with(|settings| settings.longest_hint = hint)
+    }
+
+    /// The former name of [`with_longest_hint`](Self::with_longest_hint).
+    #[must_use]
+    #[deprecated(since = "0.1.0", note = "renamed `with_longest_hint`")]
+    pub fn with_max_wait(self, hint: Duration) -> Self {
+        self.with_longest_hint(hint)
     }
 
     /// States whether the client beneath follows redirects. Default: reqwest may, and other clients do not,
@@ -122,8 +129,15 @@ impl TogetherRetryLayer {
     /// How much may be kept of request bodies that cannot be cloned. Default: 2 MiB of each, 64 MiB of
     /// all. What is larger is sent once.
     #[must_use]
-    pub fn with_memory(self, memory: Memory) -> Self {
+    pub fn with_replay_buffer(self, memory: ReplayBuffer) -> Self {
         self.with(|settings| settings.memory = memory)
+    }
+
+    /// The former name of [`with_replay_buffer`](Self::with_replay_buffer).
+    #[must_use]
+    #[deprecated(since = "0.1.0", note = "renamed `with_replay_buffer`")]
+    pub fn with_memory(self, buffer: ReplayBuffer) -> Self {
+        self.with_replay_buffer(buffer)
     }
 
     /// How much of an answer that is thrown away is read, and for how long at most, so that its

@@ -76,7 +76,7 @@
 //! | | wait | set by |
 //! |---|---|---|
 //! | over a rate limit layer: too many jobs | none here, unless the server names one: the request waits in its lane until one has ended | |
-//! | over a rate limit layer: 429, and 503 that says for how long | none here: the lane is paused, and the request waits in it, in front of all others. If the server asks for more than the hour for which a lane is paused at most: that, and then in its lane | [`with_max_wait`] |
+//! | over a rate limit layer: 429, and 503 that says for how long | none here: the lane is paused, and the request waits in it, in front of all others. If the server asks for more than the hour for which a lane is paused at most: that, and then in its lane | [`with_longest_hint`] |
 //! | else, if the server says for how long | that, and up to 2 s more | [`with_jitter`] |
 //! | 429 that does not | 5 s, and up to 2 s more | [`with_wait_after_429`] |
 //! | all others | up to 1 s, 2 s, 4 s, 8 s, ... 30 s, at random | [`with_backoff`] |
@@ -103,7 +103,7 @@
 //! - that were the fifth retry, those that wait for a job to end not counted ([`with_max_retries`],
 //!   [`Retries`](crate::extension::Retries));
 //! - the wait does not fit before the caller's [`Deadline`](crate::extension::Deadline);
-//! - the server asks for more than 2 minutes ([`with_max_wait`]), and no lane is paused for as long;
+//! - the server asks for more than 2 minutes ([`with_longest_hint`]), and no lane is paused for as long;
 //! - the [`Budget`] is spent: one retry for five first attempts, and ten a minute for each caller or key
 //!   (twenty for all);
 //! - the body cannot be sent again ([`body`](crate::body));
@@ -125,7 +125,7 @@
 //! [`with_backoff`]: TogetherRetryLayer::with_backoff
 //! [`with_max_retries`]: TogetherRetryLayer::with_max_retries
 //! [`with_max_retries_after_timeout`]: TogetherRetryLayer::with_max_retries_after_timeout
-//! [`with_max_wait`]: TogetherRetryLayer::with_max_wait
+//! [`with_longest_hint`]: TogetherRetryLayer::with_longest_hint
 //!
 //! # What the caller gets
 //!

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Budget, backoff::Backoff, hook::Hook};
 use crate::{
-    body::{Bound, Memory},
+    body::{Bound, ReplayBuffer},
     words::Classify,
 };
 
@@ -11,12 +11,12 @@ use crate::{
 pub(super) struct Settings {
     pub(super) max_retries: u32,
     pub(super) max_retries_after_timeout: u32,
-    pub(super) max_wait: Duration,
+    pub(super) longest_hint: Duration,
     /// Whether the client follows redirects, if that was said.
     pub(super) redirects: Option<bool>,
     pub(super) backoff: Backoff,
     pub(super) budget: Arc<Budget>,
-    pub(super) memory: Memory,
+    pub(super) memory: ReplayBuffer,
     pub(super) drain: Bound,
     pub(super) error_body: Bound,
     /// How long to wait for the first frame of a success.
@@ -31,11 +31,11 @@ impl Default for Settings {
         Self {
             max_retries: 4,
             max_retries_after_timeout: 1,
-            max_wait: Duration::from_secs(120),
+            longest_hint: Duration::from_secs(120),
             redirects: None,
             backoff: Backoff::default(),
             budget: Arc::default(),
-            memory: Memory::default(),
+            memory: ReplayBuffer::default(),
             drain: Bound::DRAIN,
             error_body: Bound::ERROR,
             first_frame: Duration::ZERO,

@@ -103,9 +103,22 @@ impl Call {
     /// Says that this request was sent before and refused by the server: it goes in front of its
     /// lane and past the queue bound.
     #[must_use]
-    pub fn again(mut self) -> Self {
+    pub fn as_retry(mut self) -> Self {
         self.again = true;
         self
+    }
+
+    /// The former name of [`as_retry`](Self::as_retry).
+    #[must_use]
+    #[deprecated(since = "0.1.0", note = "renamed `as_retry`")]
+    pub fn again(self) -> Self {
+        self.as_retry()
+    }
+}
+
+impl From<&Call> for Call {
+    fn from(call: &Call) -> Self {
+        call.clone()
     }
 }
 

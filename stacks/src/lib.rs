@@ -33,6 +33,7 @@ pub struct Completion {
 }
 
 #[allow(
+    missing_debug_implementations,
     missing_docs,
     unreachable_pub,
     unused_qualifications,

@@ -1,5 +1,6 @@
 //! Parts of tests that more than one test program uses.
 #![allow(
+    missing_debug_implementations,
     missing_docs,
     reason = "names say it, and only this workspace reads them"
 )]

@@ -60,14 +60,14 @@ async fn several(limiter: &Limiter, call: &Call, number: usize) -> Vec<Permit> {
 #[tokio::test(start_paused = true)]
 async fn tokens_that_were_waited_for_are_not_given_back() {
     for learning in [false, true] {
-        let limiter = Limiter::new(tokens(1_000)).with_learning(learning);
+        let limiter = Limiter::new(tokens(1_000)).adaptive(learning);
         let mut permits = several(&limiter, &chat(1_000), 10).await;
         sleep(MINUTE + Duration::from_secs(1)).await;
         let begun = Instant::now();
         let mut sent = 0;
         for permit in &mut permits {
             permit.settle(0);
-            sent += u32::from(limiter.try_acquire(&chat(1_000)).is_ok());
+            sent += u32::from(limiter.try_acquire(chat(1_000)).is_ok());
         }
         assert_eq!((sent, begun.elapsed()), (1, Duration::ZERO));
     }
@@ -207,7 +207,7 @@ async fn a_burst_as_large_as_a_long_quota_is_a_limit() {
     for (max, per) in [(1_000_000, DAY), (300_000, 366 * DAY)] {
         let quota = Quota::new(max, per).unwrap().with_burst(max).unwrap();
         let limits = Limits::none().tokens(CHAT, quota);
-        let limiter = Limiter::new(limits).with_learning(false);
+        let limiter = Limiter::new(limits).adaptive(false);
         let call = chat(max / 1_000);
         let mut sent = 0;
         while sent <= 1_000 && limiter.try_acquire(&call).is_ok() {
@@ -238,7 +238,7 @@ fn answering(
 
 fn request() -> Request<Full<Bytes>> {
     Request::post("https://api.together.ai/v1/chat/completions")
-        .extension(Cost::tokens(30_000))
+        .extension(Cost::of_tokens(30_000))
         .body(Full::default())
         .unwrap()
 }
@@ -321,12 +321,12 @@ async fn a_key_that_only_learned_something_makes_room_for_a_new_one() {
     }
     let lives = |name: &str| {
         // What it learned keeps the second back.
-        drop(limiter.try_acquire(&of_key(name)));
-        limiter.try_acquire(&of_key(name)).is_err()
+        drop(limiter.try_acquire(of_key(name)));
+        limiter.try_acquire(of_key(name)).is_err()
     };
     drop(limiter.acquire(of_key("first")).await.unwrap());
     sleep(Duration::from_secs(5)).await;
-    drop(limiter.try_acquire(&of_key("new")).unwrap());
+    drop(limiter.try_acquire(of_key("new")).unwrap());
     // The second was idle for longest.
     assert!(lives("first") && lives("third") && !lives("new"));
     assert_eq!(limiter.snapshot().keys, 3);
@@ -337,7 +337,7 @@ async fn a_key_that_only_learned_something_makes_room_for_a_new_one() {
     let limits = Limits::none().in_flight(CHAT, NonZeroU32::MIN);
     let limiter = Limiter::new(limits).with_max_keys(1);
     let _slot = limiter.acquire(of_key("busy")).await.unwrap();
-    let refused = limiter.try_acquire(&of_key("new")).unwrap_err();
+    let refused = limiter.try_acquire(of_key("new")).unwrap_err();
     assert_eq!(refused.reason(), Reason::KeysFull);
 }
 
@@ -373,7 +373,7 @@ async fn raising_all_that_share_a_guess_leaves_nothing_of_it() {
         let limits = order.fold(Limits::default(), |limits, one| {
             limits.requests(one, fast())
         });
-        let limiter = Limiter::new(limits).with_learning(false);
+        let limiter = Limiter::new(limits).adaptive(false);
         for endpoint in endpoints {
             let sent = sent(&limiter, &Call::new(endpoint), MINUTE).await;
             assert!(sent > 2_900, "{endpoint:?}: {sent}");

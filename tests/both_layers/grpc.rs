@@ -40,7 +40,11 @@ async fn grpc_statuses_8_and_14_pause_the_lane_and_no_other_status_does() {
         let until = response.extensions().get::<Paused>();
         let told = until.map_or(0, |paused| (paused.until() - start).as_millis());
         assert_eq!(told, pause, "{reply:?}");
-        assert_eq!(layer.limiter().snapshot().throttled, throttled, "{reply:?}");
+        assert_eq!(
+            layer.limiter().snapshot().throttled_count,
+            throttled,
+            "{reply:?}"
+        );
         service.oneshot(post(CHAT)).await.unwrap();
         assert_eq!(script.millis(), [0, pause], "{reply:?}");
     }

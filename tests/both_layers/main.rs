@@ -23,7 +23,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_together::{
     ApiError, Classify, Endpoint, Limiter, Limits, Quota, Rejected, TogetherLayer,
     TogetherRateLimitLayer,
-    body::Memory,
+    body::ReplayBuffer,
     extension::{Attempt, Deadline},
 };
 
@@ -140,7 +140,7 @@ where
 #[tokio::test(start_paused = true)]
 async fn a_hint_recommends_no_layer_and_no_limit_that_is_there() {
     let late = |status| dawdling(status, ("x-any", "any".to_owned()), 150);
-    let alone = exact().with_memory(Memory::new(0, 0));
+    let alone = exact().with_replay_buffer(ReplayBuffer::new(0, 0));
     let over = |limits| TogetherLayer::new(limits).with_retry(alone.clone());
     let layer = "TogetherRateLimitLayer";
     let none = Limits::none;

@@ -96,7 +96,7 @@ async fn an_overloaded_server_that_says_for_how_long_pauses_the_lane_and_lowers_
     service.clone().oneshot(post(CHAT)).await.unwrap();
     assert_eq!(script.millis(), [0, 20_000]);
     let snapshot = layer.limiter().snapshot();
-    assert_eq!((snapshot.admitted, snapshot.throttled), (2, 0));
+    assert_eq!((snapshot.admitted, snapshot.throttled_count), (2, 0));
     assert_eq!(snapshot.lanes[0].limits[0].max, 600);
 
     // Without a wait only that request backs off; others pass.
@@ -204,7 +204,7 @@ async fn a_request_is_never_sent_before_the_instant_that_it_was_told() {
             // The lane paces what waits for it.
             let retry = exact().with_budget(Budget::new(0.0, 0));
             let retry = match most {
-                Some(most) => retry.with_max_wait(most),
+                Some(most) => retry.with_longest_hint(most),
                 None => retry,
             };
             let layer = TogetherLayer::new(per_minute(60)).with_retry(retry);

@@ -113,7 +113,7 @@ async fn enhance_your_calm_is_a_429_that_does_not_say_for_how_long() {
         chat.extensions_mut().insert(Retries::off());
         assert!(service.oneshot(chat).await.is_err(), "{farewell:?}");
         let lane = layer.limiter().snapshot().lanes.remove(0);
-        assert_eq!(lane.throttled, 1, "{farewell:?}");
+        assert_eq!(lane.throttled_count, 1, "{farewell:?}");
         assert!(lane.paused.is_some());
     }
 }

@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, limit::ConcurrencyLimit, service_fn};
 use tower_together::{
     Limits, TogetherLayer, TogetherRetryLayer,
-    body::{Memory, Opaque},
+    body::{Opaque, ReplayBuffer},
     extension::RetryReport,
     retry::Budget,
 };
@@ -117,7 +117,7 @@ async fn a_body_over_the_bound_is_no_error() {
     let server = stand_in().await;
     let answer = Answer::status(503).body("as it came").times(2);
     server.script("POST", "/files/upload", answer);
-    let layer = quick().with_memory(Memory::new(BIG - 1, 8 * BIG));
+    let layer = quick().with_replay_buffer(ReplayBuffer::new(BIG - 1, 8 * BIG));
     let service = layer.layer(client(false));
     let request = post(
         &server.url(),

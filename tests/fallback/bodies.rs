@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_together::{
     Limits,
-    body::Memory,
+    body::ReplayBuffer,
     extension::{Deadline, Fallback, Model, PassedOver, RetryReport},
 };
 
@@ -118,7 +118,7 @@ async fn what_does_not_fit_into_the_memory_is_left_alone() {
             }
             Ok::<_, Infallible>(response)
         });
-        let layer = chain().with_memory(Memory::new(each, each));
+        let layer = chain().with_replay_buffer(ReplayBuffer::new(each, each));
         let request = chat().map(|_| br#"{"model":"a"}"#.to_vec());
         let answer = layer.layer(exact().layer(client)).oneshot(request).await;
         let answer = answer.unwrap();

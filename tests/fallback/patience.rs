@@ -96,7 +96,7 @@ async fn a_request_that_never_fits_one_model_s_quota_goes_to_the_next() {
     };
     let dear = || {
         let mut request = chat();
-        request.extensions_mut().insert(Cost::tokens(500));
+        request.extensions_mut().insert(Cost::of_tokens(500));
         request
     };
     let api = Api::new([]);

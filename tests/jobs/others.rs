@@ -51,7 +51,7 @@ async fn a_429_for_too_many_jobs_says_nothing_of_the_rate() {
     assert_eq!(answer.status(), StatusCode::OK);
     // The limiter knows of no job that runs, so it asks the server again after a minute.
     assert_eq!(begun.elapsed().as_secs(), 60);
-    assert_eq!(limiter.snapshot().throttled, 0);
+    assert_eq!(limiter.snapshot().throttled_count, 0);
 }
 
 #[tokio::test(start_paused = true)]

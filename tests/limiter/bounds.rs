@@ -58,7 +58,7 @@ async fn a_full_queue_refuses_and_lets_the_retried_past() {
     let rejected = limiter.acquire(chat()).await.unwrap_err();
     assert_eq!(rejected.reason(), Reason::QueueFull);
     assert!(rejected.retry_after().is_some());
-    let mut again = task::spawn(limiter.acquire(chat().again()));
+    let mut again = task::spawn(limiter.acquire(chat().as_retry()));
     assert_pending!(again.poll());
 }
 
@@ -118,7 +118,7 @@ async fn a_request_that_new_limits_make_impossible_is_told_what_it_costs() {
 #[test]
 fn who_must_wait_outside_a_runtime_is_told_and_leaves_no_trace() {
     let limiter = Limiter::new(per_minute(60));
-    drop(limiter.try_acquire(&chat()).unwrap());
+    drop(limiter.try_acquire(chat()).unwrap());
     let waiting = limiter.acquire(chat());
     let poll = std::panic::catch_unwind(move || {
         let mut waiting = task::spawn(waiting);

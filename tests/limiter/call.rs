@@ -125,7 +125,7 @@ async fn a_call_has_the_key_the_model_and_the_tokens_that_the_layer_reads() {
         let extensions = request.extensions_mut();
         extensions.insert(ApiKey::named("team"));
         extensions.insert(Model::new("m"));
-        extensions.insert(Cost::tokens(70));
+        extensions.insert(Cost::of_tokens(70));
         extensions.insert(Caller::new("one"));
         extensions.insert(Attempt::new(2));
         request
@@ -146,7 +146,7 @@ async fn a_call_has_the_key_the_model_and_the_tokens_that_the_layer_reads() {
     }
     // Nothing of it is to be counted.
     let mut free = json();
-    free.extensions_mut().insert(Cost::tokens(0));
+    free.extensions_mut().insert(Cost::of_tokens(0));
     let (_, charged) = both(TogetherRateLimitLayer::default(), free).await;
     assert_eq!(charged, [0, 0]);
     // Other bodies in memory, and none.

@@ -201,7 +201,7 @@ async fn what_was_refused_by_the_server_goes_in_front() {
     let limiter = Limiter::new(per_minute(60)).clone();
     pass(&limiter, chat()).await;
     let mut first = task::spawn(limiter.acquire(chat()));
-    let mut again = task::spawn(limiter.acquire(chat().again()));
+    let mut again = task::spawn(limiter.acquire(chat().as_retry()));
     assert_pending!(first.poll());
     assert_pending!(again.poll());
     sleep(Duration::from_millis(1_005)).await;
@@ -218,7 +218,7 @@ async fn a_retry_goes_before_a_request_that_has_the_turn() {
     assert_pending!(first.poll());
     sleep(Duration::from_millis(1_004)).await;
     assert!(first.is_woken());
-    let mut again = task::spawn(limiter.acquire(chat().again()));
+    let mut again = task::spawn(limiter.acquire(chat().as_retry()));
     drop(assert_ready!(again.poll()).unwrap());
     assert_pending!(first.poll());
     drop(first.await.unwrap());

@@ -62,8 +62,8 @@ async fn a_key_is_forgotten_when_its_quota_is_whole_again_and_not_before() {
 async fn a_key_whose_slots_are_free_again_is_forgotten() {
     let two = NonZeroU32::new(2).unwrap();
     let limiter = Limiter::new(Limits::none().in_flight(CHAT, two)).with_max_keys(1);
-    let first = limiter.try_acquire(&of_key("a")).unwrap();
-    let second = limiter.try_acquire(&of_key("a")).unwrap();
+    let first = limiter.try_acquire(of_key("a")).unwrap();
+    let second = limiter.try_acquire(of_key("a")).unwrap();
     let mut waiting = task::spawn(limiter.acquire(of_key("a")));
     assert_pending!(waiting.poll());
     assert!(room_for("b", &limiter).is_err());
@@ -97,7 +97,7 @@ async fn a_key_is_forgotten_once_its_waiter_is_dropped_its_cost_settled_or_its_l
     assert_eq!(room_for("b", &limiter), Ok(()));
 
     let limiter = Limiter::new(per_minute(1)).with_max_keys(1);
-    drop(limiter.try_acquire(&of_key("a")).unwrap());
+    drop(limiter.try_acquire(of_key("a")).unwrap());
     let mut waiting = task::spawn(limiter.acquire(of_key("a")));
     assert_pending!(waiting.poll());
     advance(Duration::from_secs(70)).await;

@@ -74,7 +74,7 @@ async fn the_last_of_a_burst_is_for_the_lane_whose_turn_it_is() {
         [CHAT, Endpoint::Embeddings],
         Quota::per_minute(60).unwrap().unpaced(),
     );
-    let limiter = Limiter::new(limits).with_learning(false);
+    let limiter = Limiter::new(limits).adaptive(false);
     for _ in 0..60 {
         drop(limiter.acquire(chat()).await.unwrap());
     }
@@ -85,13 +85,13 @@ async fn the_last_of_a_burst_is_for_the_lane_whose_turn_it_is() {
     for _ in 0..59 {
         drop(
             limiter
-                .try_acquire(&Call::new(Endpoint::Embeddings))
+                .try_acquire(Call::new(Endpoint::Embeddings))
                 .unwrap(),
         );
     }
     assert!(
         limiter
-            .try_acquire(&Call::new(Endpoint::Embeddings))
+            .try_acquire(Call::new(Endpoint::Embeddings))
             .is_err()
     );
     drop(assert_ready!(first.poll()).unwrap());

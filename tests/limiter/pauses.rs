@@ -13,7 +13,7 @@ use crate::{CHAT, chat, of_key, per_minute};
 
 #[tokio::test(start_paused = true)]
 async fn a_pause_is_over_at_the_instant_that_the_server_named() {
-    let limiter = Limiter::new(Limits::none()).with_learning(false);
+    let limiter = Limiter::new(Limits::none()).adaptive(false);
     let permit = limiter.acquire(chat()).await.unwrap();
     permit.overloaded(Duration::from_secs(5));
     let paused = || limiter.snapshot().lanes[0].paused;
@@ -26,24 +26,24 @@ async fn a_pause_is_over_at_the_instant_that_the_server_named() {
 #[tokio::test(start_paused = true)]
 async fn a_paused_key_is_not_forgotten() {
     let limiter = Limiter::new(Limits::none()).with_max_keys(1);
-    let permit = limiter.try_acquire(&of_key("a")).unwrap();
+    let permit = limiter.try_acquire(of_key("a")).unwrap();
     permit.throttled(Some(Duration::from_secs(60)));
-    let other = limiter.try_acquire(&of_key("b")).unwrap_err();
+    let other = limiter.try_acquire(of_key("b")).unwrap_err();
     assert_eq!(other.reason(), Reason::KeysFull);
-    let wait = limiter.try_acquire(&of_key("a")).unwrap_err().retry_after();
+    let wait = limiter.try_acquire(of_key("a")).unwrap_err().retry_after();
     assert_eq!(wait, Some(Duration::from_secs(60)));
     // Over the pause, and the slow restart after it.
     sleep(Duration::from_secs(69)).await;
-    drop(limiter.try_acquire(&of_key("b")).unwrap());
+    drop(limiter.try_acquire(of_key("b")).unwrap());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_to_a_key_that_is_forgotten_pauses_no_other() {
     let limiter = Limiter::new(Limits::none()).with_max_keys(1);
-    let permit = limiter.try_acquire(&of_key("a")).unwrap();
-    drop(limiter.try_acquire(&of_key("b")).unwrap());
+    let permit = limiter.try_acquire(of_key("a")).unwrap();
+    drop(limiter.try_acquire(of_key("b")).unwrap());
     assert_eq!(permit.throttled(Some(Duration::from_secs(60))), None);
-    drop(limiter.try_acquire(&of_key("b")).unwrap());
+    drop(limiter.try_acquire(of_key("b")).unwrap());
 }
 
 /// Promise: the refusal comes again when a pause makes it so.
@@ -93,7 +93,7 @@ async fn a_lane_that_is_paused_for_longer_than_a_window_leaves_all_of_it_to_othe
     let mut paused = task::spawn(limiter.acquire(of("paused")));
     assert_pending!(paused.poll());
     for _ in 0..599 {
-        drop(limiter.try_acquire(&of("m")).unwrap());
+        drop(limiter.try_acquire(of("m")).unwrap());
     }
 }
 

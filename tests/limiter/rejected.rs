@@ -21,8 +21,8 @@ const ONE: NonZeroU32 = NonZeroU32::MIN;
 /// A paced limiter from which one request has just left, and how long the next one has to wait.
 fn paced() -> (Limiter, Duration) {
     let limiter = Limiter::new(per_minute(60));
-    drop(limiter.try_acquire(&chat()).unwrap());
-    let wait = limiter.try_acquire(&chat()).unwrap_err().retry_after();
+    drop(limiter.try_acquire(chat()).unwrap());
+    let wait = limiter.try_acquire(chat()).unwrap_err().retry_after();
     (limiter, wait.unwrap())
 }
 
@@ -36,7 +36,7 @@ async fn taken(limits: Limits) -> (Limiter, Permit) {
 #[tokio::test(start_paused = true)]
 async fn a_wait_is_told_only_where_it_is_known() {
     let wait = |limiter: &Limiter| {
-        let rejected = limiter.try_acquire(&chat()).unwrap_err();
+        let rejected = limiter.try_acquire(chat()).unwrap_err();
         assert_eq!(rejected.reason(), Reason::WouldWait);
         rejected.retry_after()
     };
@@ -132,7 +132,7 @@ async fn a_request_may_leave_at_its_deadline() {
     // Tokio's timer counts milliseconds and has not fired yet: a request that arrives makes the limiter
     // look at the lane.
     advance(wait).await;
-    limiter.try_acquire(&chat()).unwrap_err();
+    limiter.try_acquire(chat()).unwrap_err();
     drop(assert_ready!(last.poll()).unwrap());
 }
 
@@ -175,7 +175,7 @@ async fn a_limiter_closed_for_a_restart_tells_each_caller_when_to_retry() {
     limiter.close_with_retry_after(wait);
     let waited = assert_ready!(waiting.poll()).unwrap_err();
     let arrived = limiter.acquire(chat()).await.unwrap_err();
-    let refused = limiter.try_acquire(&chat()).unwrap_err();
+    let refused = limiter.try_acquire(chat()).unwrap_err();
     for rejected in [waited, arrived, refused] {
         let told = (rejected.reason(), rejected.retry_after());
         assert_eq!(told, (Reason::Closed, Some(wait)));

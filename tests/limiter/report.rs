@@ -155,7 +155,7 @@ async fn a_report_read_by_hand_does_what_the_layer_does() {
         let request = Request::builder()
             .method(method)
             .uri(format!("https://api.together.ai/v1/{path}"))
-            .extension(Cost::tokens(500));
+            .extension(Cost::of_tokens(500));
         let layer = async {
             let answer = service
                 .oneshot(request.body(Full::default()).unwrap())
@@ -183,7 +183,7 @@ async fn a_report_read_by_hand_does_what_the_layer_does() {
             [&by_layer, &by_hand].map(|limiter| format!("{:#?}", limiter.snapshot()));
         assert_eq!(one, other, "{path} {answer:?}");
     }
-    assert_eq!((paused, by_hand.snapshot().throttled), (4, 3));
+    assert_eq!((paused, by_hand.snapshot().throttled_count), (4, 3));
     assert!(by_hand.snapshot().jobs.is_empty());
 }
 
@@ -201,7 +201,7 @@ async fn no_request_is_woken_between_what_a_response_gives_back_and_the_pause_it
             },
         ));
         let request = Request::post("https://api.together.ai/v1/chat/completions");
-        let request = request.extension(Cost::tokens(1_000));
+        let request = request.extension(Cost::of_tokens(1_000));
         let mut answer = task::spawn(service.oneshot(request.body(Full::default()).unwrap()));
         let mut permit = None;
         if by_layer {
@@ -261,7 +261,7 @@ async fn a_request_sent_before_the_newest_pause_is_a_straggler_at_any_time() {
     // Too early: the pause doubles, once for both. The earliest request is still a straggler.
     assert_eq!([reject(&mut after[0]), reject(&mut after[1])], [3, 3]);
     assert_eq!(reject(&mut early[2]), 3);
-    assert_eq!(limiter.snapshot().throttled, 5);
+    assert_eq!(limiter.snapshot().throttled_count, 5);
 }
 
 /// Nothing is waited for where nothing was said.
@@ -272,7 +272,8 @@ async fn a_report_that_says_nothing_changes_nothing() {
     let before = format!("{:?}", limiter.snapshot());
     for status in [StatusCode::OK, StatusCode::FOUND, StatusCode::BAD_GATEWAY] {
         let report = Report::read(CHAT, status, &HeaderMap::new(), b"", SystemTime::now());
-        assert_eq!(report, Report::default());
+        // An error of the server counts once a pace is learned.
+        assert_eq!(report == Report::default(), !status.is_server_error());
         assert_eq!(permit.report(&report), None);
     }
     assert_eq!(format!("{:?}", limiter.snapshot()), before);

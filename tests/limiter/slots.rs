@@ -23,7 +23,7 @@ async fn slots_are_given_back_when_the_permit_is_dropped() {
     let mut second = task::spawn(limiter.acquire(chat()));
     assert_pending!(second.poll());
     assert_eq!(
-        limiter.try_acquire(&chat()).unwrap_err().reason(),
+        limiter.try_acquire(chat()).unwrap_err().reason(),
         Reason::WouldWait
     );
     drop(first);
@@ -31,12 +31,12 @@ async fn slots_are_given_back_when_the_permit_is_dropped() {
     let second = assert_ready!(second.poll()).unwrap();
     // A permit without a slot gives none back, and one with a slot holds it under the next table too.
     limiter.set_limits(Limits::none());
-    let third = limiter.try_acquire(&chat()).unwrap();
+    let third = limiter.try_acquire(chat()).unwrap();
     limiter.set_limits(Limits::none().in_flight(CHAT, NonZeroU32::MIN));
     drop(third);
-    assert!(limiter.try_acquire(&chat()).is_err());
+    assert!(limiter.try_acquire(chat()).is_err());
     drop(second);
-    assert!(limiter.try_acquire(&chat()).is_ok());
+    assert!(limiter.try_acquire(chat()).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -108,10 +108,10 @@ async fn a_job_is_known_only_where_jobs_are_limited_and_ends_whichever_key_it_is
     ] {
         let limiter = Limiter::new(limits);
         for (key, job) in [("a", "ft-a"), ("b", "ft-b")] {
-            limiter.try_acquire(&create(key)).unwrap().hold_for_job(job);
+            limiter.try_acquire(create(key)).unwrap().hold_for_job(job);
         }
         assert_eq!(limiter.snapshot().jobs.len(), if known { 2 } else { 0 });
         assert_eq!(limiter.job_ended("ft-b"), known);
-        drop(limiter.try_acquire(&create("b")).unwrap());
+        drop(limiter.try_acquire(create("b")).unwrap());
     }
 }

@@ -95,7 +95,7 @@ async fn a_snapshot_counts_requests_rejected_on_arrival_and_while_they_wait() {
     };
     let held = limiter.acquire(chat().with_tokens(1)).await.unwrap();
     // On arrival.
-    limiter.try_acquire(&chat()).unwrap_err();
+    limiter.try_acquire(chat()).unwrap_err();
     assert_eq!(refused(), (1, 1));
     limiter.acquire(chat().with_tokens(101)).await.unwrap_err();
     assert_eq!(refused(), (2, 2));
@@ -132,7 +132,7 @@ async fn a_snapshot_counts_requests_rejected_on_arrival_and_while_they_wait() {
     assert_eq!(refused(), (7, 7));
     assert_ready!(waiting.poll()).unwrap_err();
     // A closed limiter does not look for the lane.
-    limiter.try_acquire(&chat()).unwrap_err();
+    limiter.try_acquire(chat()).unwrap_err();
     assert_eq!(refused(), (7, 8));
 }
 
@@ -170,9 +170,9 @@ async fn a_snapshot_counts_the_429s_of_each_lane_and_of_all() {
         permit.overloaded(Duration::from_secs(1));
     }
     let snapshot = limiter.snapshot();
-    let of_lanes = snapshot.lanes.iter().map(|lane| lane.throttled);
+    let of_lanes = snapshot.lanes.iter().map(|lane| lane.throttled_count);
     assert!(of_lanes.eq([1, 1]));
-    assert_eq!(snapshot.throttled, 2);
+    assert_eq!(snapshot.throttled_count, 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -205,7 +205,11 @@ async fn a_snapshot_tells_each_lane() {
     let snapshot = limiter.snapshot();
     assert_eq!((snapshot.keys, snapshot.waiting), (1, 3));
     assert_eq!(
-        (snapshot.admitted, snapshot.refused, snapshot.throttled),
+        (
+            snapshot.admitted,
+            snapshot.refused,
+            snapshot.throttled_count
+        ),
         (1, 0, 0)
     );
     let [lane] = &snapshot.lanes[..] else {
@@ -215,7 +219,10 @@ async fn a_snapshot_tells_each_lane() {
         (lane.key.as_str(), lane.endpoint),
         ("anonymous", Endpoint::Embeddings)
     );
-    assert_eq!((lane.waiting, lane.admitted, lane.throttled), (3, 1, 0));
+    assert_eq!(
+        (lane.waiting, lane.admitted, lane.throttled_count),
+        (3, 1, 0)
+    );
     assert!(lane.next.unwrap() > Instant::now());
     let limits = || -> Vec<_> {
         let lane = limiter.snapshot().lanes.remove(0);

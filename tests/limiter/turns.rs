@@ -89,7 +89,7 @@ async fn a_turn_does_not_lapse_while_it_is_claimed() {
 #[tokio::test(start_paused = true)]
 async fn a_slot_that_comes_free_is_offered_to_one_lane() {
     let limits = Limits::none().in_flight(CHAT, NonZeroU32::MIN);
-    let limiter = Limiter::new(limits).with_learning(false);
+    let limiter = Limiter::new(limits).adaptive(false);
     let of_model = |model: &str| chat().with_model(model);
     let permit = limiter.acquire(of_model("a")).await.unwrap();
     let mut first = task::spawn(limiter.acquire(of_model("b")));
@@ -98,7 +98,7 @@ async fn a_slot_that_comes_free_is_offered_to_one_lane() {
     assert_pending!(second.poll());
     drop(permit);
     assert!(first.is_woken() && !second.is_woken());
-    assert!(limiter.try_acquire(&of_model("a")).is_err());
+    assert!(limiter.try_acquire(of_model("a")).is_err());
     drop(assert_ready!(first.poll()).unwrap());
     assert!(second.is_woken());
 }

@@ -33,7 +33,7 @@ fn per_minute(max: u64) -> Quota {
 }
 
 fn limiter(limits: Limits) -> Limiter {
-    Limiter::new(limits).with_learning(false)
+    Limiter::new(limits).adaptive(false)
 }
 
 /// Keeps each call's lane busy, and counts what each sends.

@@ -117,7 +117,7 @@ pub(crate) fn ask_as_told(table: &Table, visits: &[Visit]) -> Story {
             let mut told = false;
             story.push((now() - start, Event::Came(n)));
             loop {
-                let rejected = match limiter.try_acquire(&call(visit)) {
+                let rejected = match limiter.try_acquire(call(visit)) {
                     Ok(permit) => {
                         story.push((now() - start, Event::Left(n)));
                         under_way.push_back((n, permit));
@@ -179,7 +179,7 @@ impl<'a> Desk<'a> {
             Deed::Try(lane, tokens) => {
                 let permit = self
                     .limiter
-                    .try_acquire(&call(&visit(*lane, *tokens)))
+                    .try_acquire(call(&visit(*lane, *tokens)))
                     .ok()?;
                 self.admit(*lane, *tokens, permit)
             }

@@ -246,10 +246,10 @@ fn a_slot_is_one_slot_through_tables_in_which_no_lane_uses_its_limit() {
     let slow = Call::new(CHAT).with_model("slow");
     let slow = limiter.try_acquire(&slow).unwrap();
     limiter.set_limits(general().for_model("slow", general()));
-    let first = limiter.try_acquire(&Call::new(CHAT)).ok();
+    let first = limiter.try_acquire(Call::new(CHAT)).ok();
     // Gives back its own slot, and not the other's.
     drop(slow);
-    let second = limiter.try_acquire(&Call::new(CHAT)).ok();
+    let second = limiter.try_acquire(Call::new(CHAT)).ok();
     assert!(first.is_none() || second.is_none());
 }
 
@@ -262,7 +262,7 @@ fn what_left_stays_charged_though_no_lane_is_under_its_quota_any_more() {
     let exempt = Call::new(CHAT).with_model("exempt");
     drop(limiter.try_acquire(&exempt).unwrap());
     limiter.set_limits(general().exempt("exempt"));
-    assert!(limiter.try_acquire(&Call::new(EMBEDDINGS)).is_err());
+    assert!(limiter.try_acquire(Call::new(EMBEDDINGS)).is_err());
 }
 
 /// Settling an earlier request's tokens changed the latest one's, in an unpaced quota: 2,900 of
@@ -273,12 +273,12 @@ fn what_one_request_really_cost_changes_nothing_of_another_s() {
         let quota = Quota::per_minute(2_000).unwrap().unpaced();
         let limiter = Limiter::new(Limits::none().tokens(CHAT, quota));
         let call = |tokens| Call::new(CHAT).with_tokens(tokens);
-        let mut first = limiter.try_acquire(&call(1_000)).unwrap();
+        let mut first = limiter.try_acquire(call(1_000)).unwrap();
         advance(Duration::from_secs(30)).await;
-        let _second = limiter.try_acquire(&call(1_000)).unwrap();
+        let _second = limiter.try_acquire(call(1_000)).unwrap();
         first.settle(100);
         advance(Duration::from_secs(31)).await;
-        assert!(limiter.try_acquire(&call(1_900)).is_err());
+        assert!(limiter.try_acquire(call(1_900)).is_err());
     });
 }
 
@@ -290,7 +290,7 @@ fn what_a_request_of_unknown_cost_really_cost_is_charged() {
         virtual_time().block_on(async {
             let limiter = Limiter::new(Limits::none().tokens(CHAT, quota));
             advance(Duration::from_secs(100)).await;
-            let mut unknown = limiter.try_acquire(&Call::new(CHAT)).unwrap();
+            let mut unknown = limiter.try_acquire(Call::new(CHAT)).unwrap();
             unknown.settle(6_000);
             let next = Call::new(CHAT).with_tokens(1);
             assert!(limiter.try_acquire(&next).is_err(), "{quota:?}");

@@ -117,7 +117,7 @@ pub(crate) fn call(visit: &Visit) -> Call {
     if let Some(deadline) = visit.deadline {
         call = call.with_deadline(ms(deadline));
     }
-    if visit.again { call.again() } else { call }
+    if visit.again { call.as_retry() } else { call }
 }
 
 /// Up to `most` requests of all kinds.

@@ -23,7 +23,7 @@ use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_together::{
     Endpoint, Limiter, Limits, Quota, Rejected, TogetherRateLimitLayer,
-    extension::{ApiKey, Attempt, Caller, Deadline, InLine, Waited},
+    extension::{ApiKey, Attempt, Caller, Deadline, QueueGauge, Waited},
     limiter::Reason,
 };
 
@@ -152,7 +152,7 @@ async fn the_servers_429s_are_counted_and_passed_on() {
     let answer = service.clone().oneshot(chat()).await.unwrap();
     assert_eq!(answer.status(), 429);
     assert!(answer.extensions().get::<Rejected>().is_none());
-    assert_eq!(service.limiter().snapshot().throttled, 1);
+    assert_eq!(service.limiter().snapshot().throttled_count, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,7 +233,7 @@ fn keys_stay_in() {
 #[tokio::test(start_paused = true)]
 async fn those_who_stand_in_line_are_counted_and_no_longer() {
     let service = per_minute(60).layer(service_fn(nothing));
-    let in_line = InLine::new();
+    let in_line = QueueGauge::new();
     let send = || {
         let mut request = chat();
         request.extensions_mut().insert(in_line.clone());

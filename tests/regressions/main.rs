@@ -36,11 +36,11 @@ fn chat() -> Call {
 #[tokio::test(start_paused = true)]
 async fn a_free_lane_lets_pass_whatever_else_waits() {
     let limiter = Limiter::new(per_minute(60).requests(EMB, q(60)));
-    drop(limiter.try_acquire(&chat()).unwrap());
+    drop(limiter.try_acquire(chat()).unwrap());
     let mut w = task::spawn(limiter.acquire(chat()));
     assert_pending!(w.poll());
-    let models = limiter.try_acquire(&Call::new(Endpoint::Models));
-    let embed = limiter.try_acquire(&Call::new(EMB));
+    let models = limiter.try_acquire(Call::new(Endpoint::Models));
+    let embed = limiter.try_acquire(Call::new(EMB));
     assert!(models.is_ok(), "nothing limits it");
     assert!(embed.is_ok(), "its lane is free");
 }
@@ -78,7 +78,7 @@ async fn a_body_that_is_at_its_end_holds_no_slot() {
     let answer = svc.clone().oneshot(req()).await.unwrap();
     assert!(http_body::Body::is_end_stream(answer.body()));
     assert!(
-        layer.limiter().try_acquire(&chat()).is_ok(),
+        layer.limiter().try_acquire(chat()).is_ok(),
         "the body is at its end"
     );
 }
@@ -86,7 +86,7 @@ async fn a_body_that_is_at_its_end_holds_no_slot() {
 #[tokio::test(start_paused = true)]
 async fn a_snapshot_counts_those_who_were_passed_by() {
     let limiter = Limiter::new(per_minute(60));
-    drop(limiter.try_acquire(&chat()).unwrap());
+    drop(limiter.try_acquire(chat()).unwrap());
     let mut w = task::spawn(limiter.acquire(chat()));
     assert_pending!(w.poll());
     sleep(Duration::from_secs(2)).await;
@@ -99,7 +99,7 @@ async fn a_snapshot_counts_those_who_were_passed_by() {
 #[tokio::test(start_paused = true)]
 async fn a_snapshot_tells_when_the_first_in_line_may_go() {
     let limiter = Limiter::new(Limits::none().tokens(CHAT, q(1000)));
-    drop(limiter.try_acquire(&chat().with_tokens(1000)).unwrap());
+    drop(limiter.try_acquire(chat().with_tokens(1000)).unwrap());
     let mut w = task::spawn(limiter.acquire(chat().with_tokens(10)));
     assert_pending!(w.poll());
     let s = limiter.snapshot();

@@ -69,8 +69,8 @@ fn a_waker_that_panics_harms_nobody_else() {
         .unwrap();
     let _g = rt.enter();
     let limiter = Limiter::new(Limits::none().in_flight(CHAT, NonZeroU32::new(2).unwrap()));
-    let p1 = limiter.try_acquire(&chat()).unwrap();
-    let p2 = limiter.try_acquire(&chat()).unwrap();
+    let p1 = limiter.try_acquire(chat()).unwrap();
+    let p2 = limiter.try_acquire(chat()).unwrap();
     let mut a = Box::pin(limiter.acquire(chat()));
     let _ = a.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     let bad = Waker::from(Arc::new(Bad));
@@ -83,7 +83,7 @@ fn a_waker_that_panics_harms_nobody_else() {
     }));
     drop(b);
     assert_eq!(limiter.snapshot().waiting, 0);
-    drop(limiter.try_acquire(&chat()).expect("nothing is under way"));
+    drop(limiter.try_acquire(chat()).expect("nothing is under way"));
 }
 
 #[tokio::test]

@@ -30,12 +30,12 @@ async fn the_same_table_again_forgets_nothing() {
             .without(EMB)
     };
     let limiter = Limiter::new(table());
-    drop(limiter.try_acquire(&chat()).unwrap());
+    drop(limiter.try_acquire(chat()).unwrap());
     sleep(Duration::from_secs(1)).await;
-    assert!(limiter.try_acquire(&chat()).is_err());
+    assert!(limiter.try_acquire(chat()).is_err());
     limiter.set_limits(table());
     assert!(
-        limiter.try_acquire(&chat()).is_err(),
+        limiter.try_acquire(chat()).is_err(),
         "the same table again forgot what was sent"
     );
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
 use tokio_test::task;
-use tower_together::body::{Memory, RequestBody};
+use tower_together::body::{ReplayBuffer, RequestBody};
 
 use crate::{
     hand::{Hand, WHOLE, next},
@@ -17,7 +17,7 @@ use crate::{
 #[test]
 fn an_attempt_that_is_given_up_is_told_at_once() {
     let (hand, _) = Hand::<io::Error>::new();
-    let (first, kept) = UnsyncBoxBody::new(hand).replayable(&Memory::default());
+    let (first, kept) = UnsyncBoxBody::new(hand).replayable(&ReplayBuffer::default());
     let mut first = task::spawn(first);
     assert!(next(&mut first).is_pending());
     let _second = UnsyncBoxBody::again(&kept).unwrap();
@@ -29,7 +29,7 @@ fn an_attempt_that_is_given_up_is_told_at_once() {
 #[test]
 fn what_one_attempt_reads_wakes_the_other() {
     let (hand, frames) = Hand::<Infallible>::new();
-    let (first, kept) = UnsyncBoxBody::new(hand).replayable(&Memory::default());
+    let (first, kept) = UnsyncBoxBody::new(hand).replayable(&ReplayBuffer::default());
     let mut first = task::spawn(first);
     let mut second = task::spawn(UnsyncBoxBody::again(&kept).unwrap());
     assert!(next(&mut first).is_pending());
@@ -42,7 +42,7 @@ fn what_one_attempt_reads_wakes_the_other() {
 /// An answer has come, and there will be no further attempt.
 #[test]
 fn what_is_let_go_of_is_recorded_no_more() {
-    let memory = Memory::default();
+    let memory = ReplayBuffer::default();
     let (hand, frames) = Hand::<Infallible>::new();
     frames
         .lock()
@@ -66,7 +66,7 @@ fn what_is_let_go_of_is_recorded_no_more() {
 /// Frames of nothing fit into any number of bytes that was paid for in advance.
 #[test]
 fn an_attempt_whose_frames_come_to_need_too_much_gets_no_further_and_the_next_one_does() {
-    let memory = Memory::new(1_000, 1_000);
+    let memory = ReplayBuffer::new(1_000, 1_000);
     let (hand, frames) = Hand::<Infallible>::new();
     let (first, kept) = UnsyncBoxBody::new(hand).replayable(&memory);
     let mut first = task::spawn(first);

@@ -20,7 +20,7 @@ use tokio_test::{
     assert_pending, assert_ready,
     task::{self, Spawn},
 };
-use tower_together::body::{Memory, Opaque, RequestBody};
+use tower_together::body::{Opaque, ReplayBuffer, RequestBody};
 
 use crate::{
     source::{Meanwhile, Script, Size, Source, Tap},
@@ -35,7 +35,7 @@ use crate::{
 #[tokio::test]
 async fn a_retry_that_begins_before_anything_was_read_sends_everything_once() {
     for is_dropped in [false, true] {
-        let (first, kept) = streamed(&["AAAA", "BBBB"]).replayable(&Memory::default());
+        let (first, kept) = streamed(&["AAAA", "BBBB"]).replayable(&ReplayBuffer::default());
         let first = Some(first).filter(|_| !is_dropped);
         let again = Streamed::again(&kept).unwrap();
         assert_eq!(again.collect().await.unwrap().to_bytes(), "AAAABBBB");
@@ -47,7 +47,7 @@ async fn a_retry_that_begins_before_anything_was_read_sends_everything_once() {
 
 #[tokio::test]
 async fn an_attempt_that_was_given_up_fails_and_never_looks_complete() {
-    let (mut first, kept) = streamed(&["a", "b"]).replayable(&Memory::default());
+    let (mut first, kept) = streamed(&["a", "b"]).replayable(&ReplayBuffer::default());
     assert_eq!(data(&mut first).await.unwrap(), "a");
     let again = Streamed::again(&kept).unwrap();
     // Nothing more is recorded, so that there is nothing in the record any more.
@@ -63,7 +63,7 @@ async fn an_attempt_that_was_given_up_fails_and_never_looks_complete() {
 async fn an_attempt_that_cannot_be_told_reads_on_to_the_true_end() {
     let body = || Full::<Bytes>::from("whole").boxed();
     for first_of_all in [true, false] {
-        let (first, kept) = body().replayable(&Memory::default());
+        let (first, kept) = body().replayable(&ReplayBuffer::default());
         let again = BoxBody::again(&kept).unwrap();
         let (one, other) = match first_of_all {
             true => (first, again),
@@ -73,7 +73,7 @@ async fn an_attempt_that_cannot_be_told_reads_on_to_the_true_end() {
         assert_eq!(other.collect().await.unwrap().to_bytes(), "whole");
     }
     // It may come to need what has no room: then there is no second attempt beside it.
-    let (first, kept) = body().replayable(&Memory::new(5, 4));
+    let (first, kept) = body().replayable(&ReplayBuffer::new(5, 4));
     assert!(BoxBody::again(&kept).is_none());
     assert_eq!(first.collect().await.unwrap().to_bytes(), "whole");
 }
@@ -104,7 +104,7 @@ fn who_comes_while_another_reads_and_finds_nothing_is_woken() {
 
 #[tokio::test]
 async fn what_does_not_fit_is_sent_once_and_whole() {
-    let memory = Memory::new(5, 100);
+    let memory = ReplayBuffer::new(5, 100);
     let (mut first, kept) = streamed(&["abc", "def", "g"]).replayable(&memory);
     let abc = data(&mut first).await.unwrap();
     assert_eq!(abc, "abc");
@@ -132,7 +132,7 @@ async fn what_does_not_fit_is_sent_once_and_whole() {
 
 #[tokio::test]
 async fn bodies_share_the_memory_and_give_it_back() {
-    let memory = Memory::new(4, 6);
+    let memory = ReplayBuffer::new(4, 6);
     let kept = || async {
         let (mut body, kept) = streamed(&["abcd", "e"]).replayable(&memory);
         data(&mut body).await.unwrap();
@@ -150,7 +150,7 @@ async fn bodies_share_the_memory_and_give_it_back() {
 fn whoever_is_polled_often_is_woken_once() {
     let tap = Arc::<Tap>::default();
     let source = Source::<Infallible>::new(&Arc::new(script()), &tap);
-    let (mut first, _kept) = BoxBody::new(source).replayable(&Memory::default());
+    let (mut first, _kept) = BoxBody::new(source).replayable(&ReplayBuffer::default());
     let woken = Woken::yes();
     let waker = Waker::from(Arc::clone(&woken));
     for _ in 0..100 {
@@ -166,7 +166,7 @@ fn whoever_is_polled_often_is_woken_once() {
 /// Of two layers that send again each has its own record; of an opaque body the outer one alone.
 #[tokio::test]
 async fn a_body_beneath_two_layers_is_sent_again_by_either() {
-    let memory = Memory::default();
+    let memory = ReplayBuffer::default();
     let (body, outer) = streamed(&["a", "b"]).replayable(&memory);
     let (mut first, inner) = body.replayable(&memory);
     assert_eq!(data(&mut first).await.unwrap(), "a");
@@ -190,7 +190,7 @@ async fn a_body_beneath_two_layers_is_sent_again_by_either() {
 fn a_source_that_panics_is_not_sent_again_and_who_waits_for_it_is_told() {
     let tap = Arc::<Tap>::default();
     let source = Source::<io::Error>::new(&Arc::new(script()), &tap);
-    let (first, kept) = Streamed::new(source).replayable(&Memory::default());
+    let (first, kept) = Streamed::new(source).replayable(&ReplayBuffer::default());
     let panics = Arc::new(Panics {
         kept: Mutex::new(kept),
         next: Mutex::default(),

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use testing::PATIENCE;
-use tower_together::body::{Memory, RequestBody};
+use tower_together::body::{ReplayBuffer, RequestBody};
 
 use crate::world::used;
 
@@ -42,8 +42,8 @@ where
         let whole = frames.concat();
         let known = random.bool();
         let memory = match random.u8(0..3) {
-            0 => Memory::new(whole.len() / 2, whole.len() / 2),
-            _ => Memory::new(whole.len(), whole.len()),
+            0 => ReplayBuffer::new(whole.len() / 2, whole.len() / 2),
+            _ => ReplayBuffer::new(whole.len(), whole.len()),
         };
         let body = wrap(Restless {
             frames: frames.into_iter(),
@@ -61,7 +61,7 @@ where
 fn round<B>(
     body: B,
     whole: &[u8],
-    memory: &Memory,
+    memory: &ReplayBuffer,
     tells: bool,
     known: bool,
     random: &mut fastrand::Rng,

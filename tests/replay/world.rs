@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use proptest::prelude::*;
-use tower_together::body::{Memory, RequestBody};
+use tower_together::body::{ReplayBuffer, RequestBody};
 
 use crate::source::{FAILED, Fails, Meanwhile, Script, Source, Tap, scripts};
 
@@ -87,7 +87,7 @@ fn plain() -> impl Strategy<Value = Step> {
 pub(crate) struct World<B: RequestBody> {
     script: Arc<Script>,
     tap: Arc<Tap>,
-    memory: Memory,
+    memory: ReplayBuffer,
     each: u64,
     /// Whether one that was given up can be told so.
     tells: bool,
@@ -125,7 +125,7 @@ where
     script.fails_at = script.fails_at.filter(|_| E::fail().is_some());
     let script = Arc::new(script);
     let tap = Arc::new(Tap::default());
-    let memory = Memory::new(story.each, story.each);
+    let memory = ReplayBuffer::new(story.each, story.each);
     let body = wrap(Source::new(&script, &tap));
     let (body, kept) = body.replayable(&memory);
     let world = Arc::new(World {
@@ -414,7 +414,7 @@ impl Wake for Woken {
 }
 
 /// How many bytes are kept, as `Debug` shows it.
-pub(crate) fn used(memory: &Memory) -> u64 {
+pub(crate) fn used(memory: &ReplayBuffer) -> u64 {
     let memory = format!("{memory:?}");
     let used = memory.split("used: ").nth(1).unwrap();
     let digits = used.find(|c: char| !c.is_ascii_digit()).unwrap();

@@ -7,7 +7,7 @@ use http_body_util::Full;
 use testing::script::{Script, status};
 use tokio::time::sleep;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_together::{TogetherRetryLayer, body::Memory, retry::Budget};
+use tower_together::{TogetherRetryLayer, body::ReplayBuffer, retry::Budget};
 
 use crate::{CHAT, exact, post};
 
@@ -52,7 +52,7 @@ async fn a_budget_is_of_the_last_minute() {
 async fn a_body_that_cannot_be_kept_costs_no_budget() {
     let layer = exact()
         .with_budget(Budget::new(0.0, 1))
-        .with_memory(Memory::new(10, 10));
+        .with_replay_buffer(ReplayBuffer::new(10, 10));
     let script = Script::new([status(503), status(503)]);
     let client = script.client();
     let service = layer.layer(service_fn(move |request: Request<String>| {

@@ -37,7 +37,7 @@ async fn too_many_jobs_are_final_after_three_attempts_within_an_hour_each() {
     let words = r#"{"error":{"message":"The maximum of 3 active jobs is reached"}}"#;
     for code in [400, 409, 429] {
         for (wait, attempts) in [(1, 3), (1_800, 3), (3_599, 3), (3_600, 5), (7_200, 5)] {
-            let layer = exact().with_max_wait(Duration::from_secs(7_200));
+            let layer = exact().with_longest_hint(Duration::from_secs(7_200));
             let busy = status(code).header("retry-after", wait).body(words);
             let (instants, last) = send(&layer, post(FINE_TUNES), vec![busy; 9]).await;
             assert_eq!(instants.len(), attempts, "{code} {wait}");

@@ -30,7 +30,7 @@ async fn a_setting_takes_effect_and_keeps_those_before_it() {
             [0, 60_000],
         ),
         (
-            exact().with_max_wait(minutes(5)),
+            exact().with_longest_hint(minutes(5)),
             vec![status(429).header("retry-after", 300)],
             [0, 300_000],
         ),

@@ -59,7 +59,7 @@ impl Busy {
         virtual_time().block_on(async {
             let counts: Arc<[AtomicU64]> = self.lanes.iter().map(|_| AtomicU64::new(0)).collect();
             let limits = self.table.over(Limits::none());
-            let limiter = Limiter::new(limits).with_learning(false);
+            let limiter = Limiter::new(limits).adaptive(false);
             let inner = self.service(&counts);
             let service = TogetherRateLimitLayer::from(limiter).layer(inner);
             let mut tasks = JoinSet::new();
@@ -134,7 +134,7 @@ impl BusyLane {
         let (endpoint, model) = self.lane;
         let mut request = Request::post(format!("https://api.together.ai{}", path(endpoint)))
             .extension(Number(n))
-            .extension(Cost::tokens(self.cost));
+            .extension(Cost::of_tokens(self.cost));
         if let Some(model) = model {
             request = request.extension(Model::new(model));
         }

@@ -165,7 +165,7 @@ fn request(n: usize, visit: &Visit) -> Asked {
         .extension(Plan(n, Arc::new(visit.reply.clone())))
         .extension(Caller::new(visit.caller));
     if let Some(tokens) = visit.cost {
-        request = request.extension(Cost::tokens(tokens));
+        request = request.extension(Cost::of_tokens(tokens));
     }
     if let Some(deadline) = visit.deadline {
         request = request.extension(Deadline::within(ms(deadline)));

@@ -85,7 +85,7 @@ pub(crate) enum Usage {
 impl Schedule {
     pub(crate) fn limiter(&self) -> Limiter {
         let limits = self.limits(&self.tables[0].1);
-        let mut limiter = Limiter::new(limits).with_learning(self.learning);
+        let mut limiter = Limiter::new(limits).adaptive(self.learning);
         if let Some(wait) = self.max_wait {
             limiter = limiter.with_max_wait(ms(wait));
         }

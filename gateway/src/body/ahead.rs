@@ -10,7 +10,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
-use tower_together::body::{Memory, RequestBody};
+use tower_together::body::{ReplayBuffer, RequestBody};
 
 pub(crate) enum Ahead {
     Whole(Full<Bytes>),
@@ -33,7 +33,7 @@ impl RequestBody for Ahead {
         }
     }
 
-    fn replayable(self, memory: &Memory) -> (Self, Again) {
+    fn replayable(self, memory: &ReplayBuffer) -> (Self, Again) {
         match self {
             Self::Whole(body) => (Self::Whole(body.clone()), Again::Whole(body)),
             Self::Streams(body) => {

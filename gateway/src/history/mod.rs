@@ -152,7 +152,7 @@ impl Past {
         let now = Totals {
             admitted: lane.admitted,
             refused: lane.refused,
-            throttled: lane.throttled,
+            throttled: lane.throttled_count,
             waited: lane.waited,
         };
         let before = std::mem::replace(&mut self.before, now);

@@ -73,7 +73,9 @@ impl Collector for Numbers {
         self.counter(to, "refused", "Requests the gateway refused", |lane| {
             lane.refused
         })?;
-        self.counter(to, "throttled", "429s of the API", |lane| lane.throttled)?;
+        self.counter(to, "throttled", "429s of the API", |lane| {
+            lane.throttled_count
+        })?;
         self.waiting(to)?;
         self.waits(to)?;
         self.limits(to, "limit", "What a limit allows", |limit, _| limit.max)?;

@@ -114,7 +114,7 @@ fn report(gateway: &Gateway, since: u64) -> Vec<u8> {
         waiting: snapshot.waiting,
         admitted: snapshot.admitted,
         refused: snapshot.refused,
-        throttled: snapshot.throttled,
+        throttled: snapshot.throttled_count,
         unknown_tokens: counts.unknown_tokens,
         outage: gateway.monitor.outage.now(),
         recent: history.recent(counts.totals()),
@@ -157,7 +157,7 @@ impl<'a> Lane<'a> {
             paused_for: lane.paused.map(left),
             admitted: lane.admitted,
             refused: lane.refused,
-            throttled: lane.throttled,
+            throttled: lane.throttled_count,
             mean_wait: mean(lane.waited, lane.admitted).as_secs_f64(),
             history: history.of(lane, since),
         }

@@ -41,9 +41,9 @@ pub(crate) fn sender(limiter: Limiter, target: &Target, memory: &Memory, watch: 
     let client = watched(http(target.http2), watch);
     let classify = Classify::together().with_prefix(&target.prefix);
     // What was read ahead is there to be sent again, and counted already: this keeps but clones.
-    let again = tower_together::body::Memory::new(memory.each(), usize::MAX);
+    let again = tower_together::body::ReplayBuffer::new(memory.each(), usize::MAX);
     let layer = TogetherLayer::from(limiter)
-        .with_retry(TogetherRetryLayer::new().with_memory(again))
+        .with_retry(TogetherRetryLayer::new().with_replay_buffer(again))
         .with_classify(classify);
     let service = layer.layer(client); // <- here
     BoxCloneSyncService::new(service.map_response(|answer| answer.map(Body::new)))

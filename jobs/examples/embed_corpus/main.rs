@@ -89,8 +89,8 @@ async fn run(args: Args) -> Result<ExitCode, BoxError> {
     let passages = corpus.passages().take_until(stop.told());
     let texts = passages.filter_map(|passage| ready(open(passage, &results, &report)));
     let requests = Requests::new(api)
-        .with_texts(PER_REQUEST.try_into()?)
-        .with_most(args.concurrency)
+        .with_texts_per_request(PER_REQUEST.try_into()?)
+        .with_max_in_flight(args.concurrency)
         .with_resubmits(if args.without_limiter { 0 } else { RESUBMITS });
     let mut items = pin!(requests.embed(&args.model, texts));
     let mut lines = interval(BETWEEN_LINES);

@@ -40,7 +40,7 @@ where
                     let found = self.look("files", |file| file["filename"] == name).await;
                     return found.map_err(|why| Reason::may_exist(name, failure, why));
                 }
-                Err(failure) if failure.is_passing() && tries > 1 => tries -= 1,
+                Err(failure) if failure.is_transient() && tries > 1 => tries -= 1,
                 Err(failure) => return Err(Reason::NotUploaded(failure)),
             }
             sleep(self.api.interval() / 30).await;
@@ -100,7 +100,7 @@ where
                     let found = found.await;
                     return found.map_err(|why| Reason::may_exist(file.to_owned(), failure, why));
                 }
-                Err(failure) if failure.is_passing() && tries > 1 => tries -= 1,
+                Err(failure) if failure.is_transient() && tries > 1 => tries -= 1,
                 Err(failure) => return Err(Reason::NotCreated(failure)),
             }
             sleep(self.api.interval()).await;

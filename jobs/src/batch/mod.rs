@@ -88,7 +88,7 @@ impl<S> Batches<S> {
     /// their order.
     ///
     /// Nothing fails as a whole: what has no answer is an [`Outcome`] that says why, and has the request
-    /// with it. [`Reason::is_passing`] tells which requests to send again.
+    /// with it. [`Reason::is_transient`] tells which requests to send again.
     ///
     /// No file is uploaded again, and no batch created again, because no list shows it. If the response is lost,
     /// the file is looked for by its name and the batch by its file, three times, an

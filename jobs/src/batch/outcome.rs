@@ -72,16 +72,22 @@ pub enum Reason {
 impl Reason {
     /// Whether the same request may be sent again, and may be answered then: nothing was created, or what was
     /// has ended, and the failure is transient.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::NotUploaded(failure) | Self::NotCreated(failure) | Self::Failed(failure) => {
-                failure.is_passing()
+                failure.is_transient()
             }
             Self::TooLong | Self::MayExist { .. } | Self::Unreadable { .. } | Self::Lost { .. } => {
                 false
             }
             Self::Ended { .. } => true,
         }
+    }
+
+    /// The former name of [`is_transient`](Self::is_transient).
+    #[deprecated(since = "0.1.0", note = "renamed `is_transient`")]
+    pub fn is_passing(&self) -> bool {
+        self.is_transient()
     }
 
     /// Whether the request may have been answered, or may be yet: its batch is not known, or cannot be read. Look for
@@ -240,7 +246,7 @@ mod tests {
             ),
         ] {
             assert_eq!(reason.to_string(), says);
-            assert_eq!(reason.is_passing(), passing, "{says}");
+            assert_eq!(reason.is_transient(), passing, "{says}");
             assert_eq!(reason.kind(), says);
             let looked_for = says.contains("before you") || says.contains("cannot be read");
             assert_eq!(reason.may_be_done(), looked_for, "{says}");

@@ -128,7 +128,7 @@ mod tests {
         let say = |(id, result): (String, _)| match result {
             Ok(body) => format!("{id} {body}"),
             Err(Reason::Unreadable { line }) => format!("{id} unreadable {}", line.len()),
-            Err(Reason::Failed(failure)) if failure.is_passing() => {
+            Err(Reason::Failed(failure)) if failure.is_transient() => {
                 format!("{id} passing {failure}")
             }
             Err(Reason::Failed(failure)) => format!("{id} final {failure}"),

@@ -12,7 +12,7 @@ use futures_util::{
     future::{Join, Ready, join, ready},
     stream::{Fuse, FuturesUnordered},
 };
-use tower_together::extension::InLine;
+use tower_together::extension::QueueGauge;
 
 pin_project_lite::pin_project! {
     /// Makes a future of each input, and gives what they give, in their order or as they end.
@@ -30,7 +30,7 @@ pin_project_lite::pin_project! {
         taken: u64,
         most: usize,
         ordered: bool,
-        in_line: InLine,
+        gauge: QueueGauge,
     }
 }
 
@@ -40,7 +40,7 @@ where
     F: FnMut(I::Item) -> Fut,
     Fut: Future<Output = T>,
 {
-    pub(super) fn new(input: I, make: F, most: usize, ordered: bool, in_line: InLine) -> Self {
+    pub(super) fn new(input: I, make: F, most: usize, ordered: bool, gauge: QueueGauge) -> Self {
         Self {
             input: input.fuse(),
             make,
@@ -50,7 +50,7 @@ where
             taken: 0,
             most,
             ordered,
-            in_line,
+            gauge,
         }
     }
 }
@@ -80,7 +80,7 @@ where
                 return Poll::Ready(this.done.pop_front().flatten());
             }
             let held = this.under_way.len().max(this.done.len());
-            if held >= *this.most || this.in_line.count() >= AHEAD {
+            if held >= *this.most || this.gauge.count() >= AHEAD {
                 return Poll::Pending;
             }
             match this.input.as_mut().poll_next(cx) {

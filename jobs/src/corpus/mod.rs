@@ -22,7 +22,7 @@ use crate::{Failure, JobsApi, call::BoxError};
 ///
 /// How many requests are under way follows the limiter: one is begun whenever fewer than 16 stand in its
 /// line. So the line is never empty and no quota idle, however long answers take, and nothing waits there
-/// for nothing. Without a limiter as many are under way as [may be](Corpus::with_most).
+/// for nothing. Without a limiter as many are under way as [may be](Corpus::with_max_in_flight).
 ///
 /// # Going on
 ///
@@ -65,7 +65,7 @@ use crate::{Failure, JobsApi, call::BoxError};
 /// # Back-pressure, and what is lost
 ///
 /// No more is taken of the input than is under way, plus, where results come in order, what is done and
-/// waits for those before it; together at most [`with_most`](Corpus::with_most). If the consumer stops, so
+/// waits for those before it; together at most [`with_max_in_flight`](Corpus::with_max_in_flight). If the consumer stops, so
 /// does all. Each failure is its own item's, and comes with its input: nothing is lost, and nothing fails as
 /// a whole.
 ///
@@ -108,9 +108,15 @@ impl<S> Corpus<S> {
 
     /// At most so many requests under way, parts of a request that failed for what is in it counted as one, those included that wait for their turn or, done, for those
     /// before them. What a limit allows is used if this is more than it allows while one is answered.
-    pub fn with_most(mut self, requests: NonZeroUsize) -> Self {
+    pub fn with_max_in_flight(mut self, requests: NonZeroUsize) -> Self {
         self.most = requests;
         self
+    }
+
+    /// The former name of [`with_max_in_flight`](Self::with_max_in_flight).
+    #[deprecated(since = "0.1.0", note = "renamed `with_max_in_flight`")]
+    pub fn with_most(self, requests: NonZeroUsize) -> Self {
+        self.with_max_in_flight(requests)
     }
 
     /// Gives results in the order of the input, and not as they come.
@@ -120,9 +126,15 @@ impl<S> Corpus<S> {
     }
 
     /// So many texts in a request to embed some, which is begun once they have come, or the input has ended.
-    pub fn with_texts(mut self, texts: NonZeroUsize) -> Self {
+    pub fn with_texts_per_request(mut self, texts: NonZeroUsize) -> Self {
         self.texts = texts;
         self
+    }
+
+    /// The former name of [`with_texts_per_request`](Self::with_texts_per_request).
+    #[deprecated(since = "0.1.0", note = "renamed `with_texts_per_request`")]
+    pub fn with_texts(self, texts: NonZeroUsize) -> Self {
+        self.with_texts_per_request(texts)
     }
 
     /// The number of times a request is resubmitted after a transient failure that the layers gave up on,
@@ -154,7 +166,7 @@ impl<S> Corpus<S> {
         R: Body<Data = Bytes, Error: Into<BoxError>>,
     {
         let sender = Sender::new(self.api, self.resubmits);
-        let in_line = sender.in_line.clone();
+        let gauge = sender.gauge.clone();
         let send = move |(id, input): (Id, Request<Full<Bytes>>)| {
             let sender = sender.clone();
             async move {
@@ -164,7 +176,7 @@ impl<S> Corpus<S> {
                 Item { id, input, result }
             }
         };
-        Flow::new(requests, send, self.most.get(), self.ordered, in_line)
+        Flow::new(requests, send, self.most.get(), self.ordered, gauge)
     }
 
     /// Embeds texts with a model, and gives a vector for each.
@@ -177,7 +189,7 @@ impl<S> Corpus<S> {
     /// - after a response whose vectors are not one for each text, or hold `NaN` or `null`;
     /// - after a 5xx, but only while the server responds to other requests: during an outage nothing is halved.
     ///   If a request is the only one, nothing tells the two apart: send its texts one by one then
-    ///   ([`with_texts`](Corpus::with_texts)).
+    ///   ([`with_texts_per_request`](Corpus::with_texts_per_request)).
     pub fn embed<Id, R>(
         self,
         model: &str,
@@ -188,13 +200,13 @@ impl<S> Corpus<S> {
         R: Body<Data = Bytes, Error: Into<BoxError>>,
     {
         let sender = Sender::new(self.api, self.resubmits);
-        let (in_line, model) = (sender.in_line.clone(), model.to_owned());
+        let (gauge, model) = (sender.gauge.clone(), model.to_owned());
         let send = move |texts: Vec<(Id, String)>| {
             let (sender, model) = (sender.clone(), model.clone());
             async move { embed::embed(&sender, &model, texts).await }
         };
         let texts = texts.chunks(self.texts.get());
-        Flow::new(texts, send, self.most.get(), self.ordered, in_line)
+        Flow::new(texts, send, self.most.get(), self.ordered, gauge)
             .flat_map(futures_util::stream::iter)
     }
 }

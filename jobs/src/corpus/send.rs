@@ -7,7 +7,7 @@ use http_body_util::Full;
 use tokio::time::sleep;
 use tower_service::Service;
 use tower_together::{
-    extension::{Deadline, InLine},
+    extension::{Deadline, QueueGauge},
     limiter::Reason,
     retry::Resubmission,
 };
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct Sender<S> {
     pub(super) api: JobsApi<S>,
-    pub(super) in_line: InLine,
+    pub(super) gauge: QueueGauge,
     pub(super) heard: Heard,
     resubmits: u32,
 }
@@ -31,7 +31,7 @@ impl<S> Sender<S> {
     pub(super) fn new(api: JobsApi<S>, resubmits: u32) -> Self {
         Self {
             api,
-            in_line: InLine::new(),
+            gauge: QueueGauge::new(),
             heard: Heard::default(),
             resubmits,
         }
@@ -58,7 +58,7 @@ impl<S> Sender<S> {
         loop {
             let mut attempt = request.clone();
             let extensions = attempt.extensions_mut();
-            extensions.insert(self.in_line.clone());
+            extensions.insert(self.gauge.clone());
             extensions.insert(endpoint);
             if let Some(deadline) = rules.deadline() {
                 // It counts from the first attempt.
@@ -86,7 +86,7 @@ impl<S> Sender<S> {
 
     /// Whether another attempt may go well, and in time.
     fn may_resubmit(&self, rules: &Resubmission, failure: &Failure) -> bool {
-        failure.is_passing()
+        failure.is_transient()
             && failure.rejected() != Some(Reason::Deadline)
             && self.heard.anything()
             && rules.is_in_time(self.between())

@@ -81,7 +81,7 @@ where
             match json(&self.api, Method::POST, "fine-tunes", Some(request), read).await {
                 Ok(id) => return Ok(id),
                 Err(failure) if failure.may_be_done() => break failure,
-                Err(failure) if failure.is_passing() && tries > 1 => tries -= 1,
+                Err(failure) if failure.is_transient() && tries > 1 => tries -= 1,
                 Err(failure) => return Err(Untrained::NotCreated(failure.to_string())),
             }
             sleep(self.settle).await;

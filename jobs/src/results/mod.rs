@@ -64,7 +64,7 @@ use crate::locked;
 /// The file is locked until this is dropped: a second run is told so by [`open`](Self::open). A link is followed,
 /// and what is no regular file is rejected.
 ///
-/// # Memory
+/// # ReplayBuffer
 ///
 /// A hash of 16 bytes is kept of each key, and no line.
 #[derive(Debug)]

@@ -90,7 +90,7 @@ async fn for_itself(limiter: Limiter, network: Network) {
 fn limiter() -> Limiter {
     let believed = Quota::per_minute(750).unwrap();
     let limits = Limits::none().requests(Endpoint::ChatCompletions, believed);
-    Limiter::new(limits).with_learning(false)
+    Limiter::new(limits).adaptive(false)
 }
 
 fn chat() -> Request<Empty<Bytes>> {

@@ -25,7 +25,7 @@ use http_body::Body;
 
 pub(crate) use self::cursor::Replay;
 pub use self::record::Kept;
-use super::Memory;
+use super::ReplayBuffer;
 
 /// Makes the error that tells an upload that it was given up, if there is a way to.
 pub(crate) type GivenUp<E> = fn() -> Option<E>;
@@ -34,7 +34,7 @@ pub(crate) type GivenUp<E> = fn() -> Option<E>;
 /// too large is left as it is, and not kept.
 pub(crate) fn record<B: Body>(
     body: B,
-    memory: &Memory,
+    memory: &ReplayBuffer,
     boxed: impl FnOnce(Replay<B>) -> B,
     given_up: GivenUp<B::Error>,
 ) -> (B, Option<Kept<B>>) {

@@ -9,7 +9,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{GivenUp, Replay, bell::Bell};
-use crate::body::{Memory, memory::Reserved};
+use crate::body::{ReplayBuffer, replay_buffer::Reserved};
 
 /// What is kept of a recorded body, to make it again. Dropped, nothing more is recorded.
 pub struct Kept<B: Body> {
@@ -64,7 +64,11 @@ pub(super) enum Recorded<D> {
 
 impl<B: Body> Kept<B> {
     /// Gives the body back if it is surely too large.
-    pub(crate) fn new(body: B, memory: &Memory, given_up: GivenUp<B::Error>) -> Result<Self, B> {
+    pub(crate) fn new(
+        body: B,
+        memory: &ReplayBuffer,
+        given_up: GivenUp<B::Error>,
+    ) -> Result<Self, B> {
         let size = body.size_hint();
         let least = usize::try_from(size.lower()).unwrap_or(usize::MAX);
         if memory.reserve(least).is_none() {

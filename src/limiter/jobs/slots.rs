@@ -55,7 +55,7 @@ impl State {
     }
 
     /// The same, whichever key's it is.
-    pub(crate) fn end_job_anywhere(&mut self, id: &str, moment: &mut Moment<'_>) -> bool {
+    pub(crate) fn end_job_anywhere(&mut self, id: &str, moment: &mut Moment) -> bool {
         let keys = self.jobs.keys_of(id);
         let ended = keys.into_iter().filter(|key| {
             let ended = self.end_job(*key, id, moment.now);
@@ -66,13 +66,7 @@ impl State {
     }
 
     /// A job that the server runs for a key, of which nothing was known, takes a slot.
-    pub(crate) fn adopt_job(
-        &mut self,
-        key: KeyRef,
-        kind: JobKind,
-        job: &Job,
-        moment: &mut Moment<'_>,
-    ) {
+    pub(crate) fn adopt_job(&mut self, key: KeyRef, kind: JobKind, job: &Job, moment: &mut Moment) {
         if self.jobs.has(key.index, &job.id) || !self.has_room() {
             return;
         }
@@ -106,7 +100,7 @@ impl State {
         key: KeyRef,
         kind: JobKind,
         until: Instant,
-        moment: &mut Moment<'_>,
+        moment: &mut Moment,
     ) {
         if let Some(of) = self.registry.of(key) {
             of.named_jobs(&self.rules, kind.creation(), until, moment.now);
@@ -139,14 +133,14 @@ impl State {
     }
 
     /// Wakes a watcher when somebody begins to wait for a job to end, or the limiter is closed.
-    pub(crate) fn watch_jobs(&mut self, watcher: usize, waker: &Waker, moment: &mut Moment<'_>) {
+    pub(crate) fn watch_jobs(&mut self, watcher: usize, waker: &Waker, moment: &mut Moment) {
         if let Some(old) = self.jobs.watchers[watcher].replace(waker.clone()) {
             moment.wakes.bury(old);
         }
     }
 
     /// Somebody begins to wait for a job to end, or the limiter is closed.
-    pub(crate) fn wake_watchers(&mut self, moment: &mut Moment<'_>) {
+    pub(crate) fn wake_watchers(&mut self, moment: &mut Moment) {
         for (_, watcher) in &mut self.jobs.watchers {
             if let Some(waker) = watcher.take() {
                 moment.wakes.add(&waker);

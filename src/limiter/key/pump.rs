@@ -11,7 +11,7 @@ use crate::{
         line::Offer,
         moment::Wakes,
         rules::Rules,
-        waiter::{Standing, Waiter},
+        waiter::{Waiter, WaiterState},
     },
     words::{Cap, Count, Instant, Reason, Rejected, Span},
 };
@@ -110,7 +110,7 @@ impl Key {
             rejected = self.never_fits(rejected, waiter.lane, waiter.charge, world.rules);
         }
         self.leave(waiter);
-        waiter.standing = Standing::Refused(Box::new(rejected));
+        waiter.standing = WaiterState::Rejected(Box::new(rejected));
         world.wakes.add(&waiter.waker);
     }
 
@@ -120,7 +120,7 @@ impl Key {
         if let Some(offer) = line.offer.filter(|offer| offer.until <= world.now) {
             let waiter = &mut world.waiters[offer.waiter];
             line.skip(waiter.place);
-            waiter.standing = Standing::Lapsed;
+            waiter.standing = WaiterState::Lapsed;
         }
         line.head()
     }

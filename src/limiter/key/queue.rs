@@ -2,7 +2,7 @@
 
 use super::{Key, Wait};
 use crate::{
-    limiter::{LaneIndex, WaiterId, rules::Rules, waiter::Standing, waiter::Waiter},
+    limiter::{LaneIndex, WaiterId, rules::Rules, waiter::Waiter, waiter::WaiterState},
     words::{Instant, Weight},
 };
 
@@ -35,7 +35,7 @@ impl Key {
 
     /// Puts a waiter that was skipped back in its place.
     pub(in crate::limiter) fn back(&mut self, id: WaiterId, waiter: &mut Waiter) {
-        waiter.standing = Standing::InLine;
+        waiter.standing = WaiterState::Queued;
         let line = self.lanes[waiter.lane].line();
         line.back(waiter.place, id);
     }
@@ -44,9 +44,9 @@ impl Key {
     pub(in crate::limiter) fn leave(&mut self, waiter: &Waiter) {
         let line = self.lanes[waiter.lane].line();
         match waiter.standing {
-            Standing::InLine => line.remove(waiter.place),
-            Standing::Lapsed => line.forget(waiter.place),
-            Standing::Refused(_) => {}
+            WaiterState::Queued => line.remove(waiter.place),
+            WaiterState::Lapsed => line.forget(waiter.place),
+            WaiterState::Rejected(_) => {}
         }
     }
 

@@ -12,7 +12,7 @@ use crate::{
         moment::Moment,
         rules::Rules,
         settings::Settings,
-        waiter::{Standing, Waiter},
+        waiter::{Waiter, WaiterState},
     },
     words::{Call, Count, Instant, Reason, Rejected, Unit},
 };
@@ -39,7 +39,7 @@ pub(in crate::limiter) enum Arrival {
 }
 
 impl State {
-    pub(crate) fn arrive(&mut self, comer: &Comer<'_>, moment: &mut Moment<'_>) -> Arrival {
+    pub(crate) fn arrive(&mut self, comer: &Comer<'_>, moment: &mut Moment) -> Arrival {
         let (call, settings, now) = (comer.call, moment.settings, moment.now);
         if self.closed {
             return self.turn_away(call, Reason::Closed, self.reopens_in);
@@ -100,7 +100,7 @@ impl State {
         lane: LaneIndex,
         comer: &Comer<'_>,
         waker: &Waker,
-        moment: &mut Moment<'_>,
+        moment: &mut Moment,
     ) -> Arrival {
         let (call, settings, now) = (comer.call, moment.settings, moment.now);
         let patience = settings.max_wait.map_or(Instant::NEVER, |wait| now + wait);
@@ -124,7 +124,7 @@ impl State {
             waker: waker.clone(),
             key: index,
             lane,
-            standing: Standing::InLine,
+            standing: WaiterState::Queued,
             place: Place {
                 order: self.places,
                 caller: call.caller,
@@ -213,7 +213,7 @@ pub(super) fn retry_after(
     reason: Reason,
     wait: Wait,
     now: Instant,
-    settings: &Settings,
+    settings: Settings,
 ) -> Option<Duration> {
     let least = after(wait.at, now)?;
     let is_known = wait.full.is_none() && !least.is_zero() && reason != Reason::QueueFull;

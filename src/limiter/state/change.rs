@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::{IN_USE, State, arrive::retry_after};
 use crate::{
-    limiter::{KeyIndex, WaiterId, key::World, moment::Moment, rules::Rules, waiter::Standing},
+    limiter::{KeyIndex, WaiterId, key::World, moment::Moment, rules::Rules, waiter::WaiterState},
     words::{Count, Instant, Limits, Reason},
 };
 
 impl State {
     /// Another table, from now on.
-    pub(crate) fn set_limits(&mut self, limits: Limits, moment: &mut Moment<'_>) {
+    pub(crate) fn set_limits(&mut self, limits: Limits, moment: &mut Moment) {
         let new = self.rules.succeed(limits);
         self.metered = new.metered();
         let old: Rules = std::mem::replace(&mut self.rules, new);
@@ -38,21 +38,21 @@ impl State {
     }
 
     /// Rejects every waiter, and every request that arrives from now on. `retry_after` is told to them all.
-    pub(crate) fn close(&mut self, retry_after: Option<Duration>, moment: &mut Moment<'_>) {
+    pub(crate) fn close(&mut self, retry_after: Option<Duration>, moment: &mut Moment) {
         self.closed = true;
         self.reopens_in = retry_after;
         self.wake_watchers(moment);
         let all = self.waiters.iter().map(|(id, _)| WaiterId::new(id));
         let all: Vec<_> = all.collect();
         for id in all {
-            if !matches!(self.waiters[id].standing, Standing::Refused(_)) {
+            if !matches!(self.waiters[id].standing, WaiterState::Rejected(_)) {
                 self.refuse(id, Reason::Closed, moment);
             }
         }
     }
 
     /// Refuses one who waits, and lets the next move up.
-    pub(super) fn refuse(&mut self, id: WaiterId, reason: Reason, moment: &mut Moment<'_>) {
+    pub(super) fn refuse(&mut self, id: WaiterId, reason: Reason, moment: &mut Moment) {
         let waiter = &self.waiters[id];
         let (index, lane) = (waiter.key, waiter.lane);
         self.deadlines.remove(&(waiter.deadline, id));
@@ -79,7 +79,7 @@ impl State {
     }
 
     /// Refuses those of a key who can no longer go in time.
-    pub(super) fn refuse_hopeless(&mut self, index: KeyIndex, moment: &mut Moment<'_>) {
+    pub(super) fn refuse_hopeless(&mut self, index: KeyIndex, moment: &mut Moment) {
         let key = self.registry.get_mut(index).expect(IN_USE);
         let mut hopeless = Vec::new();
         let (waiters, rules, now) = (&self.waiters, &self.rules, moment.now);
@@ -103,7 +103,7 @@ impl State {
         }
         for (id, reason) in hopeless {
             // The one before it let it move up, and it never fits.
-            if !matches!(self.waiters[id].standing, Standing::Refused(_)) {
+            if !matches!(self.waiters[id].standing, WaiterState::Rejected(_)) {
                 self.refuse(id, reason, moment);
             }
         }

@@ -19,7 +19,8 @@ use super::{
     moment::Moment,
     registry::Registry,
     rules::Rules,
-    waiter::{Standing, Waiter},
+    settings::Settings,
+    waiter::{Waiter, WaiterState},
 };
 use crate::{
     quota::Passage,
@@ -33,6 +34,7 @@ pub(super) use self::{
 
 #[derive(Debug)]
 pub(super) struct State {
+    pub(super) settings: Settings,
     pub(super) rules: Rules,
     pub(super) registry: Registry,
     pub(super) totals: Counts,
@@ -58,6 +60,7 @@ impl State {
     pub(super) fn new(limits: Limits) -> Self {
         let rules = Rules::new(limits);
         Self {
+            settings: Settings::default(),
             metered: rules.metered(),
             rules,
             registry: Registry::default(),
@@ -108,14 +111,14 @@ impl State {
     }
 
     /// Does what is due by now.
-    pub(super) fn run(&mut self, moment: &mut Moment<'_>) {
+    pub(super) fn run(&mut self, moment: &mut Moment) {
         while let Some(&(at, id)) = self.deadlines.first() {
             if at > moment.now {
                 break;
             }
             self.deadlines.pop_first();
             let waiter = &self.waiters[id];
-            if !matches!(waiter.standing, Standing::Refused(_)) {
+            if !matches!(waiter.standing, WaiterState::Rejected(_)) {
                 self.refuse(id, waiter.reason(), moment);
             }
         }
@@ -129,7 +132,7 @@ impl State {
 
     /// Offers the turns of a key to those who may go now. `polled` is being polled, and needs no
     /// waking.
-    fn pump(&mut self, index: KeyIndex, polled: Option<WaiterId>, moment: &mut Moment<'_>) {
+    fn pump(&mut self, index: KeyIndex, polled: Option<WaiterId>, moment: &mut Moment) {
         let Some(key) = self.registry.get_mut(index) else {
             return;
         };
@@ -208,7 +211,7 @@ impl State {
     }
 
     /// Ends a wait, whatever it came to. The place in the line is given up already.
-    fn take(&mut self, id: WaiterId, moment: &mut Moment<'_>) -> Standing {
+    fn take(&mut self, id: WaiterId, moment: &mut Moment) -> WaiterState {
         let waiter = self.waiters.remove(id.into());
         self.deadlines.remove(&(waiter.deadline, id));
         let key = self.registry.get_mut(waiter.key).expect(IN_USE);

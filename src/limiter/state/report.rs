@@ -19,7 +19,7 @@ impl State {
         &mut self,
         grant: &mut Grant,
         report: &Report,
-        moment: &mut Moment<'_>,
+        moment: &mut Moment,
     ) -> Option<Instant> {
         let (index, lane, now) = (grant.key.index, grant.lane, moment.now);
         let learning = moment.settings.learning;
@@ -75,7 +75,7 @@ impl State {
     }
 
     /// Gives back the slots of a permit.
-    pub(crate) fn release(&mut self, held: HeldSlots, moment: &mut Moment<'_>) {
+    pub(crate) fn release(&mut self, held: HeldSlots, moment: &mut Moment) {
         if let Some(key) = self.registry.of(held.key) {
             key.release(&self.rules, held, moment.now);
             self.changed(held.key.index, moment);
@@ -83,7 +83,7 @@ impl State {
     }
 
     /// Something of a key changed: whoever waits may go sooner, and the key may be forgettable sooner.
-    pub(crate) fn changed(&mut self, index: KeyIndex, moment: &mut Moment<'_>) {
+    pub(crate) fn changed(&mut self, index: KeyIndex, moment: &mut Moment) {
         self.freed(index);
         if self.registry.get(index).is_some_and(|key| !key.is_quiet()) {
             self.pump(index, None, moment);

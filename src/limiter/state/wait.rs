@@ -4,7 +4,7 @@ use std::task::Waker;
 
 use super::{IN_USE, State};
 use crate::{
-    limiter::{WaiterId, grant::Grant, moment::Moment, waiter::Standing},
+    limiter::{WaiterId, grant::Grant, moment::Moment, waiter::WaiterState},
     words::{Charge, Rejected},
 };
 
@@ -26,34 +26,34 @@ impl State {
     }
 
     /// One who waits costs this.
-    pub(crate) fn count(&mut self, id: WaiterId, charge: Charge, moment: &mut Moment<'_>) {
+    pub(crate) fn count(&mut self, id: WaiterId, charge: Charge, moment: &mut Moment) {
         let waiter = &mut self.waiters[id];
         waiter.charge = charge;
         let index = waiter.key;
         self.pump(index, Some(id), moment);
     }
 
-    pub(crate) fn look(&mut self, id: WaiterId, waker: &Waker, moment: &mut Moment<'_>) -> Look {
+    pub(crate) fn look(&mut self, id: WaiterId, waker: &Waker, moment: &mut Moment) -> Look {
         let waiter = &mut self.waiters[id];
         if !waiter.waker.will_wake(waker) {
             let old = std::mem::replace(&mut waiter.waker, waker.clone());
             moment.wakes.bury(old);
         }
-        if waiter.deadline < moment.now && !matches!(waiter.standing, Standing::Refused(_)) {
+        if waiter.deadline < moment.now && !matches!(waiter.standing, WaiterState::Rejected(_)) {
             let reason = waiter.reason();
             self.refuse(id, reason, moment);
         }
         let waiter = &mut self.waiters[id];
         match waiter.standing {
-            Standing::InLine => {}
-            Standing::Lapsed => {
+            WaiterState::Queued => {}
+            WaiterState::Lapsed => {
                 let index = waiter.key;
                 let key = self.registry.get_mut(index).expect(IN_USE);
                 key.back(id, waiter);
                 self.pump(index, Some(id), moment);
             }
-            Standing::Refused(_) => {
-                if let Standing::Refused(rejected) = self.take(id, moment) {
+            WaiterState::Rejected(_) => {
+                if let WaiterState::Rejected(rejected) = self.take(id, moment) {
                     return Look::Refused(*rejected);
                 }
             }
@@ -67,20 +67,15 @@ impl State {
 
     /// One who waits and whose inner service is ready asks to go: charged in all limits, or in
     /// none and still waiting. What that service has `kept` is not late by that.
-    pub(crate) fn claim(
-        &mut self,
-        id: WaiterId,
-        kept: bool,
-        moment: &mut Moment<'_>,
-    ) -> Option<Grant> {
+    pub(crate) fn claim(&mut self, id: WaiterId, kept: bool, moment: &mut Moment) -> Option<Grant> {
         let waiter = &mut self.waiters[id];
         let index = waiter.key;
         let key = self.registry.get_mut(index).expect(IN_USE);
         match waiter.standing {
-            Standing::InLine => key.renew(id, waiter, moment.now),
-            Standing::Lapsed => key.back(id, waiter),
+            WaiterState::Queued => key.renew(id, waiter, moment.now),
+            WaiterState::Lapsed => key.back(id, waiter),
             // Told at its next poll, for which it was woken.
-            Standing::Refused(_) => return None,
+            WaiterState::Rejected(_) => return None,
         }
         // The limits may have changed since the turn was offered.
         self.pump(index, Some(id), moment);
@@ -100,7 +95,7 @@ impl State {
     }
 
     /// One who waits is dropped.
-    pub(crate) fn leave(&mut self, id: WaiterId, moment: &mut Moment<'_>) {
+    pub(crate) fn leave(&mut self, id: WaiterId, moment: &mut Moment) {
         let waiter = &self.waiters[id];
         let index = waiter.key;
         self.registry.get_mut(index).expect(IN_USE).leave(waiter);

@@ -137,7 +137,7 @@ impl Tries {
     fn in_its_lane(&self, until: Instant, told: Instant, now: Instant) -> Option<When> {
         let with_its_lane = told <= until;
         let wait = told.saturating_duration_since(now);
-        let fits = with_its_lane || wait <= self.settings.max_wait;
+        let fits = with_its_lane || wait <= self.settings.longest_hint;
         let at = (!with_its_lane).then_some(told);
         (fits && self.is_in_time(told)).then_some(When::InItsLane(at))
     }
@@ -158,7 +158,7 @@ impl Tries {
             Pace::Pushback(wait) => Some(wait),
             Pace::Throttled | Pace::Failed => hint,
         };
-        if asked.is_some_and(|asked| asked > self.settings.max_wait) {
+        if asked.is_some_and(|asked| asked > self.settings.longest_hint) {
             return None;
         }
         let backoff = &self.settings.backoff;

@@ -22,21 +22,25 @@ use tokio::time::Instant;
 use super::{KeyId, hash};
 
 mod fallback;
-mod in_line;
 mod jobs;
+mod queue_gauge;
 mod retry;
 
 pub(crate) use self::{
     fallback::Patience,
-    in_line::Stand,
     jobs::{AsksForJobs, Crowded},
+    queue_gauge::Stand,
     retry::Redirected,
 };
 pub use self::{
     fallback::{Fallback, PassedOver, Served},
-    in_line::InLine,
+    queue_gauge::QueueGauge,
     retry::{Failure, Retries, RetryReport},
 };
+
+/// The former name of [`QueueGauge`].
+#[deprecated(since = "0.1.0", note = "renamed `QueueGauge`")]
+pub type InLine = QueueGauge;
 
 /// Request: the API key whose limits it uses, instead of the one in `authorization`.
 ///
@@ -131,8 +135,14 @@ pub struct Cost {
 
 impl Cost {
     /// Prompt and expected answer together, in tokens.
-    pub fn tokens(tokens: u64) -> Self {
+    pub fn of_tokens(tokens: u64) -> Self {
         Self { tokens }
+    }
+
+    /// The former name of [`of_tokens`](Self::of_tokens).
+    #[deprecated(since = "0.1.0", note = "renamed `of_tokens`")]
+    pub fn tokens(tokens: u64) -> Self {
+        Self::of_tokens(tokens)
     }
 
     pub(crate) fn get(self) -> u64 {

@@ -19,7 +19,7 @@ use super::{Endpoint, Error};
 /// use tower_together::{Endpoint, Limits, Quota};
 ///
 /// // Where this crate starts from, kept to five sixths of it.
-/// let careful = Limits::default().keep_to(500, 600)?;
+/// let careful = Limits::default().scaled(500, 600)?;
 ///
 /// // A table of one's own: a slow model, and an endpoint of one's own that nothing limits.
 /// let own = Limits::none()
@@ -194,13 +194,23 @@ impl Limits {
         self
     }
 
-    /// Keeps to `part` of `whole` of every quota, as a safety margin: `keep_to(500, 600)?`.
+    /// Keeps to `part` of `whole` of every quota, as a safety margin: `scaled(500, 600)?`.
     ///
     /// # Errors
     ///
     /// If `part` is 0 or more than `whole`.
-    pub fn keep_to(self, part: u32, whole: u32) -> Result<Self, Error> {
+    pub fn scaled(self, part: u32, whole: u32) -> Result<Self, Error> {
         self.keep(|_| true, part, whole)
+    }
+
+    /// The former name of [`scaled`](Self::scaled).
+    ///
+    /// # Errors
+    ///
+    /// As `scaled`.
+    #[deprecated(since = "0.1.0", note = "renamed `scaled`")]
+    pub fn keep_to(self, part: u32, whole: u32) -> Result<Self, Error> {
+        self.scaled(part, whole)
     }
 
     /// Keeps to `part` of `whole` of every quota that `endpoint` alone uses.
@@ -233,7 +243,7 @@ impl Limits {
     fn keep(mut self, which: impl Fn(&Rule) -> bool, part: u32, whole: u32) -> Result<Self, Error> {
         for rule in self.rules.iter_mut().filter(|rule| which(rule)) {
             if let Cap::Requests(quota) | Cap::Tokens(quota) = &mut rule.cap {
-                *quota = quota.keep_to(part, whole)?;
+                *quota = quota.scaled(part, whole)?;
             }
         }
         Ok(self)
@@ -344,7 +354,7 @@ mod tests {
 
     #[test]
     fn a_margin_for_all_or_for_one() {
-        let all = Limits::default().keep_to(500, 600).unwrap();
+        let all = Limits::default().scaled(500, 600).unwrap();
         assert_eq!(find(&all, Endpoint::Embeddings), [250]);
         assert_eq!(find(&all, Endpoint::ChatCompletions), [500]);
         let one = Limits::default()
@@ -352,7 +362,7 @@ mod tests {
             .unwrap();
         assert_eq!(find(&one, Endpoint::Embeddings), [150]);
         assert_eq!(find(&one, Endpoint::ChatCompletions), [600]);
-        assert!(Limits::default().keep_to(7, 6).is_err());
+        assert!(Limits::default().scaled(7, 6).is_err());
     }
 
     #[test]

@@ -184,24 +184,34 @@ impl Quota {
         self
     }
 
-    /// Keeps to `part` of `whole` of this quota: `quota.keep_to(500, 600)?` of 600 is 500.
+    /// Keeps to `part` of `whole` of this quota: `quota.scaled(500, 600)?` of 600 is 500.
     ///
     /// Rounded down, to at least 1.
     ///
     /// # Errors
     ///
     /// If `part` is 0 or more than `whole`.
-    pub fn keep_to(mut self, part: u32, whole: u32) -> Result<Self, Error> {
+    pub fn scaled(mut self, part: u32, whole: u32) -> Result<Self, Error> {
         if part == 0 || part > whole {
             return Err(Error::quota(format!(
                 "{part} of {whole} is not a part of a quota: write a part between 1 and the whole, \
-                 for example keep_to(500, 600)"
+                 for example scaled(500, 600)"
             )));
         }
         let kept = u128::from(self.max) * u128::from(part) / u128::from(whole);
         self.max = u64::try_from(kept).unwrap_or(self.max).max(1);
         self.burst = self.burst.min(self.max);
         Ok(self.bounded())
+    }
+
+    /// The former name of [`scaled`](Self::scaled).
+    ///
+    /// # Errors
+    ///
+    /// As `scaled`.
+    #[deprecated(since = "0.1.0", note = "renamed `scaled`")]
+    pub fn keep_to(self, part: u32, whole: u32) -> Result<Self, Error> {
+        self.scaled(part, whole)
     }
 
     /// How many, or how many tokens, fit in one window.
@@ -296,8 +306,8 @@ mod tests {
             ten.with_margin(Duration::from_secs(61)),
             "at most the window",
         );
-        says(ten.keep_to(0, 6), "between 1 and the whole");
-        says(ten.keep_to(7, 6), "between 1 and the whole");
+        says(ten.scaled(0, 6), "between 1 and the whole");
+        says(ten.scaled(7, 6), "between 1 and the whole");
     }
 
     #[test]
@@ -311,16 +321,13 @@ mod tests {
     #[test]
     fn part_of_a_quota() {
         let quota = Quota::per_minute(600).unwrap();
-        assert_eq!(quota.keep_to(500, 600).unwrap().max(), 500);
+        assert_eq!(quota.scaled(500, 600).unwrap().max(), 500);
         let burst = quota.with_burst(400).unwrap();
-        assert_eq!(burst.keep_to(1, 2).unwrap().burst(), 300);
-        assert_eq!(burst.keep_to(5, 6).unwrap().burst(), 400);
+        assert_eq!(burst.scaled(1, 2).unwrap().burst(), 300);
+        assert_eq!(burst.scaled(5, 6).unwrap().burst(), 400);
         let year = Quota::new(1 << 48, LONGEST).unwrap();
-        assert_eq!(year.keep_to(u32::MAX, u32::MAX).unwrap().max(), 1 << 48);
-        assert_eq!(
-            Quota::per_minute(1).unwrap().keep_to(1, 2).unwrap().max(),
-            1
-        );
+        assert_eq!(year.scaled(u32::MAX, u32::MAX).unwrap().max(), 1 << 48);
+        assert_eq!(Quota::per_minute(1).unwrap().scaled(1, 2).unwrap().max(), 1);
     }
 
     #[test]

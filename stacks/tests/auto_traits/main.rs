@@ -23,7 +23,7 @@ use tower::{
 use tower_together::{
     ApiError, Classify, Endpoint, Error, Limiter, Limits, Quota, Rejected, TogetherLayer,
     TogetherRateLimitLayer, TogetherRetryLayer,
-    body::{Memory, Opaque, Whole},
+    body::{Opaque, ReplayBuffer, Whole},
     extension,
     limiter::Permit,
     rate_limit::ResponseBody,
@@ -130,7 +130,7 @@ fn layers_and_all_that_travels_may_be_anywhere() {
     cloned::<Classify>();
     cloned::<Rejected>();
     cloned::<ApiError>();
-    cloned::<Memory>();
+    cloned::<ReplayBuffer>();
     cloned::<extension::ApiKey>();
     cloned::<extension::Caller>();
     cloned::<extension::Deadline>();

@@ -19,7 +19,7 @@ use tokio::{
 use tower::{ServiceBuilder, ServiceExt};
 use tower_together::{
     Endpoint, Limits, Quota, TogetherLayer, TogetherRateLimitLayer, TogetherRetryLayer,
-    body::Memory,
+    body::ReplayBuffer,
 };
 
 use crate::server::{CHAT, Server, once_more, quick, status};
@@ -105,8 +105,9 @@ async fn an_upload_that_is_given_up_ends() {
 async fn given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}{CHAT}", listener.local_addr().unwrap());
-    let memory = Memory::new(2 * UPLOAD, 2 * UPLOAD);
-    let layer = TogetherLayer::new(Limits::none()).with_retry(once_more().with_memory(memory));
+    let memory = ReplayBuffer::new(2 * UPLOAD, 2 * UPLOAD);
+    let layer =
+        TogetherLayer::new(Limits::none()).with_retry(once_more().with_replay_buffer(memory));
     let service = ServiceBuilder::new().layer(layer).service(Client::new());
     let request = Client::new().post(url).body(upload()).build().unwrap();
     let answer = tokio::spawn(service.oneshot(request));
@@ -128,7 +129,8 @@ async fn given_up() {
 async fn an_upload_that_is_not_kept_is_answered() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}{CHAT}", listener.local_addr().unwrap());
-    let layer = TogetherRetryLayer::default().with_memory(Memory::new(1 << 10, 1 << 10));
+    let layer =
+        TogetherRetryLayer::default().with_replay_buffer(ReplayBuffer::new(1 << 10, 1 << 10));
     let service = ServiceBuilder::new().layer(layer).service(Client::new());
     let request = Client::new().post(url).body(upload()).build().unwrap();
     let answer = tokio::spawn(service.oneshot(request));

@@ -115,7 +115,7 @@ async fn enhance_your_calm_pauses_the_lane_over_reqwest_and_tonic() {
     stack.oneshot(request).await.unwrap_err();
     for limiter in [over_reqwest.limiter(), over_tonic.limiter()] {
         let lane = limiter.snapshot().lanes.remove(0);
-        assert!(lane.throttled == 1 && lane.paused.is_some());
+        assert!(lane.throttled_count == 1 && lane.paused.is_some());
     }
 }
 

@@ -205,7 +205,7 @@ async fn a_corpus_resubmits_nothing_that_a_redirect_may_have_created() {
             // A server that has not responded yet is not waited for.
             let alive = Request::get(alive).body(Full::default()).unwrap();
             let sent = api.request(Method::POST, path).body(Full::from("{}"));
-            let corpus = Corpus::new(api).with_most(NonZeroUsize::MIN);
+            let corpus = Corpus::new(api).with_max_in_flight(NonZeroUsize::MIN);
             let items = corpus.run(stream::iter([(false, alive), (true, sent.unwrap())]));
             let items: Vec<_> = items.filter(|item| ready(item.id)).collect().await;
             let failure = items[0].result.as_ref().unwrap_err();

@@ -47,7 +47,7 @@ fn pass(kind: &'static str, body: &[u8], longest: usize) -> u64 {
         let answer = answer.body(pieces.clone()).unwrap();
         async { Ok::<_, Infallible>(answer) }
     }));
-    let request = Request::post("/v1/chat/completions").extension(Cost::tokens(7));
+    let request = Request::post("/v1/chat/completions").extension(Cost::of_tokens(7));
     let mut answer = pin!(service.call(request.body(()).unwrap()));
     let answer = ready(|cx| answer.as_mut().poll(cx)).unwrap();
     let mut passed = Vec::new();

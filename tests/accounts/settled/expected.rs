@@ -90,9 +90,9 @@ async fn what_the_caller_says_counts_as_it_is() {
     // Counted by words, and as the layer itself estimates.
     for layer in [layer(limits()), TogetherRateLimitLayer::new(limits())] {
         let mut request = chat(json!({}));
-        request.extensions_mut().insert(Cost::tokens(500));
+        request.extensions_mut().insert(Cost::of_tokens(500));
         let mut nothing = chat(json!({}));
-        nothing.extensions_mut().insert(Cost::tokens(0));
+        nothing.extensions_mut().insert(Cost::of_tokens(0));
         let charges = each_charged(&layer, vec![(request, 88), (nothing, 88)]).await;
         assert_eq!(charges, [500, 0]);
         // The first is settled, to what its answer said; of the second nothing was to be counted.

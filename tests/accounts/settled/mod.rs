@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_together::{
     Endpoint, Limiter, Limits, Quota, Rejected, TogetherRateLimitLayer,
-    body::{Memory, RequestBody},
+    body::{ReplayBuffer, RequestBody},
     extension::Cost,
     limiter::Measure,
 };
@@ -210,7 +210,7 @@ impl RequestBody for Looked {
         self.0.peek(read)
     }
 
-    fn replayable(self, _: &Memory) -> (Self, ()) {
+    fn replayable(self, _: &ReplayBuffer) -> (Self, ()) {
         (self, ())
     }
 
@@ -258,7 +258,7 @@ async fn where_no_tokens_are_counted_nothing_is_read() {
             assert_eq!(reads(answer.body()), read);
             // Nor where its caller says what it costs.
             let mut costly = request();
-            costly.extensions_mut().insert(Cost::tokens(5));
+            costly.extensions_mut().insert(Cost::of_tokens(5));
             let answer = service.ready().await.unwrap().call(costly).await.unwrap();
             assert_eq!(reads(answer.body()), read);
         }

@@ -31,7 +31,7 @@ async fn an_upload_is_tried_three_times_a_second_apart_if_nothing_was_done() {
     ] {
         let (reason, asked) = play(move |_, _| Some(answer)).await;
         assert!(matches!(reason, Reason::NotUploaded(_)), "{reason:?}");
-        assert_eq!(reason.is_passing(), passing, "{answer:?}");
+        assert_eq!(reason.is_transient(), passing, "{answer:?}");
         assert_eq!(asked.at("POST /files/upload"), uploads, "{answer:?}");
         assert!(asked.at("POST /batches").is_empty());
     }
@@ -67,7 +67,7 @@ async fn nothing_is_created_again_because_no_list_shows_it() {
             })
             .await;
             assert!(matches!(reason, Reason::MayExist { .. }), "{reason:?}");
-            assert!(!reason.is_passing(), "{reason:?}");
+            assert!(!reason.is_transient(), "{reason:?}");
             assert_eq!(asked.at(create), [0], "{lost:?}");
             assert_eq!(asked.at(list), [30, 60, 90], "{lost:?}");
         }
@@ -109,7 +109,7 @@ async fn a_create_whose_response_is_lost_is_looked_for_three_times() {
         })
         .await;
         assert!(matches!(reason, Reason::NotCreated(_)), "{reason:?}");
-        assert_eq!(reason.is_passing(), sent.len() > 1, "{answer:?}");
+        assert_eq!(reason.is_transient(), sent.len() > 1, "{answer:?}");
         assert_eq!(asked.at("POST /batches"), sent, "{answer:?}");
         assert!(asked.at("GET /batches").is_empty(), "{answer:?}");
     }

@@ -186,7 +186,7 @@ async fn what_is_missing_is_named_with_its_batch_and_its_request() {
         assert_eq!(missing.len(), lost, "{fate:?}");
         for (number, (asked, reason)) in (4 - lost..).zip(missing) {
             assert_eq!(asked, request(number));
-            assert!(reason.is_passing());
+            assert!(reason.is_transient());
             assert!(
                 matches!(&reason, Reason::Ended { batch, status: told, .. } if *batch == job && told == status),
                 "{reason:?}"

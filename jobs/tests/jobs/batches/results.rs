@@ -103,7 +103,7 @@ async fn a_file_that_is_too_long_is_downloaded_once() {
         reason.to_string().contains("longer than 1024 MiB"),
         "{reason}"
     );
-    assert!(!reason.is_passing());
+    assert!(!reason.is_transient());
 }
 
 /// One page of HTML with status 200 in place of a status lost a whole batch.

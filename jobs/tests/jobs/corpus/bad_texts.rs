@@ -45,7 +45,7 @@ async fn embed(
             Ok::<_, Infallible>(answer.body(Full::from(body)).unwrap())
         }
     });
-    let corpus = Corpus::new(JobsApi::new(server)).with_most(at_most(most));
+    let corpus = Corpus::new(JobsApi::new(server)).with_max_in_flight(at_most(most));
     let texts = texts.map(str::to_owned).enumerate();
     let items = corpus.ordered().embed("m", texts).collect().await;
     let sizes = sizes.lock().unwrap().clone();

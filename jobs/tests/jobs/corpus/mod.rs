@@ -65,7 +65,7 @@ fn server(sent: &Sent, answers_take: Duration) -> Client {
 fn limited(per_minute: u64, inner: Client) -> Client {
     let quota = Quota::per_minute(per_minute).unwrap();
     let limits = Limits::none().requests(Endpoint::Embeddings, quota);
-    let limiter = Limiter::new(limits).with_learning(false);
+    let limiter = Limiter::new(limits).adaptive(false);
     let service = ServiceBuilder::new()
         .layer(TogetherLayer::from(limiter))
         .service(inner);
@@ -98,8 +98,8 @@ async fn the_quota_is_used_however_long_answers_take() {
         let api = JobsApi::new(limited(per_minute, server(&sent, answers_take)));
         let requests = per_minute as usize * 3;
         let corpus = Corpus::new(api)
-            .with_most(at_most(most))
-            .with_texts(at_most(1));
+            .with_max_in_flight(at_most(most))
+            .with_texts_per_request(at_most(1));
         let items = corpus.embed("m", texts(requests));
         let done: Vec<_> = items.collect().await;
         assert_eq!(done.len(), requests);
@@ -120,7 +120,11 @@ async fn little_waits_in_line_and_nothing_for_nothing() {
     let api = JobsApi::new(limited(300, server(&sent, Duration::from_millis(20))));
     let taken = Cell::new(0);
     let input = texts(1_000).inspect(|_| taken.set(taken.get() + 1));
-    let mut items = pin!(Corpus::new(api).with_texts(at_most(1)).embed("m", input));
+    let mut items = pin!(
+        Corpus::new(api)
+            .with_texts_per_request(at_most(1))
+            .embed("m", input)
+    );
     for _ in 0..100 {
         items.next().await.unwrap();
     }
@@ -137,8 +141,8 @@ async fn without_a_limiter_as_many_are_under_way_as_may_be() {
     let sent = Sent::default();
     let api = JobsApi::new(server(&sent, Duration::from_secs(1)));
     let corpus = Corpus::new(api)
-        .with_most(at_most(7))
-        .with_texts(at_most(1));
+        .with_max_in_flight(at_most(7))
+        .with_texts_per_request(at_most(1));
     let mut items = pin!(corpus.embed("m", texts(100)));
     items.next().await.unwrap();
     assert_eq!(sent.count(), 7);
@@ -164,7 +168,7 @@ async fn in_order_or_as_they_come_each_once() {
                 }
             }))
         };
-        let mut corpus = Corpus::new(JobsApi::new(slow_first)).with_most(at_most(5));
+        let mut corpus = Corpus::new(JobsApi::new(slow_first)).with_max_in_flight(at_most(5));
         if ordered {
             corpus = corpus.ordered();
         }
@@ -197,7 +201,9 @@ async fn in_order_what_is_done_and_waits_for_the_first_is_bounded_too() {
         }))
     };
     let corpus = Corpus::new(JobsApi::new(first_is_slow)).ordered();
-    let corpus = corpus.with_most(at_most(7)).with_texts(at_most(1));
+    let corpus = corpus
+        .with_max_in_flight(at_most(7))
+        .with_texts_per_request(at_most(1));
     let mut items = pin!(corpus.embed("m", texts(100)));
     let first = timeout(Duration::from_secs(1_800), items.next()).await;
     assert!(first.is_err());
@@ -263,7 +269,7 @@ async fn an_outage_is_outlasted() {
             sleep(Duration::from_secs(1)).await;
             one
         });
-        let items = corpus.with_texts(at_most(1)).embed("m", slowly);
+        let items = corpus.with_texts_per_request(at_most(1)).embed("m", slowly);
         let items: Vec<_> = pin!(items).collect().await;
         let bad = items.iter().filter(|item| item.result.is_err()).count();
         assert_eq!(bad > 0, lost, "{bad} failed with {resubmits} resubmits");
@@ -298,7 +304,7 @@ async fn any_requests_each_with_its_own_answer_or_failure() {
             ),
             Err(failure) => {
                 assert_eq!(failure.status().unwrap(), item.id);
-                assert_eq!(failure.is_passing(), item.id == 503);
+                assert_eq!(failure.is_transient(), item.id == 503);
                 // To be sent again.
                 assert_eq!(
                     item.input.uri().path(),

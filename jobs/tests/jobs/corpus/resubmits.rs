@@ -40,7 +40,7 @@ async fn run(
         change(&mut request);
         ((), request)
     });
-    let corpus = Corpus::new(api.clone()).with_most(at_most(1));
+    let corpus = Corpus::new(api.clone()).with_max_in_flight(at_most(1));
     let items: Vec<_> = corpus.run(stream::iter(requests)).collect().await;
     let mut failures = items.into_iter().filter_map(|item| item.result.err());
     (failures.next().unwrap(), asked)

@@ -11,7 +11,7 @@ use std::{
 /// Reference-counted clones, such as `Bytes`, are free. Past its 64th, a frame of a streamed body counts as
 /// 128 bytes at least, which is what it takes, whatever it holds.
 #[derive(Clone)]
-pub struct Memory {
+pub struct ReplayBuffer {
     pool: Arc<Pool>,
 }
 
@@ -29,7 +29,7 @@ struct Pool {
     used: AtomicUsize,
 }
 
-impl Memory {
+impl ReplayBuffer {
     /// At most `each` bytes of one body, and `all` of all bodies together.
     pub fn new(each: usize, all: usize) -> Self {
         Self {
@@ -74,16 +74,16 @@ impl Drop for Reserved {
     }
 }
 
-impl Default for Memory {
+impl Default for ReplayBuffer {
     /// 2 MiB of each, which is a long prompt with pictures in it, and 64 MiB of all.
     fn default() -> Self {
         Self::new(2 << 20, 64 << 20)
     }
 }
 
-impl fmt::Debug for Memory {
+impl fmt::Debug for ReplayBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Memory")
+        f.debug_struct("ReplayBuffer")
             .field("each", &self.pool.each)
             .field("all", &self.pool.all)
             .field("used", &self.pool.used)
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn each_and_all_are_bounded_and_come_back() {
-        let memory = Memory::new(10, 15);
+        let memory = ReplayBuffer::new(10, 15);
         assert!(memory.reserve(11).is_none());
         let mut one = memory.reserve(6).unwrap();
         assert!(one.grow(4) && !one.grow(1));

@@ -9,20 +9,20 @@ use std::sync::{
 /// and no more: one counter goes, cloned, into all of them.
 ///
 /// ```
-/// use tower_together::extension::InLine;
+/// use tower_together::extension::QueueGauge;
 ///
-/// let in_line = InLine::new();
+/// let gauge = QueueGauge::new();
 /// let request = http::Request::post("https://api.together.ai/v1/embeddings")
-///     .extension(in_line.clone())
+///     .extension(gauge.clone())
 ///     .body(())?;
 /// // While it is under way:
-/// assert_eq!(in_line.count(), 0);
+/// assert_eq!(gauge.count(), 0);
 /// # Ok::<(), http::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct InLine(Arc<AtomicUsize>);
+pub struct QueueGauge(Arc<AtomicUsize>);
 
-impl InLine {
+impl QueueGauge {
     /// A counter, at 0.
     pub fn new() -> Self {
         Self::default()
@@ -42,7 +42,7 @@ impl InLine {
 
 /// A place in a count.
 #[derive(Debug)]
-pub(crate) struct Stand(InLine);
+pub(crate) struct Stand(QueueGauge);
 
 impl Drop for Stand {
     fn drop(&mut self) {
