@@ -80,6 +80,7 @@ pub mod limiter;
 mod observe;
 mod quota;
 pub mod rate_limit;
+mod resend;
 pub mod retry;
 pub mod stack;
 mod wire;

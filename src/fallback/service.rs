@@ -9,7 +9,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{ResponseFuture, settings::Settings};
-use crate::body::RequestBody;
+use crate::{body::RequestBody, resend::Resend};
 
 /// A service that sends to the next model what its own cannot take. See the [module](super).
 #[derive(Clone, Debug)]
@@ -58,6 +58,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         // A clone that was never ready, so this service's readiness is not used up.
         let inner = self.inner.clone();
-        ResponseFuture::new(inner, request, Arc::clone(&self.settings))
+        let resend = Resend::new(inner, request, Arc::clone(&self.settings));
+        ResponseFuture { resend }
     }
 }

@@ -1,15 +1,22 @@
-//! What is kept of a request while it goes from model to model.
+//! What is kept of a request while it goes from model to model, and what follows from each answer.
 
-use std::{mem, sync::Arc};
+use std::{
+    mem,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
-use http::{Request, StatusCode, header::CONTENT_LENGTH, response};
+use http::{Request, Response, StatusCode, header::CONTENT_LENGTH, response};
+use http_body::Body;
 use tokio::time::Instant;
 
 use super::settings::{Chained, Settings};
 use crate::{
-    body::{Bound, Original, RequestBody},
-    observe, wire,
+    body::{Bound, Original, Peek, RequestBody},
+    clock, observe,
+    resend::{Step, StepOf, Strategy},
+    wire,
     words::{
         ApiError, Reason, Rejected,
         extension::{Deadline, Model, PassedOver, Patience, Paused, Retries, RetryReport, Served},
@@ -31,26 +38,37 @@ pub(super) struct Session<A> {
     sent: u32,
 }
 
-impl<A> Session<A> {
-    /// Begins with the request's own model, or with nothing, if it is that one or none.
-    pub(super) fn begin<B>(
+/// A response that is thrown away, and the request for the next model.
+pub(super) struct Drain<B, R: Body> {
+    body: Peek<R>,
+    request: Request<B>,
+}
+
+impl<B, R, E> Strategy<B, R, E> for Session<B::Again>
+where
+    B: RequestBody + From<Bytes>,
+    R: Body<Data = Bytes>,
+{
+    type Settings = Arc<Settings>;
+    type Read = Drain<B, R>;
+    type Body = R;
+
+    fn begin(
+        session: &mut Option<Self>,
         mut request: Request<B>,
         settings: Arc<Settings>,
-        now: Instant,
-    ) -> (Option<Self>, Request<B>)
-    where
-        B: RequestBody<Again = A>,
-    {
+    ) -> Request<B> {
+        let now = clock::now();
         let Some(chained) = settings.chain(&mut request) else {
-            return (None, request);
+            return request;
         };
         let deadline = wire::request::deadline(request.extensions(), request.headers(), now);
         let retries = request.extensions().get::<Retries>().copied();
         let (original, mut request) = Original::keep(request, &settings.memory);
         if original.again::<B>().is_none() {
-            return (None, request);
+            return request;
         }
-        let session = Self {
+        let begun = session.insert(Self {
             original,
             model: Arc::clone(chained.places.model()),
             before: Vec::new(),
@@ -59,13 +77,47 @@ impl<A> Session<A> {
             sent: 0,
             chained,
             settings,
-        };
-        request.extensions_mut().insert(session.patience());
-        (Some(session), request)
+        });
+        request.extensions_mut().insert(begun.patience());
+        request
     }
 
+    fn untouched(response: Response<R>) -> Response<R> {
+        response
+    }
+
+    fn answered(&mut self, response: Response<R>) -> StepOf<Self, B, R, E> {
+        let (mut head, body) = response.into_parts();
+        let now = clock::now();
+        if let Some(request) = self.next(&head, now) {
+            let body = Peek::new(body, self.drain(now));
+            return Step::Read(Box::new(Drain { body, request }));
+        }
+        if let Some(served) = self.served() {
+            head.extensions.insert(served);
+        }
+        Step::Return(Ok(Response::from_parts(head, body)))
+    }
+
+    // An error says nothing of the model: another goes the same way.
+    fn failed(&mut self, error: E) -> StepOf<Self, B, R, E> {
+        Step::Return(Err(error))
+    }
+
+    fn poll_read(drain: &mut Drain<B, R>, cx: &mut Context<'_>) -> Poll<()> {
+        drain.body.poll_drain(cx)
+    }
+
+    fn read(&mut self, drain: Box<Drain<B, R>>) -> StepOf<Self, B, R, E> {
+        // With it the body is dropped, and what it holds of the connection and of the limiter, before the
+        // next model is asked.
+        Step::Send(drain.request, None)
+    }
+}
+
+impl<A> Session<A> {
     /// The request for the next model, if it is to go there after this answer.
-    pub(super) fn next<B>(&mut self, head: &response::Parts, now: Instant) -> Option<Request<B>>
+    fn next<B>(&mut self, head: &response::Parts, now: Instant) -> Option<Request<B>>
     where
         B: RequestBody<Again = A> + From<Bytes>,
     {
@@ -85,14 +137,14 @@ impl<A> Session<A> {
     }
 
     /// Until when, and how much, to read of an answer that is thrown away.
-    pub(super) fn drain(&self, now: Instant) -> Bound {
+    fn drain(&self, now: Instant) -> Bound {
         Bound::DRAIN.half_until(self.deadline, now)
     }
 
     /// Who served, if it is not who was asked first.
-    pub(super) fn served(self) -> Option<Served> {
-        let Self { model, before, .. } = self;
-        (!before.is_empty()).then(|| Served::new(model, before))
+    fn served(&mut self) -> Option<Served> {
+        let before = mem::take(&mut self.before);
+        (!before.is_empty()).then(|| Served::new(Arc::clone(&self.model), before))
     }
 
     /// Why a model that answered so is passed over, if it is.

@@ -153,6 +153,8 @@ where
         let mut state = this.state;
         loop {
             match state.as_mut().project() {
+                // Goes to Calling once it is the request's turn and the service is ready. Goes to Done if the
+                // limiter rejects the request, or if the service fails.
                 StateProj::Waiting {
                     inner,
                     request,
@@ -191,6 +193,8 @@ where
                     let answer = inner.call(request);
                     state.set(State::Calling { answer, left });
                 }
+                // Goes to Reading once the response has come, if the beginning of its body may be an error or
+                // name a job. Goes to Done with any other response, and with an error of the service.
                 StateProj::Calling { answer, left } => {
                     let answer = match ready!(answer.poll(cx)) {
                         Ok(answer) => Answered::of(answer, left.take(), *this.bound),
@@ -213,6 +217,7 @@ where
                         }
                     }
                 }
+                // Goes to Done once enough of the body is read, or its time is up.
                 StateProj::Reading { read } => {
                     let reading = read.as_mut().expect("taken only when read");
                     ready!(reading.body.poll_read(cx));

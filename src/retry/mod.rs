@@ -242,6 +242,7 @@ mod hops;
 mod layer;
 #[cfg(feature = "tower")]
 mod policy;
+mod read;
 mod resubmission;
 mod service;
 mod session;

@@ -12,6 +12,7 @@ use super::{ResponseFuture, settings::Settings};
 use crate::{
     body::{RequestBody, Whole},
     observe,
+    resend::Resend,
     words::extension::LetGo,
 };
 
@@ -67,6 +68,7 @@ where
         }
         // A clone that was never ready, so this service's readiness is not used up.
         let inner = self.inner.clone();
-        ResponseFuture::new(inner, request, Arc::clone(&self.settings))
+        let resend = Resend::new(inner, request, Arc::clone(&self.settings));
+        ResponseFuture { resend }
     }
 }

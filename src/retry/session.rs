@@ -1,19 +1,33 @@
-//! What is kept of a request while it is under way.
+//! What is kept of a request while it is under way, and what follows from each attempt.
 
-use std::sync::Arc;
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use bytes::Bytes;
-use http::{Extensions, Request, response};
+use http::{Request, Response, response};
 use http_body::Body;
-use tokio::time::Instant;
+use tokio::{
+    runtime::Handle,
+    time::{Instant, Sleep, sleep_until},
+};
 
 use super::{
+    read::Read,
     settings::Settings,
-    tries::{Ended, Tries, When},
+    tries::{Ended, Tries},
+    verdict::failure,
 };
 use crate::{
-    body::{Bound, Original, Peek, RequestBody},
-    words::{Endpoint, Rejected, extension::Failure},
+    adapter::relay,
+    body::{Original, Peek, RequestBody, Whole, refusal},
+    clock, observe,
+    resend::{Step, StepOf, Strategy},
+    wire,
+    words::{ApiError, extension::Failure},
 };
 
 /// A request as it came, and how often it was tried.
@@ -21,41 +35,157 @@ pub(super) struct Session<A> {
     tries: Tries,
     /// `None` for a request that may not be sent again.
     original: Option<Original<A>>,
+    /// Made only if the inner service is not ready at once.
+    late: Option<Pin<Box<Sleep>>>,
 }
 
-/// An attempt that is to be made, and when.
-pub(super) struct Next<B> {
-    pub(super) request: Request<B>,
-    pub(super) when: When,
+impl<B, R, E> Strategy<B, R, E> for Session<B::Again>
+where
+    B: RequestBody,
+    R: Body<Data = Bytes>,
+    E: 'static,
+{
+    type Settings = Arc<Settings>;
+    type Read = Read<R>;
+    type Body = Whole<R>;
+
+    fn begin(
+        session: &mut Option<Self>,
+        request: Request<B>,
+        settings: Arc<Settings>,
+    ) -> Request<B> {
+        let Some(endpoint) = settings.classify.endpoint(&request) else {
+            return request;
+        };
+        let tries = Tries::begin(&request, endpoint, settings, clock::now());
+        let begun = session.insert(Self {
+            tries,
+            original: None,
+            late: None,
+        });
+        if !begun.tries.may_retry() {
+            return request;
+        }
+        let (original, request) = Original::keep(request, &begun.tries.settings().memory);
+        begun.original = Some(original);
+        request
+    }
+
+    fn untouched(response: Response<R>) -> Response<Whole<R>> {
+        response.map(Whole::inner)
+    }
+
+    fn poll_leave(
+        &mut self,
+        service: Poll<()>,
+        request: &Request<B>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Response<Whole<R>>>> {
+        if service.is_pending() {
+            ready!(self.poll_late(cx));
+        } else if self.tries.may_leave() {
+            self.late = None;
+            return Poll::Ready(None);
+        }
+        let rejected = self.tries.late();
+        observe::refused(&rejected);
+        let mut response = refusal(rejected, request.headers());
+        self.tries.report(response.extensions_mut());
+        Poll::Ready(Some(response))
+    }
+
+    fn listen() {
+        relay::listen();
+    }
+
+    fn answered(&mut self, response: Response<R>) -> StepOf<Self, B, R, E> {
+        let failure = failure(response.status(), response.headers(), response.extensions());
+        let (head, body) = response.into_parts();
+        let since = clock::now();
+        let Some(failure) = failure else {
+            return match self.first_frame(&head, body) {
+                Ok(body) => Step::Read(Box::new(Read {
+                    body,
+                    drains: true,
+                    wait: None,
+                    head,
+                    failure,
+                    since,
+                })),
+                Err(body) => self.hand_on(head, Whole::inner(body)),
+            };
+        };
+        let error = head.extensions.get::<ApiError>();
+        // If no limiter beneath has looked, what the error says is read first.
+        let is_read = error.is_some() || !matches!(failure, Failure::Status(_));
+        if is_read && !self.is_wanted(failure, &head, since) {
+            return self.settle(failure, head, since, Whole::inner(body));
+        }
+        let wait = match error {
+            Some(error) => error.retry_after(),
+            None => wire::response::wait(&head.headers, clock::time_of_day),
+        };
+        let bound = match is_read {
+            true => self.tries.drain(),
+            false => self.tries.error_body(),
+        };
+        Step::Read(Box::new(Read {
+            body: Peek::new(body, bound),
+            drains: is_read,
+            wait,
+            head,
+            failure: Some(failure),
+            since,
+        }))
+    }
+
+    fn failed(&mut self, error: E) -> StepOf<Self, B, R, E> {
+        let ended = self.tries.ended(&error);
+        relay::hear(ended.failure);
+        let next = self.next(ended, None, clock::now());
+        next.unwrap_or(Step::Return(Err(error)))
+    }
+
+    fn poll_read(read: &mut Read<R>, cx: &mut Context<'_>) -> Poll<()> {
+        read.body.poll_read(cx)
+    }
+
+    fn read(&mut self, mut read: Box<Read<R>>) -> StepOf<Self, B, R, E> {
+        let failure = match read.failure {
+            Some(failure) => failure,
+            None => match read.in_band(self.tries.endpoint()) {
+                Some(failure) => failure,
+                None => return self.hand_on(read.head, Whole::peeked(read.body)),
+            },
+        };
+        if matches!(failure, Failure::Status(_)) && !read.head.status.is_success() {
+            read.name(self.tries.settings().error_body);
+        }
+        if !read.drains && self.is_wanted(failure, &read.head, read.since) {
+            read.body.bound(self.tries.drain());
+            read.drains = true;
+            return Step::Read(read);
+        }
+        let body = Whole::peeked(read.body);
+        self.settle(failure, read.head, read.since, body)
+    }
 }
 
 impl<A> Session<A> {
-    /// Begins with the first attempt: the request as it came, but for a body that can be made again.
-    pub(super) fn begin<B>(
-        request: Request<B>,
-        endpoint: Endpoint,
-        settings: Arc<Settings>,
-        now: Instant,
-    ) -> (Self, Request<B>)
-    where
-        B: RequestBody<Again = A>,
-    {
-        let tries = Tries::begin(&request, endpoint, settings, now);
-        if !tries.may_retry() {
-            let original = None;
-            return (Self { tries, original }, request);
+    /// Ready at the deadline, if there is one, and a runtime whose timer can wait for it.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.late.is_none() && Handle::try_current().is_ok() {
+            let deadline = self.tries.deadline();
+            self.late = deadline.map(|deadline| Box::pin(sleep_until(deadline)));
         }
-        let (original, request) = Original::keep(request, &tries.settings().memory);
-        let original = Some(original);
-        (Self { tries, original }, request)
-    }
-
-    pub(super) fn settings(&self) -> &Settings {
-        self.tries.settings()
+        match &mut self.late {
+            Some(late) => late.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
     }
 
     /// The body of a success, to be read as far as its first frame; the body itself if that is not wanted.
-    pub(super) fn first_frame<R>(&self, head: &response::Parts, body: R) -> Result<Peek<R>, R>
+    fn first_frame<R>(&self, head: &response::Parts, body: R) -> Result<Peek<R>, R>
     where
         R: Body<Data = Bytes>,
     {
@@ -65,38 +195,21 @@ impl<A> Session<A> {
         }
     }
 
-    pub(super) fn endpoint(&self) -> Endpoint {
-        self.tries.endpoint()
-    }
-
-    pub(super) fn error_body(&self) -> Bound {
-        self.tries.error_body()
-    }
-
-    pub(super) fn drain(&self) -> Bound {
-        self.tries.drain()
-    }
-
-    /// How an attempt ended that brought this error.
-    pub(super) fn ended<'a, E: 'static>(&self, error: &'a E) -> Ended<'a> {
-        self.tries.ended(error)
-    }
-
     /// Whether the request is to be sent again, as far as is known before the response has been read to its
     /// end.
-    pub(super) fn is_wanted(&self, failure: Failure, head: &response::Parts, now: Instant) -> bool {
+    fn is_wanted(&self, failure: Failure, head: &response::Parts, now: Instant) -> bool {
         let said = (&head.headers, &head.extensions);
         self.original.is_some() && self.tries.is_wanted(failure, said, now)
     }
 
     /// What to do about an attempt that failed; `None` to leave it at that. Of an attempt without an
     /// answer there is no head.
-    pub(super) fn next<B>(
+    fn next<B, D, T, E>(
         &mut self,
         ended: Ended<'_>,
         head: Option<&response::Parts>,
         now: Instant,
-    ) -> Option<Next<B>>
+    ) -> Option<Step<B, D, T, E>>
     where
         B: RequestBody<Again = A>,
     {
@@ -108,25 +221,34 @@ impl<A> Session<A> {
         let body = || original.again();
         let (when, mut request) = self.tries.again(ended, original.head(), said, now, body)?;
         self.tries.mark(request.extensions_mut());
-        Some(Next { request, when })
+        Some(Step::Send(request, when.instant()))
     }
 
-    /// When its caller will have it no more.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.tries.deadline()
+    /// Sends the request again, or leaves it at this response.
+    fn settle<B, R, E>(
+        &mut self,
+        failure: Failure,
+        head: response::Parts,
+        since: Instant,
+        body: Whole<R>,
+    ) -> Step<B, Read<R>, Whole<R>, E>
+    where
+        B: RequestBody<Again = A>,
+        R: Body,
+    {
+        // What the server asks for counts from when its answer came.
+        let next = self.next(failure.into(), Some(&head), since);
+        // A response that is not handed on is dropped here: nothing of its connection or of the limiter is
+        // held while the next attempt waits.
+        next.unwrap_or_else(|| self.hand_on(head, body))
     }
 
-    /// Whether its next attempt may be sent now.
-    pub(super) fn is_in_time(&self) -> bool {
-        self.tries.may_leave()
-    }
-
-    /// It could not be sent before its deadline.
-    pub(super) fn late(&self) -> Rejected {
-        self.tries.late()
-    }
-
-    pub(super) fn report(&mut self, extensions: &mut Extensions) {
-        self.tries.report(extensions);
+    fn hand_on<B, R: Body, E>(
+        &mut self,
+        mut head: response::Parts,
+        body: Whole<R>,
+    ) -> Step<B, Read<R>, Whole<R>, E> {
+        self.tries.report(&mut head.extensions);
+        Step::Return(Ok(Response::from_parts(head, body)))
     }
 }

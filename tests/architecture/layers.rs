@@ -8,7 +8,7 @@ use syn::{
 };
 
 /// A layer, the layers it may use, and the crates it may use beside std.
-const LAYERS: [(&str, &[&str], &[&str]); 14] = [
+const LAYERS: [(&str, &[&str], &[&str]); 15] = [
     ("clock", &[], &["tokio"]),
     ("words", &[], &["http", "tokio"]),
     (
@@ -54,6 +54,11 @@ const LAYERS: [(&str, &[&str], &[&str]); 14] = [
         ],
     ),
     (
+        "resend",
+        &[],
+        &["http", "pin_project_lite", "tokio", "tower_service"],
+    ),
+    (
         "rate_limit",
         &[
             "clock", "words", "wire", "observe", "limiter", "body", "adapter",
@@ -83,7 +88,9 @@ const LAYERS: [(&str, &[&str], &[&str]); 14] = [
     ),
     (
         "retry",
-        &["clock", "words", "wire", "observe", "body", "adapter"],
+        &[
+            "clock", "words", "wire", "observe", "body", "adapter", "resend",
+        ],
         &[
             "bytes",
             "fastrand",
@@ -98,7 +105,7 @@ const LAYERS: [(&str, &[&str], &[&str]); 14] = [
     ),
     (
         "fallback",
-        &["clock", "words", "wire", "observe", "body"],
+        &["clock", "words", "wire", "observe", "body", "resend"],
         &[
             "bytes",
             "http",

@@ -1,6 +1,6 @@
 //! Bodies of requests and of failed responses.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, pin::pin, time::Duration};
 
 use PassedOver::Overloaded;
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use http::{Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use tokio::time::{Instant, sleep};
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_together::{
     Limits,
     body::ReplayBuffer,
@@ -128,4 +128,19 @@ async fn what_does_not_fit_into_the_memory_is_left_alone() {
             assert_eq!(report.attempts(), 5);
         }
     }
+}
+
+/// A future may be kept after its response, as in a `join_all`.
+#[tokio::test]
+async fn the_memory_of_a_request_is_free_once_its_response_is_returned() {
+    let memory = Memory::new(13, 13);
+    let client = service_fn(|_: Request<Vec<u8>>| async {
+        assert!(memory.reserve(1).is_none());
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
+    let mut service = chain().with_memory(memory.clone()).layer(client);
+    let request = chat().map(|_| br#"{"model":"a"}"#.to_vec());
+    let mut future = pin!(service.call(request));
+    future.as_mut().await.unwrap();
+    assert!(memory.reserve(13).is_some());
 }

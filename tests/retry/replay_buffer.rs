@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     io,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -15,8 +16,8 @@ use futures::{StreamExt, stream};
 use http::{Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
-use tower::{Layer, ServiceExt, service_fn};
-use tower_together::extension::Retries;
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_together::{body::Memory, extension::Retries};
 
 use super::{CHAT, exact};
 
@@ -55,6 +56,20 @@ fn send(request: Request<Streamed>) -> (u64, usize) {
         runtime.block_on(service.oneshot(request)).unwrap();
     });
     (allocated.bytes_max, sent.load(Ordering::Relaxed))
+}
+
+/// A future may be kept after its response, as in a `join_all`.
+#[tokio::test]
+async fn the_memory_of_a_request_is_free_once_its_response_is_returned() {
+    let memory = Memory::new(1, 1);
+    let client = service_fn(|_: Request<Vec<u8>>| async {
+        assert!(memory.reserve(1).is_none());
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
+    let mut service = exact().with_memory(memory.clone()).layer(client);
+    let mut future = pin!(service.call(Request::post(CHAT).body(vec![b'x']).unwrap()));
+    future.as_mut().await.unwrap();
+    assert!(memory.reserve(1).is_some());
 }
 
 /// An upload in frames of one byte took 150 times its size, and frames of nothing had no bound at all.

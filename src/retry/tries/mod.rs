@@ -309,11 +309,17 @@ impl Tries {
 }
 
 impl When {
-    pub(super) fn after(self, now: Instant) -> Duration {
+    /// `None`: now.
+    pub(super) fn instant(self) -> Option<Instant> {
         match self {
-            Self::InItsLane(None) => Duration::ZERO,
-            Self::InItsLane(Some(at)) | Self::At(at) => at.saturating_duration_since(now),
+            Self::InItsLane(at) => at,
+            Self::At(at) => Some(at),
         }
+    }
+
+    pub(super) fn after(self, now: Instant) -> Duration {
+        let wait = |at: Instant| at.saturating_duration_since(now);
+        self.instant().map_or(Duration::ZERO, wait)
     }
 }
 

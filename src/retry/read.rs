@@ -1,0 +1,54 @@
+//! A response whose body is read before the next step.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::response;
+use http_body::Body;
+use tokio::time::Instant;
+
+use crate::{
+    body::{Bound, Peek},
+    clock, wire,
+    words::{ApiError, Endpoint, extension::Failure},
+};
+
+/// A failed response whose body is being read: first for what the error says, and then, if the request is to
+/// be sent again, to its end.
+pub(super) struct Read<R: Body> {
+    pub(super) head: response::Parts,
+    pub(super) body: Peek<R>,
+    /// How long the server asks to wait.
+    pub(super) wait: Option<Duration>,
+    /// `None` for a success, of which the first frame is awaited.
+    pub(super) failure: Option<Failure>,
+    pub(super) since: Instant,
+    pub(super) drains: bool,
+}
+
+impl<R: Body<Data = Bytes>> Read<R> {
+    /// How a success failed whose first frame is an error.
+    pub(super) fn in_band(&mut self, endpoint: Endpoint) -> Option<Failure> {
+        let bytes = self.body.bytes(Bound::ERROR.bytes);
+        let head = &mut self.head;
+        let wait = || wire::response::wait(&head.headers, clock::time_of_day);
+        let error = wire::response::in_band(endpoint, (head.status, &head.headers), &bytes, wait)?;
+        let failure = Failure::Status(error.status());
+        head.extensions.insert(error);
+        self.failure = Some(failure);
+        self.drains = false;
+        Some(failure)
+    }
+
+    /// Says what the error is, in the response's extensions, if more of it has been read than before.
+    pub(super) fn name(&mut self, bound: Bound) {
+        let bytes = self.body.bytes(bound.bytes);
+        let known = self.head.extensions.get::<ApiError>();
+        if known.is_none_or(|error| error.text().len() < bytes.len()) {
+            let present = known.map(|error| error.0.present).unwrap_or_default();
+            let error = ApiError::told(self.head.status, &self.head.headers, &bytes, self.wait);
+            let error = error.past(present);
+            self.head.extensions.insert(error);
+        }
+    }
+}
