@@ -180,9 +180,9 @@ impl Limiter {
 /// Without its state, which can be long: see [`snapshot`](Limiter::snapshot).
 impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let alarms = self.shared.alarms();
+        let alarms = self.shared.alarms(|alarms| format!("{alarms:?}"));
         f.debug_struct("Limiter")
-            .field("alarms", &*alarms)
+            .field("alarms", &format_args!("{alarms}"))
             .finish_non_exhaustive()
     }
 }

@@ -17,7 +17,7 @@ use super::{
     rules::bit,
     settings::Settings,
     state::State,
-    sync::{AtomicUsize, Mutex, MutexGuard, Ordering, lock},
+    sync::{AtomicUsize, Mutex, Ordering, lock},
 };
 use crate::{
     observe,
@@ -69,11 +69,6 @@ impl Shared {
         self.learning.store(settings.learning, Ordering::Relaxed);
         let silence = Span::from(settings.max_silence).as_nanos();
         self.max_silence.store(silence, Ordering::Relaxed);
-    }
-
-    /// The timers of the runtimes in which somebody waits.
-    pub(super) fn alarms(&self) -> MutexGuard<'_, Alarms> {
-        lock(&self.alarms)
     }
 
     /// Whether lanes learn.

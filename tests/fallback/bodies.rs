@@ -133,12 +133,12 @@ async fn what_does_not_fit_into_the_memory_is_left_alone() {
 /// A future may be kept after its response, as in a `join_all`.
 #[tokio::test]
 async fn the_memory_of_a_request_is_free_once_its_response_is_returned() {
-    let memory = Memory::new(13, 13);
+    let memory = ReplayBuffer::new(13, 13);
     let client = service_fn(|_: Request<Vec<u8>>| async {
         assert!(memory.reserve(1).is_none());
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });
-    let mut service = chain().with_memory(memory.clone()).layer(client);
+    let mut service = chain().with_replay_buffer(memory.clone()).layer(client);
     let request = chat().map(|_| br#"{"model":"a"}"#.to_vec());
     let mut future = pin!(service.call(request));
     future.as_mut().await.unwrap();

@@ -17,7 +17,7 @@ use http::{Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_together::{body::Memory, extension::Retries};
+use tower_together::{body::ReplayBuffer, extension::Retries};
 
 use super::{CHAT, exact};
 
@@ -61,12 +61,12 @@ fn send(request: Request<Streamed>) -> (u64, usize) {
 /// A future may be kept after its response, as in a `join_all`.
 #[tokio::test]
 async fn the_memory_of_a_request_is_free_once_its_response_is_returned() {
-    let memory = Memory::new(1, 1);
+    let memory = ReplayBuffer::new(1, 1);
     let client = service_fn(|_: Request<Vec<u8>>| async {
         assert!(memory.reserve(1).is_none());
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });
-    let mut service = exact().with_memory(memory.clone()).layer(client);
+    let mut service = exact().with_replay_buffer(memory.clone()).layer(client);
     let mut future = pin!(service.call(Request::post(CHAT).body(vec![b'x']).unwrap()));
     future.as_mut().await.unwrap();
     assert!(memory.reserve(1).is_some());
