@@ -29,6 +29,8 @@ pub(super) struct Grant {
     pub(super) unnamed: bool,
     /// Whether jobs held slots when it was charged.
     pub(super) jobs: bool,
+    /// For which rates it is worth knowing that its request had a response.
+    pub(super) witness: Each<bool>,
     /// When it was charged.
     pub(super) at: Instant,
     pub(super) waited: Span,

@@ -112,6 +112,15 @@ impl Lane {
         }
     }
 
+    /// A witness had a response.
+    pub(super) fn answered(&mut self, witness: Each<bool>) {
+        for unit in Unit::BOTH.into_iter().filter(|unit| witness[*unit]) {
+            if let Some(rate) = &mut self.learned[unit].rate {
+                rate.answered();
+            }
+        }
+    }
+
     /// The server said what it takes, in its answer to a request.
     pub(super) fn told(&mut self, grant: &Grant, of: Unit, said: Said, now: Instant) {
         let since = self.gone()[of] - grant.gone[of];

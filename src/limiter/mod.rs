@@ -75,7 +75,7 @@
 //! | answers 429 to one of the first three after a pause | stays as it is: it was too early. From the second such pause in a row they last at least 2 s, 4 s, ... 15 s, and the third cuts too |
 //! | takes all, for 10 s to 4 minutes (twice as long after each try that failed), while requests wait for the pace | goes half way to what was refused last; then a little more, and boldly if that goes well |
 //! | grants not much more than half of a limit that it names, or that you wrote | shares it with whoever else has that key: tries a fixed part of the limit more, and gives up a fifth when refused |
-//! | answers 503 or another error, or not at all | goes no lower: it is not this client's pace. Nor does it go higher while at least half of its requests fail so |
+//! | answers 503 or another error, or not at all | goes no lower: it is not this client's pace. Nor does it go higher while half of its requests fail so, or two thirds have no response yet, or are dropped before it |
 //!
 //! Requests and tokens are learned apart: a 429 of the type `dynamic_token_limited` says nothing of how
 //! many requests there may be. A lane counts tokens from when the server first speaks of them.

@@ -108,7 +108,8 @@ impl Permit {
         self.report_only(&Report::overloaded(wait))
     }
 
-    /// Reports that the request failed without a response. A lane learns no higher pace while most fail.
+    /// Reports that the request failed without a response. A lane learns no higher pace while half of its requests
+    /// fail, nor while two thirds have no response: a permit that is reported or dropped says that there was one.
     pub fn failed(&self) {
         self.report_only(&Report::failed());
     }
@@ -137,6 +138,22 @@ impl Permit {
     /// Takes a report that leaves the grant as it is: one without tokens and jobs.
     fn report_only(&self, report: &Report) -> Option<Instant> {
         take(self.shared(), &mut self.grant.clone(), report)
+    }
+
+    /// Takes out for which rates it is worth knowing that the request had a response. Dropped without it, the permit
+    /// says nothing.
+    pub(crate) fn take_witness(&mut self) -> Each<bool> {
+        std::mem::take(&mut self.grant.witness)
+    }
+
+    /// The request had a response: the next report says so, or the permit when it is dropped.
+    pub(crate) fn has_response(&mut self, witness: Each<bool>) {
+        self.grant.witness = witness;
+    }
+
+    /// Whether it is worth knowing that the request had a response.
+    pub(crate) fn is_witness(&self) -> bool {
+        self.grant.witness != Each::default()
     }
 
     /// Whether what the response says that the request cost is worth reading: a quota counts it.
@@ -219,10 +236,14 @@ fn concerns(shared: &Shared, grant: &Grant, report: &Report) -> bool {
         || shared.learns() && (report.failed || report.limits != Each::default())
         || grant.holds_job_slot() && (jobs.refused || jobs.unnamed || jobs.created.is_some())
         || !jobs.ended.is_empty()
+        || grant.witness != Each::default()
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        if self.shared.is_some() && self.is_witness() {
+            self.report(&Report::default());
+        }
         let shared = self.shared.take();
         self.give_to(shared);
     }

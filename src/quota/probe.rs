@@ -15,6 +15,9 @@ pub(crate) struct Probe {
     held: u32,
     /// How many failed meanwhile without a sign that the server keeps up.
     failures: u32,
+    /// How many of those that left are witnesses, and how many witnesses had a response meanwhile.
+    witnesses: u32,
+    answered: u32,
     /// How many steps it has gone up since a refusal, or since nobody wanted more.
     steps: u32,
     /// What the rate was before the last of them.
@@ -52,6 +55,8 @@ impl Probe {
             left: 0,
             held: 0,
             failures: 0,
+            witnesses: 0,
+            answered: 0,
             steps: 0,
             before: None,
             base: rate,
@@ -76,9 +81,23 @@ impl Probe {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// Whether so many failed that the server's taking the others proves nothing.
+    /// Whether the one that leaves is a witness: the first, and one in seven. Of a pair that leaves together, of which
+    /// the caller keeps the faster, it is now the first and now the second.
+    pub(crate) fn is_witness(&mut self, now: Instant) -> bool {
+        let is_witness = now >= self.since && (self.witnesses == 0 || self.left % WITNESS == 0);
+        self.witnesses += u32::from(is_witness);
+        is_witness
+    }
+
+    /// A witness had a response.
+    pub(crate) fn answered(&mut self) {
+        self.answered = self.answered.saturating_add(1);
+    }
+
+    /// Whether half failed, or two thirds had no response, so that the server's taking them proves nothing. Who sends
+    /// each request twice, and drops the slower one, has a response to half.
     pub(crate) fn is_unproven(&self) -> bool {
-        self.failures * 2 >= self.left
+        self.failures * 2 >= self.left || self.answered * 3 < self.witnesses.max(1)
     }
 
     /// How long it has gone on like this.
@@ -136,6 +155,8 @@ impl Probe {
         self.left = 0;
         self.held = 0;
         self.failures = 0;
+        self.witnesses = 0;
+        self.answered = 0;
     }
 
     /// The rate to try next.
@@ -228,6 +249,10 @@ impl Probe {
 fn time_of(many: f64, rate: f64) -> Span {
     Span::nanos((many / rate * 1e9) as u64).min(LONGEST)
 }
+
+/// One of so many is a witness, for each takes the lock once more. An even number would be always the same one of a
+/// pair.
+const WITNESS: u32 = 7;
 
 /// How long to go on after a refusal before looking up again, doubled while that is refused.
 const HOLD: Span = Span::secs(10);

@@ -86,8 +86,15 @@ impl Rate {
         self.pace.due + self.apart(Weight(1)) * ahead
     }
 
-    /// One leaves that could have left since `ready`, and that the pace kept back, or not.
-    pub(crate) fn leave(&mut self, weight: Weight, held: bool, ready: Instant, now: Instant) {
+    /// One leaves that could have left since `ready`, and that the pace kept back, or not. Returns whether it is
+    /// worth knowing that it had a response.
+    pub(crate) fn leave(
+        &mut self,
+        weight: Weight,
+        held: bool,
+        ready: Instant,
+        now: Instant,
+    ) -> bool {
         if self.leads && now - self.known > REMEMBERED {
             self.forget(now);
         }
@@ -106,6 +113,7 @@ impl Rate {
         if self.probe.age(now) >= hold {
             self.look_up(now);
         }
+        self.probe.is_witness(now)
     }
 
     /// Settles what one that left at `at` weighed. Of one that left before this was charged nothing comes back.
@@ -241,6 +249,11 @@ impl Rate {
     /// One failed that left lately.
     pub(crate) fn failed(&mut self) {
         self.probe.failed();
+    }
+
+    /// One had a response of which that is worth knowing.
+    pub(crate) fn answered(&mut self) {
+        self.probe.answered();
     }
 
     /// A while has passed without a cut: is there more? In an outage nothing is cut either.

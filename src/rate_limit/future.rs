@@ -31,7 +31,7 @@ use crate::{
         response::{InBandReader, JobsReader, UsageReader},
     },
     words::{
-        ApiError, Charge, Endpoint, JobKind, Report,
+        ApiError, Charge, Each, Endpoint, JobKind, Report,
         extension::{LetGo, QueueGauge, Stand},
     },
 };
@@ -87,6 +87,8 @@ pin_project_lite::pin_project! {
 /// A request that has left.
 struct Left {
     permit: Permit,
+    /// What the permit would tell the limiter of a response, which is none if the call is dropped.
+    witness: Each<bool>,
     endpoint: Endpoint,
     /// Until when its answer's body may be read. Few have one, and all are moved.
     deadline: Option<Box<Instant>>,
@@ -183,7 +185,8 @@ where
                         }
                     };
                     // Charged and called in one poll: what the limiter counts is what leaves.
-                    let left = permit.map(|(permit, endpoint, deadline)| Left {
+                    let left = permit.map(|(mut permit, endpoint, deadline)| Left {
+                        witness: permit.take_witness(),
                         permit,
                         endpoint,
                         deadline: deadline.map(Box::new),
@@ -303,6 +306,7 @@ impl<R: Body<Data = Bytes>> Answered<R> {
         let Some(mut left) = left else {
             return Self::Done(answer.map(|body| ResponseBody::of(Whole::inner(body))));
         };
+        left.permit.has_response(mem::take(&mut left.witness));
         let (mut head, body) = answer.into_parts();
         answer::waited(&mut head, &left.permit);
         if answer::is_error(&head) || left.created_job(&head) {
@@ -418,7 +422,7 @@ impl Left {
         let failed = head.extensions.get::<ApiError>().is_some();
         let is_silent =
             head.status.is_success() && !failed && !wire::response::speaks(&head.headers);
-        if !is_silent || self.job.is_some() {
+        if !is_silent || self.job.is_some() || self.permit.is_witness() {
             let report = answer::report(head, &[], self.endpoint);
             self.tell(head, report);
         }

@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tower::{Layer, ServiceExt, service_fn};
-use tower_together::{Limits, TogetherRateLimitLayer};
+use tower_together::{Endpoint, Limiter, Limits, TogetherRateLimitLayer, limiter::Call};
 
 /// More than 600 a minute for ten minutes.
 const ENOUGH: u64 = 8_000;
@@ -24,7 +24,8 @@ const ENOUGH: u64 = 8_000;
 type Fate = fn(u64) -> (Option<u16>, Duration);
 
 /// The most that leave in one of ten minutes, of a lane that always has work and starts with 600 a minute.
-async fn most_in_a_minute(fate: Fate) -> usize {
+/// `callers` drop a request after `patience`.
+async fn most_in_a_minute(fate: Fate, callers: usize, patience: Duration) -> usize {
     let layer = TogetherRateLimitLayer::new(Limits::default());
     let (left, nth) = (Rc::new(RefCell::new(Vec::new())), Rc::new(Cell::new(0)));
     let service = layer.layer(service_fn({
@@ -47,20 +48,18 @@ async fn most_in_a_minute(fate: Fate) -> usize {
             }
         }
     }));
-    let callers = LocalSet::new();
-    for _ in 0..600 {
+    let tasks = LocalSet::new();
+    for _ in 0..callers {
         let service = service.clone();
-        callers.spawn_local(async move {
+        tasks.spawn_local(async move {
             loop {
                 let request = Request::post("https://api.together.ai/v1/chat/completions");
-                let _ = service
-                    .clone()
-                    .oneshot(request.body(Full::default()).unwrap())
-                    .await;
+                let request = request.body(Full::default()).unwrap();
+                let _ = timeout(patience, service.clone().oneshot(request)).await;
             }
         });
     }
-    let _ = timeout(Duration::from_secs(600), callers).await;
+    let _ = timeout(Duration::from_secs(600), tasks).await;
     let left = left.borrow();
     let minute = |from: &Instant| *from..*from + Duration::from_secs(60);
     let in_minute = |from| left.iter().filter(|at| minute(from).contains(at)).count();
@@ -79,13 +78,78 @@ async fn failures_are_no_reason_to_send_faster() {
             ((nth % 3 == 0).then_some(200), Duration::from_millis(20))
         }),
     ] {
-        let most = most_in_a_minute(fate).await;
+        let most = most_in_a_minute(fate, 600, Duration::MAX).await;
+        assert!(most <= 600, "{what}: {most}");
+    }
+}
+
+/// A lane went from 600 to 5,500 a minute while no request had a response, and to 2,880 where its callers dropped
+/// them after 15 s.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_hangs_is_no_reason_to_send_faster() {
+    let hangs: Fate = |_| (Some(200), Duration::MAX);
+    let most_hang: Fate = |nth| {
+        (
+            Some(200),
+            Duration::from_secs(if nth % 5 > 0 { 900 } else { 1 }),
+        )
+    };
+    for (what, fate, callers, patience) in [
+        ("callers wait", hangs, 2_000, Duration::MAX),
+        ("callers drop", hangs, 600, Duration::from_secs(15)),
+        ("callers drop soon", hangs, 600, Duration::from_millis(900)),
+        ("most hang", most_hang, 2_000, Duration::MAX),
+        ("most are dropped", most_hang, 600, Duration::from_secs(5)),
+    ] {
+        let most = most_in_a_minute(fate, callers, patience).await;
         assert!(most <= 600, "{what}: {most}");
     }
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_permit_that_is_held_is_no_reason_to_send_faster() {
+    let limiter = Limiter::default();
+    let mut held = Vec::new();
+    let start = Instant::now();
+    let acquire = || limiter.acquire(Call::new(Endpoint::ChatCompletions));
+    while start.elapsed() < Duration::from_secs(150) {
+        // Always more than one, so that the pace keeps the second back.
+        let (one, two) = tokio::join!(acquire(), acquire());
+        held.extend([one.unwrap(), two.unwrap()]);
+    }
+    assert!(held.len() <= 1_501, "{}", held.len());
+    held.clear();
+    let start = Instant::now();
+    let mut count = 0;
+    while start.elapsed() < Duration::from_secs(150) {
+        let _ = tokio::join!(acquire(), acquire());
+        count += 2;
+    }
+    assert!(count > 2_000, "{count}");
+}
+
+/// Each request is sent twice, and the slower one dropped.
+#[tokio::test(start_paused = true)]
+async fn a_dropped_request_beside_each_that_has_a_response_hides_no_higher_limit() {
+    let fate: Fate = |nth| {
+        (
+            Some(200),
+            Duration::from_secs(if nth % 2 > 0 { 1 } else { 900 }),
+        )
+    };
+    let most = most_in_a_minute(fate, 600, Duration::from_secs(90)).await;
+    assert!(most > 1_200, "{most}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_response_hides_no_higher_limit() {
+    let fate: Fate = |_| (Some(200), Duration::from_secs(40));
+    let most = most_in_a_minute(fate, 2_000, Duration::MAX).await;
+    assert!(most > 1_200, "{most}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failure_now_and_then_hides_no_higher_limit() {
     let fate: Fate = |nth| ((nth % 3 > 0).then_some(200), Duration::from_millis(20));
-    assert!(most_in_a_minute(fate).await > 1_200);
+    assert!(most_in_a_minute(fate, 600, Duration::MAX).await > 1_200);
 }

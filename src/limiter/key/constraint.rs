@@ -120,7 +120,7 @@ impl Key {
     }
 
     /// Charges everything that a lane is under, all of which has said yes under this same lock, for one
-    /// that nothing else has kept since `ready`.
+    /// that nothing else has kept since `ready`. Returns its passage, and for which of its rates it is a witness.
     pub(in crate::limiter) fn charge(
         &mut self,
         lane: LaneIndex,
@@ -128,19 +128,20 @@ impl Key {
         ready: Instant,
         rules: &Rules,
         now: Instant,
-    ) -> Passage {
+    ) -> (Passage, Each<bool>) {
         let of = &mut self.lanes[lane];
         of.counts.admitted += 1;
         of.in_flight += u32::from(of.slots[Grant::IN_FLIGHT].is_some());
         of.spent = of.spent.saturating_add(tokens.0);
         let kept = self.kept(lane, tokens, ready, rules, now);
         let ready = kept.until;
-        let mut passage = Passage::default();
+        let (mut passage, mut witness) = (Passage::default(), Each::default());
         self.lanes[lane].each(&mut self.limits, rules, |constraint| match constraint {
             Constraint::Gate(gate) => passage = gate.pass(kept.apart, now),
             Constraint::Pace(Unit::Tokens, _) if tokens == Weight(0) => {}
             Constraint::Pace(unit, rate) => {
-                rate.leave(unit.weight(tokens), kept.by_pace[unit], ready, now);
+                let held = kept.by_pace[unit];
+                witness[unit] = rate.leave(unit.weight(tokens), held, ready, now);
             }
             Constraint::Left(unit, left) => left.leave(unit.weight(tokens)),
             Constraint::Limit(index, rule, limit) => {
@@ -150,7 +151,7 @@ impl Key {
                 }
             }
         });
-        passage
+        (passage, witness)
     }
 
     /// What has kept a request of so many tokens that nothing else has kept since `came`. Late is who leaves

@@ -169,7 +169,8 @@ impl State {
     ) -> Grant {
         self.totals.admitted += 1;
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
-        let Passage { pause, nth } = key.charge(lane, tokens, ready, &self.rules, now);
+        let (passage, witness) = key.charge(lane, tokens, ready, &self.rules, now);
+        let Passage { pause, nth } = passage;
         let waited = now - since;
         let born = key.born;
         let metered = charge != Charge::NOTHING && key.counts_tokens(lane, &self.rules);
@@ -191,6 +192,7 @@ impl State {
             metered,
             unnamed: false,
             jobs: !self.jobs.is_empty(),
+            witness,
             at: now,
             waited,
         }

@@ -59,8 +59,10 @@ impl State {
             said.left = said.left.filter(|_| refused.is_none());
             key.lanes[lane].told(grant, unit, said, now);
         }
-        if report.failed {
-            key.lanes[lane].failed();
+        let witness = std::mem::take(&mut grant.witness);
+        match report.failed {
+            true => key.lanes[lane].failed(),
+            false => key.lanes[lane].answered(witness),
         }
         if let Some(rule) = crowded {
             key.slots(&self.rules, rule, |slots| slots.crowded(now));

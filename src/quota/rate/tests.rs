@@ -25,7 +25,9 @@ fn about(is: f64, expected: f64) {
 fn send_at(rate: &mut Rate, per_second: u64, from: Instant, seconds: u64) -> Instant {
     let step = Span::SECOND / per_second;
     for nth in 0..seconds * per_second {
-        rate.leave(Weight(1), false, from + step * nth, from + step * nth);
+        if rate.leave(Weight(1), false, from + step * nth, from + step * nth) {
+            rate.answered();
+        }
     }
     from + Span::secs(seconds)
 }
@@ -34,7 +36,9 @@ fn send_at(rate: &mut Rate, per_second: u64, from: Instant, seconds: u64) -> Ins
 fn send(rate: &mut Rate, from: Instant, seconds: u64) -> Instant {
     let mut now = from;
     while now < from + Span::secs(seconds) {
-        rate.leave(Weight(1), true, now, now);
+        if rate.leave(Weight(1), true, now, now) {
+            rate.answered();
+        }
         now = now + Span::nanos((SECOND / rate.per_second()) as u64);
     }
     now
@@ -316,7 +320,9 @@ fn a_trimmed_limit_is_regained_every_10_s_though_each_response_names_it() {
             let now = at(0) + Span::millis(200) * fifth;
             for (rate, held) in [(&mut busy, true), (&mut idle, false)] {
                 rate.told(10.0 / SPREAD, now, now);
-                rate.leave(Weight(1), held, now, now);
+                if rate.leave(Weight(1), held, now, now) {
+                    rate.answered();
+                }
             }
         }
         about(busy.per_second(), 10.0 * regained);
