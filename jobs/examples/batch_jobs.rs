@@ -30,7 +30,7 @@ use serde_json::{Value, json};
 use together_standin::{Fate, Jobs};
 use tower::BoxError;
 use tower_together::Limiter;
-use tower_together_jobs::{Batches, Missing, Results};
+use tower_together_jobs::{Batches, Missing, Reason, Results};
 
 use crate::shared::{Progress, Target, exit, say};
 
@@ -44,7 +44,7 @@ struct Args {
     requests: Option<PathBuf>,
 
     /// Where the answers go, one a line. A request that has its line there is not sent again: the same command
-    /// sends what has none. A request that may have been answered, so that you have to look first, has a line too
+    /// sends what has none. A request whose line in the batch's file cannot be read has a line too
     #[arg(long, value_name = "FILE", default_value = "answers.jsonl")]
     answers: PathBuf,
 
@@ -121,9 +121,14 @@ async fn run(args: Args) -> Result<bool, BoxError> {
     }
     let stop = Cell::new(false);
     let mut batches = Batches::new(target.api(&Limiter::default())?).with_size(args.size);
-    if !target.is_stand_in() {
-        batches = batches.with_journal(journal(&args)?)?;
+    let journal = match target.is_stand_in() {
+        true => None,
+        false => Some(journal(&args)?),
+    };
+    if let Some(journal) = &journal {
+        batches = batches.with_journal(journal)?;
     }
+    let mut to_find = 0;
     let wanted = open.iter().map(|(_, _, request)| request.clone());
     let mut outcomes = pin!(batches.run(wanted.take_while(|_| !stop.get())));
     while let Some(outcome) = progress.next(outcomes.as_mut()).await {
@@ -137,7 +142,11 @@ async fn run(args: Args) -> Result<bool, BoxError> {
                 let name = format!("request {number}");
                 progress.tally.failure(reason.kind(), name);
                 stop.set(stop.get() || reason.concerns_all());
-                (None, reason.may_be_done().then(|| reason.to_string()))
+                let is_open = matches!(reason, Reason::MayExist { .. } | Reason::Lost { .. });
+                to_find += u64::from(is_open);
+                // The batches that are not over are in the journal, and the same command looks for them again.
+                let is_uncertain = reason.may_be_done() && !(is_open && journal.is_some());
+                (None, is_uncertain.then(|| reason.to_string()))
             }
         };
         if answer.is_some() || uncertain.is_some() {
@@ -167,6 +176,13 @@ async fn run(args: Args) -> Result<bool, BoxError> {
         );
     } else if !whole {
         say("the same command sends again what failed");
+    }
+    if let Some(journal) = journal.filter(|_| to_find > 0) {
+        say(&format!(
+            "{to_find} requests may be in batches that cannot be found or read: the same command looks for them again. \
+             If there are none, delete {}",
+            journal.display()
+        ));
     }
     println!("{answered} of {all} answered, in {path}");
     Ok(whole)

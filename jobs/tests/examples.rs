@@ -147,7 +147,7 @@ async fn batches_under_way_when_batch_jobs_was_killed_are_awaited_by_the_same_co
     fs::remove_dir_all(folder).unwrap();
 }
 
-/// A batch whose create may have been sent is found by its file, or is in the answers as uncertain.
+/// A batch whose create may have been sent is found by its file, or is looked for again.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment_batch_jobs_sends_no_request_twice() {
     let folder = folder("batch-killed-any");
@@ -166,11 +166,15 @@ async fn killed_at_any_moment_batch_jobs_sends_no_request_twice() {
     }
     let last = run(&folder, "batch_jobs", &arguments);
     let lines = lines(folder.join("answers.jsonl"));
-    let uncertain = lines.iter().filter(|line| !line["uncertain"].is_null());
-    let uncertain = uncertain.count();
-    assert_eq!(last.code, Some(i32::from(uncertain > 0)), "{last:?}");
-    assert_eq!(lines.len(), 100);
-    assert_eq!(server.jobs().len() * 20 + uncertain, 100, "{last:?}");
+    assert!(lines.iter().all(|line| line["uncertain"].is_null()));
+    assert_eq!(server.jobs().len() * 20, lines.len(), "{last:?}");
+    let whole = lines.len() == 100;
+    assert_eq!(last.code, Some(i32::from(!whole)), "{last:?}");
+    assert_eq!(
+        whole,
+        !last.progress.contains("looks for them again"),
+        "{last:?}"
+    );
     fs::remove_dir_all(folder).unwrap();
 }
 

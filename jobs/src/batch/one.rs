@@ -22,7 +22,7 @@ use crate::{
 /// What came of the requests of one batch.
 pub(super) struct Done {
     pub(super) outcomes: Vec<Outcome>,
-    /// Its file and the requests, if it was begun.
+    /// Its file, and the requests that a later run is not to look for in it, once their outcomes have been taken.
     pub(super) begun: Option<(String, Vec<String>)>,
 }
 
@@ -47,12 +47,21 @@ where
             };
         }
     };
-    let ids = lines.0.iter().map(|line| line.id.clone()).collect();
+    let ids: Vec<_> = lines.0.iter().map(|line| line.id.clone()).collect();
     let outcomes = match batch.id(&file, &lines).await {
         Ok(id) => batch.outcomes(id, lines).await,
-        Err(reason) => lines.missing(&reason),
+        Err(reason) => {
+            if let (Some(journal), Reason::NotCreated(_)) = (journal, &reason) {
+                // There is no batch to look for, whether or not this run goes on. If this is not written, a later run
+                // looks for it.
+                let _ = journal.taken(file.clone(), ids.clone());
+            }
+            lines.missing(&reason)
+        }
     };
-    let begun = Some((file, ids));
+    let ids = ids.into_iter().zip(&outcomes);
+    let over = ids.filter_map(|(id, outcome)| (!outcome.is_open()).then_some(id));
+    let begun = Some((file, over.collect()));
     Done { outcomes, begun }
 }
 

@@ -69,6 +69,14 @@ pub enum Reason {
     },
 }
 
+impl Outcome {
+    /// Whether a later run may learn more of the batch.
+    pub(super) fn is_open(&self) -> bool {
+        let reason = self.result.as_ref().err().map(|missing| &missing.reason);
+        matches!(reason, Some(Reason::MayExist { .. } | Reason::Lost { .. }))
+    }
+}
+
 impl Reason {
     /// Whether the same request may be sent again, and may be answered then: nothing was created, or what was
     /// has ended, and the failure is transient.
