@@ -22,9 +22,9 @@ use tokio::time::sleep;
 
 use crate::{
     fault::Fault,
-    jobs::Upload,
+    jobs::{STORAGE, Upload},
+    json::json_response,
     ledger::{Ledger, arrivals_json},
-    replies::json_response,
     shared::Shared,
 };
 
@@ -75,9 +75,6 @@ fn closing(mut response: Response) -> Response {
 
 /// Paths below this are about the server; all others are the API's.
 pub(crate) const OWN: &str = "/standin/";
-
-/// Where files are put whose upload was [redirected](crate#what-it-answers).
-pub(crate) const STORAGE: &str = "/standin/storage/";
 
 /// Answers requests about the server.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {

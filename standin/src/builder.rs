@@ -12,19 +12,22 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    Headers, Jobs, Rules, StandIn,
+    books::Books,
     chaos::Chaos,
     engine::Engine,
-    jobs::World,
+    headers::Headers,
+    jobs::{Jobs, World},
     latency::Latency,
     ledger::Ledger,
+    manner::Manner,
     replies::Shape,
+    rules::Rules,
     script::Script,
-    shared::{Books, Manner, Shared},
+    shared::Shared,
     stream::Streams,
 };
 
-/// Sets up a [`StandIn`].
+/// Sets up a [`StandIn`](crate::StandIn).
 #[derive(Clone, Debug)]
 #[must_use = "nothing listens before start()"]
 pub struct Builder {
@@ -131,12 +134,12 @@ impl Builder {
 
     /// Fails some of the requests that would have been accepted, in each way a server can fail; by
     /// default none. The faults are listed at the [crate]'s front page, and counted by
-    /// [`StandIn::faults`].
+    /// [`StandIn::faults`](crate::StandIn::faults).
     ///
     /// The seed decides which requests: the same one fails the same numbers in the same ways,
     /// counted over all requests that would have been accepted, in the order they arrive. By the
     /// 240th each fault has happened once; from then on it is one request in 20. Two in a row
-    /// never fail. A failed request consumes nothing. What is [scripted](StandIn::script) is left
+    /// never fail. A failed request consumes nothing. What is [scripted](crate::StandIn::script) is left
     /// alone.
     pub fn chaos(mut self, seed: u64) -> Self {
         self.chaos = Some(seed);
@@ -149,13 +152,9 @@ impl Builder {
         self
     }
 
-    /// Binds the address and serves it on the current tokio runtime.
-    ///
-    /// # Errors
-    /// If the address is not one of loopback, or cannot be bound.
-    pub async fn start(self) -> io::Result<StandIn> {
-        let address = loopback(&self.listen)?;
-        StandIn::serve(address, self.shared())
+    /// The address, if it is one of loopback.
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        loopback(&self.listen)
     }
 
     /// The state of a server that nobody has called yet.

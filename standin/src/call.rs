@@ -7,7 +7,7 @@ use axum::http::{
 };
 use serde_json::Value;
 
-use crate::{Route, error::ApiError};
+use crate::{error::ApiError, route::Route};
 
 /// A valid request to one of the known routes. It has the key in it, so it is never printed.
 pub(crate) struct Call {

@@ -1,6 +1,6 @@
 //! One connection, HTTP/1 or HTTP/2.
 
-use std::{pin::pin, sync::Arc};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use axum::{http::Request, response::Response};
 use hyper::{
@@ -19,13 +19,19 @@ use crate::{
     fault::Fault,
     linger::Lingering,
     open::Open,
-    port::Port,
+    shared::Shared,
 };
 
+/// Closes all of the server for a time.
+pub(crate) type Outage = Arc<dyn Fn(Duration) + Send + Sync>;
+
 /// Serves a connection until it ends.
-pub(crate) async fn serve(stream: TcpStream, port: Arc<Port>, _open: Open) {
+pub(crate) async fn serve(stream: TcpStream, shared: Arc<Shared>, outage: Outage, _open: Open) {
     let leave = Arc::new(Notify::new());
-    let service = service_fn(|request| respond(request, Arc::clone(&port), Arc::clone(&leave)));
+    let service = service_fn(|request| {
+        let (shared, outage) = (Arc::clone(&shared), Arc::clone(&outage));
+        respond(request, shared, outage, Arc::clone(&leave))
+    });
     let builder = auto::Builder::new(TokioExecutor::new());
     let stream = TokioIo::new(Lingering::new(stream));
     let mut connection = pin!(builder.serve_connection(stream, service));
@@ -42,22 +48,23 @@ pub(crate) async fn serve(stream: TcpStream, port: Arc<Port>, _open: Open) {
 /// resets the stream, with the error's reason.
 async fn respond(
     request: Request<Incoming>,
-    port: Arc<Port>,
+    shared: Arc<Shared>,
+    outage: Outage,
     leave: Arc<Notify>,
 ) -> Result<Response, h2::Error> {
     if request.uri().path().starts_with(OWN) {
-        let router = TowerToHyperService::new(router(Arc::clone(&port.shared)));
+        let router = TowerToHyperService::new(router(shared));
         let Ok(response) = router.call(request).await;
         return Ok(response);
     }
-    let fault = match api(&port.shared, request).await {
+    let fault = match api(&shared, request).await {
         Ok(response) => return Ok(response),
         Err(fault) => fault,
     };
     match fault {
         Fault::Reset | Fault::Refused => {}
         Fault::GoAway => leave.notify_one(),
-        Fault::Outage(duration) => port.outage(duration),
+        Fault::Outage(duration) => outage(duration),
     }
     Err(fault.reason().into())
 }

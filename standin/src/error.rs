@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     engine::{Gauge, Gauges, Unit},
-    replies::json_response,
+    json::json_response,
 };
 
 /// `{"error":{"message","type","param","code"}}` with a status.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::Route;
+use crate::route::Route;
 
 /// What arrived since the start, or since the last reset.
 ///

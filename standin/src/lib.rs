@@ -174,6 +174,7 @@
 
 mod answer;
 mod app;
+mod books;
 mod builder;
 mod call;
 mod chaos;
@@ -185,10 +186,12 @@ mod error;
 mod fault;
 mod headers;
 mod jobs;
+mod json;
 mod latency;
 mod ledger;
 mod limit;
 mod linger;
+mod manner;
 mod odd;
 mod open;
 mod pace;

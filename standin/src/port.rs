@@ -134,7 +134,9 @@ impl Port {
         let _ = stream.set_nodelay(true);
         self.shared.connected.fetch_add(1, Ordering::Relaxed);
         let open = Open::new(&self.shared.connections);
-        let connection = serve(stream, Arc::clone(self), open);
+        let port = Arc::clone(self);
+        let outage = Arc::new(move |duration| port.outage(duration));
+        let connection = serve(stream, Arc::clone(&self.shared), outage, open);
         // Those that have ended are forgotten.
         while state.tasks.try_join_next().is_some() {}
         state.tasks.spawn_on(connection, &self.runtime);

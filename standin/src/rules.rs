@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Limit, Route, course::Course};
+use crate::{course::Course, limit::Limit, route::Route};
 
 /// Which limits there are, and which routes each of them counts.
 ///

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::{Answer, route::unversioned};
+use crate::{answer::Answer, route::unversioned};
 
 /// The queues of answers, by method and path.
 #[derive(Debug, Default)]

@@ -3,14 +3,19 @@
 use std::{
     collections::BTreeMap,
     io,
-    net::SocketAddr,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use crate::{
-    Answer, Arrival, Builder, JobKind, JobReport, Route, Stats, chaos::Chaos, ledger::Ledger,
-    port::Port, shared::Shared,
+    answer::Answer,
+    builder::Builder,
+    chaos::Chaos,
+    jobs::{JobKind, JobReport},
+    ledger::{Arrival, Ledger, Stats},
+    port::Port,
+    route::Route,
+    shared::Shared,
 };
 
 /// A running stand-in; it stops when this is dropped.
@@ -32,11 +37,6 @@ impl StandIn {
     /// If no port can be bound.
     pub async fn start() -> io::Result<Self> {
         Self::builder().start().await
-    }
-
-    pub(crate) fn serve(address: SocketAddr, shared: Shared) -> io::Result<Self> {
-        let port = Port::open(address, shared)?;
-        Ok(Self { port })
     }
 
     /// Where it listens: `http://127.0.0.1:PORT`, without a slash at the end.
@@ -128,6 +128,17 @@ impl StandIn {
 
     fn shared(&self) -> &Shared {
         &self.port.shared
+    }
+}
+
+impl Builder {
+    /// Binds the address and serves it on the current tokio runtime.
+    ///
+    /// # Errors
+    /// If the address is not one of loopback, or cannot be bound.
+    pub async fn start(self) -> io::Result<StandIn> {
+        let port = Port::open(self.address()?, self.shared())?;
+        Ok(StandIn { port })
     }
 }
 

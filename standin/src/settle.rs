@@ -2,7 +2,6 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -13,51 +12,29 @@ use axum::{
 };
 use http_body::{Frame, SizeHint};
 
-use crate::{engine::Charge, shared::Shared, verdict::Verdict};
-
 /// A charge to be settled when this is dropped: then the answer has been sent, or cannot be.
-pub(crate) struct Unsettled(Option<Due>);
-
-struct Due {
-    shared: Arc<Shared>,
-    charge: Charge,
-    used: u64,
-}
+pub(crate) struct Unsettled(Option<Box<dyn FnOnce() + Send>>);
 
 impl Unsettled {
-    /// What is open after a verdict: nothing, unless an answer reports what it has used.
-    pub(crate) fn of(shared: &Arc<Shared>, verdict: &Verdict) -> Self {
-        let Verdict::Accepted(reply, gauges, charge) = verdict else {
-            return Self(None);
-        };
-        let used = gauges.tokens.and_then(|_| reply.used());
-        Self(used.map(|used| Due {
-            shared: Arc::clone(shared),
-            charge: *charge,
-            used,
-        }))
+    pub(crate) fn new(settle: impl FnOnce() + Send + 'static) -> Self {
+        Self(Some(Box::new(settle)))
     }
 
     /// Is settled with the last frame of a response, or when the response is dropped.
     pub(crate) fn until_sent(self, response: Response) -> Response {
-        match self {
-            Self(None) => response,
-            unsettled => response.map(|body| {
-                Body::new(Sending {
-                    body,
-                    unsettled: Some(unsettled),
-                })
-            }),
-        }
+        response.map(|body| {
+            Body::new(Sending {
+                body,
+                unsettled: Some(self),
+            })
+        })
     }
 }
 
 impl Drop for Unsettled {
     fn drop(&mut self) {
-        if let Some(due) = self.0.take() {
-            let mut books = due.shared.books();
-            let now = due.shared.now().as_micros() as u64;
-            books.engine.settle(&due.charge, due.used, now);
+        if let Some(settle) = self.0.take() {
+            settle();
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use axum::{
@@ -16,21 +16,15 @@ use axum::{
 use tokio::time::Instant;
 
 use crate::{
-    Answer, Headers, Route,
+    books::Books,
     call::{Call, announced_as_json, bearer},
-    chaos::Chaos,
-    engine::{Charge, Decision, Engine},
     error::ApiError,
     fault::Fault,
     jobs::{Asked, Line, World},
-    latency::Latency,
-    ledger::Ledger,
-    replies::{Reply, Shape},
-    route::unversioned,
-    script::Script,
+    manner::Manner,
+    replies::reply,
+    route::{Route, unversioned},
     settle::Unsettled,
-    stream::Streams,
-    tokens::estimate,
     verdict::Verdict,
 };
 
@@ -46,27 +40,6 @@ pub(crate) struct Shared {
     pub(crate) connected: AtomicU64,
     pub(crate) requests: AtomicU64,
     pub(crate) books: Mutex<Books>,
-}
-
-/// How it answers.
-#[derive(Debug)]
-pub(crate) struct Manner {
-    pub(crate) headers: Headers,
-    pub(crate) top_level_error_type: bool,
-    pub(crate) shape: Shape,
-    pub(crate) latency: Latency,
-    pub(crate) streams: Streams,
-}
-
-/// What one request changes for the next. Under one lock, so that the times in the ledger are
-/// the very times the engine decided by, in the same order.
-#[derive(Debug)]
-pub(crate) struct Books {
-    pub(crate) engine: Engine,
-    pub(crate) ledger: Ledger,
-    pub(crate) script: Script,
-    pub(crate) chaos: Option<Chaos>,
-    pub(crate) world: World,
 }
 
 /// What a request gets, and after what time.
@@ -105,7 +78,7 @@ impl Shared {
         let call = body
             .ok_or_else(ApiError::too_large)
             .and_then(|body| Call::read(Route::of(method, path), id, head, body))
-            .and_then(|call| Ok((Reply::to(&call, &self.manner.shape)?, call)));
+            .and_then(|call| Ok((reply(&call, &self.manner.shape)?, call)));
 
         let mut books = self.books();
         let at = self.now();
@@ -151,44 +124,31 @@ impl Shared {
     fn outcome(self: &Arc<Self>, nth: u64, verdict: Verdict) -> Outcome {
         let delay = verdict.delay();
         let delay = delay.unwrap_or_else(|| self.manner.latency.nth(nth));
-        let unsettled = Unsettled::of(self, &verdict);
+        let unsettled = self.unsettled(&verdict);
         let response = verdict.compose(&self.manner).map(|response| {
-            let mut response = unsettled.until_sent(response);
+            let mut response = match unsettled {
+                Some(unsettled) => unsettled.until_sent(response),
+                None => response,
+            };
             let id = HeaderValue::try_from(id(nth)).expect("an id is ASCII");
             response.headers_mut().entry(REQUEST_ID).or_insert(id);
             response
         });
         (response, delay)
     }
-}
 
-impl Books {
-    /// Decides on a valid call that nothing is scripted for.
-    fn decide(&mut self, call: &Call, reply: Reply, at: Duration) -> Verdict {
-        let (now, tokens) = (at.as_micros() as u64, estimate(call));
-        let charge = (self.engine).charge(&call.key, &call.model, call.route, tokens, now);
-        if let Some(answer) = self.disturb(&charge) {
-            return Verdict::Given(answer);
-        }
-        let decision = self.engine.decide_on(&charge);
-        let gauges = self.engine.gauges(&charge, now);
-        match decision {
-            Decision::Accept => Verdict::Accepted(reply, gauges, charge),
-            Decision::Refuse { retry_after, over } => Verdict::Refused(gauges, retry_after, over),
-        }
-    }
-
-    /// What chaos does to a call that would pass.
-    fn disturb(&mut self, charge: &Charge) -> Option<Answer> {
-        let chaos = self.chaos.as_mut()?;
-        let passes = self.engine.look_at(charge) == Decision::Accept;
-        passes.then(|| chaos.next(SystemTime::now())).flatten()
-    }
-
-    fn note(&mut self, at: Duration, method: &str, path: &str, verdict: &Verdict) {
-        let name = format!("{method} {}", unversioned(path));
-        let route = Route::of(method, path);
-        self.ledger.note(at, route, name, verdict.status());
+    /// What is open after a verdict: nothing, unless an answer reports what it has used.
+    fn unsettled(self: &Arc<Self>, verdict: &Verdict) -> Option<Unsettled> {
+        let Verdict::Accepted(reply, gauges, charge) = verdict else {
+            return None;
+        };
+        let used = gauges.tokens.and_then(|_| reply.used())?;
+        let (shared, charge) = (Arc::clone(self), *charge);
+        Some(Unsettled::new(move || {
+            let mut books = shared.books();
+            let now = shared.now().as_micros() as u64;
+            books.engine.settle(&charge, used, now);
+        }))
     }
 }
 

@@ -8,12 +8,12 @@ use axum::{
 };
 
 use crate::{
-    Answer,
+    answer::Answer,
     engine::{Charge, Gauges, Unit},
     error::ApiError,
     fault::Fault,
+    manner::Manner,
     replies::Reply,
-    shared::Manner,
 };
 
 pub(crate) enum Verdict {

@@ -6,7 +6,7 @@ use super::{
     date::{asctime, imf, rfc850},
     shape::{bare, flat, html, object},
 };
-use crate::Answer;
+use crate::answer::Answer;
 
 /// A fault's name, and what a request gets at a given time.
 type Fault = (&'static str, fn(SystemTime) -> Answer);

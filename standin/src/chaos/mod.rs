@@ -6,8 +6,8 @@ mod shape;
 
 use std::{collections::BTreeMap, time::SystemTime};
 
-use crate::{Answer, latency::scrambled};
-use faults::FAULTS;
+use self::faults::FAULTS;
+use crate::{answer::Answer, latency::scrambled};
 
 /// Draws the faults, and counts them.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::Answer;
+use crate::answer::Answer;
 
 /// `{"error":{"message","type","param","code"}}`
 pub(super) fn object(status: u16, message: &str) -> Answer {

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::Unit;
-use crate::Route;
+use crate::{route::Route, rules::Unit};
 
 /// The answer to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

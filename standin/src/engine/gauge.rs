@@ -2,8 +2,8 @@
 
 use std::{cmp::Reverse, time::Duration};
 
-use super::{Account, Unit};
-use crate::limit::Limit;
+use super::account::Account;
+use crate::{limit::Limit, rules::Unit};
 
 /// What one limit has left.
 #[derive(Clone, Copy, Debug, PartialEq)]

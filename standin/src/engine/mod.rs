@@ -28,13 +28,17 @@ use std::{
     time::Duration,
 };
 
-use crate::{Route, Rules, rules::Quota};
-use account::Account;
-use meter::Correction;
+use self::{account::Account, meter::Correction};
+use crate::{
+    route::Route,
+    rules::{Quota, Rules},
+};
 
+pub use self::{
+    decision::{Charge, Decision},
+    gauge::{Gauge, Gauges},
+};
 pub use crate::rules::Unit;
-pub use decision::{Charge, Decision};
-pub use gauge::{Gauge, Gauges};
 
 /// Keeps the books of all keys and models, and decides.
 #[derive(Clone, Debug)]

@@ -4,16 +4,15 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use crate::{
-    Route,
-    call::Call,
-    replies::{Reply, Shape},
-};
-
 use super::{
-    Fate,
     fine_tune::at,
     job::{Job, Standing},
+    kinds::Fate,
+};
+use crate::{
+    call::Call,
+    replies::{Reply, Shape, reply},
+    route::Route,
 };
 
 /// A line of a batch's file.
@@ -38,7 +37,7 @@ impl Line {
             model: model.to_owned(),
             body: self.body.clone(),
         };
-        match Reply::to(&call, shape) {
+        match reply(&call, shape) {
             Ok(Reply::Json(answer)) => Ok(answer),
             Ok(Reply::Events(_)) => Err("`stream` is not supported in a batch".to_owned()),
             Err(error) => Err(format!("{error:?}")),

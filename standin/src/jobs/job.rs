@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Fate, JobKind, JobReport};
+use super::kinds::{Fate, JobKind, JobReport};
 
 #[derive(Debug)]
 pub(super) struct Job {

@@ -5,15 +5,16 @@ use std::time::Duration;
 use axum::{body::Bytes, http::StatusCode};
 use serde_json::{Value, json};
 
-use crate::{Answer, app::STORAGE};
-
 use super::{
-    Fate, JobKind, JobReport, Jobs, Upload, batch,
-    batch::Line,
+    batch::{self, Line},
     files::Files,
     fine_tune, hints,
     job::{Job, Standing},
+    kinds::{Fate, JobKind, JobReport},
+    rules::Jobs,
+    upload::Upload,
 };
+use crate::answer::Answer;
 
 #[derive(Debug)]
 pub(crate) struct World {
@@ -377,3 +378,6 @@ fn error(status: u16, kind: &str, message: &str) -> (u16, Value) {
     let error = json!({"message": message, "type": kind, "param": null, "code": null});
     (status, json!({"error": error}))
 }
+
+/// Where files are put whose upload was [redirected](crate#what-it-answers).
+pub(crate) const STORAGE: &str = "/standin/storage/";

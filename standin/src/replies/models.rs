@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::CREATED;
+use super::reply::CREATED;
 
 /// A bare array: the API does not wrap this list in an object, as others do.
 pub(super) fn all() -> Value {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{CREATED, Reply, Shape};
-use crate::{Route, call::Call, tokens::of_prompt};
+use super::reply::{CREATED, Reply, Shape};
+use crate::{call::Call, route::Route, tokens::of_prompt};
 
 /// The answer to a chat or completion call: the same few words each time, one token per word,
 /// cut at `max_tokens`.

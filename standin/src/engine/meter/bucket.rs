@@ -1,6 +1,6 @@
 //! A bucket that refills evenly.
 
-use super::Correction;
+use super::correction::Correction;
 use crate::pace::{Pace, Rule};
 
 /// What is missing in the bucket at a time.

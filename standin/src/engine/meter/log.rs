@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::Correction;
+use super::correction::Correction;
 use crate::pace::Pace;
 
 /// When what was taken last, and the sum of it.

@@ -4,13 +4,14 @@
 //! rounding.
 
 mod bucket;
+mod correction;
 mod log;
 mod window;
 
+use self::{bucket::Bucket, log::Log, window::Window};
 use crate::pace::{Pace, Rule};
-use bucket::Bucket;
-use log::Log;
-use window::Window;
+
+pub(super) use self::correction::Correction;
 
 /// The memory of one limit for one key and model.
 #[derive(Clone, Debug)]
@@ -18,21 +19,6 @@ pub(super) enum Meter {
     Fixed(Window),
     Sliding(Log),
     Gcra(Bucket),
-}
-
-/// What was taken at a time, and turned out to be something else.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Correction {
-    pub(super) at: u64,
-    pub(super) charged: u64,
-    pub(super) used: u64,
-}
-
-impl Correction {
-    /// A sum of what was taken, without the error.
-    fn of(self, taken: u64) -> u64 {
-        taken.saturating_add(self.used).saturating_sub(self.charged)
-    }
 }
 
 impl Meter {

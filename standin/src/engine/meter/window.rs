@@ -1,6 +1,6 @@
 //! Windows, one after the other.
 
-use super::Correction;
+use super::correction::Correction;
 use crate::pace::Pace;
 
 /// What was taken in the window last seen.

@@ -1,0 +1,13 @@
+//! How a server answers.
+
+use crate::{headers::Headers, latency::Latency, replies::Shape, stream::Streams};
+
+/// How it answers.
+#[derive(Debug)]
+pub(crate) struct Manner {
+    pub(crate) headers: Headers,
+    pub(crate) top_level_error_type: bool,
+    pub(crate) shape: Shape,
+    pub(crate) latency: Latency,
+    pub(crate) streams: Streams,
+}
