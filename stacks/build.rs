@@ -19,8 +19,8 @@ fn main() {
         Method::builder()
             .name(name)
             .route_name(route)
-            .input_type("crate::Prompt")
-            .output_type("crate::Completion")
+            .input_type("crate::chat::Prompt")
+            .output_type("crate::chat::Completion")
             .codec_path("tonic_prost::ProstCodec")
     };
     let chat = Service::builder()

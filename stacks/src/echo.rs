@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use tonic::{Request, Response, Status, Streaming, codegen::tokio_stream::Stream};
 
-use crate::{Completion, Prompt, chat_server::Chat};
+use crate::chat::{Completion, Prompt, chat_server::Chat};
 
 /// Completes each prompt with its own words; nothing is streamed.
 #[derive(Clone, Copy, Debug, Default)]
