@@ -15,10 +15,7 @@ use tower_together::{
     retry::Resubmission,
 };
 
-use crate::Failure;
-
-/// What a body's error can be made of.
-pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use crate::failure::{BoxError, Failure};
 
 /// Sends a body of some type, or none, and reads the response.
 pub(crate) async fn call<S, R, T>(

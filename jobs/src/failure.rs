@@ -9,7 +9,8 @@ use tower_together::{
     retry::{Aftermath, Resubmission},
 };
 
-use crate::call::BoxError;
+/// What a body's error can be made of.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a request came to nothing, after all that the layers did.
 #[derive(Clone, Debug)]

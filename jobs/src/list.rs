@@ -8,11 +8,11 @@ use http_body::Body;
 use http_body_util::Full;
 use serde_json::Value;
 use tower_service::Service;
-use tower_together::jobs::read_json;
+use tower_together::jobs::{JobsApi, read_json};
 
 use crate::{
-    Failure, JobsApi,
-    call::{BoxError, Patience, call, patiently},
+    call::{Patience, call, patiently},
+    failure::{BoxError, Failure},
 };
 
 /// Reads each object of the list at `path`, in its order, page by page.

@@ -11,10 +11,10 @@ use tokio::time::sleep;
 use tower_service::Service;
 use tower_together::jobs::read_json;
 
-use super::{Reason, cut::Lines, journal::Journal, one::Batch, upload};
+use super::{cut::Lines, journal::Journal, one::Batch, outcome::Reason, upload};
 use crate::{
-    Failure,
-    call::{BoxError, Patience, call, json},
+    call::{Patience, call, json},
+    failure::{BoxError, Failure},
     list,
 };
 
@@ -59,7 +59,7 @@ where
                 None => self.find(file).await?,
             },
             None => {
-                let noted = note(&|journal| journal.begin(file, lines));
+                let noted = note(&|journal| journal.begin(file, lines.requests()));
                 noted.map_err(|message| Reason::NotCreated(Failure::wrong(message)))?;
                 self.create(file).await?
             }

@@ -5,8 +5,8 @@ use std::{num::NonZeroUsize, sync::Arc};
 use serde_json::{Value, json};
 
 use super::{
-    Missing, Outcome, Reason,
     journal::{Begun, Journal},
+    outcome::{Missing, Outcome, Reason},
 };
 
 /// A request, and its line in a file.
@@ -124,6 +124,11 @@ impl Lines {
     /// The batch of an earlier run that they are in.
     pub(super) fn begun(&self) -> Option<Arc<Begun>> {
         self.0.first()?.begun.clone()
+    }
+
+    /// The `custom_id` of each, and its body.
+    pub(super) fn requests(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.0.iter().map(|line| (&*line.id, &line.request))
     }
 
     pub(super) fn text(&self) -> String {

@@ -10,7 +10,6 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::cut::Lines;
 use crate::journal;
 
 /// Three lines for each batch: before it is created, once it is created, and when its outcomes have been taken.
@@ -88,13 +87,16 @@ impl Journal {
         book.places.get_mut(&hash(request))?.pop_front()
     }
 
-    /// A batch is about to be created.
-    pub(super) fn begin(&self, file: &str, lines: &Lines) -> io::Result<()> {
-        let lines = lines.0.iter();
+    /// A batch is about to be created, with these requests: the `custom_id` of each, and its body.
+    pub(super) fn begin<'a>(
+        &self,
+        file: &str,
+        requests: impl Iterator<Item = (&'a str, &'a Value)>,
+    ) -> io::Result<()> {
         self.note(&Line {
             file: file.to_owned(),
-            requests: lines
-                .map(|line| (line.id.clone(), hash(&line.request)))
+            requests: requests
+                .map(|(id, request)| (id.to_owned(), hash(request)))
                 .collect(),
             ..Line::default()
         })

@@ -17,13 +17,14 @@ use http_body::Body;
 use http_body_util::Full;
 use serde_json::Value;
 use tower_service::Service;
+use tower_together::jobs::JobsApi;
 
 use self::{
     cut::{Cut, Piece},
     journal::Journal,
     one::Done,
 };
-use crate::{JobsApi, call::BoxError};
+use crate::failure::BoxError;
 
 pub use self::outcome::{Missing, Outcome, Reason};
 

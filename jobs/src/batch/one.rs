@@ -7,16 +7,17 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use tower_service::Service;
+use tower_together::jobs::JobsApi;
 
 use super::{
-    Outcome, Reason,
     cut::{self, Lines},
     journal::Journal,
+    outcome::{Outcome, Reason},
     results::{self, Results},
 };
 use crate::{
-    Failure, JobsApi,
-    call::{BoxError, Patience, call, json, patiently, state},
+    call::{Patience, call, json, patiently, state},
+    failure::{BoxError, Failure},
 };
 
 /// What came of the requests of one batch.

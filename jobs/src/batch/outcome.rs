@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::Failure;
+use crate::failure::Failure;
 
 /// What came of one request.
 #[derive(Clone, Debug)]

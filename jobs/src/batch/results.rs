@@ -6,8 +6,8 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 use tower_together::{ApiError, jobs::read_json};
 
-use super::Reason;
-use crate::Failure;
+use super::outcome::Reason;
+use crate::failure::Failure;
 
 /// What came of a line, by its `custom_id`.
 pub(super) type Results = HashMap<String, Result<Value, Reason>>;

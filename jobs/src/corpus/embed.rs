@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tower_service::Service;
 use tower_together::jobs::read_json;
 
-use super::{Item, Sender, heard::Begun};
-use crate::{Failure, call::BoxError};
+use super::{heard::Begun, item::Item, send::Sender};
+use crate::failure::{BoxError, Failure};
 
 /// A vector for each text. A request that fails for what is in it is sent in halves, until only the texts fail
 /// that are the reason.

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
-use crate::Failure;
+use crate::failure::Failure;
 
 /// What all the requests of a corpus have heard.
 #[derive(Clone, Default)]

@@ -3,6 +3,7 @@
 mod embed;
 mod flow;
 mod heard;
+mod item;
 mod send;
 
 use std::num::NonZeroUsize;
@@ -13,10 +14,12 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use tower_service::Service;
+use tower_together::jobs::JobsApi;
 
-pub use self::embed::vectors;
 use self::{flow::Flow, send::Sender};
-use crate::{Failure, JobsApi, call::BoxError};
+use crate::failure::BoxError;
+
+pub use self::{embed::vectors, item::Item};
 
 /// Sends all there is of something, as fast as the limiter allows.
 ///
@@ -80,18 +83,6 @@ pub struct Corpus<S> {
     ordered: bool,
     texts: NonZeroUsize,
     resubmits: u32,
-}
-
-/// What came of one item.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Item<Id, In, Out> {
-    /// The item's, as it was given.
-    pub id: Id,
-    /// What was given.
-    pub input: In,
-    /// What came of it.
-    pub result: Result<Out, Failure>,
 }
 
 impl<S> Corpus<S> {

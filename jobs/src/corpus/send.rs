@@ -8,14 +8,15 @@ use tokio::time::sleep;
 use tower_service::Service;
 use tower_together::{
     extension::{Deadline, QueueGauge},
+    jobs::JobsApi,
     limiter::Reason,
     retry::Resubmission,
 };
 
 use super::heard::{Begun, Heard};
 use crate::{
-    Failure, JobsApi,
-    call::{BoxError, answer},
+    call::answer,
+    failure::{BoxError, Failure},
 };
 
 /// Sends requests, and resubmits them while that may help.

@@ -14,10 +14,10 @@ use http_body::Body;
 use http_body_util::Full;
 use serde_json::Value;
 use tower_service::Service;
-use tower_together::Limiter;
+use tower_together::{Limiter, jobs::JobsApi};
 
 use self::{journal::Journal, session::Session};
-use crate::{JobsApi, call::BoxError};
+use crate::failure::BoxError;
 
 pub use self::outcome::{FineTune, Untrained};
 

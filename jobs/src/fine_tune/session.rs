@@ -9,13 +9,12 @@ use http_body_util::Full;
 use serde_json::Value;
 use tokio::time::sleep;
 use tower_service::Service;
-use tower_together::Limiter;
+use tower_together::{Limiter, jobs::JobsApi};
 
-use super::{Untrained, journal::Journal, there::There};
+use super::{journal::Journal, outcome::Untrained, there::There};
 use crate::{
-    Failure, JobsApi,
-    call::{BoxError, Patience, json, patiently, state},
-    failure::with_causes,
+    call::{Patience, json, patiently, state},
+    failure::{BoxError, Failure, with_causes},
     list,
 };
 
