@@ -1,6 +1,6 @@
 //! Bodies with something odd in them: whatever reads JSON finds the rest.
 //!
-//! One table of them (`together_standin::odd_bodies`) for every reader: errors, models, prompts, usage and
+//! One table of them (`testing::odd_bodies`) for every reader: errors, models, prompts, usage and
 //! jobs.
 
 use std::{convert::Infallible, time::SystemTime};
@@ -8,7 +8,7 @@ use std::{convert::Infallible, time::SystemTime};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body_util::Full;
-use together_standin::odd_bodies;
+use testing::odd_bodies;
 use tower::{Layer, Service, service_fn};
 use tower_together::{
     ApiError, Endpoint, Limits, Quota, TogetherRateLimitLayer,

@@ -73,7 +73,7 @@ impl Answer {
 
     /// The HTTP/2 stream is reset with `REFUSED_STREAM`: the request was certainly not processed.
     /// HTTP/1 cannot say that, so there it is a [`reset`](Self::reset).
-    pub fn refused() -> Self {
+    pub fn refused_stream() -> Self {
         Self::new(Outcome::Fault(Fault::Refused))
     }
 

@@ -92,7 +92,7 @@ async fn stats(State(shared): State<Arc<Shared>>) -> Response {
     let mut json = books.ledger.stats().json();
     json["open_streams"] = shared.manner.streams.open().into();
     json["connections"] = shared.connections.load(Ordering::Relaxed).into();
-    json["connected"] = shared.connected.load(Ordering::Relaxed).into();
+    json["accepted_connections"] = shared.connected.load(Ordering::Relaxed).into();
     if let Some(chaos) = &books.chaos {
         json["faults"] = chaos.counts().into_iter().collect();
     }

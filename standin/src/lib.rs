@@ -71,8 +71,7 @@
 //!
 //! # What it enforces
 //!
-//! Requests, per key and model; the table and the rules are on [`Rules`] and [`Limit`], the
-//! decision itself is [`engine::Engine`], which takes the time as an argument. A request that
+//! Requests, per key and model; the table and the rules are on [`Rules`] and [`Limit`]. A request that
 //! touches two limits consumes from both or from neither. A request that is invalid, or whose
 //! answer is scripted, consumes nothing.
 //!
@@ -123,7 +122,7 @@
 //!
 //! As it is told to, request by request: an [`Answer`] that is scripted is a response of any
 //! status, which may come [early](Answer::early), late or [cut](Answer::cut) in two, or it is a
-//! fault in place of one: [`Answer::reset`], [`Answer::refused`], [`Answer::go_away`].
+//! fault in place of one: [`Answer::reset`], [`Answer::refused_stream`], [`Answer::go_away`].
 //!
 //! All at once, for a while: [`StandIn::outage`].
 //!
@@ -154,7 +153,7 @@
 //! `POST /standin/reset`. Requests to `/standin` are not counted themselves. Keys are hashed for
 //! the comparison and neither stored nor shown.
 //!
-//! Connections: [`StandIn::connections`] are open, [`StandIn::connected`] have been accepted.
+//! Connections: [`StandIn::connections`] are open, [`StandIn::accepted_connections`] have been accepted.
 //! Faults of chaos: [`StandIn::faults`]. `GET /standin/stats` has all of these too, and the
 //! connection that asks is among those it counts.
 //!
@@ -181,7 +180,7 @@ mod chaos;
 mod connection;
 mod course;
 mod cut;
-pub mod engine;
+mod engine;
 mod error;
 mod fault;
 mod headers;
@@ -192,7 +191,6 @@ mod ledger;
 mod limit;
 mod linger;
 mod manner;
-mod odd;
 mod open;
 mod pace;
 mod port;
@@ -213,7 +211,6 @@ pub use headers::Headers;
 pub use jobs::{Fate, JobKind, JobReport, Jobs};
 pub use ledger::{Arrival, Counts, Stats};
 pub use limit::Limit;
-pub use odd::odd_bodies;
 pub use route::Route;
 pub use rules::Rules;
 pub use server::StandIn;

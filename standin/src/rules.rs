@@ -32,7 +32,7 @@ pub(crate) struct Quota {
 
 /// What a limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
+pub(crate) enum Unit {
     /// Requests, each of them one.
     Requests,
     /// The tokens of a prompt and of what is made of it.

@@ -95,7 +95,7 @@ impl StandIn {
 
     /// How many connections have been accepted since the start; a [`reset`](Self::reset) changes
     /// nothing about it.
-    pub fn connected(&self) -> u64 {
+    pub fn accepted_connections(&self) -> u64 {
         self.shared().connected.load(Ordering::Relaxed)
     }
 
@@ -122,7 +122,7 @@ impl StandIn {
     }
 
     /// The most jobs of a kind that one key ever had at a time.
-    pub fn most_jobs(&self, kind: JobKind) -> usize {
+    pub fn max_concurrent_jobs(&self, kind: JobKind) -> usize {
         self.shared().books().world.most(kind)
     }
 

@@ -124,22 +124,31 @@ async fn a_stream_takes_its_time_and_is_done_at_its_end() {
 #[tokio::test]
 async fn connections_are_counted_open_and_in_all() {
     let server = quick().chunk_delay(HOUR).start().await.unwrap();
-    assert_eq!((server.connections(), server.connected()), (0, 0));
+    assert_eq!(
+        (server.connections(), server.accepted_connections()),
+        (0, 0)
+    );
     let (one, two) = (Caller::new(&server), Caller::http2(&server));
     // HTTP/1 needs a connection for each request under way, HTTP/2 one for all of them.
     let ones = [open(&one).await, open(&one).await];
-    assert_eq!((server.connections(), server.connected()), (2, 2));
+    assert_eq!(
+        (server.connections(), server.accepted_connections()),
+        (2, 2)
+    );
     let twos = [open(&two).await, open(&two).await];
-    assert_eq!((server.connections(), server.connected()), (3, 3));
+    assert_eq!(
+        (server.connections(), server.accepted_connections()),
+        (3, 3)
+    );
     let stats = two.get("/standin/stats").await.json();
     assert_eq!(
-        (&stats["connections"], &stats["connected"]),
+        (&stats["connections"], &stats["accepted_connections"]),
         (&3.into(), &3.into())
     );
     drop((one, ones));
     until("its two are closed", || server.connections() == 1).await;
     server.reset();
-    assert_eq!(server.connected(), 3);
+    assert_eq!(server.accepted_connections(), 3);
     drop((two, twos));
     until("all are closed", || server.connections() == 0).await;
 }

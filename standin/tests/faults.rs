@@ -32,7 +32,7 @@ async fn server() -> (StandIn, [Caller; 2]) {
 async fn a_fault_is_no_answer_and_http2_tells_which() {
     for (fault, expected, leaves) in [
         (Answer::reset(), Reason::INTERNAL_ERROR, false),
-        (Answer::refused(), Reason::REFUSED_STREAM, false),
+        (Answer::refused_stream(), Reason::REFUSED_STREAM, false),
         (Answer::go_away(), Reason::REFUSED_STREAM, true),
     ] {
         for (http2, expected) in [(false, None), (true, Some(expected))] {
@@ -63,12 +63,12 @@ async fn a_fault_is_no_answer_and_http2_tells_which() {
 #[tokio::test]
 async fn a_reset_stream_leaves_its_connection_alone() {
     let (server, [_, caller]) = server().await;
-    for fault in [Answer::reset(), Answer::refused()] {
+    for fault in [Answer::reset(), Answer::refused_stream()] {
         server.script("POST", PATH, fault);
         assert!(caller.chat().await.is_err());
         assert_eq!(caller.chat().await.unwrap().status(), 200);
     }
-    assert_eq!(server.connected(), 1);
+    assert_eq!(server.accepted_connections(), 1);
 }
 
 #[tokio::test]
@@ -229,7 +229,7 @@ async fn a_cut_answer_breaks_off_in_the_middle() {
 async fn a_fault_can_take_its_time() {
     let (server, callers) = server().await;
     for caller in &callers {
-        for fault in [Answer::reset(), Answer::refused(), Answer::go_away()] {
+        for fault in [Answer::reset(), Answer::refused_stream(), Answer::go_away()] {
             server.script("POST", PATH, fault.delay(SHORT));
             let since = Instant::now();
             assert!(caller.chat().await.is_err());
@@ -242,7 +242,7 @@ async fn a_fault_can_take_its_time() {
 fn a_fault_has_nothing_to_say() {
     for wrong in [
         || Answer::reset().header("retry-after", 1),
-        || Answer::refused().body(chat().to_string()),
+        || Answer::refused_stream().body(chat().to_string()),
         || Answer::go_away().cut(),
     ] {
         assert!(catch_unwind(wrong).is_err());

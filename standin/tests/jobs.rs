@@ -398,8 +398,8 @@ async fn one_too_many_is_refused_and_lists_have_pages() {
     );
     advance(100 * SECOND).await;
     assert_eq!(fine_tune(&caller, &file, "c").await.status, 200);
-    assert_eq!(server.most_jobs(JobKind::FineTune), 2);
-    assert_eq!(server.most_jobs(JobKind::Batch), 1);
+    assert_eq!(server.max_concurrent_jobs(JobKind::FineTune), 2);
+    assert_eq!(server.max_concurrent_jobs(JobKind::Batch), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -416,7 +416,11 @@ async fn a_create_takes_effect_after_a_while_even_if_its_caller_is_gone() {
     create.abort();
     until("its caller is gone", || server.connections() == 0).await;
     assert!(server.jobs().is_empty());
-    assert_eq!(server.most_jobs(JobKind::FineTune), 1, "its slot is taken");
+    assert_eq!(
+        server.max_concurrent_jobs(JobKind::FineTune),
+        1,
+        "its slot is taken"
+    );
     let listed = caller.get("/v1/fine-tunes").await.json();
     assert_eq!(listed["data"], json!([]));
 

@@ -6,6 +6,7 @@
 )]
 
 mod layers;
+mod odd;
 pub mod promises;
 pub mod script;
 pub mod table;
@@ -14,6 +15,7 @@ mod virtual_time;
 
 pub use self::{
     layers::exact,
+    odd::odd_bodies,
     until::{PATIENCE, until},
     virtual_time::{now, virtual_time},
 };

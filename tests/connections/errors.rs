@@ -52,7 +52,12 @@ async fn an_error_tells_whether_the_request_was_processed() {
     const FINE_TUNES: &str = "/fine-tunes";
     const CHAT: &str = "/chat/completions";
     for (http2, path, fault, expected) in [
-        (true, FINE_TUNES, Answer::refused(), (2, Ok(StatusCode::OK))),
+        (
+            true,
+            FINE_TUNES,
+            Answer::refused_stream(),
+            (2, Ok(StatusCode::OK)),
+        ),
         (true, FINE_TUNES, Answer::go_away(), (2, Ok(StatusCode::OK))),
         (true, FINE_TUNES, Answer::reset(), (1, Err(false))),
         (false, FINE_TUNES, Answer::reset(), (1, Err(false))),

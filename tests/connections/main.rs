@@ -107,7 +107,7 @@ async fn twenty_calls_through_errors_of_100_kb_use_one_connection() {
             assert_eq!(status, StatusCode::OK);
         }
         assert_eq!(server.stats().arrived, 40);
-        assert_eq!(server.connected(), 1);
+        assert_eq!(server.accepted_connections(), 1);
     }
 }
 

@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn a_line_is_read_whatever_stands_in_it() {
         let members = r#""custom_id":"a","response":{"status_code":200,"body":{"id":1}}"#;
-        for body in together_standin::odd_bodies(members) {
+        for body in testing::odd_bodies(members) {
             // A line's end ends it.
             if !body.contains(&b'\n') {
                 let mut results = Results::new();

@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn vectors_are_read_whatever_stands_beside_them() {
         let members = r#""data":[{"index":0,"embedding":[0,0.5]}]"#;
-        for body in together_standin::odd_bodies(members) {
+        for body in testing::odd_bodies(members) {
             let read = vectors(&body, 1).unwrap();
             assert_eq!(read, [[0.0, 0.5]], "{}", body.escape_ascii());
         }

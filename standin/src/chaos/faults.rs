@@ -55,7 +55,7 @@ pub(super) const FAULTS: [Fault; 24] = [
     ("524", |_| html(524, "A timeout occurred")),
     ("529", |_| flat(529, OVERLOADED)),
     ("reset", |_| Answer::reset()),
-    ("refused-stream", |_| Answer::refused()),
+    ("refused-stream", |_| Answer::refused_stream()),
     ("go-away", |_| Answer::go_away()),
     // Only the client's own timeout ends it.
     ("hang", |_| Answer::reset().delay(HOUR)),

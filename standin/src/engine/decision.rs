@@ -6,7 +6,7 @@ use crate::{route::Route, rules::Unit};
 
 /// The answer to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// It passes, and has been counted by all limits it touches.
     Accept,
     /// It is over at least one limit.
@@ -23,7 +23,7 @@ pub enum Decision {
 /// [decided on]: super::Engine::decide_on
 /// [settled]: super::Engine::settle
 #[derive(Clone, Copy, Debug)]
-pub struct Charge {
+pub(crate) struct Charge {
     pub(super) caller: u64,
     pub(super) route: Route,
     pub(super) tokens: u64,

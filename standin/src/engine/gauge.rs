@@ -7,24 +7,22 @@ use crate::{limit::Limit, rules::Unit};
 
 /// What one limit has left.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Gauge {
+pub(crate) struct Gauge {
     /// The limit's average rate per second that is in force.
-    pub per_second: f64,
+    pub(crate) per_second: f64,
     /// How much more would pass at once.
-    pub remaining: u64,
+    pub(crate) remaining: u64,
     /// How long until one passes; zero if one would now.
-    pub wait: Duration,
+    pub(crate) wait: Duration,
 }
 
 /// What the tightest limits that a route touches have left; `None` where there is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct Gauges {
+pub(crate) struct Gauges {
     /// In requests.
-    pub requests: Option<Gauge>,
+    pub(crate) requests: Option<Gauge>,
     /// In tokens.
-    pub tokens: Option<Gauge>,
+    pub(crate) tokens: Option<Gauge>,
 }
 
 impl Gauge {

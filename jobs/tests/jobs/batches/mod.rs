@@ -125,7 +125,7 @@ async fn thousands_of_requests_ten_batches_at_a_time_whatever_fails() {
     );
     let mut answers = answers.iter().enumerate();
     assert!(answers.all(|(number, times)| *times == usize::from(number % 50 != 7)));
-    assert!(server.most_jobs(JobKind::Batch) <= 10);
+    assert!(server.max_concurrent_jobs(JobKind::Batch) <= 10);
     assert!(rounds > 2, "nothing failed");
 }
 
@@ -262,5 +262,5 @@ async fn requests_are_taken_as_batches_are_begun() {
     let mut outcomes = pin!(outcomes);
     assert!(outcomes.next().await.unwrap().result.is_ok());
     assert!(taken.get() <= 40, "{} were taken", taken.get());
-    assert!(server.most_jobs(JobKind::Batch) <= 2);
+    assert!(server.max_concurrent_jobs(JobKind::Batch) <= 2);
 }

@@ -64,7 +64,7 @@ async fn kill(count: usize, times: usize) {
         created.len() == count && created.values().all(|times| *times == 1),
         "{created:?}"
     );
-    assert!(server.most_jobs(JobKind::FineTune) <= 3);
+    assert!(server.max_concurrent_jobs(JobKind::FineTune) <= 3);
     fs::remove_file(journal).unwrap();
 }
 

@@ -132,7 +132,7 @@ async fn fifty_from_eight_tasks_three_at_a_time_whatever_becomes_of_them() {
         counts,
         ended.map(|(how, count)| (how.to_owned(), count)).into()
     );
-    assert!(server.most_jobs(JobKind::FineTune) <= 3);
+    assert!(server.max_concurrent_jobs(JobKind::FineTune) <= 3);
 }
 
 #[tokio::test]

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use together_standin::engine::{
+use crate::engine::{
     Charge,
     Decision::{self, Accept, Refuse},
     Engine,
 };
-use together_standin::{Limit, Route, Rules};
+use crate::{Limit, Route, Rules};
 
 const SECOND: u64 = 1_000_000;
 const MINUTE: u64 = 60 * SECOND;

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use together_standin::engine::{Decision, Engine};
-use together_standin::{Limit, Route, Rules};
+use crate::engine::{Decision, Engine};
+use crate::{Limit, Route, Rules};
 
 /// The number that holds at a time: the last of those that have begun.
 struct Steps(Vec<(u64, u64)>);

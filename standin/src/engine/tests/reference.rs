@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use together_standin::engine::{Decision, Engine};
-use together_standin::{Limit, Route, Rules};
+use crate::engine::{Decision, Engine};
+use crate::{Limit, Route, Rules};
 
 #[derive(Clone, Copy, Debug)]
 enum Naive {

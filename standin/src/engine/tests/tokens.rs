@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use together_standin::engine::{
+use crate::engine::{
     Decision::{Accept, Refuse},
     Engine, Unit,
 };
-use together_standin::{Limit, Route, Rules};
+use crate::{Limit, Route, Rules};
 
 const SECOND: u64 = 1_000_000;
 const MINUTE: Duration = Duration::from_secs(60);
