@@ -100,10 +100,12 @@ impl<R: Body<Data = Bytes>> Peek<R> {
         body: R,
         max_wait: Duration,
     ) -> Result<Self, R> {
-        let is_looked_at = head.extensions.get::<ApiError>().is_some();
-        let is_short = body.size_hint().lower() <= Bound::ERROR.bytes as u64;
-        let reader = InBandReader::of(endpoint, head.status, &head.headers);
-        if is_looked_at || body.is_end_stream() || !is_short || reader.is_none() {
+        // The cheap questions first: most responses end here.
+        let may_be = !body.is_end_stream()
+            && body.size_hint().lower() <= Bound::ERROR.bytes as u64
+            && head.extensions.get::<ApiError>().is_none()
+            && InBandReader::of(endpoint, head.status, &head.headers).is_some();
+        if !may_be {
             return Err(body);
         }
         Ok(Self::new(

@@ -2,13 +2,12 @@
 
 use std::task::Waker;
 
-use super::{mistakes::Mistakes, settings::Settings};
+use super::mistakes::Mistakes;
 use crate::words::Instant;
 
 #[derive(Debug)]
 pub(super) struct Moment {
     pub(super) now: Instant,
-    pub(super) settings: Settings,
     pub(super) wakes: Wakes,
     pub(super) mistakes: Mistakes,
 }
@@ -22,10 +21,9 @@ pub(super) struct Wakes {
 }
 
 impl Moment {
-    pub(super) fn new(now: Instant, settings: Settings) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
             now,
-            settings,
             wakes: Wakes::default(),
             mistakes: Mistakes::default(),
         }

@@ -72,7 +72,7 @@ impl Registry {
         &mut self,
         index: KeyIndex,
         call: &Call,
-        settings: Settings,
+        settings: &Settings,
         rules: &Rules,
     ) -> (LaneIndex, bool) {
         let many = self.lanes >= settings.max_keys.saturating_mul(LANES_A_KEY);

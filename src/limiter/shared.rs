@@ -119,7 +119,7 @@ impl Shared {
         // Read before the lock, which two threads then hold for a third less.
         let now = self.clock.now();
         let mut state = lock(&self.state);
-        let mut moment = Moment::new(state.advance(now), state.settings);
+        let mut moment = Moment::new(state.advance(now));
         let before = state.next_due();
         let result = act(&mut state, &mut moment);
         let changed = state.next_due() != before;
@@ -148,7 +148,7 @@ impl Shared {
         loop {
             let now = self.clock.now();
             let mut state = lock(&self.state);
-            let mut moment = Moment::new(state.advance(now), state.settings);
+            let mut moment = Moment::new(state.advance(now));
             state.run(&mut moment);
             let next = state.next_due();
             drop(state);

@@ -77,7 +77,7 @@ impl State {
         (call.key, call.model) = (of.id, job.model.clone());
         let (lane, _) = self
             .registry
-            .lane(key.index, &call, moment.settings, &self.rules);
+            .lane(key.index, &call, &self.settings, &self.rules);
         let Some(of) = self.registry.of(key) else {
             return;
         };

@@ -40,7 +40,7 @@ pub(in crate::limiter) enum Arrival {
 
 impl State {
     pub(crate) fn arrive(&mut self, comer: &Comer<'_>, moment: &mut Moment) -> Arrival {
-        let (call, settings, now) = (comer.call, moment.settings, moment.now);
+        let (call, settings, now) = (comer.call, &self.settings, moment.now);
         if self.closed {
             return self.turn_away(call, Reason::Closed, self.reopens_in);
         }
@@ -102,7 +102,7 @@ impl State {
         waker: &Waker,
         moment: &mut Moment,
     ) -> Arrival {
-        let (call, settings, now) = (comer.call, moment.settings, moment.now);
+        let (call, settings, now) = (comer.call, &self.settings, moment.now);
         let patience = settings.max_wait.map_or(Instant::NEVER, |wait| now + wait);
         let deadline = comer.deadline.min(patience);
         let impatient = patience < comer.deadline;
@@ -213,7 +213,7 @@ pub(super) fn retry_after(
     reason: Reason,
     wait: Wait,
     now: Instant,
-    settings: Settings,
+    settings: &Settings,
 ) -> Option<Duration> {
     let least = after(wait.at, now)?;
     let is_known = wait.full.is_none() && !least.is_zero() && reason != Reason::QueueFull;

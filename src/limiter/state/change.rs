@@ -63,7 +63,7 @@ impl State {
             _ => {
                 let tokens = key.tokens(lane, waiter.charge, &self.rules);
                 let wait = key.ask(lane, tokens, Count(0), &self.rules, moment.now);
-                wait.and_then(|wait| retry_after(reason, wait, moment.now, moment.settings))
+                wait.and_then(|wait| retry_after(reason, wait, moment.now, &self.settings))
             }
         };
         let mut world = World {

@@ -22,7 +22,7 @@ impl State {
         moment: &mut Moment,
     ) -> Option<Instant> {
         let (index, lane, now) = (grant.key.index, grant.lane, moment.now);
-        let learning = moment.settings.learning;
+        let learning = self.settings.learning;
         // A pause is of no use to a job that waits for another one to end.
         let crowded = grant.slots[Grant::JOB].filter(|_| report.jobs.refused);
         let not_now = report.not_now.filter(|_| crowded.is_none());
