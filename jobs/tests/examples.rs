@@ -296,7 +296,7 @@ async fn a_request_that_may_have_been_answered_is_not_sent_again() {
     assert!(
         second
             .progress
-            .contains("2 requests may have been answered"),
+            .contains("2 requests may be in batches that cannot be found or read"),
         "{second:?}"
     );
     assert!(second.said.contains("0 of 2 answered"), "{second:?}");
