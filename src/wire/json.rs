@@ -3,15 +3,15 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Number, Value};
 
-/// Reads JSON. If a strict reader fails at it, what is odd in it is replaced, and it is read again.
+/// Reads JSON. If strict parsing fails, invalid parts are replaced and the text is parsed again.
 ///
-/// The API's responses quote texts that are cut anywhere, and pass through servers that are not strict, so
-/// one odd byte is no reason to ignore the rest. Half of an emoji, and bytes that are not UTF-8, become
-/// U+FFFD. `NaN`, infinities and numbers out of range become `null`. A byte order mark is left out.
+/// The API's responses quote texts that may be cut anywhere, and may pass through lenient servers. One invalid
+/// byte is no reason to ignore the rest. Half of a surrogate pair, and bytes that are not UTF-8, become U+FFFD.
+/// `NaN`, infinities and numbers out of range become `null`. A byte order mark is removed.
 ///
 /// # Errors
 ///
-/// If it is not JSON even so, or not a `T`.
+/// If the repaired text is still not JSON, or not a `T`.
 pub fn read_json<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
     serde_json::from_slice(body).or_else(|error| match repaired(body) {
         Some(body) => serde_json::from_slice(&body),
@@ -19,7 +19,7 @@ pub fn read_json<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
     })
 }
 
-/// The same for a reader that may stop early: what it has found by then stands.
+/// Like [`read_json`], for a visitor that may stop early: what it found before an error is kept.
 pub(in crate::wire) fn find<T: Default>(
     body: &[u8],
     read: impl Fn(&[u8], &mut T) -> serde_json::Result<()>,
@@ -34,27 +34,27 @@ pub(in crate::wire) fn find<T: Default>(
     found
 }
 
-/// The first byte of the value in `body`.
+/// The first byte of the JSON value in `body`.
 pub(in crate::wire) fn first_byte(body: &[u8]) -> Option<u8> {
     let body = body.strip_prefix(MARK).unwrap_or(body);
     let blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0;
     body.iter().copied().find(|byte| !blank(byte))
 }
 
-/// The number that `text` is, if it is finite.
+/// Parses `text` as a finite number.
 pub(in crate::wire) fn number(text: &str) -> Option<f64> {
-    // Rust also reads "inf" and "nan", which no server means.
+    // Rust also parses "inf" and "nan", which no server means.
     let number: f64 = text.parse().ok()?;
     number.is_finite().then_some(number)
 }
 
-/// The number that `text` is, without what is behind the point; `None` if it is negative or none.
+/// Parses `text` as a number and truncates it; `None` if it is negative or not a number.
 pub(in crate::wire) fn count(text: &str) -> Option<u64> {
     let part = || number(text).filter(|number| *number >= 0.0);
     text.parse().ok().or_else(|| Some(part()? as u64))
 }
 
-/// JSON with what is odd in it replaced; `None` if nothing is.
+/// The JSON with its invalid parts replaced; `None` if there are none.
 fn repaired(body: &[u8]) -> Option<Vec<u8>> {
     if !matches!(first_byte(body)?, b'{' | b'[' | b'"') {
         return None;
@@ -75,7 +75,7 @@ fn repaired(body: &[u8]) -> Option<Vec<u8>> {
                 fixed.extend_from_slice(value(word).as_bytes());
                 after
             }
-            // A mark or a zero: it belongs nowhere.
+            // A byte order mark or a zero byte is invalid here.
             _ => {
                 fixed.push(b' ');
                 after
@@ -89,10 +89,10 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.' | b'_')
 }
 
-/// A number, or one of three words.
+/// A JSON number, `true`, `false` or `null`.
 fn value(word: &[u8]) -> String {
     let word = String::from_utf8_lossy(word);
-    // Python has `True`.
+    // Python writes `True`.
     let known = [word.to_string(), word.to_ascii_lowercase()].into_iter();
     let number = || {
         let number = number(&word).and_then(Number::from_f64);
@@ -102,7 +102,7 @@ fn value(word: &[u8]) -> String {
     json.next().unwrap_or_else(number)
 }
 
-/// Writes the string that `rest` begins with. Returns what comes after it.
+/// Writes the string that `rest` begins with. Returns the rest after the string.
 fn string<'a>(rest: &'a [u8], fixed: &mut Vec<u8>) -> &'a [u8] {
     fixed.push(b'"');
     let mut rest = &rest[1..];
@@ -125,7 +125,7 @@ fn string<'a>(rest: &'a [u8], fixed: &mut Vec<u8>) -> &'a [u8] {
     }
 }
 
-/// Writes the escape whose backslash is before `rest`. Returns what comes after it.
+/// Writes the escape whose backslash precedes `rest`. Returns the rest after the escape.
 fn escape<'a>(rest: &'a [u8], fixed: &mut Vec<u8>) -> &'a [u8] {
     let length = match (rest.first(), code(rest)) {
         (Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't'), _) => 1,
@@ -135,7 +135,7 @@ fn escape<'a>(rest: &'a [u8], fixed: &mut Vec<u8>) -> &'a [u8] {
             return &rest[CODE..];
         }
         (_, Some(_)) => CODE,
-        // No escape at all: a backslash.
+        // A backslash that begins no valid escape.
         (_, None) => {
             fixed.extend_from_slice(b"\\\\");
             return rest;
@@ -151,14 +151,14 @@ fn is_low_half(rest: &[u8]) -> bool {
     code.is_some_and(|code| (0xdc00..0xe000).contains(&code))
 }
 
-/// The code of an escape such as `ud83d`.
+/// The code unit of an escape such as `ud83d`.
 fn code(rest: &[u8]) -> Option<u32> {
     let digits = rest.get(..CODE)?.strip_prefix(b"u")?;
     let digit = |code: u32, byte: &u8| Some(code << 4 | char::from(*byte).to_digit(16)?);
     digits.iter().try_fold(0, digit)
 }
 
-/// The length of `ud83d`.
+/// Length of `ud83d`.
 const CODE: usize = 5;
 
 /// A byte order mark.
@@ -184,7 +184,7 @@ mod tests {
             (b"[True,+1,.5,007]", "[true,1.0,0.5,7.0]"),
             (b"[\"a\tb\0\"]", r#"["a\u0009b\u0000"]"#),
             (br#"["\x \u12"]"#, r#"["\\x \\u12"]"#),
-            // Broken off: that much is repaired.
+            // Truncated input is repaired up to its end.
             (b"[NaN,\"\\", "[null,\"\\\\"),
         ] {
             let fixed = repaired(body).unwrap();

@@ -3,7 +3,7 @@ use http::{
     header::{CONTENT_ENCODING, CONTENT_TYPE},
 };
 
-/// Whether a body with these headers is not compressed.
+/// Whether a body with these headers is uncompressed.
 pub(in crate::wire) fn is_plain(headers: &HeaderMap) -> bool {
     let lines = headers.get_all(CONTENT_ENCODING).into_iter();
     let mut codings = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
@@ -13,7 +13,7 @@ pub(in crate::wire) fn is_plain(headers: &HeaderMap) -> bool {
     })
 }
 
-/// What a body is, as far as it can be read.
+/// The format of a readable body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::wire) enum Media {
     Json,
@@ -22,8 +22,8 @@ pub(in crate::wire) enum Media {
 }
 
 impl Media {
-    /// The kind of a body with these headers; `None` if the body cannot be read. A body without a type is
-    /// taken for JSON.
+    /// The format of a body with these headers; `None` if it cannot be read. A body without a content type is
+    /// treated as JSON.
     pub(in crate::wire) fn of(headers: &HeaderMap) -> Option<Self> {
         if !is_plain(headers) {
             return None;
@@ -45,7 +45,7 @@ impl Media {
     }
 }
 
-/// Content codings that change nothing, and charsets that servers write in their place.
+/// Content codings that change nothing, and charsets that servers send in this header by mistake.
 const PLAIN: [&[u8]; 8] = [
     b"",
     b"identity",

@@ -1,4 +1,4 @@
-//! What requests and responses say: in headers, and in bodies.
+//! Parses what requests and responses say, in headers and bodies.
 
 mod json;
 mod media;

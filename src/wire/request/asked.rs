@@ -1,4 +1,4 @@
-//! What the JSON of a request asks for.
+//! Reads what a JSON request asks for.
 
 mod text;
 
@@ -11,21 +11,21 @@ use self::text::{Kind, Texts};
 use super::model::{Name, Text, is_model};
 use crate::wire::json;
 
-/// What a request asks for.
+/// The size and model that a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Asked {
-    /// Of which model. Of several the last counts, as it does for who will serve the request.
+    /// The model. If it is named more than once, the last one counts, as it does for the server.
     pub(crate) model: Option<Arc<str>>,
-    /// How large the prompt is, in tokens.
+    /// Prompt size, in tokens.
     pub(crate) prompt: u64,
-    /// How many answers (`n`).
+    /// Number of completions (`n`).
     pub(crate) answers: u32,
-    /// How long each may be (`max_tokens`, `max_completion_tokens`; the smaller of the two).
+    /// Maximum tokens per completion (`max_tokens`, `max_completion_tokens`; the smaller of the two).
     pub(crate) most: Option<u64>,
 }
 
 impl Default for Asked {
-    /// What is assumed of a body that cannot be read.
+    /// Assumed for a body that cannot be read.
     fn default() -> Self {
         Self {
             model: None,
@@ -36,25 +36,25 @@ impl Default for Asked {
     }
 }
 
-/// How many tokens a text is.
+/// Counts the tokens of a text.
 pub(crate) type Count<'a> = &'a dyn Fn(&str) -> u64;
 
-/// Reads the JSON of a request. What is not understood counts nothing. Without `count` only the model is read.
+/// Reads the JSON of a request. Unknown content counts as 0 tokens. Without `count` only the model is read.
 pub(crate) fn asked(body: &[u8], count: Option<Count<'_>>) -> Asked {
-    // Most likely no JSON object: not worth an error.
+    // Probably no JSON object: not worth the cost of an error.
     if json::first_byte(body) != Some(b'{') {
         return Asked::default();
     }
     let (mut asked, is_whole) = read(body, count);
     if !is_whole && count.is_some() {
-        // A value that cannot be measured, such as one that is nested too deeply, hides no model behind it.
+        // A value that cannot be measured, for example because it is nested too deeply, must not hide the model.
         asked.model = read(body, None).0.model;
     }
     asked.model = asked.model.filter(|model| is_model(model));
     asked
 }
 
-/// What is found, and whether it is all there is.
+/// Returns what was found, and whether the whole body was read.
 fn read(body: &[u8], count: Option<Count<'_>>) -> (Asked, bool) {
     json::find(body, |text, (asked, is_whole): &mut (Asked, bool)| {
         let places = None;
@@ -73,7 +73,7 @@ fn read(body: &[u8], count: Option<Count<'_>>) -> (Asked, bool) {
 pub(super) struct Body<'a, 'de> {
     pub(super) asked: &'a mut Asked,
     pub(super) count: Option<Count<'a>>,
-    /// The whole body, and where in it the model is named. A model that is no string is an error then.
+    /// The whole body, and the ranges in it that name the model. If set, a model that is not a string is an error.
     pub(super) places: Option<(&'de [u8], &'a mut Vec<Range<usize>>)>,
 }
 
@@ -106,13 +106,13 @@ impl<'de> Body<'_, 'de> {
         let value = map.next_value::<&RawValue>()?.get();
         let model = serde_json::from_str::<Name<'_>>(value).map_err(A::Error::custom)?;
         self.asked.model = Some(model.0.into());
-        // It is a piece of the body: where it lies there is where it is.
+        // The name borrows from the body, so its address gives its position.
         let start = value.as_ptr().addr() - body.as_ptr().addr();
         places.push(start..start + value.len());
         Ok(())
     }
 
-    /// Reads what says how large the prompt is, or the answers are.
+    /// Reads a field that determines the size of the prompt or of the completions.
     fn read_size<A: MapAccess<'de>>(
         &mut self,
         name: &str,
@@ -147,7 +147,7 @@ impl<'de> Body<'_, 'de> {
     }
 }
 
-/// A whole number, as a number or in a string.
+/// A whole number, given as a number or in a string.
 fn whole(value: &Value) -> Option<u64> {
     let text = match value {
         Value::Number(number) => number.to_string(),
@@ -158,7 +158,7 @@ fn whole(value: &Value) -> Option<u64> {
     json::count(&text).filter(|_| part == 0.0)
 }
 
-/// The marks that the model's answer begins after.
+/// Tokens of the header that starts the model's reply.
 const REPLY: u64 = 4;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-/// The key in an `authorization` header, whatever the case of its `Bearer`; a value of another
-/// scheme counts as a whole.
+/// The key in an `authorization` header. `Bearer` is matched in any case. The value of another scheme is
+/// returned whole.
 pub(crate) fn credentials(value: &[u8]) -> &[u8] {
     const SCHEME: &[u8] = b"bearer ";
     match value.split_at_checked(SCHEME.len()) {

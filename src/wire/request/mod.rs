@@ -1,4 +1,4 @@
-//! What a request says.
+//! Parses requests.
 
 mod asked;
 mod credentials;

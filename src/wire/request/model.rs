@@ -1,12 +1,12 @@
-//! The name of a model.
+//! Model names.
 
 use std::{borrow::Cow, fmt};
 
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// No model has another name; a longer one must not fill the memory.
+/// Bounds the length of a name, so that a request cannot fill the memory.
 pub(super) fn is_model(name: &str) -> bool {
-    // A name with an odd character is unknown.
+    // A replacement character means that the name could not be read.
     (1..=LONGEST).contains(&name.len()) && !name.contains(char::REPLACEMENT_CHARACTER)
 }
 
@@ -35,7 +35,7 @@ impl<'de> serde::Deserialize<'de> for Name<'de> {
     }
 }
 
-/// A string; of anything else nothing is kept.
+/// A string; values of other types become `None`.
 pub(super) struct Text<'de>(pub(super) Option<Cow<'de, str>>);
 
 impl<'de> serde::Deserialize<'de> for Text<'de> {
@@ -90,5 +90,5 @@ impl<'de> serde::Deserialize<'de> for Text<'de> {
     }
 }
 
-/// Bytes of a model's name.
+/// Maximum length of a model's name, in bytes.
 const LONGEST: usize = 256;

@@ -1,4 +1,4 @@
-//! The model in a form, as audio is sent with it (RFC 7578).
+//! Reads the model from a multipart form, the format of audio requests (RFC 7578).
 
 use std::{iter, sync::Arc};
 
@@ -6,7 +6,7 @@ use memchr::{memchr, memmem::Finder};
 
 use super::model::is_model;
 
-/// What separates the parts of a form, if a `content-type` says that the body is one.
+/// The boundary between the parts of a form; `None` if `content-type` is not a form's.
 pub(crate) fn boundary(content_type: &[u8]) -> Option<Vec<u8>> {
     let kind = content_type.split(|byte| *byte == b';').next()?;
     if !kind
@@ -21,16 +21,16 @@ pub(crate) fn boundary(content_type: &[u8]) -> Option<Vec<u8>> {
         .then_some(boundary)
 }
 
-/// The form's field `model`; of several the first, so that a file behind it need not be looked at.
-/// Of the file itself nothing is copied.
+/// The form's field `model`. If there are several, the first counts, so that a file behind it need not be
+/// searched. The file itself is not copied.
 pub(crate) fn form_model(boundary: &[u8], body: &[u8]) -> Option<Arc<str>> {
     let delimiter = [b"\n--", boundary].concat();
     parts(&Finder::new(&delimiter), body).find_map(model)
 }
 
-/// The parts of a form, in order. They do not overlap.
+/// The parts of a form, in order and without overlap.
 fn parts<'a>(delimiter: &Finder<'_>, body: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-    // The first may stand at the very beginning, with no line before it.
+    // The first delimiter may be at the start of the body, without a line break before it.
     let first = body.strip_prefix(&delimiter.needle()[1..]);
     let mut rest = match first.and_then(behind) {
         Some(rest) => rest,
@@ -43,18 +43,18 @@ fn parts<'a>(delimiter: &Finder<'_>, body: &'a [u8]) -> impl Iterator<Item = &'a
     })
 }
 
-/// What comes before the next delimiter, and behind it; where there is none, it is all one part.
+/// Splits `parts` at the next delimiter; without one, all of it is one part.
 fn cut<'a>(parts: &'a [u8], delimiter: &Finder<'_>) -> (&'a [u8], Option<&'a [u8]>) {
     let length = delimiter.needle().len();
-    // It begins with the only line break that it has: no two of them overlap.
+    // The delimiter starts with its only line break, so matches never overlap.
     let found = delimiter
         .find_iter(parts)
         .find_map(|at| Some((&parts[..at], behind(&parts[at + length..])?)));
     found.unwrap_or((parts, None))
 }
 
-/// What comes behind a delimiter; no part where it was the last. `None` if it is none, but the
-/// beginning of something else.
+/// The text after a delimiter, or `Some(None)` after the last one. `None` if this is not a delimiter but the
+/// start of other text.
 fn behind(rest: &[u8]) -> Option<Option<&[u8]>> {
     if rest.starts_with(b"--") {
         return Some(None);
@@ -65,7 +65,7 @@ fn behind(rest: &[u8]) -> Option<Option<&[u8]>> {
     line.strip_prefix(b"\n").map(Some)
 }
 
-/// What a part says, if it is the model: a field of that name, and no file.
+/// The value of a part, if the part is the field `model` and not a file.
 fn model(part: &[u8]) -> Option<Arc<str>> {
     let mut names_model = false;
     let mut rest = part;
@@ -97,7 +97,7 @@ fn names_the_model(line: &[u8]) -> bool {
         && parameter(value, "filename").is_none()
 }
 
-/// A header's parameter: `..; name=value`, the value in quotes or not.
+/// A header's parameter: `..; name=value`, with or without quotes.
 fn parameter(header: &[u8], wanted: &str) -> Option<Vec<u8>> {
     let mut rest = &header[memchr(b';', header)? + 1..];
     loop {
@@ -114,7 +114,7 @@ fn parameter(header: &[u8], wanted: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// A parameter's value, and what comes behind it.
+/// A parameter's value, and the text after it.
 fn value_of(text: &[u8]) -> (Vec<u8>, &[u8]) {
     let Some(quoted) = text.strip_prefix(b"\"") else {
         let end = memchr(b';', text).unwrap_or(text.len());
@@ -136,10 +136,10 @@ fn value_of(text: &[u8]) -> (Vec<u8>, &[u8]) {
     (value, rest)
 }
 
-/// RFC 2046 allows 70.
+/// In bytes. RFC 2046 allows 70.
 const LONGEST_BOUNDARY: usize = 256;
 
-/// Three short headers are usual. What has more before its value is not read on.
+/// In bytes. Three short headers are usual. A part with longer headers is ignored.
 const LONGEST_HEAD: usize = 4 << 10;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Where a JSON body names its model, to have another one there.
+//! Finds where a JSON body names its model, to replace the name.
 
 use std::{ops::Range, sync::Arc};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::wire::json;
 
-/// The places of a JSON object's `model`: one, unless somebody wrote it twice.
+/// The positions of the `model` in a JSON object: one, unless the field is repeated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ModelPlaces {
     model: Arc<str>,
@@ -18,9 +18,9 @@ pub(crate) struct ModelPlaces {
 }
 
 impl ModelPlaces {
-    /// `None` if the body is no JSON object, whole, with a model that is a string.
+    /// `None` unless the body is a complete JSON object whose model is a string.
     pub(crate) fn find(body: &[u8]) -> Option<Self> {
-        // Most likely no JSON object: not worth an error.
+        // Probably no JSON object: not worth the cost of an error.
         if json::first_byte(body) != Some(b'{') {
             return None;
         }
@@ -38,13 +38,13 @@ impl ModelPlaces {
         Some(Self { model, places })
     }
 
-    /// The model; of several the last, as for who will serve the request.
+    /// The model. If the field is repeated, the last one counts, as it does for the server.
     pub(crate) fn model(&self) -> &Arc<str> {
         &self.model
     }
 
-    /// The body that this was found in, with another model in all its places, and not a byte changed
-    /// elsewhere.
+    /// Returns `body`, in which these places were found, with its model replaced everywhere. All other bytes are
+    /// unchanged.
     pub(crate) fn rename(&self, body: &[u8], model: &str) -> Vec<u8> {
         let model = serde_json::Value::from(model).to_string();
         let mut renamed = Vec::with_capacity(body.len() + self.places.len() * model.len());
@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(ModelPlaces::find(long.as_bytes()), None);
     }
 
-    /// A JSON text as somebody's program may write it: with its own spaces and escapes.
+    /// A JSON text in a program's own style, with unusual spaces and escapes.
     fn text() -> impl Strategy<Value = String> {
         let space = "[ \t\r\n]{0,2}";
         let string = prop_oneof![
@@ -151,7 +151,7 @@ mod tests {
             let renamed = places.rename(body.as_bytes(), &model);
             expected["model"] = json!(model);
             prop_assert_eq!(&serde_json::from_slice::<Value>(&renamed).unwrap(), &expected);
-            // Without the names themselves, both are the same bytes.
+            // Except for the names, both are the same bytes.
             let again = ModelPlaces::find(&renamed);
             if let Some(again) = &again {
                 prop_assert_eq!(again.places.len(), places.places.len());

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use crate::words::extension::Deadline;
 
-/// When the caller will have it no more: what it says in extensions, or else in headers.
+/// The caller's deadline: from the extensions, or else from the headers.
 pub(crate) fn deadline(
     extensions: &Extensions,
     headers: &HeaderMap,
@@ -16,14 +16,14 @@ pub(crate) fn deadline(
     deadline.counted_from(now)
 }
 
-/// How long the caller waits: `grpc-timeout` (gRPC over HTTP/2), else `x-stainless-timeout` (the Stainless
-/// SDKs of Together and OpenAI, in seconds), else `x-stainless-read-timeout` (those for Python, which send
-/// no other). Values that are no timeout are ignored.
+/// The caller's timeout: `grpc-timeout` (gRPC over HTTP/2), else `x-stainless-timeout` (the Stainless SDKs of
+/// Together and OpenAI, in seconds), else `x-stainless-read-timeout` (the Python versions, which send no
+/// other). Invalid values are ignored.
 ///
-/// A read timeout also ends the wait for a response's head, which a queue delays.
+/// A read timeout also ends the wait for a response's head, which time in the queue delays.
 pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let (mut stainless, mut read) = (None, None);
-    // A look at each of a request's few headers costs less than hashing three names.
+    // Looking at each of a request's few headers is cheaper than hashing three names.
     for (name, value) in headers {
         match name.as_str() {
             "grpc-timeout" => {
@@ -39,13 +39,13 @@ pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     stainless.or(read)
 }
 
-/// What is negative, infinite, no number, zero, or longer than can be, is no timeout.
+/// Parses seconds; `None` if negative, infinite, not a number, zero, or too long for a `Duration`.
 fn seconds(value: &str) -> Option<Duration> {
     let timeout = Duration::try_from_secs_f64(value.trim().parse().ok()?).ok()?;
     Some(timeout).filter(|timeout| !timeout.is_zero())
 }
 
-/// At most 8 digits and a unit.
+/// Parses a gRPC timeout: at most 8 digits and a unit.
 fn grpc(value: &str) -> Option<Duration> {
     let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -1,11 +1,11 @@
-//! Dates, in the forms that servers write.
+//! Parses dates in the formats that servers write.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Reads the forms of RFC 9110, those of mail (`+0000`, a one-digit day) and ISO 8601.
+/// Parses the formats of RFC 9110, those of mail (`+0000`, a one-digit day) and ISO 8601.
 ///
-/// A weekday is ignored, so that a wrong one is harmless. A date without a zone is in UTC. A date in a zone
-/// that only has a name is `None`.
+/// A weekday is ignored, so that a wrong one is harmless. A date without a zone is in UTC. A date with a
+/// named zone, except GMT and UTC, is `None`.
 pub(super) fn date(text: &str) -> Option<SystemTime> {
     let parts = iso(text).or_else(|| named(text))?;
     let mut time = parts.time.splitn(3, ':');
@@ -55,7 +55,7 @@ fn iso(text: &str) -> Option<Parts<'_>> {
 /// `06 Nov 1994 08:49:37 GMT`, `06-Nov-94 08:49:37 GMT`, `Nov  6 08:49:37 1994`
 fn named(text: &str) -> Option<Parts<'_>> {
     let (mut month, mut time, mut zone) = (None, None, "");
-    // The day comes before the year in all forms.
+    // The day precedes the year in all formats.
     let (mut day, mut year) = (None, None);
     for word in text.split_whitespace() {
         if word.contains(':') && time.is_none() {
@@ -92,7 +92,7 @@ fn digit(char: char) -> bool {
     char.is_ascii_digit()
 }
 
-/// The year that two digits are short for (RFC 6265, 5.1.1).
+/// The full year for a two-digit year (RFC 6265, 5.1.1).
 fn in_full(year: u64) -> u64 {
     match year {
         0..70 => 2_000 + year,
@@ -101,20 +101,20 @@ fn in_full(year: u64) -> u64 {
     }
 }
 
-/// The days from 1970 to a date; `None` if there is no such date, or it is earlier.
+/// Days from 1970 to a date; `None` if the date does not exist or is earlier.
 fn days(year: u64, month: usize, day: u64) -> Option<u64> {
     let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let length = |month: usize| LENGTHS[month] + u64::from(month == 1 && leap(year));
     if !(1_970..10_000).contains(&year) || month > 11 || !(1..=length(month)).contains(&day) {
         return None;
     }
-    // Leap days in the years from 1 on.
+    // Leap days since year 1.
     let leaps = |years: u64| years / 4 - years / 100 + years / 400;
     let years = (year - 1_970) * 365 + leaps(year - 1) - leaps(1_969);
     Some(years + (0..month).map(length).sum::<u64>() + day - 1)
 }
 
-/// How far a zone is from UTC, and whether to the east.
+/// A zone's offset from UTC, and whether it is to the east.
 fn zone(zone: &str) -> Option<(bool, Duration)> {
     let names = ["", "Z", "GMT", "UTC", "UT"];
     if names.iter().any(|name| name.eq_ignore_ascii_case(zone)) {

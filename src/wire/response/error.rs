@@ -1,4 +1,4 @@
-//! What an error answer says, in every shape the API has.
+//! Parses error responses, in every shape the API has.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,15 +13,15 @@ use crate::{
 };
 
 impl ApiError {
-    /// Reads an error from an answer's head and body, whatever it is: nothing makes it fail.
+    /// Reads an error from a response's head and body, whatever they contain: it never fails.
     ///
     /// A compressed body (`content-encoding: gzip`, `br`) is not read. An encoding that changes nothing, such
-    /// as `identity` or `UTF-8`, does not count.
+    /// as `identity` or `UTF-8`, is ignored.
     pub fn parse(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         Self::told(status, headers, body, wait(headers, clock::time_of_day))
     }
 
-    /// The same, where it is known already what the headers say of waiting.
+    /// Like [`parse`](Self::parse), with the wait that the headers ask for already known.
     pub(crate) fn told(
         status: StatusCode,
         headers: &HeaderMap,
@@ -48,7 +48,7 @@ impl ApiError {
     }
 }
 
-/// Looks for each field where one shape or another has it: in an object `error`, or beside it.
+/// Looks for each field inside an object `error` and beside it, since shapes differ.
 fn read_object(told: &mut Told, outer: &Map<String, Value>) {
     let inner = outer.get("error").and_then(Value::as_object);
     let places = [inner, Some(outer)].into_iter().flatten();
@@ -68,19 +68,19 @@ fn read_object(told: &mut Told, outer: &Map<String, Value>) {
         found.find_map(|value| duration(&text(value, LONGEST_NAME)?, *unit))
     });
     told.retry_after = told.retry_after.or_else(|| waits.next());
-    // A bare string says more than the `message` that old answers have beside it.
+    // A bare string says more than the `message` beside it in old responses.
     let bare = outer.get("error").and_then(Value::as_str);
     told.message = bare
         .and_then(|bare| said(bare, LONGEST_MESSAGE))
         .or_else(|| find(&["message", "detail"], LONGEST_MESSAGE))
         .unwrap_or_default();
-    // A proxy's object with a message alone is none of the API's.
+    // A proxy's object with only a message is not an error of the API.
     let named = told.kind.is_some() || told.code.is_some();
     let is_error = inner.is_some() || bare.is_some() || named;
     told.is_shaped = is_error && !told.message.is_empty();
 }
 
-/// Strings that say something, and numbers as such: a code is one or the other.
+/// A non-empty string, or a number as text: codes come as either.
 fn text(value: &Value, longest: usize) -> Option<String> {
     match value {
         Value::String(text) => said(text, longest),
@@ -89,14 +89,14 @@ fn text(value: &Value, longest: usize) -> Option<String> {
     }
 }
 
-/// Of a page its title, of a text its first line.
+/// The title of an HTML page, or the first line of a text.
 fn first_words(body: &str) -> &str {
     let title = body.split_once("<title>").map(|(_, rest)| rest);
     if let Some((title, _)) = title.and_then(|rest| rest.split_once("</title>")) {
         return title.trim();
     }
     let line = body.trim_start().lines().next().unwrap_or_default().trim();
-    // A page without a title, or a stump of JSON, says nothing to a reader.
+    // A page without a title, or truncated JSON, tells a reader nothing.
     if line.starts_with(['<', '{', '[']) {
         ""
     } else {
@@ -104,12 +104,12 @@ fn first_words(body: &str) -> &str {
     }
 }
 
-/// What is left of it, if anything is.
+/// The cut text; `None` if it is empty.
 fn said(text: &str, longest: usize) -> Option<String> {
     Some(cut(text, longest)).filter(|text| !text.is_empty())
 }
 
-/// At most so many bytes, in whole letters, without what would garble a line.
+/// Trims `text` and cuts it to `longest` bytes, at a character's end. Control characters become spaces.
 fn cut(text: &str, longest: usize) -> String {
     let blank = |char: char| char.is_whitespace() || garbles(char);
     let text = text.trim_start_matches(blank);
@@ -120,13 +120,13 @@ fn cut(text: &str, longest: usize) -> String {
     text[..end].trim_end_matches(blank).replace(garbles, " ")
 }
 
-/// Unicode's line and paragraph separators end a line too, and count as no control characters.
+/// Unicode's line and paragraph separators end a line too, but are not control characters.
 fn garbles(char: char) -> bool {
     char.is_control() || matches!(char, '\u{2028}' | '\u{2029}')
 }
 
-/// The names that a wait has in JSON, in the order in which they count, each with its unit in milliseconds.
-/// The first is Cloudflare's (its errors 1015 and 522).
+/// The fields of a wait in JSON, in order of precedence, each with its unit in milliseconds. The first is
+/// Cloudflare's (its errors 1015 and 522).
 const WAITS: [(&str, f64); 4] = [
     ("retry_after", 1e3),
     ("retryAfter", 1e3),
@@ -137,7 +137,7 @@ const WAITS: [(&str, f64); 4] = [
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACE_ID: HeaderName = HeaderName::from_static("x-together-traceid");
 
-/// Longer than any message the API was seen to send, and short enough for a log.
+/// In bytes: longer than any message the API was seen to send, and short enough for a log.
 const LONGEST_MESSAGE: usize = 2_048;
 const LONGEST_NAME: usize = 128;
 

@@ -1,13 +1,13 @@
-//! What gRPC says in headers.
+//! Reads gRPC's response headers.
 
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 
-/// The `grpc-status` of an answer, if it stands in its headers and is none of success.
+/// The `grpc-status` in a response's headers, if it is not success.
 ///
-/// gRPC failures are HTTP 200. One before the first message has its status in the headers
-/// ("trailers-only"); one after that has it in the trailers, when it is too late to send again.
+/// gRPC failures are HTTP 200. A failure before the first message has its status in the headers
+/// ("trailers-only"). A later failure has it in the trailers, when it is too late to retry.
 pub(crate) fn grpc_failure(headers: &HeaderMap) -> Option<u32> {
     if headers.is_empty() {
         return None;
@@ -16,14 +16,14 @@ pub(crate) fn grpc_failure(headers: &HeaderMap) -> Option<u32> {
     Some(status).filter(|status| *status != 0)
 }
 
-/// What `grpc-retry-pushback-ms` asks for.
+/// The value of `grpc-retry-pushback-ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pushback {
-    /// Nothing.
+    /// The header is missing.
     None,
-    /// To wait exactly so long; zero is now.
+    /// Wait for exactly this time; zero means retry now.
     Wait(Duration),
-    /// Not to send it again: a negative number, or what is no number
+    /// Do not retry: the value is negative or not a number
     /// (github.com/grpc/proposal/blob/master/A6-client-retries.md).
     Never,
 }
@@ -41,9 +41,9 @@ pub(crate) fn pushback(headers: &HeaderMap) -> Pushback {
     })
 }
 
-/// The server has had enough of this client: 429's word in gRPC.
+/// The client exceeds its limits: gRPC's equivalent of 429.
 pub(crate) const RESOURCE_EXHAUSTED: u32 = 8;
-/// The server is not there for anybody: 503's word in gRPC.
+/// The server is unavailable to all clients: gRPC's equivalent of 503.
 pub(crate) const UNAVAILABLE: u32 = 14;
 
 pub(super) const STATUS: HeaderName = HeaderName::from_static("grpc-status");

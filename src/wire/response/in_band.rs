@@ -15,12 +15,12 @@ use crate::{
 
 impl ApiError {
     /// Reads an error from the body of a success: JSON with an `error`, or such JSON as the data of the first
-    /// server-sent event. Some servers and proxies have sent the head before they know that they fail.
+    /// server-sent event. Some servers and proxies send the head before they know that the request fails.
     ///
     /// `body` is the whole body or its beginning. The [status](Self::status) is the one that the error names,
-    /// by a number or by a word such as `rate_limit_exceeded`. `None` if there is no error, or it names no
-    /// status. Also `None` for endpoints whose responses tell of jobs: the `error` of a job is not the
-    /// request's.
+    /// by a number or by a word such as `rate_limit_exceeded`. Returns `None` if there is no error, or it names
+    /// no status. Also returns `None` for endpoints whose responses describe jobs, where `error` belongs to the
+    /// job and not to the request.
     ///
     /// ```
     /// use http::{HeaderMap, StatusCode};
@@ -45,7 +45,7 @@ impl ApiError {
     }
 }
 
-/// The same, where it is known already what the headers say of waiting.
+/// Like [`ApiError::in_band`], with the wait that the headers ask for already known.
 pub(crate) fn in_band(
     endpoint: Endpoint,
     (status, headers): (StatusCode, &HeaderMap),
@@ -57,21 +57,21 @@ pub(crate) fn in_band(
     reader.found(headers, wait)
 }
 
-/// Reads the beginning of a body, however it is cut. It keeps at most [`LONGEST`] bytes.
+/// Reads the beginning of a body in pieces of any size. It keeps at most [`LONGEST`] bytes.
 pub(crate) struct InBandReader {
     endpoint: Endpoint,
     media: Media,
     /// The JSON of the body, or the data of its first event.
     data: Vec<u8>,
-    /// The line of an event that is being read.
+    /// The current line of an event.
     line: Vec<u8>,
-    /// Whether the last line ended with `\r`, of which a `\n` may be the other half.
+    /// Whether the last line ended with `\r`, so that a `\n` may follow.
     returned: bool,
     is_over: bool,
 }
 
 impl InBandReader {
-    /// A reader for the body of a response; `None` if the body cannot be an in-band error.
+    /// A reader for a response's body; `None` if the body cannot be an in-band error.
     pub(crate) fn of(endpoint: Endpoint, status: StatusCode, headers: &HeaderMap) -> Option<Self> {
         let may_be = status.is_success() && endpoint.takes_model() && !endpoint.creates();
         let media = may_be.then(|| Media::of(headers)).flatten()?;
@@ -85,7 +85,7 @@ impl InBandReader {
         })
     }
 
-    /// What a limiter is told of it, and by a response to what. The head says nothing here: if it asked to wait, then a while ago.
+    /// The limiter's report on the error, with the endpoint. The head's wait is ignored: the head came too long ago.
     pub(crate) fn report(&self) -> Option<(Endpoint, Report)> {
         let head = (StatusCode::OK, &HeaderMap::new());
         let error = self.found(head.1, || None)?;
@@ -93,12 +93,12 @@ impl InBandReader {
         Some((self.endpoint, report))
     }
 
-    /// Whether nothing that comes can change what was found.
+    /// Whether no further bytes can change the result.
     pub(crate) fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// The next bytes of the body.
+    /// Reads the next bytes of the body.
     pub(crate) fn read(&mut self, bytes: &[u8]) {
         match self.media {
             Media::Json => self.keep(bytes),
@@ -106,13 +106,13 @@ impl InBandReader {
         }
     }
 
-    /// What was found so far. `wait` tells how long the head asks to wait.
+    /// The error found so far. `wait` returns the wait that the head asks for.
     pub(crate) fn found(
         &self,
         headers: &HeaderMap,
         wait: impl FnOnce() -> Option<Duration>,
     ) -> Option<ApiError> {
-        // A stream may end without the end of its last line.
+        // A stream may end without ending its last line.
         let last = data_of(&self.line).unwrap_or_default();
         let data = match last {
             [] => Cow::Borrowed(&self.data),
@@ -164,8 +164,8 @@ impl InBandReader {
         }
     }
 
-    /// An empty line ends the event. So does a first line of data that has all of an object, for some servers
-    /// leave the empty line out.
+    /// Ends the current line. An empty line ends the event. A first line of data that holds a whole object also
+    /// does, since some servers omit the empty line.
     fn end_line(&mut self) {
         let line = std::mem::take(&mut self.line);
         if let Some(data) = data_of(&line) {
@@ -179,13 +179,13 @@ impl InBandReader {
     }
 }
 
-/// The data in a line of an event.
+/// The data of an event's line.
 fn data_of(line: &[u8]) -> Option<&[u8]> {
     let line = line.strip_prefix(MARK).unwrap_or(line);
     line.strip_prefix(b"data:")
 }
 
-/// Whether the value of `error` says something.
+/// Whether the value of `error` is not empty.
 fn is_said(error: &Value) -> bool {
     match error {
         Value::Object(object) => !object.is_empty(),
@@ -194,7 +194,7 @@ fn is_said(error: &Value) -> bool {
     }
 }
 
-/// The status that an error names: a number, or else a word of its type or code, or of its message.
+/// The status that an error names: a number, else a word in its type or code, else one in its message.
 fn named(object: &Map<String, Value>, error: &ApiError) -> Option<StatusCode> {
     let inner = object.get("error").and_then(Value::as_object);
     let places = || [inner, Some(object)].into_iter().flatten();
@@ -222,10 +222,10 @@ fn named(object: &Map<String, Value>, error: &ApiError) -> Option<StatusCode> {
     StatusCode::from_u16(*status).ok()
 }
 
-/// Where a status stands as a number.
+/// Fields that hold a status as a number.
 const NUMBERS: [&str; 4] = ["code", "status", "status_code", "http_status"];
 
-/// Words of types and codes, in the order in which they count: OpenAI's, Together's
+/// Words in types and codes, in order of precedence: OpenAI's, Together's
 /// (docs.together.ai/docs/rate-limits) and those of google.rpc.Code.
 const WORDS: [(&str, u16); 22] = [
     ("insufficient", 402),
@@ -252,7 +252,7 @@ const WORDS: [(&str, u16); 22] = [
     ("internal", 500),
 ];
 
-/// Words of messages.
+/// Words in messages.
 const MESSAGES: [(&str, u16); 4] = [
     ("rate limit", 429),
     ("too many requests", 429),
@@ -260,8 +260,8 @@ const MESSAGES: [(&str, u16); 4] = [
     ("internal server error", 500),
 ];
 
-/// In a text of the model the quotes are escaped.
+/// Text of the model cannot match this, since its quotes are escaped.
 const ERROR: &[u8] = b"\"error\"";
 
-/// Of an error, in bytes, as in [`Bound::ERROR`](crate::body::Bound).
+/// Maximum size of an error in bytes, as in [`Bound::ERROR`](crate::body::Bound).
 const LONGEST: usize = 16 << 10;

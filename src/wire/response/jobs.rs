@@ -1,4 +1,4 @@
-//! What an answer says of jobs: fine-tunes and batches.
+//! Reads what a response says about jobs: fine-tunes and batches.
 
 use std::sync::Arc;
 
@@ -11,21 +11,21 @@ use crate::words::Job;
 #[cfg(test)]
 mod tests;
 
-/// The jobs of one answer.
+/// The jobs in a response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Listed {
     pub(crate) jobs: Vec<Job>,
-    /// Whether it is a list, and not one job.
+    /// Whether it is a list and not a single job.
     pub(crate) is_list: bool,
-    /// Whether there is another page, after the last of these.
+    /// Whether another page follows the last of these jobs.
     pub(crate) more: bool,
 }
 
-/// Keeps an answer as it passes, to read its jobs at its end.
+/// Buffers a response as it passes, to read its jobs at its end.
 #[derive(Debug, Default)]
 pub(crate) struct JobsReader {
     bytes: Vec<u8>,
-    /// Whether it is too long to be kept.
+    /// Whether the body is too long to be kept.
     over: bool,
 }
 
@@ -36,7 +36,7 @@ impl JobsReader {
         (media == Media::Json).then(Self::default)
     }
 
-    /// More of it passes.
+    /// Reads the next bytes of the body.
     pub(crate) fn read(&mut self, bytes: &[u8]) {
         self.over |= self.bytes.len() + bytes.len() > MOST;
         if self.over {
@@ -46,21 +46,21 @@ impl JobsReader {
         }
     }
 
-    /// The ids of the jobs that have ended.
+    /// Ids of the jobs that have ended.
     pub(crate) fn ended(&self) -> Vec<Arc<str>> {
-        // Of one that was broken off, or is too long, none.
+        // A truncated or too long body has none.
         let jobs = jobs(&self.bytes).unwrap_or_default().jobs.into_iter();
         jobs.filter(|job| job.ended).map(|job| job.id).collect()
     }
 
-    /// What it tells of a job that was created.
+    /// The job that the response to a create request describes.
     pub(crate) fn creation(&self) -> Creation {
         creation(&self.bytes)
     }
 }
 
-/// Reads the jobs of an answer in each shape there is: one as it is, one in `job`, several in an
-/// array, or in `data`. What is no job is passed over; `None` if it is no JSON of these.
+/// Reads the jobs of a response in each known shape: a job itself, a job in `job`, and several in an array or
+/// in `data`. Other entries are skipped. Returns `None` if the body is not JSON in one of these shapes.
 pub(crate) fn jobs(body: &[u8]) -> Option<Listed> {
     let (several, is_list, more) = match read_json(body).ok()? {
         Value::Array(several) => (several, true, false),
@@ -82,11 +82,11 @@ pub(crate) fn jobs(body: &[u8]) -> Option<Listed> {
     })
 }
 
-/// What a response to a create tells of the job.
+/// The outcome of a create request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Creation {
     Job(Arc<str>),
-    /// A job was created, as far as anybody knows, for the response is none, or only the beginning of one.
+    /// A job was probably created, but the response is missing or truncated.
     Unnamed,
     /// No job runs.
     Nothing,
@@ -130,9 +130,9 @@ fn has_ended(status: &str) -> bool {
     ENDED.iter().any(|ended| status.eq_ignore_ascii_case(ended))
 }
 
-/// The states that end a job, in lower case: of batches the OpenAPI specification
-/// (`togethercomputer/openapi`) has them in upper case. `user_error` stands in the SDK for Python
-/// (`togethercomputer/together-py`), `canceled` is what others write.
+/// The states that end a job, in lower case. The OpenAPI specification (`togethercomputer/openapi`) has those
+/// of batches in upper case. `user_error` is in the SDK for Python (`togethercomputer/together-py`), and
+/// `canceled` is the spelling of other APIs.
 const ENDED: [&str; 7] = [
     "completed",
     "failed",
@@ -143,8 +143,8 @@ const ENDED: [&str; 7] = [
     "user_error",
 ];
 
-/// Bytes of an answer that are kept. A list of a thousand fine-tunes with their events is less.
+/// Maximum bytes kept of a response. A list of a thousand fine-tunes with their events is smaller.
 const MOST: usize = 4 << 20;
 
-/// Of an id or a model: longer ones are nobody's.
+/// Maximum length of an id or a model, in bytes: real ones are shorter.
 const LONGEST: usize = 256;

@@ -1,4 +1,4 @@
-//! What a response says.
+//! Parses responses.
 
 mod date;
 mod error;

@@ -1,4 +1,4 @@
-//! What a server says of its limits.
+//! Reads what a server says about its limits.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use super::wait::duration;
 use crate::wire::json::number;
 use crate::words::{Each, Said, Unit};
 
-/// What an answer's headers say: rates per second, a fraction for a few a minute.
+/// Limits in a response's headers, in units per second; a few a minute give a fraction.
 ///
-/// The dynamic limit is the one in force where both are sent (docs.together.ai/docs/rate-limits, early
+/// If both kinds are sent, the dynamic limit is the one in force (docs.together.ai/docs/rate-limits, early
 /// 2026, which says of both that they are per second).
 pub(crate) fn limits(headers: &HeaderMap) -> Each<Said> {
     if !headers.keys().any(names_limit) {
@@ -22,13 +22,13 @@ pub(crate) fn limits(headers: &HeaderMap) -> Each<Said> {
     }
 }
 
-/// Whether a header is about limits.
+/// Whether a header describes limits.
 pub(crate) fn names_limit(name: &HeaderName) -> bool {
     let name = name.as_str();
     name.starts_with("x-ratelimit-") || name.starts_with("x-tokenlimit-")
 }
 
-/// The limits that the words of a 429 name: "Your rate limits are 600 RPM (10 QPS) and 180000 TPM (3000
+/// Limits named in the words of a 429: "Your rate limits are 600 RPM (10 QPS) and 180000 TPM (3000
 /// TPS)" (github.com/bespokelabsai/curator/issues/205), "Your rate limit is 60 queries per minute"
 /// (github.com/togethercomputer/MoA/issues/27).
 pub(crate) fn limits_in_words(message: &str) -> Each<Option<f64>> {
@@ -40,7 +40,7 @@ pub(crate) fn limits_in_words(message: &str) -> Each<Option<f64>> {
         .collect();
     let mut named = Each::default();
     for (word, after) in words.iter().zip(1..) {
-        // Of "600 RPM (10 QPS)" either will do; the last is what they enforce.
+        // In "600 RPM (10 QPS)" both are right; the last one is the one that is enforced.
         if let Some((of, seconds)) = unit_of(&words[after..]) {
             let number: Option<f64> = word.replace(',', "").parse().ok();
             let limit = number.and_then(|number| believable(number / seconds, of));
@@ -50,7 +50,7 @@ pub(crate) fn limits_in_words(message: &str) -> Each<Option<f64>> {
     named
 }
 
-/// What these words begin to count, and in how many seconds.
+/// The unit that these words begin with, and its period in seconds.
 fn unit_of(words: &[&str]) -> Option<(Unit, f64)> {
     let (first, rest) = words.split_first()?;
     Some(match *first {
@@ -64,7 +64,7 @@ fn unit_of(words: &[&str]) -> Option<(Unit, f64)> {
     })
 }
 
-/// "per minute", if only at the end of "6.0 queries and 180000000 tokens per minute".
+/// The period of "per minute", even if it only comes at the end of "6.0 queries and 180000000 tokens per minute".
 fn per(words: &[&str]) -> Option<f64> {
     let mut pairs = words.windows(2).filter(|pair| pair[0] == "per");
     match pairs.next()?[1] {
@@ -79,15 +79,15 @@ fn said(headers: &HeaderMap, unit: Unit, names: &Names) -> Said {
     let find = |names: &[&str]| names.iter().filter_map(text).find_map(number);
     let find_limit = |name: &&str| believable(find(&[name])?, unit);
     let limit = names.limit.iter().find_map(find_limit);
-    // Less than one is none.
+    // A fraction of a request is truncated to none.
     let left = find(names.left).filter(|left| *left >= 0.0);
     let left = left.map(|left| left as u64);
-    // Of two limits that are independent, the reset is that of requests.
+    // If there are two independent limits, the reset belongs to that of requests.
     let seconds = |text| duration(text, 1e3);
     let find = |names: &[&str]| names.iter().filter_map(text).find_map(seconds);
     let reset = find(names.reset).or_else(|| (left == Some(0)).then(|| find(&[RESET]))?);
-    // Beside a rate per second, a second's reset says nothing that its pace does not know; rounded up,
-    // it would stop for a second what has only a tenth to wait.
+    // Beside a rate per second, a reset of one second adds nothing to the pace. Rounded up, it would pause for a
+    // second a lane that has to wait only a tenth.
     let reset = reset.filter(|reset| limit.is_none() || *reset > A_SECOND);
     Said {
         limit,
@@ -105,7 +105,7 @@ fn believable(per_second: f64, unit: Unit) -> Option<f64> {
         .then_some(per_second)
 }
 
-/// The headers of a unit, the one that counts first.
+/// A unit's headers, in order of precedence.
 struct Names {
     limit: &'static [&'static str],
     left: &'static [&'static str],
@@ -118,7 +118,7 @@ const REQUESTS: Names = Names {
     reset: &[RESET],
 };
 
-/// The last were seen on the wire; those before are what the documents name.
+/// The last names were seen on the wire; the others are documented.
 const TOKENS: Names = Names {
     limit: &[
         "x-tokenlimit-limit-dynamic",
@@ -137,13 +137,13 @@ const TOKENS: Names = Names {
 const RESET: &str = "x-ratelimit-reset";
 const A_SECOND: Duration = Duration::from_secs(1);
 
-/// One an hour, a million a second, and of tokens a thousand times that: what is beyond is no limit, or
-/// a mistake.
+/// Believable limits per second: one an hour to a million, and for tokens a thousand times that. Others are
+/// treated as no limit, or a mistake.
 const SLOWEST: f64 = 1.0 / 3_600.0;
 const FASTEST: f64 = 1e6;
 const FASTEST_TOKENS: f64 = 1e9;
 
-/// Those that are looked at.
+/// Maximum number of words that are read.
 const MOST_WORDS: usize = 100;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a response tells the limiter.
+//! Reads what a response tells the limiter.
 
 use std::time::SystemTime;
 
@@ -16,10 +16,10 @@ use crate::words::{
 mod tests;
 
 impl Report {
-    /// Reads a response to a request to `endpoint`, in any shape: nothing makes it fail.
+    /// Reads a response to a request to `endpoint`, in any shape: it never fails.
     ///
-    /// `body` is the whole body, or the beginning of an error's. An empty body leaves out what only a body
-    /// says. `now` is used for a date in `retry-after` where the response has no `date`.
+    /// `body` is the whole body, or the beginning of an error's body. With an empty body, only the head is read.
+    /// `now` is used for a date in `retry-after` if the response has no `date`.
     pub fn read(
         endpoint: Endpoint,
         status: StatusCode,
@@ -36,7 +36,7 @@ impl Report {
         Self::of(endpoint, (status, headers), error.as_ref(), body)
     }
 
-    /// Reads a response whose error, if it is one, has been read already.
+    /// Reads a response whose error, if any, has already been parsed.
     pub(crate) fn of(
         endpoint: Endpoint,
         (status, headers): (StatusCode, &HeaderMap),
@@ -72,14 +72,14 @@ impl Report {
     }
 }
 
-/// Whether the head of a successful response tells the limiter anything, jobs apart. Most do not.
+/// Whether the head of a success tells the limiter anything, apart from jobs. Most do not.
 pub(crate) fn speaks(headers: &HeaderMap) -> bool {
     let mut names = headers.keys();
     names.any(|name| names_limit(name) || name == STATUS)
 }
 
 impl Report {
-    /// What a response to a create tells of the job.
+    /// The report of what a create request's response says about the job.
     pub(crate) fn creation(creation: Creation) -> Self {
         let mut report = Self::default();
         report.jobs.of(creation);
@@ -96,7 +96,7 @@ impl JobNews {
         }
     }
 
-    /// Reads the jobs in the body of a successful response.
+    /// Reads the jobs in the body of a success.
     fn read(&mut self, endpoint: Endpoint, headers: &HeaderMap, body: &[u8]) {
         if endpoint.creates() {
             self.of(creation(body));
@@ -107,9 +107,8 @@ impl JobNews {
     }
 }
 
-/// 429 and 503 are different words (docs.together.ai/docs/rate-limits): the first is about this client;
-/// the second is about the platform, and pauses the lane only if it says for how long. When money has run
-/// out there is nothing to wait for.
+/// 429 and 503 differ (docs.together.ai/docs/rate-limits). A 429 is about this client. A 503 is about the
+/// platform, and pauses the lane only if it gives a wait. If the account is out of money, waiting does not help.
 fn not_now(error: &ApiError, endpoint: Endpoint) -> Option<NotNow> {
     match error.status() {
         StatusCode::TOO_MANY_REQUESTS if !error.is_out_of_money() => {
@@ -140,15 +139,14 @@ fn not_now_in_grpc(failure: u32, headers: &HeaderMap) -> Option<NotNow> {
     }
 }
 
-/// Whether tokens are what a 429 says were too many, wherever it says so. Where it does not, it may in
-/// words, such as "due to request rate limiting" (github.com/bespokelabsai/curator/issues/205).
+/// Whether a 429 is about tokens, wherever it says so. A 429 without a code for it may say so in words, such as
+/// "due to request rate limiting" (github.com/bespokelabsai/curator/issues/205).
 fn is_of_tokens(error: &ApiError) -> bool {
     let mut names = [error.kind(), error.code()].into_iter().flatten();
     names.any(|name| name.contains("token")) || error.message().contains("token rate limit")
 }
 
-/// Adds the limits that a 429 names in words. The words of another error may be those of a prompt that
-/// it quotes.
+/// Adds the limits that a 429 names in words. The words of other errors may be quoted from a prompt.
 fn add_words(limits: &mut Each<Said>, message: &str) {
     let words = limits_in_words(message);
     for unit in Unit::BOTH {
@@ -156,8 +154,8 @@ fn add_words(limits: &mut Each<Said>, message: &str) {
     }
 }
 
-/// A 429 has cost nothing. Nor has another error of the request's own, unless it says so: the server did
-/// not work at it. A server that failed, or was too slow, may have; so there the charge stands.
+/// A 429 costs nothing. Nor does another client error, unless its body gives usage: the server did not run the
+/// request. A server that failed or timed out may have run it, so the charge stands.
 fn tokens(
     (status, failure): (StatusCode, Option<u32>),
     headers: &HeaderMap,
@@ -178,12 +176,12 @@ fn usage(headers: &HeaderMap, body: &[u8]) -> Option<Usage> {
     reader.found()
 }
 
-/// Whether the job that the request names runs no longer.
+/// Whether the job that the request names no longer runs.
 fn is_over(endpoint: Endpoint, status: StatusCode, error: Option<&ApiError>) -> bool {
     match (endpoint, status) {
         (Endpoint::FineTuneDelete, _) if status.is_success() => true,
         (_, StatusCode::NOT_FOUND) => true,
-        // "Cannot cancel job - already in terminal state: CANCELLED", with a 409.
+        // "Cannot cancel job - already in terminal state: CANCELLED", sent with a 409.
         (Endpoint::FineTuneCancel | Endpoint::BatchCancel, _) => {
             error.is_some_and(|error| error.message().contains("terminal state"))
         }

@@ -1,4 +1,4 @@
-//! What an answer says that its request cost, found in its body as it passes.
+//! Reads a request's token usage from its response's body as the body passes.
 
 mod events;
 mod json;
@@ -10,8 +10,8 @@ use self::{events::Events, json::Json};
 use crate::wire::media::Media;
 use crate::words::Usage;
 
-/// Reads a body of JSON, or of server-sent events whose data is JSON, piece by piece, however it is
-/// cut. It keeps a few dozen bytes.
+/// Reads a body of JSON, or of server-sent events with JSON as their data, in pieces of any size. It keeps a
+/// few dozen bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct UsageReader(Kind);
 
@@ -30,7 +30,7 @@ impl UsageReader {
         }))
     }
 
-    /// The next bytes of the body.
+    /// Reads the next bytes of the body.
     pub(crate) fn read(&mut self, bytes: &[u8]) {
         match &mut self.0 {
             Kind::Json(json) => json.read(bytes),
@@ -38,7 +38,7 @@ impl UsageReader {
         }
     }
 
-    /// What was found so far: the last there was.
+    /// The last usage found so far.
     pub(crate) fn found(&self) -> Option<Usage> {
         match &self.0 {
             Kind::Json(json) => json.found(),

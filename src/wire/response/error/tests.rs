@@ -14,7 +14,7 @@ fn fields(error: &ApiError) -> Fields<'_> {
     (error.kind(), error.code(), error.message())
 }
 
-/// Bodies as they were published; the links stand beside the numbers they are read for.
+/// Bodies as published, each with the link to its source.
 #[test]
 fn every_shape_of_the_api() {
     let cases: [(u16, &str, Fields<'_>); 14] = [
@@ -38,7 +38,7 @@ fn every_shape_of_the_api() {
                 "Your rate limits are 600 RPM (10 QPS)",
             ),
         ),
-        // The dynamic limits of 2026; where `error_type` stands is not documented.
+        // The dynamic limits of 2026; the position of `error_type` is not documented.
         (
             429,
             r#"{"error_type":"dynamic_token_limited","error":{"message":"m","type":"t"}}"#,
@@ -111,8 +111,8 @@ fn what_makes_no_sense_is_empty() {
     assert_eq!(parse(500, "a\u{1b}[31mb\nc").message(), "a [31mb");
 }
 
-/// Found by the fuzzer's promises: a blank name was `Some("")`, what is blank hid what is not, and
-/// what was cut or replaced at an end left a space there.
+/// Regressions found by fuzzing: a blank name was `Some("")`, a blank field hid another that was not, and a
+/// text that was cut or replaced at its end kept a space there.
 #[test]
 fn what_is_blank_is_not_there() {
     for (body, expected) in [
@@ -129,7 +129,7 @@ fn what_is_blank_is_not_there() {
             (Some("t"), Some("c"), ""),
         ),
         ("\u{0} m\u{1b}", (None, None, "m")),
-        // Unicode's own ends of a line.
+        // Unicode's own line ends.
         ("a\u{2028}b\u{2029}c", (None, None, "a b c")),
     ] {
         assert_eq!(fields(&parse(500, body)), expected, "{body}");
@@ -163,7 +163,7 @@ fn the_request_id_is_the_headers_or_else_the_bodys() {
     assert_eq!(id(&headers), "trace");
     headers.insert("x-request-id", "request".parse().unwrap());
     assert_eq!(id(&headers), "request");
-    // One that says nothing, or cannot be read, hides no other.
+    // An empty or unreadable header hides no other.
     for value in ["", " ", "\t", "\u{e9}"] {
         headers.insert("x-request-id", value.parse().unwrap());
         assert_eq!(id(&headers), "trace", "{value:?}");
@@ -178,7 +178,7 @@ fn of_a_compressed_body_nothing_is_read() {
     headers.insert("content-encoding", "gzip".parse().unwrap());
     let error = ApiError::parse(StatusCode::BAD_GATEWAY, &headers, b"\x1f\x8b\x08");
     assert_eq!((error.message(), error.text()), ("", ""));
-    // Even if it is none: nobody guesses.
+    // A compressed body is not guessed at, even if it is not compressed in fact.
     let money = br#"{"error":{"code":"insufficient_quota"}}"#;
     let error = ApiError::parse(StatusCode::TOO_MANY_REQUESTS, &headers, money);
     assert!(!error.is_out_of_money());
@@ -190,7 +190,7 @@ fn of_a_compressed_body_nothing_is_read() {
     assert_eq!((error.message(), error.text()), ("m", "m"));
 }
 
-/// Cloudflare's 1015 and 522 say it in JSON, with `retry-after: 0` or none in the head.
+/// Cloudflare's 1015 and 522 give the wait in JSON, with `retry-after: 0` or no header.
 #[test]
 fn the_wait_is_the_heads_or_else_the_bodys() {
     let cloudflare = r#"{"type":"https://developers.cloudflare.com/1015/","title":"Error 1015: You are being rate limited","status":429,"detail":"You are being rate-limited","error_code":1015,"retryable":true,"retry_after":30}"#;
@@ -233,7 +233,7 @@ fn the_wait_is_the_heads_or_else_the_bodys() {
     }
 }
 
-/// `credit_limit` alone is no sign: Together has used it for rate limits too.
+/// `credit_limit` alone proves nothing: Together has used it for rate limits too.
 #[test]
 fn money_is_told_from_haste() {
     for (status, body, out_of_money) in [
@@ -283,7 +283,7 @@ fn money_is_told_from_haste() {
     }
 }
 
-/// Together publishes no status or code for it. The message has to say that too many jobs run at once.
+/// Together publishes no status or code for it, so the message has to say that too many jobs run at once.
 #[test]
 fn too_many_jobs_are_distinguished_from_every_other_limit() {
     let said = |status: u16, message: &str| {

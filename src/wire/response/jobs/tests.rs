@@ -13,7 +13,7 @@ fn every_shape_the_api_has() {
         r#"{"id":"ft-1","status":"running","events":[{"id":"x","status":"completed"}]}"#,
         r#"{"job":{"id":"ft-1","status":"VALIDATING"},"warning":"slow"}"#,
         r#"[{"id":"ft-1","status":"IN_PROGRESS"}]"#,
-        // No job, whatever its name is.
+        // A `job` that is not an object.
         r#"{"id":"ft-1","status":"running","job":null}"#,
         r#"{"id":"ft-1","status":"running","job":"train","data":null}"#,
         r#"{"data":[{"id":"ft-1","status":"pending"}]}"#,

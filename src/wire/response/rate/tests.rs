@@ -11,7 +11,7 @@ fn of(headers: &[(&'static str, &str)]) -> Each<Said> {
     limits(&headers)
 }
 
-/// No limit at all, or something with a fraction, without.
+/// Values that are no limit, or an absurd one.
 const ABSURD: [&str; 10] = [
     "",
     "0",
@@ -50,7 +50,7 @@ fn every_spelling_of_a_limit_per_second_and_the_dynamic_one_first() {
         assert_eq!(limit(&[(last, "10"), (first, "4.5")]), Some(4.5));
         assert_eq!(limit(&[(last, "10"), (first, "?")]), Some(10.0));
     }
-    // 180,000,000 tokens a minute have been seen; so many requests nobody means.
+    // 180,000,000 tokens a minute have been seen; no server means that many requests.
     let many = of(&[
         ("x-ratelimit-limit", "3000000"),
         ("x-ratelimit-limit-tokens", "3000000"),
@@ -59,7 +59,7 @@ fn every_spelling_of_a_limit_per_second_and_the_dynamic_one_first() {
     assert_eq!(of(&[("ratelimit-limit", "10")]), Each::default());
 }
 
-/// The headers of a 429, as they were seen on the wire (github.com/oumi-ai/oumi/pull/1474).
+/// The headers of a 429 as seen on the wire (github.com/oumi-ai/oumi/pull/1474).
 #[test]
 fn the_two_budgets_are_independent() {
     let said = of(&[
@@ -72,7 +72,7 @@ fn the_two_budgets_are_independent() {
     assert_eq!(said.requests.limit, Some(0.02));
     assert_eq!(said.requests.left, Some((0, Duration::from_secs(43))));
     assert_eq!(said.tokens.limit, Some(1_000.0));
-    // The reset is not theirs.
+    // The reset does not belong to the tokens.
     assert_eq!(said.tokens.left, None);
 }
 
@@ -91,7 +91,7 @@ fn what_is_left_and_until_when() {
             ],
             Some((3, 2_000)),
         ),
-        // Beside a rate, a second says nothing new.
+        // Beside a rate, one second adds nothing.
         (
             &[("x-ratelimit-limit", "10"), (left, "0"), (reset, "1")],
             None,
@@ -105,12 +105,12 @@ fn what_is_left_and_until_when() {
         (&[(left, "-1"), (reset, "5")], None),
         (&[(left, "NaN"), (reset, "5")], None),
         (&[(left, "few"), (reset, "5")], None),
-        // A time of day, none, one that is over.
+        // A time of day, an unreadable reset, a past one.
         (&[(left, "0"), (reset, "1767225600")], None),
         (&[(left, "0"), (reset, "soon")], None),
         (&[(left, "0"), (reset, "0")], None),
         (&[(left, "0"), (reset, "-5")], None),
-        // Tokens have no reset of their own in what the API documents.
+        // The API documents no reset for tokens.
         (&[("x-ratelimit-remaining-tokens", "0"), (reset, "5")], None),
     ] {
         let expected = expected.map(|(left, millis)| (left, Duration::from_millis(millis)));

@@ -54,7 +54,7 @@ fn a_wait_is_for_this_client_or_for_all() {
             TOKENS,
             throttled(Some(5), Unit::Tokens),
         ),
-        // Of a file no tokens are counted.
+        // A file's tokens are not counted.
         (
             FileUpload,
             429,

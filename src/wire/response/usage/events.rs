@@ -3,19 +3,19 @@ use memchr::{memchr, memchr2};
 use super::json::{self, Json};
 use crate::{wire::json::MARK, words::Usage};
 
-/// Server-sent events, each with a JSON object as its data, as far as they have come.
+/// Incremental reader of server-sent events, each with a JSON object as its data.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Events {
     line: Line,
-    /// Whether the last line ended with `\r`, of which a `\n` may be the other half.
+    /// Whether the last line ended with `\r`, so that a `\n` may follow.
     returned: bool,
     json: Json,
 }
 
-/// What the line is that is being read.
+/// The kind of the current line.
 #[derive(Clone, Copy, Debug)]
 enum Line {
-    /// Its beginning: so much of `data:`.
+    /// The beginning of a line: this many bytes of `data:` have matched.
     Begins(usize),
     Data,
     /// A comment, or another field.
@@ -55,8 +55,8 @@ impl Events {
         self.json.found()
     }
 
-    /// What comes after an event that is whole, of one line, and for certain says nothing of its usage.
-    /// Most are such, and looking for a word in them takes a fraction of reading them.
+    /// Returns the rest after an event that is complete, of one line, and certainly without usage. Most events are,
+    /// and searching one for a word takes a fraction of the time of parsing it.
     fn pass_over<'a>(&mut self, bytes: &'a [u8]) -> Option<&'a [u8]> {
         if !matches!(self.line, Line::Begins(0)) || !self.json.is_outside() {
             return None;
@@ -77,14 +77,14 @@ impl Events {
             self.line = Line::Begins(matched + 1);
             if matched + 1 == DATA.len() {
                 self.line = Line::Data;
-                // Some servers leave the empty line between two events out.
+                // Some servers omit the empty line between two events.
                 if self.json.is_over() {
                     self.json.begin_again();
                 }
             }
         } else if matches!(byte, b'\n' | b'\r') {
             let half = byte == b'\n' && returned;
-            // An empty line ends the event; its data may take several lines.
+            // An empty line ends the event, whose data may take several lines.
             if matched == 0 && !half {
                 self.json.begin_again();
             }

@@ -5,27 +5,27 @@ use memchr::{memchr, memchr2, memmem::Finder};
 use super::name::{Name, Text};
 use crate::{wire::json::count, words::Usage};
 
-/// One JSON object, as far as it has come: the numbers of the object `usage` in it, at its top.
+/// Incremental reader of a JSON object: reads the numbers of the object `usage` at its top level.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Json {
     text: Text,
     depth: u32,
-    /// Whether what it is in is the usage itself.
+    /// Whether the reader is inside `usage`.
     inside: bool,
-    /// Whether a string is a name here.
+    /// Whether the next string is a name here.
     names: bool,
-    /// Of the value that comes.
+    /// The name of the value that comes next.
     name: Option<Name>,
-    /// Whether the string that is being read may be a number.
+    /// Whether the current string may be a number.
     quoted: bool,
     number: Number,
     numbers: [Option<u64>; 3],
     found: Option<Usage>,
-    /// It has ended, or is no object.
+    /// Whether the object has ended, or is not an object.
     over: bool,
 }
 
-/// A number, as far as it has come, and its length.
+/// The digits of a number read so far, and their count.
 #[derive(Clone, Copy, Debug, Default)]
 struct Number {
     bytes: [u8; LONGEST],
@@ -41,7 +41,7 @@ impl Json {
         self.over
     }
 
-    /// Another object comes; what was found is kept.
+    /// Starts another object. The usage found so far is kept.
     pub(super) fn begin_again(&mut self) {
         *self = Self {
             found: self.found,
@@ -49,19 +49,19 @@ impl Json {
         };
     }
 
-    /// Whether nothing has begun that has not ended.
+    /// Whether the reader is outside any object or array.
     pub(super) fn is_outside(&self) -> bool {
         self.depth == 0
     }
 
     pub(super) fn read(&mut self, mut bytes: &[u8]) {
         while !self.over {
-            // Most of an answer is its text.
+            // Most of a response is text.
             if self.text.is_plain() && !self.quoted {
                 let length = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
                 bytes = &bytes[length..];
             } else if self.depth > self.level() && !self.text.is_open() {
-                // The numbers of an embedding, for example: deeper only strings and brackets matter.
+                // Deeper than names matter, only strings and brackets are read; this skips an embedding's numbers.
                 let matters = |byte: &u8| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']');
                 let length = bytes.iter().position(matters).unwrap_or(bytes.len());
                 bytes = &bytes[length..];
@@ -87,7 +87,7 @@ impl Json {
     fn punctuation(&mut self, byte: u8) {
         match byte {
             b' ' | b'\t' | b'\n' | b'\r' | b':' => {}
-            // A zero, or a byte order mark, which is no data.
+            // Zeros and byte order marks are ignored.
             b'\0' | b'\xef' | b'\xbb' | b'\xbf' => {}
             b'{' | b'[' => self.open(byte == b'{'),
             _ if self.depth == 0 => self.over = true,
@@ -106,7 +106,7 @@ impl Json {
         }
     }
 
-    /// At what depth names matter.
+    /// The depth at which names matter.
     fn level(&self) -> u32 {
         if self.inside { 2 } else { 1 }
     }
@@ -138,7 +138,7 @@ impl Json {
         self.over = self.depth == 0;
     }
 
-    /// A byte of a number. Where nothing matters no value has a name.
+    /// Reads a byte of a number. A value has a name only where names matter.
     fn digit(&mut self, byte: u8) {
         if self.name.is_none() {
             return;
@@ -162,21 +162,21 @@ impl Json {
         let number = std::mem::take(&mut self.number);
         let text = number.bytes.get(..number.length);
         let text = text.and_then(|bytes| std::str::from_utf8(bytes).ok());
-        // Of half a token nobody takes notice.
+        // Fractions of a token are dropped.
         self.numbers[index] = text.and_then(count);
     }
 }
 
-/// Whether an object may say something of its usage.
+/// Whether an object may contain usage.
 pub(super) fn says_of_usage(object: &[u8]) -> bool {
     let escaped = || memchr(b'\\', object).is_some_and(|at| ESCAPE.find(&object[at..]).is_some());
     TOKENS.find(object).is_some() || escaped()
 }
 
-/// What all of the three names end with, and nothing in a text: there a quote is escaped.
+/// The end of all three names. A text never contains it, since its quotes are escaped.
 static TOKENS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"_tokens\""));
-/// A letter of a name may be written so.
+/// An escape, which may be part of a name.
 static ESCAPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\\u"));
 
-/// Of a number, in bytes: no count is longer.
+/// Maximum length of a number, in bytes: no count is longer.
 const LONGEST: usize = 24;

@@ -1,4 +1,4 @@
-/// The names that matter.
+//! Matches the names of the fields that matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Name {
     Usage,
@@ -7,11 +7,11 @@ pub(super) enum Name {
     Total,
 }
 
-/// The string that is being read, if one is.
+/// The current string, if any.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Text {
     at: At,
-    /// The beginning of a name, and how long it is.
+    /// The beginning of a name, with its length.
     bytes: [u8; LONGEST],
     length: usize,
 }
@@ -20,12 +20,12 @@ pub(super) struct Text {
 enum At {
     #[default]
     Outside,
-    /// In a string that matters to nobody.
+    /// In a string that is not a name.
     Plain,
     PlainEscape,
     Name,
     NameEscape,
-    /// In the four digits of an escape, after so many, with what they come to.
+    /// In the four digits of an escape: the number of digits read, and their value.
     NameCode(u8, u32),
 }
 
@@ -40,12 +40,12 @@ impl Text {
         self.at != At::Outside
     }
 
-    /// Whether all but a quote and a backslash can be passed over.
+    /// Whether all bytes but a quote and a backslash can be skipped.
     pub(super) fn is_plain(&self) -> bool {
         self.at == At::Plain
     }
 
-    /// One more byte of it. If that ends a name, which of those that matter it is.
+    /// Reads the next byte. At the end of a name, returns which of the names that matter it is.
     pub(super) fn next(&mut self, byte: u8) -> Option<Option<Name>> {
         self.at = match (self.at, byte) {
             (At::Outside, _) | (At::Plain, b'"') => At::Outside,
@@ -62,7 +62,7 @@ impl Text {
                 self.at = At::Outside;
                 return Some(None);
             }
-            // Of the names that matter, none has a quote, a slash or a control character in it.
+            // The names that matter contain no quote, slash or control character.
             (At::NameEscape, _) => self.push(0),
             (At::NameCode(digits, code), _) => {
                 let code = code << 4 | char::from(byte).to_digit(16).unwrap_or(0);
@@ -94,5 +94,5 @@ impl Text {
     }
 }
 
-/// `completion_tokens`.
+/// Length of `completion_tokens`.
 const LONGEST: usize = 17;

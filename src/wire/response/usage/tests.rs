@@ -81,7 +81,7 @@ fn the_usage_of_an_answer_wherever_it_stands() {
         (r#"{"usage":{"\total_tokens":5}}"#, None),
         (r#"{"text":"\"","usage":{"total_tokens":2}}"#, Some(2)),
         (r#"x{"usage":{"total_tokens":1}}"#, None),
-        // Broken off behind it, and before its end.
+        // Truncated after the number, and within it.
         (r#"{"usage":{"total_tokens":48}"#, Some(48)),
         (r#"{"usage":{"total_tokens":48"#, None),
         (
@@ -129,7 +129,7 @@ fn the_usage_of_a_stream_on_whichever_chunk_it_comes() {
             "data: {\"usage\":\ndat\ndata: {\"total_tokens\":48}}\n\n".to_owned(),
             Some(48),
         ),
-        // No empty line between; one event on several lines.
+        // No empty line between events; one event on several lines.
         (
             format!("data: {none}\ndata: {some}\ndata: [DONE]\n"),
             Some(48),
@@ -172,7 +172,7 @@ fn what_can_be_read() {
     assert!(!reads(&[json, ("content-encoding", "gzip")]));
 }
 
-/// Of JSON in whole.
+/// The usage in complete JSON.
 fn expected(value: &Value) -> Option<u64> {
     let usage = value.as_object()?.get("usage")?.as_object()?;
     let number = |name: &str| match usage.get(name)? {
@@ -207,7 +207,7 @@ fn values() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Most of them say something.
+/// Values of `usage`, most of them with counts.
 fn usages() -> impl Strategy<Value = Value> {
     let names = "total_tokens|prompt_tokens|completion_tokens|[\"\\\\\\PC]{0,3}";
     let number = (0..1_000_000u64).prop_map(Value::from);
@@ -219,7 +219,7 @@ fn usages() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// At every place, one byte at a time, and in two pieces.
+/// Cuts the body into single bytes, and into two pieces at every position.
 fn assert_any_cut(content_type: &str, body: &[u8], total: Option<u64>) {
     assert_eq!(read(content_type, body.chunks(1)), total);
     for at in 0..=body.len() {
