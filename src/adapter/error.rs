@@ -1,22 +1,21 @@
-//! What a client's error tells of the request.
+//! Reads what a client's error says about its request.
 
 use std::{any::Any, error::Error, io, iter};
 
 use super::lasting::lasting_text;
 use crate::words::{Rejected, extension::Failure};
 
-/// How a call failed that brought no answer; why it would fail each time, if it would.
+/// Classifies a call that failed without a response. Returns the reason as an error if it would fail each time.
 ///
-/// All that is asked of the error is that it is `'static`: it is looked at as the types that are
-/// known, and so is each of its sources. An error of which nothing is known counts as
-/// [`Interrupted`](Failure::Interrupted).
+/// The error only has to be `'static`. It and its sources are compared with the known types; unknown errors
+/// count as [`Interrupted`](Failure::Interrupted).
 pub(crate) fn failure<E: 'static>(error: &E) -> Result<Failure, &'static str> {
     let Some(error) = known(error) else {
         return Ok(Failure::Interrupted);
     };
     let mut chain = iter::successors(Some(error), |&error| beneath(error));
     let failure = chain.clone().find_map(told).unwrap_or(Failure::Interrupted);
-    // A text means what it says only of an error of connecting.
+    // The text is only reliable in connection errors.
     let text = |error| lasting_text(error).filter(|_| failure == Failure::NotSent);
     match chain.find_map(|error| lasting(error).or_else(|| text(error))) {
         Some(why) => Err(why),
@@ -24,8 +23,7 @@ pub(crate) fn failure<E: 'static>(error: &E) -> Result<Failure, &'static str> {
     }
 }
 
-/// Whether the error may be of another request than the one that was sent: of a redirect that its client has
-/// followed.
+/// Whether the error may belong to a redirect that the client has followed, and not to the request itself.
 pub(crate) fn may_be_redirected<E: 'static>(error: &E) -> bool {
     #[cfg(feature = "reqwest")]
     if let Some(error) = known(error) {
@@ -64,13 +62,13 @@ fn known(any: &dyn Any) -> Option<&(dyn Error + 'static)> {
     None
 }
 
-/// The error that one error is about.
+/// The error that caused `error`.
 fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     #[cfg(feature = "reqwest-middleware")]
     if let Some(inner) = super::reqwest::beneath(error) {
         return Some(inner);
     }
-    // One that wraps another has that other's source for its own, as if it were not there.
+    // A wrapping `io::Error` returns the inner error's source as its own, which would skip the inner error.
     let inner = error
         .downcast_ref::<io::Error>()
         .and_then(io::Error::get_ref);
@@ -80,13 +78,13 @@ fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'sta
     }
 }
 
-/// What one error of a chain says, if anything.
+/// Classifies a single error of a chain, if it is known.
 fn told(error: &(dyn Error + 'static)) -> Option<Failure> {
     if let Some(error) = error.downcast_ref::<io::Error>() {
         return match error.kind() {
-            // Not so those that say that there is no way: an old connection may end with them.
+            // Unreachable hosts and networks are not included: an established connection may end with them.
             io::ErrorKind::ConnectionRefused => Some(Failure::NotSent),
-            // The system's own is of a connection that is dead.
+            // The system's own timeout means a dead connection.
             io::ErrorKind::TimedOut if error.raw_os_error().is_none() => Some(Failure::TimedOut),
             _ => None,
         };
@@ -103,14 +101,14 @@ fn told(error: &(dyn Error + 'static)) -> Option<Failure> {
     TIMEOUTS.contains(&&*text).then_some(Failure::TimedOut)
 }
 
-/// Messages of tokio's timeout, tower's and reqwest's, word for word.
+/// Exact messages of timeouts: tokio's, tower's and reqwest's.
 const TIMEOUTS: [&str; 3] = [
     "deadline has elapsed",
     "request timed out",
     "operation timed out",
 ];
 
-/// Why an error comes each time, by its type.
+/// Why an error is permanent, judged by its type.
 fn lasting(error: &(dyn Error + 'static)) -> Option<&'static str> {
     #[cfg(feature = "reqwest")]
     if let Some(why) = super::reqwest::lasting(error) {
@@ -155,7 +153,7 @@ mod tests {
         assert_eq!(failure(&()), Ok(Failure::Interrupted));
     }
 
-    /// A client that asks a limiter by hand may fail with it.
+    /// A client that uses a limiter directly may return its rejection as an error.
     #[test]
     fn a_rejection_is_final_as_an_error_too() {
         let rejected = || Rejected::new(Reason::MaxWait, Endpoint::Images, None);

@@ -9,7 +9,7 @@ use crate::{
     words::extension::Failure,
 };
 
-/// Sent once: wrap it in [`Opaque`](crate::body::Opaque) to have it sent again.
+/// Sent once. Wrap it in [`Opaque`](crate::body::Opaque) to have it sent again.
 impl RequestBody for Incoming {
     type Again = ();
 
@@ -26,7 +26,7 @@ impl RequestBody for Incoming {
     }
 }
 
-/// The errors of hyper and its clients, as such.
+/// Casts to an error of hyper or its clients.
 pub(super) fn error(any: &dyn Any) -> Option<&(dyn Error + 'static)> {
     if let Some(error) = any.downcast_ref::<legacy::Error>() {
         return Some(error);
@@ -37,24 +37,24 @@ pub(super) fn error(any: &dyn Any) -> Option<&(dyn Error + 'static)> {
     Some(any.downcast_ref::<h2::Error>()?)
 }
 
-/// Why one of them comes each time, if it does.
+/// Why a hyper client's error is permanent, if it is.
 pub(super) fn lasting(error: &(dyn Error + 'static)) -> Option<&'static str> {
-    // Its kind is not public, but shown.
+    // The error's kind is private, but its text names it.
     let error = error.downcast_ref::<legacy::Error>()?;
     let no_host = error.to_string().contains("UserAbsoluteUriRequired");
     no_host.then_some(NO_HOST)
 }
 
-/// What one of them says of the request, if anything.
+/// Classifies an error of hyper, if it is known.
 pub(super) fn told(error: &(dyn Error + 'static)) -> Option<Failure> {
     if let Some(error) = error.downcast_ref::<legacy::Error>() {
         return error.is_connect().then_some(Failure::NotSent);
     }
     if let Some(error) = error.downcast_ref::<hyper::Error>() {
-        // Of a request that is canceled nothing was written yet. Of any other HTTP/2 may say more; the
-        // system's word does not count any more, for a connection that is lost long after it was made
-        // may report that there is no way to the host. Nor does `is_user`: a connection's task that is
-        // gone is the user's error too, and a body that failed is not made again anyway.
+        // Nothing of a canceled request was written yet. For any other request, an HTTP/2 error below may say
+        // more. An I/O error does not count: a connection lost long after it was made may report that its host
+        // is unreachable. Nor does `is_user`: it includes a connection task that is gone, and a body that failed
+        // is not sent again anyway.
         let source = error.source();
         return match source.is_some_and(|source| source.is::<h2::Error>()) {
             _ if error.is_canceled() => Some(Failure::NotSent),
@@ -63,13 +63,13 @@ pub(super) fn told(error: &(dyn Error + 'static)) -> Option<Failure> {
         };
     }
     let error = error.downcast_ref::<h2::Error>()?;
-    // "... REFUSED_STREAM: the stream was closed prior to any processing having occurred", and a
-    // GOAWAY says the same of the streams it does not name (RFC 9113, section 8.7).
+    // "... REFUSED_STREAM: the stream was closed prior to any processing having occurred". A GOAWAY says the
+    // same of the streams that it does not name (RFC 9113, section 8.7).
     let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
     let leaving = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
     match error.is_remote() {
         true if refused || leaving => Some(Failure::NotSent),
-        // Of a stream, or of a connection: it was sent too much (section 7), and may have processed any of it.
+        // The stream or connection was sent too much (section 7), and may have processed any of it.
         true if error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) => Some(Failure::Throttled),
         _ => None,
     }
@@ -88,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    /// It counted as wrong in itself, as `is_user` says, and a chat was not sent again.
+    /// Regression: it counted as a permanent error, since `is_user` is set, and a chat was not retried.
     #[tokio::test]
     async fn a_request_whose_connection_s_task_is_gone_is_interrupted() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -99,7 +99,7 @@ mod tests {
         let connection = tokio::spawn(connection);
         sender.ready().await.unwrap();
         let answer = tokio::spawn(sender.send_request(Request::new(Empty::new())));
-        // It has arrived, and no answer comes.
+        // The request has arrived, and no response follows.
         let (mut server, _) = listener.accept().await.unwrap();
         assert!(server.read(&mut [0; 64]).await.unwrap() > 0);
         connection.abort();

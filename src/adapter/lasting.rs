@@ -1,9 +1,8 @@
-//! Messages of errors that come each time.
+//! Texts of permanent errors.
 
 use std::error::Error;
 
-/// Why an error of connecting would come each time, if it would, of one that has no public type but a text of
-/// its own.
+/// Why a connection error is permanent, if it is. Used for errors that have a text but no public type.
 pub(super) fn lasting_text(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let text = error.to_string();
     let mut known = LASTING.iter();
@@ -11,7 +10,7 @@ pub(super) fn lasting_text(error: &(dyn Error + 'static)) -> Option<&'static str
     Some(why)
 }
 
-/// Messages of connection errors, and what each means.
+/// Texts of connection errors, each with its explanation.
 const LASTING: [(&str, &str); 9] = [
     // rustls
     (
@@ -35,7 +34,7 @@ const LASTING: [(&str, &str); 9] = [
         "the client's connector does not allow this scheme: use https://",
     ),
     ("missing scheme", NO_HOST),
-    // hyper-util's Tunnel, which does not tell one rejection of CONNECT from another
+    // hyper-util's Tunnel, which does not distinguish rejections of CONNECT
     (
         "tunnel error: proxy authorization required",
         "the proxy wants a name and a password: add them to its URL",

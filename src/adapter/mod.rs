@@ -1,4 +1,4 @@
-//! Other people's types, each behind the feature that brings its crate.
+//! Types of other crates, each behind the feature that enables its crate.
 
 #[cfg(feature = "axum")]
 mod axum;

@@ -1,10 +1,10 @@
-//! What a client that follows redirects tells of them.
+//! Reads what a client reports about the redirects it has followed.
 
 use http::{Extensions, Uri};
 
 use crate::words::extension::Redirected;
 
-/// Whether a response to a request for `uri` is from another URL; `None` if the client does not tell.
+/// Whether a response comes from another URL than the request's `uri`; `None` if the client does not tell.
 pub(crate) fn is_redirected(response: &Extensions, uri: &Uri) -> Option<bool> {
     if let Some(Redirected(redirected)) = response.get() {
         return Some(*redirected);

@@ -1,8 +1,9 @@
-//! How a rate limit layer learns what an error says that it cannot read.
+//! Tells a rate limit layer about an error that it cannot read.
 //!
-//! Only a `'static` error can be read, and an `async` block that is spawned cannot use a service that asks for
-//! that over a `Box<dyn Error>` (rust-lang/rust#102211). So the rate limit layer asks for nothing: it leaves on
-//! its thread what to do if it was throttled. The layer around it polls it there, and reads the error.
+//! Only a `'static` error can be read. A spawned `async` block cannot use a service that requires this of a
+//! `Box<dyn Error>` (rust-lang/rust#102211), so the rate limit layer does not require it. Instead it leaves a
+//! callback on its thread, to be called if the error means that it was throttled. The layer around it is polled
+//! on the same thread, and reads the error.
 
 use std::cell::Cell;
 
@@ -12,17 +13,17 @@ thread_local! {
     static LEFT: Cell<Option<Box<dyn FnOnce()>>> = const { Cell::new(None) };
 }
 
-/// A rate limit layer returns an error. `act` is what to do if that says that it was throttled.
+/// Called by a rate limit layer that returns an error. `act` runs if the error means that it was throttled.
 pub(crate) fn leave(act: impl FnOnce() + 'static) {
     LEFT.set(Some(Box::new(act)));
 }
 
-/// A layer that reads errors is about to poll what is inside: what was left before is nothing to it.
+/// Called by a layer that reads errors, before it polls its inner service. Discards an earlier callback.
 pub(crate) fn listen() {
     LEFT.take();
 }
 
-/// It has read the error that came from inside.
+/// Called by that layer when it has read the error of its inner service.
 pub(crate) fn hear(failure: Failure) {
     if let Some(act) = LEFT.take().filter(|_| failure == Failure::Throttled) {
         act();

@@ -12,7 +12,7 @@ use reqwest::Body;
 
 use crate::body::{Kept, ReplayBuffer, RequestBody, replay};
 
-/// The source from which a body is made again.
+/// The data from which a body is built again.
 pub struct Again(Kind);
 
 enum Kind {
@@ -27,7 +27,7 @@ impl fmt::Debug for Again {
     }
 }
 
-/// Bytes in memory are read and counted once more; a stream is recorded while it is sent.
+/// A body in memory is read, and cloned by reference count. A stream is recorded while it is sent.
 impl RequestBody for Body {
     type Again = Again;
 
@@ -54,12 +54,12 @@ impl RequestBody for Body {
     }
 }
 
-/// The bytes of a body that lies in memory, without a copy; another is given back.
+/// The bytes of a body in memory, without a copy. Other bodies are returned as they are.
 fn in_memory(mut body: Body) -> Result<Bytes, Body> {
     match body.as_bytes() {
         None => Err(body),
         Some([]) => Ok(Bytes::new()),
-        // There is no accessor but by reference; they are all its one frame.
+        // The only accessor is by reference; but the bytes are the body's only frame.
         Some(_) => Ok(frame(&mut body)
             .and_then(Result::ok)
             .and_then(|frame| frame.into_data().ok())
@@ -74,7 +74,7 @@ fn frame(body: &mut Body) -> Option<Result<Frame<Bytes>, reqwest::Error>> {
     }
 }
 
-/// reqwest makes its errors itself: of a body's own, for one.
+/// Only reqwest can make its errors, so this takes one from a failing body.
 fn given_up() -> Option<reqwest::Error> {
     struct GivenUp(Option<io::Error>);
 
@@ -93,7 +93,7 @@ fn given_up() -> Option<reqwest::Error> {
     frame(&mut Body::wrap(GivenUp(replay::given_up())))?.err()
 }
 
-/// The errors of reqwest and what is around it, as such.
+/// Casts to an error of reqwest or its wrappers.
 pub(super) fn error(any: &dyn Any) -> Option<&(dyn Error + 'static)> {
     #[cfg(feature = "reqwest-middleware")]
     if let Some(error) = any.downcast_ref::<reqwest_middleware::Error>() {
@@ -102,7 +102,7 @@ pub(super) fn error(any: &dyn Any) -> Option<&(dyn Error + 'static)> {
     Some(any.downcast_ref::<reqwest::Error>()?)
 }
 
-/// Why it comes each time, if it does. Anything else is told by what is beneath.
+/// Why the error is permanent, if it is. Other errors are judged by their sources.
 pub(super) fn lasting(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let error = error.downcast_ref::<reqwest::Error>()?;
     match (error.is_builder(), error.is_redirect()) {
@@ -112,12 +112,12 @@ pub(super) fn lasting(error: &(dyn Error + 'static)) -> Option<&'static str> {
     }
 }
 
-/// The error that one is about, where its source is not that.
+/// The error that caused `error`, where that is not its source.
 #[cfg(feature = "reqwest-middleware")]
 pub(super) fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     use reqwest_middleware::Error;
 
-    // "Transparent": its source is that of the error it wraps.
+    // A "transparent" error returns the source of the error it wraps.
     match error.downcast_ref::<Error>()? {
         Error::Reqwest(error) => Some(error),
         Error::Middleware(error) => Some(error.as_ref()),
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(body.collect().await.unwrap().to_bytes(), "abcdef");
         let again = Body::again(&kept).unwrap().collect().await;
         assert_eq!(again.unwrap().to_bytes(), "abcdef");
-        // No room for it: sent once.
+        // If it exceeds the buffer, it is sent once.
         let (body, kept) = stream().replayable(&ReplayBuffer::new(5, 5));
         assert_eq!(body.collect().await.unwrap().to_bytes(), "abcdef");
         assert!(Body::again(&kept).is_none());

@@ -27,14 +27,14 @@ fn given_up() -> Option<Status> {
     replay::given_up().map(|error: Box<dyn Error + Send + Sync>| Status::from_error(error))
 }
 
-/// The errors of tonic's channel, as such.
+/// Casts to an error of tonic's channel.
 pub(super) fn error(any: &dyn Any) -> Option<&(dyn Error + 'static)> {
     Some(any.downcast_ref::<transport::Error>()?)
 }
 
-/// What one of them says of the request, if anything.
+/// Classifies an error of tonic, if it is known.
 pub(super) fn told(error: &(dyn Error + 'static)) -> Option<Failure> {
-    // Of whatever kind: a connection that is lost later ends with another.
+    // Any cause counts: a connection that is lost later ends with a different error.
     error.is::<ConnectError>().then_some(Failure::NotSent)
 }
 

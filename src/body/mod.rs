@@ -1,6 +1,6 @@
-//! Bodies: what the layers ask of a request's, and what they make of a response's.
+//! Request bodies that the layers can read and replay, and response bodies that they return.
 //!
-//! A layer fits a client whatever its body type, as long as [`RequestBody`] is implemented for it:
+//! A layer works with any client whose request body implements [`RequestBody`]:
 //!
 //! | body | the model, and its tokens, are read from it | sent again |
 //! |---|---|---|
@@ -13,16 +13,16 @@
 //! | [`Opaque`], around any body | no | yes, recorded while it is sent |
 //! | hyper's `Incoming` (feature `hyper`) | no | no: wrap it in `Opaque` |
 //!
-//! The model is the `model` of a JSON object, or of a form (`multipart/form-data`, as audio is sent). A
-//! form of reqwest's own `multipart` is a stream: there [`Model`](crate::extension::Model) says it, or
-//! all such requests share one lane.
+//! The model is the `model` of a JSON object, or of a form (`multipart/form-data`, the format of audio
+//! requests). reqwest's own `multipart` form is a stream. [`Model`](crate::extension::Model) names its model;
+//! without it, all such requests share one lane.
 //!
-//! A body is sent byte for byte, every time. The one exception is made where a caller asked for it: a
-//! [fallback](crate::fallback) model is named where the first one was.
+//! A body is sent byte for byte, in every attempt. The one exception is made at the caller's request: a
+//! [fallback](crate::fallback) model's name replaces the first model's.
 //!
-//! Copies and records are bounded by the retry layer's [`ReplayBuffer`]: a body that is larger is sent
-//! once, and its answer returned, whatever it is. Of a request that may not be sent again
-//! ([`Retries::off`](crate::extension::Retries::off)) nothing is kept.
+//! Copies and records are bounded by the retry layer's [`ReplayBuffer`]: a larger body is sent once, and its
+//! response is returned, whatever it is. Nothing is kept of a request whose retries are
+//! [turned off](crate::extension::Retries::off).
 
 mod opaque;
 mod original;

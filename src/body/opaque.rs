@@ -12,9 +12,9 @@ use super::{
 };
 
 pin_project_lite::pin_project! {
-    /// Any body at all: never looked at, recorded while it is sent, and so sent again.
+    /// Wraps any body. Its content is never read; it is recorded while it is sent, so that it can be sent again.
     ///
-    /// Its errors are the body's own. Beneath two retry layers the outer one alone can send it again.
+    /// The error type is the body's own. Beneath two retry layers, only the outer one can send the body again.
     pub struct Opaque<B>
     where
         B: Body,

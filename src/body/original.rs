@@ -2,7 +2,7 @@ use http::{Extensions, HeaderMap, Method, Request, Uri, Version};
 
 use super::{ReplayBuffer, RequestBody};
 
-/// A request as it came, to make it again.
+/// The original request, kept to build further attempts from.
 ///
 /// Headers and extensions are cloned, since each attempt may change its own.
 pub(crate) struct Original<A> {
@@ -15,7 +15,7 @@ pub(crate) struct Original<A> {
 }
 
 impl<A> Original<A> {
-    /// What is kept, and the request to send: as it came, but for a body that can be made again.
+    /// Splits a request into the part to keep and the request to send, whose body is now replayable.
     pub(crate) fn keep<B>(request: Request<B>, memory: &ReplayBuffer) -> (Self, Request<B>)
     where
         B: RequestBody<Again = A>,
@@ -37,7 +37,7 @@ impl<A> Original<A> {
         (&self.headers, &self.extensions)
     }
 
-    /// The request again, if its body can be.
+    /// Builds the request again; `None` if its body cannot be.
     pub(crate) fn again<B>(&self) -> Option<Request<B>>
     where
         B: RequestBody<Again = A>,

@@ -16,7 +16,7 @@ use crate::{
     words::{ApiError, Endpoint},
 };
 
-/// How much of a body to read, and for how long at most.
+/// The maximum size of a body to read, and the maximum time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bound {
     pub(crate) bytes: usize,
@@ -24,32 +24,32 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    /// What is read of an error.
+    /// The bound for an error's body.
     pub(crate) const ERROR: Self = Self {
         bytes: 16 << 10,
         time: Duration::from_secs(1),
     };
 
-    /// What is read of an answer that is thrown away, so that its connection can be used again: a new
-    /// one costs more than this much of an old one.
+    /// The bound for a response that is discarded, so that its connection can be reused: a new connection costs
+    /// more than reading this much from the old one.
     pub(crate) const DRAIN: Self = Self {
         bytes: 256 << 10,
         time: Duration::from_millis(500),
     };
 
-    /// Ends at the deadline. If the response's head comes later, or just before it, the part of the body that
-    /// comes with the head is still read.
+    /// Stops at the deadline. If the response's head arrives later, or just before it, the part of the body that
+    /// arrives with the head is still read.
     pub(crate) fn until(self, deadline: Option<Instant>, now: Instant) -> Self {
         let left = left(deadline, now).max(WITH_ITS_HEAD);
         self.at_most(left)
     }
 
-    /// Ends half way to the deadline, so that the request can be sent again before it.
+    /// Stops half way to the deadline, to leave time for a retry.
     pub(crate) fn half_until(self, deadline: Option<Instant>, now: Instant) -> Self {
         self.at_most(left(deadline, now) / 2)
     }
 
-    /// Ends after `time`.
+    /// Stops after `time`.
     pub(crate) fn at_most(self, time: Duration) -> Self {
         let time = self.time.min(time);
         Self { time, ..self }
@@ -60,15 +60,14 @@ fn left(deadline: Option<Instant>, now: Instant) -> Duration {
     deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(now))
 }
 
-/// What a client needs to hand on a body that it has received together with the head.
+/// Time for a client to return a body that it has received together with the head.
 const WITH_ITS_HEAD: Duration = Duration::from_millis(10);
 
-/// The beginning of an answer's body, read to be looked at, and then handed on whole; or to be
-/// thrown away.
+/// The beginning of a response's body, buffered to be read and then returned whole, or discarded.
 pub(crate) struct Peek<R: Body> {
     body: Pin<Box<R>>,
     frames: VecDeque<Frame<Bytes>>,
-    /// Bytes read, and frames without any.
+    /// Bytes read, plus one for each frame without data.
     read: usize,
     end: Option<End<R::Error>>,
     bound: Bound,
@@ -92,8 +91,8 @@ impl<R: Body<Data = Bytes>> Peek<R> {
         }
     }
 
-    /// The body of a success, to be read as far as its first frame; the body itself if it cannot be an
-    /// in-band error, or was looked at already.
+    /// Prepares to read a success up to its first frame. Returns the body itself if it cannot be an in-band error,
+    /// or was inspected already.
     pub(crate) fn first_frame(
         endpoint: Endpoint,
         head: &response::Parts,
@@ -117,14 +116,14 @@ impl<R: Body<Data = Bytes>> Peek<R> {
         ))
     }
 
-    /// Reads more than what was read so far, up to another bound.
+    /// Replaces the bound, so that more can be read.
     pub(crate) fn bound(&mut self, bound: Bound) {
         self.bound = bound;
         self.timer = Timer::default();
     }
 
-    /// Ready when the body has ended, or the bound is reached. A timer is made only if it has to
-    /// wait; where there is no runtime to make one in, it does not wait.
+    /// Ready when the body has ended or the bound is reached. A timer is created only if it has to wait; outside a
+    /// runtime it does not wait.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.end.is_none() && self.read < self.bound.bytes {
             let Poll::Ready(frame) = self.body.as_mut().poll_frame(cx) else {
@@ -132,10 +131,10 @@ impl<R: Body<Data = Bytes>> Peek<R> {
             };
             match frame {
                 Some(Ok(frame)) => {
-                    // A frame of nothing counts too, or a body of them is read without end.
+                    // An empty frame counts too; otherwise a body of empty frames is read without end.
                     self.read += frame.data_ref().map_or(1, |data| data.len().max(1));
                     self.frames.push_back(frame);
-                    // Who knows by this that it was the last does not poll again.
+                    // A caller that sees `is_end_stream` does not poll again.
                     if self.body.is_end_stream() {
                         self.end = Some(End::Whole);
                     }
@@ -147,14 +146,14 @@ impl<R: Body<Data = Bytes>> Peek<R> {
         Poll::Ready(())
     }
 
-    /// The same, but nothing of what is read is kept.
+    /// Like [`poll_read`](Self::poll_read), but discards the frames.
     pub(crate) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let polled = self.poll_read(cx);
         self.frames.clear();
         polled
     }
 
-    /// What was read, as far as `most` bytes.
+    /// The first `most` of the bytes read.
     pub(crate) fn bytes(&self, most: usize) -> Vec<u8> {
         let data = self.frames.iter().filter_map(Frame::data_ref);
         data.flatten().copied().take(most).collect()
@@ -168,12 +167,12 @@ impl<R: Body<Data = Bytes>> Peek<R> {
         polled.unwrap_or(Poll::Ready(()))
     }
 
-    /// Whether all of the body was read.
+    /// Whether the whole body was read.
     pub(crate) fn is_whole(&self) -> bool {
         self.end.is_some()
     }
 
-    /// The next frame of the whole, from the first on.
+    /// The next frame of the whole body, starting from its first frame.
     pub(super) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,

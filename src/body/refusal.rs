@@ -1,4 +1,4 @@
-//! Our own refusals, as the answers a client of the API understands.
+//! The limiter's rejections, as responses that a client of the API understands.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -9,8 +9,7 @@ use http_body::Body;
 use super::Whole;
 use crate::words::{Reason, Rejected, extension::Waited};
 
-/// The response that stands for a refusal of a request with these headers: in Together's JSON error shape, or
-/// in gRPC's.
+/// The response for a rejected request with these headers: in Together's JSON error shape, or in gRPC's.
 pub(crate) fn refusal<R>(rejected: Rejected, request: &HeaderMap) -> Response<Whole<R>>
 where
     R: Body<Data = Bytes>,
@@ -18,11 +17,11 @@ where
     answer(rejected, is_grpc(request)).map(Whole::own)
 }
 
-/// Whether the response must be in gRPC's shape.
+/// Whether the request is gRPC, and so the response must be.
 fn is_grpc(request: &HeaderMap) -> bool {
     let content_type = request.get(header::CONTENT_TYPE);
     let rest = content_type.and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"));
-    // `application/grpc-web` is another protocol.
+    // `application/grpc-web` is a different protocol.
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
@@ -57,7 +56,7 @@ fn in_json(rejected: &Rejected) -> Response<Bytes> {
     let headers = response.headers_mut();
     set(headers, header::CONTENT_TYPE, "application/json");
     if let Some(wait) = rejected.retry_after() {
-        // Whole seconds, rounded up: an answer told 0 comes back too early.
+        // Whole seconds, rounded up: a caller told 0 would retry too early.
         let part = u64::from(wait.subsec_nanos() > 0);
         let seconds = wait.as_secs().saturating_add(part);
         headers.insert(header::RETRY_AFTER, seconds.max(1).into());
@@ -67,7 +66,7 @@ fn in_json(rejected: &Rejected) -> Response<Bytes> {
     response
 }
 
-/// "Trailers-only": the status travels in the headers (gRPC over HTTP/2).
+/// "Trailers-only": the status is in the headers (gRPC over HTTP/2).
 fn in_grpc(rejected: &Rejected) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     let headers = response.headers_mut();
@@ -152,7 +151,7 @@ mod tests {
         }
     }
 
-    /// Rounded up, a wait without end overflowed.
+    /// Regression: rounding an endless wait up overflowed.
     #[test]
     fn the_longest_wait_is_told_too() {
         let rejected = || Rejected::new(Reason::Closed, Endpoint::Images, Some(Duration::MAX));

@@ -6,16 +6,16 @@ use std::{
     },
 };
 
-/// How much may be kept of request bodies, to send them again: of each, and of all together.
+/// Bounds the memory kept for sending request bodies again: of each body, and of all together.
 ///
-/// Reference-counted clones, such as `Bytes`, are free. Past its 64th, a frame of a streamed body counts as
-/// 128 bytes at least, which is what it takes, whatever it holds.
+/// Reference-counted clones, such as `Bytes`, are free. After the 64th frame of a streamed body, each frame
+/// counts as at least 128 bytes, its real cost in memory.
 #[derive(Clone)]
 pub struct ReplayBuffer {
     pool: Arc<Pool>,
 }
 
-/// A part of it, given back when dropped.
+/// A part of the buffer, released when dropped.
 #[derive(Debug)]
 pub struct Reserved {
     bytes: usize,
@@ -41,7 +41,7 @@ impl ReplayBuffer {
         }
     }
 
-    /// Room for so much of one body, if there is.
+    /// Reserves `bytes` for one body; `None` if there is no room.
     pub fn reserve(&self, bytes: usize) -> Option<Reserved> {
         let mut reserved = Reserved {
             bytes: 0,
@@ -52,12 +52,11 @@ impl ReplayBuffer {
 }
 
 impl Reserved {
-    /// Reserves so much more for the same body. Returns whether there was room; if not, nothing has
-    /// changed.
+    /// Reserves `bytes` more for the same body. Returns whether there was room; otherwise nothing changes.
     pub fn grow(&mut self, bytes: usize) -> bool {
         let Pool { each, all, used } = &*self.pool;
         let fits = |used: usize, most: usize| used.checked_add(bytes).filter(|sum| *sum <= most);
-        // Nothing is derived from this number but itself: no order is needed.
+        // Nothing else depends on this number, so no ordering is needed.
         let relaxed = Ordering::Relaxed;
         let grown = fits(self.bytes, *each).is_some()
             && used
@@ -75,7 +74,7 @@ impl Drop for Reserved {
 }
 
 impl Default for ReplayBuffer {
-    /// 2 MiB of each, which is a long prompt with pictures in it, and 64 MiB of all.
+    /// 2 MiB per body, the size of a long prompt with pictures, and 64 MiB for all bodies.
     fn default() -> Self {
         Self::new(2 << 20, 64 << 20)
     }

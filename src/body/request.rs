@@ -15,11 +15,11 @@ use super::{
     replay::{self, Kept},
 };
 
-/// A request body the layers can work with: looked at where it is in memory, and sent again.
+/// A request body that the layers can read, if it is in memory, and send again.
 ///
-/// Its type is kept, so the same client takes it. For a type of your own use
-/// [`Opaque`](super::Opaque), or write these three: a body that is not to be sent again has
-/// `type Again = ()`, and its `again` is `None`.
+/// The layers keep its type, so the same client accepts it. For a body type of your own use
+/// [`Opaque`](super::Opaque), or implement these methods. If it is not to be sent again, `Again` is `()`, and
+/// `again` returns `None`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a request body that tower-together knows",
     label = "no `RequestBody` for this body",
@@ -27,20 +27,20 @@ use super::{
     note = "for the bodies of axum, reqwest and tonic, and hyper's `Incoming`, enable the feature of that name"
 )]
 pub trait RequestBody: Sized {
-    /// What is kept while it is being sent, to make it again.
+    /// The data from which the body is built again.
     type Again;
 
-    /// Reads the whole body, if it lies in memory; `None` if it does not, or nobody can tell.
+    /// Reads the whole body if it is in memory; otherwise, or if this is unknown, returns `None`.
     fn peek<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> Option<T>;
 
-    /// The body to send, and what it can be made again of. What that copies is reserved from
-    /// `memory`; where there is no room, the body is sent and cannot be made again.
+    /// Returns the body to send, and the data to build it again from. Copies are reserved from `memory`; if there
+    /// is no room, the body is sent and cannot be built again.
     fn replayable(self, memory: &ReplayBuffer) -> (Self, Self::Again);
 
-    /// The same bytes again, from the first to the last; `None` if that is not possible.
+    /// Builds the same bytes again, from first to last; `None` if that is not possible.
     ///
-    /// From then on the one before, should it still be read, ends with an error or at its true end,
-    /// never as if what it gave so far were all.
+    /// From then on the previous body, if it is still read, ends with an error or at its true end. It never ends
+    /// early as if it were complete.
     fn again(kept: &Self::Again) -> Option<Self>;
 }
 
@@ -48,7 +48,7 @@ impl<D: Buf + Clone> RequestBody for Full<D> {
     type Again = Self;
 
     fn peek<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        // Its data has no accessor: it is taken out as the one frame it is, and put back.
+        // `Full` has no accessor for its data, so the data is taken out as its only frame and put back.
         let polled = Pin::new(&mut *self).poll_frame(&mut Context::from_waker(Waker::noop()));
         let data = match polled {
             Poll::Ready(Some(Ok(frame))) => frame.into_data().ok()?,
@@ -101,7 +101,7 @@ impl RequestBody for () {
     }
 }
 
-/// Bodies that are nothing but their bytes, and that a clone only counts once more.
+/// Bodies whose clone only increments a reference count.
 macro_rules! counted {
     ($($body:ty),*) => {$(
         impl RequestBody for $body {
@@ -124,7 +124,7 @@ macro_rules! counted {
 
 counted!(&'static str, Bytes);
 
-/// Bodies that are nothing but their bytes, which a clone copies.
+/// Bodies whose clone copies their bytes.
 macro_rules! copied {
     ($($body:ty),*) => {$(
         impl RequestBody for $body {
@@ -149,7 +149,7 @@ macro_rules! copied {
 
 copied!(String, Vec<u8>);
 
-/// Bodies that may be anything, in a box: recorded while they are sent.
+/// Boxed bodies of any kind, recorded while they are sent.
 macro_rules! boxed {
     ($($body:ident where $($bound:ident)+);*) => {$(
         impl<D, E> RequestBody for $body<D, E>

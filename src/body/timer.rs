@@ -10,17 +10,17 @@ use tokio::{
     time::{Sleep, sleep, sleep_until},
 };
 
-/// A timer that is set when it is first waited for, in the runtime that polls then.
+/// A timer that is created at its first poll, in the runtime that polls it.
 #[derive(Default)]
 pub(crate) struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Timer {
-    /// Ready `after` this since it was set. `None` where there is no runtime to set it in.
+    /// Ready when `after` has passed since the timer was set. `None` outside a runtime.
     pub(crate) fn poll(&mut self, after: Duration, cx: &mut Context<'_>) -> Option<Poll<()>> {
-        // A timer goes off when its runtime is dropped, and panics when it is polled after that. So whatever
-        // has gone off is set again.
+        // A timer fires when its runtime is dropped, and panics if polled after that. So an elapsed timer is always
+        // created again.
         let gone = self.sleep.take_if(|sleep| sleep.is_elapsed());
         if self.sleep.is_none() {
             Handle::try_current().ok()?;

@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::Peek;
 
 pin_project_lite::pin_project! {
-    /// A response's body as it came, from its first frame on; or one of our own.
+    /// A server's response body, complete from its first frame; or a body created by a layer.
     pub struct Whole<R>
     where
         R: Body,
@@ -39,14 +39,14 @@ impl<R: Body<Data = Bytes>> Whole<R> {
         Self { kind }
     }
 
-    /// The server's body, after it was looked at.
+    /// A server's body, after it was peeked at.
     pub(crate) fn peeked(body: Peek<R>) -> Self {
         let body = Box::new(body);
         let kind = Kind::Peeked { body };
         Self { kind }
     }
 
-    /// A body of our own.
+    /// A layer's own body.
     pub(crate) fn own(bytes: Bytes) -> Self {
         let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
         let kind = Kind::Own { bytes };

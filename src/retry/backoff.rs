@@ -1,10 +1,10 @@
-//! How long to wait before sending again.
+//! Computes the wait before a retry.
 
 use std::time::Duration;
 
 use super::verdict::Pace;
 
-/// How long to wait; see the setters of [`TogetherRetryLayer`](super::TogetherRetryLayer).
+/// Settings for the wait; see the setters of [`TogetherRetryLayer`](super::TogetherRetryLayer).
 #[derive(Clone, Debug)]
 pub(super) struct Backoff {
     pub(super) first: Duration,
@@ -14,11 +14,11 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// The wait before the `nth` retry, counted from 1, where the server asked for `hint`. `random`
-    /// is at least 0 and below 1.
+    /// The wait before the `nth` retry, counted from 1. `hint` is the wait that the server asks for. `random` is
+    /// at least 0 and below 1.
     ///
-    /// What the server asks for is a least wait: the jitter comes after it, so that nobody comes
-    /// early and not everybody at once.
+    /// The server's wait is a minimum. The jitter is added to it, so that no retry is early and retries are
+    /// spread.
     pub(super) fn wait(
         &self,
         pace: Pace,
@@ -34,7 +34,7 @@ impl Backoff {
         }
     }
 
-    /// Full jitter draws from nothing to this: `first`, doubled each time, up to `longest`.
+    /// The upper bound of full jitter: `first`, doubled each time, up to `longest`.
     fn ceiling(&self, nth: u32) -> Duration {
         let doubled = 1u32.checked_shl(nth - 1).unwrap_or(u32::MAX);
         self.first.saturating_mul(doubled).min(self.longest)
@@ -44,11 +44,11 @@ impl Backoff {
 impl Default for Backoff {
     fn default() -> Self {
         Self {
-            // Together's own SDKs: 1 s, doubled (together 3.1.1, `_constants.py`). They stop at 10 s,
-            // too soon to outlast an outage of a minute.
+            // Together's own SDKs start at 1 s and double it (together 3.1.1, `_constants.py`). They stop at 10 s,
+            // too early to outlast an outage of a minute.
             first: Duration::from_secs(1),
             longest: Duration::from_secs(30),
-            // Twenty clients told the same wait came back together and were refused together
+            // Twenty clients that were given the same wait retried together and were rejected together
             // (github.com/NousResearch/hermes-agent/pull/109234).
             jitter: Duration::from_secs(2),
             unhinted: Duration::from_secs(5),
@@ -74,7 +74,7 @@ mod tests {
         }
         assert_eq!(wait(Pace::Throttled, None, 0.0), 5 * SECOND);
         assert_eq!(wait(Pace::Throttled, None, 0.5), 6 * SECOND);
-        // gRPC says exactly when.
+        // gRPC gives the exact wait.
         assert_eq!(wait(Pace::Pushback(SECOND), None, 0.9), SECOND);
         assert_eq!(
             wait(Pace::Throttled, Some(Duration::MAX), 0.9),
@@ -91,8 +91,8 @@ mod tests {
         assert_eq!(backoff.wait(Pace::Failed, 9, None, 0.0), Duration::ZERO);
     }
 
-    /// tower 0.5's backoff clones its random numbers into every request, so that all of them wait
-    /// equally long; others lose the jitter of whole seconds.
+    /// tower 0.5's backoff clones its random numbers into every request, so that all requests wait equally long.
+    /// Other crates lose the jitter if the wait is a whole number of seconds.
     #[test]
     fn a_thousand_draws_from_one_second_are_a_thousand_waits() {
         let backoff = Backoff::default();

@@ -2,21 +2,21 @@ use std::{collections::VecDeque, fmt, sync::Mutex, time::Duration};
 
 use tokio::time::Instant;
 
-/// How many retries there may be for each first attempt, so that a server in trouble is not sent
-/// several times what brought it there.
+/// Bounds retries in proportion to first attempts, so that a failing server is not sent several times its usual
+/// load.
 ///
-/// The minute that ends with a retry holds at most `ratio` of the first attempts of the same minute, and
-/// `per_minute` retries besides for each caller or key; twice `per_minute` for all of them together, so that
-/// one request that always fails does not end the retries of the others. A first attempt counts for 59 to
-/// 60 s. The ratio that is given is the one that is kept, whatever it is. A request that waits in its paused
-/// lane needs none of it, for the limiter paces that.
+/// In the minute before any retry, the retries are at most `ratio` of that minute's first attempts, plus
+/// `per_minute` retries for each caller or key. For all callers and keys together, the addition is twice
+/// `per_minute`, so that one request that always fails does not block the retries of the others. A first
+/// attempt counts for 59 to 60 s. The given ratio is kept exactly. A request that waits in its paused lane
+/// costs no budget, since the limiter paces it.
 ///
-/// A share belongs to the [`Caller`](crate::extension::Caller) and the key of a request: its
+/// Each [`Caller`](crate::extension::Caller) and key has its own share. The key is the request's
 /// [`ApiKey`](crate::extension::ApiKey), or else its `authorization`. A request that an SDK retries itself
-/// (`x-stainless-retry-count` above 0) is no first attempt.
+/// (`x-stainless-retry-count` above 0) does not count as a first attempt.
 ///
-/// The default is a fifth, as of Finagle and of `reqwest::retry`, and ten a minute, so that a client
-/// that sends little can retry too.
+/// The default ratio is a fifth, as in Finagle and `reqwest::retry`. The default of ten retries a minute lets
+/// a client that sends little retry too.
 ///
 /// ```
 /// use tower_together::{TogetherRetryLayer, retry::Budget};
@@ -25,37 +25,37 @@ use tokio::time::Instant;
 /// let boundless = TogetherRetryLayer::default().with_budget(Budget::unlimited());
 /// ```
 pub struct Budget {
-    /// `None`: no bound.
+    /// `None`: unlimited.
     ratio: Option<f64>,
     per_minute: u32,
     minute: Mutex<Minute>,
 }
 
-/// The last minute.
+/// The attempts of the last minute.
 struct Minute {
     origin: Option<Instant>,
-    /// The second of `firsts` in use last, since `origin`.
+    /// The latest second recorded in `firsts`, counted from `origin`.
     second: u64,
-    /// First attempts, second by second.
+    /// First attempts, by second.
     firsts: [u64; SECONDS],
     first: u64,
     retries: VecDeque<Retry>,
 }
 
-/// A retry that was taken.
+/// A retry charged to the budget.
 #[derive(PartialEq)]
 struct Retry {
     at: Instant,
-    /// Whose share it came from.
+    /// The share that it is charged to.
     share: u64,
 }
 
 impl Budget {
-    /// `ratio` of the first attempts of a minute, and `per_minute` retries besides for each caller or key.
+    /// Allows `ratio` of a minute's first attempts, and `per_minute` retries for each caller or key in addition.
     ///
     /// # Panics
     ///
-    /// If `ratio` is negative or no number.
+    /// If `ratio` is negative or not a number.
     pub fn new(ratio: f64, per_minute: u32) -> Self {
         assert!(
             ratio >= 0.0 && ratio.is_finite(),
@@ -65,19 +65,19 @@ impl Budget {
         Self::of(Some(ratio), per_minute)
     }
 
-    /// No bound but each request's own.
+    /// Sets no bound beyond each request's own.
     pub fn unlimited() -> Self {
         Self::of(None, 0)
     }
 
-    /// A request is sent for the first time.
+    /// Records a first attempt.
     pub(super) fn deposit(&self, now: Instant) {
         if self.ratio.is_some() {
             self.with(|minute| minute.deposit(now));
         }
     }
 
-    /// Whether one more retry fits, also into its `share`; it is taken then.
+    /// Charges a retry, if it fits the budget and its `share`. Returns whether it did.
     pub(super) fn withdraw(&self, share: u64, now: Instant) -> bool {
         let Some(ratio) = self.ratio else { return true };
         self.with(|minute| {
@@ -95,7 +95,7 @@ impl Budget {
         })
     }
 
-    /// Gives back what was taken from a `share` this instant, and not used.
+    /// Refunds a retry that was charged to `share` at this instant and not made.
     pub(super) fn refund(&self, share: u64, now: Instant) {
         if self.ratio.is_some() {
             self.with(|minute| {
@@ -121,7 +121,7 @@ impl Budget {
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Minute) -> T) -> T {
-        // Nothing is left half done under this lock.
+        // A panic under this lock leaves no update half done.
         let minute = self.minute.lock();
         act(&mut minute.unwrap_or_else(|error| error.into_inner()))
     }
@@ -134,7 +134,7 @@ impl Minute {
         self.first += 1;
     }
 
-    /// Forgets what is older than a minute.
+    /// Drops records older than a minute.
     fn forget(&mut self, now: Instant) {
         self.turn_to(now);
         let is_old = |retry: &Retry| now.saturating_duration_since(retry.at) >= MINUTE;
@@ -143,11 +143,11 @@ impl Minute {
         }
     }
 
-    /// Forgets first attempts that are older than a minute, and returns the place of this second.
+    /// Drops first attempts older than a minute, and returns the index of the current second.
     fn turn_to(&mut self, now: Instant) -> usize {
         let origin = *self.origin.get_or_insert(now);
         let second = now.saturating_duration_since(origin).as_secs();
-        // Clocks of several threads may come out of order: what is late counts as now.
+        // Readings of several threads may arrive out of order: a late one counts as the current second.
         let passed = second.saturating_sub(self.second).min(SECONDS as u64);
         for ago in 0..passed {
             let place = ((second - ago) % SECONDS as u64) as usize;
@@ -198,7 +198,7 @@ mod tests {
             .count()
     }
 
-    /// tower 0.5's rounds 0.3 to 0.33 and 0.6 to 1 (github.com/tower-rs/tower/issues/857).
+    /// tower 0.5 rounds 0.3 to 0.33 and 0.6 to 1 (github.com/tower-rs/tower/issues/857).
     #[test]
     fn the_ratio_given_is_the_ratio_kept() {
         for percent in 0..=200 {
@@ -235,7 +235,7 @@ mod tests {
             budget.deposit(later);
         }
         assert_eq!(withdraw_all(&budget, later), 5);
-        // A clock that was read before another and comes after it.
+        // A clock reading that arrives out of order.
         budget.deposit(now);
         assert_eq!(withdraw_all(&budget, now), 0);
     }
@@ -265,12 +265,12 @@ mod tests {
         assert_eq!(withdraw_all(&budget, now), 1);
         budget.refund(0, now + Duration::from_secs(1));
         assert!(!budget.withdraw(0, now + Duration::from_secs(1)));
-        // Retries expire once, a minute later.
+        // Retries expire once, a minute after they are made.
         let later = now + Duration::from_secs(61);
         assert_eq!(withdraw_all(&budget, later), 2);
     }
 
-    /// `busy`: the budget is used in between.
+    /// `busy`: the budget is also used in between.
     #[test]
     fn first_attempts_and_retries_each_expire_after_a_minute() {
         let now = start();
@@ -305,7 +305,7 @@ mod tests {
         }
     }
 
-    /// The window was of 61 s, and 230 retries were made where 30 were allowed.
+    /// Regression: the window was 61 s, and 230 retries were made where 30 were allowed.
     #[test]
     fn what_was_sent_a_minute_ago_allows_no_retry() {
         for (second, retries) in [(0.0, 230), (59.9, 230), (60.0, 30), (60.9, 30)] {

@@ -18,16 +18,16 @@ use crate::{
 };
 
 pin_project_lite::pin_project! {
-    /// A request on its way, as often as it takes.
+    /// The response to a request, after its retries.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, nothing is sent again; an attempt that is under way is dropped with it.
+    /// Dropping it stops all retries, and drops an attempt that is under way.
     ///
     /// # Panics
     ///
-    /// When it has to wait and is polled outside a Tokio runtime with its timer enabled, and when
-    /// polled after it was ready.
+    /// If it has to wait and is polled outside a Tokio runtime with its timer enabled, or if it is polled after
+    /// completion.
     pub struct ResponseFuture<S, B, R>
     where
         S: Service<Request<B>>,

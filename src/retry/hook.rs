@@ -11,7 +11,7 @@ pub struct Failed<'a> {
     pub(super) attempts: u32,
     pub(super) wait: Option<Duration>,
     pub(super) request: &'a Extensions,
-    /// The response's.
+    /// Headers of the response, if there is one.
     pub(super) headers: Option<&'a HeaderMap>,
     pub(super) api_error: Option<&'a ApiError>,
     pub(super) error: Option<&'a dyn Any>,
@@ -25,7 +25,7 @@ pub enum Decision {
     /// The request is not retried.
     Reject,
     /// The request is retried, whatever the failure is. The number of retries, the deadline, the budget and the
-    /// memory for bodies bound this retry too. Ignored for a request that creates something, unless
+    /// replay buffer still bound this retry. Ignored for a request that creates something, unless
     /// [`Retries::may_repeat`](crate::extension::Retries::may_repeat) allows to repeat it.
     Retry,
 }
@@ -41,18 +41,18 @@ impl<'a> Failed<'a> {
         self.failure
     }
 
-    /// How often the request was sent so far, this attempt included.
+    /// Number of times the request was sent so far, this attempt included.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// The wait before the retry that is planned; `None` if none is. A request that waits in its paused
-    /// lane comes without a wait.
+    /// The wait before the planned retry; `None` if none is planned. A request that waits in its paused lane is
+    /// retried without a wait.
     pub fn wait(&self) -> Option<Duration> {
         self.wait
     }
 
-    /// The extensions of the request, by which the program that sent it may know it again.
+    /// The extensions of the request, by which the program can identify it.
     pub fn request(&self) -> &'a Extensions {
         self.request
     }
@@ -84,7 +84,7 @@ impl fmt::Debug for Failed<'_> {
     }
 }
 
-/// What is asked about each failed attempt.
+/// The hook to call for each failed attempt.
 #[derive(Clone)]
 pub(super) struct Hook(Arc<dyn Fn(&Failed<'_>) -> Decision + Send + Sync>);
 

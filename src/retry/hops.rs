@@ -3,13 +3,13 @@ use http::{Extensions, Uri};
 use super::verdict::Nature;
 use crate::{adapter, words::extension::Failure};
 
-/// A client that follows redirects: what came may be of another request than the one that was sent, after the
-/// first server has done its work. Only a request that must not be done twice needs to know.
+/// Redirects of the client: a result may belong to a request other than the one sent, after the first server has
+/// done its work. This matters only for a request that must not be done twice.
 #[derive(Clone, Debug)]
 pub(super) struct Hops {
-    /// Where the request goes, if it must not be done twice.
+    /// The request's URI, if it must not be done twice.
     once_at: Option<Box<Uri>>,
-    /// Whether its client follows redirects, if that is known.
+    /// Whether the client follows redirects, if known.
     follows: Option<bool>,
 }
 
@@ -19,7 +19,7 @@ impl Hops {
         Self { once_at, follows }
     }
 
-    /// How an attempt failed that brought this error; why it fails each time, if it does.
+    /// Classifies an attempt that failed with this error. Returns the reason as an error if it fails each time.
     pub(super) fn failure<E: 'static>(&self, error: &E) -> Result<Failure, &'static str> {
         let failure = adapter::failure(error)?;
         let follows = || {
@@ -27,13 +27,13 @@ impl Hops {
             known.unwrap_or_else(|| adapter::may_be_redirected(error))
         };
         Ok(match failure {
-            // The second hop's connection, for all that is known.
+            // The failed connection may be the second hop's.
             Failure::NotSent if self.once_at.is_some() && follows() => Failure::Interrupted,
             failure => failure,
         })
     }
 
-    /// Whether a response is not that of the request itself.
+    /// Whether a response belongs to another URL than the request.
     pub(super) fn is_another(&self, response: &Extensions) -> bool {
         let Some(uri) = &self.once_at else {
             return false;

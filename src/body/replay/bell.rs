@@ -4,8 +4,7 @@ use std::{
     task::{Wake, Waker},
 };
 
-/// Wakes everyone who waits for one source: it can only wake one, and whom it was to wake may not be
-/// there any more.
+/// Wakes every attempt that waits for a source. A source can wake only one waker, whose attempt may be gone.
 #[derive(Debug, Default)]
 pub(super) struct Bell {
     waiting: Mutex<Vec<Waker>>,
@@ -20,7 +19,7 @@ impl Bell {
     }
 
     pub(super) fn ring(&self) {
-        // Outside the lock: a waker may run anything.
+        // Wake outside the lock: a waker may run any code.
         let waiting = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             mem::take(&mut *waiting)

@@ -10,23 +10,23 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::record::{Shared, Source};
 
-/// One attempt's way through the body: the record first, then the source.
+/// One attempt's cursor in the body: it reads the record first, then the source.
 ///
-/// It is `Unpin` whatever the body is, and `Sync` if the body is `Send`.
+/// It is always `Unpin`, and it is `Sync` if the body is `Send`.
 pub(crate) struct Replay<B: Body> {
     shared: Arc<Shared<B>>,
     attempt: u32,
-    /// Frames read.
+    /// Number of frames read.
     next: usize,
-    /// Bytes of them.
+    /// Number of bytes in the frames read.
     passed: u64,
-    /// Whether the source is here, being polled.
+    /// Whether this cursor has taken the source and is polling it.
     polls: bool,
 }
 
 type Polled<B> = Poll<Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>>;
 
-/// What to do next, decided under the lock.
+/// The next step, chosen under the lock.
 enum Step<B: Body> {
     Done(Polled<B>),
     Poll(Pin<Box<B>>),
@@ -47,7 +47,7 @@ impl<B: Body> Replay<B> {
     where
         B::Data: Clone,
     {
-        // Before the lock, so that who rings it between the two is heard.
+        // Listen before locking, so that a ring between the two is not missed.
         self.shared.bell.listen(waker);
         let mut record = self.shared.lock();
         let counts = self.attempt == record.attempt;
@@ -82,8 +82,8 @@ impl<B: Body> Replay<B> {
         })
     }
 
-    /// Puts the source back after it was polled, and keeps what it gave. One that has ended is dropped
-    /// when the lock is not held any more.
+    /// Puts the source back after polling it, and records its frame. A source that has ended is dropped after the
+    /// lock is released.
     fn put_back(&mut self, body: Pin<Box<B>>, polled: Polled<B>) -> Polled<B>
     where
         B::Data: Clone,
@@ -101,11 +101,11 @@ impl<B: Body> Replay<B> {
             Poll::Ready(Some(Err(error))) if counts => {
                 (Source::Failed(None), Poll::Ready(Some(Err(error))))
             }
-            // It is for the attempt that counts to hear of it.
+            // The error is kept for the current attempt.
             Poll::Ready(Some(Err(error))) => (Source::Failed(Some(error)), Poll::Pending),
         };
-        // Of what is read here the source tells nobody else. Where nothing is, ringing would wake this
-        // attempt too, to no end: only who found the source away may not be known to it.
+        // The source wakes no other attempt for what is read here, so the others are woken here. If nothing was
+        // read, only an attempt that found the source away is woken: waking this attempt too would never end.
         let others = record.laggards > 0;
         let missed = matches!(record.source, Source::Away { missed: true });
         record.source = source;
@@ -145,7 +145,7 @@ impl<B: Body<Data: Clone>> Body for Replay<B> {
         let record = self.shared.lock();
         let ends = (self.shared.given_up)().is_some() || record.stopped;
         if self.attempt != record.attempt && ends {
-            // Nothing is kept for one that is given up: that there is no more says nothing of it.
+            // No more frames are recorded for an abandoned attempt, so having read them all does not mean the end.
             return false;
         }
         record.frames.len() <= self.next
@@ -156,8 +156,8 @@ impl<B: Body<Data: Clone>> Body for Replay<B> {
             }
     }
 
-    /// What the body said at first, less what was read here: right from the beginning of every
-    /// attempt, whoever reads the source meanwhile.
+    /// The source's first hint, less the bytes read here. It is right from the start of every attempt, even while
+    /// another attempt reads the source.
     fn size_hint(&self) -> SizeHint {
         let mut hint = SizeHint::new();
         if let Some(upper) = self.shared.size.upper() {
@@ -177,7 +177,7 @@ impl<B: Body> Drop for Replay<B> {
             record.laggards -= 1;
         }
         if self.polls {
-            // The source panicked, and is gone: who went on waiting for it would wait for ever.
+            // The source panicked and is lost. Without a wake, other attempts would wait for it forever.
             record.source = Source::Failed(None);
             drop(record);
             self.shared.bell.ring();

@@ -1,19 +1,20 @@
 //! A streamed request body that can be sent again.
 //!
-//! The first attempt reads the source, and what it reads is recorded; the next one reads the record
-//! and goes on with the source where that ends. Each has a cursor of its own ([`Replay`]), so it does
+//! The first attempt reads the source, and its frames are recorded. The next attempt reads the record, and
+//! continues with the source where the record ends. Each attempt has its own cursor ([`Replay`]), so it does
 //! not matter how far one got before another began.
 //!
-//! # The attempt that was given up
+//! # Abandoned attempts
 //!
-//! An answer may come while the body is still being sent, and the request may leave again while the
-//! old connection still asks for more. What it is told must not look like the end, or the server
-//! takes the half for the whole. So it is told that the body failed, which ends the upload and frees
-//! the connection. Where no such error can be made (`Infallible` has no values, and nobody else makes
-//! a `hyper::Error`), it goes on reading the record to its true end; the request is sent again only if
-//! the whole body surely fits then. Should the source fail meanwhile, or come in so many small frames that
-//! they do not fit after all, the new attempt goes on, and the old one waits until its server closes: it can
-//! neither fail nor end.
+//! A response may arrive while the body is still being sent, and the next attempt may begin while the old
+//! connection still reads. The old connection must not see an end of the body, or the server would take the
+//! part for the whole. So the old attempt's body fails, which ends the upload and frees the connection.
+//!
+//! Some error types have no value for that (`Infallible` has none, and only hyper can make a `hyper::Error`).
+//! There the old attempt reads the record to its true end, and the request is retried only if the whole body
+//! certainly fits. The source may still fail, or its frames may be so many and so small that they do not fit.
+//! Then the new attempt continues, and the old one, which can neither fail nor end, waits until its server
+//! closes the connection.
 
 mod bell;
 mod cursor;
@@ -27,11 +28,11 @@ pub(crate) use self::cursor::Replay;
 pub use self::record::Kept;
 use super::ReplayBuffer;
 
-/// Makes the error that tells an upload that it was given up, if there is a way to.
+/// Makes the error that ends an abandoned upload, if the error type has one.
 pub(crate) type GivenUp<E> = fn() -> Option<E>;
 
-/// Has a body recorded, and puts the recording body into a box of the same type. One that is surely
-/// too large is left as it is, and not kept.
+/// Records a body while it is sent, inside a box of the same type. A body that is certainly too large is
+/// returned as it is, and not recorded.
 pub(crate) fn record<B: Body>(
     body: B,
     memory: &ReplayBuffer,
@@ -44,8 +45,7 @@ pub(crate) fn record<B: Body>(
     }
 }
 
-/// The error of an upload that is given up, of the types that it can be made of without knowing
-/// more.
+/// The error of an abandoned upload, for the error types that can be created here.
 pub(crate) fn given_up<E: 'static>() -> Option<E> {
     const WHY: &str = "the upload was given up: its request was answered and is sent again";
     let boxed: Box<dyn Error + Send + Sync> = WHY.into();

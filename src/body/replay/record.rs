@@ -11,35 +11,35 @@ use http_body::{Body, Frame, SizeHint};
 use super::{GivenUp, Replay, bell::Bell};
 use crate::body::{ReplayBuffer, replay_buffer::Reserved};
 
-/// What is kept of a recorded body, to make it again. Dropped, nothing more is recorded.
+/// The record of a body, from which it is sent again. Recording stops when this is dropped.
 pub struct Kept<B: Body> {
     shared: Arc<Shared<B>>,
 }
 
-/// One body, its record, and whoever waits for it.
+/// A body and its record, shared by its cursors.
 pub(super) struct Shared<B: Body> {
     record: Mutex<Record<B>>,
     pub(super) bell: Arc<Bell>,
     pub(super) given_up: GivenUp<B::Error>,
-    /// What the body said of its size at first.
+    /// The source's size hint before any frame was read.
     pub(super) size: SizeHint,
 }
 
 pub(super) struct Record<B: Body> {
     pub(super) source: Source<B>,
     pub(super) frames: Vec<Recorded<B::Data>>,
-    /// Room for the frames; `None` once recording has stopped, and there are none.
+    /// Memory reserved for the frames; `None` once recording has stopped and the frames are dropped.
     reserved: Option<Reserved>,
-    /// Whether that is enough for all data to come, in frames of ordinary sizes.
+    /// Whether the reservation covers all remaining data, in frames of ordinary sizes.
     prepaid: bool,
-    /// Whether the frames came to need more room than there was, while an earlier attempt needed them: no
-    /// more are recorded, and that attempt gets no further.
+    /// Whether the frames outgrew the reservation while an earlier attempt needed them. No more frames are
+    /// recorded then, and that attempt cannot proceed.
     pub(super) stopped: bool,
-    /// The number of the attempt that counts.
+    /// The number of the current attempt.
     pub(super) attempt: u32,
-    /// Whether its cursor is still there.
+    /// Whether the current attempt's cursor still exists.
     pub(super) live: bool,
-    /// Cursors of earlier attempts that read on, since they cannot be told to stop.
+    /// Cursors of earlier attempts that read on, since they cannot be made to fail.
     pub(super) laggards: usize,
     /// Whether there will be no further attempt.
     settled: bool,
@@ -47,12 +47,12 @@ pub(super) struct Record<B: Body> {
 
 pub(super) enum Source<B: Body> {
     Here(Pin<Box<B>>),
-    /// It is being polled, outside the lock. Whether somebody else wanted it meanwhile.
+    /// Being polled outside the lock. `missed` tells whether another cursor wanted it meanwhile.
     Away {
         missed: bool,
     },
     Ended,
-    /// With its error, until the attempt that counts has had it.
+    /// Failed. The error is kept until the current attempt has taken it.
     Failed(Option<B::Error>),
 }
 
@@ -63,7 +63,7 @@ pub(super) enum Recorded<D> {
 }
 
 impl<B: Body> Kept<B> {
-    /// Gives the body back if it is surely too large.
+    /// Returns the body itself if it is certainly too large.
     pub(crate) fn new(
         body: B,
         memory: &ReplayBuffer,
@@ -101,9 +101,9 @@ impl<B: Body> Kept<B> {
         Replay::new(Arc::clone(&self.shared), 0)
     }
 
-    /// The body from its beginning, for another attempt; those before it end with an error. `None`
-    /// if it was too large to be kept, or failed, or the attempt before cannot be ended and may come
-    /// to need what is not kept.
+    /// The body from its beginning, for another attempt; earlier attempts end with an error. `None` if the body was
+    /// too large to be recorded or has failed, or if the attempt before cannot be ended and may need frames that
+    /// are not recorded.
     pub(crate) fn again(&self) -> Option<Replay<B>> {
         let mut record = self.shared.lock();
         let failed = matches!(record.source, Source::Failed(_));
@@ -112,7 +112,7 @@ impl<B: Body> Kept<B> {
         }
         if record.live {
             let reads_on = (self.shared.given_up)().is_none();
-            // One that is just reading the source may be given what is not there a second time.
+            // A cursor that is polling the source may receive a frame that cannot be read twice.
             let reads = matches!(record.source, Source::Away { .. });
             if (reads_on || reads) && !record.prepay(&self.shared.size) {
                 return None;
@@ -135,14 +135,14 @@ impl<B: Body> Drop for Kept<B> {
 }
 
 impl<B: Body> Shared<B> {
-    /// Nothing of others' runs under this lock but the clone of a frame.
+    /// The only foreign code that runs under this lock is the clone of a frame.
     pub(super) fn lock(&self) -> MutexGuard<'_, Record<B>> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<B: Body> Record<B> {
-    /// Keeps a frame that was just read, by the attempt that `counts` or by one before it.
+    /// Records a frame; `counts` tells whether the current attempt has read it, or an earlier one.
     pub(super) fn keep(&mut self, frame: &Frame<B::Data>, counts: bool)
     where
         B::Data: Clone,
@@ -165,7 +165,7 @@ impl<B: Body> Record<B> {
         let more = least.saturating_sub(bytes);
         let fits = reserved.grow(if self.prepaid { more } else { bytes + more });
         if counts && self.laggards == 0 && (self.settled || !fits) {
-            // Nobody is behind, and nobody will begin again.
+            // No attempt is behind, and none will follow.
             self.reserved = None;
             self.frames = Vec::new();
         } else {
@@ -174,12 +174,12 @@ impl<B: Body> Record<B> {
         }
     }
 
-    /// Has room for all that can come. Trailers count too, and nobody knows them: they are small.
+    /// Reserves room for all remaining data. Trailers are not known in advance, but they are small.
     fn prepay(&mut self, size: &SizeHint) -> bool {
         let Some(reserved) = &mut self.reserved else {
             return false;
         };
-        // Once is enough, however many attempts come.
+        // Reserve only once, for any number of attempts.
         if !self.prepaid {
             let kept: usize = self.frames.iter().map(Recorded::len).sum();
             let most = size.upper().and_then(|most| usize::try_from(most).ok());
@@ -207,11 +207,11 @@ impl<D> From<Recorded<D>> for Frame<D> {
     }
 }
 
-/// Bytes that a frame takes at least: its place in a list that grows by doubling, and an allocation of
-/// its own. Without it, a body in frames of one byte took 150 times its bound.
+/// Minimum bytes charged for a frame: its place in a list that grows by doubling, and its own allocation.
+/// Without this, a body in frames of one byte took 150 times its bound.
 const FRAME: usize = 128;
 
-/// Frames of a body that take no more than their bytes, as a request itself does.
+/// Frames of a body that are charged no more than their bytes, like the request itself.
 const FREE_FRAMES: usize = 64;
 
 fn length(trailers: &HeaderMap) -> usize {
