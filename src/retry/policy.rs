@@ -17,13 +17,17 @@ use super::{
 };
 use crate::clock;
 
-/// The same rules as a policy for `tower::retry`, for those who have its layer already.
+/// The layer's rules as a policy for `tower::retry`, for programs that already use its layer.
 ///
-/// [`TogetherRetryLayer`] can do what a policy cannot: check the deadline right before an attempt, send a
-/// streamed body again, read an error's body where no rate limit layer beneath it does, have that layer pause
-/// the lane of a request that ended with HTTP/2's `ENHANCE_YOUR_CALM`, and read an answer to its end before it
-/// is thrown away, so that its connection can be used again. A request whose body is no `Clone` has no use for
-/// this one.
+/// [`TogetherRetryLayer`] has abilities that a policy cannot have:
+///
+/// - it checks the deadline right before an attempt;
+/// - it sends a streamed body again;
+/// - it reads an error's body if no rate limit layer beneath has read it;
+/// - it has the rate limit layer pause the lane of a request that ended with HTTP/2's `ENHANCE_YOUR_CALM`;
+/// - it reads a discarded response to its end, so that the connection can be reused.
+///
+/// A policy does not work for a request whose body is not `Clone`.
 ///
 /// ```
 /// use tower::ServiceBuilder;
@@ -36,11 +40,11 @@ use crate::clock;
 #[derive(Clone, Debug)]
 pub struct Policy {
     settings: Arc<Settings>,
-    /// Of the request that is under way.
+    /// State of the current request.
     tries: Option<Tries>,
-    /// Whether the next request to be cloned is that one again. `tower::retry` asks the policy of the
-    /// service itself to clone a request, and only then clones the policy for it: what is left here
-    /// of the request before must not become the next one's.
+    /// Whether the next request to be cloned is the current one. `tower::retry` first asks the service's own policy
+    /// to clone a request, and only then clones the policy for it. So the state left from the previous request must
+    /// not be used for the next one.
     again: bool,
 }
 

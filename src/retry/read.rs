@@ -1,4 +1,4 @@
-//! A response whose body is read before the next step.
+//! A response whose body must be read before the next step.
 
 use std::time::Duration;
 
@@ -13,21 +13,21 @@ use crate::{
     words::{ApiError, Endpoint, extension::Failure},
 };
 
-/// A failed response whose body is being read: first for what the error says, and then, if the request is to
-/// be sent again, to its end.
+/// A failed response whose body is being read: first for its error, and then to its end if the request is to be
+/// retried.
 pub(super) struct Read<R: Body> {
     pub(super) head: response::Parts,
     pub(super) body: Peek<R>,
-    /// How long the server asks to wait.
+    /// The wait that the server asks for.
     pub(super) wait: Option<Duration>,
-    /// `None` for a success, of which the first frame is awaited.
+    /// `None` for a success whose first frame is being read.
     pub(super) failure: Option<Failure>,
     pub(super) since: Instant,
     pub(super) drains: bool,
 }
 
 impl<R: Body<Data = Bytes>> Read<R> {
-    /// How a success failed whose first frame is an error.
+    /// The failure of a success whose first frame is an error.
     pub(super) fn in_band(&mut self, endpoint: Endpoint) -> Option<Failure> {
         let bytes = self.body.bytes(Bound::ERROR.bytes);
         let head = &mut self.head;
@@ -40,7 +40,7 @@ impl<R: Body<Data = Bytes>> Read<R> {
         Some(failure)
     }
 
-    /// Says what the error is, in the response's extensions, if more of it has been read than before.
+    /// Updates the error in the response's extensions if more of it has been read.
     pub(super) fn name(&mut self, bound: Bound) {
         let bytes = self.body.bytes(bound.bytes);
         let known = self.head.extensions.get::<ApiError>();

@@ -12,11 +12,11 @@ use crate::{
     words::{ApiError, Endpoint, extension::Failure, extension::Retries},
 };
 
-/// The retry layer's rules about one request, for a program that resubmits what the layers gave up.
+/// The retry layer's rules for one request, for a program that resubmits requests after the layers gave up.
 ///
-/// Its retries, waits and budget are the layer's own and not part of these rules, nor is its
-/// [`with_redirects`](super::TogetherRetryLayer::with_redirects): whether the client follows redirects counts as
-/// unknown.
+/// The layer's retries, waits and budget are not part of these rules. Nor is
+/// [`with_redirects`](super::TogetherRetryLayer::with_redirects): it counts as unknown whether the client follows
+/// redirects.
 ///
 /// ```
 /// use http::Request;
@@ -37,7 +37,7 @@ pub struct Resubmission {
     once: bool,
 }
 
-/// What a failed attempt says of its request.
+/// What a failed attempt means for its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Aftermath {
     may_resubmit: bool,
@@ -45,8 +45,8 @@ pub struct Aftermath {
 }
 
 impl Resubmission {
-    /// The rules about a request for `endpoint`. A [`Deadline::within`](crate::extension::Deadline::within)
-    /// counts from now.
+    /// The rules for a request to `endpoint`. A [`Deadline::within`](crate::extension::Deadline::within) counts
+    /// from now.
     pub fn of<B>(request: &Request<B>, endpoint: Endpoint) -> Self {
         let retries = request.extensions().get::<Retries>().copied();
         let retries = retries.unwrap_or_default();
@@ -64,21 +64,20 @@ impl Resubmission {
         }
     }
 
-    /// The instant after which the caller does not want the response any more: of a
-    /// [`Deadline`](crate::extension::Deadline), or of a timeout in the headers.
+    /// The caller's deadline: from a [`Deadline`](crate::extension::Deadline), or from a timeout in the headers.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
-    /// Whether an attempt that is made after this wait is made before the deadline.
+    /// Whether an attempt after `wait` is before the deadline.
     pub fn is_in_time(&self, wait: Duration) -> bool {
         let at = clock::now().checked_add(wait);
         self.deadline
             .is_none_or(|deadline| at.is_some_and(|at| at < deadline))
     }
 
-    /// What a response with an error says. A refusal of the limiter itself has no [`ApiError`] that these
-    /// rules apply to.
+    /// The meaning of a response with an error. A rejection by the limiter itself has no [`ApiError`] to which these
+    /// rules apply.
     pub fn after_response(&self, head: &response::Parts, error: &ApiError) -> Aftermath {
         if self.hops.is_another(&head.extensions) {
             return Aftermath {
@@ -95,7 +94,7 @@ impl Resubmission {
         }
     }
 
-    /// What the client's error says.
+    /// The meaning of the client's error.
     pub fn after_error<E: 'static>(&self, error: &E) -> Aftermath {
         let Ok(failure) = self.hops.failure(error) else {
             return Aftermath {
@@ -113,12 +112,12 @@ impl Resubmission {
 }
 
 impl Aftermath {
-    /// Whether the same request may be sent again, and may succeed then.
+    /// Whether the same request may be sent again and may then succeed.
     pub fn may_resubmit(self) -> bool {
         self.may_resubmit
     }
 
-    /// Whether the server may have done what the request asks for.
+    /// Whether the server may have executed the request.
     pub fn may_be_done(self) -> bool {
         self.may_be_done
     }

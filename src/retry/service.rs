@@ -16,7 +16,7 @@ use crate::{
     words::extension::LetGo,
 };
 
-/// A service that sends again what failed for a passing reason. See the [module](super).
+/// A service that retries transient failures. See the [module](super).
 #[derive(Clone, Debug)]
 pub struct TogetherRetry<S> {
     inner: S,
@@ -28,18 +28,18 @@ impl<S> TogetherRetry<S> {
         Self { inner, settings }
     }
 
-    /// The same over another service.
+    /// This service with its inner service replaced.
     #[cfg(feature = "reqwest")]
     pub(crate) fn over<T>(&self, inner: T) -> TogetherRetry<T> {
         TogetherRetry::new(inner, Arc::clone(&self.settings))
     }
 
-    /// The service that sends.
+    /// The inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// The service that sends.
+    /// The inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -56,8 +56,8 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S, B, R>;
 
-    /// Always ready: the inner service is asked anew for each attempt, so that nothing of it is held
-    /// between two of them.
+    /// Always ready: each attempt polls the inner service itself, so that none of its resources is held between
+    /// attempts.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
     }
@@ -66,7 +66,7 @@ where
         if request.extensions().get::<LetGo>().is_some() {
             observe::beneath_limiter();
         }
-        // A clone that was never ready, so this service's readiness is not used up.
+        // This clone was never polled ready, so this service's readiness is not used up.
         let inner = self.inner.clone();
         let resend = Resend::new(inner, request, Arc::clone(&self.settings));
         ResponseFuture { resend }

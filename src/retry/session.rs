@@ -1,4 +1,4 @@
-//! What is kept of a request while it is under way, and what follows from each attempt.
+//! The state of one request, and the step that follows from each attempt.
 
 use std::{
     future::Future,
@@ -30,12 +30,12 @@ use crate::{
     words::{ApiError, extension::Failure},
 };
 
-/// A request as it came, and how often it was tried.
+/// The original request, and the record of its attempts.
 pub(super) struct Session<A> {
     tries: Tries,
-    /// `None` for a request that may not be sent again.
+    /// `None` if the request must not be retried.
     original: Option<Original<A>>,
-    /// Made only if the inner service is not ready at once.
+    /// Created only if the inner service is not ready at once.
     late: Option<Pin<Box<Sleep>>>,
 }
 
@@ -116,7 +116,7 @@ where
             };
         };
         let error = head.extensions.get::<ApiError>();
-        // If no limiter beneath has looked, what the error says is read first.
+        // If no limiter beneath has read the error, read it first.
         let is_read = error.is_some() || !matches!(failure, Failure::Status(_));
         if is_read && !self.is_wanted(failure, &head, since) {
             return self.settle(failure, head, since, Whole::inner(body));
@@ -172,7 +172,7 @@ where
 }
 
 impl<A> Session<A> {
-    /// Ready at the deadline, if there is one, and a runtime whose timer can wait for it.
+    /// Ready at the deadline. Pending if there is no deadline, or no runtime with a timer.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.late.is_none() && Handle::try_current().is_ok() {
             let deadline = self.tries.deadline();
@@ -184,7 +184,7 @@ impl<A> Session<A> {
         }
     }
 
-    /// The body of a success, to be read as far as its first frame; the body itself if that is not wanted.
+    /// Prepares to read a success up to its first frame. Returns the body itself if that is not wanted.
     fn first_frame<R>(&self, head: &response::Parts, body: R) -> Result<Peek<R>, R>
     where
         R: Body<Data = Bytes>,
@@ -195,15 +195,13 @@ impl<A> Session<A> {
         }
     }
 
-    /// Whether the request is to be sent again, as far as is known before the response has been read to its
-    /// end.
+    /// Whether the request is to be retried, as far as is known before the response has been read to its end.
     fn is_wanted(&self, failure: Failure, head: &response::Parts, now: Instant) -> bool {
         let said = (&head.headers, &head.extensions);
         self.original.is_some() && self.tries.is_wanted(failure, said, now)
     }
 
-    /// What to do about an attempt that failed; `None` to leave it at that. Of an attempt without an
-    /// answer there is no head.
+    /// The retry after a failed attempt; `None` if there is none. `head` is `None` if there was no response.
     fn next<B, D, T, E>(
         &mut self,
         ended: Ended<'_>,
@@ -224,7 +222,7 @@ impl<A> Session<A> {
         Some(Step::Send(request, when.instant()))
     }
 
-    /// Sends the request again, or leaves it at this response.
+    /// Retries the request, or returns this response.
     fn settle<B, R, E>(
         &mut self,
         failure: Failure,
@@ -236,10 +234,10 @@ impl<A> Session<A> {
         B: RequestBody<Again = A>,
         R: Body,
     {
-        // What the server asks for counts from when its answer came.
+        // The server's wait counts from the arrival of its response.
         let next = self.next(failure.into(), Some(&head), since);
-        // A response that is not handed on is dropped here: nothing of its connection or of the limiter is
-        // held while the next attempt waits.
+        // A response that is not returned is dropped here, so that the wait before the next attempt holds nothing
+        // of its connection or of the limiter.
         next.unwrap_or_else(|| self.hand_on(head, body))
     }
 

@@ -6,26 +6,26 @@ use crate::{
     words::Classify,
 };
 
-/// What a layer was told, shared by all its clones and services.
+/// A layer's settings, shared by its clones and services.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) max_retries: u32,
     pub(super) max_retries_after_timeout: u32,
     pub(super) longest_hint: Duration,
-    /// Whether the client follows redirects, if that was said.
+    /// Whether the client follows redirects, if set.
     pub(super) redirects: Option<bool>,
     pub(super) backoff: Backoff,
     pub(super) budget: Arc<Budget>,
     pub(super) memory: ReplayBuffer,
     pub(super) drain: Bound,
     pub(super) error_body: Bound,
-    /// How long to wait for the first frame of a success.
+    /// Maximum wait for the first frame of a success.
     pub(super) first_frame: Duration,
     pub(super) classify: Classify,
     pub(super) hook: Option<Hook>,
 }
 
-/// The setters of the layer say where each number is from.
+/// The layer's setters give the source of each number.
 impl Default for Settings {
     fn default() -> Self {
         Self {

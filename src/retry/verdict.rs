@@ -1,4 +1,4 @@
-//! When to send again: the table of the [module](super), as code.
+//! The table of the [module](super), as code.
 
 use http::{Extensions, HeaderMap, HeaderName, Method, StatusCode};
 
@@ -7,35 +7,35 @@ use crate::{
     words::{ApiError, Endpoint, Rejected, extension::Failure, extension::Retries, is_transient},
 };
 
-/// What a request does, as far as sending it again is concerned.
+/// Whether a request may be executed twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Nature {
-    /// Done twice, it is as if done once, or costs no more than an answer.
+    /// A second execution changes nothing, or costs no more than a response.
     Repeatable,
-    /// It creates or changes something, and no idempotency key protects it.
+    /// The request creates or changes something, and no idempotency key protects it.
     Once,
 }
 
-/// Whether to send again.
+/// Whether to retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     No,
     Again(Pace),
 }
 
-/// How the wait before it is to be chosen.
+/// How the wait before a retry is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// The server has had enough of this client.
+    /// The client has exceeded its limits.
     Throttled,
-    /// Something failed.
+    /// The request failed for another reason.
     Failed,
-    /// The server says exactly when (gRPC's pushback).
+    /// The server gives the exact wait (gRPC's pushback).
     Pushback(std::time::Duration),
 }
 
 impl Nature {
-    /// The nature of a request, unless its caller says that it may be done twice.
+    /// The nature of a request, unless its caller allows to repeat it.
     pub(super) fn wanted(retries: Retries, endpoint: Endpoint, method: &Method) -> Self {
         match retries.repeats() {
             true => Self::Repeatable,
@@ -49,11 +49,11 @@ impl Nature {
             QueueClear, RlChange,
         };
         let once = match endpoint {
-            // A rollback done twice goes back two revisions, and of what is not known nothing is
-            // assumed but what HTTP says of its methods.
+            // A rollback executed twice goes back two revisions. Of unknown routes, only what HTTP says of
+            // their method is known.
             Other | Custom(_) | ModelChange | DedicatedChange | DeploymentChange
             | ClusterChange | RlChange => !method.is_idempotent(),
-            // What came into the queue since would go too.
+            // A second execution would also remove requests queued since.
             QueueClear => true,
             _ => endpoint.creates(),
         };
@@ -61,7 +61,7 @@ impl Nature {
     }
 }
 
-/// How an answer failed; `None` if it did not, or is a refusal of our own limiter.
+/// The failure in a response; `None` for a success, and for a rejection by the limiter.
 pub(super) fn failure(
     status: StatusCode,
     headers: &HeaderMap,
@@ -79,8 +79,8 @@ pub(super) fn failure(
     failed.then_some(Failure::Status(status))
 }
 
-/// Whether to send again what was answered so; `too_many_jobs` if it was to create a job, and the server
-/// says that it runs too many.
+/// Whether to retry a failed attempt. `too_many_jobs`: the request was to create a job, and the server says
+/// that too many run.
 pub(super) fn verdict(
     nature: Nature,
     failure: Failure,
@@ -111,7 +111,7 @@ pub(super) fn verdict(
     }
 }
 
-/// Whether the request that failed so may have been done all the same.
+/// Whether the failed request may still have been executed.
 pub(super) fn may_be_done(failure: Failure, error: Option<&ApiError>) -> bool {
     match failure {
         Failure::NotSent => false,

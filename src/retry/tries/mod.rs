@@ -1,4 +1,4 @@
-//! How often one request was tried, and whether to try again.
+//! The attempts of one request, and whether another follows.
 
 mod plan;
 
@@ -27,42 +27,42 @@ use crate::{
     },
 };
 
-/// One request, through all its attempts.
+/// One request and all its attempts.
 #[derive(Clone, Debug)]
 pub(super) struct Tries {
     settings: Arc<Settings>,
     endpoint: Endpoint,
     nature: Nature,
     hops: Hops,
-    /// When its caller will have it no more.
+    /// The caller's deadline.
     deadline: Option<Instant>,
     max_retries: u32,
-    /// With how many answers 503 it goes to another model.
+    /// Number of 503 responses after which another model is tried.
     max_503s: Option<u32>,
     retries: u32,
-    /// Retries after the client gave up waiting.
+    /// Retries after the client timed out.
     timeouts: u32,
-    /// Retries after "too many jobs" with no job known to run, and when the last of them was decided.
+    /// Retries after "too many jobs" with no job known to run, and the instant of the last one's decision.
     blind: Option<(u32, Instant)>,
     waited: Duration,
     failures: Vec<Failure>,
 }
 
-/// What is said beside a body.
+/// Headers and extensions of a request or a response.
 pub(super) type Head<'a> = (&'a HeaderMap, &'a Extensions);
 
-/// How an attempt ended that failed.
+/// The end of a failed attempt.
 #[derive(Clone, Copy)]
 pub(super) struct Ended<'a> {
     pub(super) failure: Failure,
-    /// Whether it would fail each time.
+    /// Whether the failure is permanent.
     lasts: bool,
     /// The client's error, if there is no response.
     error: Option<&'a dyn Any>,
 }
 
 impl From<Failure> for Ended<'_> {
-    /// With a response.
+    /// An attempt that failed with a response.
     fn from(failure: Failure) -> Self {
         Self {
             failure,
@@ -72,16 +72,16 @@ impl From<Failure> for Ended<'_> {
     }
 }
 
-/// When to send again.
+/// The instant of a retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum When {
-    /// At once: its lane is paused, and it waits there. Or at an instant that is later than the pause.
+    /// Now, since the request waits in its paused lane; or at an instant later than the pause.
     InItsLane(Option<Instant>),
     At(Instant),
 }
 
 impl Tries {
-    /// The first attempt is made now.
+    /// Starts a request whose first attempt is made now.
     pub(super) fn begin<B>(
         request: &Request<B>,
         endpoint: Endpoint,
@@ -115,7 +115,7 @@ impl Tries {
         &self.settings
     }
 
-    /// Whether it may be sent again at all.
+    /// Whether the request may be retried at all.
     pub(super) fn may_retry(&self) -> bool {
         self.max_retries > 0
     }
@@ -124,8 +124,7 @@ impl Tries {
         self.endpoint
     }
 
-    /// The body of a success, to be read as far as its first frame. The wait for it, if there is to be one,
-    /// does not go past the deadline.
+    /// Prepares to read a success up to its first frame. The wait for the frame ends at the deadline.
     pub(super) fn first_frame<R>(&self, head: &response::Parts, body: R) -> Result<Peek<R>, R>
     where
         R: Body<Data = Bytes>,
@@ -137,18 +136,18 @@ impl Tries {
         Peek::first_frame(self.endpoint, head, body, max_wait)
     }
 
-    /// How much of an error to read, and for how long: not past the deadline.
+    /// The bound for an error's body, which ends at the deadline.
     pub(super) fn error_body(&self) -> Bound {
         self.settings.error_body.until(self.deadline, clock::now())
     }
 
-    /// How much more of a failed answer to read, and for how long: not for more than half of what is left
-    /// before the deadline, so that another attempt can still be made.
+    /// The bound for discarding a failed response. It leaves half of the time before the deadline for another
+    /// attempt.
     pub(super) fn drain(&self) -> Bound {
         self.settings.drain.half_until(self.deadline, clock::now())
     }
 
-    /// How an attempt ended that brought this error.
+    /// The end of an attempt that failed with the client's error.
     pub(super) fn ended<'a, E: 'static>(&self, error: &'a E) -> Ended<'a> {
         let known = self.hops.failure(error);
         let known = known.inspect_err(|why| observe::lasting(self.endpoint, why));
@@ -159,10 +158,10 @@ impl Tries {
         }
     }
 
-    /// Tries again what failed so: when, and with which body. `asked` is the request's head, and `said` the
-    /// answer's, if there was one.
+    /// Decides on a retry after a failed attempt: when, and with which body. `asked` is the request's head, and
+    /// `said` the response's, if there was one.
     ///
-    /// `body` makes the body again, once all else is well.
+    /// `body` builds the body again. It is called only if nothing else prevents the retry.
     pub(super) fn again<B>(
         &mut self,
         ended: Ended<'_>,
@@ -207,14 +206,14 @@ impl Tries {
         Some((when, body))
     }
 
-    /// It is left at an attempt that ended so.
+    /// Records that no retry follows this attempt.
     pub(super) fn left_at(&self, ended: &Ended<'_>) {
         if ended.error.is_some() {
             observe::failed(self.endpoint, ended.failure, self.retries + 1);
         }
     }
 
-    /// What is planned after a failed attempt, or what the hook decides.
+    /// The planned retry after a failed attempt, or the hook's decision.
     fn next<B>(
         &self,
         ended: &Ended<'_>,
@@ -246,11 +245,11 @@ impl Tries {
         }
     }
 
-    /// Marks a request as the attempt that is to be made next.
+    /// Marks a request as the next attempt.
     pub(super) fn mark(&self, extensions: &mut Extensions) {
         extensions.insert(Attempt::new(self.retries + 1));
         if let Some(deadline) = self.deadline {
-            // The time that has passed since the first attempt is the caller's too.
+            // The deadline includes the time that has passed since the first attempt.
             extensions.insert(Deadline::at(deadline));
         }
     }
@@ -259,7 +258,7 @@ impl Tries {
         self.deadline
     }
 
-    /// Whether the next attempt may be sent now: the first one at its deadline too.
+    /// Whether the next attempt may be sent now. The first attempt may also be sent exactly at its deadline.
     pub(super) fn may_leave(&self) -> bool {
         self.deadline.is_none_or(|deadline| match self.retries {
             0 => clock::now() <= deadline,
@@ -267,23 +266,23 @@ impl Tries {
         })
     }
 
-    /// It could not be sent before its deadline.
+    /// The rejection of a request that could not be sent before its deadline.
     pub(super) fn late(&self) -> Rejected {
         Rejected::new(Reason::Deadline, self.endpoint, None)
     }
 
-    /// Says in a response what was done, if it was anything.
+    /// Adds the report to a response, if there were retries.
     pub(super) fn report(&mut self, extensions: &mut Extensions) {
         if self.retries > 0 {
             let failures = mem::take(&mut self.failures);
-            // What is rejected here or beneath has not been sent.
+            // A rejected attempt has not been sent, whether it was rejected here or beneath.
             let unsent = u32::from(extensions.get::<Rejected>().is_some());
             let attempts = self.retries + 1 - unsent;
             extensions.insert(RetryReport::new(attempts, self.waited, failures));
         }
     }
 
-    /// The body, and a retry out of the budget; what waits in its lane is paced there, and costs nothing.
+    /// Charges the budget and builds the body. A request that waits in its paused lane is not charged.
     fn afford<B>(
         &self,
         when: When,
@@ -309,7 +308,7 @@ impl Tries {
 }
 
 impl When {
-    /// `None`: now.
+    /// `None` means now.
     pub(super) fn instant(self) -> Option<Instant> {
         match self {
             Self::InItsLane(at) => at,
@@ -327,16 +326,16 @@ fn is_overload(failure: Failure) -> bool {
     failure == Failure::Status(StatusCode::SERVICE_UNAVAILABLE)
 }
 
-/// Whether it is a caller's SDK that retries: Together's, OpenAI's and their like count their retries.
+/// Whether a caller's SDK retries the request itself. The SDKs of Together and OpenAI count their retries.
 fn is_of_sdk(headers: &HeaderMap) -> bool {
-    // A look at each of a request's few headers costs less than hashing the name.
+    // Looking at each of a request's few headers is cheaper than hashing the name.
     let mut headers = headers.iter();
     let counts = headers.find(|(name, _)| name.as_str() == "x-stainless-retry-count");
     let count = counts.and_then(|(_, count)| count.to_str().ok()?.parse().ok());
     count.unwrap_or(0u32) > 0
 }
 
-/// Whose share of the budget a request uses: that of a caller of a key.
+/// The share of the budget that a request is charged to, which belongs to a caller and a key.
 fn share((headers, extensions): Head<'_>) -> u64 {
     let key = match (extensions.get::<ApiKey>(), headers.get(AUTHORIZATION)) {
         (Some(key), _) => key.id(),
@@ -347,5 +346,5 @@ fn share((headers, extensions): Head<'_>) -> u64 {
     hash(&(key, caller))
 }
 
-/// Enough to see what went on; a request without a limit to its retries must not fill the memory.
+/// Enough for diagnosis; a request with unlimited retries must not fill the memory.
 const MOST_FAILURES: usize = 32;

@@ -1,4 +1,4 @@
-//! Whether to try again, and when.
+//! Decides whether a request is retried, and when.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl Tries {
-    /// Whether a failed response is to be read to its end, since the request may be sent again.
+    /// Whether a failed response is to be read to its end, since the request may be retried.
     pub(in crate::retry) fn is_wanted(
         &self,
         failure: Failure,
@@ -30,7 +30,7 @@ impl Tries {
         }
     }
 
-    /// When to send again what failed so, if it is to be and the budget allows it.
+    /// The instant of the retry, if one is allowed, before the budget is asked.
     pub(super) fn when(
         &self,
         failure: Failure,
@@ -43,13 +43,13 @@ impl Tries {
         allowed.then(|| self.timing(pace, said, now, random))?
     }
 
-    /// The same, of a retry that a hook adds.
+    /// The instant of a retry that a hook adds.
     pub(super) fn added(&self, failure: Failure, said: Head<'_>, now: Instant) -> Option<When> {
         let allowed = self.nature == Nature::Repeatable && self.is_allowed(failure, said.1);
         allowed.then(|| self.timing(Pace::Failed, said, now, fastrand::f64))?
     }
 
-    /// How to choose the wait, if what failed so is to be sent again.
+    /// The pace of the retry; `None` if the failure is not retried.
     fn pace(
         &self,
         failure: Failure,
@@ -70,24 +70,24 @@ impl Tries {
         let Verdict::Again(pace) = verdict else {
             return None;
         };
-        // What was generated is paid for, though nobody has waited for it.
+        // The generated response is paid for, even though the client has not waited for it.
         let paid = failure == Failure::TimedOut
             && self.endpoint.generates()
             && self.timeouts >= self.settings.max_retries_after_timeout;
         (!paid).then_some(pace)
     }
 
-    /// Whether the server says that it runs too many jobs.
+    /// Whether the server rejects the request because too many jobs run.
     fn is_too_many_jobs(&self, extensions: &Extensions) -> bool {
-        // In the error of a request that creates nothing such words are anybody's, a prompt's even.
+        // For a request that creates nothing, these words may come from anywhere, such as a prompt.
         let error = extensions
             .get::<ApiError>()
             .filter(|_| self.endpoint.creates());
         error.is_some_and(ApiError::is_too_many_jobs)
     }
 
-    /// How often in a row the server has said so by now, within an hour each, with no job known to run. One that
-    /// is known ends, and there is room then; without one the words may be about anything.
+    /// The number of consecutive "too many jobs" responses, within an hour each, with no job known to run. A known
+    /// job ends, and makes room. Without one, the words may mean anything.
     pub(super) fn blind_after(
         &self,
         extensions: &Extensions,
@@ -104,15 +104,15 @@ impl Tries {
 
     /// Whether another retry is allowed.
     fn is_allowed(&self, failure: Failure, extensions: &Extensions) -> bool {
-        // What waits for a job to end may do so for hours, and again: only its deadline bounds it.
+        // A wait for a job to end may take hours, and repeat: only its deadline bounds it.
         let crowded = extensions.get::<Crowded>().is_some();
         let spent = self.retries >= self.max_retries && !crowded;
-        // One answer 503 too many, where another model is to be asked.
+        // This 503 is the last one allowed before another model is tried.
         let given_up = is_overload(failure) && self.max_503s.is_some_and(|most| most <= 1);
         !spent && !given_up
     }
 
-    /// When to send again, if that is in time.
+    /// The instant of the retry, if it is before the deadline.
     fn timing(
         &self,
         pace: Pace,
@@ -132,8 +132,8 @@ impl Tries {
         }
     }
 
-    /// When a request goes back to its lane, which lets nobody go `until` then, if it must not be sent before
-    /// the instant that it was `told`. With its lane it waits for as long as all others there.
+    /// Sends a request back to its lane, which is paused `until` an instant. `told` is the instant before which the
+    /// server does not want it. If that is within the pause, the request waits with its lane.
     fn in_its_lane(&self, until: Instant, told: Instant, now: Instant) -> Option<When> {
         let with_its_lane = told <= until;
         let wait = told.saturating_duration_since(now);
@@ -142,7 +142,7 @@ impl Tries {
         (fits && self.is_in_time(told)).then_some(When::InItsLane(at))
     }
 
-    /// When to send again by our own clock, if that is in time.
+    /// The instant of the retry by the backoff, if it is before the deadline.
     fn at(
         &self,
         pace: Pace,
@@ -167,16 +167,16 @@ impl Tries {
         self.is_in_time(at).then_some(at)
     }
 
-    /// Whether an attempt of that instant, or of now if that has passed while an answer was read, is
-    /// before the deadline.
+    /// Whether an attempt at this instant is before the deadline. If the instant has passed while a response was
+    /// read, now counts.
     fn is_in_time(&self, at: Instant) -> bool {
         self.deadline
             .is_none_or(|deadline| at.max(clock::now()) < deadline)
     }
 }
 
-/// So many attempts in a row that are told so with no job known to run are enough.
+/// Consecutive "too many jobs" responses with no job known to run, after which the request fails.
 const MOST_BLIND: u32 = 3;
 
-/// After which there may be room, though nothing shows it.
+/// Time after which there may be room again, although nothing shows it.
 const HOUR: Duration = Duration::from_secs(3_600);
