@@ -1,12 +1,10 @@
-//! Tower layers that keep any HTTP client inside Together AI's rate limits, and bring its requests
-//! through what fails on the way.
+//! Tower layers that keep any HTTP client within Together AI's rate limits, and retry its transient failures.
 //!
-//! Together AI limits each API key by operation: chat completions, embeddings, images, fine-tune
-//! jobs, batches. Send too fast and it answers 429; send too slowly and paid quota is wasted.
-//! [`TogetherLayer`] goes in front of the HTTP client a program already has: it holds each request
-//! until the API will take it, and sends it again, when the server said, if it fails for a passing
-//! reason. It is two layers, which also go alone: [`TogetherRetryLayer`] over
-//! [`TogetherRateLimitLayer`].
+//! Together AI limits each API key by operation: chat completions, embeddings, images, fine-tune jobs, batches.
+//! Sending too fast gets 429 responses; sending too slowly wastes paid quota. [`TogetherLayer`] goes in front of a
+//! program's HTTP client. It holds each request until the API will accept it. It retries a request that fails for
+//! a transient reason, after the wait that the server asks for. It combines two layers, which also work alone:
+//! [`TogetherRetryLayer`] over [`TogetherRateLimitLayer`].
 //!
 //! ```
 //! use http::Request;
@@ -34,41 +32,41 @@
 //! # }
 //! ```
 //!
-//! **Two limiters for one key allow twice the limit: make one layer, or one [`Limiter`], and clone
-//! it.** All clones share one state.
+//! **Two limiters for one key allow twice the limit. Create one layer, or one [`Limiter`], and clone it.** All
+//! clones share one state.
 //!
-//! # Where to look
+//! # Guide
 //!
 //! | for | see |
 //! |---|---|
 //! | every client: reqwest, reqwest-middleware, hyper, tonic, axum, async-openai; the order of layers | [`stack`] |
-//! | what is promised, which timeouts count the wait | [`rate_limit`] |
-//! | what is sent again, and when | [`retry`] |
-//! | another model, where the one named is overloaded | [`fallback`] |
-//! | what an error says, and what to do about it | [`ApiError`] |
-//! | fine-tunes and batches, of which only so many run at once | [`jobs`] |
+//! | guarantees, and which timeouts count the wait | [`rate_limit`] |
+//! | what is retried, and when | [`retry`] |
+//! | another model when the requested one is overloaded | [`fallback`] |
+//! | the meaning of an error, and what to do about it | [`ApiError`] |
+//! | fine-tunes and batches, whose limit is how many run at once | [`jobs`] |
 //! | many chat requests as batches | the crate [`tower-together-jobs`](https://docs.rs/tower-together-jobs) |
-//! | what may be sent | [`Limits`], [`Quota`], [`Tier`] |
-//! | use without tower, changes while it runs, what it is doing | [`limiter`] |
-//! | which request is which operation; other hosts, proxies, other services | [`Endpoint`], [`Classify`] |
-//! | keys, callers, models, deadlines, retries, said per request | [`extension`] |
-//! | which request bodies fit | [`body`] |
+//! | tables of limits | [`Limits`], [`Quota`], [`Tier`] |
+//! | use without tower, changes at run time, monitoring | [`limiter`] |
+//! | the operation of a request; other hosts, proxies, other services | [`Endpoint`], [`Classify`] |
+//! | keys, callers, models, deadlines and retries of single requests | [`extension`] |
+//! | supported request bodies | [`body`] |
 //!
 //! # Features
 //!
-//! | feature | brings |
+//! | feature | adds |
 //! |---|---|
-//! | `async-openai` | a layer that makes a stack fit its `with_http_service` |
+//! | `async-openai` | a layer that adapts a stack to its `with_http_service` |
 //! | `axum` | axum's `Body` as a request body: servers, proxies |
-//! | `hyper` | hyper's `Incoming` as a request body: servers; and the errors of hyper and its clients told apart: which of them never left |
+//! | `hyper` | hyper's `Incoming` as a request body: servers; and classifies the errors of hyper and its clients, for example as not sent |
 //! | `reqwest` | the layers over a `reqwest::Client`, as it is or as a service of `http::Request`s |
 //! | `reqwest-middleware` | the layers as its middleware |
-//! | `tonic` | tonic's `Body` as a request body, and its channel's errors told apart; takes Rust 1.88 |
+//! | `tonic` | tonic's `Body` as a request body, and classifies its channel's errors; requires Rust 1.88 |
 //! | `tower` | the retry layer's rules as a policy for `tower::retry` |
-//! | `tower-http` | responses of tower-http's `FollowRedirect` told apart: which of them are from another URL |
-//! | `tracing` | an event for each refusal, each 429, each retry, each client error with the number of attempts, and each wait for a job to end; a warning of each [mistake](limiter#mistakes) that nothing else shows |
+//! | `tower-http` | recognises responses of tower-http's `FollowRedirect` that are from another URL |
+//! | `tracing` | an event for each rejection, each 429, each retry, each client error with the number of attempts, and each wait for a job to end; a warning for each [mistake](limiter#mistakes) that nothing else shows |
 //!
-//! None is on by default, and none changes what is there without it.
+//! None is on by default, and none changes the behaviour of the rest.
 
 mod adapter;
 pub mod body;

@@ -18,15 +18,15 @@ use super::{
 use crate::{body::RequestBody, resend::Resend};
 
 pin_project_lite::pin_project! {
-    /// A request on its way, from model to model.
+    /// The response to a request, from the first model of its chain that can serve it.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it goes to no other model; what is under way is dropped with it.
+    /// Dropping it stops the fallback, and drops an attempt that is under way.
     ///
     /// # Panics
     ///
-    /// When polled after it was ready.
+    /// If it is polled after completion.
     pub struct ResponseFuture<S, B, R>
     where
         S: Service<Request<B>>,

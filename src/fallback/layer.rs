@@ -8,32 +8,31 @@ use crate::{
     words::{Classify, extension::Fallback},
 };
 
-/// Sends to the next model what its own cannot take. See the [module](super).
+/// Sends a request to the next model if its own cannot serve it. See the [module](super).
 #[derive(Clone, Debug, Default)]
 pub struct TogetherFallbackLayer {
     settings: Arc<Settings>,
 }
 
 impl TogetherFallbackLayer {
-    /// A layer without chains: it acts on requests that bring their [own].
+    /// Creates a layer without chains. It acts only on requests that bring their [own].
     ///
     /// [own]: crate::extension::Fallback
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Where `model` is overloaded or makes a request wait too long, these answer, in this order. A
-    /// second chain for the same model replaces the first.
+    /// Sets the models that serve a request if `model` is overloaded or makes it wait too long, in order. A second
+    /// chain for the same model replaces the first.
     ///
-    /// It counts for chat, completions and images, since there one model's answer does for another's;
-    /// never for embeddings, which mean nothing beside those of another model. A request may [name]
-    /// others, or none.
+    /// It applies to chat, completions and images, where one model's response can replace another's. It never
+    /// applies to embeddings, which are not comparable between models. A request may [name] other models, or none.
     ///
     /// [name]: crate::extension::Fallback
     ///
     /// # Panics
     ///
-    /// If one of them has no name.
+    /// If one of `others` is an empty name.
     #[must_use]
     pub fn with_chain<I>(self, model: impl Into<Arc<str>>, others: I) -> Self
     where
@@ -44,11 +43,11 @@ impl TogetherFallbackLayer {
         self.with(|settings| drop(settings.chains.insert(model, others)))
     }
 
-    /// After how many answers 503 a model is given up. Default: 2, since one is often a matter of a
-    /// second.
+    /// The number of 503 responses after which a model is passed over. Default: 2, since a single 503 often lasts
+    /// only a second.
     ///
-    /// It is the [retry layer](crate::retry) beneath that sends again. A 503 that it hands on before
-    /// that, because a retry would be one too many, is enough too.
+    /// The [retry layer](crate::retry) beneath makes the retries. If it returns a 503 earlier, because it allows no
+    /// further retry, that 503 is enough.
     ///
     /// # Panics
     ///
@@ -62,18 +61,17 @@ impl TogetherFallbackLayer {
         self.with(|settings| settings.max_503s = answers)
     }
 
-    /// How long a request may wait for its turn before it goes to the next model instead; at once, if
-    /// the [rate limit layer](crate::rate_limit) beneath knows that it will be longer. Default: as long
-    /// as for the last model, which this does not change:
-    /// [`Limiter::with_max_wait`](crate::Limiter::with_max_wait), and the request's
-    /// [`Deadline`](crate::extension::Deadline).
+    /// The maximum time that a request waits for its turn before it goes to the next model. It goes at once if the
+    /// [rate limit layer](crate::rate_limit) beneath knows that the wait will be longer. Default: the bounds of the
+    /// last model, which this setting never affects: [`Limiter::with_max_wait`](crate::Limiter::with_max_wait), and
+    /// the request's [`Deadline`](crate::extension::Deadline).
     #[must_use]
     pub fn with_max_wait(self, wait: Duration) -> Self {
         self.with(|settings| settings.max_wait = Some(wait))
     }
 
-    /// How much may be kept of request bodies that cannot be cloned without a copy. Default: 2 MiB of
-    /// each, 64 MiB of all. What is larger stays with its model.
+    /// The maximum memory for request bodies that have to be copied. Default: 2 MiB for each, and 64 MiB for all.
+    /// A request with a larger body stays with its model.
     #[must_use]
     pub fn with_replay_buffer(self, memory: ReplayBuffer) -> Self {
         self.with(|settings| settings.memory = memory)
@@ -86,7 +84,8 @@ impl TogetherFallbackLayer {
         self.with_replay_buffer(buffer)
     }
 
-    /// Which requests to act on, and as what. Default: Together's routes on any host.
+    /// Classifies requests by endpoint, which decides whether the layer acts on them. Default: Together's routes on
+    /// any host.
     #[must_use]
     pub fn with_classify(self, classify: Classify) -> Self {
         self.with(|settings| settings.classify = classify)
@@ -98,8 +97,7 @@ impl TogetherFallbackLayer {
     }
 }
 
-/// A service that is not `Clone` is refused here, where it is given: put it into a
-/// `tower::buffer::Buffer`.
+/// A service that is not `Clone` is rejected here at compile time: wrap it in a `tower::buffer::Buffer`.
 impl<S: Clone> Layer<S> for TogetherFallbackLayer {
     type Service = TogetherFallback<S>;
 

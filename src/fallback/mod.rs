@@ -1,22 +1,22 @@
-//! The fallback layer: where a request's model is overloaded, or would make it wait too long, the next
-//! model of its chain answers.
+//! The fallback layer: sends a request to the next model of its chain if its own model is overloaded or would
+//! make it wait too long.
 //!
-//! Overload goes by model: while one answers 503, another of the same server does its work. A chain
-//! says which. It goes outermost, over [`TogetherLayer`](crate::TogetherLayer), so that every model's
-//! requests are limited and sent again as any others are.
+//! Overload is specific to a model: while one model responds with 503, another one on the same server works. A
+//! chain lists the models to try. The layer goes outermost, over [`TogetherLayer`](crate::TogetherLayer), so
+//! that each model's requests are limited and retried like any others.
 //!
 //! | a model is passed over | when |
 //! |---|---|
-//! | the request never fits its limit | with the refusal of a [limiter](crate::limiter) beneath |
-//! | it is overloaded | with the second answer 503 ([`with_max_503s`]), or with one that the [retry layer](crate::retry) beneath does not send again |
-//! | its wait is too long | the [rate limit layer](crate::rate_limit) beneath refuses it, because it could not leave within [`with_max_wait`], [`Limiter::with_max_wait`] or its [`Deadline`]; or the server asks for such a wait |
+//! | the request never fits its limit | a [limiter](crate::limiter) beneath rejects it for that |
+//! | it is overloaded | its second 503 ([`with_max_503s`]), or one that the [retry layer](crate::retry) beneath does not retry |
+//! | its wait is too long | the [rate limit layer](crate::rate_limit) beneath rejects the request, because it could not leave within [`with_max_wait`], [`Limiter::with_max_wait`] or its [`Deadline`]; or the server asks for such a wait |
 //!
-//! All other answers are the request's own: a 400, a 429 that was waited for in vain, a 500; and so are
-//! the client's errors, for they say nothing of a model. The last model of a chain has no such limits,
-//! and its answer is returned, whatever it is. What is streamed has been served once its head came.
+//! All other responses are returned: a 400, a 500, and a 429 that remains after its retries. So are the client's
+//! errors, which say nothing about a model. The last model of a chain has no such bounds, and its response is
+//! returned, whatever it is. A stream counts as served once its head has arrived.
 //!
-//! A model whose lane is [paused](crate::extension::Paused) for longer than [`with_max_wait`] is not
-//! even asked: what comes in the meantime goes to the next model at once.
+//! A model whose lane is [paused](crate::extension::Paused) for longer than [`with_max_wait`] is skipped:
+//! meanwhile its requests go to the next model at once.
 //!
 //! [`with_max_503s`]: TogetherFallbackLayer::with_max_503s
 //! [`with_max_wait`]: TogetherFallbackLayer::with_max_wait
@@ -25,7 +25,7 @@
 //!
 //! # Examples
 //!
-//! Who answered is in the answer's extensions, if it is not the model that was asked:
+//! The response's extensions name the model that has served it, if it is not the requested one:
 //!
 //! ```
 //! use http::{Request, Response, StatusCode};
@@ -62,8 +62,8 @@
 //! # }
 //! ```
 //!
-//! Nobody waits for the better model longer than two seconds, nor for its second 503; one request brings
-//! a chain of its own, and another will have its own model or none:
+//! No request waits longer than two seconds for the better model, or for its second 503. One request brings its
+//! own chain, and another accepts only its own model:
 //!
 //! ```
 //! use std::time::Duration;
@@ -80,38 +80,37 @@
 //! # Ok::<(), http::Error>(())
 //! ```
 //!
-//! # What is sent
+//! # Changes to the request
 //!
-//! Everywhere else a body is sent byte for byte. Here, because it was asked for, one thing changes: the
-//! value of `model` in the JSON object, and with it `content-length` and the
-//! [`Model`](crate::extension::Model) in the extensions, where they are said. All other bytes, headers
-//! and extensions are the original's; a header that signs the body would have to be made further in.
+//! All other layers send a body byte for byte. This layer, at the caller's request, replaces the value of `model`
+//! in the JSON object, and updates `content-length` and the [`Model`](crate::extension::Model) in the
+//! extensions, if they are present. All other bytes, headers and extensions are the original's. A header that
+//! signs the body has to be added further in.
 //!
-//! Where all of a chain is overloaded, a request is sent once to each model, and beyond that as often as
-//! the retry layer's [`Budget`](crate::retry::Budget) allows, for which each is a first attempt.
+//! If all models of a chain are overloaded, a request is sent once to each model. The retry layer's
+//! [`Budget`](crate::retry::Budget) bounds further attempts, and counts each model's first attempt as one.
 //!
-//! # What stays with its model
+//! # Requests without fallback
 //!
-//! - **What creates something** ([`Endpoint::creates`](crate::Endpoint::creates)): it is sent to one
-//!   model only.
-//! - **Embeddings**, and whatever else is compared or kept by model: scores, voices. Chains are for chat,
-//!   completions and images. A request that names its own [`Fallback`](crate::extension::Fallback) may
-//!   have it wherever a JSON body names the model and nothing is created.
-//! - **Bodies that do not lie in memory**, such as streams ([which do](crate::body)), and those that
-//!   are no JSON. The body's type has to be one that can be made of `Bytes`: `Full<Bytes>` and
-//!   reqwest's are, `String` and `BoxBody` are not.
-//! - **Requests whose time or retries are up.** The [`Deadline`](crate::extension::Deadline) is that of
-//!   the whole, whoever answers, and so are the [`Retries`](crate::extension::Retries) that a request
-//!   brings: with `Retries::off()` it leaves once, and goes to another model only if its own was never
-//!   asked. The retry layer's own numbers count for each model anew.
-//!
+//! - **Requests that create something** ([`Endpoint::creates`](crate::Endpoint::creates)) are sent to one model
+//!   only.
+//! - **Embeddings, and other results that depend on their model**, such as scores and voices. Chains are for
+//!   chat, completions and images. A request's own [`Fallback`](crate::extension::Fallback) works for any
+//!   endpoint whose JSON body names the model and which creates nothing.
+//! - **Bodies that are not in memory**, such as streams ([list of bodies](crate::body)), and bodies that are not
+//!   JSON. The body's type must be convertible from `Bytes`: `Full<Bytes>` and reqwest's are, `String` and
+//!   `BoxBody` are not.
+//! - **Requests whose time or retries are used up.** The [`Deadline`](crate::extension::Deadline) applies to all
+//!   models together. So do the [`Retries`](crate::extension::Retries) that a request brings: with
+//!   `Retries::off()` it is sent once, and goes to another model only if its own was never tried. The retry
+//!   layer's own settings apply to each model separately.
 //! # Cancel safety
 //!
-//! Dropped, the request goes to no other model.
+//! Dropping the future stops the fallback.
 //!
 //! # Panics
 //!
-//! None of its own, but for a future that is polled after it was ready.
+//! The layer itself panics only if a future is polled after completion.
 
 mod future;
 mod layer;

@@ -11,7 +11,7 @@ use tower_service::Service;
 use super::{ResponseFuture, settings::Settings};
 use crate::{body::RequestBody, resend::Resend};
 
-/// A service that sends to the next model what its own cannot take. See the [module](super).
+/// A service that sends a request to the next model if its own cannot serve it. See the [module](super).
 #[derive(Clone, Debug)]
 pub struct TogetherFallback<S> {
     inner: S,
@@ -23,18 +23,18 @@ impl<S> TogetherFallback<S> {
         Self { inner, settings }
     }
 
-    /// The same over another service.
+    /// This service with its inner service replaced.
     #[cfg(feature = "reqwest")]
     pub(crate) fn over<T>(&self, inner: T) -> TogetherFallback<T> {
         TogetherFallback::new(inner, Arc::clone(&self.settings))
     }
 
-    /// The service that sends.
+    /// The inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// The service that sends.
+    /// The inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -50,13 +50,13 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S, B, R>;
 
-    /// Always ready: the inner service is asked anew for each model.
+    /// Always ready: the inner service is polled for each model separately.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // A clone that was never ready, so this service's readiness is not used up.
+        // This clone was never polled ready, so this service's readiness is not used up.
         let inner = self.inner.clone();
         let resend = Resend::new(inner, request, Arc::clone(&self.settings));
         ResponseFuture { resend }

@@ -1,4 +1,4 @@
-//! What is kept of a request while it goes from model to model, and what follows from each answer.
+//! The state of one request across models, and the step that follows from each response.
 
 use std::{
     mem,
@@ -23,22 +23,22 @@ use crate::{
     },
 };
 
-/// A request that another model may answer, as it came, and who was asked so far.
+/// The original request, and the models tried so far.
 pub(super) struct Session<A> {
     settings: Arc<Settings>,
     original: Original<A>,
     chained: Chained,
-    /// The model that is asked.
+    /// The current model.
     model: Arc<str>,
     before: Vec<(Arc<str>, PassedOver)>,
-    /// When its caller will have it no more.
+    /// The caller's deadline.
     deadline: Option<Instant>,
     retries: Retries,
-    /// How often it has left.
+    /// Number of times the request has been sent.
     sent: u32,
 }
 
-/// A response that is thrown away, and the request for the next model.
+/// A response to be discarded, and the request for the next model.
 pub(super) struct Drain<B, R: Body> {
     body: Peek<R>,
     request: Request<B>,
@@ -99,7 +99,7 @@ where
         Step::Return(Ok(Response::from_parts(head, body)))
     }
 
-    // An error says nothing of the model: another goes the same way.
+    // An error says nothing about the model: another model uses the same connection.
     fn failed(&mut self, error: E) -> StepOf<Self, B, R, E> {
         Step::Return(Err(error))
     }
@@ -109,14 +109,14 @@ where
     }
 
     fn read(&mut self, drain: Box<Drain<B, R>>) -> StepOf<Self, B, R, E> {
-        // With it the body is dropped, and what it holds of the connection and of the limiter, before the
-        // next model is asked.
+        // The response is dropped before the next model is tried, so that its connection and its slots in the
+        // limiter are free.
         Step::Send(drain.request, None)
     }
 }
 
 impl<A> Session<A> {
-    /// The request for the next model, if it is to go there after this answer.
+    /// The request for the next model; `None` if this response is returned.
     fn next<B>(&mut self, head: &response::Parts, now: Instant) -> Option<Request<B>>
     where
         B: RequestBody<Again = A> + From<Bytes>,
@@ -136,25 +136,25 @@ impl<A> Session<A> {
         Some(request)
     }
 
-    /// Until when, and how much, to read of an answer that is thrown away.
+    /// The bound for discarding a response.
     fn drain(&self, now: Instant) -> Bound {
         Bound::DRAIN.half_until(self.deadline, now)
     }
 
-    /// Who served, if it is not who was asked first.
+    /// The report for the response, if the serving model is not the requested one.
     fn served(&mut self) -> Option<Served> {
         let before = mem::take(&mut self.before);
         (!before.is_empty()).then(|| Served::new(Arc::clone(&self.model), before))
     }
 
-    /// Why a model that answered so is passed over, if it is.
+    /// The reason to pass over the model after this response, if there is one.
     fn verdict(&self, head: &response::Parts, now: Instant) -> Option<PassedOver> {
         if let Some(rejected) = head.extensions.get::<Rejected>() {
             return match rejected.reason() {
                 Reason::Deadline | Reason::MaxWait => Some(PassedOver::LongWait),
-                // A limit of one model's own need not hold for another.
+                // A limit of this model need not apply to another.
                 Reason::NeverFits => Some(PassedOver::NeverFits),
-                // All other reasons hold for every model.
+                // All other reasons apply to every model.
                 _ => None,
             };
         }
@@ -163,7 +163,7 @@ impl<A> Session<A> {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             return Some(PassedOver::Overloaded);
         }
-        // Nobody beneath has waited for it.
+        // No layer beneath has waited for it.
         let until = head.extensions.get::<Paused>()?.not_before();
         let wait = until.saturating_duration_since(now);
         let too_long = self.settings.max_wait.is_some_and(|most| wait > most)
@@ -171,7 +171,7 @@ impl<A> Session<A> {
         too_long.then_some(PassedOver::LongWait)
     }
 
-    /// The original, for another model.
+    /// The original request, with another model.
     fn renamed<B>(&self, model: &Arc<str>) -> Option<Request<B>>
     where
         B: RequestBody<Again = A> + From<Bytes>,
@@ -186,7 +186,7 @@ impl<A> Session<A> {
             *named = Model::new(Arc::clone(model));
         }
         if let Some(deadline) = self.deadline {
-            // The time that has passed since the first model was asked is the caller's too.
+            // The deadline includes the time that has passed since the first model was tried.
             said.insert(Deadline::at(deadline));
         }
         if let Some(retries) = said.get_mut::<Retries>() {
@@ -206,11 +206,11 @@ impl<A> Session<A> {
     }
 }
 
-/// How often the request left before this answer.
+/// Number of times the request was sent before this response.
 fn sent(head: &response::Parts) -> u32 {
     match head.extensions.get::<RetryReport>() {
         Some(report) => report.attempts(),
-        // What our own limiter refuses did not.
+        // A request that the limiter rejects has not been sent.
         None => u32::from(head.extensions.get::<Rejected>().is_none()),
     }
 }

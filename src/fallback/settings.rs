@@ -8,7 +8,7 @@ use crate::{
     words::{Classify, Endpoint, extension::Fallback},
 };
 
-/// What a layer was told, shared by all its clones and services.
+/// A layer's settings, shared by its clones and services.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) chains: HashMap<Arc<str>, Fallback>,
@@ -18,16 +18,16 @@ pub(super) struct Settings {
     pub(super) classify: Classify,
 }
 
-/// A request that another model may answer.
+/// A request that other models may serve.
 pub(super) struct Chained {
     pub(super) endpoint: Endpoint,
     pub(super) places: ModelPlaces,
-    /// The others, in order.
+    /// The other models, in order.
     pub(super) others: Vec<Arc<str>>,
 }
 
 impl Settings {
-    /// Who else may answer the request, if anybody.
+    /// The models that may serve the request; `None` if there is only its own.
     pub(super) fn chain<B: RequestBody>(&self, request: &mut Request<B>) -> Option<Chained> {
         let endpoint = self.classify.endpoint(request)?;
         let said = request.extensions().get::<Fallback>().cloned();
@@ -56,8 +56,8 @@ impl Settings {
     }
 }
 
-/// Where one model's answer does for another's. An embedding does not: beside those of another model
-/// it means nothing, and it is kept. Scores and voices go by model too.
+/// Whether one model's response can replace another's. Embeddings are stored, and not comparable between models.
+/// Scores and voices depend on the model too.
 fn is_comparable(endpoint: Endpoint) -> bool {
     matches!(
         endpoint,
@@ -65,12 +65,12 @@ fn is_comparable(endpoint: Endpoint) -> bool {
     )
 }
 
-/// Where whoever names the models for this one request may have them.
+/// Whether a request may name its own fallback models.
 fn may_be_renamed(endpoint: Endpoint) -> bool {
     endpoint.takes_model() && !endpoint.creates()
 }
 
-/// The setters of the layer say where each number is from.
+/// The layer's setters give the source of each number.
 impl Default for Settings {
     fn default() -> Self {
         Self {

@@ -16,7 +16,7 @@ use crate::{
     words::{ApiError, Endpoint, Error, Rejected, extension::AsksForJobs},
 };
 
-/// Where to ask what became of jobs, and how.
+/// The server, service and key used to read the states of jobs.
 #[derive(Clone)]
 pub struct JobsApi<S> {
     service: S,
@@ -26,8 +26,8 @@ pub struct JobsApi<S> {
 }
 
 impl<S> JobsApi<S> {
-    /// Asks Together, through a service that passes through the limiter, without a key: for services
-    /// that add it themselves.
+    /// Uses Together's API without a key, through a service that passes through the limiter. For services that add
+    /// the key themselves.
     pub fn new(service: S) -> Self {
         Self {
             service,
@@ -37,11 +37,11 @@ impl<S> JobsApi<S> {
         }
     }
 
-    /// Asks another server, at `https://HOST/v1`.
+    /// Uses another server, at `https://HOST/v1`.
     ///
     /// # Errors
     ///
-    /// If it is no such address.
+    /// If `base` is not such an address.
     pub fn with_base(mut self, base: &str) -> Result<Self, Error> {
         let uri: Option<Uri> = base.parse().ok();
         let scheme = uri.as_ref().and_then(|uri| uri.scheme_str());
@@ -52,26 +52,26 @@ impl<S> JobsApi<S> {
         Ok(self)
     }
 
-    /// Sends this key, as `authorization: Bearer KEY`: that of the requests whose jobs it is about.
+    /// Sends `key` as `authorization: Bearer KEY`. Use the key of the requests that create the jobs.
     ///
     /// # Errors
     ///
-    /// If it has characters in it that no header may have.
+    /// If `key` contains characters that a header must not contain.
     pub fn with_key(mut self, key: &str) -> Result<Self, Error> {
         let mut value = HeaderValue::try_from(format!("Bearer {}", key.trim()))
             .map_err(|_| Error::api("a key is letters, digits and signs, without line breaks"))?;
-        // Not to be shown by anything that shows headers.
+        // Sensitive, so that no output of headers shows it.
         value.set_sensitive(true);
         self.key = Some(value);
         Ok(self)
     }
 
-    /// Asks again after this time to twice that, at random. Default: 30 s, as Together asks: "poll every
-    /// 30 to 60 seconds" (docs.together.ai/docs/inference/batch/manage).
+    /// The interval between requests is random, from `interval` to twice that. Default: 30 s, as Together asks:
+    /// "poll every 30 to 60 seconds" (docs.together.ai/docs/inference/batch/manage).
     ///
     /// # Panics
     ///
-    /// If it is nothing, or more than a day.
+    /// If `interval` is zero, or more than a day.
     #[must_use]
     pub fn with_interval(mut self, interval: Duration) -> Self {
         assert!(
@@ -82,9 +82,9 @@ impl<S> JobsApi<S> {
         self
     }
 
-    /// A request for what is at a path below the base, such as `batches`, as this one asks: with the key,
-    /// and with a `user-agent`, for Cloudflare, in front of the API, refuses requests without one. It states its
-    /// [`Endpoint`] in its extensions, so that the layers know it whatever path the base has.
+    /// Builds a request for a path below the base, such as `batches`. It has the key and a `user-agent`, since
+    /// Cloudflare, in front of the API, rejects requests without one. Its extensions state its [`Endpoint`], so that
+    /// the layers classify it whatever path the base has.
     pub fn request(&self, method: Method, path: &str) -> request::Builder {
         let endpoint = Endpoint::of(&method, &format!("/{path}"));
         let builder = Request::builder()
@@ -98,8 +98,8 @@ impl<S> JobsApi<S> {
         }
     }
 
-    /// What a request of this API is for: what it states, or else its path from the base on, which may have a
-    /// prefix.
+    /// The endpoint of a request to this API: the stated one, or else the one for its path after the base, which may
+    /// have a prefix.
     pub fn endpoint<B>(&self, request: &Request<B>) -> Endpoint {
         if let Some(stated) = request.extensions().get() {
             return *stated;
@@ -111,12 +111,12 @@ impl<S> JobsApi<S> {
         Endpoint::of(request.method(), below.unwrap_or(path))
     }
 
-    /// After which time, to twice that, it asks again.
+    /// The minimum interval between requests; the maximum is twice that.
     pub fn interval(&self) -> Duration {
         self.interval
     }
 
-    /// The same over another service.
+    /// This API over another service.
     pub fn over<T>(&self, service: T) -> JobsApi<T> {
         JobsApi {
             service,
@@ -126,12 +126,12 @@ impl<S> JobsApi<S> {
         }
     }
 
-    /// The service that sends.
+    /// The inner service.
     pub fn get_ref(&self) -> &S {
         &self.service
     }
 
-    /// Reads what is at a path below the base.
+    /// Reads the response at a path below the base.
     pub(super) async fn get<B, R>(
         &mut self,
         path: &str,
@@ -154,7 +154,7 @@ impl<S> JobsApi<S> {
             return Err(JobsError::Rejected(rejected.clone()));
         }
         let book = head.extensions.get::<JobBook>().cloned();
-        // To its end, for it is at the end that the layer reads it too.
+        // Read to the end, since the layer reads the body at its end too.
         let body = Limited::new(body, MOST).collect().await;
         let body = body.map_err(|_| JobsError::Unreadable)?.to_bytes();
         if !head.status.is_success() {
@@ -165,7 +165,7 @@ impl<S> JobsApi<S> {
     }
 }
 
-/// Without the key.
+/// Shows no key.
 impl<S> fmt::Debug for JobsApi<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JobsApi")
@@ -178,5 +178,5 @@ const US: &str = concat!("tower-together/", env!("CARGO_PKG_VERSION"));
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
-/// Bytes of an answer: a list of some thousands of jobs.
+/// Maximum bytes of a response: a list of some thousands of jobs.
 const MOST: usize = 16 << 20;

@@ -4,24 +4,24 @@ use http::StatusCode;
 
 use crate::words::{ApiError, Rejected};
 
-/// Why it is not known which jobs run.
+/// The reason why the running jobs are not known.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum JobsError<E> {
     /// The service failed.
     Service(E),
-    /// The server answered with an error.
+    /// The server responded with an error.
     Answered(ApiError),
-    /// The limiter itself refused to ask.
+    /// The limiter rejected the request.
     Rejected(Rejected),
-    /// The answer is not what the API answers, or is longer than 16 MiB, or broke off.
+    /// The response is not one of the API, is longer than 16 MiB, or is truncated.
     Unreadable,
-    /// The service does not pass through this limiter, which so learns nothing.
+    /// The service does not pass through this limiter, so the limiter learns nothing.
     NotLimited,
 }
 
 impl<E> JobsError<E> {
-    /// The same with another error of the service.
+    /// Converts the service's error.
     pub fn map_service<F>(self, map: impl FnOnce(E) -> F) -> JobsError<F> {
         match self {
             Self::Service(error) => JobsError::Service(map(error)),
@@ -32,7 +32,7 @@ impl<E> JobsError<E> {
         }
     }
 
-    /// It as a word, for a log.
+    /// A name for logs.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Service(_) => "service",
@@ -43,7 +43,7 @@ impl<E> JobsError<E> {
         }
     }
 
-    /// Whether it will be no better next time.
+    /// Whether a retry cannot help.
     pub(super) fn is_final(&self) -> bool {
         match self {
             Self::NotLimited => true,

@@ -12,9 +12,8 @@ use crate::{
     words::JobKind,
 };
 
-/// Finds out which jobs of a kind run. The layer itself frees the slots of those that have ended, as
-/// the answers pass; here those that it did not know of get one, among them such as the server has
-/// started again under another id.
+/// Finds the running jobs of a kind. The layer itself frees the slots of ended jobs as the responses pass. Here
+/// unknown running jobs take slots, including those that the server has restarted under another id.
 pub(super) async fn look<S, B, R>(
     limiter: &Limiter,
     api: &mut JobsApi<S>,
@@ -49,13 +48,13 @@ where
         }
     };
     book.named(kind, asked);
-    // One that is in no list may be too old for it, or gone.
+    // A job in no list may be too old for it, or deleted.
     for id in book.held(kind) {
         if seen.contains(&id) || !is_plain(&id) {
             continue;
         }
         match api.get(&format!("{}/{id}", kind.path())).await {
-            // The layer has seen it pass.
+            // The layer has read the response as it passed.
             Ok(_) => {}
             Err(JobsError::Answered(error)) if error.status() == StatusCode::NOT_FOUND => {}
             Err(error) => return Err(error),
@@ -64,11 +63,11 @@ where
     Ok(book)
 }
 
-/// Whether an id can be written in a URL as it is.
+/// Whether an id can be part of a URL without escapes.
 fn is_plain(id: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     id.bytes().all(plain)
 }
 
-/// Jobs that are read of a list: enough for the newest, which those that run are among.
+/// Maximum jobs read from a list. They are the newest, which include those that run.
 const MOST: usize = 10_000;

@@ -1,23 +1,22 @@
 //! Jobs that run for hours: fine-tunes and batches.
 //!
-//! They are limited by how many run at once ([`Limits::jobs`](crate::Limits::jobs)), not by how many are
-//! sent. A request that creates one takes a slot before it leaves. Its answer says which job was
-//! created, and that job keeps the slot, long after the answer, until it is known to have ended:
+//! Their limit is the number of jobs that run at once ([`Limits::jobs`](crate::Limits::jobs)), not the number of
+//! requests. A request that creates a job takes a slot before it is sent. The response names the job, and the job
+//! then keeps the slot until it is known to have ended:
 //!
-//! | what tells | frees the slot |
+//! | source | frees the slot |
 //! |---|---|
-//! | an answer that passes through the layer: the job itself, a list, or what came of cancelling it | if its state is `completed`, `failed`, `expired`, `cancelled`, `error` or `user_error`, in whichever case. One that nobody knows is one in which it still runs |
-//! | a 404 to a question about it, or its deletion | yes |
-//! | a create that fails, or whose answer names no job | yes, with the answer |
-//! | a create whose response cannot be read: cut short, or no JSON | no: a job may run. Once [`Limiter::watch_jobs`] or [`Limiter::sync_jobs`] has asked, or after an hour |
+//! | a response that passes through the layer: the job itself, a list, or the result of cancelling it | if its state is `completed`, `failed`, `expired`, `cancelled`, `error` or `user_error`, in any case. A job in an unknown state counts as running |
+//! | a 404 to a request about it, or its deletion | yes |
+//! | a create that fails, or whose response names no job | yes, with the response |
+//! | a create whose response cannot be read: truncated, or not JSON | no: a job may run. Yes once [`Limiter::watch_jobs`] or [`Limiter::sync_jobs`] has checked, or after an hour |
 //! | [`Limiter::job_ended`] | yes |
-//! | [`Limiter::watch_jobs`] | asks for you, while somebody waits |
+//! | [`Limiter::watch_jobs`] | polls for you, while a request waits |
 //!
-//! **Where nobody asks what became of the jobs, nobody knows that they ended, and the fourth fine-tune
-//! waits for ever** (or until its deadline). So a program that creates jobs either reads their states
-//! through the layer, as it must to get at their results, or runs [`Limiter::watch_jobs`] beside. A
-//! program that may have been restarted first calls [`Limiter::sync_jobs`]: what runs already takes its
-//! slots.
+//! **If nothing reads the states of the jobs, they are never known to have ended, and the fourth fine-tune waits
+//! forever** (or until its deadline). So a program that creates jobs either reads their states through the layer,
+//! which it must do to get their results, or also runs [`Limiter::watch_jobs`]. A program that may have been
+//! restarted first calls [`Limiter::sync_jobs`], so that jobs that already run take their slots.
 //!
 //! ```
 //! use std::num::NonZeroU32;
@@ -42,30 +41,32 @@
 //! let running = limiter.sync_jobs(jobs.clone()).await?;
 //! println!("{running} jobs run already");
 //! tokio::spawn(limiter.watch_jobs(jobs));
-//! // From here on `client` sends no create while as many jobs run as may.
+//! // From here on, `client` sends no create request while the maximum number of jobs run.
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Over reqwest, the client is `stack::HttpOverReqwest` with the layers around it (feature `reqwest`). If nothing
-//! else says what its requests' bodies are, write `HttpOverReqwest::<_, reqwest::Body>::new(client)`.
+//! Over reqwest, the client is `stack::HttpOverReqwest` with the layers around it (feature `reqwest`). If the
+//! type of its request bodies cannot be inferred, write `HttpOverReqwest::<_, reqwest::Body>::new(client)`.
 //!
-//! # When the server has its own opinion
+//! # When the server limits jobs itself
 //!
-//! No limit is published, and what the server answers to one job too many is not either. An answer to a
-//! create that [speaks of too many jobs](crate::ApiError::is_too_many_jobs) is believed: the
-//! request waits in front of its lane until one of the jobs that ran then has ended, and is sent again,
-//! by the [retry layer](crate::retry), as often as need be. For an hour no more are created than ran then.
-//! Where none is known to run, they are somebody else's, or the words are about something else: one request at a
-//! time asks again, after 1, 2, 4, 8, then every 10 minutes. The response to its third attempt is final, unless an
-//! hour has passed since the one before. A check of the list (`sync_jobs`, `watch_jobs`) shows what runs: a job
-//! that it finds is known, and its end is waited for. Any other 409 is final.
+//! Neither the limit nor the response to one job too many is published. A response to a create that
+//! [says that too many jobs run](crate::ApiError::is_too_many_jobs) is believed. The request waits at the front of
+//! its lane until one of the jobs that ran then has ended. The [retry layer](crate::retry) retries it as often as
+//! needed. For an hour, no more jobs are created than ran then.
+//!
+//! If no job is known to run, the jobs belong to another program, or the words are about something else. Then one
+//! request at a time is retried, after 1, 2, 4, 8, and then every 10 minutes. The response to its third attempt is
+//! final, unless an hour has passed since the one before. A check of the list (`sync_jobs`, `watch_jobs`) finds
+//! running jobs: a job that it finds is known, and the request waits for its end. Any other 409 is final.
 //!
 //! # While it waits
 //!
-//! A create that waits is one entry in the queue, however long; its [`Deadline`](crate::extension::Deadline)
-//! bounds it. It shows in [`Limiter::snapshot`] (its lane's `waiting`, its limit's `left`, the `jobs` that hold
-//! slots), and with the feature `tracing` in an event when it begins to wait.
+//! A waiting create is one entry in the queue, however long it waits. Its
+//! [`Deadline`](crate::extension::Deadline) bounds the wait. [`Limiter::snapshot`] shows it (its lane's `waiting`,
+//! its limit's `left`, and the `jobs` that hold slots). With the feature `tracing`, an event reports the start of
+//! the wait.
 
 mod api;
 mod error;

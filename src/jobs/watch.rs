@@ -12,19 +12,19 @@ use crate::{
 };
 
 impl Limiter {
-    /// Finds the jobs that run already, after a restart: each takes a slot, be there one or not.
-    /// Returns how many of the key's jobs hold one then.
+    /// Finds the jobs that already run, after a restart. Each job takes a slot, even beyond the limit. Returns the
+    /// number of the key's jobs that hold a slot afterwards.
     ///
-    /// See the [module](crate::jobs) for the whole.
+    /// See the [module](crate::jobs) for details.
     ///
     /// # Errors
     ///
-    /// If that cannot be read, or the service does not pass through this limiter. What was read until
-    /// then counts.
+    /// If the jobs cannot be read, or the service does not pass through this limiter. Jobs read before the error
+    /// keep their slots.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it has done what it has read.
+    /// Dropping the future keeps the effect of what has been read.
     pub fn sync_jobs<S, B, R>(
         &self,
         mut api: JobsApi<S>,
@@ -45,27 +45,26 @@ impl Limiter {
         }
     }
 
-    /// Asks what became of the jobs that hold slots, while somebody waits for one of them to end: at
-    /// once, and then every 30 to 60 s
-    /// ([`JobsApi::with_interval`]). While nobody waits it asks nothing.
+    /// Polls the states of the jobs that hold slots, while a request waits for one of them to end: at once, and then
+    /// every 30 to 60 s ([`JobsApi::with_interval`]). It sends nothing while no request waits.
     ///
-    /// It is for the caller to run, in a task or beside the rest of the program, once for each key. See
-    /// the [module](crate::jobs) for the whole.
+    /// The caller runs it, in a task or beside the rest of the program, once for each key. See the
+    /// [module](crate::jobs) for details.
     ///
     /// Returns as soon as the limiter is [closed](Limiter::close).
     ///
     /// # Errors
     ///
-    /// If the server says 401 or 403, or if the service does not pass through this limiter: then it
-    /// would never learn anything. Whatever else fails is asked again.
+    /// If the server responds with 401 or 403, or if the service does not pass through this limiter and would never
+    /// teach it anything. Requests that fail for other reasons are repeated.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it asks no more, and nothing is lost.
+    /// Dropping the future stops the polling, and loses nothing.
     ///
     /// # Panics
     ///
-    /// When polled outside a Tokio runtime with its timer enabled.
+    /// If it is polled outside a Tokio runtime with its timer enabled.
     pub fn watch_jobs<S, B, R>(
         &self,
         mut api: JobsApi<S>,
@@ -87,7 +86,7 @@ impl Limiter {
                         Err(error) => observe::jobs_unread(error.name()),
                     }
                 }
-                // Spread, so that programs that began together do not ask together.
+                // Random, so that programs that started together do not poll together.
                 let rest = api.interval().mul_f64(1.0 + fastrand::f64());
                 watcher.rest(rest).await;
             }

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 /// Bounds retries in proportion to first attempts, so that a failing server is not sent several times its usual
 /// load.
 ///
-/// In the minute before any retry, the retries are at most `ratio` of that minute's first attempts, plus
+/// In the minute that ends with any retry, the retries are at most `ratio` of that minute's first attempts, plus
 /// `per_minute` retries for each caller or key. For all callers and keys together, the addition is twice
 /// `per_minute`, so that one request that always fails does not block the retries of the others. A first
 /// attempt counts for 59 to 60 s. The given ratio is kept exactly. A request that waits in its paused lane
