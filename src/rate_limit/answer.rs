@@ -1,4 +1,4 @@
-//! What an answer teaches the limiter.
+//! Turns responses into reports for the limiter.
 
 use std::time::Duration;
 
@@ -15,14 +15,13 @@ use crate::{
     },
 };
 
-/// Whether the answer's body is to be read: errors say there what they are about. Not of a refusal
-/// of our own, by another limiter beneath.
+/// Whether the response's body is to be read for an error. A rejection by another limiter beneath is not.
 pub(super) fn is_error(head: &Parts) -> bool {
     let failed = head.status.is_client_error() || head.status.is_server_error();
     failed && head.extensions.get::<Rejected>().is_none()
 }
 
-/// How long to read of it: whether its lane is to stop must not wait for a body that dawdles.
+/// Bounds the read. The body of a 429 or 503 may be slow, and its lane must pause soon.
 pub(super) fn bounded(head: &Parts, bound: Bound) -> Bound {
     let not_now = matches!(head.status.as_u16(), 429 | 503);
     match not_now {
@@ -31,8 +30,8 @@ pub(super) fn bounded(head: &Parts, bound: Bound) -> Bound {
     }
 }
 
-/// What the answer's head, and the beginning of an error's body, tell the limiter. A refusal of our own,
-/// by another limiter beneath, was not sent, so it has cost nothing.
+/// The report on the response's head and the beginning of an error's body. A request rejected by another limiter
+/// beneath was not sent, so it has cost nothing.
 pub(super) fn report(head: &Parts, body: &[u8], endpoint: Endpoint) -> Report {
     if head.extensions.get::<Rejected>().is_some() {
         return Report::cost(Tokens::Exactly(0));
@@ -41,7 +40,7 @@ pub(super) fn report(head: &Parts, body: &[u8], endpoint: Endpoint) -> Report {
     Report::of(endpoint, (head.status, &head.headers), error, body)
 }
 
-/// Says in the answer how long its request has waited.
+/// Adds the request's wait to the response.
 pub(super) fn waited(head: &mut Parts, permit: &Permit) {
     let waited = permit.waited();
     if waited > Duration::ZERO {
@@ -49,7 +48,7 @@ pub(super) fn waited(head: &mut Parts, permit: &Permit) {
     }
 }
 
-/// Tells the limiter, and says in the answer what came of it.
+/// Reports to the limiter, and adds the consequences to the response.
 pub(super) fn tell(head: &mut Parts, permit: &mut Permit, endpoint: Endpoint, report: &Report) {
     let told = report
         .wait()
@@ -66,24 +65,24 @@ pub(super) fn tell(head: &mut Parts, permit: &mut Permit, endpoint: Endpoint, re
     }
 }
 
-/// Whether a job is known to run, of the key and of the kind that the request is to create.
+/// Whether a job of the request's key and kind is known to run.
 fn knows_jobs(permit: &Permit, endpoint: Endpoint) -> bool {
     let held = JobKind::of(endpoint).zip(permit.job_book());
     held.is_some_and(|(kind, book)| !book.held(kind).is_empty())
 }
 
-/// How long the server asks to wait, from the moment its answer's head comes.
+/// The wait that the server asks for, from the arrival of its response's head.
 pub(super) fn wait(head: &Parts) -> Option<Duration> {
     wire::response::wait(&head.headers, clock::time_of_day)
 }
 
-/// What the error says of itself, in the answer's extensions.
+/// Adds the parsed error to the response's extensions.
 pub(super) fn name(head: &mut Parts, wait: Option<Duration>, body: &[u8], permit: &Permit) {
     let error = ApiError::told(head.status, &head.headers, body, wait);
     insert(head, error, permit);
 }
 
-/// Puts an error into the answer's extensions.
+/// Adds an error to the response's extensions.
 pub(super) fn insert(head: &mut Parts, error: ApiError, permit: &Permit) {
     let present = Present {
         limiter: true,
@@ -92,5 +91,5 @@ pub(super) fn insert(head: &mut Parts, error: ApiError, permit: &Permit) {
     head.extensions.insert(error.past(present));
 }
 
-/// A body comes with its head, or is worth no more of this time.
+/// A body usually arrives with its head. A slower one is not worth more time.
 const AT_ONCE: Duration = Duration::from_millis(100);

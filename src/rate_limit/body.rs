@@ -16,12 +16,12 @@ use crate::{
 };
 
 pin_project_lite::pin_project! {
-    /// A response's body as it came, with what its request still holds.
+    /// A response's body, unchanged, with the slots that its request holds.
     ///
-    /// An in-flight slot is given back when the body ends, fails or is dropped: an open stream of
-    /// server-sent events counts as under way, until it has been
-    /// [silent](crate::Limiter::with_max_silence) for too long. Where tokens are counted, what it says of its usage is
-    /// read as it passes, and settled then too; so is which jobs have ended, where some hold slots.
+    /// An in-flight slot is released when the body ends, fails or is dropped. An open stream of server-sent events
+    /// counts as in flight until it has been [silent](crate::Limiter::with_max_silence) for too long. If tokens are
+    /// counted, the body's usage is read as it passes, and settled at its end. If jobs hold slots, the body is also
+    /// read for jobs that have ended.
     pub struct ResponseBody<R>
     where
         R: Body,
@@ -32,25 +32,24 @@ pin_project_lite::pin_project! {
     }
 }
 
-/// What the request still holds.
+/// The slots and readers that the body keeps.
 #[derive(Default)]
 struct Held {
-    // Before the slots, which give the next one its turn.
+    // Dropped before the slots, which let the next request leave.
     watch: Option<Box<Watch>>,
     slots: Option<SlotGuard>,
-    /// How long nothing of the body has come: since it was first waited for.
+    /// Runs from the first wait for a frame that has not come.
     silence: Timer,
 }
 
 impl<R: Body<Data = Bytes>> ResponseBody<R> {
-    /// The body of a request that holds nothing.
+    /// A body without slots or readers.
     pub(super) fn of(body: Whole<R>) -> Self {
         let held = Held::default();
         Self { body, held }
     }
 
-    /// The server's body. The permit is kept only if it holds something to give back, or the body is to be
-    /// read.
+    /// The server's body. The permit is kept only if it has a slot to release, or if the body is to be read.
     pub(super) fn holding(body: Whole<R>, mut permit: Permit, readers: Readers) -> Self {
         if body.is_end_stream() {
             return Self::of(body);
@@ -69,8 +68,8 @@ impl<R: Body<Data = Bytes>> ResponseBody<R> {
         Self { body, held }
     }
 
-    /// The server's body, after its beginning did not say which job was created. The slot is taken by the job
-    /// once it is named. A body that has ended names none.
+    /// The server's body, whose beginning has not named the created job. The job takes the slot once it is named. A
+    /// body that has ended names none.
     pub(super) fn for_job(body: Whole<R>, permit: Permit) -> Self {
         let readers = Readers {
             told: Some(Reader::Created(JobsReader::default())),
@@ -99,7 +98,7 @@ impl<R: Body<Data = Bytes>> Body for ResponseBody<R> {
             return Poll::Pending;
         };
         match &frame {
-            // Who knows by `is_end_stream` that this was the last frame does not poll again.
+            // A caller that sees `is_end_stream` does not poll again.
             Some(Ok(frame)) => this.held.pass(frame, this.body.is_end_stream()),
             _ => *this.held = Held::default(),
         }
@@ -120,7 +119,7 @@ impl Held {
         self.slots.is_some() || watch.is_some_and(|watch| watch.max_silence().is_some())
     }
 
-    /// More of the body passes.
+    /// Reads a frame as it passes.
     fn pass(&mut self, frame: &Frame<Bytes>, is_last: bool) {
         if let (Some(watch), Some(data)) = (&mut self.watch, frame.data_ref()) {
             if !watch.read(data) {
@@ -133,7 +132,7 @@ impl Held {
         }
     }
 
-    /// The server has no more of the body yet.
+    /// Called when the server has no more data yet.
     fn wait(&mut self, cx: &mut Context<'_>) {
         let slots = self.slots.as_ref().map(SlotGuard::max_silence);
         let max = slots.or_else(|| self.watch.as_ref()?.max_silence());

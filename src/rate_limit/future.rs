@@ -37,19 +37,18 @@ use crate::{
 };
 
 pin_project_lite::pin_project! {
-    /// A request on its way: first it waits for its turn, then for its answer, and of an error, or of
-    /// a job created, for the beginning of the body too.
+    /// The response to a request. It waits for the request's turn, then for the response. If that is an error or a
+    /// created job, it also waits for the beginning of the body.
     ///
     /// # Cancel safety
     ///
-    /// Dropped while it waits, it has cost nothing and the next in line moves up. Dropped after the
-    /// inner service was called, it gives back its in-flight slot, and its share of the rate is
-    /// spent.
+    /// If it is dropped while it waits, nothing is charged and the next request moves up. If it is dropped after the
+    /// inner service was called, the in-flight slot is released, and the charge to the rate stands.
     ///
     /// # Panics
     ///
-    /// When it has to wait and is polled outside a Tokio runtime with its timer enabled, and when
-    /// polled after it was ready.
+    /// If it has to wait and is polled outside a Tokio runtime with its timer enabled, or if it is polled after
+    /// completion.
     pub struct ResponseFuture<S, B, R>
     where
         S: Service<Request<B>>,
@@ -70,7 +69,7 @@ pin_project_lite::pin_project! {
         Waiting {
             inner: S,
             request: Option<Request<B>>,
-            // `None`: the request is left alone.
+            // `None`: the layer does not limit this request.
             turn: Option<Wanted>,
             stand: Option<Stand>,
         },
@@ -84,32 +83,32 @@ pin_project_lite::pin_project! {
     }
 }
 
-/// A request that has left.
+/// A request that has been sent.
 struct Left {
     permit: Permit,
-    /// What the permit would tell the limiter of a response, which is none if the call is dropped.
+    /// The rates for which the permit reports a response. A call that is dropped has none.
     witness: Each<bool>,
     endpoint: Endpoint,
-    /// Until when its answer's body may be read. Few have one, and all are moved.
+    /// The instant until which the response's body may be read. Boxed, since it is rare and `Left` is often moved.
     deadline: Option<Box<Instant>>,
     job: Option<Box<Job>>,
 }
 
-/// A turn that a request waits for.
+/// A request that waits for its turn.
 pub(super) struct Wanted {
     turn: Turn,
     endpoint: Endpoint,
-    /// How to count its tokens.
+    /// Counts the request's tokens.
     tokenizer: Option<Tokenizer>,
-    /// When its caller will have it no more, as known since it was first polled.
+    /// The caller's deadline, computed at the first poll.
     deadline: Option<Instant>,
 }
 
-/// An answer whose body is being read: an error, a job that was created, or the first frame of a success.
+/// A response whose body is being read: an error, a created job, or the first frame of a success.
 struct Reading<R: Body> {
     head: response::Parts,
     body: Peek<R>,
-    /// How many bytes of it are looked at.
+    /// Maximum bytes that are read.
     most: usize,
     wait: Option<Duration>,
     left: Left,
@@ -184,7 +183,7 @@ where
                             return Poll::Ready(answer);
                         }
                     };
-                    // Charged and called in one poll: what the limiter counts is what leaves.
+                    // Charged and called in the same poll, so that the limiter counts exactly what is sent.
                     let left = permit.map(|(mut permit, endpoint, deadline)| Left {
                         witness: permit.take_witness(),
                         permit,
@@ -245,7 +244,7 @@ impl Wanted {
     }
 }
 
-/// For what, and until when its answer's body may be read.
+/// The permit, the endpoint, and the instant until which the response's body may be read.
 type Admitted = Option<(Permit, Endpoint, Option<Instant>)>;
 
 fn poll_turn<S, B>(
@@ -362,10 +361,10 @@ impl<R: Body<Data = Bytes>> Reading<R> {
             return self.success(&bytes);
         }
         let mut head = self.head;
-        // What the server asks for counts from when its answer came.
+        // The server's wait counts from the arrival of its response.
         let late = clock::now().saturating_duration_since(self.since);
         let mut report = answer::report(&head, &bytes, self.left.endpoint);
-        // The rest of the body may name the job yet.
+        // The rest of the body may still name the job.
         let is_unnamed =
             mem::take(&mut report.jobs.unnamed) || bytes.is_empty() && self.left.created_job(&head);
         self.left.tell(&mut head, report.read_after(late));
@@ -377,14 +376,14 @@ impl<R: Body<Data = Bytes>> Reading<R> {
         Response::from_parts(head, body)
     }
 
-    /// A success, of which the first frame was read if it came with the head.
+    /// A success, with its first frame if that arrived with the head.
     fn success(mut self, bytes: &[u8]) -> Response<ResponseBody<R>> {
         let (endpoint, mut head) = (self.left.endpoint, self.head);
         let reader = || InBandReader::of(endpoint, head.status, &head.headers);
         let (mut first, mut in_band) = (reader(), reader());
         let error = first.as_mut().and_then(|first| {
             first.read(bytes);
-            // The body's own reader finds again what comes later.
+            // The body's own reader reads from the beginning again, for an error that comes later.
             let is_over = first.is_over() || self.body.is_whole();
             in_band = in_band.take().filter(|_| !is_over);
             first.found(&head.headers, || answer::wait(&head))
@@ -401,7 +400,7 @@ impl<R: Body<Data = Bytes>> Reading<R> {
 }
 
 impl Left {
-    /// The call has brought an error, which may be a 429 in other words.
+    /// Handles an error of the service, which may mean that the request was throttled.
     fn failed(self) {
         self.permit.failed();
         let (throttled, endpoint) = (self.permit.to_be_throttled(), self.endpoint);
@@ -411,13 +410,13 @@ impl Left {
         });
     }
 
-    /// Whether it is to be known at once which job was created: its caller need not read the answer.
+    /// Whether a created job must be read at once, since its caller may not read the response.
     fn created_job(&self, head: &response::Parts) -> bool {
         let creates = self.job.is_some() && self.endpoint.creates();
         creates && head.status.is_success() && self.permit.holds_job_slot()
     }
 
-    /// Tells the limiter what the answer's head says. Returns what reads the body, if that may tell more.
+    /// Reports the response's head. Returns a reader for the body, if the body may contain more.
     fn answered(&mut self, head: &mut response::Parts) -> Option<Reader> {
         let failed = head.extensions.get::<ApiError>().is_some();
         let is_silent =
@@ -429,7 +428,7 @@ impl Left {
         self.reader(head)
     }
 
-    /// Tells the limiter what the answer says, as far as it has been read.
+    /// Reports the parts of the response read so far.
     fn tell(&mut self, head: &mut response::Parts, mut report: Report) {
         if let Some(id) = self.job.as_ref().and_then(|job| job.id.as_deref()) {
             report = report.about_job(id);
@@ -455,14 +454,14 @@ impl Left {
     }
 }
 
-/// Once for each limiter: apart, so that other requests are not moved once more for it.
+/// Runs once for each limiter. It is a separate function so that the common path stays small.
 #[cold]
 #[inline(never)]
 fn mark(extensions: &mut Extensions) {
     extensions.insert(LetGo);
 }
 
-/// The inner service, as the turn sees it.
+/// The inner service, as seen by the turn.
 struct Behind<'a, S, B> {
     service: &'a mut S,
     request: &'a mut Request<B>,
@@ -479,7 +478,7 @@ where
     }
 
     fn let_go(&mut self) {
-        // A clone is not ready; dropping the ready one gives back the slot or permit it holds.
+        // The clone is not ready. Dropping the ready service releases the slot or permit that it holds.
         *self.service = self.service.clone();
     }
 }

@@ -1,13 +1,13 @@
-//! What a request has to do with jobs.
+//! The relation of a request to jobs.
 
 use http::Request;
 
 use crate::words::{Endpoint, JobKind, extension::AsksForJobs};
 
 pub(super) struct Job {
-    /// The one it is about, if it is one.
+    /// Id of the job that the request is about, if any.
     pub(super) id: Option<Box<str>>,
-    /// Whether its caller looks after the limiter's jobs.
+    /// Whether the request was sent to check the states of the limiter's jobs.
     pub(super) asks: bool,
 }
 

@@ -10,7 +10,7 @@ use crate::{
     words::{Call, Classify, Limits},
 };
 
-/// Holds each request until the API will take it. See the [module](super).
+/// Holds each request until the API will accept it. See the [module](super).
 #[derive(Clone, Debug)]
 pub struct TogetherRateLimitLayer {
     limiter: Limiter,
@@ -20,32 +20,31 @@ pub struct TogetherRateLimitLayer {
 }
 
 impl TogetherRateLimitLayer {
-    /// A layer with a limiter of its own for these limits, shared by every clone of the layer and
-    /// every service made from it.
+    /// Creates a layer with its own limiter for these limits. Clones of the layer, and the services made from them,
+    /// share the limiter.
     pub fn new(limits: Limits) -> Self {
         Self::from(Limiter::new(limits))
     }
 
-    /// Which requests to limit, and as what. Default: Together's routes on any host.
+    /// Classifies requests by endpoint, which decides their limits. Default: Together's routes on any host.
     #[must_use]
     pub fn with_classify(mut self, classify: Classify) -> Self {
         self.classify = classify;
         self
     }
 
-    /// How much of an error's body is read into [`ApiError`](crate::ApiError), and for how long at
-    /// most. Default: 16 KiB, a hundred times what the API's errors are, and 1 s; of a 429 or 503,
-    /// 100 ms, since its lane is to stop. The answer's body is handed on whole.
+    /// The maximum size of an error's body that is read into [`ApiError`](crate::ApiError), and the maximum time.
+    /// Default: 16 KiB, a hundred times the size of the API's errors, and 1 s; for a 429 or 503 100 ms, since its
+    /// lane must pause soon. The response's body is returned whole.
     #[must_use]
     pub fn with_error_body(mut self, bytes: usize, time: Duration) -> Self {
         self.error_body = Bound { bytes, time };
         self
     }
 
-    /// How to count the tokens of a prompt's texts, given the model's name (empty if there is none) and
-    /// a text. Asked only where a [token quota](Limits::tokens) is in force, on the thread that polls,
-    /// before the request's turn. Default: an estimate, off by 6 % on average; see the
-    /// [module](super#tokens).
+    /// Counts the tokens of a prompt's texts. Its arguments are the model's name (empty if there is none) and a text.
+    /// It is called only if a [token quota](Limits::tokens) applies, on the thread that polls, before the request's
+    /// turn. Default: an estimate, off by 6 % on average; see the [module](super#tokens).
     ///
     /// ```
     /// use tower_together::TogetherRateLimitLayer;
@@ -63,21 +62,21 @@ impl TogetherRateLimitLayer {
         self
     }
 
-    /// Reads a request as this layer does, for [`Limiter::acquire`]: see [`Call::of`]. `None` for a request
-    /// that the layer leaves alone.
+    /// Reads a request as this layer does, for [`Limiter::acquire`]: see [`Call::of`]. `None` for a request that the
+    /// layer does not limit.
     pub fn call_of<B: RequestBody + Clone>(&self, request: &Request<B>) -> Option<Call> {
         let endpoint = self.classify.endpoint(request)?;
         Some(read::charged(request, endpoint, self.tokenizer.as_ref()))
     }
 
-    /// The limiter it asks.
+    /// The layer's limiter.
     pub fn limiter(&self) -> &Limiter {
         &self.limiter
     }
 }
 
 impl From<Limiter> for TogetherRateLimitLayer {
-    /// A layer that asks this limiter, together with whoever else has a clone of it.
+    /// Creates a layer that shares this limiter with its other clones.
     fn from(limiter: Limiter) -> Self {
         Self {
             limiter,
@@ -89,14 +88,13 @@ impl From<Limiter> for TogetherRateLimitLayer {
 }
 
 impl Default for TogetherRateLimitLayer {
-    /// A layer with a limiter of its own for [`Limits::default`].
+    /// Creates a layer with its own limiter for [`Limits::default`].
     fn default() -> Self {
         Self::new(Limits::default())
     }
 }
 
-/// A service that is not `Clone` is refused here, where it is given: put it into a
-/// `tower::buffer::Buffer`.
+/// A service that is not `Clone` is rejected here at compile time: wrap it in a `tower::buffer::Buffer`.
 impl<S: Clone> Layer<S> for TogetherRateLimitLayer {
     type Service = TogetherRateLimit<S>;
 

@@ -1,46 +1,43 @@
-//! The rate limit layer: each request waits here until the API will take it.
+//! The rate limit layer: holds each request until the API will accept it.
 //!
-//! # What is promised
+//! # Guarantees
 //!
-//! - **Never over.** No window sees more leave than its quota allows, wherever it starts, because
-//!   a server's windows start where it likes. A request is charged in the same poll in which the
-//!   inner service is called.
-//! - **Never far under.** With work always waiting, at least 99 % of a quota is used
+//! - **Never over.** In no window, wherever it starts, are more requests sent than the quota allows, since a
+//!   server's windows may start anywhere. A request is charged in the same poll in which the inner service is
+//!   called.
+//! - **Never far under.** If work is always waiting, at least 99 % of a quota is used
 //!   ([`Quota`](crate::Quota) has the table).
-//! - **Paced**, because Together enforces per second what it quotes per minute.
+//! - **Paced**, because Together enforces its limits per second and quotes them per minute.
 //! - **All or nothing.** A request under several limits is charged in all of them or in none.
 //! - **First come, first served** within a lane (key, endpoint, model), and in turn between the
 //!   [callers](crate::extension::Caller) of a lane. The model is read from a JSON object or a form that
-//!   [lies in memory](crate::body); of what does not,
-//!   [`Model`](crate::extension::Model) says it.
-//! - **Dropping is free** until the inner service is called; after that the in-flight slot comes
-//!   back and the rate does not.
-//! - **Nothing of the inner service is held while waiting**: no `Buffer` slot, no
-//!   `ConcurrencyLimit` permit. The other side of it: `poll_ready` is always ready, so a
-//!   `LoadShed` outside never sheds on what is inside.
-//! - **One 429 teaches everyone.** A 429, or a 503 that says for how long, pauses its lane until the
-//!   instant the server named ([`Paused`](crate::extension::Paused) in the answer); then the lane
-//!   starts again one by one, at half its pace, and reaches the whole after 8 s. A 429 that names no
-//!   wait pauses it for 1 s, doubling to 30 s while it stays blocked; so does HTTP/2's `ENHANCE_YOUR_CALM`
-//!   (with the client's feature, and over reqwest or beneath the retry layer, which read errors). A refusal of
-//!   what was sent before the pause only lengthens it. Whoever cannot go in time any more is told at once. An
-//!   instant may be nonsense, so a lane is paused for an hour at most and then tries another request. The one that
-//!   was told a later instant must wait for it
+//!   [is in memory](crate::body). For other bodies, [`Model`](crate::extension::Model) names it.
+//! - **Dropping is free** until the inner service is called. After that, the in-flight slot is released and the
+//!   charge to the rate stands.
+//! - **A waiting request holds nothing of the inner service**: no `Buffer` slot, no `ConcurrencyLimit` permit. In
+//!   return, `poll_ready` is always ready, so a `LoadShed` outside never sheds load because of the inner service.
+//! - **A 429 pauses the whole lane.** A 429, or a 503 that gives a wait, pauses its lane until the instant that
+//!   the server named ([`Paused`](crate::extension::Paused) in the response). The lane then resumes one request
+//!   at a time, at half its pace, and reaches its full pace after 8 s. A 429 that gives no wait pauses it for
+//!   1 s, doubling to 30 s while it stays blocked. HTTP/2's `ENHANCE_YOUR_CALM` does the same (with the client's
+//!   feature, and over reqwest or beneath the retry layer, which read errors). The rejection of a request sent
+//!   before the pause only lengthens the pause. Requests that can no longer leave in time are rejected at once.
+//!   The server's instant may be wrong, so a lane is paused for an hour at most and then tries another request.
+//!   A request that was given a later instant must wait for it
 //!   ([`Paused::not_before`](crate::extension::Paused::not_before)), as the [retry layer](crate::retry) does.
-//! - **Errors say what they are about.** The beginning of an error's body is read into
-//!   [`ApiError`](crate::ApiError), in the answer's extensions; the body is handed on whole. So is an error in
-//!   the body of a success ([in-band](crate::ApiError::in_band)). It pauses its lane as the status that it names
-//!   would; if it does not come with the head, when it passes.
-//! - **Jobs count as long as they live.** A fine-tune or a batch keeps its slot until it is known to
-//!   have [ended](crate::jobs).
-//! - **Errors are the inner service's own.** A refusal of ours is a response in Together's error
-//!   shape that carries [`Rejected`](crate::Rejected): so the layer fits axum (`Infallible`) as it
-//!   fits hyper.
+//! - **Errors are parsed.** The beginning of an error's body is read into [`ApiError`](crate::ApiError), in the
+//!   response's extensions, and the body is returned whole. An error in the body of a success
+//!   ([in-band](crate::ApiError::in_band)) is parsed too. It pauses its lane like the status that it names would;
+//!   if it does not arrive with the head, it does so when it passes.
+//! - **Jobs count as long as they run.** A fine-tune or a batch keeps its slot until it is known to have
+//!   [ended](crate::jobs).
+//! - **The error type is the inner service's.** A rejection is a response in Together's error shape that carries
+//!   [`Rejected`](crate::Rejected), so the layer fits both axum (`Infallible`) and hyper.
 //!
-//! | refused because | status | told |
+//! | reason for rejection | status | header |
 //! |---|---|---|
 //! | deadline, `max_wait`, full queue, too many keys | 429 | `Retry-After` |
-//! | it can never fit | 400 | `x-should-retry: false` |
+//! | the request can never fit | 400 | `x-should-retry: false` |
 //! | the limiter is [closed](crate::Limiter::close) | 503 | `x-should-retry: false` |
 //! | the limiter is [closed for a restart](crate::Limiter::close_with_retry_after) | 503 | `Retry-After` |
 //! | any of these, to a gRPC request | 200 | `grpc-status: 8`, `grpc-retry-pushback-ms` |
@@ -75,8 +72,7 @@
 //! # }
 //! ```
 //!
-//! Limits of one's own, nobody waits longer than half a minute, and only Together's hosts are
-//! limited:
+//! Custom limits, a maximum wait of half a minute, and limits for Together's hosts only:
 //!
 //! ```
 //! use std::time::Duration;
@@ -94,38 +90,37 @@
 //!
 //! # Tokens
 //!
-//! Where a [quota of tokens](crate::Limits::tokens) is in force for a request's endpoint and model, it
-//! is charged what it will probably cost, and when its answer says what it did, the difference is
-//! charged or given back. Where none is, no body is looked at for it.
+//! If a [quota of tokens](crate::Limits::tokens) applies to a request's endpoint and model, the request is charged
+//! its expected cost. When its response reports the real cost, the difference is charged or refunded. Without
+//! such a quota, no body is read for tokens.
 //!
-//! | | charged before it leaves |
+//! | | charged before the request is sent |
 //! |---|---|
 //! | a chat's `messages` and `tools`, a `prompt`, an `input`, a `query` and its `documents` | their texts, by an estimate: off by 6 % on average, and 15 % at worst, in 27 languages, formats and kinds of text; or by [your tokenizer](TogetherRateLimitLayer::with_tokenizer) |
 //! | each message | 5 tokens, and 4 once, for the marks of the chat template |
-//! | each picture, sound or film, in base64 too | 1,601 tokens, Together's number for a picture of up to 1120 pixels |
-//! | each answer (`n`) | the mean of what answers of its lane took of late, at most its `max_tokens` or `max_completion_tokens`; before any has come, that, or 256. Or [always that](crate::Limits::reserve_max_tokens) |
-//! | a body that is not in memory | its answer alone |
-//! | a request with a [`Cost`](crate::extension::Cost) | that |
+//! | each picture, sound or video, in base64 too | 1,601 tokens, Together's number for a picture of up to 1120 pixels |
+//! | each completion (`n`) | the mean of the lane's recent completions, at most its `max_tokens` or `max_completion_tokens`; before the first one, that maximum, or 256. Or [always that](crate::Limits::reserve_max_tokens) |
+//! | a body that is not in memory | its completion alone |
+//! | a request with a [`Cost`](crate::extension::Cost) | that cost |
 //!
-//! What is expected is charged 1 % dear: servers that count by the second have little room for
-//! answers that are longer than expected. In a simulation of one that allows 180,000 tokens a minute,
-//! to answers of very different length, 98 % are used and 1 in 750 requests is refused
-//! (`simulation/tests/tokens`); with `max_tokens` reserved, 65 %.
+//! The expected cost is charged with 1 % added, since servers that count by the second have little room for
+//! completions that are longer than expected. In a simulation of a server that allows 180,000 tokens a minute,
+//! with completions of very different length, 98 % are used and 1 in 750 requests is rejected
+//! (`simulation/tests/tokens`); with `max_tokens` reserved, 65 % are used.
 //!
-//! What it cost is read from `usage` in an answer of JSON, or in the events of a stream, as it passes:
-//! `total_tokens`, or the sum of the others. It is settled when the body ends, also if it is dropped
-//! or fails before its true end. A stream says it only if asked to
-//! (`"stream_options":{"include_usage":true}`).
+//! The real cost is read as the body passes, from `usage` in a JSON response or in the events of a stream:
+//! `total_tokens`, or the sum of the other counts. It is settled when the body ends, fails or is dropped. A stream
+//! reports its usage only if the request asks for it (`"stream_options":{"include_usage":true}`).
 //!
-//! | answered | what stays charged |
+//! | response | final charge |
 //! |---|---|
-//! | with a usage | that |
-//! | without, or compressed, or no answer at all | what was expected |
+//! | with a usage | that usage |
+//! | without one, or compressed, or no response at all | the expected cost |
 //! | 429 | no tokens; the request counts |
-//! | another error of the request's own, without a usage | no tokens: it was not worked at |
-//! | 408, 5xx | what was expected: nobody knows how far it got |
+//! | another client error, without a usage | no tokens: the server did not run the request |
+//! | 408, 5xx | the expected cost: the server may have run any part of the request |
 //!
-//! One whose prompt alone is more than a whole quota is refused at once.
+//! A request whose prompt alone exceeds a whole quota is rejected at once.
 //!
 //! # Which timeouts count the wait
 //!
@@ -136,22 +131,21 @@
 //! | timeout | counts the wait for the turn |
 //! |---|---|
 //! | `tower::timeout` or `tokio::time::timeout` outside the layer | yes; dropping the future costs nothing |
-//! | a [`Deadline`](crate::extension::Deadline), `grpc-timeout`, `x-stainless-timeout`, `x-stainless-read-timeout` | yes, and a request that cannot leave in time is refused at once |
-//! | [`max_wait`](crate::Limiter::with_max_wait) | it alone |
-//! | `tower::timeout` inside the layer, a client's own (hyper's connector, reqwest's `timeout`) | no: they start when the request leaves |
+//! | a [`Deadline`](crate::extension::Deadline), `grpc-timeout`, `x-stainless-timeout`, `x-stainless-read-timeout` | yes, and a request that cannot leave in time is rejected at once |
+//! | [`max_wait`](crate::Limiter::with_max_wait) | only the wait |
+//! | `tower::timeout` inside the layer, a client's own (hyper's connector, reqwest's `timeout`) | no: they start when the request is sent |
 //!
-//! # Leaving is not arriving
+//! # Pacing behind a connection pool
 //!
-//! The layer paces what *leaves*. A connection pool that is cold, or slow to open connections,
-//! holds requests back behind it and lets them go together: what was paced arrives bunched. Keep
-//! the pool warm (HTTP/2 does it with one connection), and give a network whose delay varies by
-//! more than 200 ms a wider [margin](crate::Quota::with_margin).
+//! The layer paces departures, not arrivals. A connection pool that is cold, or slow to open connections, delays
+//! requests after the layer and then sends them together, so they arrive in a burst. Keep the pool warm (HTTP/2
+//! does so with one connection). Give a network whose delay varies by more than 200 ms a wider
+//! [margin](crate::Quota::with_margin).
 //!
 //! # Cancel safety
 //!
-//! A future dropped while it waits has cost nothing, and the next in line moves up at once. One
-//! that is kept but not polled when its turn comes delays the others by 10 ms, once, and keeps its
-//! place.
+//! If a future is dropped while it waits, nothing is charged and the next request moves up at once. If it is kept
+//! but not polled when its turn comes, it delays the others by 10 ms, once, and keeps its place.
 //!
 //! # Panics
 //!

@@ -1,4 +1,4 @@
-//! What a request says of itself.
+//! Reads a request for the limiter.
 
 use http::{
     Request,
@@ -20,12 +20,12 @@ use crate::{
 };
 
 impl Call {
-    /// Reads a request as a [`TogetherRateLimitLayer`](super::TogetherRateLimitLayer) does: endpoint, key,
-    /// model, tokens, caller, deadline and attempt. So requests that are sent by hand and those that the
-    /// layer sends share one limit.
+    /// Reads a request like a [`TogetherRateLimitLayer`](super::TogetherRateLimitLayer) does: endpoint, key, model,
+    /// tokens, caller, deadline and attempt. So requests sent directly and requests sent through the layer share one
+    /// limit.
     ///
-    /// The model and the tokens come from a body that [lies in memory](crate::body). The endpoint is that
-    /// of Together's routes; a layer with routes or a tokenizer of its own reads with
+    /// The model and the tokens are read from a body that [is in memory](crate::body). The endpoint is determined by
+    /// Together's routes. For a layer with its own routes or tokenizer, use
     /// [`call_of`](super::TogetherRateLimitLayer::call_of). The request is cloned to be read.
     ///
     /// ```
@@ -57,7 +57,7 @@ impl Call {
     }
 }
 
-/// The request as the limiter sees it, with what it will probably cost in tokens.
+/// The request as a call to the limiter, with its expected cost in tokens.
 pub(super) fn charged<B: RequestBody + Clone>(
     request: &Request<B>,
     endpoint: Endpoint,
@@ -71,9 +71,8 @@ pub(super) fn charged<B: RequestBody + Clone>(
     call
 }
 
-/// The request as the limiter sees it: what its caller says in extensions, and where that is
-/// nothing, what its headers and a body in memory tell. With `estimates`, what it will probably cost in tokens
-/// is read together with the model.
+/// The request as a call to the limiter. Extensions take precedence over the headers and a body in memory. With
+/// `estimates`, the expected cost in tokens is read together with the model.
 pub(super) fn call<B: RequestBody>(
     request: &mut Request<B>,
     endpoint: Endpoint,
@@ -109,7 +108,7 @@ pub(super) fn call<B: RequestBody>(
     call
 }
 
-/// Waits no longer for its turn than a fallback layer outside allows.
+/// Limits the wait for the turn to the time that an outer fallback layer allows.
 pub(super) fn hurry<B>(call: &mut Call, request: &Request<B>) {
     let patience = request.extensions().get::<Patience>();
     if let Some(wait) = patience.and_then(|patience| patience.wait) {
@@ -118,10 +117,10 @@ pub(super) fn hurry<B>(call: &mut Call, request: &Request<B>) {
     }
 }
 
-/// What a JSON object or a form asks for.
+/// Reads what a JSON object or a form asks for.
 fn asked<B: RequestBody>(request: &mut Request<B>, count: Option<Count<'_>>) -> Option<Asked> {
     let in_json = request.body_mut().peek(|body| match body.first() {
-        // No form begins as JSON does, and what is empty asks for nothing.
+        // No form begins like JSON, and an empty body asks for nothing.
         None | Some(b'{') => Some(wire::request::asked(body, count)),
         Some(_) => None,
     })?;

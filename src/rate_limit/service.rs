@@ -12,7 +12,7 @@ use crate::{
     words::Classify,
 };
 
-/// A service whose requests wait for their turn. See the [module](super).
+/// A service that holds each request until its turn. See the [module](super).
 #[derive(Clone, Debug)]
 pub struct TogetherRateLimit<S> {
     inner: S,
@@ -39,24 +39,24 @@ impl<S> TogetherRateLimit<S> {
         }
     }
 
-    /// The same over another service.
+    /// This service with its inner service replaced.
     #[cfg(feature = "reqwest")]
     pub(crate) fn over<T>(&self, inner: T) -> TogetherRateLimit<T> {
         let (limiter, classify) = (self.limiter.clone(), self.classify.clone());
         TogetherRateLimit::new(inner, limiter, classify, self.bound, self.tokenizer.clone())
     }
 
-    /// The limiter it asks.
+    /// The service's limiter.
     pub fn limiter(&self) -> &Limiter {
         &self.limiter
     }
 
-    /// The service that sends.
+    /// The inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// The service that sends.
+    /// The inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -72,14 +72,14 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S, B, R>;
 
-    /// Always ready: the wait is in the future, where the request is known, and the inner service
-    /// is asked only when the turn has come, so that nothing of it is held while waiting.
+    /// Always ready: the future waits, since it knows the request. The inner service is polled only when the turn has
+    /// come, so that a waiting request holds none of its resources.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // A clone that was never ready, so this service's readiness is not used up.
+        // This clone was never polled ready, so this service's readiness is not used up.
         let inner = self.inner.clone();
         match self.classify.endpoint(&request) {
             Some(endpoint) => {

@@ -1,4 +1,4 @@
-//! What a request is expected to cost of a token quota.
+//! Computes the expected cost of a request from a token quota.
 
 use std::{fmt, sync::Arc};
 
@@ -10,7 +10,7 @@ use crate::{
     words::{Call, Charge, Endpoint, extension::Cost},
 };
 
-/// How the user counts a text's tokens, for a model.
+/// The user's function that counts a text's tokens for a model.
 #[derive(Clone)]
 pub(super) struct Tokenizer(Arc<Count>);
 
@@ -28,8 +28,8 @@ impl fmt::Debug for Tokenizer {
     }
 }
 
-/// What a request of which tokens are counted is charged, if its caller does not say. Of a body that
-/// is not in memory the prompt is not known, and counts when its answer says what it was.
+/// The charge for a request that counts tokens, unless its caller states the cost. The prompt of a body that is
+/// not in memory is unknown; it is charged when the response reports it.
 pub(super) fn charge<B: RequestBody>(
     request: &mut Request<B>,
     call: &Call,
@@ -46,7 +46,7 @@ pub(super) fn charge<B: RequestBody>(
     expected(&asked.unwrap_or_default(), call.endpoint)
 }
 
-/// What a request is charged that asks for so much.
+/// The expected charge for a request that asks for this prompt and these completions.
 pub(super) fn expected(asked: &Asked, endpoint: Endpoint) -> Charge {
     let writes = matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Completions);
     Charge::Expected {

@@ -7,28 +7,28 @@ use crate::{
     words::{NotNow, Report, Tokens},
 };
 
-/// The permit of a request whose answer's body tells the limiter something: told at the body's end, be
-/// it early. Then the permit is dropped.
+/// Reads a response's body for the limiter, and reports when the body ends or is dropped. Then the permit is
+/// dropped.
 pub(super) struct Watch {
     permit: Permit,
     readers: Readers,
 }
 
-/// What the body is read for.
+/// The body's readers.
 #[derive(Default)]
 pub(super) struct Readers {
     pub(super) told: Option<Reader>,
-    /// An error in a success, which is reported as soon as it is read.
+    /// Reads an error in a success, which is reported at once.
     pub(super) in_band: Option<InBandReader>,
 }
 
-/// What the body tells at its end.
+/// Reads what is reported at the body's end.
 pub(super) enum Reader {
-    /// What its request cost.
+    /// The cost of the request.
     Usage(UsageReader),
-    /// Which jobs have ended.
+    /// The jobs that have ended.
     Jobs(JobsReader),
-    /// Which job its request has created.
+    /// The job that the request has created.
     Created(JobsReader),
 }
 
@@ -48,7 +48,7 @@ impl Watch {
         self.permit.max_silence()
     }
 
-    /// More of the body passes. Returns whether more is to be read.
+    /// Reads the next bytes of the body. Returns whether more is to be read.
     pub(super) fn read(&mut self, bytes: &[u8]) -> bool {
         if let Some(in_band) = &mut self.readers.in_band {
             in_band.read(bytes);
@@ -64,7 +64,7 @@ impl Watch {
         !self.readers.are_none()
     }
 
-    /// Reports an error in a success, if one was read.
+    /// Reports an error in a success, if there is one.
     fn report_in_band(&mut self) {
         let in_band = self.readers.in_band.take();
         let Some((endpoint, mut report)) = in_band.and_then(|in_band| in_band.report()) else {
@@ -81,7 +81,7 @@ impl Watch {
 }
 
 impl Drop for Watch {
-    /// Of a body that ends early what is known counts; where that is nothing, the charge stands.
+    /// A truncated body counts as far as it was read. If it has no usage by then, the charge stands.
     fn drop(&mut self) {
         self.report_in_band();
         let report = match self.readers.told.take() {
