@@ -2,7 +2,7 @@
 //!
 //! A layer works with any client whose request body implements [`RequestBody`]:
 //!
-//! | body | the model, and its tokens, are read from it | sent again |
+//! | body | model and tokens are read from it | can be sent again |
 //! |---|---|---|
 //! | `Full<Bytes>`, `Empty`, `Bytes`, `&'static str`, `()` | yes | yes, without a copy |
 //! | `Full` of other data | if it lies in one piece | yes, from a clone that no bound counts |

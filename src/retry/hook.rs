@@ -17,7 +17,7 @@ pub struct Failed<'a> {
     pub(super) error: Option<&'a dyn Any>,
 }
 
-/// What a [hook](super::TogetherRetryLayer::with_hook) decides about a failed attempt.
+/// A [hook](super::TogetherRetryLayer::with_hook)'s decision about a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Decision {
     /// The layer does what it would do without a hook.

@@ -35,7 +35,7 @@ impl TogetherRetryLayer {
     /// completions, images, audio, video). Default: 1, since each attempt is paid for, and a response that exceeds
     /// the client's timeout once usually exceeds it again.
     ///
-    /// Such a timeout is the client's own: reqwest's `timeout`, or tower's or tokio's inside. Retries after
+    /// This timeout is the client's own: reqwest's `timeout`, or tower's or tokio's inside. Retries after
     /// 5xx, resets and failed connections are not counted.
     #[must_use]
     pub fn with_max_retries_after_timeout(self, retries: u32) -> Self {

@@ -105,7 +105,7 @@ impl<B: Clone, R, E: 'static> tower::retry::Policy<Request<B>, Response<R>, E> f
 }
 
 pin_project_lite::pin_project! {
-    /// The wait before a request is sent again.
+    /// The wait before a retry.
     #[derive(Debug)]
     pub struct Wait {
         #[pin]

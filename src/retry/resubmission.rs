@@ -37,7 +37,7 @@ pub struct Resubmission {
     once: bool,
 }
 
-/// What a failed attempt means for its request.
+/// The meaning of a failed attempt for its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Aftermath {
     may_resubmit: bool,

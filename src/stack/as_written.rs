@@ -4,7 +4,7 @@ use std::mem;
 use http::Request;
 use reqwest::{Body, Url};
 
-/// What a `reqwest::Request` is that an `http::Request` is not: it travels in its extensions.
+/// Properties of a `reqwest::Request` that an `http::Request` lacks. They travel in its extensions.
 #[derive(Clone)]
 pub(super) struct AsWritten {
     url: Url,
@@ -21,7 +21,7 @@ impl AsWritten {
         Ok(request)
     }
 
-    /// The request with these extensions too, where it has none of the kind.
+    /// Adds these extensions to the request. Those that it already has are kept.
     #[cfg(feature = "reqwest-middleware")]
     pub(super) fn with(
         request: reqwest::Request,

@@ -9,9 +9,9 @@ use async_openai::{error::OpenAIError, middleware::HttpRequestFactory};
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// Makes of a service of reqwest's requests one for `async_openai::Client::with_http_service`.
+/// Adapts a service of reqwest's requests to `async_openai::Client::with_http_service`.
 ///
-/// It goes outermost, and replaces the client's own retries, which `with_http_service` takes out.
+/// It goes outermost. It replaces the client's own retries, which `with_http_service` removes.
 ///
 /// ```
 /// use async_openai::{Client, config::OpenAIConfig};
@@ -59,7 +59,7 @@ where
     }
 
     fn call(&mut self, factory: HttpRequestFactory) -> OpenAiFuture {
-        // The one that is ready; and it is built once: the layers below send it again by themselves.
+        // Use the service that is ready. The request is built once, since the layers below can send it again.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         OpenAiFuture(Box::pin(async move {
@@ -69,7 +69,7 @@ where
     }
 }
 
-/// One of async-openai's requests on its way.
+/// The response to a request of async-openai.
 pub struct OpenAiFuture(Pin<Box<dyn Future<Output = Answer> + Send>>);
 
 type Answer = Result<reqwest::Response, OpenAIError>;

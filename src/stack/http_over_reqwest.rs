@@ -16,13 +16,13 @@ use tower_service::Service;
 use super::as_written::AsWritten;
 use crate::words::extension::Redirected;
 
-/// A reqwest client as a service of `http::Request`s: for layers that know no other, such as those of
-/// tower-http, and for whoever would rather work with http's types.
+/// A reqwest client as a service of `http::Request`s, for layers that support no other type, such as tower-http's,
+/// and for programs that use http's types.
 ///
-/// Nothing is lost on the way: method, URL, headers, version, timeout, extensions and streams go out
-/// as they are, and come back so; `reqwest::Response::from` makes the answer reqwest's again, with its
-/// URL. `B` is what the requests' bodies are: a [`ReqwestBody`], such as `Full<Bytes>`, by which it fits the
-/// crate `tower-together-jobs`.
+/// Nothing is lost in the conversion: method, URL, headers, version, timeout, extensions and streams are sent and
+/// returned unchanged. `reqwest::Response::from` converts the response to reqwest's again, with its URL. `B` is
+/// the type of the request bodies: a [`ReqwestBody`], such as `Full<Bytes>`, with which it fits the crate
+/// `tower-together-jobs`.
 ///
 /// ```
 /// use http::Request;
@@ -48,15 +48,15 @@ use crate::words::extension::Redirected;
 ///
 /// # Errors
 ///
-/// The client's own; and reqwest's builder error for a URI that is no URL, such as one without a host.
+/// The client's own errors, and reqwest's builder error for a URI that is not a URL, such as one without a host.
 pub struct HttpOverReqwest<S, B = Body> {
     inner: S,
-    // Its requests' bodies, so that they can be told from one call.
+    // The body type is part of the service's type, so that it can be inferred from one call.
     body: PhantomData<fn(B)>,
 }
 
 impl<S, B> HttpOverReqwest<S, B> {
-    /// Sends through this client.
+    /// Creates a service that sends through this client.
     pub fn new(inner: S) -> Self {
         Self {
             inner,
@@ -64,12 +64,12 @@ impl<S, B> HttpOverReqwest<S, B> {
         }
     }
 
-    /// The client.
+    /// The inner client.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// The client.
+    /// The inner client.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -109,7 +109,7 @@ where
     note = "make reqwest's own of it: `request.map(reqwest::Body::wrap)`"
 )]
 pub trait ReqwestBody {
-    /// The same as reqwest's own.
+    /// Converts the body to reqwest's own type.
     fn into_reqwest(self) -> Body;
 }
 
@@ -127,7 +127,7 @@ into_reqwest!(Body, Bytes, String, Vec<u8>, &'static str, &'static [u8]);
 
 impl ReqwestBody for Full<Bytes> {
     fn into_reqwest(mut self) -> Body {
-        // Its bytes have no accessor: they are its one frame.
+        // `Full` has no accessor for its bytes, which are its only frame.
         let polled = Pin::new(&mut self).poll_frame(&mut Context::from_waker(Waker::noop()));
         match polled {
             Poll::Ready(Some(Ok(frame))) => frame.into_data().unwrap_or_default().into(),
@@ -143,7 +143,7 @@ impl ReqwestBody for Empty<Bytes> {
 }
 
 pin_project_lite::pin_project! {
-    /// A request on its way through a reqwest client.
+    /// The response to a request that is sent through a reqwest client.
     #[project = HttpFutureProj]
     pub enum HttpFuture<F, E> {
         #[doc(hidden)]
@@ -181,14 +181,14 @@ where
     }
 }
 
-/// Whether a response's URL is not the one that was asked for, whose fragment is not sent.
+/// Whether a response has another URL than the request. The fragment is ignored, since it is not sent.
 fn is_another(asked: &Url, answered: &Url) -> bool {
     asked.as_str().split('#').next() != answered.as_str().split('#').next()
 }
 
-/// The extensions by which a `reqwest::Response` that is made of http's knows its URL.
+/// The extensions from which a `reqwest::Response` built from http's takes its URL.
 pub(super) fn extensions(url: Url) -> http::Extensions {
-    // The extension's type is reqwest's own: it is put into a response that is made for it.
+    // The extension's type is private to reqwest, so it is taken from a response built for this purpose.
     let response = Response::builder().url(url).body(());
     let response = response.expect("nothing of it can be wrong");
     response.into_parts().0.extensions

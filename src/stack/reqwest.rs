@@ -1,4 +1,4 @@
-//! The layers over services of reqwest's own requests.
+//! Implements the layers' services for reqwest's own requests.
 
 use std::{
     fmt,
@@ -22,10 +22,10 @@ use crate::{
     retry::{self, TogetherRetry},
 };
 
-/// A service of `http::Request`s to reqwest's, as one of its own.
+/// Implements a service of `http::Request`s for reqwest's requests too.
 macro_rules! over_reqwest {
     ($service:ident, $module:ident) => {
-        /// reqwest's requests, as they are. An answer of ours has the request's URL.
+        /// Accepts reqwest's own requests. A response created by the layer has the request's URL.
         impl<S> Service<reqwest::Request> for $service<S>
         where
             S: Service<reqwest::Request, Response = reqwest::Response> + Clone,
@@ -65,7 +65,7 @@ over_reqwest!(TogetherRetry, retry);
 over_reqwest!(TogetherFallback, fallback);
 
 pin_project_lite::pin_project! {
-    /// A `reqwest::Request` on its way. Cancel safety and panics are those of the future inside.
+    /// The response to a `reqwest::Request`. Cancel safety and panics are those of the inner future.
     pub struct ReqwestFuture<F, E> {
         url: Option<Url>,
         #[pin]
@@ -105,7 +105,7 @@ where
                     let _ = failure(error).map(relay::hear);
                 })?;
                 if let Some(url) = this.url.take() {
-                    // Where the answer came from, if it has come from anywhere.
+                    // The response's own extensions take precedence, since a server's response has its own URL.
                     let mut known = extensions(url);
                     known.extend(mem::take(answer.extensions_mut()));
                     *answer.extensions_mut() = known;

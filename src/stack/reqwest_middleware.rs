@@ -1,4 +1,4 @@
-//! The layers in a `reqwest_middleware::ClientBuilder`.
+//! Implements the layers as middleware of `reqwest_middleware::ClientBuilder`.
 
 use std::{
     future::Future,
@@ -22,8 +22,8 @@ use crate::{
 
 macro_rules! middleware {
     ($($layer:ty),*) => {$(
-        /// Given to `reqwest_middleware::ClientBuilder::with`. What a request was given by
-        /// `with_extension` is looked at as its own [extensions](crate::extension).
+        /// Use it with `reqwest_middleware::ClientBuilder::with`. Values set by `with_extension` are used as the
+        /// request's [extensions](crate::extension).
         #[async_trait::async_trait]
         impl Middleware for $layer {
             async fn handle(
@@ -33,7 +33,7 @@ macro_rules! middleware {
                 next: Next<'_>,
             ) -> Result<Response> {
                 let request = AsWritten::with(request, extensions)?;
-                // A copy: a call that is dropped leaves its caller's as they were.
+                // A copy, so that a dropped call leaves its caller's extensions unchanged.
                 let rest = Rest::new(next, extensions.clone());
                 // Always ready: see the service's own `poll_ready`.
                 let answer = self.layer(rest.clone()).call(request).await;
@@ -51,9 +51,8 @@ middleware!(
     TogetherFallbackLayer
 );
 
-/// Middleware that returns a rejection by a limiter beneath as an error, which carries the
-/// [`Rejected`]. Give it to `ClientBuilder::with` before the layers: see the
-/// [module](super#rejections-as-errors).
+/// Middleware that converts a rejection by a limiter beneath to an error, which carries the [`Rejected`]. Pass it
+/// to `ClientBuilder::with` before the layers: see the [module](super#rejections-as-errors).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RejectionsAsErrors;
 
@@ -73,7 +72,7 @@ impl Middleware for RejectionsAsErrors {
     }
 }
 
-/// What comes after a layer in the chain, as a service.
+/// The rest of the chain after a layer, as a service.
 #[derive(Clone)]
 struct Rest<'a> {
     next: Next<'a>,
@@ -123,7 +122,7 @@ mod tests {
     use super::*;
     use crate::words::{Limits, extension::Served};
 
-    /// Says its model, or that it is overloaded.
+    /// Responds with its model, or that the model is overloaded.
     async fn server() -> std::io::Result<String> {
         let answer = async |request: axum::extract::Request| {
             let body = to_bytes(request.into_body(), usize::MAX).await;
@@ -148,7 +147,7 @@ mod tests {
         assert_eq!(answer.text().await.unwrap(), r#"{"model":"small"}"#);
     }
 
-    /// The layers that take reqwest's requests take a fallback over them too.
+    /// A fallback also works over the layers that accept reqwest's requests.
     #[tokio::test]
     async fn a_fallback_over_reqwest_as_a_service_and_as_middleware()
     -> std::result::Result<(), BoxError> {
