@@ -104,6 +104,7 @@
 //!   models together. So do the [`Retries`](crate::extension::Retries) that a request brings: with
 //!   `Retries::off()` it is sent once, and goes to another model only if its own was never tried. The retry
 //!   layer's own settings apply to each model separately.
+//!
 //! # Cancel safety
 //!
 //! Dropping the future stops the fallback.

@@ -28,7 +28,6 @@ pub(super) struct Session<A> {
     settings: Arc<Settings>,
     original: Original<A>,
     chained: Chained,
-    /// The current model.
     model: Arc<str>,
     before: Vec<(Arc<str>, PassedOver)>,
     /// The caller's deadline.

@@ -2,7 +2,7 @@
 //!
 //! # Guarantees
 //!
-//! - **Never over.** In no window, wherever it starts, are more requests sent than the quota allows, since a
+//! - **Never over.** No window contains more departures than its quota allows, wherever it starts, since a
 //!   server's windows may start anywhere. A request is charged in the same poll in which the inner service is
 //!   called.
 //! - **Never far under.** If work is always waiting, at least 99 % of a quota is used
@@ -21,14 +21,14 @@
 //!   at a time, at half its pace, and reaches its full pace after 8 s. A 429 that gives no wait pauses it for
 //!   1 s, doubling to 30 s while it stays blocked. HTTP/2's `ENHANCE_YOUR_CALM` does the same (with the client's
 //!   feature, and over reqwest or beneath the retry layer, which read errors). The rejection of a request sent
-//!   before the pause only lengthens the pause. Requests that can no longer leave in time are rejected at once.
+//!   before the pause can only lengthen the pause. Requests that can no longer leave in time are rejected at once.
 //!   The server's instant may be wrong, so a lane is paused for an hour at most and then tries another request.
 //!   A request that was given a later instant must wait for it
 //!   ([`Paused::not_before`](crate::extension::Paused::not_before)), as the [retry layer](crate::retry) does.
 //! - **Errors are parsed.** The beginning of an error's body is read into [`ApiError`](crate::ApiError), in the
 //!   response's extensions, and the body is returned whole. An error in the body of a success
-//!   ([in-band](crate::ApiError::in_band)) is parsed too. It pauses its lane like the status that it names would;
-//!   if it does not arrive with the head, it does so when it passes.
+//!   ([in-band](crate::ApiError::in_band)) is parsed too. It pauses its lane like the status that it names
+//!   would. If it does not arrive with the head, the lane is paused when the error passes.
 //! - **Jobs count as long as they run.** A fine-tune or a batch keeps its slot until it is known to have
 //!   [ended](crate::jobs).
 //! - **The error type is the inner service's.** A rejection is a response in Together's error shape that carries

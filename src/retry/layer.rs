@@ -108,6 +108,7 @@ impl TogetherRetryLayer {
 
     /// States whether the client beneath follows redirects. Default: reqwest may, and other clients do not,
     /// unless a response is known to be from another URL.
+    ///
     /// A request that creates something may have done so at the first hop (`POST /files` is answered with a
     /// redirect), whatever the second hop says. If redirects may be followed, such a request is not retried after
     /// an error, nor after a response from another URL. Pass `false` for a client that has redirects switched off,
@@ -126,8 +127,8 @@ impl TogetherRetryLayer {
         self.with(|settings| settings.redirects = Some(followed))
     }
 
-    /// The maximum memory for request bodies that have to be copied. Default: 2 MiB for each, and 64 MiB for all.
-    /// Larger bodies are sent once.
+    /// The maximum memory for request bodies that have to be copied or recorded. Default: 2 MiB for each, and
+    /// 64 MiB for all. Larger bodies are sent once.
     #[must_use]
     pub fn with_replay_buffer(self, memory: ReplayBuffer) -> Self {
         self.with(|settings| settings.memory = memory)

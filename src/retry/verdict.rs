@@ -16,7 +16,6 @@ pub(super) enum Nature {
     Once,
 }
 
-/// Whether to retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     No,
@@ -49,8 +48,8 @@ impl Nature {
             QueueClear, RlChange,
         };
         let once = match endpoint {
-            // A rollback executed twice goes back two revisions. Of unknown routes, only what HTTP says of
-            // their method is known.
+            // A rollback executed twice goes back two revisions. For unknown routes, only HTTP's rules for
+            // their method apply.
             Other | Custom(_) | ModelChange | DedicatedChange | DeploymentChange
             | ClusterChange | RlChange => !method.is_idempotent(),
             // A second execution would also remove requests queued since.

@@ -30,7 +30,7 @@ impl Tries {
         }
     }
 
-    /// The instant of the retry, if one is allowed, before the budget is asked.
+    /// The instant of the retry, if one is allowed. The budget is checked later.
     pub(super) fn when(
         &self,
         failure: Failure,
@@ -102,7 +102,6 @@ impl Tries {
         Some((before + 1, now))
     }
 
-    /// Whether another retry is allowed.
     fn is_allowed(&self, failure: Failure, extensions: &Extensions) -> bool {
         // A wait for a job to end may take hours, and repeat: only its deadline bounds it.
         let crowded = extensions.get::<Crowded>().is_some();

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// Bounds the length of a name, so that a request cannot fill the memory.
+/// Whether `name` can be a model's. Its length is bounded, so that requests cannot fill the memory.
 pub(super) fn is_model(name: &str) -> bool {
     // A replacement character means that the name could not be read.
     (1..=LONGEST).contains(&name.len()) && !name.contains(char::REPLACEMENT_CHARACTER)

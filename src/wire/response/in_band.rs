@@ -98,7 +98,6 @@ impl InBandReader {
         self.is_over
     }
 
-    /// Reads the next bytes of the body.
     pub(crate) fn read(&mut self, bytes: &[u8]) {
         match self.media {
             Media::Json => self.keep(bytes),

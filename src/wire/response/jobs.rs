@@ -36,7 +36,6 @@ impl JobsReader {
         (media == Media::Json).then(Self::default)
     }
 
-    /// Reads the next bytes of the body.
     pub(crate) fn read(&mut self, bytes: &[u8]) {
         self.over |= self.bytes.len() + bytes.len() > MOST;
         if self.over {

@@ -137,8 +137,8 @@ const TOKENS: Names = Names {
 const RESET: &str = "x-ratelimit-reset";
 const A_SECOND: Duration = Duration::from_secs(1);
 
-/// Believable limits per second: one an hour to a million, and for tokens a thousand times that. Others are
-/// treated as no limit, or a mistake.
+/// Believable limits, per second: from one an hour to a million a second, and for tokens up to a thousand times
+/// that. Other values are ignored as mistakes, or as no limit.
 const SLOWEST: f64 = 1.0 / 3_600.0;
 const FASTEST: f64 = 1e6;
 const FASTEST_TOKENS: f64 = 1e9;

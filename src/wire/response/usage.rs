@@ -30,7 +30,6 @@ impl UsageReader {
         }))
     }
 
-    /// Reads the next bytes of the body.
     pub(crate) fn read(&mut self, bytes: &[u8]) {
         match &mut self.0 {
             Kind::Json(json) => json.read(bytes),

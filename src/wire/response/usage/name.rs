@@ -30,7 +30,7 @@ enum At {
 }
 
 impl Text {
-    /// A string begins.
+    /// Starts a string; `name` tells whether it may be a name.
     pub(super) fn open(&mut self, name: bool) {
         self.length = 0;
         self.at = if name { At::Name } else { At::Plain };
