@@ -56,7 +56,7 @@ impl TogetherFallbackLayer {
     pub fn with_max_503s(self, answers: u32) -> Self {
         assert!(
             answers > 0,
-            "a model is asked before it is given up: write 1 to go on after its first 503"
+            "a model is tried before it is passed over: write 1 to go on after its first 503"
         );
         self.with(|settings| settings.max_503s = answers)
     }

@@ -76,7 +76,7 @@ impl<S> JobsApi<S> {
     pub fn with_interval(mut self, interval: Duration) -> Self {
         assert!(
             !interval.is_zero() && interval <= DAY,
-            "an interval to ask in is more than nothing and at most a day: write 30 s"
+            "the polling interval must be above zero and at most a day: write 30 s"
         );
         self.interval = interval;
         self

@@ -59,7 +59,7 @@ impl Budget {
     pub fn new(ratio: f64, per_minute: u32) -> Self {
         assert!(
             ratio >= 0.0 && ratio.is_finite(),
-            "a budget is a share of the first attempts: write 0.2 for one retry in five, or \
+            "a budget is a ratio of the first attempts: write 0.2 for one retry in five, or \
              Budget::unlimited()"
         );
         Self::of(Some(ratio), per_minute)
