@@ -454,7 +454,7 @@ impl Left {
     }
 }
 
-/// Runs once for each limiter. It is a separate function so that the common path stays small.
+/// Runs once for each limiter. It is out of line, so that other requests are not moved one more time.
 #[cold]
 #[inline(never)]
 fn mark(extensions: &mut Extensions) {

@@ -75,7 +75,7 @@ fn repaired(body: &[u8]) -> Option<Vec<u8>> {
                 fixed.extend_from_slice(value(word).as_bytes());
                 after
             }
-            // A byte order mark or a zero byte is invalid here.
+            // Any other byte, such as a byte order mark or a zero byte, becomes a space.
             _ => {
                 fixed.push(b' ');
                 after

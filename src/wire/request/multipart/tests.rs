@@ -54,7 +54,7 @@ fn the_field_is_found_wherever_and_however_it_is_written() {
     for (body, expected) in [
         (format!("{field}{file}--xx--\r\n"), Some("a/b")),
         (format!("{file}{field}--xx--\r\n"), Some("a/b")),
-        // The closing delimiter may be missing, and so may the line break before the first one.
+        // A missing closing delimiter, and lines before the first delimiter.
         (format!("{file}{field}"), Some("a/b")),
         (format!("preamble\r\n{file}{field}--xx--"), Some("a/b")),
         (format!("\r\n{field}--xx--"), Some("a/b")),

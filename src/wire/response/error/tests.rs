@@ -14,7 +14,7 @@ fn fields(error: &ApiError) -> Fields<'_> {
     (error.kind(), error.code(), error.message())
 }
 
-/// Bodies as published, each with the link to its source.
+/// Bodies as published. The links to their sources are beside the numbers read from them.
 #[test]
 fn every_shape_of_the_api() {
     let cases: [(u16, &str, Fields<'_>); 14] = [
