@@ -1,20 +1,21 @@
 use super::{gcra::Gcra, slots::Slots, window::Window};
 use crate::words::{Cap, Count, Instant, Quota, Settled, Weight};
 
-/// The answer to "may it leave?": admission is never told by a duration.
+/// The answer to "may this request depart?". Admission is never told by a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It may leave now.
+    /// The request may depart now.
     Now,
-    /// Not before this instant.
+    /// The request may not depart before this instant.
     At(Instant),
-    /// When a slot comes free, which is not known; asked again at this instant at the latest.
+    /// The request has to wait for a slot, which comes free at an unknown instant. Ask again at this instant
+    /// at the latest.
     Full(Instant),
-    /// Not even alone.
+    /// The request never fits, not even alone.
     Never,
 }
 
-/// One limit's state, for one key.
+/// The state of one limit for one key.
 #[derive(Clone, Debug)]
 pub(crate) enum Bucket {
     Paced(Gcra),
@@ -31,14 +32,14 @@ impl Bucket {
         }
     }
 
-    /// Asks for a request that costs `tokens`, with `ahead` of this limit's unit to leave before it.
-    /// Changes nothing that could be seen.
+    /// Asks for a request that costs `tokens`, with `ahead` of this limit's unit to depart before it. Has no
+    /// visible effect.
     pub(crate) fn ask(&mut self, cap: &Cap, tokens: Weight, ahead: Count, now: Instant) -> Verdict {
         let cost = cap.cost(tokens);
         let at = match (self, cap.quota()) {
             (Self::Slots(slots), Err(max)) => return slots.ask(max, now),
             (_, Ok(quota)) if cost.0 > quota.max() => return Verdict::Never,
-            // What costs nothing passes, whatever others owe.
+            // A request that costs nothing passes, whatever is owed.
             _ if cost == Weight(0) => Instant::START,
             (Self::Paced(gcra), Ok(quota)) => gcra.next(quota, ahead, now),
             (Self::Windowed(window), Ok(quota)) => window.next(quota, cost + ahead, now),
@@ -51,7 +52,7 @@ impl Bucket {
         }
     }
 
-    /// How much more could be charged now, beside what is `ahead`, and `cost` still leave at `at`.
+    /// The cost that can be charged now, beside what is `ahead`, so that `cost` can still depart at `at`.
     pub(crate) fn room(
         &self,
         cap: &Cap,
@@ -67,7 +68,8 @@ impl Bucket {
         }
     }
 
-    /// Since when it would have let one leave, where the answer is now yes and that is known.
+    /// The instant since which the limit would have let a request depart, if it lets one depart now and the
+    /// instant is known.
     pub(crate) fn ready(&self, cap: &Cap) -> Instant {
         match (self, cap.quota()) {
             (Self::Paced(gcra), Ok(quota)) => gcra.next(quota, Count(0), Instant::START),
@@ -77,7 +79,7 @@ impl Bucket {
         }
     }
 
-    /// One leaves that could have left since `ready`.
+    /// Charges a request that could have departed since `ready`.
     pub(crate) fn charge(&mut self, cap: &Cap, tokens: Weight, ready: Instant, now: Instant) {
         let cost = cap.cost(tokens);
         match (self, cap.quota()) {
@@ -92,7 +94,7 @@ impl Bucket {
         }
     }
 
-    /// The slots, if it is such a limit.
+    /// The slots, if the limit counts slots.
     pub(crate) fn slots(&mut self) -> Option<&mut Slots> {
         match self {
             Self::Slots(slots) => Some(slots),
@@ -100,10 +102,10 @@ impl Bucket {
         }
     }
 
-    /// Settles what tokens were charged at an instant.
+    /// Settles the tokens that were charged at an instant.
     pub(crate) fn settle(&mut self, cap: &Cap, at: Instant, settled: Settled, now: Instant) {
         let Cap::Tokens(quota) = cap else { return };
-        // What a server says a request cost is not believed beyond some windows' worth.
+        // A cost that a server states is believed up to ten windows' worth.
         let most = quota.max().saturating_mul(BELIEVED).min(i64::MAX as u64);
         let [from, to] = [settled.from, settled.to].map(|tokens| tokens.min(Weight(most)));
         match self {
@@ -113,7 +115,7 @@ impl Bucket {
         }
     }
 
-    /// Goes on under another number, from now on: what was sent stays sent.
+    /// Continues under another limit from now on. Earlier departures still count.
     pub(crate) fn rebase(&mut self, old: &Cap, cap: &Cap, now: Instant) {
         match (&mut *self, cap.quota()) {
             (Self::Paced(gcra), Ok(quota)) if quota.is_windowed() => {
@@ -133,7 +135,7 @@ impl Bucket {
         }
     }
 
-    /// From when on this is no different from a new one; `None` while a slot is taken.
+    /// The instant from which on this is no different from a new one; `None` while a slot is taken.
     pub(crate) fn fresh_at(&self, cap: &Cap) -> Option<Instant> {
         match (self, cap.quota()) {
             (Self::Paced(gcra), Ok(quota)) => Some(gcra.fresh_at(quota)),
@@ -143,7 +145,7 @@ impl Bucket {
         }
     }
 
-    /// How much could leave at once now.
+    /// The cost that can depart at once now.
     pub(crate) fn left(&mut self, cap: &Cap, now: Instant) -> u64 {
         match (self, cap.quota()) {
             (Self::Paced(gcra), Ok(quota)) => gcra.left(quota, now),
@@ -154,7 +156,7 @@ impl Bucket {
     }
 }
 
-/// Windows of quota that one request is believed to have cost.
+/// The cost of one request is believed up to this many windows of quota.
 const BELIEVED: u64 = 10;
 
 #[cfg(test)]
@@ -165,14 +167,14 @@ mod tests {
         words::Span,
     };
 
-    /// 600 tokens a minute, as each kind of quota counts them.
+    /// 600 tokens a minute, in each kind of quota.
     fn quotas() -> [Cap; 3] {
         let quota = Quota::per_minute(600).unwrap();
         let burst = quota.with_burst(100).unwrap();
         [quota, burst, quota.unpaced()].map(Cap::Tokens)
     }
 
-    /// Limits from which `sent` tokens each left, a second apart, from second 1 on.
+    /// Limits from which `sent` tokens each departed, a second apart, from second 1 on.
     fn charged(cap: &Cap, sent: &[u64]) -> Bucket {
         let mut bucket = Bucket::new(cap);
         for (second, tokens) in (1..).zip(sent) {
@@ -181,7 +183,7 @@ mod tests {
         bucket
     }
 
-    /// But for a hundredth of what keeps two apart.
+    /// Exact within a hundredth of the interval.
     #[test]
     fn room_is_the_most_that_does_not_delay_a_request() {
         let (cost, ahead, now) = (Weight(1), Count(3), at(2));
@@ -264,7 +266,7 @@ mod tests {
         for (from, to, left) in [(&paced, &unpaced, 600), (&unpaced, &paced, 1)] {
             let mut bucket = charged(from, &[50]);
             bucket.rebase(from, to, at(2));
-            // What was sent before counts.
+            // Earlier departures count.
             assert_ne!(bucket.ask(to, Weight(600), Count(0), at(2)), Verdict::Now);
             assert_eq!(bucket.left(to, at(200)), left);
         }

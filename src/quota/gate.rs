@@ -1,77 +1,78 @@
 use crate::words::{Instant, Span};
 
-/// What a server's "not now" does to a lane: nobody leaves until the instant it named, and then
-/// they leave one by one, slowly at first.
+/// The pause of a lane after a server said "not now". No request departs until the instant that the server
+/// named. After it requests depart one by one, slowly at first.
 ///
-/// A rejection starts a pause only if its request was sent after the newest pause had started (quinn and
-/// RFC 9002 tell a new loss from an old one in the same way). The rejection of a request sent before that
-/// instant is a straggler, and can only lengthen the pause. Without that, one moment of haste is punished
-/// once for each request that was under way.
+/// A rejection starts a pause only if its request was sent after the newest pause had started (quinn and RFC
+/// 9002 tell a new loss from an old one in the same way). The rejection of a request sent before that instant
+/// is a straggler, and can only lengthen the pause. Without that, one burst is punished once for each request
+/// that was in flight.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gate {
-    /// Nobody leaves before this instant.
+    /// No request departs before this instant.
     until: Instant,
-    /// Nor before this one, which each departure moves on for a while after the pause.
+    /// No request departs before this instant either. For a while after a pause each departure moves it on.
     next: Instant,
-    /// When the newest pause started that a rejection brought about, or 0. No two start at one instant.
+    /// The start of the newest pause that a rejection caused, or 0. No two pauses start at the same instant.
     started: Instant,
-    /// Requests sent since then.
+    /// The number of requests sent since `started`.
     left: u32,
-    /// How many pauses in a row were too short.
+    /// The number of pauses in a row that were too short.
     blocked: u32,
-    /// How long the restart is slow.
+    /// The length of the slow restart.
     restart: Restart,
 }
 
-/// How a pause ends.
+/// The restart after a pause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Restart {
-    /// Nobody knows what the server will take.
+    /// Slow, since the rate that the server will take is unknown.
     #[default]
     Slow,
-    /// At what it took before, or what it said: it is known.
+    /// Quick, since that rate is known: it took it before, or named it.
     Quick,
 }
 
-/// What a lane's gate knew when a request was sent.
+/// The state of a lane's gate when a request was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Passage {
-    /// When the newest pause had started, or 0.
+    /// The start of the newest pause, or 0.
     pub(crate) pause: Instant,
-    /// The request's place among those sent after that pause, from 1; 0 where there was no gate yet.
+    /// The request's place among those sent after that pause, from 1; 0 if there was no gate yet.
     pub(crate) nth: u32,
 }
 
-/// What came of a refusal.
+/// The result of a rejection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refused {
-    /// Until when the lane is paused.
+    /// The end of the lane's pause.
     pub(crate) until: Instant,
     pub(crate) news: News,
 }
 
-/// What a refusal says of the rate.
+/// The information about the rate in a rejection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum News {
-    /// Nothing: it left before the pause that another brought about.
+    /// None: the request departed before the pause that another rejection caused.
     Nothing,
-    /// That the pause before it was too short.
+    /// The pause before it was too short.
     TooSoon,
     TooFast,
 }
 
 impl Gate {
-    /// Not before this instant.
+    /// The instant before which no request may depart.
     pub(crate) fn next(&self) -> Instant {
         self.until.max(self.next)
     }
 
-    /// Until when the lane is paused.
+    /// The end of the lane's pause.
     pub(crate) fn until(&self) -> Instant {
         self.until
     }
 
-    /// One leaves. `interval` is how far apart the lane's own limits keep its requests, if any does.
+    /// Counts a departure. `interval` is the shortest time between requests under the lane's own limits, if
+    /// there is any.
     pub(crate) fn pass(&mut self, interval: Option<Span>, now: Instant) -> Passage {
         self.left = self.left.saturating_add(1);
         let since = now - self.until;
@@ -85,7 +86,7 @@ impl Gate {
         }
     }
 
-    /// The server refused one, and said for how long if it did.
+    /// The server rejected a request, and asked to wait for `wait` if that is not `None`.
     pub(crate) fn refused(&mut self, sent: Passage, wait: Option<Span>, now: Instant) -> Refused {
         if sent.pause < self.started {
             return Refused {
@@ -99,7 +100,8 @@ impl Gate {
         self.left = 0;
         let backoff = backoff(self.blocked);
         let wait = match wait {
-            // Once is no more than the server says: it may have been too early by a hair.
+            // After the first such rejection the server's wait is kept to as it is, since the request may
+            // have been early by a hair.
             Some(wait) if self.blocked > 1 => wait.max(backoff / 2),
             Some(wait) => wait,
             None => backoff,
@@ -114,19 +116,19 @@ impl Gate {
         }
     }
 
-    /// How the lane starts again after the pause that has just begun.
+    /// Sets how the lane starts again after the pause that has just begun.
     pub(crate) fn restart(&mut self, restart: Restart) {
         self.restart = restart;
     }
 
-    /// Pauses the lane for so long, or leaves it paused for longer. What the server asks for is
-    /// believed up to a bound. Returns until when.
+    /// Pauses the lane for `wait`, unless it is paused for longer already. A wait is believed up to a bound.
+    /// Returns the end of the pause.
     pub(crate) fn pause(&mut self, wait: Span, now: Instant) -> Instant {
         self.until = self.until.max(now + wait.min(LONGEST));
         self.until
     }
 
-    /// From when on this is no different from a new one.
+    /// The instant from which on this is no different from a new one.
     pub(crate) fn fresh_at(&self) -> Instant {
         (self.until + RESTART).max(self.next)
     }
@@ -141,8 +143,8 @@ impl Restart {
     }
 }
 
-/// How far apart requests leave so long after a pause: twice as far as their limits ask, falling to
-/// just that. Where nothing keeps them apart, 100 ms, halved every second.
+/// The time between departures, `since` after a pause: twice as long as the lane's limits ask, falling to
+/// once. For a lane without an interval, 100 ms, halved every second.
 fn apart(interval: Option<Span>, since: Span, restart: Span) -> Span {
     match interval {
         Some(interval) => {
@@ -154,29 +156,29 @@ fn apart(interval: Option<Span>, since: Span, restart: Span) -> Span {
     }
 }
 
-/// How long to pause where the server does not say, or what it said was too short.
+/// The pause where the server names none, or where the pause it named was too short.
 fn backoff(blocked: u32) -> Span {
     Span::secs(1 << blocked.min(5)).min(Span::secs(30))
 }
 
-/// How long a restart is slow. Simulated where 750 a minute are believed and 600 allowed
-/// (`simulation/tests/haste`), it is for servers that count by the second: a bucket of ten, ten a second,
-/// refuses 53 in ten minutes and gives 87 % of its quota; restarted at full pace 135 and 97 %, after
-/// a restart of 16 s 32 and 85 %. Those that count by the minute refuse 14 to 20 with any of these.
+/// The length of a slow restart. It was simulated with a table of 750 a minute and a server that allows 600
+/// (`simulation/tests/haste`). It helps with servers that count by the second: a bucket of ten, ten a second,
+/// rejects 53 in ten minutes and gives 87 % of its quota. A restart at full pace has 135 rejections and 97 %,
+/// a restart of 16 s has 32 and 85 %. Servers that count by the minute reject 14 to 20 with any of these.
 pub(super) const RESTART: Span = Span::secs(8);
 
 const QUICK: Span = Span::ZERO;
 
-/// A refusal of one of the first so many after a pause says that the pause was too short, and
+/// A rejection of one of the first this many requests after a pause says that the pause was too short, and
 /// nothing new of the rate.
 const SOON: u32 = 3;
 
-/// Where so many pauses in a row were too short, it is not the pauses.
+/// After this many pauses in a row that were too short, the rate is too high.
 const STUBBORN: u32 = 3;
 
 const UNLIMITED: Span = Span::millis(100);
 
-/// An hour: beyond that, asking once in vain costs less than waiting for nothing.
+/// An hour. Beyond that, one rejected request costs less than waiting without need.
 const LONGEST: Span = Span::secs(3_600);
 
 #[cfg(test)]
@@ -193,13 +195,14 @@ mod tests {
         let mut gate = Gate::default();
         let early = Passage::default();
         assert_eq!(gate.refused(early, after(3), at(1)).until, at(4));
-        // Sent before the pause: shorter and unknown waits change nothing, a longer one counts.
+        // The request was sent before the pause. Shorter and unknown waits change nothing, a longer one
+        // counts.
         assert_eq!(gate.refused(early, after(1), at(2)).until, at(4));
         assert_eq!(gate.refused(early, None, at(3)).until, at(4));
         assert_eq!(gate.refused(early, after(5), at(3)).until, at(8));
         assert_eq!(gate.started, at(1));
         assert_eq!(gate.next(), at(8));
-        // Nor does an unknown wait start the slow restart again, once the pause is over.
+        // An unknown wait does not start the slow restart again either, once the pause is over.
         assert_eq!(gate.refused(early, None, at(9)).until, at(8));
     }
 
@@ -207,7 +210,7 @@ mod tests {
     fn only_what_was_sent_after_the_newest_pause_started_is_news() {
         let mut gate = Gate::default();
         let before = [gate.pass(None, at(1)), gate.pass(None, at(1))];
-        // All at one instant, where the second pause starts a nanosecond after the first.
+        // All at one instant. The second pause starts a nanosecond after the first.
         let first = gate.refused(before[0], after(0), at(1));
         let between = gate.pass(None, at(1));
         let second = gate.refused(between, after(0), at(1));
@@ -232,7 +235,7 @@ mod tests {
             now = until;
             passage = gate.pass(None, now);
         }
-        // Three got through: it is a new story.
+        // After three accepted requests the count of short pauses starts again.
         for _ in 0..3 {
             passage = gate.pass(None, now);
         }
@@ -255,7 +258,7 @@ mod tests {
             now = refused.until;
             passage = gate.pass(None, now);
         }
-        // A longer one counts as it is.
+        // A longer wait counts as it is.
         assert_eq!(
             gate.refused(passage, after(60), now).until - now,
             Span::secs(60)
@@ -289,9 +292,9 @@ mod tests {
             gate.pass(Some(interval), now);
             left += 1;
         }
-        // Of 80 at full pace, as many as a pace that grows from one half to the whole lets go.
+        // 80 would depart at full pace. A pace that grows from one half to the whole allows this many.
         assert!((54..=58).contains(&left), "{left}");
-        // The slow restart is over: the gate says nothing more.
+        // The slow restart is over, and the gate adds no delay.
         assert!(gate.next() <= now + interval);
     }
 

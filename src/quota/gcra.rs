@@ -3,20 +3,19 @@ use crate::words::{Count, Instant, Quota, Settled, Span, Weight};
 
 /// A paced quota in 32 bytes (the generic cell rate algorithm).
 ///
-/// `due` is when the next request is due to leave, were they all evenly spaced. A request may leave
-/// up to a burst before that; having left, it moves `due` on by its cost. One that could have left a
-/// little earlier moves `due` on as if it had, or late timers would add up; one that comes after a
-/// quiet time was not late.
+/// `due` is the instant at which the next request is due if all are evenly spaced. A request may depart up to
+/// a burst before that, and moves `due` on by its cost. A request that could have departed a little earlier
+/// moves `due` on as if it had, since late timers would add up otherwise. A request that comes after a quiet
+/// time was not late.
 ///
-/// Never over: of any `max + 1` departures the last leaves at least
-/// `max * interval - (burst - 1) * interval - lateness` after the first, and with
-/// `interval = (per + margin) / (max - burst + 1)` and `lateness <= margin / 4` that is more than
-/// `per`.
+/// The limit is never exceeded. Of any `max + 1` departures the last is at least `max * interval - (burst -
+/// 1) * interval - lateness` after the first. With `interval = (per + margin) / (max - burst + 1)` and
+/// `lateness <= margin / 4` that is more than `per`.
 #[derive(Clone, Debug)]
 pub(crate) struct Gcra {
     pace: Pace,
     interval: Span,
-    /// What its windows hold, of tokens: what one costs is settled later.
+    /// The tokens that its windows hold. Only a quota of tokens has it, since their cost is settled later.
     spent: Option<Box<Spent>>,
 }
 
@@ -29,7 +28,8 @@ impl Gcra {
         }
     }
 
-    /// The earliest instant the next request may leave, after `ahead` of cost have left before it.
+    /// The earliest instant at which the next request may depart, after `ahead` of cost have departed before
+    /// it.
     pub(crate) fn next(&self, quota: &Quota, ahead: Count, now: Instant) -> Instant {
         let due = if ahead == Count(0) {
             self.pace.due
@@ -41,34 +41,34 @@ impl Gcra {
         spent.map_or(next, |spent| next.max(spent.next(quota.max())))
     }
 
-    /// How much could be charged now, beside what is `ahead`, and the next still leave at `at`, or a
-    /// hundredth of an interval later: intervals are rounded up, so those of 300 and of 600 a minute
-    /// never match to the nanosecond.
+    /// The cost that can be charged now, beside what is `ahead`, so that the next request can still depart at
+    /// `at`, or a hundredth of an interval later. Intervals are rounded up, so those of 300 and of 600 a
+    /// minute never match to the nanosecond.
     pub(crate) fn room(&self, quota: &Quota, ahead: Count, at: Instant, now: Instant) -> u64 {
         let slack = self.interval / 100;
         let latest = at + self.tolerance(quota) + slack;
         (latest - self.after(quota, ahead, now)) / self.interval
     }
 
-    /// One leaves that could have left since `ready`.
+    /// Charges a request that could have departed since `ready`.
     pub(crate) fn charge(&mut self, quota: &Quota, cost: Weight, ready: Instant, now: Instant) {
         self.pace
             .leave(self.interval * cost.0, quota.lateness(), ready, now);
     }
 
-    /// The same of tokens, of which [`settle`](Gcra::settle) may give some back.
+    /// Charges tokens, some of which [`settle`](Gcra::settle) may give back.
     pub(crate) fn spend(&mut self, quota: &Quota, tokens: Weight, ready: Instant, now: Instant) {
         self.charge(quota, tokens, ready, now);
         self.spent(quota, now).charge(tokens, now);
     }
 
-    /// A quota in whose window these left, and when each did.
+    /// A quota whose window holds these departures, each with its instant and cost.
     pub(crate) fn after_window(quota: &Quota, departures: &[(Instant, u64)], now: Instant) -> Self {
         let mut gcra = Self::new(quota);
         for &(at, cost) in departures {
             gcra.charge(quota, Weight(cost), at, at);
         }
-        // Once it has passed no window holds any of them, however long they take at this pace.
+        // After `last` has left the window no window holds any of them, however long they take at this pace.
         if let Some((last, _)) = departures.last() {
             let over = *last + quota.window() + gcra.tolerance(quota);
             gcra.pace.due = gcra.pace.due.min(over);
@@ -78,7 +78,7 @@ impl Gcra {
         gcra
     }
 
-    /// What left in a window that ends now, and when, at the most and the latest.
+    /// Upper bounds of the departures in a window that ends now: the latest instants and the highest costs.
     pub(crate) fn departures(&self, quota: &Quota, now: Instant) -> Vec<(Instant, u64)> {
         if let Some(spent) = &self.spent {
             return spent.departures().collect();
@@ -94,14 +94,14 @@ impl Gcra {
         groups.collect()
     }
 
-    /// From when on this is no different from a new one.
+    /// The instant from which on this is no different from a new one.
     pub(crate) fn fresh_at(&self, quota: &Quota) -> Instant {
         let paid = self.pace.due + quota.lateness();
         let spent = self.spent.as_ref();
         spent.map_or(paid, |spent| paid.max(spent.over()))
     }
 
-    /// How many of cost 1 could leave at once now.
+    /// The number of requests of cost 1 that can depart at once now.
     pub(crate) fn left(&self, quota: &Quota, now: Instant) -> u64 {
         let spent = self.spent.as_ref();
         if spent.is_some_and(|spent| spent.next(quota.max()) > now) {
@@ -115,8 +115,8 @@ impl Gcra {
         }
     }
 
-    /// Goes on under another quota: what is owed stays owed, paid at the new pace from now on. A burst that is
-    /// larger than the one `before` is not to be had at once, since at the pace before more may have left.
+    /// Continues under another quota. Debt is kept, and paid at the new pace from now on. A burst larger than
+    /// the one `before` is not available at once, since more may have departed at the earlier pace.
     pub(crate) fn rebase(&mut self, before: u64, quota: &Quota, now: Instant) {
         let larger = quota.burst().saturating_sub(before);
         let sent = match larger {
@@ -149,13 +149,14 @@ impl Gcra {
         self.pace.due = if less > more {
             self.pace.due - (less - more)
         } else {
-            // Nothing may be due from before it left, or a quiet time would pay for it.
+            // `due` must not begin before the departure, since a quiet time would pay for the extra cost
+            // otherwise.
             let due = self.pace.due.max(at - quota.lateness());
             due + (more - less)
         };
     }
 
-    /// When the next is due at the earliest, if those ahead of it leave from now on.
+    /// The earliest instant at which the next request is due, if those ahead of it depart from now on.
     fn after(&self, quota: &Quota, ahead: Count, now: Instant) -> Instant {
         self.pace.due.max(now - quota.lateness()) + self.interval * ahead.0
     }
@@ -170,7 +171,7 @@ impl Gcra {
     }
 }
 
-/// As many as a window's departures are remembered in, where only their pace is known.
+/// The number of groups in which a window's departures are remembered, if only their pace is known.
 const GROUPS: u64 = 64;
 
 #[cfg(test)]
@@ -220,7 +221,7 @@ mod tests {
         let mut gcra = Gcra::new(&quota);
         gcra.charge(&quota, Weight(1), at(1), at(1));
         let second = gcra.next(&quota, Count(0), at(1));
-        // 20 ms late: the third is due as if the second had been on time.
+        // The second departs 20 ms late. The third is due as if the second had been on time.
         gcra.charge(&quota, Weight(1), second, second + Span::millis(20));
         assert_eq!(
             gcra.next(&quota, Count(0), at(0)),
@@ -235,7 +236,7 @@ mod tests {
         let hour = at(3_600);
         gcra.charge(&quota, Weight(1), hour, hour);
         assert_eq!(gcra.next(&quota, Count(0), hour), hour + quota.interval());
-        // However long it could have left, its being late counts only so much.
+        // Lateness counts only up to its bound, however early the request could have departed.
         gcra.charge(&quota, Weight(1), hour, at(7_200));
         let next = gcra.next(&quota, Count(0), at(7_200));
         assert_eq!(next, at(7_200) + quota.interval() - quota.lateness());
@@ -266,7 +267,7 @@ mod tests {
         assert_eq!(gcra.next(&slow, Count(0), at(0)), before);
     }
 
-    /// A key is forgotten once it owes nothing. What was refunded counts for a whole window.
+    /// A key is forgotten once it owes nothing. Refunded tokens count for a whole window.
     #[test]
     fn only_a_refund_is_remembered_for_a_window() {
         let quota = Quota::per_minute(600).unwrap();

@@ -1,24 +1,24 @@
 use crate::words::{Count, Instant, Span, Weight};
 
-/// How many more a server says that it takes, until an instant that it names.
+/// The number of requests or tokens that a server says it still takes, until an instant that it names.
 ///
-/// Once they have left, the next waits until then. Spreading what is left over that time would be of no
-/// use: a bucket refills meanwhile, and of a window others may send too, of whom each would leave all the
-/// rest to the others.
+/// After that many the next one waits until the instant. Spreading them over the time would be of no use. A
+/// bucket refills meanwhile. In a window that several programs share, each would leave the rest to the
+/// others.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Left {
-    /// When the request left whose answer said so.
+    /// The departure of the request whose response said so.
     told: Option<Instant>,
     until: Instant,
     left: Count,
 }
 
 impl Left {
-    /// The answer to one that left at `at` said that `left` more may leave in the next `time`, and as
-    /// much as `since` has left after it.
+    /// The response to a request that departed at `at` said that `left` more may depart in the next `time`.
+    /// `since` has departed after that request.
     ///
-    /// It is about the time when it was answered, of which only this is known: not before it left.
-    /// What takes long to answer says nothing new.
+    /// The numbers were true at the response's instant on the server, which is only known to be no earlier
+    /// than the departure. A response that took long says nothing new.
     pub(crate) fn told(&mut self, left: Count, time: Span, at: Instant, since: Weight) {
         if self.told.is_some_and(|told| at < told) {
             return;
@@ -28,7 +28,7 @@ impl Left {
         self.left = left - since;
     }
 
-    /// The instant before which the next may not leave.
+    /// The instant before which the next request may not depart.
     pub(crate) fn next(&self) -> Instant {
         match self.left {
             Count(0) => self.until,
@@ -36,13 +36,13 @@ impl Left {
         }
     }
 
-    /// One leaves.
+    /// Counts a departure.
     pub(crate) fn leave(&mut self, weight: Weight) {
         self.left = self.left - weight;
     }
 }
 
-/// An hour: beyond that, asking once in vain costs less than waiting for nothing.
+/// An hour. Beyond that, one rejected request costs less than waiting without need.
 const LONGEST: Span = Span::secs(3_600);
 
 #[cfg(test)]
@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn what_has_left_since_the_answer_is_not_left_again() {
         let mut left = Left::default();
-        // Of ten, eight have left since.
+        // Eight of the ten have departed since.
         left.told(Count(10), Span::secs(60), at(0), Weight(8));
         for _ in 0..2 {
             assert_eq!(left.next(), at(0));
@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(left.next(), at(7));
         left.told(Count(1_000), SECOND, at(3), Weight(0));
         assert_eq!(left.next(), at(0));
-        // Of two requests sent at one instant, the later response counts.
+        // The later response counts if two requests departed at the same instant.
         left.told(Count(0), SECOND, at(3), Weight(0));
         assert_eq!(left.next(), at(4));
     }

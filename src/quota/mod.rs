@@ -1,7 +1,7 @@
-//! The pure core: may this request leave now, not before some instant, or never?
+//! The pure core: may this request depart now, not before some instant, or never?
 //!
-//! `now` is an argument, an instant since the limiter was made. No clock, no lock, no await,
-//! and a refusal changes nothing: ask every limit, then charge all of them or none.
+//! `now` is an argument, an instant since the limiter was made. There is no clock, no lock and no await, and
+//! a rejection changes nothing: ask every limit, then charge all of them or none.
 
 mod bucket;
 mod gate;

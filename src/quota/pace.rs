@@ -1,19 +1,18 @@
 use crate::words::{Instant, Span};
 
-/// When the next is due, of requests that leave evenly spaced.
+/// The instant at which the next request is due, of requests that are evenly spaced.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace {
     pub(super) due: Instant,
-    /// When the last one left.
+    /// The instant of the last departure.
     pub(super) left: Instant,
 }
 
 impl Pace {
-    /// One leaves that could have left since `ready`, and puts the next `apart` from it.
+    /// Counts a departure that could have happened since `ready`, and puts the next one `apart` from it.
     ///
-    /// How late it is, up to `lateness`, is made up for. So is what those before it were late and
-    /// nobody has made up for yet: of requests that leave faster than a timer fires there are several.
-    /// A quiet time is nobody's lateness.
+    /// Its lateness, up to `lateness`, is made up for. So is any lateness of earlier departures that has not
+    /// been made up for: several departures may follow one late timer. A quiet time is not lateness.
     pub(super) fn leave(&mut self, apart: Span, lateness: Span, ready: Instant, now: Instant) {
         let behind = self.left - self.due;
         let fresh = now - self.left <= lateness;
@@ -34,13 +33,14 @@ mod tests {
 
     const LATE: Span = Span::millis(50);
 
-    /// Ten thousand a second, by a timer of a millisecond: whoever came right after another had left
-    /// late was not late itself, and half of the quota was lost.
+    /// Regression: ten thousand a second, by a timer of a millisecond. A request right after a late one was
+    /// not late itself, and half of the quota was lost.
     #[test]
     fn faster_than_the_timer_several_leave_together() {
         let (mut pace, mut left) = (Pace::default(), 0);
         for now in (0..1_000).map(at) {
-            // The first has waited; the others come one by one, as soon as the one before has left.
+            // The first request has waited. Each of the others follows as soon as the one before has
+            // departed.
             let mut ready = pace.due;
             while pace.due <= now {
                 pace.leave(Span::nanos(100_000), LATE, ready, now);

@@ -1,46 +1,46 @@
 use crate::words::{Instant, Span};
 
-/// Whether there is more to be had than a lane takes: when to try, by how much, and what came of it.
+/// Decides when to try a higher rate than a lane takes, by how much, and what followed from the try.
 ///
-/// Where nothing was refused of late, the steps are bold. Else they go half way to what was refused, and
-/// past it with care, after a time that doubles while that is refused again. A lane that once sent much
-/// more goes back there sooner.
+/// If nothing was rejected lately, the steps are bold. Otherwise they go half way to the rejected rate. Steps
+/// past it are careful, and come after a time that doubles while they are rejected again. A lane that once
+/// sent much more goes back there sooner.
 ///
-/// Rates are requests per second, or tokens.
+/// Rates are in requests, or in tokens, per second.
 #[derive(Clone, Debug)]
 pub(crate) struct Probe {
     since: Instant,
-    /// How many have left since, and how many of them the pace kept back.
+    /// The number of departures since the last look, and how many of them the pace kept back.
     left: u32,
     held: u32,
-    /// How many failed meanwhile without a sign that the server keeps up.
+    /// The number of requests that failed meanwhile without a sign that the server keeps up.
     failures: u32,
-    /// How many of those that left are witnesses, and how many witnesses had a response meanwhile.
+    /// The number of departures that are witnesses, and of witnesses that had a response meanwhile.
     witnesses: u32,
     answered: u32,
-    /// How many steps it has gone up since a refusal, or since nobody wanted more.
+    /// The number of steps up since a rejection, or since demand last fell short of the pace.
     steps: u32,
-    /// What the rate was before the last of them.
+    /// The rate before the last of these steps.
     before: Option<f64>,
     /// The last rate that went well for a while.
     base: f64,
-    /// The rate that was refused last, until more than that went well.
+    /// The rate that was rejected last, until a higher one went well.
     refused: Option<f64>,
-    /// How often in a row a step was refused at about that.
+    /// The number of steps in a row that were rejected at about that rate.
     failed: u32,
-    /// Until when the server is taken for one that counts by the minute, or longer.
+    /// The instant until which, or longer, the server is taken for one that counts by the minute.
     by_minute: Instant,
-    /// The best minute of late, and when it was.
+    /// The rate of the best recent minute, and its instant.
     best: (f64, Instant),
 }
 
-/// What a lane does now.
+/// The state of a lane that a step depends on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Standing {
     pub(crate) rate: f64,
-    /// What its table allows: the measure of a careful step.
+    /// The rate that the table allows: the measure of a careful step.
     pub(crate) table: f64,
-    /// What one weighs, on average.
+    /// The mean weight of a request.
     pub(crate) one: f64,
     /// Whether others send under the same limit.
     pub(crate) shared: bool,
@@ -67,22 +67,22 @@ impl Probe {
         }
     }
 
-    /// One leaves, and the pace kept it back, or not.
+    /// Counts a departure. `held` tells whether the pace kept it back.
     pub(crate) fn leave(&mut self, held: bool, now: Instant) {
-        // Those who leave slowly after a pause tell nothing.
+        // Departures in the slow restart after a pause tell nothing.
         if now >= self.since {
             self.left += 1;
             self.held += u32::from(held);
         }
     }
 
-    /// One failed: it had no response, or the server could not serve it.
+    /// Counts a failed request: it had no response, or the server could not serve it.
     pub(crate) fn failed(&mut self) {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// Whether the one that leaves is a witness: the first, and one in seven. Of a pair that leaves together, of which
-    /// the caller keeps the faster, it is now the first and now the second.
+    /// Whether this departure is a witness: the first one is, and one in seven. For a caller that sends pairs and
+    /// keeps the faster one, the witness is alternately the first and the second of a pair.
     pub(crate) fn is_witness(&mut self, now: Instant) -> bool {
         let is_witness = now >= self.since && (self.witnesses == 0 || self.left % WITNESS == 0);
         self.witnesses += u32::from(is_witness);
@@ -94,18 +94,18 @@ impl Probe {
         self.answered = self.answered.saturating_add(1);
     }
 
-    /// Whether half failed, or two thirds had no response, so that the server's taking them proves nothing. Who sends
-    /// each request twice, and drops the slower one, has a response to half.
+    /// Whether half of the requests failed, or two thirds had no response, so that the success of the others proves
+    /// nothing. A caller that sends each request twice and drops the slower one has a response to half.
     pub(crate) fn is_unproven(&self) -> bool {
         self.failures * 2 >= self.left || self.answered * 3 < self.witnesses.max(1)
     }
 
-    /// How long it has gone on like this.
+    /// The time since the count was started.
     pub(crate) fn age(&self, now: Instant) -> Span {
         now - self.since
     }
 
-    /// How long it must go well before the next step.
+    /// The time for which the rate must go well before the next step.
     pub(crate) fn hold(&self, at: Standing, now: Instant) -> Span {
         let overshot = |refused| at.rate * OVERSHOT < refused;
         if at.told || at.shared {
@@ -128,12 +128,12 @@ impl Probe {
         HOLD * (1 << self.failed.min(MOST_FAILED))
     }
 
-    /// Whether it was the pace, and not the demand, that kept requests back.
+    /// Whether the pace, and not the demand, kept requests back.
     pub(crate) fn kept_back(&self) -> bool {
         self.held * 5 >= self.left * 4
     }
 
-    /// It has gone well, and the server took so much in the last minute.
+    /// The rate went well, and the server took `minute` a second in the last minute.
     pub(crate) fn went_well(&mut self, minute: f64, now: Instant) {
         let (best, at) = self.best;
         let old = now - at > KNOWN;
@@ -142,14 +142,14 @@ impl Probe {
         }
     }
 
-    /// Nobody wanted more. What went well is proven.
+    /// The demand fell short of the pace. The rate that went well counts as proven.
     pub(crate) fn settle(&mut self, now: Instant) {
         self.steps = 0;
         self.before = None;
         self.start(now);
     }
 
-    /// Counts from here on.
+    /// Starts the count at `now`.
     pub(crate) fn start(&mut self, now: Instant) {
         self.since = now;
         self.left = 0;
@@ -159,7 +159,7 @@ impl Probe {
         self.answered = 0;
     }
 
-    /// The rate to try next.
+    /// The next rate to try.
     pub(crate) fn step(&mut self, at: Standing, now: Instant) -> f64 {
         if self.steps > 2 && !at.shared {
             self.failed = 0;
@@ -174,14 +174,14 @@ impl Probe {
         next
     }
 
-    /// As a part of the rate.
+    /// The next step, as a part of the rate.
     fn next_step(&mut self, at: Standing, now: Instant) -> f64 {
         let steps = self.steps;
         let nth = |sizes: [f64; 3]| sizes[steps.min(2) as usize];
         let careful = (ADDED * at.table / at.rate).clamp(LEAST_ADDED, MOST_ADDED);
         self.steps += 1;
         if at.shared {
-            // By as much as the others, whatever each has: so all come to have the same.
+            // Each lane adds the same amount, whatever its rate, so that all come to have the same.
             return SHARED_STEP * f64::from(steps.max(1)) * at.table / at.rate;
         }
         let Some(refused) = self.refused else {
@@ -203,8 +203,7 @@ impl Probe {
         }
     }
 
-    /// The most that is left of a rate that was refused, if it was a step too many: what went well
-    /// before it.
+    /// The upper bound of the rate after a step was rejected: the rate that went well before it.
     pub(crate) fn proven(&self, rate: f64) -> Option<f64> {
         let before = self.before?;
         Some(if rate < self.base * CLOSE {
@@ -217,7 +216,7 @@ impl Probe {
         })
     }
 
-    /// What is sent at this rate is refused; it goes on after a pause.
+    /// `rate` was rejected. The lane continues after a pause that ends at `until`.
     pub(crate) fn fell(&mut self, rate: f64, until: Instant) {
         match self.refused {
             Some(refused) if rate > refused * AGAIN[1] => self.failed = 0,
@@ -228,72 +227,72 @@ impl Probe {
         self.settle(until);
     }
 
-    /// The server remembers long: it refuses what is sent soon after a pause, or asks for long ones.
+    /// The server counts by the minute: it rejects what is sent soon after a pause, or asks for long waits.
     pub(crate) fn counts_by_minute(&mut self, now: Instant) {
         self.by_minute = now + KNOWN;
     }
 
-    /// Whether it does, as far as is known.
+    /// Whether the server counts by the minute, as far as is known.
     pub(crate) fn is_by_minute(&self, now: Instant) -> bool {
         now < self.by_minute
     }
 
-    /// Whether it was much faster of late.
+    /// Whether the lane was much faster lately.
     fn has_fallen(&self, rate: f64, now: Instant) -> bool {
         let (best, at) = self.best;
         rate < best * FELL && now < at + KNOWN
     }
 }
 
-/// How long so many take, at most as long as one ever waits before a step.
+/// The time that `many` take at `rate`, up to the longest wait before a step.
 fn time_of(many: f64, rate: f64) -> Span {
     Span::nanos((many / rate * 1e9) as u64).min(LONGEST)
 }
 
-/// One of so many is a witness, for each takes the lock once more. An even number would be always the same one of a
-/// pair.
+/// One departure in this many is a witness, since each takes the lock once more. An even number would always pick the
+/// same one of a pair.
 const WITNESS: u32 = 7;
 
-/// How long to go on after a refusal before looking up again, doubled while that is refused.
+/// The wait after a rejection before the next look for a higher rate. It doubles while steps are rejected.
 const HOLD: Span = Span::secs(10);
 const MOST_FAILED: u32 = 5;
 const LONGEST: Span = Span::secs(240);
 
-/// At most so long where it was a tenth faster in the last ten minutes.
+/// The longest wait if the lane was a tenth faster in the last ten minutes.
 const REGAIN: Span = Span::secs(15);
 const FELL: f64 = 0.9;
 const KNOWN: Span = Span::secs(600);
 
-/// How long each of several steps must go well: a bucket tells in seconds, a window does not.
+/// The time that each of several steps must go well: a bucket tells in seconds, a window does not.
 const STAGE: Span = Span::secs(5);
 const MINUTE_STAGE: Span = Span::secs(15);
 
-/// Far above what it is now: there is surely something between.
+/// A rejected rate this far above the current one surely leaves room in between.
 const OVERSHOT: f64 = 1.3;
 
-/// Steps up where none was refused of late: boldly, since a small step is refused as well, only later.
+/// Steps up if none was rejected lately. They are bold, since a small step is rejected as well, only later.
 const BOLD: [f64; 3] = [0.2, 0.35, 0.5];
-/// Past what was refused, after a first step that is added and not multiplied.
+/// Steps past a rejected rate, after a first step that is added and not multiplied.
 const CAREFUL: [f64; 2] = [0.1, 0.35];
-/// Where the server counts by the minute, and tells so late.
+/// Steps for a server that counts by the minute, and so tells late.
 const MINUTE: [f64; 3] = [0.05, 0.1, 0.3];
 
-/// That first step, of what the table allows; and its least and most, of the rate.
+/// The added first step, as a part of the table's rate, and its bounds, as parts of the current rate.
 const ADDED: f64 = 0.03;
 const LEAST_ADDED: f64 = 0.02;
 const MOST_ADDED: f64 = 0.25;
 
-/// The same where others share the limit.
+/// The added step if others share the limit.
 const SHARED_STEP: f64 = 0.015;
 
-/// The way back to what went well: in such steps, nearly there.
+/// The way back to a rate that went well is taken in such steps, until it is nearly reached.
 const RECOVER: f64 = 0.35;
 const NEARLY: f64 = 0.96;
 
-/// A rate is refused again if it is between these, of what was refused last.
+/// A rate is rejected again if it is between these parts of the last rejected rate.
 const AGAIN: [f64; 2] = [0.9, 1.3];
 
-/// So close above the last rate that went well for long, it goes back to that.
+/// If the rate is this close above the last one that went well for long, it goes back to that.
 const CLOSE: f64 = 1.25;
 const SOMEWHAT_LESS: f64 = 0.95;
 

@@ -6,43 +6,44 @@ use super::{
 };
 use crate::words::{Instant, Settled, Span, Unit, Weight};
 
-/// The pace that a server really allows one lane: learned from what it refuses, and from what it says
-/// of its limits.
+/// The pace that a server really allows one lane, learned from its rejections and from the limits that it
+/// names.
 ///
-/// It falls when a request sent after the newest pause is rejected, to what the server took in the time
-/// before, and is probed upward while it, and not the demand, keeps requests back. Until there is a reason
-/// to lead, the table does, and this only watches.
+/// It falls when a request sent after the newest pause is rejected, to the rate that the server took in the
+/// time before. It is probed upward while the pace, and not the demand, keeps requests back. Until there is a
+/// reason to lead, the table does, and this only watches.
 ///
-/// Rates are requests per second, or tokens, which a request weighs.
+/// Rates are in requests, or in tokens, per second. A request weighs its tokens.
 #[derive(Clone, Debug)]
 pub(crate) struct Rate {
     of: Unit,
-    /// Since when it is charged. A request that left before has cost it nothing.
+    /// The instant since which departures are charged. Earlier requests have cost it nothing.
     since: Instant,
     rate: f64,
-    /// Kept whether or not it is this that paces.
+    /// The pace, kept whether or not it leads.
     pace: Pace,
     leads: bool,
     ceiling: f64,
-    /// What the table allows.
+    /// The rate that the table allows.
     table: f64,
-    /// The part of a limit that the server names which it really grants, as far as its refusals tell.
+    /// The part of a named limit that the server really grants, judged by its rejections.
     trim: f64,
-    /// When the request left whose answer named the limit.
+    /// The departure of the request whose response named the limit.
     told: Option<Instant>,
     probe: Probe,
     sent: Sent,
-    /// What one weighs, on average, and of how many that is known.
+    /// The mean weight of a request, and the number of requests that it is known from.
     one: (f64, u32),
-    /// When it was last cut.
+    /// The instant of the last cut.
     cut: Instant,
-    /// When the server last gave a reason for it, or it was raised to see whether there is more.
+    /// The instant at which the server last gave a reason for the rate, or at which the rate was last raised
+    /// to probe.
     known: Instant,
     last: Instant,
 }
 
 impl Rate {
-    /// Watches a lane whose table allows so many a second, and never more than `ceiling`.
+    /// Watches a lane whose table allows `rate` a second, and which must not exceed `ceiling`.
     pub(crate) fn new(of: Unit, rate: f64, ceiling: f64, now: Instant) -> Self {
         let rate = rate.min(ceiling).min(FASTEST);
         Self {
@@ -64,7 +65,7 @@ impl Rate {
         }
     }
 
-    /// Whether it is this that paces the lane, and not the numbers that this crate supplied.
+    /// Whether this paces the lane, instead of the numbers that this crate supplied.
     pub(crate) fn leads(&self) -> bool {
         self.leads
     }
@@ -73,12 +74,12 @@ impl Rate {
         self.rate
     }
 
-    /// How far apart it keeps those of weight 1, if it leads.
+    /// The time between requests of weight 1, if this leads.
     pub(crate) fn interval(&self) -> Option<Span> {
         Some(self.apart(Weight(1))).filter(|apart| self.leads && *apart > Span::ZERO)
     }
 
-    /// The instant before which the next may not leave, after `ahead` others.
+    /// The instant before which the next request may not depart, after `ahead` others.
     pub(crate) fn next(&self, ahead: u64) -> Instant {
         if !self.leads {
             return Instant::START;
@@ -86,8 +87,8 @@ impl Rate {
         self.pace.due + self.apart(Weight(1)) * ahead
     }
 
-    /// One leaves that could have left since `ready`, and that the pace kept back, or not. Returns whether it is
-    /// worth knowing that it had a response.
+    /// Counts a departure that could have happened since `ready`. `held` tells whether the pace kept it back. Returns
+    /// whether its response is worth knowing.
     pub(crate) fn leave(
         &mut self,
         weight: Weight,
@@ -116,7 +117,8 @@ impl Rate {
         self.probe.is_witness(now)
     }
 
-    /// Settles what one that left at `at` weighed. Of one that left before this was charged nothing comes back.
+    /// Settles the weight of a request that departed at `at`. Nothing is given back for a request that
+    /// departed before this was charged.
     pub(crate) fn settle(&mut self, at: Instant, settled: Settled, now: Instant) {
         let Settled { from, to } = settled;
         if to < from && at < self.since {
@@ -124,7 +126,7 @@ impl Rate {
         }
         self.sent.settle(at, settled);
         if to < from {
-            // Sent at once, what comes back late must not be too much for the last minute.
+            // A late refund could be sent at once. It must not be too much for the last minute.
             let room = match now - at <= RECENT {
                 true => u64::MAX,
                 false => ((self.rate - self.sent.mean(60, now)).max(0.0) * 60.0) as u64,
@@ -133,14 +135,15 @@ impl Rate {
             self.pace.due = self.pace.due - refund;
             return;
         }
-        // Nothing may be due from before it left, or a quiet time would pay for it.
+        // `due` must not begin before the departure, since a quiet time would pay for the extra cost
+        // otherwise.
         let due = self.pace.due.max(at - LATE);
         self.pace.due = due + (self.apart(to) - self.apart(from));
         self.bound(now);
     }
 
-    /// The server refused one of this weight that left at `at`, and the lane is paused for `wait`.
-    /// Returns whether it is known what the server will take after that.
+    /// The server rejected a request of this weight that departed at `at`, and the lane is paused for `wait`.
+    /// Returns whether the rate that the server will take after that is known.
     pub(crate) fn refused(
         &mut self,
         at: Instant,
@@ -162,16 +165,16 @@ impl Rate {
             }
             News::TooFast => {}
         }
-        // Of a lane that sends less than it may, what it sends is what was too much.
+        // If a lane sends less than its pace, the rate at which it sent was too high.
         let fastest = self.sent.fastest(self.one.0, now);
         let rate = self.rate.min(fastest.unwrap_or(self.rate));
-        // At the fastest there is: no table, and too few were sent to tell.
+        // At the fastest rate there is no table, and too few requests were sent to tell.
         if self.is_noise(now) || rate >= FASTEST {
             return false;
         }
         let told = self.is_told(now);
         let most = self.most(rate, now);
-        // Of few, how fast is too fast cannot be told.
+        // A few requests do not tell how fast is too fast.
         let once = told && (now - self.cut > AGAIN || self.of == Unit::Tokens);
         let cut = if once || fastest.is_none() {
             most
@@ -183,8 +186,8 @@ impl Rate {
             (taken * BELOW).clamp((rate * DEEPEST_CUT).min(most), most)
         };
         if told {
-            // It is as it says, but for what the network does to the pace, and for whoever else
-            // sends under the same limit.
+            // The named limit is right, apart from the network's effect on the pace, and from other programs
+            // that send under the same limit.
             self.trim = (self.trim * cut / self.rate).max(LEAST_TRIM);
         }
         if self.sent.mean(20, now) > cut * LONG_MEMORY {
@@ -197,16 +200,16 @@ impl Rate {
         told || fastest.is_some()
     }
 
-    /// Whether a refusal need not mean anything: the server counts what an answer takes in its own
-    /// way, and so now and then takes less for a moment than the tokens that the user wrote.
+    /// Whether a rejection may mean nothing. The server counts a response's tokens in its own way, and so
+    /// takes a little less than the tokens that the user wrote now and then.
     fn is_noise(&mut self, now: Instant) -> bool {
         let written = self.of == Unit::Tokens && self.ceiling.is_finite() && !self.leads;
         let least = self.rate * ENOUGH;
         written && self.sent.steady(60, now).is_none_or(|mean| mean > least)
     }
 
-    /// The most that is left of a rate that was refused. Where others send under the same limit, who
-    /// has more gives more up.
+    /// The upper bound of the rate after a rejection. If others send under the same limit, a program with
+    /// more gives up more.
     fn most(&self, rate: f64, now: Instant) -> f64 {
         match (self.share(now), self.is_told(now)) {
             (share, _) if share < SHARED => rate * SHARED_CUT,
@@ -217,13 +220,14 @@ impl Rate {
         }
     }
 
-    /// The server named its limit, in the answer to a request that left at `at`.
+    /// The server named its limit, in the response to a request that departed at `at`.
     pub(crate) fn told(&mut self, limit: f64, at: Instant, now: Instant) {
         if !limit.is_finite() || limit <= 0.0 || self.told.is_some_and(|told| at < told) {
             return;
         }
         self.told = Some(at);
-        // What was lowered after refusals is lowered below what the user allows, not below what it names.
+        // The trim after rejections lowers the user's ceiling too, and not only the limit that the server
+        // names.
         let rate = ((limit * SPREAD).min(self.ceiling) * self.trim).clamp(SLOWEST, FASTEST);
         if !self.leads || (rate / self.rate - 1.0).abs() > SAME {
             self.set(rate, now);
@@ -233,12 +237,12 @@ impl Rate {
         self.known = now;
     }
 
-    /// When one last left.
+    /// The instant of the last departure.
     pub(crate) fn last(&self) -> Instant {
         self.last
     }
 
-    /// From when on nothing of it is worth remembering.
+    /// The instant from which on nothing learned is worth remembering.
     pub(crate) fn fresh_at(&self) -> Instant {
         match self.leads {
             true => (self.known + REMEMBERED).max(self.pace.due),
@@ -246,17 +250,17 @@ impl Rate {
         }
     }
 
-    /// One failed that left lately.
+    /// A request that departed lately has failed.
     pub(crate) fn failed(&mut self) {
         self.probe.failed();
     }
 
-    /// One had a response of which that is worth knowing.
+    /// A witness had a response.
     pub(crate) fn answered(&mut self) {
         self.probe.answered();
     }
 
-    /// A while has passed without a cut: is there more? In an outage nothing is cut either.
+    /// Looks for a higher rate after a time without a cut. An outage causes no cuts either.
     fn look_up(&mut self, now: Instant) {
         if self.probe.is_unproven() {
             self.probe.start(now);
@@ -298,8 +302,8 @@ impl Rate {
         }
     }
 
-    /// How much it has of its limit, as far as that is known: named by the server, or written by the
-    /// user. If it is much less, somebody else has the rest.
+    /// The part of the limit that the lane has, if the limit is known: named by the server, or written by the
+    /// user. If it is much less than 1, others have the rest.
     fn share(&self, now: Instant) -> f64 {
         match self.is_told(now) {
             true => self.trim,
@@ -308,12 +312,12 @@ impl Rate {
         }
     }
 
-    /// Whether the server has named its limit of late.
+    /// Whether the server has named its limit lately.
     fn is_told(&self, now: Instant) -> bool {
         self.told.is_some_and(|at| now - at < FRESH)
     }
 
-    /// Goes on at another rate; what is owed is paid at that.
+    /// Continues at another rate. Debt is paid at the new rate.
     fn set(&mut self, rate: f64, now: Instant) {
         let rate = rate.min(self.ceiling).max(SLOWEST.min(self.ceiling));
         let owed = (self.pace.due - now).as_nanos() as f64 * self.rate / rate;
@@ -324,14 +328,14 @@ impl Rate {
         self.bound(now);
     }
 
-    /// Begins anew: what the server said or did so long ago is no reason any more.
+    /// Starts anew, since the server's last word on the rate is too old to count.
     fn forget(&mut self, now: Instant) {
         let (pace, since) = (self.pace.clone(), self.since);
         *self = Self::new(self.of, self.table, self.ceiling, now);
         (self.pace, self.since) = (pace, since);
     }
 
-    /// Nobody waits for longer, whatever is owed: while nothing is sent the server can say nothing else.
+    /// Bounds the wait, whatever is owed. While nothing is sent the server cannot correct the rate.
     fn bound(&mut self, now: Instant) {
         self.pace.due = self.pace.due.min(now + REMEMBERED);
     }
@@ -343,69 +347,70 @@ impl Rate {
 
 const SECOND: f64 = 1e9;
 
-/// How late a departure may be without delaying those after it.
+/// A departure may be this late without delaying those after it.
 const LATE: Span = Span::millis(50);
 
-/// What comes back of requests that left so recently is a small part of any minute. With less, servers
-/// that count tokens strictly gave up to 2 % less of their limit (`simulation/tests/tokens`).
+/// Refunds of requests that departed this recently are a small part of any minute. With less, servers that
+/// count tokens strictly gave up to 2 % less of their limit (`simulation/tests/tokens`).
 const RECENT: Span = Span::secs(10);
 
-/// Kept below what the server took: else the next is refused too.
+/// The pace stays below the rate that the server took. Otherwise the next request is rejected too.
 const BELOW: f64 = 0.97;
 
-/// One refusal is a cut by at least this, and by no more than half: one bad moment is no new limit.
+/// One rejection is a cut by at least this, and by no more than half: one bad moment is no new limit.
 const LEAST_CUT: f64 = 0.95;
 const DEEPEST_CUT: f64 = 0.5;
 
-/// What a named limit is lowered by when what kept to it is refused all the same, and raised by, of the
-/// limit, when it went well for a while: little at first, and faster where it was lowered far.
+/// A named limit is lowered by this factor when a request within it is rejected. It is raised by a part of
+/// the limit after it went well for a while: little at first, and faster if it was lowered far.
 const TRIMMED: f64 = 0.985;
 const AGAIN: Span = Span::secs(5);
 const UNTRIMMED: f64 = 0.005;
 const REGAINED: f64 = 0.02;
 const NEARLY: f64 = 0.9;
-/// Of tokens much less at once, for what a request costs is known only when it has been answered.
+/// Tokens are lowered much less at once, since the cost of a request is known only after its response.
 const TOKENS_TRIMMED: f64 = 0.995;
 const TOKENS_UNTRIMMED: f64 = 0.01;
-/// While the server took so much of the tokens that the user wrote in a minute, they are what it allows.
+/// While the server took at least this part of the tokens that the user wrote in a minute, they are what it
+/// allows.
 const ENOUGH: f64 = 0.8;
 const LEAST_TRIM: f64 = 0.05;
 
-/// Who has less than this of a limit shares it with others. All then add the same and give up a part of
-/// what they have, whoever is refused: that makes them equal. With a smaller part, or more added, they
-/// are so later or refused more (`simulation/tests/learning`, four processes).
+/// A lane with less than this part of a limit shares it with others. All then add the same amount, and give
+/// up a part of their rate on a rejection. That makes them equal. With a smaller part, or more added, they
+/// become equal later or are rejected more often (`simulation/tests/learning`, four processes).
 const SHARED: f64 = 0.55;
 const SHARED_CUT: f64 = 0.8;
 const SHARED_MORE: f64 = 0.015;
-/// And who has a little less may.
+/// A lane with a little less than its limit may share it too.
 const LESS: f64 = 0.85;
 const LESS_CUT: f64 = 0.93;
 
-/// A server that asks for more than a bucket would counts by the minute, and so does one that took so
-/// many times more in the last 20 s than it does now.
+/// A server counts by the minute if it asks for a longer wait than a bucket would, or if it took this many
+/// times more in the last 20 s than it takes now.
 const LONG_WAIT: Span = Span::secs(3);
 const LONG_MEMORY: f64 = 2.2;
 
-/// The network's spread, as of a quota: 200 ms in a minute.
+/// The network's spread, as in a quota: 200 ms in a minute.
 const SPREAD: f64 = 60.0 / 60.2;
 
-/// A limit that was named so long ago may have moved.
+/// A limit that was named longer ago than this may have moved.
 const FRESH: Span = Span::secs(60);
 
-/// Differences that only come of rounding.
+/// Smaller differences come from rounding.
 const SAME: f64 = 1e-3;
 
-/// The table is believed for a minute of work; then it may be too low.
+/// The table is believed for a minute of work. After that it may be too low.
 const FIRST: Span = Span::secs(60);
 
 /// One an hour, and a token a nanosecond.
 const SLOWEST: f64 = 1.0 / 3_600.0;
 const FASTEST: f64 = 1e9;
 
-/// Those of which it is known what one weighs.
+/// The number of requests over which the mean weight is taken.
 const USUAL: u32 = 64;
 
-/// What was learned is forgotten after an idle hour.
+/// The learned rate is forgotten after an hour in which nothing confirmed or changed it.
 const REMEMBERED: Span = Span::secs(3_600);
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 use crate::words::{Instant, Settled, Span, Weight};
 
-/// How many left in each of the last 64 seconds, and were not refused: requests, or their tokens.
+/// The requests, or their tokens, that departed in each of the last 64 seconds and were not rejected.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
     counts: [u32; LENGTH],
     /// The second of the newest count.
     newest: u64,
-    /// The second of the first one ever.
+    /// The second of the first count ever.
     oldest: u64,
 }
 
@@ -28,7 +28,7 @@ impl Sent {
         self.settle(at, Settled::charge(weight));
     }
 
-    /// Settles what left then: to nothing, if it was refused.
+    /// Settles what a request that departed at `at` was charged. A rejected request is settled to nothing.
     pub(crate) fn settle(&mut self, at: Instant, Settled { from, to }: Settled) {
         let second = at / Span::SECOND;
         if second <= self.newest && self.newest - second < LENGTH as u64 {
@@ -40,9 +40,11 @@ impl Sent {
         }
     }
 
-    /// How many a second the server took, counting the time that it asks to wait: the most of what
-    /// the last 2 s, 5 s, ... 60 s tell. Exact for a fixed window, and for a bucket the shortest is.
-    /// Only of the time since `from`, but for 2 s at least.
+    /// The rate per second that the server took, counting the time that it asks to wait: the highest of the
+    /// rates over the last 2 s, 5 s, ... 60 s. Exact for a fixed window. For a bucket the shortest horizon is
+    /// exact.
+    ///
+    /// Only the time since `from` counts, but at least 2 s.
     pub(crate) fn taken(&mut self, wait: Span, from: Instant, now: Instant) -> f64 {
         // Servers round up to a second, and few that count by the minute ask for no more.
         let wait = wait - Span::SECOND;
@@ -57,7 +59,7 @@ impl Sent {
         rates.into_iter().fold(0.0, f64::max)
     }
 
-    /// The fastest it was sent of late, if that was enough to tell: of what weighs `one`.
+    /// The fastest recent rate, if at least ten requests of weight `one` were sent.
     pub(crate) fn fastest(&mut self, one: f64, now: Instant) -> Option<f64> {
         let rates = HORIZONS.into_iter().filter_map(|seconds| {
             let (count, time) = self.over(seconds, now);
@@ -66,19 +68,20 @@ impl Sent {
         rates.reduce(f64::max)
     }
 
-    /// How many a second the server took in the last so many seconds, 60 at most.
+    /// The mean rate per second that the server took over the last `seconds`, 60 at most.
     pub(crate) fn mean(&mut self, seconds: u64, now: Instant) -> f64 {
         let (count, time) = self.over(seconds, now);
         per_second(count, time)
     }
 
-    /// The same, once it has been sent for so long.
+    /// The [`mean`](Self::mean), once requests have been sent for `seconds`.
     pub(crate) fn steady(&mut self, seconds: u64, now: Instant) -> Option<f64> {
         let known = (now / Span::SECOND).saturating_sub(self.oldest) >= seconds;
         known.then(|| self.mean(seconds, now))
     }
 
-    /// How many there were, and in what time: before the first there was nothing to be taken.
+    /// The count over the last `seconds`, and the time it covers. The time before the first request is left
+    /// out.
     fn over(&mut self, seconds: u64, now: Instant) -> (u64, Span) {
         let second = now / Span::SECOND;
         self.forget(second);
@@ -105,7 +108,7 @@ fn place(second: u64) -> usize {
     (second % LENGTH as u64) as usize
 }
 
-/// In less than a second there is too little to tell.
+/// Less than a second counts as a second, since it tells too little.
 fn per_second(count: u64, time: Span) -> f64 {
     count as f64 / time.max(Span::SECOND).as_nanos() as f64 * 1e9
 }
@@ -183,9 +186,9 @@ mod tests {
     fn only_the_time_since_the_last_cut_tells_what_the_server_takes() {
         let (mut sent, now) = sent(&[(13, 50), (5, 20), (2, 10)]);
         let now = now + HALF;
-        // Two seconds at least, even just after the cut.
+        // The time is at least two seconds, even just after the cut.
         about(sent.taken(Span::ZERO, now, now), 20.0 / 2.5);
-        // A second more than since the cut, which was in the middle of one.
+        // One second more than the time since the cut, which was in the middle of a second.
         about(sent.taken(Span::ZERO, now - Span::secs(5), now), 80.0 / 5.5);
         about(sent.taken(Span::ZERO, at(0), now), 770.0 / 20.5);
     }
@@ -198,7 +201,7 @@ mod tests {
         }
     }
 
-    /// A sum overflowed.
+    /// Regression: a sum overflowed.
     #[test]
     fn absurd_weights_are_sums_like_others() {
         let mut sent = Sent::default();

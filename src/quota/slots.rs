@@ -3,24 +3,25 @@ use std::num::NonZeroU32;
 use super::Verdict;
 use crate::words::{Instant, Span};
 
-/// Slots that are taken and given back: requests under way, or jobs that live.
+/// Slots that are taken and given back, by requests in flight or by running jobs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Slots {
     used: u32,
-    /// When one last came free.
+    /// The instant at which a slot last came free.
     freed: Instant,
     crowd: Option<Crowd>,
-    /// When each of those was kept whose job is not known, in order. They are among the used.
+    /// For each slot that is kept for a job of unknown name, the instant since which it is kept, in order.
+    /// These slots are among the used ones.
     unnamed: Vec<Instant>,
 }
 
-/// The server said that there are too many.
+/// The server has rejected a request because there are too many jobs.
 #[derive(Clone, Copy, Debug)]
 struct Crowd {
-    /// How many there were, but for the one refused.
+    /// The number of slots in use, without that of the rejected request.
     most: u32,
     since: Instant,
-    /// How often in a row there was nobody to wait for.
+    /// The number of such rejections in a row while no other slot was in use.
     alone: u32,
 }
 
@@ -39,10 +40,10 @@ impl Slots {
         }
     }
 
-    /// How many there may be: what the table says, or what the server was seen to allow.
+    /// The number of slots: `max` as in the table, or fewer if the server was seen to allow fewer.
     pub(crate) fn max(&self, max: NonZeroU32, now: Instant) -> u32 {
         match self.crowd {
-            // Of jobs that only others know of one asks at a time.
+            // If only jobs of other programs run, one request at a time asks again.
             Some(crowd) if now < crowd.doubted() => max.get().min(crowd.most.max(1)),
             _ => max.get(),
         }
@@ -52,7 +53,7 @@ impl Slots {
         self.max(max, now).saturating_sub(self.used(now))
     }
 
-    /// Those in use, but for jobs that nobody has named for an hour.
+    /// The slots in use, without those kept for more than an hour for a job of unknown name.
     fn used(&self, now: Instant) -> u32 {
         let over = self
             .unnamed
@@ -70,14 +71,13 @@ impl Slots {
         self.freed = now;
     }
 
-    /// One is kept for a job of which nobody knows the name: until the server says which jobs run, or for an
-    /// hour.
+    /// Keeps a slot for a job of unknown name, until the server has listed the running jobs, or for an hour.
     pub(crate) fn keep_unnamed(&mut self, now: Instant) {
         self.unnamed.push(now);
     }
 
-    /// The server has said which jobs run of those that were created by an instant, and each of these has a
-    /// slot of its own now.
+    /// The server has listed the running jobs that were created by `until`. Each of these has a slot of its
+    /// own now.
     pub(crate) fn named(&mut self, until: Instant, now: Instant) {
         let named = self.unnamed.partition_point(|since| *since <= until);
         for _ in self.unnamed.drain(..named) {
@@ -86,19 +86,19 @@ impl Slots {
         }
     }
 
-    /// Jobs that nobody has named for an hour are believed no longer.
+    /// Gives back slots that were kept for an hour for a job of unknown name.
     fn doubt(&mut self, now: Instant) {
         let used = self.used(now);
         self.unnamed.retain(|since| now < *since + BELIEVED);
         self.used = used;
     }
 
-    /// So many are under way.
+    /// Sets the number of requests in flight.
     pub(crate) fn recount(&mut self, used: u32) {
         self.used = used;
     }
 
-    /// One of which only the server knew takes a slot, be there one or not.
+    /// Takes a slot for a job that only the server knew, even if none is free.
     pub(crate) fn adopt(&mut self, now: Instant) {
         self.doubt(now);
         self.take();
@@ -107,7 +107,8 @@ impl Slots {
         }
     }
 
-    /// The server refused one, which still has its slot: it has enough of the others.
+    /// The server rejected a request, which still holds its slot. The other slots are as many as the server
+    /// allows.
     pub(crate) fn crowded(&mut self, now: Instant) {
         self.doubt(now);
         let most = self.used.saturating_sub(1);
@@ -123,10 +124,10 @@ impl Slots {
         });
     }
 
-    /// The server took one.
+    /// The server accepted a request.
     pub(crate) fn accepted(&mut self, now: Instant) {
         self.doubt(now);
-        // With those others there is room after all.
+        // The server has room beside those other jobs after all.
         self.crowd = self.crowd.filter(|crowd| self.used <= crowd.most);
     }
 
@@ -134,7 +135,7 @@ impl Slots {
         self.freed
     }
 
-    /// From when on nothing of it is worth remembering; `None` while one is taken.
+    /// The instant from which on this is no different from a new one; `None` while a slot is taken.
     pub(crate) fn fresh_at(&self) -> Option<Instant> {
         let unnamed = self
             .unnamed
@@ -146,12 +147,12 @@ impl Slots {
 }
 
 impl Crowd {
-    /// When it is believed no longer.
+    /// The instant from which on the bound is no longer believed.
     fn doubted(self) -> Instant {
         self.since + BELIEVED
     }
 
-    /// Where nobody is known to wait for, when to try again.
+    /// The instant of the next try, if no slot in use can be waited for.
     fn over(self) -> Instant {
         let wait = MINUTE * (1 << self.alone.saturating_sub(1).min(4));
         match self.most {
@@ -163,11 +164,11 @@ impl Crowd {
 
 const MINUTE: Span = Span::secs(60);
 
-/// Others' jobs end unseen: asked for again after 1, 2, 4, 8, 10, 10, ... minutes.
+/// Jobs of other programs end unseen. The next tries come after 1, 2, 4, 8, 10, 10, ... minutes.
 const LONGEST: Span = Span::secs(600);
 
-/// How long a number is believed that the server was seen to allow: others' jobs may have been part
-/// of why. As long a job is believed to run whose name could not be read.
+/// A bound that the server was seen to apply is believed for this long, since jobs of other programs may have
+/// been part of it. A job of unknown name is believed to run for as long.
 const BELIEVED: Span = Span::secs(3_600);
 
 #[cfg(test)]
@@ -183,7 +184,7 @@ mod tests {
         (0..3).for_each(|_| slots.take());
         slots.crowded(START);
         slots.release(START);
-        // It may be that the server allows one more by then.
+        // The server may allow one more by then.
         assert_eq!(slots.ask(THREE, START), Verdict::Full(START + BELIEVED));
         assert_eq!(slots.left(THREE, START), 0);
         let later = START + Span::SECOND;
@@ -211,7 +212,7 @@ mod tests {
             now = later;
             assert_eq!(slots.ask(THREE, now), Verdict::Now);
         }
-        // Once they are known, until one of them ends.
+        // The server's jobs are known. The lane waits for one of them to end.
         slots.crowded(now);
         slots.adopt(now);
         assert_eq!(slots.ask(THREE, now), Verdict::Full(now + BELIEVED));
@@ -232,7 +233,7 @@ mod tests {
         assert_eq!(slots.left(THREE, START + BELIEVED), 1);
         assert_eq!(slots.left(THREE, later + BELIEVED), 2);
         assert_eq!(slots.fresh_at(), None);
-        // The server was asked when the first was there: it is one of those that have a slot of their own.
+        // The list was requested when the first job ran, so that job has a slot of its own.
         slots.named(START, later);
         assert_eq!(slots.left(THREE, later), 1);
         slots.release(later);
@@ -250,7 +251,7 @@ mod tests {
         (0..4).for_each(|_| slots.take());
         slots.keep_unnamed(START);
         slots.keep_unnamed(later);
-        // The first is believed no longer, and there are three still.
+        // The first job is no longer believed to run, and three slots are still in use.
         assert_eq!(slots.ask(THREE, START + BELIEVED), full(later));
         let mut slots = Slots::default();
         (0..2).for_each(|_| slots.take());
@@ -259,7 +260,7 @@ mod tests {
         assert_eq!(slots.ask(THREE, later), full(START));
     }
 
-    /// It was counted among those that the server had enough of, and the next request was sent at once.
+    /// Regression: the job counted towards the server's bound, and the next request was sent at once.
     #[test]
     fn a_job_that_is_believed_no_longer_is_none_of_those_that_the_server_counts() {
         let later = START + BELIEVED;
@@ -275,10 +276,10 @@ mod tests {
         slots.release(later);
         assert_eq!(slots.ask(THREE, later), Verdict::At(later + MINUTE));
         assert_eq!(slots.fresh_at(), Some(later + MINUTE));
-        // Found in a list, one is waited for.
+        // A job found in a list is waited for.
         slots.adopt(later);
         assert_eq!(slots.max(THREE, later), 1);
-        // Nor is it one of those beside which the server took another.
+        // The job does not count among those beside which the server accepted another.
         let mut slots = believed();
         slots.take();
         slots.crowded(START + MINUTE);

@@ -1,25 +1,26 @@
 use crate::words::{Instant, Settled, Span, Weight};
 
-/// What was spent in the last window, in parts of it: what a paced quota of tokens needs, since some are
-/// given back.
+/// The tokens spent in the last window, counted in parts of the window. A paced quota of tokens needs this,
+/// since some tokens are given back.
 ///
-/// What comes back is that of requests that left up to minutes ago. Sent again at once, it is too much for
-/// a window that begins after those; the pace alone does not know. So for a window after some came back this
-/// counts too. A part counts until its end has left the window.
+/// Tokens that are given back belong to requests that departed up to minutes ago. If they were sent again at
+/// once, a window that begins after those requests would hold too much. The pace alone does not prevent that.
+/// For one window after tokens were given back these counts must therefore allow a departure too. A part counts
+/// until its end has left the window.
 #[derive(Clone, Debug)]
 pub(crate) struct Spent {
     parts: Vec<u64>,
     sum: u64,
-    /// How long one is.
+    /// The length of a part.
     part: Span,
-    /// Which is the newest, counted from the beginning of time.
+    /// The index of the newest part, counted from the beginning of time.
     newest: u64,
-    /// Until when this counts, and not the pace alone.
+    /// The end of the time in which these counts matter. After it the pace alone decides.
     counts_until: Instant,
 }
 
 impl Spent {
-    /// These left in the last window, and when each did.
+    /// Counts these departures of the last window, each with its instant and cost.
     pub(crate) fn of(
         window: Span,
         departures: impl Iterator<Item = (Instant, u64)>,
@@ -27,7 +28,7 @@ impl Spent {
     ) -> Self {
         let part = window.div_ceil(PARTS);
         let mut spent = Self {
-            // One more, that is in the window but for a part.
+            // One more part than a window has, since the window begins in the middle of a part.
             parts: vec![0; PARTS as usize + 1],
             sum: 0,
             part,
@@ -45,7 +46,7 @@ impl Spent {
         self.set(now, Settled::charge(cost));
     }
 
-    /// Settles what left at an instant.
+    /// Settles what was charged at the instant `at`.
     pub(crate) fn settle(&mut self, at: Instant, settled: Settled, now: Instant) {
         self.set(at, settled);
         if settled.to < settled.from {
@@ -66,8 +67,8 @@ impl Spent {
         }
     }
 
-    /// The earliest instant at which less than `max` was spent in the window, if nothing is until then; or
-    /// from which on it does not matter.
+    /// The earliest instant at which the window holds less than `max`, if nothing departs until then, or the
+    /// end of the time in which these counts matter.
     pub(crate) fn next(&self, max: u64) -> Instant {
         if self.counts_until == Instant::START {
             return Instant::START;
@@ -78,14 +79,14 @@ impl Spent {
             left = left.saturating_sub(self.parts[self.place(part)]);
             part += 1;
         }
-        // Nothing has to leave, or those before this have.
+        // Either nothing has to leave the window, or the parts before this one suffice.
         match left == self.sum {
             true => Instant::START,
             false => self.begin(part + PARTS).min(self.counts_until),
         }
     }
 
-    /// What was spent, and when, at the latest.
+    /// The departures, each with the latest instant at which it may have departed, and its cost.
     pub(crate) fn departures(&self) -> impl Iterator<Item = (Instant, u64)> {
         let parts = self.newest.saturating_sub(PARTS)..=self.newest;
         parts.map(|part| {
@@ -94,7 +95,7 @@ impl Spent {
         })
     }
 
-    /// From when on it does not matter.
+    /// The instant from which on these counts no longer matter.
     pub(crate) fn over(&self) -> Instant {
         if self.sum == 0 {
             return Instant::START;
@@ -113,7 +114,7 @@ impl Spent {
         self.newest = self.newest.max(newest);
     }
 
-    /// When a part begins.
+    /// The instant at which a part begins.
     fn begin(&self, part: u64) -> Instant {
         Instant::START + self.part * part
     }
@@ -123,7 +124,7 @@ impl Spent {
     }
 }
 
-/// A half of one part is counted too long on average: that much of the quota is not used.
+/// Half a part is counted too long on average. That share of the quota is not used.
 const PARTS: u64 = 128;
 
 #[cfg(test)]
@@ -141,7 +142,7 @@ mod tests {
     fn what_was_spent_counts_for_a_window_and_hardly_longer() {
         let now = at(100);
         let mut spent = spent(&[(now - Span::secs(30), 600), (now, 401)], now);
-        // Of a paced quota the pace is enough, until some come back.
+        // Until some tokens are given back, the pace of a paced quota suffices.
         assert_eq!(spent.next(1), at(0));
         spent.settle(now, settled(401, 400), now);
         assert_eq!(spent.next(1_001), at(0));
@@ -163,7 +164,7 @@ mod tests {
         assert!(spent.next(510) > at(60));
         spent.settle(at(1), settled(500, 600), at(1));
         assert!(spent.next(610) > at(60) && spent.next(611) == at(0));
-        // Long after, of what has left the window nothing is known.
+        // Long after, nothing is known of departures that have left the window.
         spent.charge(Weight(1), at(300));
         spent.settle(at(1), settled(600, 0), at(300));
         assert_eq!((spent.next(2), spent.sum), (at(0), 1));

@@ -2,14 +2,15 @@ use std::collections::VecDeque;
 
 use crate::words::{Instant, Quota, Weight};
 
-/// An exact sliding window: what left, and when. For those who trade memory for bursts.
+/// An exact sliding window of departures and their instants. It uses more memory than a pace, and allows
+/// bursts.
 ///
-/// Never over: the costs of the last `per + margin` never sum to more than `max`.
+/// The limit is never exceeded: the costs of the last `per + margin` never sum to more than `max`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Window {
     departures: VecDeque<(Instant, u64)>,
     used: u64,
-    /// When it last made room.
+    /// The instant at which a departure last left the window.
     freed: Instant,
 }
 
@@ -28,11 +29,11 @@ impl Window {
                 return *at + quota.window();
             }
         }
-        // More than one whole window waits: at least one window for each full one ahead.
+        // The requests ahead fill more than one window. Each full window ahead takes at least one window.
         now + quota.window() * (cost.0 - quota.max()).div_ceil(quota.max())
     }
 
-    /// A window in which these left, and when each did, in their order.
+    /// A window that holds these departures, each with its instant and cost, in order.
     pub(crate) fn of(departures: impl Iterator<Item = (Instant, u64)>) -> Self {
         let departures: VecDeque<_> = departures.collect();
         Self {
@@ -42,12 +43,12 @@ impl Window {
         }
     }
 
-    /// What left in the window, and when, in that order.
+    /// The departures in the window, each with its instant and cost, in order.
     pub(crate) fn departures(&mut self) -> &[(Instant, u64)] {
         self.departures.make_contiguous()
     }
 
-    /// How much more could be charged now, and `cost` still fit at `at`.
+    /// The cost that can be charged now so that `cost` still fits at `at`.
     pub(crate) fn room(&self, quota: &Quota, cost: Weight, at: Instant, now: Instant) -> u64 {
         if now + quota.window() <= at {
             return u64::MAX;
@@ -67,7 +68,7 @@ impl Window {
         self.used = self.used.saturating_add(cost.0);
     }
 
-    /// Since when there has been as much room as there is.
+    /// The instant since which there has been as much room as there is now.
     pub(crate) fn ready(&self) -> Instant {
         self.freed
     }
@@ -83,12 +84,12 @@ impl Window {
         quota.max().saturating_sub(self.used)
     }
 
-    /// Settles what was charged at an instant: `extra` more, or less where it is negative.
+    /// Settles what was charged at an instant: `extra` is added to the cost, and may be negative.
     pub(crate) fn settle(&mut self, at: Instant, extra: i64) {
         let found = self.departures.binary_search_by_key(&at, |(at, _)| *at);
         let index = found.unwrap_or_else(|index| {
-            // What was thought to cost nothing is not here yet. If it has left the window instead,
-            // the next look forgets it again.
+            // A departure that was charged nothing has no entry yet. If it has left the window already, the
+            // next look removes the entry again.
             self.departures.insert(index, (at, 0));
             index
         });
@@ -110,7 +111,7 @@ impl Window {
     }
 }
 
-/// What these cost; of absurd costs, the most that can be counted.
+/// The sum of these costs, saturated if a server states absurd costs.
 fn sum<'a>(departures: impl Iterator<Item = &'a (Instant, u64)>) -> u64 {
     departures.fold(0, |sum, (_, cost)| sum.saturating_add(*cost))
 }
@@ -151,7 +152,7 @@ mod tests {
         assert_eq!(windows(3, 3), 1);
     }
 
-    /// A sum overflowed.
+    /// Regression: a sum overflowed.
     #[test]
     fn absurd_costs_are_sums_like_others() {
         let quota = Quota::per_minute(3).unwrap().unpaced();

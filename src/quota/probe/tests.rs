@@ -33,7 +33,7 @@ fn what_is_refused_again_and_again_is_tried_ever_more_seldom() {
         holds.push(probe.hold(ALONE, at(0)) / Span::SECOND);
     }
     assert_eq!(holds, [10, 20, 40, 80, 160, 240, 240, 240]);
-    // Once much more went well, all of that is old.
+    // After a much higher rate went well, the earlier refusals no longer count.
     let steps: Vec<_> = (0..5).map(|_| probe.step(of(20.0), at(0)) / 20.0).collect();
     assert!(steps[0] < 1.1 && steps[4] > 1.4, "{steps:?}");
     probe.fell(40.0, at(0));
@@ -50,7 +50,7 @@ fn who_was_much_faster_of_late_looks_up_sooner() {
     }
     assert_eq!(probe.hold(of(5.0), at(1)), REGAIN);
     assert_eq!(probe.hold(of(9.5), at(1)), HOLD * 8);
-    // Not for ever.
+    // The wait is bounded.
     assert_eq!(probe.hold(of(5.0), at(601)), HOLD * 8);
 }
 
@@ -154,7 +154,7 @@ fn the_best_minute_counts_until_nothing_like_it_was_seen_for_ten_minutes() {
     }
 }
 
-/// The rates after steps from `rate` on, at once.
+/// The rates after successive steps from `rate` on, all at one instant.
 fn steps<const N: usize>(probe: &mut Probe, from: Standing, now: Instant) -> [f64; N] {
     let mut rate = from.rate;
     std::array::from_fn(|_| {
@@ -221,13 +221,13 @@ fn a_lane_that_was_much_faster_goes_nearly_back_in_bounded_steps() {
     let mut refused_here = Probe::new(5.0, at(0));
     refused_here.went_well(10.0, at(0));
     refused_here.fell(5.0, at(0));
-    // Careful first, then bold.
+    // The first step is careful, the next one is bold.
     assert_eq!(percent(&mut refused_here, of(5.0), at(0)), [6.0, 35.0]);
 }
 
 #[test]
 fn a_step_too_many_goes_back_to_a_rate_that_went_well() {
-    // Steps from each rate, at its second, on top of 10 a second that is known.
+    // Steps from each rate, at its second, on top of a proven rate of 10 a second.
     let stepped = |steps: &[(f64, u64)]| {
         let mut probe = Probe::new(10.0, at(0));
         for (rate, now) in steps {

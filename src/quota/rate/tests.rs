@@ -32,7 +32,7 @@ fn send_at(rate: &mut Rate, per_second: u64, from: Instant, seconds: u64) -> Ins
     from + Span::secs(seconds)
 }
 
-/// Sends as fast as it may for so long, held back by nothing else.
+/// Sends as fast as the pace allows for `seconds`, with nothing else that limits it.
 fn send(rate: &mut Rate, from: Instant, seconds: u64) -> Instant {
     let mut now = from;
     while now < from + Span::secs(seconds) {
@@ -51,7 +51,7 @@ fn the_table_is_believed_for_a_minute_of_work_and_then_there_may_be_more() {
     assert!(!rate.leads() && rate.next(0) == at(0));
     send(&mut rate, now, 10);
     assert!(rate.leads() && rate.per_second() > 10.0);
-    // Not where nobody wanted more, nor above what the user wrote.
+    // The rate is not raised without demand, nor above the number that the user wrote.
     let mut idle = Rate::new(Unit::Requests, 10.0, f64::INFINITY, at(0));
     for second in 0..600 {
         idle.leave(Weight(1), false, at(second), at(second));
@@ -69,7 +69,7 @@ fn a_refusal_cuts_once_and_never_by_more_than_half() {
     rate.refused(now, Weight(1), Span::SECOND, News::TooFast, now);
     let cut = rate.per_second();
     assert!((5.0..=9.5).contains(&cut), "{cut}");
-    // Those that were under way with it change nothing.
+    // Rejections of requests that were in flight at the same time change nothing.
     rate.refused(now, Weight(1), Span::SECOND, News::Nothing, now);
     assert_eq!(rate.per_second(), cut);
     rate.refused(now, Weight(1), Span::secs(3_600), News::TooFast, now);
@@ -92,7 +92,7 @@ fn what_the_server_names_counts_and_the_newest_of_it() {
     rate.told(4.0, at(10), at(20));
     assert!(rate.leads());
     assert!((3.9..4.0).contains(&rate.per_second()));
-    // Of a request that left before.
+    // A response to an earlier request is ignored.
     rate.told(9.0, at(5), at(30));
     assert!(rate.per_second() < 4.0);
     rate.told(100.0, at(40), at(50));
@@ -101,7 +101,7 @@ fn what_the_server_names_counts_and_the_newest_of_it() {
         rate.told(absurd, at(60), at(70));
         assert_eq!(rate.per_second(), 20.0);
     }
-    // The later of two responses to requests that left at the same instant.
+    // The later response counts if two requests departed at the same instant.
     rate.told(4.0, at(40), at(70));
     assert!(rate.per_second() < 4.0);
 }
@@ -130,7 +130,7 @@ fn who_has_much_less_than_the_limit_shares_it_and_gives_a_part_up() {
     now = send(&mut rate, now, 9);
     rate.refused(now, Weight(1), Span::SECOND, News::TooFast, now);
     assert!(rate.per_second() <= 3.0 * SHARED_CUT, "{rate:?}");
-    // A number that this crate supplied is only a guess: who has less of that is alone.
+    // A number that this crate supplied is only a guess. A lane with less than that is taken to be alone.
     let mut guessed = Rate::new(Unit::Requests, 10.0, f64::INFINITY, at(0));
     guessed.leads = true;
     guessed.set(3.0, at(0));
@@ -150,7 +150,7 @@ fn a_server_that_counts_by_the_minute_is_not_taken_for_one_that_forgets() {
         rate.refused(now, Weight(1), Span::secs(4), News::TooFast, now);
         now = now + Span::secs(4);
     }
-    // Not what it took in the last seconds, which was much more.
+    // The cut follows the last minute. The last seconds took much more.
     let minute = rate.sent.mean(60, now);
     assert!(
         rate.per_second() <= minute && rate.per_second() >= minute * 0.8,
