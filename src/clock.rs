@@ -10,8 +10,8 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// The time of day, for dates in headers that come without the server's own. Nothing else is timed
-/// by it: it may jump.
+/// The time of day, for dates in headers that come without the server's own date. It may jump, so it times
+/// nothing else.
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
 pub(crate) fn time_of_day() -> SystemTime {
     SystemTime::now()

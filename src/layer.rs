@@ -9,14 +9,14 @@ use crate::{
     words::{Classify, Limits},
 };
 
-/// Both layers in one line: each request waits until the API will take it, and is sent again if it
-/// fails for a passing reason.
+/// Both layers in one line. Each request waits until the API will take it, and is retried if its failure is
+/// transient.
 ///
 /// ```text
 /// caller → TogetherRetry → TogetherRateLimit → client
 /// ```
 ///
-/// Retry stands outside, so that each attempt waits its turn and pays for itself.
+/// The retry layer is the outer one, so that each attempt waits its turn and is charged.
 ///
 /// ```
 /// use tower::ServiceBuilder;
@@ -38,7 +38,7 @@ use crate::{
 pub struct TogetherLayer {
     rate_limit: TogetherRateLimitLayer,
     retry: TogetherRetryLayer,
-    /// Of both, if it was said of both.
+    /// The classification of both layers, if one was given to this layer.
     classify: Option<Classify>,
 }
 
@@ -59,57 +59,57 @@ pub struct TogetherLayer {
 pub type Together<S> = TogetherRetry<TogetherRateLimit<S>>;
 
 impl TogetherLayer {
-    /// Both layers, over a limiter of its own for these limits, which all clones share.
+    /// Both layers, over a limiter of their own for `limits`, which all clones share.
     pub fn new(limits: Limits) -> Self {
         Self::from(Limiter::new(limits))
     }
 
-    /// Retries as this layer does.
+    /// Replaces the retry layer.
     #[must_use]
     pub fn with_retry(mut self, retry: TogetherRetryLayer) -> Self {
         self.retry = retry;
         self
     }
 
-    /// How often a request is sent again at most; as
-    /// [`TogetherRetryLayer::with_max_retries`], whatever [`with_retry`](Self::with_retry) said before.
+    /// Sets how often a request is retried at most, as [`TogetherRetryLayer::with_max_retries`] does.
+    /// Overrides the number given to [`with_retry`](Self::with_retry).
     #[must_use]
     pub fn with_max_retries(mut self, retries: u32) -> Self {
         self.retry = self.retry.with_max_retries(retries);
         self
     }
 
-    /// Refuses at once what could not leave within `wait`, of all requests of the limiter; as
-    /// [`Limiter::with_max_wait`].
+    /// Rejects at once any request of the limiter whose expected wait exceeds `wait`, as
+    /// [`Limiter::with_max_wait`] does.
     #[must_use]
     pub fn with_max_wait(self, wait: Duration) -> Self {
         let _ = self.limiter().clone().with_max_wait(wait);
         self
     }
 
-    /// Which requests to act on, and as what, in both layers, whatever was said to one of them.
-    /// Default: as they were told, or Together's routes on any host.
+    /// Sets which requests both layers act on, and as which endpoint. Overrides the setting of each layer.
+    /// Default: the setting of each layer, or Together's routes on any host.
     #[must_use]
     pub fn with_classify(mut self, classify: Classify) -> Self {
         self.classify = Some(classify);
         self
     }
 
-    /// The limiter it asks.
+    /// The limiter that this layer asks.
     pub fn limiter(&self) -> &Limiter {
         self.rate_limit.limiter()
     }
 }
 
 impl From<Limiter> for TogetherLayer {
-    /// Both layers, over this limiter.
+    /// Both layers, over `limiter`.
     fn from(limiter: Limiter) -> Self {
         Self::from(TogetherRateLimitLayer::from(limiter))
     }
 }
 
 impl From<TogetherRateLimitLayer> for TogetherLayer {
-    /// Retries over this layer.
+    /// A retry layer over `rate_limit`.
     fn from(rate_limit: TogetherRateLimitLayer) -> Self {
         Self {
             rate_limit,
@@ -119,7 +119,7 @@ impl From<TogetherRateLimitLayer> for TogetherLayer {
     }
 }
 
-/// A service that is not `Clone` is refused here, where it is given: put it into a
+/// A service that is not `Clone` does not compile here, where it is given. Put it into a
 /// `tower::buffer::Buffer`.
 impl<S: Clone> Layer<S> for TogetherLayer {
     type Service = Together<S>;

@@ -1,4 +1,4 @@
-//! Every tracing event of the crate. Without the feature `tracing` each is nothing.
+//! Every tracing event of the crate. Without the feature `tracing` each function does nothing.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::words::{
     extension::{Failure, PassedOver},
 };
 
-/// The limiter itself refused a request.
+/// The limiter itself rejected a request.
 pub(crate) fn refused(rejected: &Rejected) {
     #[cfg(feature = "tracing")]
     tracing::warn!(
@@ -26,7 +26,7 @@ pub(crate) fn throttled(endpoint: Endpoint) {
     let _ = endpoint;
 }
 
-/// The server refused to create a job, since it runs too many.
+/// The server rejected the creation of a job, since too many run.
 pub(crate) fn crowded(endpoint: Endpoint) {
     #[cfg(feature = "tracing")]
     tracing::warn!(
@@ -96,14 +96,14 @@ pub(crate) fn awaits_job(endpoint: Endpoint, is_watched: bool) {
     let _ = (endpoint, is_watched);
 }
 
-/// What became of jobs could not be read; it is asked again later.
+/// The state of jobs could not be read. It is requested again later.
 pub(crate) fn jobs_unread(why: &'static str) {
     #[cfg(feature = "tracing")]
     tracing::warn!(why, "could not read which jobs run");
     let _ = why;
 }
 
-/// A request is sent again, after a wait.
+/// A request is retried after a wait.
 pub(crate) fn retrying(endpoint: Endpoint, failure: Failure, retry: u32, wait: Duration) {
     #[cfg(feature = "tracing")]
     tracing::debug!(
@@ -116,14 +116,14 @@ pub(crate) fn retrying(endpoint: Endpoint, failure: Failure, retry: u32, wait: D
     let _ = (endpoint, failure, retry, wait);
 }
 
-/// A request is not sent again, since it would fail each time.
+/// A request is not retried, since it would fail each time.
 pub(crate) fn lasting(endpoint: Endpoint, why: &'static str) {
     #[cfg(feature = "tracing")]
     tracing::error!(endpoint = endpoint.name(), why, "not sent again");
     let _ = (endpoint, why);
 }
 
-/// A request ends with its client's error, after so many attempts.
+/// A request ends with its client's error, after `attempts` attempts.
 pub(crate) fn failed(endpoint: Endpoint, failure: Failure, attempts: u32) {
     #[cfg(feature = "tracing")]
     tracing::warn!(
@@ -146,7 +146,7 @@ pub(crate) fn fell_back(endpoint: Endpoint, why: PassedOver) {
     let _ = (endpoint, why);
 }
 
-/// A request is not sent again, though it failed for a passing reason.
+/// A request is not retried, since the retry budget is spent, though its failure was transient.
 pub(crate) fn budget_spent(endpoint: Endpoint, failure: Failure) {
     #[cfg(feature = "tracing")]
     tracing::warn!(

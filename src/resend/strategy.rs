@@ -3,10 +3,10 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use tokio::time::Instant;
 
-/// What a layer makes of the attempts of one request. `E` is the error of the inner service.
+/// Decides on the attempts of one request. `E` is the error of the inner service.
 pub(crate) trait Strategy<B, R, E>: Sized {
     type Settings;
-    /// A response of which more is read before the next step.
+    /// A response that is read further before the next step.
     type Read;
     /// The body of the response that the caller gets.
     type Body;
