@@ -8,7 +8,7 @@ use super::{
     hash,
 };
 
-/// One request as the limiter sees it: who asks, what for, how much and by when.
+/// One request as the limiter sees it: its endpoint, key, model, caller, cost and deadline.
 ///
 /// The tower layer reads it from the `http::Request`, and so does [`Call::of`]. It can be written by hand
 /// too. **Name the key**: a call without one uses the limits of the anonymous key, beside those of the
@@ -37,8 +37,8 @@ pub struct Call {
 }
 
 impl Call {
-    /// A request to `endpoint` with the anonymous key, no model, no known tokens, no deadline. Of a request
-    /// that is at hand [`Call::of`] reads all of these.
+    /// A request to `endpoint` with the anonymous key, no model, no known tokens and no deadline.
+    /// [`Call::of`] reads all of these from a request.
     pub fn new(endpoint: Endpoint) -> Self {
         Self {
             endpoint,
@@ -65,43 +65,43 @@ impl Call {
         self
     }
 
-    /// The model the request names.
+    /// The model that the request names.
     #[must_use]
     pub fn with_model(mut self, model: impl Into<Arc<str>>) -> Self {
         self.model = Some(model.into());
         self
     }
 
-    /// Who asks: callers of one lane are served in turn.
+    /// The caller of the request. Callers of one lane are served in turn.
     #[must_use]
     pub fn with_caller(mut self, caller: &str) -> Self {
         self.caller = hash(&caller);
         self
     }
 
-    /// What the request will cost in tokens, prompt and answer together.
+    /// The expected cost of the request in tokens, prompt and response together.
     #[must_use]
     pub fn with_tokens(mut self, tokens: u64) -> Self {
         self.charge = Charge::Given(tokens);
         self
     }
 
-    /// How long the caller is ready to wait, from when the limiter first sees the request.
+    /// The longest time that the caller waits, from when the limiter first sees the request.
     #[must_use]
     pub fn with_deadline(mut self, within: Duration) -> Self {
         self.deadline = Some(Deadline::within(within));
         self
     }
 
-    /// Until when the caller is ready to wait.
+    /// The instant until which the caller waits.
     #[must_use]
     pub fn with_deadline_at(mut self, at: Instant) -> Self {
         self.deadline = Some(Deadline::at(at));
         self
     }
 
-    /// Says that this request was sent before and refused by the server: it goes in front of its
-    /// lane and past the queue bound.
+    /// Marks this request as a retry after a rejection by the server. It goes in front of its lane and past
+    /// the queue bound.
     #[must_use]
     pub fn as_retry(mut self) -> Self {
         self.again = true;
@@ -122,17 +122,17 @@ impl From<&Call> for Call {
     }
 }
 
-/// What a request is charged of its token quotas, until its answer says what it cost.
+/// The charge of a request to its token quotas, until its response states the cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Charge {
-    /// So many tokens: somebody said so.
+    /// This number of tokens, as the caller stated it.
     Given(u64),
-    /// A prompt, and answers of a length that only the lane can guess.
+    /// A prompt, and responses of a length that the lane has to guess.
     Expected {
         prompt: u64,
-        /// How many; 0 where there is no text in the answer.
+        /// The number of responses; 0 if the response has no text.
         answers: u32,
-        /// How long each may be.
+        /// The longest that each response may be.
         most: Option<u64>,
     },
 }
@@ -140,7 +140,7 @@ pub(crate) enum Charge {
 impl Charge {
     pub(crate) const NOTHING: Self = Self::Given(0);
 
-    /// How many answers of a length to be guessed it is for.
+    /// The number of responses whose length has to be guessed.
     pub(crate) fn answers(self) -> u8 {
         match self {
             Self::Given(_) => 0,

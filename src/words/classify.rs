@@ -1,4 +1,4 @@
-//! Which requests the layers act on, and as what.
+//! Decides which requests the layers act on, and as which endpoint.
 
 use std::{fmt, sync::Arc};
 
@@ -13,10 +13,10 @@ use super::endpoint::{Endpoint, normal};
 #[cfg(test)]
 mod tests;
 
-/// Which requests the layers act on, and as which [`Endpoint`].
+/// Decides which requests the layers act on, and as which [`Endpoint`].
 ///
-/// By default a request is taken for Together's whatever its host, so that a proxy or a test
-/// server in between changes nothing. A client that also talks to others says where Together is:
+/// By default every request is taken for one to Together, whatever its host, so that a proxy or a test server
+/// in between changes nothing. A client that also talks to other servers names Together's hosts:
 ///
 /// ```
 /// use tower_together::Classify;
@@ -36,8 +36,8 @@ mod tests;
 /// });
 /// ```
 ///
-/// A request may state its endpoint itself, as an [`Endpoint`] in its extensions: then its path is not looked at,
-/// unless by a classification of your own. [`JobsApi`](crate::jobs::JobsApi) does so, since only it knows which part
+/// A request may state its endpoint itself, as an [`Endpoint`] in its extensions. Its path is then read only
+/// by a classification of your own. [`JobsApi`](crate::jobs::JobsApi) does so, since only it knows which part
 /// of a path is its base.
 ///
 /// ```
@@ -49,17 +49,17 @@ mod tests;
 /// # Ok::<(), http::Error>(())
 /// ```
 ///
-/// Clones share what was configured.
+/// Clones share their configuration.
 #[derive(Clone, Default)]
 pub struct Classify {
-    /// `None` is the default, which then needs no look behind a pointer.
+    /// `None` is the default, which then costs no pointer to follow.
     rules: Option<Arc<Rules>>,
 }
 
 #[derive(Clone, Default)]
 struct Rules {
     hosts: Option<Vec<Host>>,
-    /// Longest first, with a leading slash and none at the end.
+    /// The prefixes, longest first, with a leading slash and none at the end.
     prefixes: Vec<String>,
     custom: Option<Custom>,
 }
@@ -67,8 +67,8 @@ struct Rules {
 type Custom = Arc<dyn Fn(&Method, &Uri) -> Option<Endpoint> + Send + Sync>;
 
 impl Classify {
-    /// The hosts that answer for Together: the one the OpenAPI specification names, and the one
-    /// it named until April 2026, which still answers.
+    /// The hosts of Together's API: the one that the OpenAPI specification names, and the one that it named
+    /// until April 2026, which still responds.
     pub const TOGETHER_HOSTS: [&'static str; 2] = ["api.together.ai", "api.together.xyz"];
 
     /// Together's own routes, on any host. This is the default.
@@ -77,11 +77,11 @@ impl Classify {
         Self::default()
     }
 
-    /// Looks for Together's routes below this path too, as when a proxy serves them there.
+    /// Looks for Together's routes below this path too, for a proxy that serves them there.
     ///
-    /// May be called more than once; of several prefixes that fit, the longest that leads to a
-    /// known route counts. Slashes at either end are optional. Paths without the prefix are
-    /// classified as before. Not used by a classification of your own ([`with`](Self::with)).
+    /// May be called more than once. If several prefixes fit, the longest that leads to a known route counts.
+    /// Slashes at either end are optional. Paths without the prefix are classified as before. A
+    /// classification of your own ([`with`](Self::with)) ignores prefixes.
     ///
     /// # Panics
     ///
@@ -102,17 +102,16 @@ impl Classify {
         })
     }
 
-    /// Acts on requests to these hosts and leaves all others alone. A second call replaces the
-    /// first.
+    /// Acts on requests to these hosts and passes all others through. A second call replaces the first.
     ///
-    /// A host is written as in a URL, without scheme: `api.together.ai`, `localhost:8080`,
-    /// `[::1]:8080`. Case does not count. Without a port, any port fits. The host of a request is
-    /// that of its URI, or else its `Host` header; a request with neither is left alone.
+    /// A host is written as in a URL, without scheme: `api.together.ai`, `localhost:8080`, `[::1]:8080`. Case
+    /// does not count. Without a port, any port fits. The host of a request is that of its URI, or else its
+    /// `Host` header. A request with neither is passed through.
     ///
     /// # Panics
     ///
-    /// If an item is no host, such as a whole URL: it would never fit, and every request would
-    /// go out unlimited.
+    /// If an item is not a host, such as a whole URL: it would never fit, and every request would be sent
+    /// without a limit.
     #[must_use]
     pub fn only_hosts<I>(self, hosts: I) -> Self
     where
@@ -126,9 +125,9 @@ impl Classify {
 
     /// Classifies with `f` instead of Together's routes.
     ///
-    /// `None` leaves the request alone. `f` is called for each attempt of each request, so it
-    /// should be quick; it may fall back on [`Endpoint::of`]. Hosts given to
-    /// [`only_hosts`](Self::only_hosts) are still looked at first.
+    /// If `f` returns `None`, the request is passed through. `f` is called for each attempt of each request,
+    /// so it should be quick. It may fall back on [`Endpoint::of`]. Hosts given to
+    /// [`only_hosts`](Self::only_hosts) are still checked first.
     #[must_use]
     pub fn with<F>(self, f: F) -> Self
     where
@@ -137,7 +136,7 @@ impl Classify {
         self.change(|rules| rules.custom = Some(Arc::new(f)))
     }
 
-    /// What the request asks for, or `None` if it is to be left alone.
+    /// The endpoint of the request, or `None` if it is to be passed through.
     pub(crate) fn endpoint<B>(&self, request: &Request<B>) -> Option<Endpoint> {
         let stated = request.extensions().get::<Endpoint>().copied();
         let Some(rules) = &self.rules else {
@@ -167,7 +166,7 @@ impl Classify {
     }
 }
 
-/// Shows hosts and prefixes; a classification of your own as `..`.
+/// Shows hosts and prefixes, and a classification of your own as `..`.
 impl fmt::Debug for Classify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Classify");
@@ -207,7 +206,7 @@ struct Host {
 
 impl Host {
     fn new(written: &str) -> Self {
-        // An authority also takes `user:password@host`, and a port that is no number or none.
+        // An authority also accepts `user:password@host`, and a port that is empty or not a number.
         let valid = !written.contains('@') && written.parse::<Authority>().is_ok();
         match split_port(written) {
             Some((name, port)) if valid && !name.is_empty() => Self {
@@ -219,7 +218,7 @@ impl Host {
     }
 
     fn fits(&self, target: &Target<'_>) -> bool {
-        // A dot at its end says that the name is whole; it names the same host.
+        // A dot at its end marks a full domain name. It names the same host.
         let name = target.name.strip_suffix('.').unwrap_or(target.name);
         self.name.eq_ignore_ascii_case(name) && self.port.is_none_or(|port| target.is_port(port))
     }
@@ -234,7 +233,7 @@ impl fmt::Debug for Host {
     }
 }
 
-/// Where a request goes.
+/// The destination of a request.
 struct Target<'a> {
     name: &'a str,
     port: Option<u16>,
@@ -255,7 +254,7 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// Without a port it is the scheme's own; a path alone has no scheme, so it may be either's.
+    /// Without a port the scheme's own port counts. A path alone has no scheme, so it may have either port.
     fn is_port(&self, port: u16) -> bool {
         match self.port {
             Some(own) => own == port,
@@ -266,7 +265,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Splits `host:port`; the brackets of an IPv6 address stay. `None` if the port is no number.
+/// Splits `host:port`. The brackets of an IPv6 address stay. `None` if the port is not a number.
 fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => {

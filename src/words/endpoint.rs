@@ -9,13 +9,13 @@ pub(crate) use self::route::normal;
 #[cfg(test)]
 mod tests;
 
-/// One class of operation of the Together API: what limits, retries and metrics tell apart.
+/// One class of operation of the Together API. Limits, retries and metrics tell these apart.
 ///
-/// Inference has one class a route. Where something is made that runs or costs (fine-tunes,
-/// batches, files, videos, dedicated endpoints, ...), making it has a class of its own, apart from
-/// listing, reading and stopping it: see [`creates`](Endpoint::creates). The routes are those of
-/// the OpenAPI specification (`togethercomputer/openapi`) and of the official SDKs (`together`
-/// 3.1 for Python, `together-ai` 0.52 for TypeScript).
+/// Inference has one class a route. An operation that creates something that runs or costs (a fine-tune,
+/// batch, file, video, dedicated endpoint, ...) has a class of its own, apart from listing, reading and
+/// stopping: see [`creates`](Endpoint::creates). The routes are those of the OpenAPI specification
+/// (`togethercomputer/openapi`) and of the official SDKs (`together` 3.1 for Python, `together-ai` 0.52 for
+/// TypeScript).
 ///
 /// ```
 /// use http::Method;
@@ -61,7 +61,7 @@ pub enum Endpoint {
     Models,
     /// `POST /models`, or a model or an upload added to a project.
     ModelUpload,
-    /// What became of model uploads: `GET /jobs`, `GET /projects/{p}/models/uploads`.
+    /// The state of model uploads: `GET /jobs`, `GET /projects/{p}/models/uploads`.
     ModelJobs,
     /// A project's model changed or deleted.
     ModelChange,
@@ -126,7 +126,7 @@ pub enum Endpoint {
     /// `GET /tci/sessions`.
     CodeSessions,
 
-    /// Who is asking: `GET /whoami`, `/projects`, `/billing/usage`.
+    /// The account of the key: `GET /whoami`, `/projects`, `/billing/usage`.
     Account,
 
     /// A dedicated endpoint, or a deployment, adapter, rollout or experiment of one, made.
@@ -135,7 +135,7 @@ pub enum Endpoint {
     DedicatedRead,
     /// A dedicated endpoint, or something below it, changed, started, stopped or deleted.
     DedicatedChange,
-    /// What dedicated endpoints can run on: `GET /hardware`, `/clusters/availability-zones`,
+    /// Hardware that dedicated endpoints can run on: `GET /hardware`, `/clusters/availability-zones`,
     /// `/public/inference-instance-types`, `/projects/{p}/placement-profiles`.
     Hardware,
 
@@ -178,17 +178,17 @@ pub enum Endpoint {
 
     /// A path or method that is not known to be Together's.
     Other,
-    /// An operation of some other service, by a name of your own. Never the answer of
-    /// [`of`](Endpoint::of); see [`Classify::with`](crate::Classify::with).
+    /// An operation of some other service, by a name of your own. [`of`](Endpoint::of) never returns it; see
+    /// [`Classify::with`](crate::Classify::with).
     Custom(&'static str),
 }
 
 impl Endpoint {
-    /// What a request with this method and path asks for.
+    /// The endpoint of a request with this method and path.
     ///
-    /// The path may begin with `/v1`, `/v2`, `/v3` or no version (SDKs differ), may end with a
-    /// slash or repeat one, and may carry a query, which is ignored. Case counts. What is not
-    /// known is [`Other`](Endpoint::Other). Allocates nothing.
+    /// The path may begin with `/v1`, `/v2`, `/v3` or no version (SDKs differ), may end with a slash or
+    /// repeat one, and may carry a query, which is ignored. Case counts. An unknown route is
+    /// [`Other`](Endpoint::Other). Allocates nothing.
     #[must_use]
     pub fn of(method: &Method, path: &str) -> Self {
         route::route(method, path)
@@ -196,8 +196,8 @@ impl Endpoint {
 
     /// A stable name in kebab case, made for metric labels.
     ///
-    /// Names do not change between releases. A [`Custom`](Endpoint::Custom) endpoint's name is
-    /// the one it was given.
+    /// Names do not change between releases. A [`Custom`](Endpoint::Custom) endpoint has the name that it was
+    /// given.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -272,12 +272,12 @@ impl Endpoint {
         }
     }
 
-    /// Whether the request makes something (a job, a file, a machine), so that sending it twice
-    /// could make two.
+    /// Whether the request creates something (a job, a file, a machine), so that sending it twice could
+    /// create two.
     ///
-    /// No idempotency key protects these: the specification has none and no SDK sends one.
-    /// `false` for [`Other`](Endpoint::Other) and [`Custom`](Endpoint::Custom), of which nothing
-    /// is known: ask the method there.
+    /// No idempotency key protects these: the specification has none and no SDK sends one. `false` for
+    /// [`Other`](Endpoint::Other) and [`Custom`](Endpoint::Custom), whose effect is unknown: decide by the
+    /// method there.
     #[must_use]
     pub const fn creates(self) -> bool {
         matches!(
@@ -299,8 +299,8 @@ impl Endpoint {
         )
     }
 
-    /// Whether a model generates the response, at a price by its length: it takes minutes, and is paid for
-    /// even if nobody waits for it.
+    /// Whether a model generates the response, at a price by its length. The response takes minutes, and is
+    /// paid for even if the caller no longer waits for it.
     pub(crate) const fn generates(self) -> bool {
         matches!(
             self,
@@ -314,11 +314,11 @@ impl Endpoint {
         )
     }
 
-    /// Whether the request's body names the model that is to answer, in JSON or, for
-    /// transcriptions and translations, in a multipart field.
+    /// Whether the request's body names the model that is to respond, in JSON or, for transcriptions and
+    /// translations, in a multipart field.
     ///
-    /// Together's limits on inference go by model. Jobs whose body names a model to work *on*
-    /// (a fine-tune, an evaluation) are not meant; websockets name theirs in the query.
+    /// Together's limits on inference go by model. Jobs whose body names a model to work *on* (a fine-tune,
+    /// an evaluation) do not count. WebSockets name their model in the query.
     #[must_use]
     pub const fn takes_model(self) -> bool {
         matches!(
@@ -335,7 +335,7 @@ impl Endpoint {
         )
     }
 
-    /// Whether what its requests cost in tokens can be told from them, or from their answers.
+    /// Whether the cost in tokens can be read from the requests or from their responses.
     pub(crate) const fn costs_tokens(self) -> bool {
         matches!(
             self,

@@ -2,26 +2,26 @@ use std::sync::Arc;
 
 use super::Endpoint;
 
-/// The jobs that Together runs for hours, and whose states can be read.
+/// The kinds of jobs that Together runs for hours, and whose states can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum JobKind {
     FineTune,
     Batch,
 }
 
-/// What an answer says of one job.
+/// The state of one job, as a response states it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Job {
     pub(crate) id: Arc<str>,
     pub(crate) model: Option<Arc<str>>,
-    /// Whether it will not run any more. What a state that nobody knows means is not guessed.
+    /// Whether the job has ended for good. An unknown state does not count as ended.
     pub(crate) ended: bool,
 }
 
 impl JobKind {
     pub(crate) const ALL: [Self; 2] = [Self::FineTune, Self::Batch];
 
-    /// The kind that requests of this class are about.
+    /// The kind of job that requests to `endpoint` are about.
     pub(crate) fn of(endpoint: Endpoint) -> Option<Self> {
         use Endpoint::{
             BatchCancel, BatchCreate, BatchGet, BatchList, FineTuneCancel, FineTuneCreate,
@@ -36,7 +36,7 @@ impl JobKind {
         }
     }
 
-    /// The class of the requests that create one.
+    /// The endpoint that creates such a job.
     pub(crate) fn creation(self) -> Endpoint {
         match self {
             Self::FineTune => Endpoint::FineTuneCreate,
@@ -44,7 +44,7 @@ impl JobKind {
         }
     }
 
-    /// The last segment of the path of its list; a job's own follows it.
+    /// The last segment of the path of the kind's list. The path of a job has the job's id after it.
     pub(crate) fn path(self) -> &'static str {
         match self {
             Self::FineTune => "fine-tunes",

@@ -3,15 +3,15 @@ use std::{
     sync::OnceLock,
 };
 
-/// Which API key a request belongs to, as a number that tells nothing of the key.
+/// The API key of a request, as a number that reveals nothing of the key.
 ///
-/// A keyed hash (SipHash with this process's own random key), so nobody outside can find two keys
-/// that collide, and no part of a key is ever kept.
+/// It is a keyed hash (SipHash with this process's own random key). An outsider cannot find two keys that
+/// collide, and no part of a key is ever kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct KeyId(pub(crate) u64);
 
 impl KeyId {
-    /// Requests that carry no key share this one.
+    /// The key that all requests without a key share.
     pub(crate) const ANONYMOUS: Self = Self(0);
 
     pub(crate) fn is_anonymous(self) -> bool {
@@ -23,7 +23,7 @@ impl KeyId {
     }
 
     pub(crate) fn of_name(name: &str) -> Self {
-        // A name and a key of the same letters are two different things.
+        // A name and a key of the same letters have different ids.
         Self(hash(&(name, "name")))
     }
 }

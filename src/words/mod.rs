@@ -1,4 +1,4 @@
-//! The words of the crate: plain data, no clock, no lock, no await.
+//! The words of the crate: plain data, with no clock, no lock and no await.
 
 mod call;
 mod classify;

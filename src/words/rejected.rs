@@ -4,11 +4,11 @@ use http::Extensions;
 
 use super::{Endpoint, Quota};
 
-/// A request that the limiter itself refused: it never left, and cost nothing.
+/// A request that the limiter itself rejected. It was never sent, and cost nothing.
 ///
-/// The layer answers it with a response in the API's own error shape that carries this as an
-/// extension, which tells it from a refusal by the server; [`Limiter::acquire`] returns it as its
-/// error. Look for it before anything makes an error of the status, such as reqwest's `error_for_status`:
+/// The layer responds with the API's own error shape, and with this as an extension of the response, which
+/// tells it from a rejection by the server. [`Limiter::acquire`] returns it as its error. Look for it before
+/// anything turns the status into an error, as reqwest's `error_for_status` does:
 ///
 /// ```
 /// use tower_together::Rejected;
@@ -31,7 +31,7 @@ pub struct Rejected {
     costs: Option<Costs>,
 }
 
-/// What a request that never fits would cost, and of what.
+/// The cost of a request that never fits, and the quota that it exceeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Costs {
     tokens: u64,
@@ -39,21 +39,21 @@ struct Costs {
     per: Duration,
 }
 
-/// Why the limiter refused a request.
+/// Why the limiter rejected a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// It could not leave before its caller's deadline.
+    /// The request could not depart before its caller's deadline.
     Deadline,
-    /// It could not leave within the limiter's `max_wait`.
+    /// The request could not depart within the limiter's `max_wait`.
     MaxWait,
     /// The queue is at its bound.
     QueueFull,
-    /// Every key the limiter has room for is in use.
+    /// Every key that the limiter has room for is in use.
     KeysFull,
-    /// It alone costs more than a whole window's quota.
+    /// The request alone costs more than a whole window's quota.
     NeverFits,
-    /// It would have to wait, and was not to.
+    /// The request would have to wait, and the caller asked not to.
     WouldWait,
     /// The limiter was closed.
     Closed,
@@ -70,7 +70,7 @@ impl Rejected {
         }
     }
 
-    /// Says what it would cost of a quota that it never fits.
+    /// Adds the cost of a request that exceeds a whole quota.
     pub(crate) fn costing(mut self, tokens: u64, quota: Quota) -> Self {
         self.costs = Some(Costs {
             tokens,
@@ -90,24 +90,24 @@ impl Rejected {
         extensions.get()
     }
 
-    /// Why it was refused.
+    /// Why the request was rejected.
     pub fn reason(&self) -> Reason {
         self.reason
     }
 
-    /// What the request was for.
+    /// The endpoint of the request.
     pub fn endpoint(&self) -> Endpoint {
         self.endpoint
     }
 
-    /// How long it had waited.
+    /// How long the request had waited.
     pub fn waited(&self) -> Duration {
         self.waited
     }
 
-    /// How long to wait before asking again makes sense, as exactly as it is known: the `Retry-After` of the
-    /// response is this in whole seconds, rounded up. 1 s where a slot must come free at an instant that is
-    /// not known. `None` if asking again never makes sense, or nobody knows when.
+    /// The time until another try makes sense, as exactly as it is known. The `Retry-After` of the response
+    /// is this in whole seconds, rounded up. 1 s if a slot must come free at an unknown instant. `None` if
+    /// another try never makes sense, or if the time is unknown.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }

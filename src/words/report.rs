@@ -4,14 +4,14 @@ use super::{Each, Said, Unit, Usage};
 
 /// Everything that a response tells the limiter, for [`Permit::report`](crate::limiter::Permit::report).
 ///
-/// It is plain data, read from a response by [`Report::read`]. The default says nothing. A response's head
+/// It is plain data, read from a response by [`Report::read`]. The default reports nothing. A response's head
 /// and its body may be reported one after the other, each once.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
     pub(crate) not_now: Option<NotNow>,
-    /// The server's limits, and what remains of them.
+    /// The server's limits, and how much of them remains.
     pub(crate) limits: Each<Said>,
-    /// What the request cost, where the response says it.
+    /// The cost of the request, if the response states it.
     pub(crate) tokens: Option<Tokens>,
     pub(crate) jobs: JobNews,
     /// Whether the server failed, or did not respond.
@@ -21,38 +21,38 @@ pub struct Report {
 /// The server asks to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotNow {
-    /// This client sent too much: 429.
+    /// This client sent too much: a 429.
     Throttled { wait: Option<Duration>, of: Unit },
-    /// The platform is overloaded: 503 with a wait.
+    /// The platform is overloaded: a 503 with a wait.
     Overloaded { wait: Duration },
 }
 
-/// What a request cost.
+/// The cost of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tokens {
     Exactly(u64),
-    /// As the response says, which also tells how long responses are.
+    /// The usage that the response states, which also tells how long responses are.
     Used(Usage),
 }
 
-/// What a response says of jobs.
+/// The news of jobs in a response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct JobNews {
     /// The server runs too many jobs to create another.
     pub(crate) refused: bool,
     /// The id of the job that the request created.
     pub(crate) created: Option<Arc<str>>,
-    /// The request has created a job, as far as anybody knows, and the response does not name it.
+    /// Whether the request created a job, as far as is known, that the response does not name.
     pub(crate) unnamed: bool,
-    /// The job that the request names runs no longer.
+    /// Whether the job that the request names has ended.
     pub(crate) over: bool,
     /// The ids of jobs that have ended.
     pub(crate) ended: Vec<Arc<str>>,
 }
 
 impl Report {
-    /// Names the job that the request was about, such as `ft-1` in `GET /v1/fine-tunes/ft-1`. The
-    /// response itself may not name it: a 404 says only that the job is gone.
+    /// Names the job of the request, such as `ft-1` in `GET /v1/fine-tunes/ft-1`. The response itself may not
+    /// name it: a 404 says only that the job is gone.
     #[must_use]
     pub fn about_job(mut self, id: &str) -> Self {
         if self.jobs.over {
@@ -61,7 +61,7 @@ impl Report {
         self
     }
 
-    /// Counts waits from the response's head, which came `late` ago: the body was read meanwhile.
+    /// Counts waits from the response's head, which came `late` ago. The body was read since.
     #[must_use]
     pub fn read_after(mut self, late: Duration) -> Self {
         match &mut self.not_now {
@@ -74,7 +74,7 @@ impl Report {
         self
     }
 
-    /// How long the server asks to wait.
+    /// The wait that the server asks for.
     pub(crate) fn wait(&self) -> Option<Duration> {
         match self.not_now? {
             NotNow::Throttled { wait, .. } => wait,

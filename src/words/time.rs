@@ -3,7 +3,7 @@ use std::{
     time::Duration,
 };
 
-/// Nanoseconds since the limiter was made. 64 bits of them last 584 years; all arithmetic saturates.
+/// Nanoseconds since the limiter was made. 64 bits of them last 584 years. All arithmetic saturates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Instant(u64);
 
@@ -12,9 +12,9 @@ pub(crate) struct Instant(u64);
 pub(crate) struct Span(u64);
 
 impl Instant {
-    /// When the limiter was made.
+    /// The instant at which the limiter was made.
     pub(crate) const START: Self = Self(0);
-    /// An instant that does not come.
+    /// An instant that never comes.
     pub(crate) const NEVER: Self = Self(u64::MAX);
 }
 

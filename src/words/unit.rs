@@ -3,7 +3,7 @@ use std::{
     time::Duration,
 };
 
-/// What a server limits per second.
+/// A unit that a server limits per second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     Requests,
@@ -17,35 +17,35 @@ pub(crate) struct Each<T> {
     pub(crate) tokens: T,
 }
 
-/// A number of requests or tokens that are still to leave: those ahead of a request, or those left in a
-/// limit.
+/// A number of requests or tokens that are still to depart: those ahead of a request, or those that a limit
+/// still allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Count(pub(crate) u64);
 
-/// What departures cost, in the unit of a limit.
+/// The cost of departures, in the unit of a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Weight(pub(crate) u64);
 
-/// What a departure was charged, and what it proves to cost.
+/// The cost that a departure was charged, and the cost that it proves to have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settled {
     pub(crate) from: Weight,
     pub(crate) to: Weight,
 }
 
-/// What a server says of a limit.
+/// The server's statements about a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Said {
-    /// How many a second.
+    /// The limit per second.
     pub(crate) limit: Option<f64>,
-    /// How many more, and for how long that is all.
+    /// The number that the server still takes, and the time until it takes more.
     pub(crate) left: Option<(u64, Duration)>,
 }
 
 impl Unit {
     pub(crate) const BOTH: [Self; 2] = [Self::Requests, Self::Tokens];
 
-    /// What a request of so many tokens counts for.
+    /// The weight of a request of `tokens` in this unit.
     pub(crate) fn weight(self, tokens: Weight) -> Weight {
         match self {
             Self::Requests => Weight(1),
@@ -79,7 +79,7 @@ impl Sub for Weight {
 }
 
 impl Settled {
-    /// A departure that was not charged so far.
+    /// A departure that was not charged before.
     pub(crate) fn charge(to: Weight) -> Self {
         Self {
             from: Weight(0),
@@ -87,7 +87,7 @@ impl Settled {
         }
     }
 
-    /// A departure that the server refused.
+    /// A departure that the server rejected.
     pub(crate) fn refused(from: Weight) -> Self {
         Self {
             from,

@@ -1,15 +1,15 @@
-/// What an answer says that its request cost.
+/// The cost of a request as its response states it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Usage {
-    /// Prompt and answers together, in tokens; never 0.
+    /// Prompt and response together, in tokens; never 0.
     pub(crate) total: u64,
-    /// The answers alone.
+    /// The response alone, in tokens.
     pub(crate) output: Option<u64>,
 }
 
 impl Usage {
-    /// From the three numbers that the API gives, whichever are there. All of them 0 is what some
-    /// servers write before they know, and says nothing.
+    /// Reads the usage from whichever of the API's three numbers are there. All zeros are ignored: some
+    /// servers write them before they know the usage.
     pub(crate) fn new(
         prompt: Option<u64>,
         completion: Option<u64>,
@@ -36,7 +36,7 @@ mod tests {
             Usage::new(prompt, completion, total).map(|usage| (usage.total, usage.output))
         };
         assert_eq!(of(Some(45), Some(3), Some(48)), Some((48, Some(3))));
-        // Reasoning may be counted in the total alone.
+        // Some servers count reasoning in the total alone.
         assert_eq!(of(Some(45), Some(3), Some(99)), Some((99, Some(3))));
         assert_eq!(of(Some(45), Some(3), None), Some((48, Some(3))));
         assert_eq!(of(Some(45), None, Some(48)), Some((48, Some(3))));

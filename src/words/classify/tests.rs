@@ -40,7 +40,7 @@ fn hosts_by_uri_or_header() {
         (TOGETHER, "https://key@api.together.ai/rerank", None, true),
         (TOGETHER, "https://api.openai.com/rerank", None, false),
         (TOGETHER, "https://api.together.ai.evil.com/rerank", None, false),
-        // The URI's host is where the request goes; the header does not overrule it.
+        // The URI's host is where the request goes. The header does not overrule it.
         (TOGETHER, "https://api.openai.com/rerank", Some("api.together.ai"), false),
         (TOGETHER, "/rerank", Some("api.together.ai"), true),
         (TOGETHER, "/rerank", Some("api.together.ai:8443"), true),
@@ -187,7 +187,7 @@ fn may_be_shared_between_threads() {
     check::<Classify>();
 }
 
-/// A base URL with a prefix hid every endpoint: nothing was limited.
+/// Regression: a base URL with a prefix hid every endpoint, and nothing was limited.
 #[test]
 fn a_request_may_state_its_endpoint_and_a_classification_of_ones_own_comes_first() {
     let mut request = request("http://a/x/v1/embeddings", None);

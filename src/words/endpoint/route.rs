@@ -1,9 +1,9 @@
 //! From a method and a path to an [`Endpoint`].
 //!
-//! One table a method. An id may look like any word (`cancel`, `upload`), so a word counts only
-//! where the API puts it. Below a control-plane root (`/endpoints`, `/deployments`, `/compute`,
-//! `/rl`) every path is taken, for those grow: reading is told from its method, and a `POST` that
-//! is not known to do less counts as creating.
+//! There is one table a method. An id may look like any word (`cancel`, `upload`), so a word counts only
+//! where the API puts it. Below a control-plane root (`/endpoints`, `/deployments`, `/compute`, `/rl`) every
+//! path is accepted, since new routes appear there. Its method tells whether it reads, and a `POST` counts as
+//! creating unless it is known to do less.
 
 use std::borrow::Cow;
 
@@ -11,8 +11,7 @@ use http::Method;
 
 use super::Endpoint::{self, *};
 
-/// The same path with the letters, digits and `-._~` as they are that it writes as `%61`
-/// (RFC 3986, 6.2.2.2).
+/// The path with percent-encoded letters, digits and `-._~` decoded, such as `%61` (RFC 3986, 6.2.2.2).
 pub(crate) fn normal(path: &str) -> Cow<'_, str> {
     let Some((plain, mut rest)) = path.split_once('%') else {
         return Cow::Borrowed(path);
@@ -40,7 +39,7 @@ pub(crate) fn normal(path: &str) -> Cow<'_, str> {
 
 pub(super) fn route(method: &Method, path: &str) -> Endpoint {
     if *method == Method::POST {
-        // What is sent most, as SDKs spell it, is worth the few nanoseconds that splitting costs.
+        // The most frequent paths, as SDKs spell them, skip the few nanoseconds that splitting costs.
         match path.strip_prefix("/v1").unwrap_or(path) {
             "/chat/completions" => return ChatCompletions,
             "/embeddings" => return Embeddings,
@@ -199,7 +198,7 @@ fn change(path: &[&str]) -> Endpoint {
     }
 }
 
-/// The path's segments without its version, or `None` when there are more than the API has.
+/// The path's segments without its version, or `None` if there are more than the API has.
 fn split<'a, 'r>(path: &'a str, room: &'r mut [&'a str; DEEPEST]) -> Option<&'r [&'a str]> {
     let mut used = 0_usize;
     let mut start = 0;

@@ -5,8 +5,7 @@ use proptest::prelude::*;
 
 use super::Endpoint::{self, *};
 
-/// The routes of the OpenAPI specification and of the SDKs, without version.
-/// `{..}` stands for an id.
+/// The routes of the OpenAPI specification and of the SDKs, without version. `{..}` stands for an id.
 #[rustfmt::skip]
 const ROUTES: &[(&str, &str, Endpoint)] = &[
     ("POST", "/chat/completions", ChatCompletions),
@@ -169,7 +168,7 @@ const ROUTES: &[(&str, &str, Endpoint)] = &[
     ("POST", "/shaping/{id}/cancel", ShapingCancel),
 ];
 
-/// Ids of all looks, and words of the API that may be ids as well.
+/// Ids of all forms, and words of the API that may be ids as well.
 const IDS: &[&str] = &[
     "ft-0c1d2e3f-4455",
     "123e4567-e89b-12d3-a456-426614174000",
@@ -260,7 +259,7 @@ fn traps() {
             "/v1/deployments/rollback/rollback",
             DeploymentChange,
         ),
-        // What control-plane roots may yet grow, creating unless known not to.
+        // Unknown routes below a control-plane root count as creating.
         (
             "POST",
             "/v2/projects/p/endpoints/e/something-new",
@@ -280,7 +279,7 @@ fn traps() {
         ("POST", "/v1/chat/completions/more", Other),
         ("POST", "/v1/chat", Other),
         ("POST", "/v1/chat%2Fcompletions", Other),
-        // The same URI as without them (RFC 3986, 6.2.2).
+        // Percent-encoded letters make no difference (RFC 3986, 6.2.2).
         ("POST", "/v1/ch%61t/completions", ChatCompletions),
         ("POST", "/%76%31/chat/c%6Fmpl%65tions", ChatCompletions),
         ("POST", "/v1/fine%2Dtunes", FineTuneCreate),

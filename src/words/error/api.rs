@@ -4,17 +4,17 @@ use http::StatusCode;
 
 use super::{declined, is_transient, too_many};
 
-/// What the server says of an error, whatever shape it says it in.
+/// An error that the server reported, in whatever shape.
 ///
-/// The layers put it into the extensions of every answer with a status of 400 or above, and leave
-/// the answer's body as it came. Without them, [`ApiError::parse`] makes one. The same goes for an error in
-/// the body of a success, if it comes with the head ([`ApiError::in_band`]).
+/// The layers put it into the extensions of every response with a status of 400 or above, and leave the
+/// response's body as it came. Without the layers, [`ApiError::parse`] makes one. The same applies to an
+/// error in the body of a success, if it comes with the head ([`ApiError::in_band`]).
 ///
-/// The API has at least five shapes of errors (an object, a bare string, flat, an old one, and
-/// Cloudflare's HTML in front of it). None of them makes parsing fail: what is not found is empty. An odd
-/// byte, such as half an emoji or a `NaN`, hides nothing that stands beside it.
+/// The API has at least five shapes of errors (an object, a bare string, flat, an old one, and Cloudflare's
+/// HTML in front of it). None of them makes parsing fail: a part that is not found is empty. An odd byte,
+/// such as half an emoji or a `NaN`, does not hide the parts beside it.
 ///
-/// A compressed body (`content-encoding: gzip`, `br`) is not read: only the status and the headers of such an
+/// A compressed body (`content-encoding: gzip`, `br`) is not read. Only the status and the headers of such an
 /// error count, and a 429 for lack of money is retried like any other. Clients that decompress, such as
 /// reqwest with its feature `gzip`, or tower-http's `Decompression` beneath the layers, avoid that.
 ///
@@ -30,7 +30,7 @@ use super::{declined, is_transient, too_many};
 #[derive(Clone)]
 pub struct ApiError(pub(crate) Arc<Told>);
 
-/// What was read.
+/// The parts that were read.
 #[derive(Default)]
 pub(crate) struct Told {
     pub(crate) status: StatusCode,
@@ -41,27 +41,27 @@ pub(crate) struct Told {
     pub(crate) retry_after: Option<Duration>,
     pub(crate) text: String,
     pub(crate) is_json: bool,
-    /// Whether it is an object that describes an error as the API does.
+    /// Whether the body is an object that describes an error as the API does.
     pub(crate) is_shaped: bool,
-    /// What stood between the caller and the server, and need not be recommended.
+    /// The limits that the request has passed, which the hint need not recommend.
     pub(crate) present: Present,
 }
 
-/// Which limits a request has passed.
+/// The limits that a request has passed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Present {
     pub(crate) limiter: bool,
-    /// A limit to jobs.
+    /// A limit on jobs.
     pub(crate) jobs: bool,
 }
 
 impl ApiError {
-    /// The answer's status. Of an [in-band](Self::in_band) error it is the status that the error names.
+    /// The response's status. For an [in-band](Self::in_band) error it is the status that the error names.
     pub fn status(&self) -> StatusCode {
         self.0.status
     }
 
-    /// The error's `type`, such as `dynamic_request_limited`; of an `error_type` too.
+    /// The error's `type` or `error_type`, such as `dynamic_request_limited`.
     pub fn kind(&self) -> Option<&str> {
         self.0.kind.as_deref()
     }
@@ -71,32 +71,32 @@ impl ApiError {
         self.0.code.as_deref()
     }
 
-    /// What the server says; of an HTML page its title. Empty if it says nothing.
+    /// The server's message, or the title of an HTML page. Empty if there is none.
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// The request's id, to tell Together's support.
+    /// The request's id, to give to Together's support.
     pub fn request_id(&self) -> Option<&str> {
         self.0.request_id.as_deref()
     }
 
-    /// How long the server asks to wait: in its headers, or else in the JSON of its body (`retry_after`, as
-    /// Cloudflare writes it).
+    /// The wait that the server asks for, from its headers, or else from the JSON of its body (`retry_after`,
+    /// as Cloudflare writes it).
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// The body's text, as far as it was read: 16 KiB unless the layer was told otherwise.
+    /// The body's text, as far as it was read: 16 KiB unless the layer has another bound.
     pub fn text(&self) -> &str {
         &self.0.text
     }
 
-    /// Whether the account has run out of money, or reached the limit of what it may spend: waiting
-    /// does not help.
+    /// Whether the account has run out of money, or reached the limit of what it may spend. Waiting does not
+    /// help.
     ///
-    /// Together answers 402 then. A 429 counts if it names OpenAI's `insufficient_quota` and its
-    /// like, or says so in words; not for its type alone, since Together has used `credit_limit` for
+    /// Together responds with 402 then. A 429 counts if it names OpenAI's `insufficient_quota` or a similar
+    /// code, or states it in words. The type alone does not count, since Together has used `credit_limit` for
     /// rate limits too (github.com/togethercomputer/MoA/issues/27).
     pub fn is_out_of_money(&self) -> bool {
         if self.0.status == StatusCode::PAYMENT_REQUIRED {
@@ -108,13 +108,13 @@ impl ApiError {
             || IN_WORDS.iter().any(|words| message.contains(words))
     }
 
-    /// Whether the same request may succeed another time: 408, 429, and 5xx but for those that stay, such as
-    /// 501. Not if the account has [run out of money](Self::is_out_of_money).
+    /// Whether the error is transient: 408, 429, and 5xx except permanent ones, such as 501. An account that
+    /// has [run out of money](Self::is_out_of_money) is not a transient error.
     pub fn is_transient(&self) -> bool {
         is_transient(self.0.status) && !self.is_out_of_money()
     }
 
-    /// Whether the server says that too many jobs run at once: one must end before the next begins.
+    /// Whether the server states that too many jobs run at once. One must end before the next begins.
     ///
     /// Together publishes no status or code for this error. It counts if the status is 400, 403, 409, 422 or
     /// 429, and the type, code or message speaks of jobs, batches or fine-tunes near "concurrent", or near
@@ -125,27 +125,27 @@ impl ApiError {
             && too_many::jobs(named.chain([self.message()]))
     }
 
-    /// Whether it is a 503 of the API itself, or of a proxy that has not forwarded the request: nothing was
+    /// Whether this is a 503 of the API itself, or of a proxy that has not forwarded the request. Nothing was
     /// done.
     pub(crate) fn is_declined(&self) -> bool {
         self.0.status == StatusCode::SERVICE_UNAVAILABLE
             && declined::states_so(&self.0.message, self.0.is_shaped)
     }
 
-    /// Counts as this status.
+    /// Replaces the status.
     pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
         Arc::get_mut(&mut self.0).expect("made just now").status = status;
         self
     }
 
-    /// Says which limits the request has passed.
+    /// Sets the limits that the request has passed.
     pub(crate) fn past(mut self, present: Present) -> Self {
         Arc::get_mut(&mut self.0).expect("made just now").present = present;
         self
     }
 
-    /// What to do about it, for the errors people meet most. It recommends no layer and no limit that the
-    /// request has passed already.
+    /// A recommended action, for the most common errors. It recommends no layer and no limit that the request
+    /// has already passed.
     pub fn hint(&self) -> Option<&'static str> {
         let says = |words: &[&str]| {
             let message = self.0.message.to_ascii_lowercase();
@@ -201,7 +201,7 @@ impl ApiError {
     }
 }
 
-/// In one line: status, message, type, request id, and what to do.
+/// Writes one line: status, message, type, request id, and the hint.
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0.status)?;
@@ -221,7 +221,7 @@ impl fmt::Display for ApiError {
     }
 }
 
-/// Without the body's text, which can be long.
+/// Omits the body's text, which can be long.
 impl fmt::Debug for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiError")
@@ -237,7 +237,7 @@ impl fmt::Debug for ApiError {
 
 impl std::error::Error for ApiError {}
 
-/// OpenAI's names, which gateways in front of Together use too.
+/// OpenAI's names for it, which gateways in front of Together use too.
 const OUT_OF_MONEY: [&str; 5] = [
     "insufficient_quota",
     "insufficient_funds",

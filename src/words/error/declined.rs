@@ -1,7 +1,7 @@
 //! Whether a 503 states that its request was not processed.
 
-/// Whether `message`, of a body that is `shaped` as the API's errors are or not, states that nothing was
-/// done (RFC 9110, section 9.2.2).
+/// Whether `message` states that nothing was done (RFC 9110, section 9.2.2). `shaped` tells whether its body
+/// has the shape of the API's errors.
 ///
 /// Envoy, in front of the API, also answers 503 when a connection breaks after the request was forwarded.
 pub(super) fn states_so(message: &str, shaped: bool) -> bool {
@@ -22,6 +22,6 @@ pub(super) fn states_so(message: &str, shaped: bool) -> bool {
 /// The beginning of Envoy's own 503 (envoy, `source/common/router/router.cc`).
 const ENVOY: &str = "upstream connect error";
 
-/// Reasons that precede the request (envoy, `source/common/http/utility.cc`, `resetReasonToString`), or
-/// by which the server says that it has not processed it (RFC 9113, section 8.7).
+/// Reasons that precede the request (envoy, `source/common/http/utility.cc`, `resetReasonToString`), or that
+/// state that the server has not processed it (RFC 9113, section 8.7).
 const NOT_FORWARDED: [&str; 3] = ["connection failure", "overflow", "refused stream reset"];

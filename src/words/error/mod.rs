@@ -11,9 +11,9 @@ pub(crate) use self::{
     transient::is_transient,
 };
 
-/// Configuration that cannot be right, refused where it was given.
+/// An invalid configuration, rejected where it was given.
 ///
-/// Its text says what to write instead.
+/// The text of the error says what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     kind: Kind,
@@ -38,7 +38,7 @@ impl Error {
         }
     }
 
-    /// Whether a [`Quota`](crate::Quota) was asked for that nothing could keep.
+    /// Whether the error is an invalid [`Quota`](crate::Quota).
     pub fn is_quota(&self) -> bool {
         matches!(self.kind, Kind::Quota(_))
     }

@@ -1,9 +1,9 @@
-//! Whether an error speaks of too many jobs at once.
+//! Whether an error states that too many jobs run at once.
 
-/// Whether `texts`, read one after the other, say that too many jobs run at once.
+/// Whether `texts`, read one after the other, state that too many jobs run at once.
 ///
-/// Whole words count, and only near a word for a job: "concurrent", or a limit together with a word for
-/// what runs now.
+/// Whole words count, and only near a word for a job: "concurrent", or a limit together with a word for a
+/// running job.
 pub(super) fn jobs<'a>(texts: impl Iterator<Item = &'a str>) -> bool {
     let words: Vec<&str> = texts.flat_map(words).collect();
     let concurrent = places(&words, &CONCURRENT, &["request", "requests"]);
@@ -21,7 +21,7 @@ pub(super) fn jobs<'a>(texts: impl Iterator<Item = &'a str>) -> bool {
         })
 }
 
-/// Words are separated by anything but letters and digits, and by a capital letter inside.
+/// The words of `text`, separated by anything but letters and digits, and by a capital letter inside a word.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     let parts = text.split(|char: char| !char.is_ascii_alphanumeric());
     parts.flat_map(|mut rest| {
@@ -56,7 +56,7 @@ fn places(words: &[&str], phrases: &[&[&str]], others: &[&str]) -> Vec<usize> {
         .collect()
 }
 
-/// What runs for long. A batch size is a parameter of training.
+/// Words for jobs. A batch size is not a job but a parameter of training.
 const JOBS: [&[&str]; 10] = [
     &["job"],
     &["jobs"],
@@ -70,7 +70,7 @@ const JOBS: [&[&str]; 10] = [
     &["fine", "tuning"],
 ];
 
-/// Concurrent requests are limited by the rate.
+/// Words for concurrency, if no word for requests follows. Concurrent requests are limited by the rate.
 const CONCURRENT: [&[&str]; 3] = [&["concurrent"], &["concurrency"], &["concurrently"]];
 
 const LIMITS: [&[&str]; 5] = [
@@ -90,8 +90,8 @@ const STATES: [&[&str]; 6] = [
     &["at", "a", "time"],
 ];
 
-/// Words between a job and its state: "jobs that are currently running".
+/// The most words between a job and its state: "jobs that are currently running".
 const CLOSE: usize = 4;
 
-/// Words between a job and its limit: "jobs are running, and your plan allows a maximum of 3".
+/// The most words between a job and its limit: "jobs are running, and your plan allows a maximum of 3".
 const SAME_SENTENCE: usize = 10;

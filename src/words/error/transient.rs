@@ -1,4 +1,4 @@
-//! Statuses of errors that may be gone another time: one table for all that retries.
+//! Statuses of transient errors: one table for everything that retries.
 
 use http::StatusCode;
 
@@ -6,12 +6,12 @@ pub(crate) fn is_transient(status: StatusCode) -> bool {
     TRANSIENT.contains(&status.as_u16())
 }
 
-/// 408, 429, and 5xx but for those that stay, such as 501 and 505. The official SDKs retry 408, 409, 429 and
-/// all of 5xx (together 3.1.1, `_base_client.py`); any 409 that is known is final.
+/// 408, 429, and 5xx except permanent ones, such as 501 and 505. The official SDKs retry 408, 409, 429 and
+/// all of 5xx (together 3.1.1, `_base_client.py`). Every known 409 is final.
 ///
-/// 500 because Together says "try again after a brief wait" (docs.together.ai/docs/error-codes). 520 to 525
-/// and 530 are Cloudflare's, of an origin that is down or unreachable; its 526 is an invalid certificate. 529
-/// is an overloaded server.
+/// 500 is transient because Together says "try again after a brief wait" (docs.together.ai/docs/error-codes).
+/// 520 to 525 and 530 are Cloudflare's, for an origin that is down or unreachable. Its 526 is an invalid
+/// certificate. 529 is an overloaded server.
 const TRANSIENT: [u16; 14] = [
     408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 529, 530,
 ];

@@ -1,9 +1,9 @@
-//! What is said to, and by, the fallback layer.
+//! Extensions for the fallback layer, and from it.
 
 use std::{fmt, sync::Arc, time::Duration};
 
-/// Request: which models may answer it, where its own is overloaded or would make it wait too long;
-/// instead of the [layer](crate::fallback)'s chain for its model.
+/// Request: the models that may respond to it if its own is overloaded or would make it wait too long.
+/// Replaces the [layer](crate::fallback)'s chain for its model.
 ///
 /// ```
 /// use tower_together::extension::Fallback;
@@ -20,11 +20,11 @@ use std::{fmt, sync::Arc, time::Duration};
 pub struct Fallback(Arc<[Arc<str>]>);
 
 impl Fallback {
-    /// These models, in this order.
+    /// Falls back to these models, in this order.
     ///
     /// # Panics
     ///
-    /// If one of them has no name.
+    /// If a model has an empty name.
     pub fn to<I>(models: I) -> Self
     where
         I: IntoIterator,
@@ -39,7 +39,7 @@ impl Fallback {
         Self(models)
     }
 
-    /// Its own model or none.
+    /// Uses the request's own model only.
     pub fn off() -> Self {
         Self(Arc::default())
     }
@@ -49,16 +49,16 @@ impl Fallback {
     }
 }
 
-/// Request: how long the layers beneath stay with its model, since there is another one.
+/// Request: how long the layers beneath stay with its model, since another model may respond instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Patience {
-    /// So many answers 503 are enough.
+    /// The number of 503 responses after which to give up.
     pub(crate) overloads: u32,
-    /// No turn is waited for longer.
+    /// The longest wait for a turn.
     pub(crate) wait: Option<Duration>,
 }
 
-/// Response: another model answered than the request had named.
+/// Response: the model that it is from. Absent if that is the first model that the request was sent to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
     model: Arc<str>,
@@ -70,12 +70,12 @@ impl Served {
         Self { model, before }
     }
 
-    /// The model that this answer is from, whatever it is.
+    /// The model that this response is from, whatever its status.
     pub fn model(&self) -> &str {
         &self.model
     }
 
-    /// The models that were asked before, the request's own first, and why each did not serve.
+    /// The models that were tried before, the request's own first, and why each did not serve.
     pub fn passed_over(&self) -> impl Iterator<Item = (&str, PassedOver)> {
         self.before.iter().map(|(model, why)| (&**model, *why))
     }
@@ -85,11 +85,11 @@ impl Served {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PassedOver {
-    /// The server answered 503, once or more.
+    /// The server responded with 503, once or more.
     Overloaded,
-    /// The request would have waited for it longer than it may.
+    /// The wait for the model would have been longer than allowed.
     LongWait,
-    /// The request costs more tokens than the model's limit ever lets through.
+    /// The request costs more tokens than the model's limit ever allows.
     NeverFits,
 }
 

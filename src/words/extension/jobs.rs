@@ -1,11 +1,11 @@
 use tokio::time::Instant;
 
-/// Request: its caller looks after the limiter's jobs, and is to be told whose key it goes by.
+/// Request: its caller watches the limiter's jobs, and the response is to name the key that it used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AsksForJobs;
 
-/// Response: the server runs too many jobs to create this one. The same request sent again through the
-/// same limiter waits there, in front, until one of them has ended.
+/// Response: the server runs too many jobs to create this one. A retry of the request through the same
+/// limiter waits there, in front of its lane, until one of them has ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Crowded {
     /// The instant that the server named, before which the request is not to be sent.

@@ -1,8 +1,7 @@
-//! What travels in the `extensions` of a request or a response.
+//! Values in the `extensions` of a request or a response.
 //!
-//! On the way in the caller may say who asks and for how much; where it says nothing the layers
-//! read the request itself. On the way out the layers say what they did, and only where there is
-//! something to say.
+//! In a request the caller may state its name, the cost and more. Without these the layers read the request
+//! itself. In a response the layers state what they did, if they did anything.
 //!
 //! ```
 //! use std::time::Duration;
@@ -60,9 +59,9 @@ impl ApiKey {
         }
     }
 
-    /// A name instead of a key, for several keys of one organisation: Together limits the
-    /// organisation, so they share one set of limits. Unlike a key, the name is shown in
-    /// [snapshots](crate::limiter::Snapshot) and logs.
+    /// A name instead of a key, for several keys of one organisation. Together limits the organisation, so
+    /// they share one set of limits. Unlike a key, the name is shown in [snapshots](crate::limiter::Snapshot)
+    /// and logs.
     pub fn named(name: &str) -> Self {
         Self {
             id: KeyId::of_name(name),
@@ -88,9 +87,9 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-/// Request: who asks, where several programs or users share one key.
+/// Request: its caller, if several programs or users share one key.
 ///
-/// Callers of one lane are served in turn: one's thousand do not delay another's ten.
+/// Callers of one lane are served in turn, so that one's thousand requests do not delay another's ten.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Caller(u64);
 
@@ -105,7 +104,7 @@ impl Caller {
     }
 }
 
-/// Request: the model, where the body does not say or cannot be looked at.
+/// Request: the model, if the body does not name it or cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model(Arc<str>);
 
@@ -125,16 +124,16 @@ impl Model {
     }
 }
 
-/// Request: what it costs of a token quota, where that is not to be [read](crate::rate_limit#tokens)
-/// from its body. If its answer says what it did cost, that is settled; unless it is 0, which says that
-/// nothing is to be counted.
+/// Request: its cost in a token quota, if that is not to be [read](crate::rate_limit#tokens) from its body.
+/// If the response states the cost, the difference is settled. A cost of 0 is never settled: the request
+/// counts no tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
     tokens: u64,
 }
 
 impl Cost {
-    /// Prompt and expected answer together, in tokens.
+    /// Prompt and expected response together, in tokens.
     pub fn of_tokens(tokens: u64) -> Self {
         Self { tokens }
     }
@@ -150,12 +149,12 @@ impl Cost {
     }
 }
 
-/// Request: how long its caller is ready to wait for its turn, and for being sent again.
+/// Request: how long its caller waits for its turn, and for retries.
 ///
-/// Where none is given, `grpc-timeout`, `x-stainless-timeout` and `x-stainless-read-timeout` are read. A
-/// request that cannot leave in time is refused at once; one whose next attempt does not fit is left at its
-/// last answer. The deadline is checked again right before each attempt, and no error's body is read past it.
-/// An answer that is under way is not cut short: for that there are timeouts.
+/// Without one, `grpc-timeout`, `x-stainless-timeout` and `x-stainless-read-timeout` are read. A request that
+/// cannot depart in time is rejected at once. If the next attempt does not fit, the last response is
+/// returned. The deadline is checked again right before each attempt, and no error's body is read past it. A
+/// response that is under way is not cut short: use a timeout for that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline(When);
 
@@ -166,23 +165,23 @@ enum When {
 }
 
 impl Deadline {
-    /// Not after this instant.
+    /// Expires at this instant.
     pub fn at(instant: Instant) -> Self {
         Self(When::At(instant))
     }
 
-    /// Not later than this after the request's future is first polled.
+    /// Expires `duration` after the request's future is first polled.
     pub fn within(duration: Duration) -> Self {
         Self(When::Within(duration))
     }
 
-    /// The sooner of the two, given when the request arrived.
+    /// The sooner of the two deadlines, for a request that arrived at `now`.
     pub(crate) fn or_sooner(self, other: Option<Self>, now: Instant) -> Self {
         let both = [Some(self), other].map(|one| one?.counted_from(now));
         both.into_iter().flatten().min().map_or(self, Self::at)
     }
 
-    /// The instant, given when the request arrived; `None` if it is centuries away.
+    /// The instant of the deadline, for a request that arrived at `now`; `None` if it is centuries away.
     pub(crate) fn counted_from(self, now: Instant) -> Option<Instant> {
         match self.0 {
             When::At(instant) => Some(instant),
@@ -191,8 +190,8 @@ impl Deadline {
     }
 }
 
-/// Request: which attempt this is, counted from 1; absent on the first. Set by whatever retries; from
-/// the second on a request goes in front of its lane and past the queue bound.
+/// Request: the number of this attempt, counted from 1; absent on the first. Set by the program or layer that
+/// retries. From the second attempt on a request goes in front of its lane and past the queue bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt(u32);
 
@@ -202,17 +201,17 @@ impl Attempt {
         Self(number)
     }
 
-    /// Its number, counted from 1.
+    /// The number of the attempt, counted from 1.
     pub fn number(self) -> u32 {
         self.0
     }
 }
 
-/// Request: a rate limit layer has let it go. Set on the first request of each limiter.
+/// Request: a rate limit layer has let it depart. Set on the first request of each limiter.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LetGo;
 
-/// Response: how long its request was held back. Absent if it was not.
+/// Response: how long its request waited. Absent if it did not wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waited(Duration);
 
@@ -221,15 +220,15 @@ impl Waited {
         Self(duration)
     }
 
-    /// From when the limiter first saw the request to when it let it go.
+    /// The time from when the limiter first saw the request to its departure.
     pub fn duration(self) -> Duration {
         self.0
     }
 }
 
-/// Response: the server asked to wait, and the request's lane is paused. The same request sent again through
-/// the same limiter waits there, in front, so that it need not wait outside; unless the server named an instant
-/// more than an hour away. A lane is paused for an hour at most, and then tries another request.
+/// Response: the server asked to wait, and the request's lane is paused. A retry of the request through the
+/// same limiter waits there, in front of its lane, and need not wait outside, unless the server named an
+/// instant more than an hour away. A lane is paused for an hour at most, and then tries another request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Paused {
     until: Instant,
@@ -241,13 +240,13 @@ impl Paused {
         Self { until, told }
     }
 
-    /// Until when the lane is paused.
+    /// The end of the lane's pause.
     pub fn until(self) -> Instant {
         self.until
     }
 
-    /// The earliest instant at which this request may be sent again: the one that the server named, or the
-    /// end of the lane's pause if that is later.
+    /// The earliest instant at which this request may be retried: the one that the server named, or the end
+    /// of the lane's pause if that is later.
     pub fn not_before(self) -> Instant {
         self.told.map_or(self.until, |told| told.max(self.until))
     }

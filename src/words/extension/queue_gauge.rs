@@ -3,10 +3,10 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-/// Request: counted here while it stands in a limiter's line.
+/// Request: counted here while it waits in a limiter's queue.
 ///
-/// For whoever feeds requests in, and wants a few to be waiting at any time, so that no quota is idle,
-/// and no more: one counter goes, cloned, into all of them.
+/// For a program that feeds requests in, and wants only a few to wait at any time, so that no quota is idle.
+/// Put clones of one counter into all of the requests:
 ///
 /// ```
 /// use tower_together::extension::QueueGauge;
@@ -15,7 +15,7 @@ use std::sync::{
 /// let request = http::Request::post("https://api.together.ai/v1/embeddings")
 ///     .extension(gauge.clone())
 ///     .body(())?;
-/// // While it is under way:
+/// While the request is in flight:
 /// assert_eq!(gauge.count(), 0);
 /// # Ok::<(), http::Error>(())
 /// ```
@@ -23,24 +23,24 @@ use std::sync::{
 pub struct QueueGauge(Arc<AtomicUsize>);
 
 impl QueueGauge {
-    /// A counter, at 0.
+    /// A new counter, at 0.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many of its requests stand in line now.
+    /// The number of requests that wait in the queue now.
     pub fn count(&self) -> usize {
         self.0.load(Relaxed)
     }
 
-    /// One stands in line for as long as this is kept.
+    /// Counts one more waiting request for as long as the returned value is kept.
     pub(crate) fn enter(&self) -> Stand {
         self.0.fetch_add(1, Relaxed);
         Stand(self.clone())
     }
 }
 
-/// A place in a count.
+/// One waiting request in the count.
 #[derive(Debug)]
 pub(crate) struct Stand(QueueGauge);
 

@@ -1,10 +1,10 @@
-//! What is said to, and by, the retry layer.
+//! Extensions for the retry layer, and from it.
 
 use std::{fmt, time::Duration};
 
 use http::StatusCode;
 
-/// Request: how often it may be sent again, where the layer's own number does not fit.
+/// Request: how often it may be retried. Replaces the layer's own number.
 ///
 /// ```
 /// use tower_together::extension::Retries;
@@ -25,12 +25,12 @@ pub struct Retries {
 }
 
 impl Retries {
-    /// Sent once.
+    /// The request is not retried.
     pub fn off() -> Self {
         Self::at_most(0)
     }
 
-    /// Sent again up to so many times.
+    /// The request is retried up to `retries` times.
     pub fn at_most(retries: u32) -> Self {
         Self {
             at_most: Some(retries),
@@ -38,20 +38,20 @@ impl Retries {
         }
     }
 
-    /// Sent again until it is answered, or its [`Deadline`](super::Deadline) is near.
+    /// The request is retried until it succeeds, or its [`Deadline`](super::Deadline) is near.
     pub fn unlimited() -> Self {
         Self::at_most(u32::MAX)
     }
 
-    /// It may be done twice: it is sent again also when nobody knows whether the server has done
-    /// already what it asks for, though it creates something.
+    /// Allows the request to be done twice. It creates something, and is retried even if the server may
+    /// already have processed it.
     #[must_use]
     pub fn may_repeat(mut self) -> Self {
         self.may_repeat = true;
         self
     }
 
-    /// What is left of it after it was sent so often.
+    /// The retries that remain after `sent` of them.
     pub(crate) fn after(mut self, sent: u32) -> Self {
         self.at_most = self.at_most.map(|retries| retries.saturating_sub(sent));
         self
@@ -66,7 +66,7 @@ impl Retries {
     }
 }
 
-/// Response: what the retry layer did, if it retried the request.
+/// Response: the retries of the request. Absent if there were none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryReport {
     attempts: u32,
@@ -83,24 +83,25 @@ impl RetryReport {
         }
     }
 
-    /// How often the request was sent. A last attempt that was [rejected](crate::Rejected) is not counted.
+    /// The number of times the request was sent. A last attempt that was [rejected](crate::Rejected) is not
+    /// counted.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// How long it waited in all, between one attempt's answer and the next attempt. What a paused
-    /// lane held back is not in it: [`Waited`](super::Waited) tells that of the last attempt.
+    /// The total wait between each attempt's response and the next attempt. It does not include the wait in a
+    /// paused lane: [`Waited`](super::Waited) gives that of the last attempt.
     pub fn waited(&self) -> Duration {
         self.waited
     }
 
-    /// Why it was sent again, each time; the first 32.
+    /// The reasons of the retries, in order; the first 32.
     pub fn failures(&self) -> &[Failure] {
         &self.failures
     }
 }
 
-/// Response: whether it is from another URL than the request's, where a client that follows redirects tells.
+/// Response: whether it is from another URL than the request's, if a client that follows redirects tells.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Redirected(pub(crate) bool);
 
@@ -108,18 +109,18 @@ pub(crate) struct Redirected(pub(crate) bool);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Failure {
-    /// The server's answer.
+    /// The server responded with this status.
     Status(StatusCode),
-    /// The server's answer to a gRPC request.
+    /// The server responded to a gRPC request with this status.
     Grpc(u32),
-    /// It did not reach the server, or the server says that it has not looked at it.
+    /// The request did not reach the server, or the server states that it has not processed it.
     NotSent,
-    /// Nobody knows how far it got: no answer came, or not in time.
+    /// The connection failed, or the response came too late. The server may have processed the request.
     Interrupted,
-    /// The server ended it with HTTP/2's `ENHANCE_YOUR_CALM`: a 429 that does not say for how long, nor
-    /// whether the request was processed.
+    /// The server ended the request with HTTP/2's `ENHANCE_YOUR_CALM`. That is a 429 that states neither a
+    /// wait nor whether the request was processed.
     Throttled,
-    /// The client gave up waiting for the response: a timeout of its own, not of a connection.
+    /// The client gave up waiting for the response. This is a timeout of its own, not of a connection.
     TimedOut,
 }
 

@@ -8,9 +8,9 @@ pub(crate) use self::rule::{Cap, Rule};
 pub use self::{quota::Quota, tier::Tier};
 use super::{Endpoint, Error};
 
-/// What may be sent: the table the limiter keeps, for each API key apart.
+/// The table of limits that a limiter applies, for each API key separately.
 ///
-/// What no line of the table names is not limited.
+/// A request that no line of the table names is not limited.
 ///
 /// # Examples
 ///
@@ -40,10 +40,10 @@ use super::{Endpoint, Error};
 ///
 /// # Ceilings and starting points
 ///
-/// A number you write is a ceiling. A number this crate supplied (`default`, `tier`) is a starting
-/// point: Together's real limits are per organisation and model, unpublished, and they move
-/// (docs.together.ai/docs/rate-limits). A lane goes above it or below as the server
-/// [lets it](crate::limiter#what-it-learns).
+/// A number you write is a ceiling. A number this crate supplied (`default`, `tier`) is a starting point:
+/// Together's real limits are per organisation and model, unpublished, and they move
+/// (docs.together.ai/docs/rate-limits). A lane goes above or below it as the server
+/// [allows](crate::limiter#what-it-learns).
 #[derive(Clone, Debug)]
 pub struct Limits {
     rules: Vec<Rule>,
@@ -52,7 +52,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// No limit at all.
+    /// A table without any limit.
     pub fn none() -> Self {
         Self {
             rules: Vec::new(),
@@ -95,54 +95,54 @@ impl Limits {
 
     /// At most `quota` requests to `endpoint`, whatever the model.
     ///
-    /// A quota larger than what this crate guessed that the endpoint shares with others ends that
-    /// guess for the endpoint; a [shared](Limits::shared) quota that you wrote stands.
+    /// If `quota` is larger than a quota that this crate guessed for the endpoint and others together, the
+    /// guess no longer applies to the endpoint. A [shared](Limits::shared) quota that you wrote still does.
     #[must_use]
     pub fn requests(self, endpoint: Endpoint, quota: Quota) -> Self {
         self.set(vec![endpoint], Cap::Requests(quota))
     }
 
-    /// At most `quota` tokens to `endpoint`, prompts and answers together; a window may exceed it by the
-    /// cost of one request, and by what answers take more than was expected.
+    /// At most `quota` tokens to `endpoint`, prompts and responses together. A window may exceed it by the
+    /// cost of one request, and by as much as responses cost more than expected.
     ///
-    /// What a chat completion, completion, embeddings or rerank request will cost the layers
-    /// [read from it](crate::rate_limit#tokens), and settle when its answer says what it did. Of
-    /// requests to other endpoints, and without the layers, only those count that say what they cost
-    /// ([`Cost`](crate::extension::Cost), [`Call::with_tokens`](crate::limiter::Call::with_tokens)).
+    /// For a chat completion, completion, embeddings or rerank request the layers
+    /// [read](crate::rate_limit#tokens) the expected cost from the request, and settle it when the response
+    /// states the cost. Requests to other endpoints, and requests without the layers, count only if they
+    /// state their cost ([`Cost`](crate::extension::Cost),
+    /// [`Call::with_tokens`](crate::limiter::Call::with_tokens)).
     #[must_use]
     pub fn tokens(self, endpoint: Endpoint, quota: Quota) -> Self {
         self.set(vec![endpoint], Cap::Tokens(quota))
     }
 
-    /// At most `max` requests to `endpoint` under way, from leaving to the end of the answer's
-    /// body.
+    /// At most `max` requests to `endpoint` in flight, from departure to the end of the response's body.
     ///
-    /// A WebSocket leaves its response: its slot comes free with the response, unless the caller keeps the
+    /// A WebSocket outlives its response. Its slot comes free with the response, unless the caller keeps the
     /// response's [`Slot`](crate::limiter::Slot) for as long as the socket.
     #[must_use]
     pub fn in_flight(self, endpoint: Endpoint, max: NonZeroU32) -> Self {
         self.set(vec![endpoint], Cap::InFlight(max))
     }
 
-    /// At most `max` jobs at once that requests to `endpoint` create; [`without`](Limits::without) takes
-    /// the limit away.
+    /// At most `max` jobs at once that requests to `endpoint` create. [`without`](Limits::without) removes
+    /// the limit.
     ///
-    /// A job's slot is taken before the request leaves. Of fine-tunes and batches the job keeps it
-    /// [until it is known to have ended](crate::jobs). Of others it is given back at the end of the answer's
-    /// body, unless [`Permit::hold_for_job`](crate::limiter::Permit::hold_for_job) names the job: then
-    /// when [`Limiter::job_ended`](crate::Limiter::job_ended) names it again.
+    /// A job's slot is taken before the request departs. A fine-tune or batch keeps its slot [until it is
+    /// known to have ended](crate::jobs). The slot of any other job is given back at the end of the
+    /// response's body. If [`Permit::hold_for_job`](crate::limiter::Permit::hold_for_job) names the job, its
+    /// slot is given back when [`Limiter::job_ended`](crate::Limiter::job_ended) names it again.
     #[must_use]
     pub fn jobs(self, endpoint: Endpoint, max: NonZeroU32) -> Self {
         self.set(vec![endpoint], Cap::Jobs(max))
     }
 
-    /// At most `quota` requests to all of `endpoints` together, beside what limits each.
+    /// At most `quota` requests to all of `endpoints` together, in addition to the limits of each.
     #[must_use]
     pub fn shared(self, endpoints: impl IntoIterator<Item = Endpoint>, quota: Quota) -> Self {
         self.set(endpoints.into_iter().collect(), Cap::Requests(quota))
     }
 
-    /// At most `quota` tokens to all of `endpoints` together, beside what limits each.
+    /// At most `quota` tokens to all of `endpoints` together, in addition to the limits of each.
     #[must_use]
     pub fn shared_tokens(
         self,
@@ -152,9 +152,9 @@ impl Limits {
         self.set(endpoints.into_iter().collect(), Cap::Tokens(quota))
     }
 
-    /// Limits of one model's own. Each line replaces the line of the same endpoints and kind for
-    /// requests that name this model; what it does not replace holds for the model too. Only the
-    /// lines of `limits` count, not what it exempts.
+    /// Sets limits for one model. Each line of `limits` replaces the line of the same endpoints and kind for
+    /// requests that name this model. Lines that are not replaced apply to the model too. The exempt models
+    /// of `limits` are ignored.
     #[must_use]
     pub fn for_model(mut self, model: &str, limits: Limits) -> Self {
         let model: Arc<str> = model.into();
@@ -165,7 +165,7 @@ impl Limits {
         self
     }
 
-    /// Leaves requests to this model alone: "no hard rate limits" hold for dedicated endpoints,
+    /// Passes requests to this model without a limit. "No hard rate limits" apply to dedicated endpoints,
     /// which are named like models (`project/endpoint`).
     #[must_use]
     pub fn exempt(mut self, model: &str) -> Self {
@@ -173,7 +173,7 @@ impl Limits {
         self
     }
 
-    /// Takes away every line that names `endpoint`: it shares no quota and has none of its own.
+    /// Removes `endpoint` from every line, shared ones included.
     #[must_use]
     pub fn without(mut self, endpoint: Endpoint) -> Self {
         for rule in &mut self.rules {
@@ -184,17 +184,17 @@ impl Limits {
     }
 
     /// Charges a request all the tokens that its `max_tokens` or `max_completion_tokens` allow, until its
-    /// answer says what it cost: for servers that count so, as OpenAI's do. Then one whose prompt and
-    /// `max_tokens` together are more than a token quota never fits, and is refused.
+    /// response states the cost. This is for servers that count so, as OpenAI's do. A request whose prompt
+    /// and `max_tokens` together exceed a token quota never fits then, and is rejected.
     ///
-    /// Default: what the answers of its lane took of late, on average, and no more than it allows.
+    /// Default: the recent mean length of the lane's responses, and no more than the request allows.
     #[must_use]
     pub fn reserve_max_tokens(mut self) -> Self {
         self.reserves = true;
         self
     }
 
-    /// Keeps to `part` of `whole` of every quota, as a safety margin: `scaled(500, 600)?`.
+    /// Scales every quota to `part / whole`, as a safety margin: `scaled(500, 600)?`.
     ///
     /// # Errors
     ///
@@ -213,7 +213,7 @@ impl Limits {
         self.scaled(part, whole)
     }
 
-    /// Keeps to `part` of `whole` of every quota that `endpoint` alone uses.
+    /// Scales every quota that `endpoint` alone uses to `part / whole`.
     ///
     /// # Errors
     ///
@@ -235,7 +235,7 @@ impl Limits {
         self.reserves
     }
 
-    /// Whether requests to this model pass untouched.
+    /// Whether requests to this model pass without a limit.
     pub(crate) fn exempts(&self, model: &str) -> bool {
         self.exempt.iter().any(|exempt| **exempt == *model)
     }
@@ -252,14 +252,14 @@ impl Limits {
     fn set(mut self, mut endpoints: Vec<Endpoint>, cap: Cap) -> Self {
         endpoints.sort_unstable();
         endpoints.dedup();
-        // More than this crate's guess at what an endpoint shares with others: the guess is wrong.
+        // The user allows more than this crate's guess at a shared quota, so the guess is wrong.
         if let [endpoint] = endpoints[..] {
             self.rules.retain_mut(|rule| {
                 let shares = rule.endpoints.len() > 1 && rule.endpoints.contains(&endpoint);
                 if !rule.ceiling && shares && cap.allows_more_than(&rule.cap) {
                     rule.endpoints.retain(|named| *named != endpoint);
                 }
-                // Nothing is left to share with.
+                // A shared quota of one endpoint is removed.
                 !shares || rule.endpoints.len() > 1
             });
         }
@@ -272,7 +272,7 @@ impl Limits {
         self
     }
 
-    /// The last word on the same thing stands.
+    /// Adds a rule, and replaces any rule about the same thing.
     fn put(&mut self, rule: Rule) {
         match self.rules.iter_mut().find(|old| old.is_about(&rule)) {
             Some(old) => *old = rule,
@@ -280,7 +280,7 @@ impl Limits {
         }
     }
 
-    /// The numbers are this crate's, not the user's.
+    /// Marks the numbers as supplied by this crate, and not by the user.
     fn supplied(mut self) -> Self {
         for rule in &mut self.rules {
             rule.ceiling = false;
@@ -290,7 +290,7 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// The table this crate starts from, for each API key:
+    /// The table that this crate starts from, for each API key:
     ///
     /// | requests to | at most |
     /// |---|---|
@@ -301,13 +301,13 @@ impl Default for Limits {
     /// | fine-tune jobs | 3 at once |
     /// | batches | 10 at once |
     ///
-    /// 600 and 60 a minute are what Together published for its first paid tier and as the base of
-    /// its dynamic limits (docs.together.ai/docs/rate-limits, 2025 and early 2026); the rest has
-    /// no official number and is deliberately cautious.
+    /// 600 and 60 a minute are what Together published for its first paid tier and as the base of its dynamic
+    /// limits (docs.together.ai/docs/rate-limits, 2025 and early 2026). The rest has no official number and
+    /// is deliberately cautious.
     ///
-    /// A job counts from before its create request leaves until it is known to have
-    /// [ended](crate::jobs). A limiter does not read the file of a batch: `Batches` of `tower-together-jobs`
-    /// puts at most 100 requests in one.
+    /// A job counts from before its create request departs until it is known to have [ended](crate::jobs). A
+    /// limiter does not read the file of a batch: `Batches` of `tower-together-jobs` puts at most 100
+    /// requests in one.
     fn default() -> Self {
         use Endpoint::{
             BatchCreate, ChatCompletions, Completions, Embeddings, FineTuneCreate, Images,
@@ -324,7 +324,7 @@ impl Default for Limits {
     }
 }
 
-/// A quota whose number stands in this crate, all of them valid.
+/// A quota for a number in this crate's source. All of these are valid.
 fn per_minute(max: u64) -> Quota {
     Quota::per_minute(max).expect("a constant of this crate, tested")
 }

@@ -2,26 +2,26 @@ use std::time::Duration;
 
 use crate::words::{Error, Span};
 
-/// So much per window of time: `Quota::per_minute(600)?`.
+/// A number of requests or tokens per window of time: `Quota::per_minute(600)?`.
 ///
 /// # What is promised
 ///
-/// No window of length [`per`](Quota::per), wherever it starts, sees more than
-/// [`max`](Quota::max) leave; and with work always waiting, over 20 windows of 30 s or more, at
-/// least 99 % of it is used. What leaves is *paced*: one every `(per + margin) / max`. Together
-/// quotes its limits per minute and enforces them per second ("if 60 RPM, then we limit requests
-/// over 1 RPS internally", docs.together.ai/docs/rate-limits, early 2026), so 600 a minute sent in
-/// the first second is refused 590 times.
+/// No window of length [`per`](Quota::per), wherever it starts, holds more than [`max`](Quota::max)
+/// departures. With work always waiting, over 20 windows of 30 s or more, at least 99 % of the quota is used.
+/// Departures are *paced*: one every `(per + margin) / max`. Together quotes its limits per minute and
+/// enforces them per second ("if 60 RPM, then we limit requests over 1 RPS internally",
+/// docs.together.ai/docs/rate-limits, early 2026), so 600 a minute sent in the first second are rejected 590
+/// times.
 ///
-/// A timer is late by a millisecond, and a busy program by more. So that this does not add up, what
-/// waits and leaves up to a quarter of the margin late (50 ms at most) delays nothing after it; the
-/// other side of it is that above 20 a second a few may then leave together.
+/// A timer is late by a millisecond, and a busy program by more. To keep this from adding up, a request that
+/// waited and departs up to a quarter of the margin late (50 ms at most) delays nothing after it. In return a
+/// few requests may depart together above 20 a second.
 ///
 /// # What it costs
 ///
-/// The margin keeps what left evenly spaced from arriving bunched: a network whose delay varies by
-/// `m` can squeeze `per + m` of sending into `per` of receiving. By default it is a two-hundredth
-/// of the window, 200 ms at most:
+/// The margin keeps requests that departed evenly spaced from arriving bunched: a network whose delay varies
+/// by `m` can squeeze `per + m` of sending into `per` of receiving. The default margin is a two-hundredth of
+/// the window, 200 ms at most:
 ///
 /// | window | margin | of the quota, used at most |
 /// |---|---|---|
@@ -118,12 +118,12 @@ impl Quota {
         Self::new(max, Duration::from_secs(3600))
     }
 
-    /// Lets up to `burst` leave together after a quiet time. Default: 1.
+    /// Lets up to `burst` requests depart together after a quiet time. Default: 1.
     ///
-    /// A burst is paid for out of the steady rate, which falls to `max - burst + 1` per window, or
-    /// the promise of [`Quota`] would not hold: a bucket of 600 that refills 600 a minute sends
-    /// 1,200 in its first minute. A burst that would take more than a century to pay for is cut to
-    /// one that takes as long.
+    /// A burst is paid for out of the steady rate, which falls to `max - burst + 1` per window. Otherwise the
+    /// promise of [`Quota`] would not hold: a bucket of 600 that refills 600 a minute sends 1,200 in its
+    /// first minute. A burst that would take more than a century to pay for is cut to one that takes a
+    /// century.
     ///
     /// # Errors
     ///
@@ -139,12 +139,12 @@ impl Quota {
         Ok(self.bounded())
     }
 
-    /// How much the network's delay may vary between two requests without the server seeing them
-    /// too close. Default: a two-hundredth of the window, 200 ms at most.
+    /// Sets how much the network's delay may vary between two requests without the server seeing them too
+    /// close. Default: a two-hundredth of the window, 200 ms at most.
     ///
-    /// The rate becomes `max` per `per + margin`. A server that counts in strict windows of one
-    /// second refuses what the network bunches, whatever the pace. At 600 a minute and delays of 5
-    /// to 150 ms each way, simulated (`simulation/tests/saturation`):
+    /// The rate becomes `max` per `per + margin`. A server that counts in strict windows of one second
+    /// rejects requests that the network bunches, whatever the pace. At 600 a minute and delays of 5 to 150
+    /// ms each way, simulated (`simulation/tests/saturation`):
     ///
     /// | margin | of the quota, used | answered 429 |
     /// |---|---|---|
@@ -152,7 +152,7 @@ impl Quota {
     /// | 2.5 s | 95.2 % | 0.9 % |
     /// | 5 s | 92.1 % | 0.2 % |
     ///
-    /// On every other server tried the default is refused nothing.
+    /// Every other server in the simulation rejected nothing at the default margin.
     ///
     /// # Errors
     ///
@@ -170,13 +170,13 @@ impl Quota {
         Ok(self.bounded())
     }
 
-    /// Counts a sliding window exactly instead of pacing: up to `max` leave at once after a quiet
+    /// Counts a sliding window exactly instead of pacing. Up to `max` requests depart at once after a quiet
     /// time, and each makes room for another `per + margin` later.
     ///
-    /// For servers *known* to count whole windows, never Together: it answers 429 to all but the
-    /// first second's worth. Costs 16 bytes for each request of the last window, 40 where several
-    /// lanes share it, and a burst set with [`with_burst`](Quota::with_burst) means nothing. Of
-    /// lanes that share it, one that has used its share goes on at the quota's pace while others
+    /// For servers *known* to count whole windows, never Together: it responds with 429 to all but the first
+    /// second's worth. It costs 16 bytes for each request of the last window, or 40 if several lanes share
+    /// it. A burst set with [`with_burst`](Quota::with_burst) has no effect. If lanes share the window, a
+    /// lane that has used its share continues at the quota's pace while lanes wait that have not.
     /// wait that have not.
     #[must_use]
     pub fn unpaced(mut self) -> Self {
@@ -214,7 +214,7 @@ impl Quota {
         self.scaled(part, whole)
     }
 
-    /// How many, or how many tokens, fit in one window.
+    /// The number of requests or tokens that fit in one window.
     pub fn max(&self) -> u64 {
         self.max
     }
@@ -224,18 +224,18 @@ impl Quota {
         self.per.as_duration()
     }
 
-    /// How many may leave together after a quiet time.
+    /// The number of requests that may depart together after a quiet time.
     pub fn burst(&self) -> u64 {
         self.burst
     }
 
-    /// The spread of the network's delay that is allowed for.
+    /// The variation of the network's delay that is allowed for.
     pub fn margin(&self) -> Duration {
         self.margin.as_duration()
     }
 
-    /// Cuts a burst that would take more than a century to pay for:
-    /// burst * window / (max - burst + 1), solved for the burst.
+    /// Cuts a burst that would take more than a century to pay for: `burst * window / (max - burst + 1)`,
+    /// solved for the burst.
     fn bounded(mut self) -> Self {
         let (window, century): (u128, u128) =
             (self.window().as_nanos().into(), CENTURY.as_nanos().into());
@@ -253,7 +253,7 @@ impl Quota {
         self.windowed
     }
 
-    /// The window as the client must keep it.
+    /// The window that the client keeps to: `per + margin`.
     pub(crate) fn window(&self) -> Span {
         self.per + self.margin
     }
@@ -263,24 +263,24 @@ impl Quota {
         self.window().div_ceil(self.max - self.burst + 1)
     }
 
-    /// How late a departure may be without delaying those after it.
+    /// A departure may be this late without delaying those after it.
     ///
-    /// A timer that fires a millisecond late at each of ten requests a second would otherwise cost
-    /// 1 % of the quota. Taken out of the margin, which keeps the promise whole.
+    /// A timer that fires a millisecond late at each of ten requests a second would otherwise cost 1 % of the
+    /// quota. The lateness is taken out of the margin, which keeps the promise whole.
     pub(crate) fn lateness(&self) -> Span {
         self.margin.min(WIDEST_DEFAULT_MARGIN) / 4
     }
 }
 
-/// Intervals are whole nanoseconds, rounded up: from 100 of them on that costs less than 1 %.
+/// Intervals are whole nanoseconds, rounded up. An interval of at least 100 ns loses less than 1 % to this.
 const CLOSEST: Span = Span::nanos(100);
 /// Tokio's timer counts in milliseconds.
 const SHORTEST: Duration = Duration::from_millis(1);
 /// Sums of a few windows stay far below the 584 years that 64 bits of nanoseconds hold.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
-/// What a burst takes to be paid for is counted in the same 64 bits.
+/// The time to pay for a burst is counted in the same 64 bits.
 const CENTURY: Span = Span::secs(100 * 366 * 24 * 3_600);
-/// Covers the delay's spread on an ordinary path (5 to 150 ms each way).
+/// Covers the variation of the delay on an ordinary path (5 to 150 ms each way).
 const WIDEST_DEFAULT_MARGIN: Span = Span::millis(200);
 
 #[cfg(test)]

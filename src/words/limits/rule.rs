@@ -6,16 +6,16 @@ use crate::words::{Endpoint, Span, Unit, Weight};
 /// One line of the table.
 #[derive(Clone, Debug)]
 pub(crate) struct Rule {
-    /// Those that share it; one, unless the quota is shared.
+    /// The endpoints that share the limit: one, unless the quota is shared.
     pub(crate) endpoints: Vec<Endpoint>,
-    /// `None`: whatever the model.
+    /// The model it applies to; `None` for every model.
     pub(crate) model: Option<Arc<str>>,
     pub(crate) cap: Cap,
     /// Whether the user wrote the number.
     pub(crate) ceiling: bool,
 }
 
-/// What a line of the table limits.
+/// The thing that a line of the table limits, and its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cap {
     Requests(Quota),
@@ -25,7 +25,7 @@ pub(crate) enum Cap {
 }
 
 impl Cap {
-    /// What it limits per second, if it does.
+    /// The unit that it limits per second, if it is a quota.
     pub(crate) fn unit(&self) -> Option<Unit> {
         match self {
             Self::Requests(_) => Some(Unit::Requests),
@@ -34,7 +34,7 @@ impl Cap {
         }
     }
 
-    /// Its quota, or how many slots there are.
+    /// The quota, or the number of slots.
     pub(crate) fn quota(&self) -> Result<&Quota, NonZeroU32> {
         match self {
             Self::Requests(quota) | Self::Tokens(quota) => Ok(quota),
@@ -42,7 +42,7 @@ impl Cap {
         }
     }
 
-    /// What a request of so many tokens costs of it.
+    /// The cost of a request of `tokens` under this limit.
     pub(crate) fn cost(&self, tokens: Weight) -> Weight {
         match self {
             Self::Tokens(_) => tokens,
@@ -50,7 +50,7 @@ impl Cap {
         }
     }
 
-    /// How far apart it keeps those it limits per second.
+    /// The time between requests under the quota, if it is of this unit.
     pub(crate) fn interval(&self, unit: Unit) -> Option<Span> {
         match self {
             Self::Requests(quota) | Self::Tokens(quota) if self.unit() == Some(unit) => {
@@ -70,12 +70,12 @@ impl Cap {
 }
 
 impl Rule {
-    /// Whether both lines limit the same thing, be it to different numbers.
+    /// Whether both lines limit the same thing, perhaps to different numbers.
     pub(crate) fn is_about(&self, other: &Rule) -> bool {
         self.model == other.model && self.limits_the_same(other)
     }
 
-    /// Whether both lines limit the same thing, the model apart.
+    /// Whether both lines limit the same thing, perhaps for different models.
     pub(crate) fn limits_the_same(&self, other: &Rule) -> bool {
         self.endpoints == other.endpoints
             && std::mem::discriminant(&self.cap) == std::mem::discriminant(&other.cap)

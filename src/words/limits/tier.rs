@@ -1,8 +1,8 @@
 /// Together AI's published build tiers, for [`Limits::tier`](crate::Limits::tier).
 ///
 /// Since 2026 limits are dynamic and the tiers "have been retired" for new accounts
-/// (docs.together.ai/docs/billing-usage-limits); they still hold for running contracts, and are
-/// sensible starting points.
+/// (docs.together.ai/docs/billing-usage-limits). They still apply to running contracts, and are sensible
+/// starting points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tier {
     /// No card: 60 chat requests a minute.
@@ -19,7 +19,7 @@ pub enum Tier {
     Five,
 }
 
-/// One row of the published tables, all per minute. `None`: not published.
+/// One row of the published tables, all per minute. `None` is a number that is not published.
 pub(super) struct Row {
     pub(super) chat: (u64, u64),
     pub(super) deepseek_r1: Option<u64>,
