@@ -14,11 +14,11 @@ use crate::words::{Call, Rejected};
 ///
 /// # Cancel safety
 ///
-/// Dropped before it is ready it has cost nothing, and the next in line moves up.
+/// If it is dropped before it is ready, it has cost nothing, and the next request in the queue moves up.
 ///
 /// # Panics
 ///
-/// When it has to wait and is polled outside a Tokio runtime with its timer enabled.
+/// If it has to wait and is polled outside a Tokio runtime with its timer enabled.
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct Acquire {

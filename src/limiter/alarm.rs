@@ -1,9 +1,9 @@
-//! One timer for all who wait, and no task.
+//! One timer for all waiting requests, and no task.
 //!
-//! A timer belongs to a runtime, and stops with it or while nobody drives it. So there is one for
-//! each runtime in which somebody waits, all set to the same instant: whichever fires first does
-//! what is due for everyone. What it wakes is the limiter itself, so no waiter depends on another
-//! being polled.
+//! A timer belongs to a runtime. It stops with the runtime, or while the runtime is not driven. There is
+//! therefore one timer for each runtime in which a request waits, all set to the same instant. The first to
+//! fire does the work that is due for all. It wakes the limiter itself, so no waiter depends on another being
+//! polled.
 
 use std::{
     fmt,
@@ -23,7 +23,7 @@ use crate::words::Instant;
 
 #[derive(Default)]
 pub(super) struct Alarms {
-    /// What the timers wake, from when somebody first waits.
+    /// The waker that the timers wake, made when a request first waits.
     bell: Option<Waker>,
     alarms: Vec<Alarm>,
 }
@@ -31,15 +31,15 @@ pub(super) struct Alarms {
 struct Alarm {
     runtime: Id,
     sleep: Pin<Box<Sleep>>,
-    /// When it goes off; [`Instant::NEVER`] if it is not set.
+    /// The instant at which it goes off; [`Instant::NEVER`] if it is not set.
     at: Instant,
     waiting: usize,
 }
 
-/// The runtime in which somebody waits.
+/// The runtime in which a request waits.
 pub(super) type Runtime = Id;
 
-/// The runtime that polls just now.
+/// The runtime that is polling now.
 ///
 /// # Panics
 ///
@@ -54,7 +54,7 @@ pub(super) fn this_runtime() -> Runtime {
 }
 
 impl Alarms {
-    /// Somebody starts to wait, in the runtime that polls just now. Its alarm is not set yet.
+    /// A request starts to wait in the runtime that is polling now. Its alarm is not set yet.
     pub(super) fn enter(&mut self, runtime: Runtime, clock: &Clock, bell: impl FnOnce() -> Waker) {
         self.bell.get_or_insert_with(bell);
         if let Some(alarm) = self.find(runtime) {
@@ -69,7 +69,7 @@ impl Alarms {
         });
     }
 
-    /// Somebody there waits no more.
+    /// A request there has stopped waiting.
     pub(super) fn leave(&mut self, runtime: Runtime) {
         let Some(alarm) = self.find(runtime) else {
             return;
@@ -80,7 +80,7 @@ impl Alarms {
         }
     }
 
-    /// Sets all of them. Returns whether the instant has passed already.
+    /// Sets all alarms. Returns whether the instant has passed already.
     #[must_use]
     pub(super) fn set(&mut self, at: Instant, clock: &Clock) -> bool {
         let (Some(instant), Some(bell)) = (clock.instant(at), &self.bell) else {
@@ -94,8 +94,8 @@ impl Alarms {
             alarm.at = at;
             alarm.sleep.as_mut().reset(instant);
             passed |= if alarm.sleep.is_elapsed() {
-                // Before its time that says that its runtime has shut down, where nobody is polled
-                // any more and a timer panics when it is.
+                // A timer that fires early means that its runtime has shut down. No task is polled there any
+                // more, and a timer panics when it is polled.
                 instant <= clock.instant_now()
             } else {
                 alarm.listen(bell)
@@ -114,15 +114,15 @@ impl Alarms {
 impl Alarm {
     /// Has the timer wake `waker`. Returns whether it has gone off already.
     fn listen(&mut self, waker: &Waker) -> bool {
-        // Not on the budget of the task that happens to set it: with that spent, a timer answers
-        // by waking at once.
+        // Runs outside the budget of the task that happens to set it. If that budget is spent, a timer wakes
+        // at once.
         let sleep = tokio::task::unconstrained(self.sleep.as_mut());
         let mut sleep = std::pin::pin!(sleep);
         let poll = || {
             let mut context = Context::from_waker(waker);
             sleep.as_mut().poll(&mut context).is_ready()
         };
-        // A timer of a runtime that another thread is shutting down this very moment panics.
+        // A timer panics if another thread is shutting its runtime down at this moment.
         std::panic::catch_unwind(AssertUnwindSafe(poll)).unwrap_or(false)
     }
 }

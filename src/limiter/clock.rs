@@ -5,7 +5,7 @@ use tokio::time;
 use super::sync::now;
 use crate::words::Instant;
 
-/// Converts instants to those since the limiter was made, and back.
+/// Converts between Tokio's instants and those counted since the limiter was made.
 #[derive(Debug)]
 pub(super) struct Clock {
     origin: time::Instant,
@@ -25,12 +25,12 @@ impl Clock {
         now()
     }
 
-    /// An instant before the origin is [`Instant::START`].
+    /// The time since the origin. An earlier instant is [`Instant::START`].
     pub(super) fn since_origin(&self, instant: time::Instant) -> Instant {
         Instant::START + instant.saturating_duration_since(self.origin).into()
     }
 
-    /// `None` for [`Instant::NEVER`].
+    /// The instant of the clock; `None` for [`Instant::NEVER`].
     pub(super) fn instant(&self, at: Instant) -> Option<time::Instant> {
         if at == Instant::NEVER {
             return None;

@@ -4,7 +4,7 @@ use crate::{
     words::{Each, Instant, Span, Unit, Weight},
 };
 
-/// What was granted, and what the response's report is compared with.
+/// The charge of one request, which the response's report is compared with.
 #[derive(Clone, Debug)]
 pub(super) struct Grant {
     pub(super) key: KeyRef,
@@ -17,21 +17,21 @@ pub(super) struct Grant {
     pub(super) tokens: Weight,
     /// The table under which it was charged.
     pub(super) table: u32,
-    /// Whether the lane had outgrown the token quotas that this crate supplies: they were not charged then.
+    /// Whether the lane had outgrown the token quotas that this crate supplies, which were not charged then.
     pub(super) outgrew: bool,
-    /// What had left of its lane with it.
+    /// The departures of its lane up to and including this one.
     pub(super) gone: Each<Weight>,
-    /// Answers whose length is to be learned from; of more than 255, so many.
+    /// The number of responses whose length is learned from, 255 at most.
     pub(super) answers: u8,
-    /// Whether a quota was charged tokens, or would have been had their number been known.
+    /// Whether a token quota was charged, or would have been if the number of tokens had been known.
     pub(super) metered: bool,
-    /// Whether it has created a job whose name is not known.
+    /// Whether it has created a job of unknown name.
     pub(super) unnamed: bool,
     /// Whether jobs held slots when it was charged.
     pub(super) jobs: bool,
-    /// For which rates it is worth knowing that its request had a response.
+    /// The rates for which a response to its request is worth a report.
     pub(super) witness: Each<bool>,
-    /// When it was charged.
+    /// The instant at which it was charged.
     pub(super) at: Instant,
     pub(super) waited: Span,
 }
@@ -42,9 +42,9 @@ pub(super) struct HeldSlots {
     pub(super) key: KeyRef,
     pub(super) lane: LaneIndex,
     pub(super) slots: [Option<RuleId>; 2],
-    /// Whether the job's is of a job whose name is not known.
+    /// Whether the job's slot belongs to a job of unknown name.
     pub(super) unnamed: bool,
-    /// When they were taken.
+    /// The instant at which they were taken.
     pub(super) since: Instant,
 }
 
@@ -52,7 +52,7 @@ impl Grant {
     pub(super) const IN_FLIGHT: usize = 0;
     pub(super) const JOB: usize = 1;
 
-    /// The slots that it holds, if it does.
+    /// The slots that it holds, if any.
     pub(super) fn slots(&self) -> Option<HeldSlots> {
         (self.slots != [None; 2]).then_some(HeldSlots {
             key: self.key,
@@ -63,18 +63,18 @@ impl Grant {
         })
     }
 
-    /// Whether it holds the slot of a job, to be.
+    /// Whether it holds a slot for a job that is to be created.
     pub(super) fn holds_job_slot(&self) -> bool {
         self.slots[Self::JOB].is_some()
     }
 
-    /// What its lane's gate knew.
+    /// The state of its lane's gate when it was charged.
     pub(super) fn passage(&self) -> Passage {
         let Self { pause, nth, .. } = *self;
         Passage { pause, nth }
     }
 
-    /// What it counts for.
+    /// Its weight in a unit.
     pub(super) fn weight(&self, of: Unit) -> Weight {
         of.weight(self.tokens)
     }

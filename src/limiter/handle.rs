@@ -6,10 +6,10 @@ use super::{
 };
 use crate::words::{Call, Limits, Rejected};
 
-/// Keeps every request it is asked about inside one table of limits.
+/// Keeps every request within one table of limits.
 ///
-/// Cheap to clone: all clones, and all layers made from them, share one state. **Two limiters for
-/// one key allow twice the limit: make one, clone it.**
+/// Cheap to clone: all clones, and all layers made from them, share one state. **Two limiters for one key
+/// allow twice the limit: make one, clone it.**
 ///
 /// See the [module](super) for how it decides.
 #[derive(Clone)]
@@ -18,56 +18,56 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// A limiter for these limits, for each API key apart.
+    /// A limiter for these limits, for each API key separately.
     pub fn new(limits: Limits) -> Self {
         Self {
             shared: Shared::new(limits),
         }
     }
 
-    /// Refuses at once what could not leave within `wait`, of all requests that come from now on. Default: everyone waits as long as it
-    /// takes, within their own deadline.
+    /// Rejects at once any request whose expected wait exceeds `wait`. It applies to requests that come from
+    /// now on. Default: no limit but the request's own deadline.
     #[must_use]
     pub fn with_max_wait(self, wait: Duration) -> Self {
         self.set(|settings| settings.max_wait = Some(wait.into()))
     }
 
-    /// How many may wait at a time; more are refused at once. Default: 100,000, some 15 MB beside
-    /// the requests themselves. Whoever finds the service behind not ready waits too.
+    /// Sets how many requests may wait at a time. More are rejected at once. Default: 100,000, some 15 MB
+    /// beside the requests themselves. Requests that wait for the inner service count too.
     #[must_use]
     pub fn with_max_waiting(self, requests: usize) -> Self {
         self.set(|settings| settings.max_waiting = requests)
     }
 
-    /// How many API keys it remembers. Default: 100,000, some 50 MB, and 100 MB more where their tokens
-    /// are limited. Full, it forgets those that are no different from new, and then those that only
-    /// learned something, the longest idle first. A key for which there is no room is refused.
-    /// 0 counts as 1.
+    /// Sets how many API keys the limiter remembers. Default: 100,000, some 50 MB, and 100 MB more if their
+    /// tokens are limited. If it is full, the limiter forgets keys that are no different from new ones, and
+    /// then those that only learned something, the longest idle first. A key for which there is no room is
+    /// rejected. 0 counts as 1.
     #[must_use]
     pub fn with_max_keys(self, keys: usize) -> Self {
         self.set(|settings| settings.max_keys = keys.max(1))
     }
 
-    /// How many lanes a key has for models; those beyond share one lane for each endpoint.
-    /// Default: 64, and over all keys four for each key there may be, some 120 MB.
+    /// Sets how many lanes a key has for models. Further models share one lane for each endpoint. Default:
+    /// 64, and over all keys four for each key that there may be, some 120 MB.
     #[must_use]
     pub fn with_max_lanes(self, lanes: u16) -> Self {
-        // Lanes are counted in 16 bits, and there are more than these.
+        // Lanes are counted in 16 bits, and there are more lanes than these.
         self.set(|settings| settings.max_lanes = lanes.min(u16::MAX / 2).into())
     }
 
-    /// How long a response may be silent and keep its [in-flight slot](crate::Limits::in_flight). Then the slot comes
-    /// back, and the response goes on: a stream that its server has forgotten must not hold a slot for ever.
-    /// Counted while the body is read, from its head and from each piece of it. Default: 10 minutes, as long as
-    /// OpenAI's SDKs wait for a piece; `Duration::MAX` for no bound.
+    /// Sets how long a response may be silent and keep its [in-flight slot](crate::Limits::in_flight). After
+    /// that the slot comes free, and the response goes on: a stream that its server has forgotten must not
+    /// hold a slot for ever. The time is counted while the body is read, from its head and from each piece of
+    /// it. Default: 10 minutes, as long as OpenAI's SDKs wait for a piece. `Duration::MAX` sets no bound.
     #[must_use]
     pub fn with_max_silence(self, silence: Duration) -> Self {
         self.set(|settings| settings.max_silence = silence)
     }
 
-    /// Whether to follow what the server says and does: lower a lane's pace when it answers 429, raise
-    /// it while that goes well and there is more to send, take the limits it names. Default: yes, up to
-    /// the numbers that you wrote.
+    /// Sets whether lanes learn from the server: lower their pace after a 429, raise it while that goes well
+    /// and there is more to send, and apply the limits that the server names. Default: yes, up to the numbers
+    /// that you wrote.
     #[must_use]
     pub fn adaptive(self, learning: bool) -> Self {
         self.set(|settings| settings.learning = learning)
@@ -80,13 +80,13 @@ impl Limiter {
         self.adaptive(learning)
     }
 
-    /// Waits for a request's turn, of a [`Call`] or a reference to one. The permit says that it may leave, *now*: it is charged when
-    /// the future is ready.
+    /// Waits for the turn of a request, given as a [`Call`] or a reference to one. The request may be sent as
+    /// soon as the permit is there: it is charged when the future is ready.
     ///
     /// # Errors
     ///
-    /// At once, or as soon as it is known, if the request cannot leave in time, if too many wait,
-    /// if it can never fit, or if the limiter is closed.
+    /// Rejects at once, or as soon as it is known, a request that cannot be sent in time or never fits. Also
+    /// rejects it if too many requests wait, or if the limiter is closed.
     ///
     /// # Examples
     ///
@@ -101,7 +101,7 @@ impl Limiter {
     ///     .header("content-type", "application/json")
     ///     .body(r#"{"model":"BAAI/bge-base-en-v1.5","input":"hello"}"#)?;
     /// let permit = limiter.acquire(Call::of(&request)).await?;
-    /// // Send the request here, read its answer to the end, and then:
+    /// Send the request here, read its response to the end, and then:
     /// drop(permit);
     /// # Ok(())
     /// # }
@@ -110,27 +110,27 @@ impl Limiter {
         Acquire::new(call.into(), self.turn())
     }
 
-    /// A permit if the request may leave at once. `call` is a [`Call`] or a reference to one.
+    /// Returns a permit if the request may be sent at once. `call` is a [`Call`] or a reference to one.
     ///
     /// # Errors
     ///
-    /// If it would have to wait, for as long as [`Rejected::retry_after`] says, or would be
-    /// refused. Nothing is charged then.
+    /// If the request would have to wait, for as long as [`Rejected::retry_after`] says, or would be
+    /// rejected. Nothing is charged then.
     pub fn try_acquire(&self, call: impl Borrow<Call>) -> Result<Permit, Rejected> {
         self.turn().at_once(call.borrow())
     }
 
-    /// Puts another table in force, at once and for those who wait too.
+    /// Puts another table in force at once, also for waiting requests.
     ///
-    /// What was sent stays charged: what is owed of the old pace is paid at the new one, from this
-    /// moment. A paced quota that becomes [unpaced](crate::Quota::unpaced) counts what it may have sent in
-    /// the last window. A request in flight holds its slot in whatever limit its lane is under. Who can no
-    /// longer go in time, or never, is refused.
+    /// Earlier requests stay charged: debt under the old pace is paid at the new one, from this moment. A
+    /// paced quota that becomes [unpaced](crate::Quota::unpaced) counts what it may have sent in the last
+    /// window. A request in flight holds its slot in whichever limit its lane is under. Waiting requests that
+    /// can no longer be sent in time, or never, are rejected.
     pub fn set_limits(&self, limits: Limits) {
         self.shared.set_limits(limits);
     }
 
-    /// Refuses everyone who waits, and everyone who comes. What has left goes on.
+    /// Rejects all waiting requests, and all that come later. Requests in flight go on.
     pub fn close(&self) {
         self.shared.with(|state, moment| state.close(None, moment));
     }
@@ -144,20 +144,20 @@ impl Limiter {
             .with(|state, moment| state.close(Some(wait), moment));
     }
 
-    /// Says that a job has ended, and frees the slot that
-    /// [`Permit::hold_for_job`] kept for it. Returns whether there was one.
+    /// Reports that a job has ended, and frees the slot that [`Permit::hold_for_job`] kept for it. Returns
+    /// whether there was one.
     pub fn job_ended(&self, job: &str) -> bool {
         self.shared
             .with(|state, moment| state.end_job_anywhere(job, moment))
     }
 
-    /// What it is doing now. Takes a moment for each key: for a page or a log, not for each
+    /// The state of the limiter. It takes a moment for each key: use it for a page or a log, not for each
     /// request.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::take(&self.shared)
     }
 
-    /// A layer leaves a request alone.
+    /// Counts a request that a layer passes through.
     pub(crate) fn leave_alone(&self) {
         self.shared.leave_alone();
     }
@@ -177,7 +177,7 @@ impl Limiter {
     }
 }
 
-/// Without its state, which can be long: see [`snapshot`](Limiter::snapshot).
+/// Omits the state, which can be long: see [`snapshot`](Limiter::snapshot).
 impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let alarms = self.shared.alarms(|alarms| format!("{alarms:?}"));

@@ -50,7 +50,7 @@ macro_rules! index {
 }
 
 index! {
-    /// The place of a key in the registry; another key may have it later.
+    /// The place of a key in the registry. Another key may have it later.
     KeyIndex(u32)
 }
 
@@ -70,7 +70,7 @@ index! {
 }
 
 index! {
-    /// A request that waits; another request may have the same id later.
+    /// A waiting request. Another request may have the same id later.
     WaiterId(u32) in Slab<Waiter>, Waiter
 }
 

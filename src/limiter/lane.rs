@@ -13,35 +13,35 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) endpoint: Endpoint,
-    /// The model's hash; 0 for none, [`OVERFLOW`] for all that have no lane of their own.
+    /// The model's hash; 0 for no model, [`OVERFLOW`] for all models without a lane of their own.
     pub(super) model_id: u64,
     pub(super) model: Option<Arc<str>>,
-    /// Its limits, as places in its key's list.
+    /// The places of its limits in its key's list.
     pub(super) limits: SmallVec<[LimitIndex; 4]>,
     /// The rules whose slots its requests take.
     pub(super) slots: [Option<RuleId>; 2],
-    /// How many of its requests hold an in-flight slot.
+    /// The number of its requests that hold an in-flight slot.
     pub(super) in_flight: u32,
-    /// What the server asked for; made when it refuses for the first time.
+    /// The pause that the server asked for. Made at the first rejection.
     pub(super) gate: Option<Box<Gate>>,
     pub(super) learned: Each<Learned>,
-    /// Those who wait; made when somebody does.
+    /// The waiting requests. Made when a request waits.
     pub(super) line: Option<Box<Line>>,
-    /// How long its answers are.
+    /// The length of its responses.
     pub(super) output: Output,
-    /// How many wait, in line or not.
+    /// The number of waiting requests, in the queue or skipped.
     pub(super) waiting: u32,
-    /// Whether its first waits for a job to end.
+    /// Whether its first request waits for a job to end.
     pub(super) awaits_job: bool,
     pub(super) counts: Counts,
-    /// What those let go were charged, in tokens.
+    /// The tokens charged to admitted requests.
     pub(super) spent: u64,
-    /// How long those let go had waited, all together. Nanoseconds would not do: of many who wait
-    /// each second adds as many.
+    /// The total time that admitted requests waited. Nanoseconds in 64 bits would overflow, since each of
+    /// many waiting requests adds a second every second.
     pub(super) waited: Duration,
 }
 
-/// What became of the requests so far.
+/// The results of the requests so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) admitted: u64,
@@ -58,7 +58,7 @@ impl Lane {
         self.gate.get_or_insert_default()
     }
 
-    /// What has left of it so far.
+    /// The departures so far.
     pub(super) fn gone(&self) -> Each<Weight> {
         Each {
             requests: Weight(self.counts.admitted),
@@ -66,20 +66,20 @@ impl Lane {
         }
     }
 
-    /// Until when the server asked it to wait.
+    /// The end of a pause that the server asked for.
     pub(super) fn pause(&self, now: Instant) -> Option<Instant> {
         let gate = self.gate.as_ref()?;
         Some(gate.until()).filter(|at| *at > now)
     }
 
-    /// Whether a line of the table is left out, since the lane knows better: a number of requests or
-    /// tokens that this crate supplied.
+    /// Whether a line of the table does not apply because the lane has learned its own pace. This concerns
+    /// numbers of requests or tokens that this crate supplied.
     pub(super) fn outgrew(&self, rule: &Rule) -> bool {
         let unit = rule.cap.unit();
         !rule.ceiling && unit.is_some_and(|unit| self.learned[unit].leads())
     }
 
-    /// The server said "not now" to a request. Returns until when the lane is paused.
+    /// The server responded "not now" to a request. Returns the end of the lane's pause.
     pub(super) fn not_now(&mut self, grant: &Grant, not_now: NotNow, now: Instant) -> Instant {
         let (wait, of) = match not_now {
             NotNow::Overloaded { wait } => return self.gate().pause(wait.into(), now),
@@ -87,12 +87,12 @@ impl Lane {
         };
         self.counts.throttled += 1;
         let refused = self.gate().refused(grant.passage(), wait, now);
-        // Too many tokens says nothing of how many requests there may be.
+        // A rejection for too many tokens tells nothing about the rate of requests.
         if let Some(rate) = &mut self.learned[of].rate {
             let wait = refused.until - now;
             let known = rate.refused(grant.at, grant.weight(of), wait, refused.news, now);
             if refused.news != News::Nothing {
-                // How many tokens went by is known too late for that.
+                // The number of tokens is known too late for a quick restart.
                 let restart = match of {
                     Unit::Requests if known => Restart::Quick,
                     _ => Restart::Slow,
@@ -121,7 +121,7 @@ impl Lane {
         }
     }
 
-    /// The server said what it takes, in its answer to a request.
+    /// The server named its limit or what remains, in the response to a request.
     pub(super) fn told(&mut self, grant: &Grant, of: Unit, said: Said, now: Instant) {
         let since = self.gone()[of] - grant.gone[of];
         let learned = &mut self.learned[of];
@@ -134,7 +134,7 @@ impl Lane {
         }
     }
 
-    /// Gives an empty line's memory back. Returns whether nobody waits.
+    /// Frees the memory of an empty queue. Returns whether no request waits.
     pub(super) fn tidy(&mut self) -> bool {
         self.line = self.line.take().filter(|line| !line.is_empty());
         self.line.is_none()

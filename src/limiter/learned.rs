@@ -1,4 +1,4 @@
-//! What a lane has learned of how many it may send: requests, or tokens.
+//! The requests or tokens that a lane has learned it may send.
 
 use crate::{
     quota::{Left, Rate},
@@ -7,24 +7,24 @@ use crate::{
 
 #[derive(Debug, Default)]
 pub(super) struct Learned {
-    /// The pace it keeps; made when somebody waits, or the server says something of it.
+    /// The learned pace. It is made when a request waits, or when the server names a limit.
     pub(super) rate: Option<Box<Rate>>,
-    /// What the server says is left; made when it does.
+    /// The remainder that the server named. It is made when the server names one.
     pub(super) left: Option<Box<Left>>,
 }
 
 impl Learned {
-    /// Whether it is this that paces the lane, and not the numbers that this crate supplied.
+    /// Whether the learned pace leads, instead of the numbers that this crate supplied.
     pub(super) fn leads(&self) -> bool {
         self.rate.as_ref().is_some_and(|rate| rate.leads())
     }
 
-    /// When one last left that taught it something.
+    /// The last departure that the lane learned from.
     pub(super) fn last(&self) -> Instant {
         self.rate.as_deref().map_or(Instant::START, Rate::last)
     }
 
-    /// From when on nothing of it is worth remembering.
+    /// The instant from which on nothing learned is worth remembering.
     pub(super) fn fresh_at(&self) -> Instant {
         let rate = self.rate.as_deref();
         let rate = rate.map_or(Instant::START, Rate::fresh_at);

@@ -1,4 +1,4 @@
-//! Who is next among those who wait in one lane.
+//! The order of the requests that wait in one lane.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -7,29 +7,29 @@ use smallvec::SmallVec;
 use super::{LimitIndex, WaiterId};
 use crate::words::{Instant, Span};
 
-/// Callers in turn, each one's requests in the order they came; before them all, those that the
-/// server refused once already.
+/// The queue of one lane. Callers are served in turn, and each one's requests in the order in which they
+/// came. Requests that the server has rejected before come before all of these.
 ///
-/// A waiter that is skipped is absent: its place, its caller's turn, and its lane's are kept.
+/// A waiter that is skipped is absent. Its place, its caller's turn, and its lane's turn are kept.
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    /// Refused once: place to waiter.
+    /// The retries: place to waiter.
     again: BTreeMap<u64, WaiterId>,
-    /// Turn to caller.
+    /// The turns: turn to caller.
     turns: BTreeMap<u64, u64>,
     callers: HashMap<u64, Caller>,
     next_turn: u64,
-    /// How many are absent.
+    /// The number of absent waiters.
     absent: u32,
-    /// Who may go, and until when it keeps its turn.
+    /// The waiter whose turn it is, and the end of its turn.
     pub(super) offer: Option<Offer>,
-    /// Whether its first could have left but for a slot.
+    /// Whether its first waiter lacked only a slot.
     pub(super) lacked_slot: bool,
-    /// When each limit last kept its first back.
+    /// The instant at which each limit last delayed its first waiter.
     kept_by: SmallVec<[(LimitIndex, Instant); 2]>,
-    /// Since when its first waits as such.
+    /// The instant since which its first waiter is the first.
     since: Instant,
-    /// Until when later lanes may delay its first, once that is known.
+    /// The instant until which later lanes may delay its first waiter, once that is known.
     by: Option<Instant>,
 }
 
@@ -40,8 +40,7 @@ pub(super) struct Offer {
     pub(super) until: Instant,
 }
 
-/// Where a waiter stands. Kept when it steps out of the line, so that it comes back to the same
-/// place.
+/// The place of a waiter. Kept when the waiter is skipped, so that it comes back to the same place.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     pub(super) order: u64,
@@ -57,7 +56,7 @@ struct Caller {
 }
 
 impl Line {
-    /// A limit keeps its first back.
+    /// Notes that a limit delays its first waiter.
     pub(super) fn keep(&mut self, limit: LimitIndex, now: Instant) {
         match self.kept_by.iter_mut().find(|(by, _)| *by == limit) {
             Some((_, at)) => *at = now,
@@ -65,18 +64,18 @@ impl Line {
         }
     }
 
-    /// Whether another limit than this one has kept its first back within a window.
+    /// Whether another limit than `limit` has delayed its first waiter within `window`.
     pub(super) fn was_kept_beside(&self, limit: LimitIndex, window: Span, now: Instant) -> bool {
         let mut others = self.kept_by.iter().filter(|(by, _)| *by != limit);
         others.any(|&(_, at)| now - at < window)
     }
 
-    /// Forgets which limits have kept its first back: there are others now.
+    /// Forgets which limits have delayed its first waiter, since the limits have changed.
     pub(super) fn move_on(&mut self) {
         self.kept_by.clear();
     }
 
-    /// Whether no waiter is in line or absent.
+    /// Whether no waiter is in the queue or absent.
     pub(super) fn is_empty(&self) -> bool {
         self.again.is_empty() && self.turns.is_empty() && self.absent == 0
     }
@@ -90,7 +89,7 @@ impl Line {
         Some(*waiter)
     }
 
-    /// One joins.
+    /// Adds a waiter.
     pub(super) fn join(&mut self, place: Place, waiter: WaiterId, now: Instant) {
         if self.is_empty() {
             self.since = now;
@@ -98,7 +97,8 @@ impl Line {
         self.insert(place, waiter);
     }
 
-    /// The latest instant at which its first leaves, which can at `at`: half as late again as in its `turn`.
+    /// The latest instant at which its first waiter departs if it can depart at `at`: half as late again as
+    /// in its `turn`.
     pub(super) fn leaves_by(&mut self, at: Instant, turn: impl FnOnce() -> Instant) -> Instant {
         let by = self.by.get_or_insert_with(|| {
             let turn = turn().max(at);
@@ -152,7 +152,7 @@ impl Line {
         }
     }
 
-    /// Takes out the one that goes, and with it its caller's turn.
+    /// Takes out the waiter that departs, and ends its caller's turn.
     pub(super) fn depart(&mut self, place: Place, now: Instant) {
         self.remove(place);
         (self.lacked_slot, self.since, self.by) = (false, now, None);
@@ -168,7 +168,8 @@ impl Line {
         }
     }
 
-    /// How many will leave for certain before one that joins now; of very many callers, some.
+    /// The number of waiters that depart for certain before one that joins now. If there are many callers,
+    /// only some are counted.
     pub(super) fn ahead(&self, caller: u64, again: bool) -> u64 {
         if again {
             return self.again.len() as u64;
@@ -180,8 +181,8 @@ impl Line {
         (self.again.len() + own + others) as u64
     }
 
-    /// Goes through everyone in line, in the order in which they leave if nobody else comes. Each
-    /// is told how many of those kept leave before it, and is kept or not.
+    /// Goes through all waiters in the order in which they depart if no other request comes. Calls `keep`
+    /// with the number of kept waiters that depart before each one.
     pub(super) fn in_order(&self, mut keep: impl FnMut(WaiterId, u64) -> bool) {
         let mut ahead = 0;
         for waiter in self.again.values() {
@@ -200,7 +201,7 @@ impl Line {
         }
     }
 
-    /// Takes a waiter out of the line, so many of which are to be absent.
+    /// Takes a waiter out of the queue. `absent` is 1 if it is to be absent, and 0 otherwise.
     fn take(&mut self, place: Place, absent: u32) {
         let taken = match self.callers.get_mut(&place.caller) {
             Some(caller) if !place.again => {
@@ -214,7 +215,7 @@ impl Line {
         self.offer = self.offer.filter(|offer| Some(offer.waiter) != taken);
     }
 
-    /// Forgets a caller without requests; the turn of one whose requests are all absent waits.
+    /// Forgets a caller without requests. The turn of a caller whose requests are all absent waits.
     fn tidy(&mut self, id: u64) {
         let Some(caller) = self.callers.get(&id) else {
             return;
@@ -228,7 +229,7 @@ impl Line {
     }
 }
 
-/// Each request that comes asks, so this must not grow with their number.
+/// Each request that comes asks, so the time must not grow with the number of callers.
 const LOOKED_AT: usize = 64;
 
 #[cfg(test)]
@@ -247,7 +248,7 @@ mod tests {
         WaiterId::new(n as usize)
     }
 
-    /// Lets everyone go, and tells in which order.
+    /// Sends all waiters, and returns their order.
     fn drain(line: &mut Line, places: &[(WaiterId, Place)]) -> Vec<WaiterId> {
         std::iter::from_fn(|| {
             let head = line.head()?;

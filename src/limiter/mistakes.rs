@@ -1,4 +1,4 @@
-//! Mistakes in how a limiter is used, each warned of once.
+//! Mistakes in the use of a limiter. Each is warned of once.
 
 use std::sync::Arc;
 
@@ -8,18 +8,19 @@ use crate::{
     words::{Call, Endpoint, KeyId},
 };
 
-/// What a limiter has seen so far.
+/// The mistakes that a limiter has seen so far.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// What tells this limiter from others.
+    /// The identity of this limiter.
     limiter: Arc<()>,
     with_key: bool,
     without_key: bool,
-    /// Requests under no limit.
+    /// The number of requests under no limit.
     unlimited: u32,
 }
 
-/// Mistakes noticed under the lock. They are told once it is released: a subscriber may use the limiter.
+/// Mistakes found under the lock. They are logged once it is released, since a subscriber may use the
+/// limiter.
 #[derive(Debug, Default)]
 pub(super) struct Mistakes {
     mixed: bool,
@@ -28,7 +29,7 @@ pub(super) struct Mistakes {
 }
 
 impl Seen {
-    /// A key's lane is new, or under another table.
+    /// Looks at a lane that is new, or under another table.
     pub(super) fn lane(&mut self, lane: &Lane, key: KeyId, mistakes: &mut Mistakes) {
         if lane.limits.is_empty() {
             return;
@@ -42,7 +43,7 @@ impl Seen {
         mistakes.another |= owners::has_another(key, &self.limiter, clock::now());
     }
 
-    /// A request passes that is under no limit.
+    /// Counts a request that passes without a limit.
     pub(super) fn unlimited(&mut self, call: &Call, rules: &Rules, mistakes: &mut Mistakes) {
         if self.unlimited < MANY && rules.overlooks(call.endpoint, call.model.as_deref()) {
             self.unlimited += 1;
@@ -70,5 +71,5 @@ impl Mistakes {
     }
 }
 
-/// Requests that pass before a layer that limits nothing counts as a mistake.
+/// The number of requests that pass before a layer that limits nothing counts as a mistake.
 pub(super) const MANY: u32 = 100;

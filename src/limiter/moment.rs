@@ -1,4 +1,4 @@
-//! One turn at the lock: when it is, and what is to follow once it is released.
+//! One turn at the lock: its instant, and the work that follows once the lock is released.
 
 use std::task::Waker;
 
@@ -12,8 +12,8 @@ pub(super) struct Moment {
     pub(super) mistakes: Mistakes,
 }
 
-/// Wakers to use, and wakers to drop, once the lock is released: waking may run anything, and
-/// dropping one may drop a task, and with it a request that waits here.
+/// Wakers to use, and wakers to drop, once the lock is released. Waking may run anything. Dropping a waker
+/// may drop a task, and with it a request that waits here.
 #[derive(Debug, Default)]
 pub(super) struct Wakes {
     wake: Vec<Waker>,
@@ -40,7 +40,7 @@ impl Wakes {
     }
 
     pub(super) fn wake(self) {
-        // Mostly there is nothing to do.
+        // Usually there is nothing to do.
         if self.wake.is_empty() && self.bury.is_empty() {
             return;
         }
@@ -53,8 +53,8 @@ impl Wakes {
     }
 }
 
-/// A waker that panics is somebody else's fault, and must neither keep the others from being woken
-/// nor unwind into whoever happened to wake it.
+/// Catches the panic of a waker, which is not this crate's fault. It must neither keep the others from being
+/// woken nor unwind into the code that happened to wake it.
 fn shielded(act: impl FnOnce()) {
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
 }

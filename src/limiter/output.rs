@@ -1,27 +1,28 @@
-//! How long a lane's answers are.
+//! The length of a lane's responses.
 
 use crate::words::Charge;
 
-/// The running mean of what the answers of a lane said they took, in tokens.
+/// The running mean of the tokens that the responses of a lane took, as they stated it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Output {
     mean: f64,
-    /// Answers seen, as far as they are counted.
+    /// The number of responses seen, up to [`REMEMBERED`].
     seen: u32,
 }
 
 impl Output {
-    /// One more answer took so much.
+    /// Adds a response of `tokens` to the mean.
     pub(super) fn learn(&mut self, tokens: u64) {
         self.seen = (self.seen + 1).min(REMEMBERED);
         let tokens = tokens.min(LONGEST) as f64;
         self.mean += (tokens - self.mean) / f64::from(self.seen);
     }
 
-    /// What a charge comes to in a lane whose smallest token quota is `room`.
+    /// The tokens that a charge amounts to in a lane whose smallest token quota is `room`.
     ///
-    /// A prompt that is larger than the quota can never fit. An answer of which that is only feared is
-    /// let go for all of the quota; unless the server counts so too (`reserves`).
+    /// A prompt larger than the quota can never fit. A request whose expected response is what makes it too
+    /// large is charged all of the quota and admitted. If the server charges the longest possible response
+    /// too (`reserves`), such a request never fits either.
     pub(super) fn tokens(&self, charge: Charge, reserves: bool, room: u64) -> u64 {
         match charge {
             Charge::Given(tokens) => tokens,
@@ -42,7 +43,7 @@ impl Output {
         }
     }
 
-    /// Of an answer that may be so long.
+    /// The expected length of a response that may have `most` tokens.
     fn expect(&self, most: Option<u64>) -> u64 {
         let guess = match self.seen {
             0 => most.unwrap_or(UNKNOWN),
@@ -52,21 +53,22 @@ impl Output {
     }
 }
 
-/// What is expected, and what it proves to be, is charged 1 % dear. A server that counts by the second
-/// has little room for one answer after another that is longer than expected: in `simulation/tests/tokens` it
-/// refuses a third as many for this.
+/// Adds 1 % to a number of tokens, both when it is expected and when it is settled. A server that counts by
+/// the second has little room for several responses in a row that are longer than expected: in
+/// `simulation/tests/tokens` it rejects a third as many with this.
 pub(super) fn dear(tokens: u64) -> u64 {
     tokens.saturating_add(tokens.div_ceil(DEAR))
 }
 
 const DEAR: u64 = 100;
-/// Answers after which the oldest count no more than a third of what they did: at a few a second,
-/// some twenty seconds.
+/// After this many responses the oldest count no more than a third of what they did. At a few a second that
+/// is some twenty seconds.
 const REMEMBERED: u32 = 64;
-/// What an answer is taken for before any has come, of a request that sets no `max_tokens`: a few
+/// The expected length of a response before any has come, if the request sets no `max_tokens`: a few
 /// paragraphs.
 const UNKNOWN: u64 = 256;
-/// No model writes more: a server that says so does not fill the mean for hours.
+/// No model writes more. Without this bound, a server that states an absurd number would spoil the mean for
+/// hours.
 const LONGEST: u64 = 1 << 20;
 
 #[cfg(test)]

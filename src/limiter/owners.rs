@@ -1,4 +1,4 @@
-//! Which limiter limits which key, over all limiters of the process.
+//! The limiter of each key, over all limiters of the process.
 
 use std::{
     collections::HashMap,
@@ -11,10 +11,10 @@ use tokio::time::Instant;
 use super::registry::Hashed;
 use crate::words::KeyId;
 
-/// Whether this key is limited by another limiter too, or by ten of them in a row within a minute: each allows
-/// the whole limit. True once for each key.
+/// Whether this key is limited by another limiter too, or by ten of them in a row within a minute, each of
+/// which allows the whole limit. Returns true once for each key.
 ///
-/// A key is a hash with the process's own secret. Of the keys in use at a time, 1,024 are known.
+/// A key is a hash with the process's own secret. At most 1,024 keys in use are known at a time.
 pub(super) fn has_another(key: KeyId, limiter: &Arc<()>, now: Instant) -> bool {
     static OWNERS: LazyLock<Mutex<Owners>> = LazyLock::new(Mutex::default);
     let mut owners = OWNERS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -24,13 +24,14 @@ pub(super) fn has_another(key: KeyId, limiter: &Arc<()>, now: Instant) -> bool {
 #[derive(Default)]
 struct Owners {
     of: HashMap<KeyId, Owner, BuildHasherDefault<Hashed>>,
-    /// Keys for which there was no room since the last search for some.
+    /// The number of keys for which there was no room since the last search for some.
     without: usize,
 }
 
 struct Owner {
     limiter: Weak<()>,
-    /// Limiters made in a row, each after the one before it was dropped, and since when.
+    /// The number of limiters made in a row, each after the one before it was dropped. `since` is when the
+    /// row began.
     row: u32,
     since: Instant,
     is_told: bool,
@@ -50,7 +51,7 @@ impl Owner {
         self.limiter.strong_count() == 0
     }
 
-    /// Whether this limiter is one too many.
+    /// Whether `limiter` limits the key beside, or too soon after, another one.
     fn has_another(&mut self, limiter: &Arc<()>, now: Instant) -> bool {
         if std::ptr::eq(self.limiter.as_ptr(), Arc::as_ptr(limiter)) {
             return false;
@@ -78,8 +79,8 @@ impl Owners {
         false
     }
 
-    /// Searches the table only once for each time that it could have been filled: a key costs little more if
-    /// there is no room for it.
+    /// Searches the table at most once for each time that it could have been filled. A key costs little more
+    /// if there is no room for it.
     fn has_room(&mut self) -> bool {
         if self.of.len() >= MAX && self.without % MAX == 0 {
             self.of.retain(|_, owner| !owner.is_gone());
@@ -90,10 +91,10 @@ impl Owners {
     }
 }
 
-/// Some 100 KB.
+/// Takes some 100 KB.
 const MAX: usize = 1_024;
 
-/// A program that is configured again makes a few.
+/// A program that is configured again makes only a few.
 const IN_A_ROW: u32 = 10;
 const MINUTE: std::time::Duration = std::time::Duration::from_secs(60);
 

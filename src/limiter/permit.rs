@@ -9,10 +9,10 @@ use super::{
 };
 use crate::words::{Each, Report, Tokens, Unit};
 
-/// Leave to send one request, from [`Limiter::acquire`](super::Limiter::acquire).
+/// Permission to send one request, from [`Limiter::acquire`](super::Limiter::acquire).
 ///
-/// Keep it until the answer's body has ended, then drop it: that gives back its in-flight slot.
-/// Its share of the rate is spent.
+/// Keep it until the response's body has ended, then drop it. That gives back its in-flight slot. Its share
+/// of the rate stays spent.
 #[must_use = "dropping it says that the request's answer has ended"]
 pub struct Permit {
     /// `None` once its slots are given back.
@@ -20,7 +20,7 @@ pub struct Permit {
     grant: Grant,
 }
 
-/// The slots of a permit, given back when it is dropped.
+/// The slots of a permit. They are given back when it is dropped.
 pub(crate) struct SlotGuard {
     shared: Arc<Shared>,
     held: HeldSlots,
@@ -34,15 +34,17 @@ impl Permit {
         }
     }
 
-    /// How long the request was held back.
+    /// The time that the request waited.
     pub fn waited(&self) -> Duration {
         self.grant.waited.as_duration()
     }
 
-    /// Takes everything that the response says: a 429 or an overload, the server's limits, what the
-    /// request cost, and what became of jobs. All of it takes effect at once. Returns until when the
-    /// lane is paused, if the response asked for that: a request sent [again](super::Call::again) goes in
-    /// front of its lane then. `None` too if the key has been idle for so long that the limiter forgot it.
+    /// Takes everything that a response states: a 429 or an overload, the server's limits, the cost of the
+    /// request, and the news of jobs. All of it takes effect at once.
+    ///
+    /// Returns the end of the lane's pause, if the response asked for one. A request marked [as a
+    /// retry](super::Call::as_retry) goes in front of its lane then. Returns `None` too if the key has been
+    /// idle for so long that the limiter forgot it.
     ///
     /// Report each response once, when its body has been read.
     ///
@@ -71,39 +73,38 @@ impl Permit {
         take(shared, &mut self.grant, report)
     }
 
-    /// Reports what the request really cost in tokens. The difference to what was charged is charged
-    /// or given back, in the quotas that were charged; a second call changes nothing more than the
-    /// difference to the first. What comes back may be sent as far as no window exceeds its quota by it.
-    /// Nothing comes back once another table is in force. More than ten windows' worth is not believed.
+    /// Reports the real cost of the request in tokens. The difference to the charge is charged or given back,
+    /// in the quotas that were charged. After a second call only its difference to the first is settled.
+    /// Tokens that are given back may be sent as far as no window exceeds its quota. Nothing is given back
+    /// once another table is in force. A cost is believed up to ten windows' worth.
     pub fn settle(&mut self, tokens: u64) {
         self.report(&Report::cost(Tokens::Exactly(tokens)));
     }
 
-    /// Reports that the request created a job, which keeps the permit's slot until
-    /// [`Limiter::job_ended`](super::Limiter::job_ended) names it again, long after this permit is
-    /// dropped. The layer reports a fine-tune or a batch that a response says was created. Without a
-    /// limit to jobs nothing happens.
+    /// Reports that the request created a job, which keeps the permit's slot after this permit is dropped,
+    /// until [`Limiter::job_ended`](super::Limiter::job_ended) names the job again. The layer reports
+    /// fine-tunes and batches whose responses state that they were created. Has no effect without a limit on
+    /// jobs.
     pub fn hold_for_job(&mut self, job: &str) {
         self.report(&Report::created(job));
     }
 
-    /// Reports a 429, and for how long the server asked to wait. Nothing of the lane
-    /// leaves until then, and what leaves after it does so one by one: at the lower pace that the lane
-    /// has learned, or, where too little is known for that or the pause was too short, slowly for 8 s.
-    /// Returns that instant as [`report`](Permit::report) does.
+    /// Reports a 429, and the wait that the server asked for. No request of the lane is sent until then.
+    /// After it requests are sent one by one: at the lower pace that the lane has learned, or slowly for 8 s
+    /// if too little is known for that or the pause was too short. Returns the end of the pause as
+    /// [`report`](Permit::report) does.
     ///
-    /// `None` pauses the lane for 1 s, doubling to 30 s while the first requests after each pause
-    /// are refused again. A wait that the server names is kept to; but from the second pause in a row
-    /// that was too short, it is 2 s at least, doubling to 15 s. Of several requests that were under way
-    /// the first refusal counts; those after it can only lengthen the pause. A lane is paused for an hour at
-    /// most; a request that was told to wait for longer should come back no earlier.
+    /// `None` pauses the lane for 1 s, doubling to 30 s while the first requests after each pause are
+    /// rejected again. A wait that the server names is kept to. From the second pause in a row that was too
+    /// short, it is at least 2 s, doubling to 15 s. If several requests were in flight, the first rejection
+    /// counts, and later ones can only lengthen the pause. A lane is paused for an hour at most. A request
+    /// that was told to wait longer should be retried no earlier than that.
     pub fn throttled(&self, wait: Option<Duration>) -> Option<Instant> {
         self.report_only(&Report::throttled(wait, Unit::Requests))
     }
 
-    /// Reports that the server is overloaded (503) and for how long it asked to wait: the lane is
-    /// paused as by [`throttled`](Permit::throttled), but it is not this client's haste that did it.
-    /// Returns until when.
+    /// Reports that the server is overloaded (503), and the wait that it asked for. The lane is paused as by
+    /// [`throttled`](Permit::throttled), but its pace is not to blame. Returns the end of the pause.
     pub fn overloaded(&self, wait: Duration) -> Option<Instant> {
         self.report_only(&Report::overloaded(wait))
     }
@@ -114,14 +115,15 @@ impl Permit {
         self.report_only(&Report::failed());
     }
 
-    /// Reports how many requests a second the server allows, as it named it in its answer. The lane keeps
-    /// to that from now on, but for a number that you wrote and that is lower. Ignored if the response to
-    /// a later request has already been reported.
+    /// Reports how many requests a second the server allows, as it named it in its response. The lane keeps
+    /// to that from now on, unless a number that you wrote is lower. Ignored if the response to a later
+    /// request has already been reported.
     pub fn told(&self, per_second: f64) {
         self.report_only(&Report::limit(Unit::Requests, per_second));
     }
 
-    /// Reports a 429 without a wait when it is called. It holds no slot, and does not keep the limiter.
+    /// Reports a 429 without a wait when the returned closure is called. The closure holds no slot, and does
+    /// not keep the limiter alive.
     pub(crate) fn to_be_throttled(&self) -> impl FnOnce() + use<> {
         let (shared, mut grant) = (Arc::downgrade(self.shared()), self.grant.clone());
         move || {
@@ -135,28 +137,27 @@ impl Permit {
         }
     }
 
-    /// Takes a report that leaves the grant as it is: one without tokens and jobs.
+    /// Takes a report without tokens and jobs, which leaves the grant as it is.
     fn report_only(&self, report: &Report) -> Option<Instant> {
         take(self.shared(), &mut self.grant.clone(), report)
     }
 
-    /// Takes out for which rates it is worth knowing that the request had a response. Dropped without it, the permit
-    /// says nothing.
+    /// Takes out the rates whose witness the request is. A permit that is dropped without them reports no response.
     pub(crate) fn take_witness(&mut self) -> Each<bool> {
         std::mem::take(&mut self.grant.witness)
     }
 
-    /// The request had a response: the next report says so, or the permit when it is dropped.
+    /// The request had a response. The next report tells the limiter, or the permit when it is dropped.
     pub(crate) fn has_response(&mut self, witness: Each<bool>) {
         self.grant.witness = witness;
     }
 
-    /// Whether it is worth knowing that the request had a response.
+    /// Whether a response to the request is worth a report.
     pub(crate) fn is_witness(&self) -> bool {
         self.grant.witness != Each::default()
     }
 
-    /// Whether what the response says that the request cost is worth reading: a quota counts it.
+    /// Whether the cost that the response states is worth reading, since a quota counts it.
     pub(crate) fn counts_tokens(&self) -> bool {
         self.grant.metered
     }
@@ -166,12 +167,12 @@ impl Permit {
         self.grant.jobs
     }
 
-    /// Whether it holds the slot of a job, to be.
+    /// Whether it holds a slot for a job that is to be created.
     pub(crate) fn holds_job_slot(&self) -> bool {
         self.grant.holds_job_slot()
     }
 
-    /// The jobs of its key; `None` if the key has been idle for so long that it was forgotten.
+    /// The jobs of its key. `None` if the key has been idle for so long that it was forgotten.
     pub(crate) fn job_book(&self) -> Option<JobBook> {
         let key = self.grant.key;
         let shared = self.shared();
@@ -184,24 +185,24 @@ impl Permit {
         self.shared().marks()
     }
 
-    /// Whether anything is given back when it is dropped.
+    /// Whether dropping it gives anything back.
     pub(crate) fn holds_slot(&self) -> bool {
         self.grant.slots().is_some()
     }
 
-    /// How long the response may be silent and keep its slots; `None` if it keeps none.
+    /// How long the response may be silent and keep its slots; `None` if it holds none.
     pub(crate) fn max_silence(&self) -> Option<Duration> {
         let max = self.shared().max_silence();
         self.holds_slot().then_some(max)
     }
 
-    /// Keeps only what is given back, if anything is.
+    /// Keeps only the slots, if it holds any.
     pub(crate) fn into_slots(mut self) -> Option<SlotGuard> {
         let shared = self.shared.take();
         self.give_to(shared)
     }
 
-    /// Takes out what is given back, if anything is. What the response says can still be reported.
+    /// Takes out the slots, if it holds any. The response can still be reported.
     pub(crate) fn take_slots(&mut self) -> Option<SlotGuard> {
         let shared = self.shared.clone();
         self.give_to(shared)
@@ -219,7 +220,7 @@ impl Permit {
     }
 }
 
-/// Takes a report under the lock, unless nothing of it concerns the request.
+/// Takes a report under the lock, unless nothing in it concerns the request.
 fn take(shared: &Shared, grant: &mut Grant, report: &Report) -> Option<Instant> {
     if !concerns(shared, grant, report) {
         return None;
@@ -250,7 +251,7 @@ impl Drop for Permit {
 }
 
 impl SlotGuard {
-    /// How long the response may be silent and keep them.
+    /// How long the response may be silent and keep the slots.
     pub(crate) fn max_silence(&self) -> Duration {
         self.shared.max_silence()
     }

@@ -10,22 +10,22 @@ use slab::Slab;
 use super::{KeyIndex, KeyRef, LaneIndex, key::Key, rules::Rules, settings::Settings};
 use crate::words::{Call, Instant, KeyId};
 
-/// Every key the limiter knows of. Full, it forgets those that are no different from new; where
-/// there is none, a new key is refused.
+/// Every key that the limiter knows. If it is full, it forgets keys that are no different from new ones. If
+/// there is none, it rejects a new key.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
     ids: HashMap<u64, KeyIndex, BuildHasherDefault<Hashed>>,
     keys: Slab<Key>,
-    /// Keys made so far.
+    /// The number of keys made so far.
     born: u64,
-    /// Lanes of all keys.
+    /// The number of lanes of all keys.
     lanes: usize,
-    /// Where to look next for a key to forget.
+    /// The place of the next look for a key to forget.
     hand: usize,
-    /// Before this instant there is none.
+    /// Before this instant there is no key to forget.
     none_before: Instant,
-    /// Keys that differ from new ones only in what they had learned when all were looked at: when that
-    /// was last, and which they are. The longest idle is the last.
+    /// The keys that differed from new ones only in what they had learned when all were looked at, and the
+    /// instant of that look at each. The longest idle is the last.
     idle: Vec<(Instant, KeyRef)>,
 }
 
@@ -34,7 +34,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// With the instant from which on asking again makes sense, if `max` keys are in use.
+    /// Returns the instant from which on another try makes sense, if `max` keys are in use.
     pub(super) fn find(
         &mut self,
         call: &Call,
@@ -66,8 +66,8 @@ impl Registry {
         self.keys.get_mut(index.into())
     }
 
-    /// The lane of a call in its key, made if there is none, and whether it is new. Where all keys together have many, a
-    /// model gets none of its own.
+    /// The lane of a call in its key, made if there is none, and whether it is new. If all keys together have
+    /// too many lanes, a model gets none of its own.
     pub(super) fn lane(
         &mut self,
         index: KeyIndex,
@@ -108,16 +108,16 @@ impl Registry {
         self.keys.len()
     }
 
-    /// From this instant on there is a key to forget, whatever was found when all were looked at.
+    /// From this instant on there is a key to forget, whatever the last look at all keys found.
     pub(super) fn look_again(&mut self, at: Instant) {
         self.none_before = self.none_before.min(at);
     }
 
-    /// Forgets a key that is no different from a new one; if there is none, the one that has been idle
-    /// for longest of those that only learned something.
+    /// Forgets a key that is no different from a new one. If there is none, forgets the longest idle one of
+    /// those that only learned something.
     ///
-    /// Goes round the keys once at most. What is found is usually next to what was found last,
-    /// since keys are made, used and become new again in about the same order.
+    /// It looks at each key once at most. The key it finds is usually next to the one found last, since keys
+    /// are made, used and become new again in about the same order.
     fn forget_one(&mut self, rules: &Rules, now: Instant) -> Result<(), Instant> {
         if now < self.none_before {
             return Err(self.none_before);
@@ -154,7 +154,7 @@ impl Registry {
         Err(soonest)
     }
 
-    /// Whether there was a key to forget among those found idle that have not been used since.
+    /// Forgets a key that was found idle and has not been used since. Returns whether there was one.
     fn forget_idle(&mut self, rules: &Rules, now: Instant) -> bool {
         while let Some((last, idle)) = self.idle.pop() {
             let is_idle = |key: &Key| {
@@ -175,10 +175,11 @@ impl Registry {
     }
 }
 
-/// Lanes for each key there may be, over all keys: who sends the keys may send the models too.
+/// The number of lanes over all keys, for each key that there may be. Callers choose the keys, and could
+/// choose the models too.
 const LANES_A_KEY: usize = 4;
 
-/// The ids are hashes already, made with a key that nobody outside knows.
+/// A hasher for ids that are hashes already, made with a key that no outsider knows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Hashed(u64);
 

@@ -1,16 +1,16 @@
-//! The limits in force, and which of them a lane is under.
+//! The limits in force, and those that apply to a lane.
 
 use super::{RuleId, RuleIndex};
 use crate::words::{Cap, Endpoint, Limits, Rule};
 
-/// The table in force. A rule keeps its id for as long as a table after it limits the same thing,
-/// so that a permit given under one table is returned right under the next.
+/// The table in force. A rule keeps its id for as long as later tables limit the same thing, so that a permit
+/// granted under one table is returned correctly under the next.
 #[derive(Debug)]
 pub(super) struct Rules {
     limits: Limits,
     ids: Vec<RuleId>,
     next_id: RuleId,
-    /// Which table it is, of those that were in force.
+    /// The number of this table among those that were in force.
     pub(super) number: u32,
 }
 
@@ -26,7 +26,7 @@ impl Rules {
         }
     }
 
-    /// The table after this one.
+    /// Makes the rules of the next table.
     pub(super) fn succeed(&self, limits: Limits) -> Self {
         let mut next_id = self.next_id;
         let mut taken = Vec::new();
@@ -57,25 +57,25 @@ impl Rules {
         self.ids[usize::from(index)]
     }
 
-    /// Where in this table the rule of an id stands, if it does.
+    /// The place of a rule in this table, if it is in it.
     pub(super) fn index(&self, id: RuleId) -> Option<RuleIndex> {
         let index = self.ids.iter().position(|other| *other == id)?;
         Some(RuleIndex::new(index))
     }
 
-    /// Whether there is a limit to the jobs that such requests create.
+    /// Whether jobs that requests to `creation` create are limited.
     pub(super) fn limits_jobs(&self, creation: Endpoint) -> bool {
         let mut rules = self.limits.rules().iter();
         rules.any(|rule| matches!(rule.cap, Cap::Jobs(_)) && rule.endpoints.contains(&creation))
     }
 
-    /// Whether an answer is charged at the most it may be.
+    /// Whether a response is charged the longest that it may be.
     pub(super) fn reserves(&self) -> bool {
         self.limits.reserves()
     }
 
-    /// Whether a request under no limit may be one that was overlooked: it creates or generates something, or
-    /// its route is unknown. A table without any limit, and an exempt model, are meant.
+    /// Whether a request under no limit may be an oversight: it creates or generates something, or its route
+    /// is unknown. A table without any limit, and an exempt model, are intended.
     pub(super) fn overlooks(&self, endpoint: Endpoint, model: Option<&str>) -> bool {
         let unknown = matches!(endpoint, Endpoint::Other | Endpoint::Custom(_));
         (unknown || endpoint.creates() || endpoint.generates())
@@ -83,7 +83,7 @@ impl Rules {
             && !model.is_some_and(|model| self.limits.exempts(model))
     }
 
-    /// The endpoints of which tokens are counted.
+    /// The endpoints whose tokens are counted, as bits.
     pub(super) fn metered(&self) -> usize {
         let rules = self.limits.rules().iter();
         let metered = rules.filter(|rule| matches!(rule.cap, Cap::Tokens(_)));
@@ -91,19 +91,19 @@ impl Rules {
         endpoints.fold(0, |bits, endpoint| bits | bit(*endpoint))
     }
 
-    /// Whether tokens are counted of an endpoint and a model.
+    /// Whether tokens are counted for an endpoint and a model.
     pub(super) fn counts_tokens(&self, endpoint: Endpoint, model: Option<&str>) -> bool {
         self.of(endpoint, model)
             .any(|rule| matches!(self.cap(rule), Cap::Tokens(_)))
     }
 
-    /// Whether the table treats this model in a way of its own.
+    /// Whether the table has rules for this model.
     pub(super) fn knows(&self, model: &str) -> bool {
         let named = |rule: &Rule| rule.model.as_deref() == Some(model);
         self.limits.exempts(model) || self.limits.rules().iter().any(named)
     }
 
-    /// The rules that a lane is under, by index.
+    /// The rules of a lane, by index.
     pub(super) fn of<'a>(
         &'a self,
         endpoint: Endpoint,
@@ -125,7 +125,7 @@ impl Rules {
     }
 }
 
-/// A bit for each endpoint whose cost in tokens its requests tell, none for the others.
+/// One bit for each endpoint whose requests tell their cost in tokens, no bit for the others.
 pub(super) fn bit(endpoint: Endpoint) -> usize {
     match endpoint {
         Endpoint::ChatCompletions => 1,
@@ -171,7 +171,7 @@ mod tests {
         assert!(rules.knows("slow") && rules.knows("mine/dedicated") && !rules.knows("other"));
     }
 
-    /// Elsewhere a request costs no look at its body, and no lock.
+    /// Requests to other endpoints cost no look at the body, and no lock.
     #[test]
     fn tokens_are_counted_where_a_line_says_so() {
         let (chat, embeddings) = (Endpoint::ChatCompletions, Endpoint::Embeddings);

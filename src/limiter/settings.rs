@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::words::Span;
 
-/// Bounds of one limiter.
+/// The bounds of one limiter.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
     pub(super) max_wait: Option<Span>,
@@ -19,13 +19,13 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             max_wait: None,
-            // At about 150 bytes each beside the request itself, 15 MB.
+            // At about 150 bytes each beside the request itself, these take 15 MB.
             max_waiting: 100_000,
-            // At under 500 bytes each, 50 MB.
+            // At under 500 bytes each, these take 50 MB.
             max_keys: 100_000,
-            // More models than anyone calls at a time.
+            // A key uses fewer models at a time.
             max_lanes: 64,
-            // The wait that a rejection states where none is known.
+            // The wait that a rejection states if none is known.
             shortest_retry: Duration::from_secs(1),
             // As long as OpenAI's SDKs wait for the next byte (github.com/openai/openai-python#timeouts).
             max_silence: Duration::from_secs(600),

@@ -1,4 +1,4 @@
-//! What every clone of a limiter shares: the state under its lock, and what wakes it.
+//! The parts that every clone of a limiter shares: the state under its lock, and what wakes it.
 
 use std::{
     sync::{
@@ -27,18 +27,18 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) clock: Clock,
-    /// The endpoints of which tokens are counted: read where most requests need not take the lock.
+    /// The endpoints whose tokens are counted, read without the lock, which most requests need not take.
     metered: AtomicUsize,
     state: Mutex<State>,
-    /// Of the settings those that are read where most requests need not take the lock.
+    /// These settings are read without the lock, which most requests need not take.
     learning: AtomicBool,
     max_silence: AtomicU64,
     alarms: Mutex<Alarms>,
     /// 1 once a layer has marked a request.
     marked: AtomicUsize,
-    /// Requests that layers have left alone.
+    /// The number of requests that layers have passed through.
     left_alone: AtomicUsize,
-    /// How often the alarms were to be set since nobody was at it; 0 when nobody is.
+    /// How often the alarms were to be set since no thread was setting them; 0 if no thread is.
     turns: AtomicUsize,
 }
 
@@ -60,7 +60,7 @@ impl Shared {
         Arc::new(shared)
     }
 
-    /// Changes settings, for whatever comes from now on.
+    /// Changes the settings for requests that come from now on.
     pub(super) fn set(&self, change: impl FnOnce(&mut Settings)) {
         let settings = self.with(|state, _| {
             change(&mut state.settings);
@@ -71,7 +71,6 @@ impl Shared {
         self.max_silence.store(silence, Ordering::Relaxed);
     }
 
-    /// Whether lanes learn.
     pub(super) fn learns(&self) -> bool {
         self.learning.load(Ordering::Relaxed)
     }
@@ -89,12 +88,12 @@ impl Shared {
         self.with(|state, moment| state.set_limits(limits, moment));
     }
 
-    /// True once.
+    /// Returns true once.
     pub(super) fn marks(&self) -> bool {
         self.marked.load(Ordering::Relaxed) == 0 && self.marked.swap(1, Ordering::Relaxed) == 0
     }
 
-    /// A layer leaves a request alone. Warns of the hundredth if none was limited so far.
+    /// Counts a request that a layer passes through. Warns at the hundredth if no request was limited so far.
     pub(super) fn leave_alone(&self) {
         if self.left_alone.fetch_add(1, Ordering::Relaxed) + 1 == mistakes::MANY as usize
             && self.with(|state, _| !state.seen.limits())
@@ -103,27 +102,27 @@ impl Shared {
         }
     }
 
-    /// Whether it holds of the state, if tokens are counted of any request to an endpoint. A read of
-    /// one number where they are not.
+    /// Whether `holds` is true of the state, if the tokens of any request to an endpoint are counted. Costs a
+    /// read of one number if they are not.
     pub(super) fn metered(&self, endpoint: Endpoint, holds: impl FnOnce(&State) -> bool) -> bool {
         self.may_count_tokens(endpoint) && holds(&lock(&self.state))
     }
 
-    /// Whether tokens are counted of any request to an endpoint.
+    /// Whether the tokens of any request to an endpoint are counted.
     pub(super) fn may_count_tokens(&self, endpoint: Endpoint) -> bool {
         self.metered.load(Ordering::Relaxed) & bit(endpoint) != 0
     }
 
-    /// Does something under the lock, and afterwards what follows from it outside.
+    /// Calls `act` under the lock, and then does outside it what follows.
     pub(super) fn with<T>(&self, act: impl FnOnce(&mut State, &mut Moment) -> T) -> T {
-        // Read before the lock, which two threads then hold for a third less.
+        // The clock is read before the lock is taken, so that two threads hold the lock for a third less.
         let now = self.clock.now();
         let mut state = lock(&self.state);
         let mut moment = Moment::new(state.advance(now));
         let before = state.next_due();
         let result = act(&mut state, &mut moment);
         let changed = state.next_due() != before;
-        // Written only if it changed: all threads read it.
+        // Written only if it changed, since all threads read it.
         if self.metered.load(Ordering::Relaxed) != state.metered {
             self.metered.store(state.metered, Ordering::Relaxed);
         }
@@ -136,10 +135,10 @@ impl Shared {
         result
     }
 
-    /// Does what is due and sets the alarms for what is next.
+    /// Does the work that is due, and sets the alarms for the next.
     ///
-    /// One thread at a time: who finds another at it leaves a note and goes. That makes it safe
-    /// to come here from a timer that fires while it is being set.
+    /// One thread does this at a time: a thread that finds another at it leaves a note and returns. It is
+    /// therefore safe to call this from a timer that fires while it is being set.
     pub(super) fn kick(&self) {
         if self.turns.fetch_add(1, Ordering::AcqRel) > 0 {
             return;
@@ -166,7 +165,7 @@ impl Shared {
         }
     }
 
-    /// What the timers wake.
+    /// The waker that the timers wake.
     pub(super) fn bell(self: &Arc<Self>) -> Waker {
         Waker::from(Arc::new(Bell(Arc::downgrade(self))))
     }
@@ -176,7 +175,7 @@ impl Shared {
     }
 }
 
-/// Rings for a limiter that is still there: a timer must not keep it alive.
+/// Rings for a limiter that still exists. A timer must not keep it alive.
 struct Bell(Weak<Shared>);
 
 impl Wake for Bell {

@@ -4,9 +4,9 @@ use super::permit::Permit;
 
 /// Response: the in-flight slot of a connection that stops speaking HTTP, such as a WebSocket.
 ///
-/// The socket leaves its response (status 101), so a layer does not see its end. The slot comes free when the
-/// last clone of this is dropped, and by itself no later than the response: take it out, and keep it as long as
-/// the socket.
+/// The socket outlives its response (status 101), so a layer does not see its end. The slot comes free when
+/// the last clone of this is dropped. Inside the response's extensions it is dropped with the response: take
+/// it out, and keep it as long as the socket.
 ///
 /// ```
 /// use tower_together::limiter::Slot;

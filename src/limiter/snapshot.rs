@@ -12,23 +12,23 @@ use crate::{
     words::{Cap, Charge, Count, Endpoint, Instant, Unit},
 };
 
-/// What a limiter is doing, at one instant. From [`Limiter::snapshot`](super::Limiter::snapshot).
+/// The state of a limiter at one instant, from [`Limiter::snapshot`](super::Limiter::snapshot).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// Every lane of every key that is remembered.
+    /// The lanes of all remembered keys.
     pub lanes: Vec<LaneSnapshot>,
-    /// Every job that holds a slot.
+    /// The jobs that hold a slot.
     pub jobs: Vec<JobSnapshot>,
-    /// Keys that are remembered.
+    /// The number of remembered keys.
     pub keys: usize,
-    /// Requests that wait.
+    /// The number of waiting requests.
     pub waiting: usize,
-    /// Requests let go since the limiter was made.
+    /// The number of requests admitted since the limiter was made.
     pub admitted: u64,
-    /// Requests the limiter itself refused since it was made.
+    /// The number of requests that the limiter itself has rejected since it was made.
     pub refused: u64,
-    /// 429s the server answered since the limiter was made.
+    /// The number of 429 responses from the server since the limiter was made.
     pub throttled_count: u64,
     /// Whether the limiter was closed.
     pub closed: bool,
@@ -38,31 +38,32 @@ pub struct Snapshot {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LaneSnapshot {
-    /// The key's name where it was given one; else a number that tells nothing of the key and
-    /// changes from run to run.
+    /// The key's name if it has one. Otherwise a number that reveals nothing of the key and changes from run
+    /// to run.
     pub key: String,
     /// The endpoint.
     pub endpoint: Endpoint,
-    /// The model, where its requests name one.
+    /// The model, if the lane's requests name one.
     pub model: Option<Arc<str>>,
-    /// Whether it is the one that the key's further models share.
+    /// Whether this is the lane that the key's further models share.
     pub overflow: bool,
-    /// The limits the lane is under.
+    /// The limits of the lane.
     pub limits: Vec<LimitSnapshot>,
-    /// Requests that wait in it.
+    /// The number of requests waiting in it.
     pub waiting: usize,
-    /// When the next may leave; `None` if one may now, or nobody knows when (all slots are taken).
+    /// The instant at which the next request may be sent. `None` if one may be sent now, or if the instant is
+    /// not known because all slots are taken.
     pub next: Option<time::Instant>,
-    /// Until when the server asked it to wait, if that is still to come.
+    /// The end of a pause that the server asked for, if it has not passed.
     pub paused: Option<time::Instant>,
-    /// Requests let go.
+    /// The number of requests admitted.
     pub admitted: u64,
-    /// Requests the limiter itself refused.
+    /// The number of requests that the limiter itself rejected.
     pub refused: u64,
-    /// 429s the server answered.
+    /// The number of 429 responses from the server.
     pub throttled_count: u64,
-    /// How long the requests let go had waited for their turn, all together. What it grew by, over
-    /// what [`admitted`](LaneSnapshot::admitted) grew by, is the mean wait of that time.
+    /// The total time that admitted requests waited for their turn. Divide its growth by the growth of
+    /// [`admitted`](LaneSnapshot::admitted) to get the mean wait of that time.
     pub waited: Duration,
 }
 
@@ -70,19 +71,20 @@ pub struct LaneSnapshot {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LimitSnapshot {
-    /// What it counts.
+    /// The thing that the limit counts.
     pub measure: Measure,
-    /// How many it allows; of jobs, fewer than the table says while the server was seen to allow fewer.
+    /// The number that it allows. For jobs this is less than the table's number while the server was seen to
+    /// allow fewer.
     pub max: u64,
-    /// In which window; `None` for those that count what is under way.
+    /// The window of a quota; `None` for limits on requests in flight and on jobs.
     pub per: Option<Duration>,
-    /// How many could leave at once now; of slots, how many are free.
+    /// The number that could be sent at once now, or the number of free slots.
     pub left: u64,
-    /// Whether other lanes use it too.
+    /// Whether other lanes share it.
     pub shared: bool,
     /// Whether the user wrote the number.
     pub ceiling: bool,
-    /// Whether it was learned from the server, and stands in for what this crate supplied.
+    /// Whether it was learned from the server, and replaces the numbers that this crate supplied.
     pub learned: bool,
 }
 
@@ -92,13 +94,13 @@ pub struct LimitSnapshot {
 pub struct JobSnapshot {
     /// The key, as in [`LaneSnapshot::key`].
     pub key: String,
-    /// What creates such jobs.
+    /// The endpoint that creates such jobs.
     pub endpoint: Endpoint,
-    /// Its id.
+    /// The job's id.
     pub id: Arc<str>,
 }
 
-/// What a limit counts.
+/// The thing that a limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Measure {
@@ -106,9 +108,9 @@ pub enum Measure {
     Requests,
     /// Tokens per window.
     Tokens,
-    /// Requests under way.
+    /// Requests in flight.
     InFlight,
-    /// Jobs not yet ended.
+    /// Jobs that have not ended.
     Jobs,
 }
 
@@ -154,7 +156,7 @@ fn lane_of(
     now: Instant,
 ) -> LaneSnapshot {
     let head = key.lanes[index].line.as_ref().and_then(|line| line.head());
-    // Where nobody waits, for a request of one token.
+    // If no request waits, for a request of one token.
     let charge = head.map_or(Charge::Given(1), charge_of);
     let tokens = key.tokens(index, charge, rules);
     let wait = key.ask(index, tokens, Count(0), rules, now);
@@ -211,7 +213,7 @@ fn lane_of(
     }
 }
 
-/// A learned pace in whole numbers: per minute, or per hour where it is less than ten a minute.
+/// A learned pace in whole numbers: per minute, or per hour if it is less than ten a minute.
 fn learned_of(rate: &Rate, unit: Unit, now: Instant) -> LimitSnapshot {
     let minutes = if rate.per_second() < 10.0 / 60.0 {
         60

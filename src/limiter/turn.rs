@@ -1,4 +1,4 @@
-//! One request's way through the limiter, poll by poll.
+//! The way of one request through the limiter, poll by poll.
 
 use std::{
     sync::Arc,
@@ -15,11 +15,10 @@ use super::{
 };
 use crate::words::{Call, Charge, Endpoint, Instant, Rejected};
 
-/// A place in the queue, or none yet. Dropped, it gives the place to the next.
+/// A place in the queue, or none yet. If it is dropped, the next request moves up.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    /// Moves into the permit at last: two threads that count references to one thing slow each
-    /// other down.
+    /// Moves into the permit at the end: two threads that count references to one thing slow each other down.
     shared: Option<Arc<Shared>>,
     seat: Option<Seat>,
 }
@@ -27,24 +26,24 @@ pub(crate) struct Turn {
 #[derive(Debug)]
 struct Seat {
     waiter: WaiterId,
-    /// Where its alarm is, once it has one.
+    /// The runtime of its alarm, once it has one.
     runtime: Option<Runtime>,
-    /// Whether it keeps a clone of the inner service that is to wake it.
+    /// Whether it keeps a clone of the inner service that will wake it.
     keeps: bool,
 }
 
-/// The service behind the limiter, as far as a turn is concerned.
+/// The service behind the limiter, as far as a turn needs it.
 pub(crate) trait Inner {
     type Error;
 
-    /// Polls it ready, and keeps it so.
+    /// Polls the service ready, and keeps it ready.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
 
-    /// Gives back what being ready holds: the turn did not come after all.
+    /// Gives back whatever being ready holds. The turn did not come after all.
     fn let_go(&mut self);
 }
 
-/// Why a turn did not come.
+/// The reason that a turn did not come.
 pub(crate) enum Lost<E> {
     Rejected(Rejected),
     Inner(E),
@@ -58,7 +57,7 @@ impl Turn {
         }
     }
 
-    /// Whether it stands in the queue.
+    /// Whether the request waits in the queue.
     pub(crate) fn is_queued(&self) -> bool {
         self.seat.is_some()
     }
@@ -74,14 +73,14 @@ impl Turn {
         self.shared().metered(call.endpoint, counts)
     }
 
-    /// Whether it stands in the queue as one that costs no tokens, and they are counted by now.
+    /// Whether the request waits as one that costs no tokens, in a lane that counts them by now.
     pub(crate) fn is_uncounted(&self, endpoint: Endpoint) -> bool {
         let Some(seat) = &self.seat else { return false };
         let uncounted = |state: &State| state.is_uncounted(seat.waiter);
         self.shared().metered(endpoint, uncounted)
     }
 
-    /// Whether jobs are watched, of one that stands in the queue until a job ends.
+    /// Whether jobs are watched, if the request waits in the queue until a job ends.
     pub(crate) fn awaits_job(&self) -> Option<bool> {
         let waiter = self.seat.as_ref()?.waiter;
         self.shared().with(|state, _| {
@@ -90,7 +89,7 @@ impl Turn {
         })
     }
 
-    /// What it costs, of one that stands in the queue.
+    /// Sets the cost of a request that waits in the queue.
     pub(crate) fn count(&self, charge: Charge) {
         if let Some(seat) = &self.seat {
             self.shared()
@@ -124,7 +123,7 @@ impl Turn {
         }
     }
 
-    /// Every poll of the request after the first, while it stands in the queue.
+    /// Every poll of the request after the first, while it waits in the queue.
     pub(crate) fn wait<I: Inner>(
         &mut self,
         inner: &mut I,
@@ -137,7 +136,7 @@ impl Turn {
         let look = shared.with(|state, moment| state.look(waiter, cx.waker(), moment));
         match look {
             Look::Wait => {
-                // It was woken by the inner service, and it is not its turn: nothing is held.
+                // The inner service woke it, and it is not its turn. Nothing is held.
                 if std::mem::take(&mut seat.keeps) {
                     inner.let_go();
                 }
@@ -150,7 +149,7 @@ impl Turn {
             Look::Go => {}
         }
         match inner.poll_ready(cx) {
-            // Its turn passes on if this takes longer than a turn lasts.
+            // The turn passes on if this takes longer than a turn lasts.
             Poll::Pending => {
                 seat.keeps = true;
                 return Poll::Pending;
@@ -168,7 +167,7 @@ impl Turn {
         Poll::Ready(Ok(self.permit(grant)))
     }
 
-    /// Asks once, without waiting.
+    /// Asks for a permit once, without waiting.
     pub(super) fn at_once(mut self, call: &Call) -> Result<Permit, Rejected> {
         let arrival = self.come(call, true, None);
         match arrival {
@@ -208,15 +207,15 @@ impl Turn {
         self.follow();
     }
 
-    /// The place itself is gone already.
+    /// Forgets the place, which has been given up already.
     fn stand_up(&mut self) {
         if let Some(runtime) = self.seat.take().and_then(|seat| seat.runtime) {
             self.shared().alarms(|alarms| alarms.leave(runtime));
         }
     }
 
-    /// Has an alarm in the runtime that polls: a future may move between two polls. One that need
-    /// not wait needs no runtime, and one that finds none has its place given back by `Drop`.
+    /// Has an alarm in the runtime that polls, since a future may move between two polls. A request that need
+    /// not wait needs no runtime. If there is no runtime, `Drop` gives the place back.
     fn follow(&mut self) {
         let runtime = this_runtime();
         let shared = self.shared.as_ref().expect(NOT_OVER);
@@ -257,7 +256,7 @@ fn deadline(call: &Call, shared: &Shared, now: Instant) -> Instant {
 
 const NOT_OVER: &str = "a turn is over once it has become a permit";
 
-/// Nothing behind the limiter: always ready.
+/// No service behind the limiter: always ready.
 pub(super) struct Nothing;
 
 impl Inner for Nothing {

@@ -1,4 +1,4 @@
-//! One request that waits.
+//! One waiting request.
 
 use std::task::Waker;
 
@@ -14,7 +14,7 @@ pub(super) struct Waiter {
     pub(super) place: Place,
     pub(super) charge: Charge,
     pub(super) since: Instant,
-    /// Since when nothing but the limits has kept it.
+    /// The instant since which nothing but the limits has delayed it.
     pub(super) ready: Instant,
     pub(super) deadline: Instant,
     /// Whether the deadline is the limiter's own `max_wait`.
@@ -23,16 +23,17 @@ pub(super) struct Waiter {
 
 #[derive(Debug)]
 pub(super) enum WaiterState {
-    /// In its lane's line.
+    /// In its lane's queue.
     Queued,
-    /// Not polled in its turn, or not ready: skipped until it is polled, its place is kept.
+    /// Not polled in its turn, or its inner service was not ready. It is skipped until it is polled, and
+    /// keeps its place.
     Lapsed,
-    /// Refused; to be told at its next poll.
+    /// Rejected. It learns of this at its next poll.
     Rejected(Box<Rejected>),
 }
 
 impl Waiter {
-    /// Why it is refused when its time is up.
+    /// The reason of its rejection when its deadline passes.
     pub(super) fn reason(&self) -> Reason {
         Self::reason_of(self.impatient)
     }

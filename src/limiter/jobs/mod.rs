@@ -1,4 +1,4 @@
-//! The jobs that hold slots, and those who look after them.
+//! The jobs that hold slots, and their watchers.
 
 mod slots;
 mod watch;
@@ -12,20 +12,20 @@ use crate::words::{Endpoint, hash};
 
 pub(crate) use self::watch::{JobBook, Watcher};
 
-/// Every job that holds a slot, by the hash of its id and its key: two keys of one organisation may
-/// see the same job.
+/// Every job that holds a slot, by the hash of its id and its key. Two keys of one organisation may see the
+/// same job.
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
     held: BTreeMap<(u64, KeyIndex), Held>,
-    /// Who is to be woken when somebody waits for a job to end.
+    /// The wakers of the watchers, to be woken when a request begins to wait for a job to end.
     pub(super) watchers: Slab<Option<Waker>>,
 }
 
-/// A slot, whose it is and what for.
+/// The slot of a job, with its key and its rule.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
     pub(super) id: Arc<str>,
-    /// What creates such jobs.
+    /// The endpoint that creates such jobs.
     pub(super) creation: Endpoint,
     pub(super) key: KeyRef,
     pub(super) rule: RuleId,
@@ -69,7 +69,7 @@ impl Jobs {
         self.held.values_mut()
     }
 
-    /// Whether there is room for another, once those are gone whose keys are.
+    /// Whether there is room for another job, after those of forgotten keys are removed.
     pub(super) fn has_room(&mut self, lives: impl Fn(&Held) -> bool) -> bool {
         if self.held.len() >= MOST {
             self.held.retain(|_, held| lives(held));
@@ -78,8 +78,8 @@ impl Jobs {
     }
 }
 
-/// Jobs that hold slots, over all keys: who sends the keys may send their answers too. The slots of
-/// further jobs end with the answers that tell of them.
+/// The most jobs that hold slots, over all keys. Callers choose the keys, and could make up responses too.
+/// The slots of further jobs end with the responses that tell of them.
 const MOST: usize = if cfg!(test) { 10 } else { 100_000 };
 
 #[cfg(all(test, not(shuttle)))]

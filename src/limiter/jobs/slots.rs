@@ -1,4 +1,4 @@
-//! Jobs begin and end, long after the responses to the requests that made them.
+//! The begin and the end of jobs, long after the responses to the requests that created them.
 
 use std::{sync::Arc, task::Waker};
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl State {
-    /// Takes what a response says of its key's jobs.
+    /// Takes the news of its key's jobs from a response.
     pub(crate) fn take_jobs(&mut self, grant: &mut Grant, news: &JobNews, now: Instant) {
         grant.unnamed |= news.unnamed;
         if let Some(id) = &news.created {
@@ -32,7 +32,7 @@ impl State {
         if !self.has_room() {
             return;
         }
-        // One job, one slot: named again, it gives back the slot it had.
+        // One job has one slot. A job that is named again gives back the slot it had.
         self.end_job(grant.key.index, id, now);
         grant.slots[Grant::JOB] = None;
         self.jobs.insert(Held {
@@ -43,7 +43,7 @@ impl State {
         });
     }
 
-    /// Whether a job of this id held a slot of a key, which is given back.
+    /// Ends a job of a key, and gives back its slot. Returns whether it held one.
     fn end_job(&mut self, key: KeyIndex, id: &str, now: Instant) -> bool {
         let Some(held) = self.jobs.remove(key, id) else {
             return false;
@@ -54,7 +54,7 @@ impl State {
         true
     }
 
-    /// The same, whichever key's it is.
+    /// Ends a job under every key that has it. Returns whether it held a slot.
     pub(crate) fn end_job_anywhere(&mut self, id: &str, moment: &mut Moment) -> bool {
         let keys = self.jobs.keys_of(id);
         let ended = keys.into_iter().filter(|key| {
@@ -65,7 +65,7 @@ impl State {
         ended.count() > 0
     }
 
-    /// A job that the server runs for a key, of which nothing was known, takes a slot.
+    /// Takes a slot for a job that the server runs for a key and that was not known.
     pub(crate) fn adopt_job(&mut self, key: KeyRef, kind: JobKind, job: &Job, moment: &mut Moment) {
         if self.jobs.has(key.index, &job.id) || !self.has_room() {
             return;
@@ -94,7 +94,7 @@ impl State {
         self.changed(key.index, moment);
     }
 
-    /// The server has said which jobs run for a key of those that it had created by an instant.
+    /// The server has listed the running jobs of a key that were created by an instant.
     pub(crate) fn named_jobs(
         &mut self,
         key: KeyRef,
@@ -114,7 +114,7 @@ impl State {
             .has_room(|held| registry.living(held.key).is_some())
     }
 
-    /// Whether somebody waits for a job of this class to end: of one key, or of any.
+    /// Whether a request waits for a job of this class to end, under one key or under any.
     pub(crate) fn awaits_job(&self, key: Option<KeyId>, creation: Endpoint) -> bool {
         match key {
             Some(id) => {
@@ -125,21 +125,21 @@ impl State {
         }
     }
 
-    /// Whether one who waits is in a lane whose first waits for a job to end.
+    /// Whether the first request in the waiter's lane waits for a job to end.
     pub(crate) fn waits_for_job(&self, id: WaiterId) -> bool {
         let waiter = &self.waiters[id];
         let key = self.registry.get(waiter.key);
         key.is_some_and(|key| key.lanes[waiter.lane].awaits_job)
     }
 
-    /// Wakes a watcher when somebody begins to wait for a job to end, or the limiter is closed.
+    /// Wakes `waker` when a request begins to wait for a job to end, or when the limiter is closed.
     pub(crate) fn watch_jobs(&mut self, watcher: usize, waker: &Waker, moment: &mut Moment) {
         if let Some(old) = self.jobs.watchers[watcher].replace(waker.clone()) {
             moment.wakes.bury(old);
         }
     }
 
-    /// Somebody begins to wait for a job to end, or the limiter is closed.
+    /// Wakes the watchers: a request begins to wait for a job to end, or the limiter is closed.
     pub(crate) fn wake_watchers(&mut self, moment: &mut Moment) {
         for (_, watcher) in &mut self.jobs.watchers {
             if let Some(waker) = watcher.take() {
@@ -149,7 +149,7 @@ impl State {
         }
     }
 
-    /// Another table is in force, in which the jobs that run hold slots too.
+    /// Takes slots of the table now in force for the jobs that run.
     pub(crate) fn rebase_jobs(&mut self, now: Instant) {
         let rules = &self.rules;
         let lost = |held: &&mut Held| rules.index(held.rule).is_none();
@@ -157,7 +157,7 @@ impl State {
             let Some(key) = self.registry.of(held.key) else {
                 continue;
             };
-            // Of a line that is new, the first lane under it tells which that is.
+            // The first lane under a new line of the table tells which line that is.
             let creates = |lane: &&Lane| lane.endpoint == held.creation;
             let mut lanes = key.lanes.iter().filter(creates);
             if let Some(rule) = lanes.find_map(|lane| lane.slots[Grant::JOB]) {

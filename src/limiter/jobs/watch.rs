@@ -1,4 +1,4 @@
-//! For whoever looks after the jobs of a limiter.
+//! Watching the jobs of a limiter.
 
 use std::{fmt, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
@@ -9,7 +9,7 @@ use crate::{
     words::{Instant, Job, JobKind, KeyId},
 };
 
-/// The jobs of one key, as an answer's permit knows them.
+/// The jobs of one key, as the permit of a response knows them.
 #[derive(Clone)]
 pub(crate) struct JobBook {
     shared: Arc<Shared>,
@@ -22,25 +22,25 @@ impl JobBook {
         Self { shared, key, id }
     }
 
-    /// Whether it is a limiter's, and not another's.
+    /// Whether it belongs to `limiter`, and not to another one.
     pub(crate) fn is_of(&self, limiter: &Limiter) -> bool {
         Arc::ptr_eq(&self.shared, &limiter.shared)
     }
 
-    /// The server runs this job: it holds a slot from now on, if it did not before.
+    /// Takes a slot for a job that the server runs, unless it has one.
     pub(crate) fn adopt(&self, kind: JobKind, job: &Job) {
         let shared = &self.shared;
         shared.with(|state, moment| state.adopt_job(self.key, kind, job, moment));
     }
 
-    /// The server has said which jobs run of those that were created by an instant: each has a slot, and so
-    /// those need none that were kept for jobs without a name.
+    /// The server has listed the running jobs that were created by an instant. Each has a slot, so the slots
+    /// that were kept for jobs without a name are given back.
     pub(crate) fn named(&self, kind: JobKind, until: Instant) {
         let shared = &self.shared;
         shared.with(|state, moment| state.named_jobs(self.key, kind, until, moment));
     }
 
-    /// The jobs that hold slots.
+    /// The ids of the jobs that hold slots.
     pub(crate) fn held(&self, kind: JobKind) -> Vec<Arc<str>> {
         self.shared.with(|state, _| {
             let held = state.jobs.of(self.key);
@@ -71,7 +71,7 @@ impl Limiter {
     }
 }
 
-/// Waits until somebody waits for a job to end.
+/// Waits until a request waits for a job to end.
 pub(crate) struct Watcher {
     shared: Arc<Shared>,
     index: usize,
@@ -84,8 +84,8 @@ impl Watcher {
         Self { shared, index }
     }
 
-    /// Until somebody waits, of this key, or if it is not known yet, of any: for which kinds of jobs.
-    /// `None` if the limiter was closed.
+    /// Waits until a request of this key, or of any key if `book` is `None`, waits for a job to end. Returns
+    /// the kinds of these jobs, or `None` if the limiter was closed.
     pub(crate) async fn awaited(&self, book: Option<&JobBook>) -> Option<Vec<JobKind>> {
         let key = book.map(|book| book.id);
         self.until(|state| {
@@ -96,13 +96,13 @@ impl Watcher {
         .await
     }
 
-    /// Rests for a while, which ends early if the limiter is closed.
+    /// Sleeps for `time`, or until the limiter is closed.
     pub(crate) async fn rest(&self, time: Duration) {
-        // Be it over or the limiter closed, it is asked next what is awaited.
+        // In both cases the caller asks next what is awaited.
         let _ = timeout(time, self.until(|_| None::<()>)).await;
     }
 
-    /// Until there is something; `None` if the limiter was closed.
+    /// Waits until `something` is found. `None` if the limiter was closed.
     async fn until<T>(&self, something: impl Fn(&State) -> Option<T>) -> Option<T> {
         poll_fn(|cx| {
             self.shared.with(|state, moment| {

@@ -1,4 +1,4 @@
-//! Another table of limits.
+//! A key under another table of limits.
 
 use super::{Key, Limit};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl Key {
-    /// Goes on under another table.
+    /// Continues under another table.
     pub(in crate::limiter) fn rebase(&mut self, old: &Rules, new: &Rules, now: Instant) {
         self.places = None;
         let before: Vec<_> = std::mem::take(&mut self.limits)
@@ -15,7 +15,7 @@ impl Key {
             .map(|limit| (limit.rule, limit.bucket))
             .collect();
         for index in self.lane_indices() {
-            // What was learned was learned from the old one.
+            // The rates were learned under the old table.
             self.lanes[index].learned = Each::default();
             self.limit_lane(index, new);
             if let Some(line) = &mut self.lanes[index].line {
@@ -27,7 +27,7 @@ impl Key {
                 continue;
             };
             bucket.rebase(old.cap(before), new.cap(rule), now);
-            // Kept even where no lane is under it just now: what left is still on its way.
+            // A limit is kept even if no lane is under it now, since its requests may still be in flight.
             match self.limits.iter_mut().find(|limit| limit.rule == rule) {
                 Some(limit) => limit.bucket = bucket,
                 None => self.limits.push(Limit::new(rule, bucket)),

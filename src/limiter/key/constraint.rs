@@ -1,4 +1,4 @@
-//! What a lane is under, as one list: asked, charged and settled alike.
+//! Everything that limits a lane, as one list that is asked, charged and settled.
 
 use super::{Key, Limit, Wait};
 use crate::{
@@ -7,29 +7,29 @@ use crate::{
     words::{Count, Each, Instant, Rule, Span, Unit, Weight},
 };
 
-/// One of what keeps a lane back.
+/// One thing that limits a lane.
 enum Constraint<'a> {
     /// A pause, and the slow restart after it.
     Gate(&'a mut Gate),
     /// The pace that the lane has learned.
     Pace(Unit, &'a mut Rate),
-    /// What the server says is left.
+    /// The remainder that the server named.
     Left(Unit, &'a mut Left),
-    /// A limit of the table.
+    /// A limit of the table, as its place in the key's list, its rule and its state.
     Limit(LimitIndex, &'a Rule, &'a mut Limit),
 }
 
 impl Constraint<'_> {
-    /// Asks for a request of so many tokens, with so many requests before it.
+    /// Asks for a request of `tokens`, with `ahead` requests before it.
     fn ask(&mut self, tokens: Weight, ahead: Count, now: Instant) -> Verdict {
-        // What those before it cost in tokens is not known.
+        // The cost in tokens of the requests ahead is not known.
         let ahead = match self.counts() {
             Some(Unit::Requests) => ahead,
             _ => Count(0),
         };
         let at = match self {
             Self::Limit(_, rule, limit) => return limit.bucket.ask(&rule.cap, tokens, ahead, now),
-            // What costs nothing passes, whatever others owe.
+            // A request that costs nothing passes, whatever is owed.
             _ if self.is_free(tokens) => Instant::START,
             Self::Gate(gate) => gate.next(),
             Self::Pace(_, rate) => rate.next(ahead.0),
@@ -41,7 +41,7 @@ impl Constraint<'_> {
         }
     }
 
-    /// Since when it has let a request of so many tokens leave.
+    /// The instant since which it has allowed a request of `tokens`.
     fn ready(&self, tokens: Weight) -> Instant {
         match self {
             _ if self.is_free(tokens) => Instant::START,
@@ -52,7 +52,7 @@ impl Constraint<'_> {
         }
     }
 
-    /// What it counts by the second.
+    /// The unit that it counts by the second.
     fn counts(&self) -> Option<Unit> {
         match self {
             Self::Gate(_) => None,
@@ -61,12 +61,12 @@ impl Constraint<'_> {
         }
     }
 
-    /// Whether a request of so many tokens costs nothing of it.
+    /// Whether a request of `tokens` costs nothing of it.
     fn is_free(&self, tokens: Weight) -> bool {
         tokens == Weight(0) && self.counts() == Some(Unit::Tokens)
     }
 
-    /// Its place in the key's list, of a limit of the table.
+    /// The place in the key's list, if it is a limit of the table.
     fn limit(&self) -> Option<LimitIndex> {
         match self {
             Self::Limit(index, ..) => Some(*index),
@@ -74,7 +74,7 @@ impl Constraint<'_> {
         }
     }
 
-    /// How far apart it keeps requests, if it does.
+    /// The time between requests under it, if it has one.
     fn interval(&self) -> Option<Span> {
         match self {
             Self::Pace(Unit::Requests, rate) => rate.interval(),
@@ -85,7 +85,7 @@ impl Constraint<'_> {
 }
 
 impl Key {
-    /// Asks everything that a lane is under, with so many requests before it. `None` if it never fits.
+    /// Asks everything that limits a lane, with `ahead` requests before it. `None` if the request never fits.
     pub(in crate::limiter) fn ask(
         &mut self,
         lane: LaneIndex,
@@ -119,8 +119,9 @@ impl Key {
         fits.then_some(wait)
     }
 
-    /// Charges everything that a lane is under, all of which has said yes under this same lock, for one
-    /// that nothing else has kept since `ready`. Returns its passage, and for which of its rates it is a witness.
+    /// Charges everything that limits a lane. All of it has allowed the request under this same lock. Nothing
+    /// but the limits has delayed the request since `ready`. Returns its passage, and the rates for which it is a
+    /// witness.
     pub(in crate::limiter) fn charge(
         &mut self,
         lane: LaneIndex,
@@ -154,8 +155,8 @@ impl Key {
         (passage, witness)
     }
 
-    /// What has kept a request of so many tokens that nothing else has kept since `came`. Late is who leaves
-    /// later than all of it let it go.
+    /// The delay of a request of `tokens` that nothing but the limits has delayed since `came`. A request is
+    /// late by how long it departs after all of them allowed it.
     fn kept(
         &mut self,
         lane: LaneIndex,
@@ -169,7 +170,7 @@ impl Key {
             apart: None,
             by_pace: Each::default(),
         };
-        // All has said yes: one that comes now is kept by nothing.
+        // All limits have allowed the request, so one that comes now was not delayed.
         if came == now && self.lanes[lane].gate.is_none() {
             return kept;
         }
@@ -178,7 +179,7 @@ impl Key {
             let at = constraint.ready(tokens);
             kept.until = kept.until.max(at);
             kept.apart = kept.apart.max(constraint.interval());
-            // The pace is what the lane has learned, and the table's while it has not.
+            // The pace is the one that the lane has learned, if it leads, and otherwise the table's.
             match (&constraint, constraint.counts()) {
                 (Constraint::Pace(_, rate), Some(unit)) => paces[unit] = (rate.leads(), at),
                 (Constraint::Limit(..), Some(unit)) if !paces[unit].0 => {
@@ -195,18 +196,18 @@ impl Key {
     }
 }
 
-/// What has kept a request.
+/// The delay of a request.
 struct Kept {
     until: Instant,
-    /// How far apart the lane's limits keep its requests, if one does.
+    /// The longest time between requests under the lane's limits, if there is one.
     apart: Option<Span>,
-    /// Whether it was the pace that kept it longest.
+    /// Whether the pace was the last thing that delayed it.
     by_pace: Each<bool>,
 }
 
 impl Lane {
-    /// Does something with everything that the lane is under. Left out of the table is what the lane knows
-    /// better: a number of requests or tokens that this crate supplied.
+    /// Calls `act` with everything that limits the lane. A number of requests or tokens that this crate
+    /// supplied is left out if the lane has learned its own.
     fn each(&mut self, limits: &mut [Limit], rules: &Rules, mut act: impl FnMut(Constraint<'_>)) {
         if let Some(gate) = &mut self.gate {
             act(Constraint::Gate(gate));

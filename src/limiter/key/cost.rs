@@ -1,4 +1,4 @@
-//! What a request is charged in a lane, before and after its response.
+//! The charge of a request in a lane, before and after its response.
 
 use super::Key;
 use crate::{
@@ -7,19 +7,19 @@ use crate::{
 };
 
 impl Key {
-    /// Whether the tokens of a lane are counted: by a quota, or since the server spoke of them.
+    /// Whether the tokens of a lane are counted: by a quota, or since the server first named a token limit.
     pub(crate) fn counts_tokens(&self, lane: LaneIndex, rules: &Rules) -> bool {
         let learned = &self.lanes[lane].learned.tokens;
         learned.rate.is_some() || self.quotas(lane, rules).next().is_some()
     }
 
-    /// The same of the lane of a call, if there is one.
+    /// Whether the tokens of a call's lane are counted; `None` if it has no lane yet.
     pub(crate) fn counts_tokens_of(&self, call: &Call, rules: &Rules) -> Option<bool> {
         Some(self.counts_tokens(self.lane_of(call)?, rules))
     }
 
-    /// What a charge comes to now, in tokens. Where the lane counts none, what the request might take
-    /// is not worth knowing.
+    /// The tokens that a charge amounts to now. Zero if the lane counts none, since the expected cost is of
+    /// no use then.
     pub(crate) fn tokens(&self, lane: LaneIndex, charge: Charge, rules: &Rules) -> Weight {
         if let Charge::Given(tokens) = charge {
             return Weight(tokens);
@@ -35,7 +35,8 @@ impl Key {
         Weight(tokens)
     }
 
-    /// Takes what a response says that its request cost, and how long the response was: that once.
+    /// Takes the cost of a request from its response, and learns from the length of the response, once a
+    /// request.
     pub(crate) fn spent(&mut self, grant: &mut Grant, cost: Tokens, rules: &Rules, now: Instant) {
         let tokens = match cost {
             Tokens::Exactly(tokens) => tokens,
@@ -45,7 +46,7 @@ impl Key {
                 if let Some(each) = usage.output.and_then(each) {
                     self.lanes[grant.lane].output.learn(each);
                 }
-                // As it was charged: what somebody gave counts as it is.
+                // A given charge counts as it is. An expected one is raised as it was charged.
                 match answers {
                     0 => usage.total,
                     _ => dear(usage.total),
@@ -55,10 +56,11 @@ impl Key {
         self.settle(grant, Weight(tokens), rules, now);
     }
 
-    /// Settles that a request did not cost the tokens of its grant but `tokens`, in every quota that was
-    /// charged for it; what more it cost, under another table, in the quotas of that.
+    /// Settles the charge of a grant to `tokens`, in every quota that was charged for it. If the table has
+    /// changed since, an extra cost is charged to the quotas of the new table.
     fn settle(&mut self, grant: &mut Grant, tokens: Weight, rules: &Rules, now: Instant) {
-        // A charge under another table was paid off at that table's pace: how much is left is not known.
+        // A charge under another table was paid off at that table's pace. The amount that is left is not
+        // known.
         let lost = grant.table != rules.number && tokens < grant.tokens;
         let (from, to) = (grant.tokens, tokens);
         let settled = Settled { from, to };
@@ -82,7 +84,7 @@ impl Key {
         grant.tokens = tokens;
     }
 
-    /// The refusal of one that never fits.
+    /// The rejection of a request that never fits.
     pub(crate) fn never_fits(
         &self,
         rejected: Rejected,
@@ -97,7 +99,7 @@ impl Key {
         }
     }
 
-    /// The token quotas that a lane is under.
+    /// The token quotas of a lane.
     fn quotas(&self, lane: LaneIndex, rules: &Rules) -> impl Iterator<Item = Quota> {
         let lane = &self.lanes[lane];
         lane.limits.iter().filter_map(move |&index| {
@@ -110,5 +112,5 @@ impl Key {
     }
 }
 
-/// What a lane without a quota of tokens is believed to take at once, in seconds of its rate.
+/// The time whose tokens a lane without a token quota is believed to take at once, in seconds of its rate.
 const A_MINUTE: f64 = 60.0;

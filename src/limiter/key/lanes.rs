@@ -36,12 +36,12 @@ impl Key {
             .unwrap_or_else(|| self.add_lane(call.endpoint, OVERFLOW, None, rules))
     }
 
-    /// All of the lanes, in order.
+    /// The indices of all lanes, in order.
     pub(in crate::limiter) fn lane_indices(&self) -> impl Iterator<Item = LaneIndex> + use<> {
         (0..self.lanes.len()).map(LaneIndex::new)
     }
 
-    /// The lane that a call would be in, if there is one.
+    /// The lane of a call, if there is one.
     pub(super) fn lane_of(&self, call: &Call) -> Option<LaneIndex> {
         let own = self.find(call.endpoint, id_of(call));
         own.or_else(|| self.find(call.endpoint, OVERFLOW))
@@ -103,7 +103,7 @@ impl Key {
         }
     }
 
-    /// The pace of a lane, watched from now on if it was not: it begins with what its table says.
+    /// The pace of a lane. If there was none, it is watched from now on, and begins with the table's number.
     pub(in crate::limiter) fn rate(
         &mut self,
         lane: LaneIndex,
@@ -130,7 +130,7 @@ impl Key {
 }
 
 fn id_of(call: &Call) -> u64 {
-    // Two values have a meaning of their own.
+    // Two values have a special meaning.
     let id = |model: &Arc<str>| hash(model).clamp(1, OVERFLOW - 1);
     call.model.as_ref().map_or(0, id)
 }

@@ -1,4 +1,4 @@
-//! One API key: its limits, its lanes, and whose turn it is.
+//! One API key: its limits, its lanes, and the turns of the lanes.
 
 mod change;
 mod constraint;
@@ -30,34 +30,34 @@ pub(super) struct Key {
     /// Its number among all keys ever made.
     pub(super) born: u64,
     pub(super) name: Option<Arc<str>>,
-    // Inline for most keys, so that one of many thousands costs few misses of the cache.
+    // Inline for most keys, so that one of many thousands costs few cache misses.
     pub(super) limits: SmallVec<[Limit; 2]>,
     pub(super) lanes: SmallVec<[Lane; 1]>,
-    /// The lanes in which somebody could go, the longest without a departure first.
+    /// The lanes that have a request to send. The lane whose last departure was the earliest comes first.
     turns: Vec<LaneIndex>,
-    /// How many wait, in line or not.
+    /// The number of waiting requests, in the queue or skipped.
     pub(super) waiting: u32,
-    /// When it is to be looked at again.
+    /// The instant of the next look at the key.
     pub(super) alarm: Instant,
-    /// Places of the lanes in `turns` in their limits, as of the last pass.
+    /// The places of the lanes in `turns` in their limits, from the last pass.
     places: Option<Box<Places>>,
 }
 
-/// One limit's state.
+/// The state of one limit.
 #[derive(Debug)]
 pub(super) struct Limit {
     pub(super) rule: RuleIndex,
     pub(super) bucket: Bucket,
 }
 
-/// When a request may leave, as far as its limits are concerned.
+/// The instant at which a request may be sent, as far as its limits are concerned.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wait {
-    /// Not before this instant.
+    /// The request may not be sent before this instant.
     pub(super) at: Instant,
-    /// Nor before a slot comes free: asked again at this instant at the latest.
+    /// The request may not be sent before a slot comes free either. Ask again at this instant at the latest.
     pub(super) full: Option<Instant>,
-    /// The limit that keeps it back for longest; a pause is none, for it is the lane's own.
+    /// The limit that delays the request longest. A pause is not a limit, since it is the lane's own.
     binding: Option<LimitIndex>,
 }
 
@@ -82,13 +82,14 @@ impl Key {
         }
     }
 
-    /// From when on it is no different from a new one; `None` while it is in use.
+    /// The instant from which on the key is no different from a new one; `None` while it is in use.
     pub(super) fn fresh_at(&self, rules: &Rules) -> Option<Instant> {
         let learned = self.learned().map(|learned| learned.fresh_at()).max();
         Some(self.unused_at(rules)?.max(learned.unwrap_or_default()))
     }
 
-    /// From when on it differs from a new one only in what it has learned; `None` while it is in use.
+    /// The instant from which on the key differs from a new one only in what it has learned; `None` while it
+    /// is in use.
     pub(super) fn unused_at(&self, rules: &Rules) -> Option<Instant> {
         if self.waiting > 0 {
             return None;
@@ -101,7 +102,7 @@ impl Key {
         })
     }
 
-    /// When it last learned something.
+    /// The instant at which the key last learned something.
     pub(super) fn learned_last(&self) -> Instant {
         self.learned()
             .map(|learned| learned.last())
@@ -114,7 +115,7 @@ impl Key {
         lanes.flat_map(|lane| Unit::BOTH.map(|unit| &lane.learned[unit]))
     }
 
-    /// Whether nobody stands in any line, so that who comes may go at once.
+    /// Whether no request waits in any queue, so that one that comes may be sent at once.
     pub(super) fn is_quiet(&self) -> bool {
         self.turns.is_empty()
     }

@@ -1,15 +1,15 @@
 //! The places that waiting lanes keep in the limits they are under.
 //!
-//! A pass gives each lane in turn a place in all of its limits: when it can leave, as far as that is
-//! known, and what it then costs. A place is not a hold. A later lane leaves first wherever that makes no
-//! earlier lane later, and also where a limit would else idle for more than a 32nd of its time. By the
-//! second rule an earlier lane comes to leave later than in its turn, by half of its wait at most; then it
-//! is not made later any more. So no lane starves between two limits that others keep busy in turn, and no
-//! limit idles for long since a lane waits for another one.
+//! A pass gives each lane in turn a place in all of its limits. A place holds the instant at which the lane
+//! can send, as far as it is known, and the cost. A place is not a hold. A later lane sends first if that
+//! makes no earlier lane later, or if a limit would otherwise idle for more than a 32nd of its time. By the
+//! second rule an earlier lane may send later than in its turn, by half of its wait at most. After that it is
+//! not delayed any more. As a result, no lane starves between two limits that other lanes keep busy in turn,
+//! and no limit idles for long because a lane waits for another one.
 //!
-//! How long a slot stays taken is known from those before, and with it how soon one comes free. For so long
-//! before it can leave a lane keeps one free. Of jobs it is not known: there a lane keeps a slot free once it
-//! could have left but for that, for a minute before it can.
+//! The time for which a slot stays taken is known from earlier ones, and with it the time until one comes
+//! free. A lane keeps a slot free for that long before it can send. For jobs the time is unknown: a lane
+//! keeps a slot free once only the slot was missing, for a minute before it can send.
 
 use smallvec::SmallVec;
 
@@ -20,45 +20,45 @@ use crate::{
     words::{Count, Instant, Quota, Settled, Span, Weight},
 };
 
-/// What a request costs, and in which limits.
+/// The cost of a request in each of its limits.
 pub(super) type Costs = SmallVec<[(LimitIndex, u64); 4]>;
 
-/// The places in the limits of a key, as of the last pass.
+/// The places in the limits of a key, from the last pass.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     places: Vec<Place>,
-    /// One for each limit.
+    /// One entry for each limit.
     shared: Vec<Shared>,
 }
 
-/// A place in a limit.
+/// The place of a lane in a limit.
 #[derive(Debug)]
 struct Place {
     limit: LimitIndex,
-    /// When its lane can leave.
+    /// The instant at which the lane can send.
     at: Instant,
     cost: u64,
     /// The most that later lanes may be charged before it.
     room: u64,
 }
 
-/// What a limit does for lanes that wait for others.
+/// The state that a limit keeps for all lanes.
 #[derive(Debug)]
 struct Shared {
-    /// Cost of the lanes that leave before any later one and have no place; of slots, those kept free.
+    /// The cost of lanes without a place that send before any later lane, or the number of slots kept free.
     behind: u64,
-    /// Since when it idles: one that could leave waits for an earlier lane.
+    /// The instant since which the limit idles: a lane that could send waits for an earlier lane.
     idle_since: Instant,
-    /// How long it may.
+    /// The time for which the limit may idle.
     may_idle: Span,
-    /// Of one that is not paced.
+    /// The shares of the lanes, for a quota that is not paced.
     shares: Shares,
-    /// How long a slot stays taken, on average, if that is known.
+    /// The mean time for which a slot stays taken, if that is known.
     taken_for: Option<Span>,
 }
 
 impl Key {
-    /// Forgets all places, for a pass that gives them anew. Of one lane there are none.
+    /// Forgets all places before a pass that gives them anew. A single lane gets none.
     pub(super) fn clear_places(&mut self) {
         if self.lanes.len() > 1 {
             let Places { places, shared } = &mut **self.places.get_or_insert_default();
@@ -68,7 +68,7 @@ impl Key {
         }
     }
 
-    /// The instant before which a lane leaves to others what they have not used of a window.
+    /// The instant before which a lane does not send, so that others can use their share of a window.
     pub(super) fn spares(
         &mut self,
         lane: LaneIndex,
@@ -99,8 +99,9 @@ impl Key {
         until
     }
 
-    /// Until when the places of earlier lanes keep back one whose own limits let it go, or will; `None` if
-    /// they do not. Of a slot, when it comes free is not known.
+    /// The instant until which the places of earlier lanes delay a lane whose own limits allow it to send,
+    /// now or later. `None` if there is no such delay. If a slot is missing, the instant is `now`, since it
+    /// is not known when one comes free.
     pub(super) fn blocked(
         &mut self,
         costs: &Costs,
@@ -141,7 +142,7 @@ impl Key {
         until
     }
 
-    /// Gives a lane its places. It can leave at `at`; `takes` if it is offered its turn.
+    /// Gives a lane its places. The lane can send at `at`. `takes` tells whether it is offered its turn.
     pub(super) fn place(
         &mut self,
         lane: LaneIndex,
@@ -188,7 +189,7 @@ impl Key {
                     place.room = place.room.saturating_sub(cost);
                 }
             }
-            // What waits for this limit itself leaves it idle for nobody.
+            // The time that the lane waits for this limit itself does not count as idle.
             let idle = match free(limit, tokens, before, rules, now) {
                 free if free < at => at - free.min(shared.idle_since),
                 _ => Span::ZERO,
@@ -205,7 +206,8 @@ impl Key {
         }
     }
 
-    /// The limits of a lane in which a request costs something, and what; none where no places are given.
+    /// The limits in which a request of the lane costs something, with the cost. Empty if no places are
+    /// given.
     pub(super) fn costs(&self, lane: LaneIndex, tokens: Weight, rules: &Rules) -> Costs {
         if self.places.is_none() {
             return SmallVec::new();
@@ -221,14 +223,14 @@ impl Key {
 }
 
 impl Places {
-    /// Cost of all that leave before a later lane in its turn.
+    /// The cost of all lanes that send before a later lane in its turn.
     fn before(&self, index: LimitIndex) -> u64 {
         let places = self.places.iter().filter(|place| place.limit == index);
         let before = places.map(|place| place.cost).sum::<u64>();
         before.saturating_add(self.shared[usize::from(index)].behind)
     }
 
-    /// A slot comes free that was taken for so long.
+    /// A slot came free that was taken for `time`.
     pub(super) fn freed(&mut self, index: LimitIndex, time: Span) {
         if let Some(limit) = self.shared.get_mut(usize::from(index)) {
             let mean = limit.taken_for.unwrap_or(time);
@@ -236,7 +238,7 @@ impl Places {
         }
     }
 
-    /// Settles what a lane was charged of a quota at an instant.
+    /// Settles the charge of a lane to a quota at an instant.
     pub(super) fn settle(
         &mut self,
         lane: LaneIndex,
@@ -251,7 +253,8 @@ impl Places {
         }
     }
 
-    /// One leaves that costs so much of a quota: its limit may idle for a part of the time that takes.
+    /// Counts a departure that costs `cost` of a quota. Its limit may idle for a part of the time that the
+    /// cost takes.
     pub(super) fn leave(
         &mut self,
         lane: LaneIndex,
@@ -284,7 +287,7 @@ impl Shared {
     }
 }
 
-/// When a limit lets a request leave after so much.
+/// The instant at which a limit allows a request after `before` has been charged.
 fn free(limit: &mut Limit, tokens: Weight, before: u64, rules: &Rules, now: Instant) -> Instant {
     let cap = rules.cap(limit.rule);
     match limit.bucket.ask(cap, tokens, Count(before), now) {
@@ -293,9 +296,10 @@ fn free(limit: &mut Limit, tokens: Weight, before: u64, rules: &Rules, now: Inst
     }
 }
 
-/// Most jobs run for longer than a lane's limits keep it back.
+/// Most jobs run for longer than a lane's limits delay it.
 const A_MINUTE: Span = Span::secs(60);
 
-/// A limit idles for a 32nd of its time for lanes that wait for others. With no such time, a request that
-/// lacks a millisecond is overtaken by one that takes a second; with much more, less than 95 % is used.
+/// A limit may idle for a 32nd of its time for lanes that wait for others. With no such time, a request that
+/// lacks a millisecond is overtaken by one that takes a second. With much more, less than 95 % of the limit
+/// is used.
 const IDLE: u64 = 32;

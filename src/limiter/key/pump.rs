@@ -1,4 +1,4 @@
-//! Whose turn it is.
+//! Offers turns to waiting requests.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use crate::{
     words::{Cap, Count, Instant, Reason, Rejected, Span},
 };
 
-/// What a pass over the lanes needs of the world.
+/// Everything outside the key that a pass over the lanes needs.
 pub(in crate::limiter) struct World<'a> {
     pub(in crate::limiter) rules: &'a Rules,
     pub(in crate::limiter) waiters: &'a mut Slab<Waiter>,
     pub(in crate::limiter) wakes: &'a mut Wakes,
     pub(in crate::limiter) refused: &'a mut u64,
-    /// Who is being polled just now, and so needs no waking.
+    /// The waiter that is being polled now, and so needs no wake.
     pub(in crate::limiter) polled: Option<WaiterId>,
     pub(in crate::limiter) now: Instant,
 }
@@ -35,8 +35,7 @@ impl Key {
             .is_some_and(|offer| offer.waiter == id)
     }
 
-    /// A turn that is being taken just now does not lapse under its owner's feet, who would not be
-    /// woken again.
+    /// Keeps a turn that is being claimed now from lapsing, since its owner would not be woken again.
     pub(in crate::limiter) fn renew(&mut self, id: WaiterId, waiter: &Waiter, now: Instant) {
         let line = self.lanes[waiter.lane].line.as_mut();
         if let Some(offer) = line.and_then(|line| line.offer.as_mut()) {
@@ -46,10 +45,10 @@ impl Key {
         }
     }
 
-    /// Offers turns to those who may go now. Returns when to look again.
+    /// Offers turns to requests that may be sent now. Returns the instant of the next look.
     ///
-    /// The lanes are asked in the order of their last departures, and each gets its
-    /// [places](super::places) before the next is asked.
+    /// The lanes are asked in the order of their last departures, and each gets its [places](super::places)
+    /// before the next is asked.
     pub(in crate::limiter) fn pump(&mut self, world: &mut World<'_>) -> Instant {
         self.clear_places();
         let mut next = Instant::NEVER;
@@ -58,7 +57,7 @@ impl Key {
             let lane = self.turns[turn];
             self.lanes[lane].awaits_job = false;
             let Some(head) = self.head(lane, world) else {
-                // The lane of waiters that are skipped keeps its place.
+                // A lane whose waiters are all skipped keeps its place.
                 match self.lanes[lane].tidy() {
                     true => drop(self.turns.remove(turn)),
                     false => turn += 1,
@@ -92,7 +91,7 @@ impl Key {
         next
     }
 
-    /// Refuses one who waits.
+    /// Rejects a waiter.
     pub(in crate::limiter) fn refuse(
         &mut self,
         id: WaiterId,
@@ -114,7 +113,7 @@ impl Key {
         world.wakes.add(&waiter.waker);
     }
 
-    /// The first in a lane that keeps its turn.
+    /// The first waiter in a lane that keeps its turn.
     fn head(&mut self, lane: LaneIndex, world: &mut World<'_>) -> Option<WaiterId> {
         let line = self.lanes[lane].line.as_mut()?;
         if let Some(offer) = line.offer.filter(|offer| offer.until <= world.now) {
@@ -125,7 +124,7 @@ impl Key {
         line.head()
     }
 
-    /// Notes what keeps a lane back. Returns when to ask again.
+    /// Notes what delays a lane. Returns the instant at which to ask again.
     fn hold_back(&mut self, lane: LaneIndex, wait: Wait, rules: &Rules, now: Instant) -> Instant {
         let lane = &mut self.lanes[lane];
         lane.line().offer = None;
@@ -135,7 +134,7 @@ impl Key {
             lane.line().keep(limit, now);
         }
         lane.line().lacked_slot |= wait.at <= now && wait.full.is_some();
-        // One that only places keep back is asked again when those before it have left.
+        // A lane that only places delay is asked again after the lanes before it have sent.
         let at = if wait.at > now {
             wait.at
         } else {
@@ -144,7 +143,7 @@ impl Key {
         wait.full.map_or(at, |full| at.min(full))
     }
 
-    /// Offers the turn to the head of a lane. Returns when the offer ends.
+    /// Offers the turn to the head of a lane. Returns the instant at which the offer ends.
     fn offer(&mut self, lane: LaneIndex, head: WaiterId, world: &mut World<'_>) -> Instant {
         let line = self.lanes[lane].line();
         match line.offer {
@@ -164,6 +163,6 @@ impl Key {
     }
 }
 
-/// How long a turn waits for its owner to be polled: 10 ms, the most that one who
-/// is not polled delays the others.
+/// A turn waits this long for its owner to be polled. A waiter that is not polled delays the others by this
+/// time at most.
 const OFFER: Span = Span::millis(10);

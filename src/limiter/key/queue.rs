@@ -1,4 +1,4 @@
-//! Who waits in the lanes of a key.
+//! Waiting requests in the lanes of a key.
 
 use super::{Key, Wait};
 use crate::{
@@ -7,8 +7,8 @@ use crate::{
 };
 
 impl Key {
-    /// Whether one who comes to this lane may go at once, since nobody is before it in the lane
-    /// and, as of the pass just made, it makes no other lane later.
+    /// Whether a request that comes to this lane may be sent at once. That is so if no request is before it
+    /// in the lane and, by the pass just made, it makes no other lane later.
     pub(in crate::limiter) fn lets_by(
         &mut self,
         lane: LaneIndex,
@@ -24,7 +24,7 @@ impl Key {
             && self.blocked(&costs, tokens, wait, rules, now).is_none()
     }
 
-    /// Puts a waiter in its line.
+    /// Puts a waiter in its queue.
     pub(in crate::limiter) fn join(&mut self, id: WaiterId, waiter: &Waiter) {
         let line = self.lanes[waiter.lane].line();
         line.join(waiter.place, id, waiter.since);
@@ -50,7 +50,7 @@ impl Key {
         }
     }
 
-    /// Takes a waiter out of its line to go; its lane's next turn comes after everybody's.
+    /// Takes a waiter out of its queue to send its request. The lane's next turn comes after all others.
     pub(in crate::limiter) fn depart(&mut self, waiter: &Waiter, now: Instant) {
         let line = self.lanes[waiter.lane].line();
         line.depart(waiter.place, now);

@@ -1,8 +1,9 @@
-//! Who has used how much of a window that is not paced.
+//! The shares that lanes have used of a window that is not paced.
 //!
-//! Such a window lets one lane take all of it at once. A lane that another limit keeps back came too late
-//! then, window after window. So a lane that has used its share goes on at the pace of the limit, as if that
-//! were paced, while others wait that have not, and that another limit has kept back.
+//! Without a pace, a window lets one lane take all of it at once. Without shares, a lane that another limit
+//! delays came too late, window after window. A lane that has used its share therefore continues at the pace
+//! that the limit would have if it were paced. It does so while a lane waits that has not used its share and
+//! that another limit has delayed.
 
 use std::collections::VecDeque;
 
@@ -11,7 +12,7 @@ use crate::{
     words::{Instant, Quota, Settled, Weight},
 };
 
-/// What left of late under one limit, by lane.
+/// The recent departures under one limit, by lane.
 #[derive(Debug, Default)]
 pub(super) struct Shares {
     departures: VecDeque<(Instant, LaneIndex, u64)>,
@@ -21,13 +22,13 @@ pub(super) struct Shares {
 #[derive(Clone, Debug, Default)]
 struct Share {
     used: u64,
-    /// What its last cost: once some have been settled, the last of those.
+    /// The cost of the lane's last request, or of the last settled one if any was settled.
     cost: u64,
     settles: bool,
 }
 
 impl Shares {
-    /// One leaves.
+    /// Counts a departure.
     pub(super) fn leave(&mut self, lane: LaneIndex, cost: u64, quota: &Quota, now: Instant) {
         self.forget(quota, now);
         self.departures.push_back((now, lane, 0));
@@ -37,7 +38,7 @@ impl Shares {
         }
     }
 
-    /// Settles what a lane was charged at an instant. A response may say that it cost far less.
+    /// Settles the charge of a lane at an instant. A response may state a far lower cost.
     pub(super) fn settle(&mut self, lane: LaneIndex, at: Instant, settled: Settled) {
         let first = self.departures.partition_point(|(other, ..)| *other < at);
         let same = self.departures.range(first..);
@@ -45,19 +46,19 @@ impl Shares {
         let found = same.position(|(_, other, _)| *other == lane);
         let index = first + found.unwrap_or(0);
         if found.is_none() {
-            // What was thought to cost nothing is not here yet. If it has left the window instead, the
-            // next look forgets it again.
+            // A departure that was charged nothing has no entry yet. If it has left the window already, the
+            // next look removes the entry again.
             self.departures.insert(index, (at, lane, 0));
         }
         let share = self.change(index, settled);
-        // A rejected request tells nothing of what one costs.
+        // A rejected request tells nothing about the usual cost.
         if settled.to > Weight(0) {
             (share.cost, share.settles) = (settled.to.0, true);
         }
     }
 
-    /// The instant before which a lane leaves to `others` that wait what they have not used: to those that
-    /// another limit has kept back. The shares are equal in requests.
+    /// The instant before which a lane does not send, so that waiting `others` that another limit has delayed
+    /// can use their shares. The shares are equal in requests.
     pub(super) fn spares(
         &mut self,
         lane: LaneIndex,
@@ -76,7 +77,7 @@ impl Shares {
         let round = costs.fold(usual(lane), u64::saturating_add);
         let exceeds = |share: &&Share| {
             let rounds = u128::from(share.used.saturating_add(share.cost)) * u128::from(round);
-            // A share is one request at least.
+            // A share is at least one request.
             share.used > 0 && rounds > u128::from(quota.max()) * u128::from(share.cost)
         };
         let needs =
@@ -87,7 +88,7 @@ impl Shares {
         }
     }
 
-    /// When the next would be due if the limit were paced.
+    /// The instant at which the next request would be due if the limit were paced.
     fn due(&self, quota: &Quota) -> Instant {
         let Some((at, lane, cost)) = self.departures.back() else {
             return Instant::START;
@@ -96,7 +97,7 @@ impl Shares {
         *at + quota.interval() * usual.min(*cost)
     }
 
-    /// Changes what a departure cost.
+    /// Changes the cost of a departure.
     fn change(&mut self, index: usize, Settled { from, to }: Settled) -> &mut Share {
         let (_, lane, cost) = &mut self.departures[index];
         let lane = usize::from(*lane);

@@ -8,7 +8,7 @@ use crate::{
 };
 
 impl Key {
-    /// Does something with the slots of a rule.
+    /// Calls `act` with the slots of a rule.
     pub(in crate::limiter) fn slots(
         &mut self,
         rules: &Rules,
@@ -22,7 +22,7 @@ impl Key {
         }
     }
 
-    /// The server has said which jobs run of those that such requests had created by an instant.
+    /// The server has listed the running jobs that such requests had created by an instant.
     pub(in crate::limiter) fn named_jobs(
         &mut self,
         rules: &Rules,
@@ -37,19 +37,19 @@ impl Key {
         }
     }
 
-    /// Whether somebody waits for a job to end.
+    /// Whether a request waits for a job to end.
     pub(in crate::limiter) fn awaits_jobs(&self) -> bool {
         self.lanes.iter().any(|lane| lane.awaits_job)
     }
 
-    /// The same, of jobs that such requests create.
+    /// Whether a request waits for a job to end that requests to `creation` create.
     pub(in crate::limiter) fn awaits_job(&self, creation: Endpoint) -> bool {
         let mut lanes = self.lanes.iter();
         lanes.any(|lane| lane.endpoint == creation && lane.awaits_job)
     }
 
-    /// Gives back the slots of a permit: the one in flight to the limit that its lane is under now. One of a
-    /// job that runs without a name is kept.
+    /// Gives back the slots of a permit. The in-flight slot goes to the limit that its lane is under now. The
+    /// slot of a running job without a name is kept.
     pub(in crate::limiter) fn release(&mut self, rules: &Rules, held: HeldSlots, now: Instant) {
         let mut slots = held.slots;
         if let Some(rule) = slots[Grant::JOB].take_if(|_| held.unnamed) {
@@ -73,8 +73,8 @@ impl Key {
         }
     }
 
-    /// The rule whose slot a job keeps, if its create took a slot of `rule`: where that has gone with its table,
-    /// the job takes a slot of the one that the lane is under now.
+    /// The rule whose slot a job keeps, if its create took a slot of `rule`. If that rule is not in the table
+    /// any more, the job takes a slot of the rule that the lane is under now.
     pub(in crate::limiter) fn job_rule(
         &mut self,
         rules: &Rules,

@@ -1,4 +1,4 @@
-//! What a lane learns of its limits, through the limiter that holds its key.
+//! The limits that a lane learns, through the limiter that holds its key.
 #![allow(clippy::disallowed_methods, reason = "in virtual time")]
 
 use std::task::{Context, Poll, Waker};
@@ -17,7 +17,7 @@ fn of_model(model: &str) -> Call {
     Call::new(CHAT).with_model(model)
 }
 
-/// Says how many tokens a second the server allows.
+/// Reports how many tokens a second the server allows.
 fn told_tokens(permit: &mut Permit, per_second: f64) {
     permit.report(&Report::limit(Unit::Tokens, per_second));
 }
@@ -34,7 +34,7 @@ async fn tokens_are_counted_of_the_model_of_which_the_server_named_a_limit() {
     assert_eq!(["first", "second", "new"].map(counts), [false, true, false]);
 }
 
-/// A request that may cost more than the lane takes in a minute is let go for a minute of it.
+/// A request that may cost more than the lane takes in a minute is admitted for the cost of a minute.
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_only_feared_costs_no_more_than_a_minute_of_the_learned_tokens() {
     let limiter = Limiter::new(Limits::none());
@@ -91,7 +91,7 @@ async fn a_number_that_the_user_wrote_bounds_what_is_learned() {
     );
 }
 
-/// The tokens of a refused request are not among those that the server took.
+/// The tokens of a rejected request are not among those that the server took.
 #[tokio::test(start_paused = true)]
 async fn what_a_refused_request_would_have_cost_is_not_what_the_server_takes() {
     let mut limits = Vec::new();
@@ -122,7 +122,7 @@ async fn what_a_refused_request_would_have_cost_is_not_what_the_server_takes() {
     assert!(limits[1] <= limits[0], "{limits:?}");
 }
 
-/// The tokens of requests that waited when the server first spoke of them were never counted.
+/// Regression: tokens of requests that waited when the server first named a token limit were not counted.
 #[tokio::test(start_paused = true)]
 async fn who_waits_uncounted_is_counted_before_it_leaves() {
     let limiter = Limiter::new(Limits::none());
@@ -149,14 +149,14 @@ async fn who_waits_uncounted_is_counted_before_it_leaves() {
     );
 }
 
-/// Demand that stays below what a lane may send teaches nothing of the limit.
+/// Demand that stays below the pace of a lane tells nothing about the limit.
 #[tokio::test(start_paused = true)]
 async fn the_learned_pace_rises_only_where_it_is_what_keeps_requests_back() {
     let mut learned = Vec::new();
     for every in [0, 2_000] {
         let limiter = Limiter::new(Limits::none());
         limiter.acquire(Call::new(CHAT)).await.unwrap().told(2.0);
-        // What the server named is believed for a minute.
+        // A limit that the server named is believed for a minute.
         sleep(Duration::from_secs(70)).await;
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(60) {

@@ -1,8 +1,8 @@
-//! The queue under a model checker: no wake is lost in offer, claim, drop and lapse, whichever way
-//! the threads interleave.
+//! The queue under a model checker: no wake is lost in offer, claim, drop and lapse, in whatever way the
+//! threads interleave.
 //!
-//! Time stands still until nothing else can happen, and then jumps to the alarm; a request that
-//! nobody wakes makes the run end with an error.
+//! Time stands still until nothing else can happen, and then jumps to the alarm. A request that is never
+//! woken makes the run end with an error.
 
 mod schedules;
 
@@ -46,8 +46,8 @@ fn park(limiter: &Limiter) -> impl Sized {
     (waiting, poll)
 }
 
-/// Runs these at once, in every interleaving that some thousand random schedules meet, while time
-/// passes; all must end.
+/// Runs `threads` at once while time passes, in every interleaving that some thousand random schedules reach.
+/// All threads must end.
 fn check(limits: fn() -> Limits, threads: &'static [fn(&Limiter)]) {
     shuttle::check_random(move || run(limits(), threads), 3_000);
 }
@@ -84,7 +84,7 @@ fn run(limits: Limits, threads: &'static [fn(&Limiter)]) {
 }
 
 impl Shared {
-    /// Lets time pass to the alarm, if one is set.
+    /// Moves the time to the alarm, if one is set.
     fn ring(&self) -> bool {
         let Some(at) = self.alarms(|alarms| alarms.at()) else {
             return false;
@@ -141,7 +141,7 @@ fn a_slot_that_comes_free_is_used() {
         &[
             |limiter| drop(acquire(limiter).unwrap()),
             |limiter| {
-                // Given back by the same thread, or it would wait for itself.
+                // The same thread gives the place back. Otherwise it would wait for itself.
                 let parked = park(limiter);
                 thread::yield_now();
                 drop(parked);
@@ -179,7 +179,7 @@ fn closing_wakes_everyone() {
     );
 }
 
-/// Two lanes under one quota, each with somebody who leaves.
+/// Two lanes under one quota, each with a request that is sent.
 #[test]
 fn lanes_that_share_a_quota_pass_it_on() {
     fn embed(limiter: &Limiter) -> Result<Permit, Rejected> {
@@ -197,7 +197,7 @@ fn lanes_that_share_a_quota_pass_it_on() {
     );
 }
 
-/// An inner service that one request at a time can be ready in, as `ConcurrencyLimit` of 1.
+/// An inner service that is ready for one request at a time, as with a `ConcurrencyLimit` of 1.
 #[derive(Default)]
 struct Narrow {
     taken: bool,

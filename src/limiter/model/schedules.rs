@@ -1,5 +1,5 @@
-//! Random schedules under the model checker: threads that send, are rejected by the server, drop what
-//! waits, change the table, and wait for an inner service.
+//! Random schedules under the model checker. The threads send, are rejected by the server, drop waiting
+//! requests, change the table, and wait for an inner service.
 
 use shuttle::{
     future::block_on,
@@ -15,7 +15,7 @@ fn draw(acts: u32) -> u32 {
     thread_rng().gen_range(0..acts)
 }
 
-/// A small table, whose lines other tables keep, change or leave out.
+/// Draws a small table. Two tables share some lines and differ in others.
 fn table() -> Limits {
     let per_second = |max| Quota::per_second(max).unwrap();
     let one = std::num::NonZeroU32::MIN;
@@ -43,7 +43,7 @@ fn lane() -> Call {
     }
 }
 
-/// Does two things, whatever they are.
+/// Performs two random actions.
 fn act(limiter: &Limiter) {
     for _ in 0..2 {
         match draw(6) {

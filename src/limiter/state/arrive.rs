@@ -1,4 +1,4 @@
-//! A request comes.
+//! Arrivals of requests.
 
 use std::{task::Waker, time::Duration};
 
@@ -17,20 +17,20 @@ use crate::{
     words::{Call, Count, Instant, Reason, Rejected, Unit},
 };
 
-/// A request that comes.
+/// A request that arrives.
 pub(in crate::limiter) struct Comer<'a> {
     pub(crate) call: &'a Call,
     pub(crate) deadline: Instant,
     /// Whether the inner service could take it now.
     pub(crate) ready: bool,
-    /// Whom to wake, if it may wait.
+    /// The waker, if the request may wait.
     pub(crate) waker: Option<&'a Waker>,
 }
 
-/// What becomes of it.
+/// The result of an arrival.
 pub(in crate::limiter) enum Arrival {
     Admitted(Grant),
-    /// `keep`: its turn, but for the inner service, whose pending clone is to be kept.
+    /// `keep` tells whether only the inner service delays its turn, so that its pending clone is to be kept.
     Queued {
         id: WaiterId,
         keep: bool,
@@ -192,8 +192,8 @@ impl State {
     }
 }
 
-/// The earliest instant at which a request that comes now could leave, given what is charged and
-/// who waits before it.
+/// The earliest instant at which a request that comes now could be sent, given the charges and the waiters
+/// before it.
 fn least_wait(
     key: &mut Key,
     lane: LaneIndex,
@@ -207,8 +207,8 @@ fn least_wait(
     key.ask(lane, tokens, ahead, rules, now)
 }
 
-/// How long a rejected request should wait, as stated; `None` if nobody knows. A slot, or a place in a full queue,
-/// comes free at an instant that nobody knows, and a client that is told nothing asks again at once.
+/// The wait that a rejected request is told before a retry; `None` if it is not known. The instant at which a
+/// slot, or a place in a full queue, comes free is not known. A client that is told nothing retries at once.
 pub(super) fn retry_after(
     reason: Reason,
     wait: Wait,
@@ -223,7 +223,7 @@ pub(super) fn retry_after(
     })
 }
 
-/// From now to an instant; `None` if nobody knows when that is.
+/// The time from now to an instant; `None` if that instant is not known.
 fn after(at: Instant, now: Instant) -> Option<Duration> {
     (at != Instant::NEVER).then(|| (at - now).as_duration())
 }

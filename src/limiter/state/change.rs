@@ -1,4 +1,4 @@
-//! The limits change, or time is up.
+//! Changes of the limits, and deadlines that pass.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl State {
-    /// Another table, from now on.
+    /// Puts another table in force.
     pub(crate) fn set_limits(&mut self, limits: Limits, moment: &mut Moment) {
         let new = self.rules.succeed(limits);
         self.metered = new.metered();
@@ -26,7 +26,7 @@ impl State {
             }
         }
         self.rebase_jobs(moment.now);
-        // Nor is anybody late by what the table before asked for.
+        // Delays by the previous table do not count as lateness.
         for (_, waiter) in &mut self.waiters {
             waiter.ready = moment.now;
         }
@@ -37,7 +37,7 @@ impl State {
         }
     }
 
-    /// Rejects every waiter, and every request that arrives from now on. `retry_after` is told to them all.
+    /// Rejects every waiter, and every request that arrives from now on, each with `retry_after`.
     pub(crate) fn close(&mut self, retry_after: Option<Duration>, moment: &mut Moment) {
         self.closed = true;
         self.reopens_in = retry_after;
@@ -51,7 +51,7 @@ impl State {
         }
     }
 
-    /// Refuses one who waits, and lets the next move up.
+    /// Rejects a waiter, and lets the next move up.
     pub(super) fn refuse(&mut self, id: WaiterId, reason: Reason, moment: &mut Moment) {
         let waiter = &self.waiters[id];
         let (index, lane) = (waiter.key, waiter.lane);
@@ -78,7 +78,7 @@ impl State {
         self.pump(index, None, moment);
     }
 
-    /// Refuses those of a key who can no longer go in time.
+    /// Rejects waiters of a key that cannot be sent in time any more.
     pub(super) fn refuse_hopeless(&mut self, index: KeyIndex, moment: &mut Moment) {
         let key = self.registry.get_mut(index).expect(IN_USE);
         let mut hopeless = Vec::new();
@@ -87,7 +87,7 @@ impl State {
             let Some(line) = key.lanes[lane].line.take() else {
                 continue;
             };
-            // Who is refused is not before the next any more.
+            // A rejected waiter is no longer before the next one.
             line.in_order(|id, ahead| {
                 let waiter = &waiters[id];
                 let tokens = key.tokens(lane, waiter.charge, rules);
@@ -102,7 +102,7 @@ impl State {
             key.lanes[lane].line = Some(line);
         }
         for (id, reason) in hopeless {
-            // The one before it let it move up, and it never fits.
+            // A waiter that never fits may have been rejected already, when the one before it let it move up.
             if !matches!(self.waiters[id].standing, WaiterState::Rejected(_)) {
                 self.refuse(id, reason, moment);
             }

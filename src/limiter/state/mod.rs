@@ -39,20 +39,20 @@ pub(super) struct State {
     pub(super) registry: Registry,
     pub(super) totals: Counts,
     pub(super) waiters: Slab<Waiter>,
-    /// The endpoints of which tokens are counted, as bits.
+    /// The endpoints whose tokens are counted, as bits.
     pub(super) metered: usize,
-    /// When each key is to be looked at again.
+    /// The instant of the next look at each key.
     alarms: BTreeSet<(Instant, KeyIndex)>,
-    /// When each waiter's time is up, of those who have a limit.
+    /// The deadline of each waiter that has one.
     deadlines: BTreeSet<(Instant, WaiterId)>,
     pub(super) jobs: Jobs,
     pub(super) seen: Seen,
-    /// Places given out so far.
+    /// The number of places given out so far.
     places: u64,
     closed: bool,
-    /// When a closed limiter's callers are to retry; `None` if they are not to.
+    /// The wait before callers of a closed limiter retry; `None` if they are not to retry.
     reopens_in: Option<Duration>,
-    /// The latest instant at which anybody held the lock.
+    /// The latest instant at which a thread held the lock.
     now: Instant,
 }
 
@@ -77,14 +77,14 @@ impl State {
         }
     }
 
-    /// What time it is for one who read the clock before taking the lock: never earlier than it
-    /// was for anybody before him.
+    /// The instant for a thread that read the clock before it took the lock. It is never earlier than for any
+    /// thread before.
     pub(super) fn advance(&mut self, read: Instant) -> Instant {
         self.now = self.now.max(read);
         self.now
     }
 
-    /// How many wait.
+    /// The number of waiting requests.
     pub(super) fn waiting(&self) -> usize {
         self.waiters.len()
     }
@@ -93,7 +93,7 @@ impl State {
         self.closed
     }
 
-    /// Whether tokens are counted of a call.
+    /// Whether the tokens of a call are counted.
     pub(super) fn counts_tokens(&self, call: &Call) -> bool {
         let key = self.registry.by_id(call.key);
         let known = key.and_then(|key| key.counts_tokens_of(call, &self.rules));
@@ -103,14 +103,14 @@ impl State {
         })
     }
 
-    /// The next instant at which something is due.
+    /// The next instant at which work is due.
     pub(super) fn next_due(&self) -> Instant {
         let alarm = self.alarms.first().map_or(Instant::NEVER, |(at, _)| *at);
         let deadline = self.deadlines.first().map_or(Instant::NEVER, |(at, _)| *at);
         alarm.min(deadline)
     }
 
-    /// Does what is due by now.
+    /// Does the work that is due by now.
     pub(super) fn run(&mut self, moment: &mut Moment) {
         while let Some(&(at, id)) = self.deadlines.first() {
             if at > moment.now {
@@ -130,8 +130,8 @@ impl State {
         }
     }
 
-    /// Offers the turns of a key to those who may go now. `polled` is being polled, and needs no
-    /// waking.
+    /// Offers the turns of a key to requests that may be sent now. `polled` is being polled, and needs no
+    /// wake.
     fn pump(&mut self, index: KeyIndex, polled: Option<WaiterId>, moment: &mut Moment) {
         let Some(key) = self.registry.get_mut(index) else {
             return;
@@ -157,8 +157,8 @@ impl State {
         }
     }
 
-    /// Charges a lane whose limits have all said yes to so many tokens, for one that has waited since an instant, and
-    /// for nothing but the limits since another.
+    /// Charges a lane whose limits have all allowed `tokens`, for a request that has waited since `since`.
+    /// Nothing but the limits has delayed it since `ready`.
     fn grant(
         &mut self,
         index: KeyIndex,
@@ -198,7 +198,7 @@ impl State {
         }
     }
 
-    /// A key may be forgettable sooner than was known.
+    /// Notes that a key may be forgettable sooner than was known.
     fn freed(&mut self, index: KeyIndex) {
         let key = self.registry.get(index);
         if let Some(at) = key.and_then(|key| key.unused_at(&self.rules)) {
@@ -212,7 +212,7 @@ impl State {
         key.is_some_and(|key| key.offers(id, waiter))
     }
 
-    /// Ends a wait, whatever it came to. The place in the line is given up already.
+    /// Ends a wait, with whatever result. The place in the queue is given up already.
     fn take(&mut self, id: WaiterId, moment: &mut Moment) -> WaiterState {
         let waiter = self.waiters.remove(id.into());
         self.deadlines.remove(&(waiter.deadline, id));

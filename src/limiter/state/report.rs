@@ -1,4 +1,4 @@
-//! A response comes, and ends.
+//! Reports of responses, and their end.
 
 use super::State;
 use crate::{
@@ -13,8 +13,8 @@ use crate::{
 };
 
 impl State {
-    /// Takes everything that a response says. Returns until when its lane is paused, if the response
-    /// asked for that; nothing if its key is forgotten.
+    /// Takes everything that a response states. Returns the end of its lane's pause, if the response asked
+    /// for one, and `None` if its key is forgotten.
     pub(crate) fn report(
         &mut self,
         grant: &mut Grant,
@@ -32,11 +32,11 @@ impl State {
         };
         self.totals.throttled += u64::from(refused.is_some());
         let key = self.registry.of(grant.key)?;
-        // First, for a rejected request has cost nothing, and is no part of what the server took.
+        // This comes first: a rejected request has cost nothing, and is no part of what the server took.
         if let Some(tokens) = report.tokens {
             key.spent(grant, tokens, &self.rules, now);
         }
-        // Only a deadline can be missed for a lane that has to wait longer.
+        // A longer wait in a lane matters only to waiters with a deadline.
         let hurried = !self.deadlines.is_empty();
         let rules = &self.rules;
         let earliest = |key: &mut Key| {
@@ -55,7 +55,7 @@ impl State {
         let until = not_now.map(|not_now| key.lanes[lane].not_now(grant, not_now, now));
         for unit in learned {
             let mut said = report.limits[unit];
-            // The pause says it all.
+            // The pause replaces the remainder that the server named.
             said.left = said.left.filter(|_| refused.is_none());
             key.lanes[lane].told(grant, unit, said, now);
         }
@@ -84,7 +84,7 @@ impl State {
         }
     }
 
-    /// Something of a key changed: whoever waits may go sooner, and the key may be forgettable sooner.
+    /// Something of a key changed. Its waiters may be sent sooner, and the key may be forgettable sooner.
     pub(crate) fn changed(&mut self, index: KeyIndex, moment: &mut Moment) {
         self.freed(index);
         if self.registry.get(index).is_some_and(|key| !key.is_quiet()) {

@@ -1,4 +1,4 @@
-//! One who waits is polled, or dropped.
+//! Polls and drops of waiting requests.
 
 use std::task::Waker;
 
@@ -8,16 +8,16 @@ use crate::{
     words::{Charge, Rejected},
 };
 
-/// What one who waits finds when polled.
+/// The result of polling a waiter.
 pub(in crate::limiter) enum Look {
-    /// Its turn, if the inner service is ready too.
+    /// It is the waiter's turn, if the inner service is ready too.
     Go,
     Wait,
     Refused(Rejected),
 }
 
 impl State {
-    /// Whether one who waits costs no tokens, in a lane that has come to count them.
+    /// Whether a waiter is charged no tokens, in a lane that has begun to count them.
     pub(crate) fn is_uncounted(&self, id: WaiterId) -> bool {
         let waiter = &self.waiters[id];
         let key = self.registry.get(waiter.key);
@@ -25,7 +25,7 @@ impl State {
             && key.is_some_and(|key| key.counts_tokens(waiter.lane, &self.rules))
     }
 
-    /// One who waits costs this.
+    /// Sets the charge of a waiter.
     pub(crate) fn count(&mut self, id: WaiterId, charge: Charge, moment: &mut Moment) {
         let waiter = &mut self.waiters[id];
         waiter.charge = charge;
@@ -65,8 +65,8 @@ impl State {
         }
     }
 
-    /// One who waits and whose inner service is ready asks to go: charged in all limits, or in
-    /// none and still waiting. What that service has `kept` is not late by that.
+    /// Claims the turn of a waiter whose inner service is ready. It is charged in all limits, or in none and
+    /// waits on. A delay by the inner service (`kept`) does not count as lateness.
     pub(crate) fn claim(&mut self, id: WaiterId, kept: bool, moment: &mut Moment) -> Option<Grant> {
         let waiter = &mut self.waiters[id];
         let index = waiter.key;
@@ -74,7 +74,7 @@ impl State {
         match waiter.standing {
             WaiterState::Queued => key.renew(id, waiter, moment.now),
             WaiterState::Lapsed => key.back(id, waiter),
-            // Told at its next poll, for which it was woken.
+            // The waiter was woken, and learns of this at its next poll.
             WaiterState::Rejected(_) => return None,
         }
         // The limits may have changed since the turn was offered.
@@ -94,7 +94,7 @@ impl State {
         Some(grant)
     }
 
-    /// One who waits is dropped.
+    /// Removes a waiter that is dropped.
     pub(crate) fn leave(&mut self, id: WaiterId, moment: &mut Moment) {
         let waiter = &self.waiters[id];
         let index = waiter.key;

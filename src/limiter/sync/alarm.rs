@@ -1,4 +1,4 @@
-//! The alarm under the model checker: it goes off when the test says so.
+//! The alarm under the model checker. It goes off when the test says so.
 
 use std::task::Waker;
 

@@ -1,5 +1,5 @@
-//! What the limiter shares between threads with, and its time: std and Tokio, or the model checker in their
-//! place.
+//! The limiter's tools for sharing between threads, and its time: those of std and Tokio, or of the model
+//! checker.
 
 #[cfg(all(test, shuttle))]
 mod time;
@@ -21,7 +21,7 @@ pub(super) use self::time::{NOW, now};
 #[cfg(not(all(test, shuttle)))]
 pub(super) use crate::clock::now;
 
-/// Nothing is left half done under these locks, so one poisoned by a panicking `Waker` is sound.
+/// Nothing is left half done under these locks, so a lock poisoned by a panicking `Waker` is sound.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
         .lock()

@@ -1,4 +1,4 @@
-//! Time under the model checker: it stands still until the test moves it.
+//! Time under the model checker. It stands still until the test moves it.
 
 use std::cell::Cell;
 
