@@ -28,7 +28,7 @@ use crate::{
 ///     TogetherLayer::new(Limits::default().scaled(9, 10)?)
 ///         .with_retry(TogetherRetryLayer::default().with_max_retries(8)),
 /// );
-/// // The same by hand:
+/// // The same stack, made of its two layers:
 /// let stack = ServiceBuilder::new()
 ///     .layer(TogetherRetryLayer::default().with_max_retries(8))
 ///     .layer(TogetherRateLimitLayer::new(Limits::default().scaled(9, 10)?));

@@ -19,7 +19,7 @@ pub(crate) fn refused(rejected: &Rejected) {
     let _ = rejected;
 }
 
-/// The server answered 429.
+/// The server responded with 429.
 pub(crate) fn throttled(endpoint: Endpoint) {
     #[cfg(feature = "tracing")]
     tracing::warn!(endpoint = endpoint.name(), "the server answered 429");
@@ -65,7 +65,7 @@ pub(crate) fn unlimited(endpoint: Endpoint) {
     let _ = endpoint;
 }
 
-/// A hundred requests were left alone, and none was limited.
+/// A hundred requests passed through, and none was limited.
 pub(crate) fn left_alone() {
     #[cfg(feature = "tracing")]
     tracing::warn!(

@@ -17,7 +17,7 @@ pin_project_lite::pin_project! {
         S: Service<Request<B>>,
     {
         inner: S,
-        // `None` until it is first polled, and for a request that is left alone.
+        // `None` until it is first polled, and for a request that is passed through.
         strategy: Option<St>,
         #[pin]
         state: State<B, S::Future, D, T>,
@@ -90,8 +90,8 @@ where
                     state.set(State::Calling { attempt });
                     continue;
                 }
-                // Goes where the strategy says once the attempt has ended. Goes to Done if the request is left
-                // alone.
+                // Goes where the strategy says once the attempt has ended. Goes to Done if the request is passed
+                // through.
                 StateProj::Calling { attempt } => {
                     St::listen();
                     let result = ready!(attempt.poll(cx));

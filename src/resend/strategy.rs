@@ -11,14 +11,14 @@ pub(crate) trait Strategy<B, R, E>: Sized {
     /// The body of the response that the caller gets.
     type Body;
 
-    /// Returns the request of the first attempt. A request is left alone if `strategy` stays `None`.
+    /// Returns the request of the first attempt. A request is passed through if `strategy` stays `None`.
     fn begin(
         strategy: &mut Option<Self>,
         request: Request<B>,
         settings: Self::Settings,
     ) -> Request<B>;
 
-    /// The caller's response to a request that is left alone.
+    /// The caller's response to a request that is passed through.
     fn untouched(response: Response<R>) -> Response<Self::Body>;
 
     /// Ready with `None` when an attempt may be made, and with the caller's response if none may be.
@@ -32,7 +32,7 @@ pub(crate) trait Strategy<B, R, E>: Sized {
         service.map(|()| None)
     }
 
-    /// Called before each poll of an attempt, also of a request that is left alone.
+    /// Called before each poll of an attempt, also of a request that is passed through.
     fn listen() {}
 
     fn answered(&mut self, response: Response<R>) -> StepOf<Self, B, R, E>;

@@ -56,17 +56,17 @@ pub enum Endpoint {
     /// `GET /videos/{id}`.
     VideoGet,
 
-    /// Reading models: `GET /models`, `/supported-models`, and a project's or an organization's
+    /// Lists or reads models: `GET /models`, `/supported-models`, and a project's or an organization's
     /// own models and configurations.
     Models,
-    /// `POST /models`, or a model or an upload added to a project.
+    /// `POST /models`, and adding a model or an upload to a project.
     ModelUpload,
     /// The state of model uploads: `GET /jobs`, `GET /projects/{p}/models/uploads`.
     ModelJobs,
-    /// A project's model changed or deleted.
+    /// Changes or deletes a project's model.
     ModelChange,
 
-    /// A file begun: `POST /files/upload`, `/files`, `/files/multipart/initiate`.
+    /// Begins a file: `POST /files/upload`, `/files`, `/files/multipart/initiate`.
     FileUpload,
     /// The later steps of an upload: `POST /files/{id}/preprocess`,
     /// `/files/multipart/complete`, `/files/multipart/abort`.
@@ -129,21 +129,21 @@ pub enum Endpoint {
     /// The account of the key: `GET /whoami`, `/projects`, `/billing/usage`.
     Account,
 
-    /// A dedicated endpoint, or a deployment, adapter, rollout or experiment of one, made.
+    /// Creates a dedicated endpoint, or a deployment, adapter, rollout or experiment of one.
     DedicatedCreate,
-    /// Dedicated endpoints, and all below them, listed and read.
+    /// Lists or reads dedicated endpoints, and all below them.
     DedicatedRead,
-    /// A dedicated endpoint, or something below it, changed, started, stopped or deleted.
+    /// Changes, starts, stops or deletes a dedicated endpoint, or something below it.
     DedicatedChange,
     /// Hardware that dedicated endpoints can run on: `GET /hardware`, `/clusters/availability-zones`,
     /// `/public/inference-instance-types`, `/projects/{p}/placement-profiles`.
     Hardware,
 
-    /// A container deployment, secret or volume made: `POST /deployments`, ...
+    /// Creates a container deployment, secret or volume: `POST /deployments`, ...
     DeploymentCreate,
-    /// Container deployments, their logs, revisions, secrets and volumes listed and read.
+    /// Lists or reads container deployments, their logs, revisions, secrets and volumes.
     DeploymentRead,
-    /// A container deployment, secret or volume changed, rolled back or deleted.
+    /// Changes, rolls back or deletes a container deployment, secret or volume.
     DeploymentChange,
     /// `POST /queue/submit`: adds a job to a deployment's queue.
     QueueSubmit,
@@ -156,18 +156,18 @@ pub enum Endpoint {
     /// `POST /queue/clear`.
     QueueClear,
 
-    /// A GPU cluster, volume or remediation made: `POST /compute/clusters`, ...
+    /// Creates a GPU cluster, volume or remediation: `POST /compute/clusters`, ...
     ClusterCreate,
-    /// GPU clusters, volumes, regions and remediations listed and read.
+    /// Lists or reads GPU clusters, volumes, regions and remediations.
     ClusterRead,
-    /// A GPU cluster, volume or remediation changed, decided or deleted.
+    /// Changes, decides or deletes a GPU cluster, volume or remediation.
     ClusterChange,
 
-    /// A reinforcement-learning session, operation or resource made: `POST /rl/...`.
+    /// Creates a reinforcement-learning session, operation or resource: `POST /rl/...`.
     RlCreate,
-    /// Reinforcement-learning sessions, operations, resources and checkpoints read.
+    /// Reads reinforcement-learning sessions, operations, resources and checkpoints.
     RlRead,
-    /// A reinforcement-learning session or resource changed or stopped.
+    /// Changes or stops a reinforcement-learning session or resource.
     RlChange,
     /// `POST /shaping/prepare-for-fp4-inference`: starts a job that prepares a model.
     ShapingCreate,

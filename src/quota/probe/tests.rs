@@ -118,7 +118,7 @@ fn a_lane_is_kept_back_if_the_pace_held_four_of_five_requests() {
 
 #[test]
 fn the_best_minute_counts_until_nothing_like_it_was_seen_for_ten_minutes() {
-    // After four failures a lane waits for 80 s, or for 15 s if it was much faster of late.
+    // After four failures a lane waits for 80 s, or for 15 s if it was much faster lately.
     let looks_up_soon = |minutes: &[(f64, u64)], rate, now| {
         let mut probe = Probe::new(10.0, at(0));
         for _ in 0..4 {

@@ -108,8 +108,8 @@ impl ApiError {
             || IN_WORDS.iter().any(|words| message.contains(words))
     }
 
-    /// Whether the error is transient: 408, 429, and 5xx except permanent ones, such as 501. An account that
-    /// has [run out of money](Self::is_out_of_money) is not a transient error.
+    /// Whether the error is transient: 408, 429, and 5xx except permanent ones, such as 501. It is not if the
+    /// account has [run out of money](Self::is_out_of_money).
     pub fn is_transient(&self) -> bool {
         is_transient(self.0.status) && !self.is_out_of_money()
     }
@@ -118,7 +118,7 @@ impl ApiError {
     ///
     /// Together publishes no status or code for this error. It counts if the status is 400, 403, 409, 422 or
     /// 429, and the type, code or message speaks of jobs, batches or fine-tunes near "concurrent", or near
-    /// both a limit and a word for what runs now, such as "active". Whole words count.
+    /// both a limit and a word for a running job, such as "active". Whole words count.
     pub fn is_too_many_jobs(&self) -> bool {
         let named = [self.kind(), self.code()].into_iter().flatten();
         matches!(self.0.status.as_u16(), 400 | 403 | 409 | 422 | 429)

@@ -3,7 +3,7 @@
 /// Whether `message` states that nothing was done (RFC 9110, section 9.2.2). `shaped` tells whether its body
 /// has the shape of the API's errors.
 ///
-/// Envoy, in front of the API, also answers 503 when a connection breaks after the request was forwarded.
+/// Envoy, in front of the API, also responds with 503 when a connection breaks after the request was forwarded.
 pub(super) fn states_so(message: &str, shaped: bool) -> bool {
     if !message.starts_with(ENVOY) {
         return shaped || message.eq_ignore_ascii_case("no healthy upstream");

@@ -18,10 +18,10 @@ use super::{Endpoint, Error};
 /// use std::num::NonZeroU32;
 /// use tower_together::{Endpoint, Limits, Quota};
 ///
-/// // Where this crate starts from, kept to five sixths of it.
+/// // The default table, scaled to five sixths.
 /// let careful = Limits::default().scaled(500, 600)?;
 ///
-/// // A table of one's own: a slow model, and an endpoint of one's own that nothing limits.
+/// // A custom table: a slow model, and a dedicated endpoint without limits.
 /// let own = Limits::none()
 ///     .requests(Endpoint::ChatCompletions, Quota::per_minute(3_000)?)
 ///     .tokens(Endpoint::ChatCompletions, Quota::per_minute(500_000)?)

@@ -177,14 +177,13 @@ impl Quota {
     /// second's worth. It costs 16 bytes for each request of the last window, or 40 if several lanes share
     /// it. A burst set with [`with_burst`](Quota::with_burst) has no effect. If lanes share the window, a
     /// lane that has used its share continues at the quota's pace while lanes wait that have not.
-    /// wait that have not.
     #[must_use]
     pub fn unpaced(mut self) -> Self {
         self.windowed = true;
         self
     }
 
-    /// Keeps to `part` of `whole` of this quota: `quota.scaled(500, 600)?` of 600 is 500.
+    /// Scales this quota to `part / whole`: `quota.scaled(500, 600)?` of 600 is 500.
     ///
     /// Rounded down, to at least 1.
     ///
