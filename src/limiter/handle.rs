@@ -101,7 +101,7 @@ impl Limiter {
     ///     .header("content-type", "application/json")
     ///     .body(r#"{"model":"BAAI/bge-base-en-v1.5","input":"hello"}"#)?;
     /// let permit = limiter.acquire(Call::of(&request)).await?;
-    /// Send the request here, read its response to the end, and then:
+    /// // Send the request here, read its response to the end, and then:
     /// drop(permit);
     /// # Ok(())
     /// # }

@@ -17,22 +17,22 @@
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let limiter = Limiter::default();
-//! For an `http::Request`: `Call::of(&request)`.
+//! // For an `http::Request`: `Call::of(&request)`.
 //! let call = Call::new(Endpoint::Embeddings).with_key(ApiKey::new("YOUR_KEY"));
 //! let mut permit = limiter.acquire(call.clone()).await?;
-//! Send the request, read the response to its end, and report it.
+//! // Send the request, read the response to its end, and report it.
 //! # let (status, headers, body) = (StatusCode::OK, HeaderMap::new(), b"");
 //! let now = SystemTime::now();
 //! permit.report(&Report::read(Endpoint::Embeddings, status, &headers, body, now));
 //! drop(permit);
 //!
-//! A second request at the same instant would have to wait for 200 ms.
+//! // A second request at the same instant would have to wait for 200 ms.
 //! let rejected = limiter.try_acquire(&call).unwrap_err();
 //! assert_eq!(rejected.reason(), Reason::WouldWait);
 //! let hurried = call.clone().with_deadline(Duration::from_millis(10));
 //! assert_eq!(limiter.acquire(hurried).await.unwrap_err().reason(), Reason::Deadline);
 //!
-//! Limits can be changed at any time. Waiting requests follow the new ones.
+//! // Limits can be changed at any time. Waiting requests follow the new ones.
 //! limiter.set_limits(Limits::default().requests(Endpoint::Embeddings, Quota::per_minute(3_000)?));
 //! for lane in limiter.snapshot().lanes {
 //!     println!("{} {}: {} waiting, {:?}", lane.key, lane.endpoint, lane.waiting, lane.limits);

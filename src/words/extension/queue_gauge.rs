@@ -15,7 +15,7 @@ use std::sync::{
 /// let request = http::Request::post("https://api.together.ai/v1/embeddings")
 ///     .extension(gauge.clone())
 ///     .body(())?;
-/// While the request is in flight:
+/// // While the request is in flight:
 /// assert_eq!(gauge.count(), 0);
 /// # Ok::<(), http::Error>(())
 /// ```
