@@ -51,6 +51,7 @@
 //! | the operation of a request; other hosts, proxies, other services | [`Endpoint`], [`Classify`] |
 //! | keys, callers, models, deadlines and retries of single requests | [`extension`] |
 //! | supported request bodies | [`body`] |
+//! | tests of your own code, in virtual time and against a strict stand-in | [`stack`](stack#testing-your-own-code) |
 //!
 //! # Features
 //!

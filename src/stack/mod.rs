@@ -1,4 +1,5 @@
-//! Setup for every client: the stack to use, the order of layers, and other sources of waits and retries.
+//! Setup for every client: the stack to use, the order of layers, other sources of waits and retries, and tests of your
+//! own code.
 //!
 //! # Which stack
 //!
@@ -116,6 +117,80 @@
 //! | reqwest-retry | 429, 5xx, 408, lost connections | leave `RetryTransientMiddleware` out |
 //! | tonic | nothing | |
 //! | an SDK in front of your own gateway | 408, 409, 429, 5xx: twice | `max_retries=0` in the SDK |
+//!
+//! # Testing your own code
+//!
+//! All waits follow tokio's clock. In a test that pauses it, they take no time:
+//!
+//! ```
+//! use std::{convert::Infallible, time::Duration};
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use tokio::time::Instant;
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//! use tower_together::TogetherLayer;
+//!
+//! // In a test: #[tokio::test(start_paused = true)]
+//! #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let api = service_fn(|_: Request<Full<Bytes>>| async {
+//!         Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("{}")))
+//!     });
+//!     let client = ServiceBuilder::new().layer(TogetherLayer::default()).service(api);
+//!     let started = Instant::now();
+//!     for _ in 0..=300 {
+//!         let request = Request::post("https://api.together.ai/v1/embeddings");
+//!         client.clone().oneshot(request.body(Full::default())?).await?;
+//!     }
+//!     // The limit is 300 a minute, so the 301st request waits for the next minute.
+//!     assert!(started.elapsed() >= Duration::from_secs(60));
+//!     Ok(())
+//! }
+//! ```
+//!
+//! The crate [`together-standin`](https://docs.rs/together-standin) is a strict server for the same tests. It enforces
+//! the limits, responds in the API's shapes, and fails where a test tells it to:
+//!
+//! ```
+//! use std::time::Duration;
+//! use bytes::Bytes;
+//! use http::Request;
+//! use http_body_util::Full;
+//! use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+//! use together_standin::{Answer, StandIn};
+//! use tokio::time::Instant;
+//! use tower::{ServiceBuilder, ServiceExt};
+//! use tower_together::TogetherLayer;
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = StandIn::start().await?;
+//! let later = Answer::status(429).header("retry-after", 30);
+//! server.script("POST", "/embeddings", later);
+//!
+//! let client = ServiceBuilder::new()
+//!     .layer(TogetherLayer::default())
+//!     .service(Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>());
+//! let request = Request::post(format!("{}/v1/embeddings", server.url()))
+//!     .header("authorization", "Bearer any-key")
+//!     .header("content-type", "application/json")
+//!     .body(Full::from(r#"{"model":"m","input":"hello"}"#))?;
+//! let started = Instant::now();
+//! let response = client.oneshot(request).await?;
+//!
+//! assert!(response.status().is_success());
+//! assert_eq!(server.stats().arrived, 2);
+//! assert!(started.elapsed() >= Duration::from_secs(30));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - Measure time with `tokio::time::Instant`. The clock of `std::time` does not pause.
+//! - Make a layer in each test. Clones of one layer share their limits, their pauses and what they learned.
+//! - Assert counts and lower bounds of times. Over sockets a paused clock can advance
+//!   [early](https://docs.rs/together-standin/latest/together_standin/#paused-time).
+//! - Use [`Limits::none`](crate::Limits::none) where limits are not the subject.
 //!
 //! # Compile errors
 //!
