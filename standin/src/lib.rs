@@ -157,12 +157,41 @@
 //! Faults of chaos: [`StandIn::faults`]. `GET /standin/stats` has all of these too, and the
 //! connection that asks is among those it counts.
 //!
-//! # Its clock
+//! # Paused time
 //!
-//! The server reads tokio's clock. A test that pauses the clock of its runtime (`tokio::time::pause`)
-//! decides when limits refill, jobs end and delays are over. A paused clock jumps to the next timer
-//! whenever all tasks wait, even if they wait for a socket: so pause it where no timer runs beside a
-//! request, or where the jump does no harm.
+//! The server reads tokio's clock. In a test that pauses it, limits refill, jobs end and delays pass without real time.
+//! The server and the client run on the runtime of the test, which has one thread.
+//!
+//! ```
+//! use std::time::Duration;
+//! use bytes::Bytes;
+//! use http::Request;
+//! use http_body_util::Full;
+//! use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+//! use together_standin::{Answer, StandIn};
+//! use tokio::time::Instant;
+//!
+//! // In a test: #[tokio::test(start_paused = true)]
+//! #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let server = StandIn::start().await?;
+//!     let an_hour = Duration::from_secs(3_600);
+//!     server.script("POST", "/embeddings", Answer::status(504).delay(an_hour));
+//!
+//!     let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+//!     let request = Request::post(format!("{}/v1/embeddings", server.url()));
+//!     let sent = Instant::now();
+//!     let response = client.request(request.body(Full::default())?).await?;
+//!     assert_eq!(response.status(), 504);
+//!     assert!(sent.elapsed() >= an_hour);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! A paused clock advances to the next timer whenever all tasks wait, even if one of them waits for a socket. A timer
+//! that runs while a request is under way, such as a client's timeout, can therefore fire early. This is rare over
+//! HTTP/1.1. Over HTTP/2 it is the rule, unless the client sets `TCP_NODELAY`. Assert counts and lower bounds of times:
+//! those always hold.
 //!
 //! # Cancel safety and panics
 //!
@@ -214,3 +243,7 @@ pub use limit::Limit;
 pub use route::Route;
 pub use rules::Rules;
 pub use server::StandIn;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
