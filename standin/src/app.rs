@@ -36,7 +36,7 @@ pub(crate) async fn api(
     let (head, body) = request.into_parts();
     let (outcome, delay) = match shared.receive_early(&head) {
         Some((outcome, delay)) if head.version < Version::HTTP_2 && !body.is_end_stream() => {
-            // What is unread lies in the way of the next request, and the client should know.
+            // The unread body would precede the next request, so the connection closes, and says so.
             (outcome.map(closing), delay)
         }
         Some(early) => early,

@@ -1,4 +1,4 @@
-//! What one request changes for the next.
+//! The state that one request changes for the next.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,8 +16,8 @@ use crate::{
     verdict::Verdict,
 };
 
-/// What one request changes for the next. Under one lock, so that the times in the ledger are
-/// the very times the engine decided by, in the same order.
+/// The state that one request changes for the next. It is under one lock, so that the times in the
+/// ledger are the very times the engine decided by, in the same order.
 #[derive(Debug)]
 pub(crate) struct Books {
     pub(crate) engine: Engine,
@@ -43,7 +43,7 @@ impl Books {
         }
     }
 
-    /// What chaos does to a call that would pass.
+    /// The failure that chaos has for a call that would pass.
     fn disturb(&mut self, charge: &Charge) -> Option<Answer> {
         let chaos = self.chaos.as_mut()?;
         let passes = self.engine.look_at(charge) == Decision::Accept;

@@ -1,4 +1,4 @@
-//! What a request says, if it says it correctly.
+//! A valid request, or the error that it gets.
 
 use axum::http::{
     HeaderMap,

@@ -60,8 +60,7 @@ impl Plan {
 }
 
 impl Dynamic {
-    /// What is allowed after so many successes in the past hour. In requests an hour it is twice
-    /// their number, a whole one.
+    /// The pace after `successes` in the past hour: twice their number an hour, which is whole.
     pub(crate) fn pace(self, successes: usize) -> Pace {
         let twice = 2 * successes as u64;
         let max = twice.clamp(60 * u64::from(self.floor), 60 * u64::from(self.cap));

@@ -24,8 +24,8 @@ pub(crate) fn body(whole: Bytes) -> Body {
 struct Cut {
     announced: u64,
     half: Option<Bytes>,
-    /// What is sent lies in a buffer first, and an error throws the buffer away. So some time
-    /// passes in between.
+    /// The half that was sent is in a buffer first, and an error drops the buffer. This pause lets
+    /// the buffer be written.
     pause: Option<Pin<Box<Sleep>>>,
 }
 
@@ -48,7 +48,7 @@ impl http_body::Body for Cut {
 
     fn size_hint(&self) -> SizeHint {
         match self.announced {
-            // Of a length of 0 nothing could be missing, so that one is not announced.
+            // An empty body cannot be cut, so a length of 0 is not announced.
             0 => SizeHint::new(),
             length => SizeHint::with_exact(length),
         }

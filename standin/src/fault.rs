@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use h2::Reason;
 
-/// What is done to a request instead of answering it.
+/// A failure in place of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// The stream is reset, or the HTTP/1 connection closed.
@@ -18,7 +18,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// What the HTTP/2 stream is reset with.
+    /// The reason of the HTTP/2 reset.
     pub(crate) fn reason(self) -> Reason {
         match self {
             Self::Reset | Self::Outage(_) => Reason::INTERNAL_ERROR,

@@ -1,4 +1,4 @@
-//! What arrived, when, and what became of it.
+//! A record of all requests: their times and results.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::route::Route;
 
-/// What arrived since the start, or since the last reset.
+/// The requests since the start, or since the last reset.
 ///
 /// `arrived` is the sum of the other three. What became of a request is told by the status of its
 /// answer, of a scripted one too, and of one that was cut. One that got no answer, because it was
@@ -34,7 +34,7 @@ pub struct Stats {
     pub last_arrival: Option<Duration>,
 }
 
-/// What arrived at one route.
+/// The requests of one route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
@@ -55,7 +55,7 @@ pub struct Arrival {
     /// When its body was complete, since the server's start; of one that was answered
     /// [early](crate::Answer::early), when its head was.
     pub at: Duration,
-    /// What it asked for.
+    /// Its route.
     pub route: Route,
     /// Whether it was answered with a status below 400.
     pub accepted: bool,

@@ -7,19 +7,19 @@ use crate::{
     pace::{Pace, Rule},
 };
 
-/// So many requests, or tokens, in so much time, by one of five rules.
+/// A number of requests, or tokens, in a time, counted by one of five rules.
 ///
 /// A server can count "300 a minute" in several ways, and a client that keeps one of them may
 /// break another. So all the usual ones are here.
 ///
-/// What costs more than a limit holds at once, as a long prompt may, passes where nothing has been
-/// taken, and is then made up for.
+/// A request that costs more than a limit holds at once, as a long prompt may, passes while the
+/// quota is unused. Later requests wait until its cost is made up for.
 ///
 /// # Limits that move
 ///
 /// A limit has one number, or several, one [then](Self::then) the other; the last one holds, or all
 /// of them come [again](Self::repeating). All callers see the same number at the same time.
-/// What they have used stays used, and what is left in a bucket stays there, as far as it holds it.
+/// A change keeps the quota used so far, and the contents of a bucket up to the new burst.
 ///
 /// ```
 /// # use {std::time::Duration, together_standin::Limit};
@@ -176,7 +176,7 @@ impl Limit {
         }
     }
 
-    /// What it allows at a time, if that is known without its caller, and until when.
+    /// The pace at a time, and the end of that pace; `None` if it depends on the caller.
     pub(crate) fn planned(&self, now: u64) -> Option<(Pace, Option<u64>)> {
         match &self.course {
             Course::Steady => Some((self.pace, None)),
@@ -188,7 +188,7 @@ impl Limit {
         }
     }
 
-    /// What it allows at first.
+    /// The pace at the start.
     pub(crate) fn first(&self) -> Pace {
         self.pace
     }

@@ -1,6 +1,6 @@
-//! What a limit allows as long as nothing moves it.
+//! The pace of a limit while nothing moves it.
 
-/// So much in so much time, by one of three rules.
+/// A number in a time, counted by one of three rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pace {
     pub(crate) rule: Rule,

@@ -1,6 +1,6 @@
 //! The routes the stand-in knows.
 
-/// What a request asks for, whatever version its path is prefixed with.
+/// A route of the API. A version before the path makes no difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Route {

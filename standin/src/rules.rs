@@ -30,7 +30,7 @@ pub(crate) struct Quota {
     pub(crate) limit: Limit,
 }
 
-/// What a limit counts.
+/// The unit that a limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     /// Requests, each of them one.
@@ -124,7 +124,7 @@ impl Rules {
 }
 
 impl Quota {
-    /// What a request of so many tokens costs here.
+    /// The cost of a request of `tokens` tokens.
     pub(crate) fn cost(&self, tokens: u64) -> u64 {
         match self.unit {
             Unit::Requests => 1,

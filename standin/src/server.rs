@@ -39,12 +39,12 @@ impl StandIn {
         Self::builder().start().await
     }
 
-    /// Where it listens: `http://127.0.0.1:PORT`, without a slash at the end.
+    /// The base URL: `http://127.0.0.1:PORT`, without a slash at the end.
     pub fn url(&self) -> String {
         format!("http://{}", self.port.address)
     }
 
-    /// What arrived so far.
+    /// The requests so far.
     pub fn stats(&self) -> Stats {
         self.shared().books().ledger.stats()
     }

@@ -1,4 +1,4 @@
-//! What all connections of a server share, and what happens to a request.
+//! The state that all connections of a server share, and the way of a request through it.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -42,7 +42,7 @@ pub(crate) struct Shared {
     pub(crate) books: Mutex<Books>,
 }
 
-/// What a request gets, and after what time.
+/// The response to a request, or its fault, and the delay before it.
 pub(crate) type Outcome = (Result<Response, Fault>, Duration);
 
 impl Shared {
@@ -137,7 +137,7 @@ impl Shared {
         (response, delay)
     }
 
-    /// What is open after a verdict: nothing, unless an answer reports what it has used.
+    /// The settlement that is due after a verdict, if its response reports the tokens used.
     fn unsettled(self: &Arc<Self>, verdict: &Verdict) -> Option<Unsettled> {
         let Verdict::Accepted(reply, gauges, charge) = verdict else {
             return None;

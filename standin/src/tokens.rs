@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use crate::call::Call;
 
-/// What a request is charged before it is answered: the tokens of its prompt, and as many as it
-/// allows the answer to have, if it says so.
+/// The charge for a request before its response: the tokens of its prompt, and its `max_tokens` if
+/// it has one.
 pub(crate) fn estimate(call: &Call) -> u64 {
     let answer = call.body["max_tokens"].as_u64().unwrap_or(0);
     prompt(call, str::len).saturating_add(answer.min(MOST))

@@ -1,4 +1,4 @@
-//! What arguments can be.
+//! The values of arguments.
 
 use std::{ops::RangeInclusive, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What becomes of a request.
+//! The result of a request.
 
 use std::time::Duration;
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use together_standin::{Answer, Limit, Route, Rules, StandIn};
 use tokio::{select, time::sleep};
 
-/// What a client sees of one request.
+/// The result of one request, as its client sees it.
 #[derive(Debug)]
 enum Seen {
     Answer(u16, BTreeMap<String, String>, String),
@@ -66,7 +66,7 @@ async fn send(server: &StandIn, caller: &Caller) -> (Option<&'static str>, Seen)
     (fault, seen)
 }
 
-/// What each fault is, as its name says.
+/// Asserts that a fault is the one that its name says.
 fn check(fault: &str, seen: &Seen, http2: bool) {
     let Seen::Answer(status, headers, body) = seen else {
         let expected = match fault {

@@ -1,4 +1,4 @@
-//! What the server counts, and how it ends.
+//! The server's counts, and its end.
 
 mod common;
 

@@ -116,7 +116,7 @@ async fn a_body_is_read_first_unless_the_answer_is_early() {
             server.script("POST", PATH, answer.clone());
             let asked = timeout(SHORT, caller.chat_with(endless())).await;
             assert!(asked.is_err(), "it waits for the rest");
-            // What did not arrive has used up nothing.
+            // A request that did not arrive has used no quota.
             assert_eq!(caller.chat().await.is_ok(), answered);
 
             server.script("POST", PATH, answer.early());

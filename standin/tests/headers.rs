@@ -36,7 +36,7 @@ async fn server(headers: Headers) -> (StandIn, Caller) {
     (server, caller)
 }
 
-/// What a success, and what the refusal of the third request, tell.
+/// The headers of a success, and of the third request, which is refused.
 async fn two(headers: Headers) -> [Got; 2] {
     let (_server, caller) = server(headers).await;
     let good = caller.post(PATH, &chat()).await;

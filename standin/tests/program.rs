@@ -29,7 +29,7 @@ impl Program {
         line
     }
 
-    /// Where it says that it listens.
+    /// The URL that it prints.
     fn url(&mut self) -> String {
         let line = self.first_line();
         let url = line.strip_prefix("listening on ").expect("the address");

@@ -26,8 +26,7 @@ impl Chaos {
         }
     }
 
-    /// What the next request gets in place of its answer, if this is one that fails. `now` is for
-    /// the dates in it.
+    /// The response to the next request, if that is one that fails. `now` is for the dates in it.
     pub(crate) fn next(&mut self, now: SystemTime) -> Option<Answer> {
         let fault = draw(self.seed, self.asked);
         self.asked += 1;

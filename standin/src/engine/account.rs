@@ -9,7 +9,7 @@ use crate::{
     pace::Pace,
 };
 
-/// What a limit remembers of a caller, and what it allows that caller.
+/// The state of one limit for one caller, and the pace it allows that caller.
 #[derive(Clone, Debug)]
 pub(super) struct Account {
     meter: Meter,

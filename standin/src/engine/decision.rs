@@ -1,4 +1,4 @@
-//! What is asked, and what is answered.
+//! Charges, and decisions on them.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ pub(crate) enum Decision {
     Refuse {
         /// After this time, if nothing else is sent, it would pass; not a microsecond earlier.
         retry_after: Duration,
-        /// What the limit counts that takes so long; the one of requests if both do.
+        /// The unit of the limit with the longest wait; requests if both units have it.
         over: Unit,
     },
 }
 
-/// What a request costs who sends it, and when; to be [decided on], and [settled] if it is accepted.
+/// The cost of a request, its caller and its time; to be [decided on], and [settled] if accepted.
 ///
 /// [decided on]: super::Engine::decide_on
 /// [settled]: super::Engine::settle

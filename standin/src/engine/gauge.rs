@@ -1,11 +1,11 @@
-//! What is left.
+//! The remaining quota.
 
 use std::{cmp::Reverse, time::Duration};
 
 use super::account::Account;
 use crate::{limit::Limit, rules::Unit};
 
-/// What one limit has left.
+/// The remaining quota of one limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Gauge {
     /// The limit's average rate per second that is in force.
@@ -16,7 +16,7 @@ pub(crate) struct Gauge {
     pub(crate) wait: Duration,
 }
 
-/// What the tightest limits that a route touches have left; `None` where there is no limit.
+/// The remaining quota of the tightest limits of a route; `None` where there is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Gauges {
     /// In requests.

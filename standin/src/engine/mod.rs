@@ -53,7 +53,7 @@ impl Engine {
         self
     }
 
-    /// What a request of so many tokens is to be charged, if it is accepted.
+    /// The charge for a request of `tokens` tokens, if it is accepted.
     pub(crate) fn charge(
         &self,
         key: &str,
@@ -89,7 +89,7 @@ impl Engine {
         }
     }
 
-    /// What would be decided; nothing is counted.
+    /// The decision on a charge, without counting it.
     pub(crate) fn look_at(&mut self, charge: &Charge) -> Decision {
         let mut worst = (0, Unit::Requests);
         self.visit(charge, charge.at, |quota, account| {
@@ -121,7 +121,7 @@ impl Engine {
         });
     }
 
-    /// What is left at a time for whom this charge is for.
+    /// The remaining quota of the charge's caller at `now_micros`.
     pub(crate) fn gauges(&mut self, charge: &Charge, now_micros: u64) -> Gauges {
         let mut gauges = Gauges::default();
         self.visit(charge, now_micros, |quota, account| {

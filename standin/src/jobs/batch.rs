@@ -22,7 +22,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// What comes of it.
+    /// The body of its response, or why it failed.
     pub(crate) fn answer(&self, key: &str, shape: &Shape) -> Result<Value, String> {
         let model = self.body["model"].as_str().unwrap_or_default();
         if model.starts_with("unknown") {
@@ -152,7 +152,7 @@ pub(super) fn json(job: &Job, standing: Standing) -> Value {
     json
 }
 
-/// What Together documents: docs.together.ai/docs/inference/batch/overview.
+/// The limits that Together documents: docs.together.ai/docs/inference/batch/overview.
 const MOST_LINES: usize = 50_000;
 const MOST_BYTES: usize = 100_000_000;
 const LONGEST_ID: usize = 64;

@@ -1,4 +1,4 @@
-//! What official SDKs ask about fine-tunes beside the jobs themselves.
+//! Responses about fine-tunes that official SDKs ask for, beside the jobs themselves.
 
 use serde_json::{Value, json};
 

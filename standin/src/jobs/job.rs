@@ -18,15 +18,15 @@ pub(super) struct Job {
     pub(super) fate: Fate,
     pub(super) cancelled: Option<Duration>,
     pub(super) restarted: bool,
-    /// What its create said.
+    /// The body of its create.
     pub(super) said: Value,
-    /// Of a batch, what is wrong with its file.
+    /// The fault in a batch's file, if it has one.
     pub(super) invalid: Option<String>,
     /// The files that a batch has made.
     pub(super) made: [Option<String>; 2],
 }
 
-/// Where a job stands.
+/// The state of a job at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Standing {
     pub(super) status: &'static str,

@@ -1,6 +1,6 @@
 //! Which jobs there are, and what becomes of them.
 
-/// What kind of job.
+/// A kind of job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobKind {
     /// `POST /fine-tunes`
@@ -9,7 +9,7 @@ pub enum JobKind {
     Batch,
 }
 
-/// What becomes of a job.
+/// The way a job ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fate {
@@ -37,9 +37,9 @@ pub enum Fate {
 pub struct JobReport {
     /// Its id.
     pub id: String,
-    /// What it is.
+    /// Its kind.
     pub kind: JobKind,
-    /// Of a fine-tune, what its create said of that.
+    /// The `suffix` that a fine-tune was created with.
     pub suffix: Option<String>,
     /// Its status, as the API writes it.
     pub status: &'static str,

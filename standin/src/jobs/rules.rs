@@ -1,10 +1,10 @@
-//! What jobs do, and how many there may be.
+//! The course of jobs, and their limits.
 
 use std::{iter, time::Duration};
 
 use super::kinds::{Fate, JobKind};
 
-/// What jobs do, and how many there may be.
+/// The course of jobs, and how many may run at once.
 ///
 /// ```
 /// use std::time::Duration;
@@ -63,7 +63,8 @@ impl Jobs {
         self
     }
 
-    /// What becomes of jobs, in the order they are created, round and round. Default: all complete.
+    /// Sets the ends of jobs, in the order of their creation; after the last comes the first again.
+    /// Default: all complete.
     ///
     /// # Panics
     /// If there is none.

@@ -8,7 +8,7 @@ use multer::Multipart;
 
 use crate::route::unversioned;
 
-/// What `POST /files/upload` and `POST /files` carry.
+/// The form of `POST /files/upload` and `POST /files`.
 #[derive(Clone, Debug)]
 pub(crate) struct Upload {
     pub(super) name: String,

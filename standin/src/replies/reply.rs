@@ -12,7 +12,7 @@ pub(crate) enum Reply {
     Events(Vec<Value>),
 }
 
-/// What is to be chosen about answers.
+/// The parts of a response's shape that a test chooses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     /// The length of embedding vectors.

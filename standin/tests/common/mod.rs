@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use together_standin::{Builder, StandIn};
 use tokio::time::sleep;
 
-/// What came back, read to its end.
+/// A response, read to its end.
 pub(crate) struct Got {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -181,7 +181,7 @@ pub(crate) async fn gone(server: &StandIn, caller: &Caller) {
     }
 }
 
-/// What the HTTP/2 stream of a failed request was reset with.
+/// The reason of the HTTP/2 reset of a failed request.
 pub(crate) fn reason(error: &Error) -> Option<h2::Reason> {
     let mut source = error.source();
     while let Some(error) = source {
@@ -194,7 +194,7 @@ pub(crate) fn reason(error: &Error) -> Option<h2::Reason> {
     None
 }
 
-/// What came of a body, and whether it then broke off.
+/// The bytes of a body, and whether it broke off.
 pub(crate) async fn read(mut body: Body) -> (Vec<u8>, bool) {
     let mut read = Vec::new();
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {

@@ -3,7 +3,7 @@
 use super::correction::Correction;
 use crate::pace::{Pace, Rule};
 
-/// What is missing in the bucket at a time.
+/// The quota that a bucket is short of at a time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Bucket {
     at: u64,
@@ -20,7 +20,7 @@ impl Bucket {
         self.at = now;
     }
 
-    /// What is in it stays, as far as it holds that.
+    /// Keeps its contents, up to the new burst.
     pub(super) fn change(&mut self, from: Pace, to: Pace) {
         self.missing = (self.missing + burst(to)).saturating_sub(burst(from));
     }
@@ -55,7 +55,7 @@ fn worth(pace: Pace, cost: u64) -> u128 {
     u128::from(cost) * u128::from(pace.per)
 }
 
-/// What all that a bucket holds is worth.
+/// The worth of a full bucket.
 fn burst(pace: Pace) -> u128 {
     match pace.rule {
         Rule::Gcra { burst } => worth(pace, burst.into()),

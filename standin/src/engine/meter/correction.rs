@@ -1,6 +1,6 @@
-//! What a charge turned out to be.
+//! Charges, corrected to the use that was reported.
 
-/// What was taken at a time, and turned out to be something else.
+/// A charge of a time, and the use that takes its place.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine) struct Correction {
     pub(in crate::engine) at: u64,

@@ -25,7 +25,7 @@ impl Log {
         self.sum += cost;
     }
 
-    /// Where the others alone fill the window, the oldest cannot change a verdict.
+    /// Forgets the oldest while the others alone fill the window: it cannot change a verdict.
     pub(super) fn forget_beyond(&mut self, most: u32) {
         self.forget_while(|others, _| others >= u64::from(most));
     }

@@ -1,4 +1,4 @@
-//! What one limit remembers about one caller.
+//! The state of one limit for one caller.
 //!
 //! All times are microseconds, all arithmetic is in whole numbers: a verdict must not hang on a
 //! rounding.

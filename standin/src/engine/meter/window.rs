@@ -3,7 +3,7 @@
 use super::correction::Correction;
 use crate::pace::Pace;
 
-/// What was taken in the window last seen.
+/// The quota used in the latest window.
 #[derive(Clone, Debug)]
 pub(crate) struct Window {
     phase: u64,

@@ -39,7 +39,7 @@ fn bucket_fits(steps: &Steps, per: u64, past: &[u64], now: u64) -> bool {
     for tick in 0..=now {
         let max = steps.at(tick);
         if tick > 0 {
-            // What trickled in until now did so at the rate before.
+            // The refill of the tick that has just passed has the rate before.
             let before = steps.at(tick - 1);
             level = (level + before).min(before * per).min(max * per);
         }

@@ -93,7 +93,7 @@ fn what_is_given_back_late_does_not_exceed_a_full_limit() {
         let late = 60 * SECOND;
         assert_eq!(ask(&mut engine, 10, late), Ok(()), "{name}");
         engine.settle(&charge, 1, late);
-        // What was taken from a window that is over is not given to the next.
+        // A charge to a window that is over is not given back to the next.
         let left = if name == "gcra" { 1_000 } else { 990 };
         assert_eq!(remaining(&mut engine, late), left, "{name}");
     }
