@@ -117,7 +117,7 @@ async fn other_routes_answer_what_is_scripted() {
     let caller = Caller::new(&server);
     let job = json!({"job": {"id": "b", "status": "VALIDATING"}});
     let created = Answer::status(201).body(job.to_string());
-    server.script(axum::http::Method::POST, "/v1/rerank", created);
+    server.script(http::Method::POST, "/v1/rerank", created);
     let got = caller.post("/rerank", &json!({})).await;
     assert_eq!((got.status.as_u16(), got.json()), (201, job));
     assert_eq!(caller.post("/rerank", &json!({})).await.status, 404);

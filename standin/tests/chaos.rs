@@ -39,7 +39,7 @@ async fn send(server: &StandIn, caller: &Caller) -> (Option<&'static str>, Seen)
         asked = caller.chat() => match asked {
             Ok(response) => {
                 let (head, body) = response.into_parts();
-                let header = |(name, value): (&_, &axum::http::HeaderValue)| {
+                let header = |(name, value): (&_, &http::HeaderValue)| {
                     (format!("{name}"), value.to_str().unwrap().to_owned())
                 };
                 let headers = head.headers.iter().map(header).collect();
