@@ -9,7 +9,7 @@ use tower_together::{
     retry::{Aftermath, Resubmission},
 };
 
-/// What a body's error can be made of.
+/// Any error of a service or a body.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a request came to nothing, after all that the layers did.

@@ -1,4 +1,4 @@
-//! What a run has begun, on disk, for the run after it.
+//! The steps of a run, on disk, for the run after it.
 
 use std::{
     fs::File,

@@ -142,12 +142,12 @@ impl Lines {
     }
 }
 
-/// What a line is called: unique, and far below the 64 characters there may be.
+/// The `custom_id` of a line: unique, and far below the 64 characters that it may have.
 fn id(index: usize) -> String {
     format!("request-{index}")
 }
 
-/// What Together documents of a file (docs.together.ai/docs/inference/batch/overview).
+/// The limits of a file that Together documents (docs.together.ai/docs/inference/batch/overview).
 const MOST_LINES: usize = 50_000;
 const MOST_BYTES: usize = 100_000_000;
 const LONGEST_LINE: usize = 10_000_000;

@@ -20,8 +20,8 @@ pub(super) struct Journal(Arc<Mutex<Book>>);
 #[derive(Debug)]
 struct Book {
     disk: journal::Journal,
-    /// Where the requests of earlier runs are whose outcomes were not taken, by their hash. Equal requests are in it
-    /// as often as they were sent.
+    /// The places of requests of earlier runs whose outcomes were not taken, by the hash of the request. Equal requests
+    /// are in it as often as they were sent.
     places: HashMap<String, VecDeque<Place>>,
 }
 

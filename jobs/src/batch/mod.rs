@@ -60,7 +60,7 @@ impl<S> Batches<S> {
         self
     }
 
-    /// So many batches at a time. The limiter's own limit, where there is one, counts beside it.
+    /// The number of batches at a time. A limiter's own limit of batches holds as well.
     pub fn with_at_once(mut self, batches: NonZeroUsize) -> Self {
         self.at_once = batches;
         self

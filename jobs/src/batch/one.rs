@@ -20,7 +20,7 @@ use crate::{
     failure::{BoxError, Failure},
 };
 
-/// What came of the requests of one batch.
+/// The results of one batch.
 pub(super) struct Done {
     pub(super) outcomes: Vec<Outcome>,
     /// Its file, and the requests that a later run is not to look for in it, once their outcomes have been taken.

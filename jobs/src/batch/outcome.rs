@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::failure::Failure;
 
-/// What came of one request.
+/// The result of one request.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Outcome {
@@ -57,10 +57,10 @@ pub enum Reason {
         batch: String,
         /// Its state: `FAILED`, `EXPIRED`, `CANCELLED`, or `COMPLETED`.
         status: String,
-        /// What the server says of it; empty if that is nothing.
+        /// The server's message; empty if there is none.
         message: String,
     },
-    /// What became of the batch could not be read; it may have gone on.
+    /// The state of the batch could not be read; the batch may have gone on.
     Lost {
         /// The batch.
         batch: String,

@@ -9,7 +9,7 @@ use tower_together::{ApiError, jobs::read_json};
 use super::outcome::Reason;
 use crate::failure::Failure;
 
-/// What came of a line, by its `custom_id`.
+/// The results of lines, by their `custom_id`.
 pub(super) type Results = HashMap<String, Result<Value, Reason>>;
 
 /// Reads a file of responses, or of errors. Ignores a line that names no request.
@@ -49,7 +49,7 @@ fn id_of(text: &[u8]) -> Option<&str> {
     std::str::from_utf8(&rest[..end]).ok()
 }
 
-/// What a line says; `None` if that is neither a response nor an error.
+/// The response or the error of a line; `None` if it has neither.
 fn result(mut line: Map<String, Value>) -> Option<Result<Value, Reason>> {
     if let Some(Value::Object(mut response)) = line.remove("response") {
         let status = response.get("status_code").and_then(status);
@@ -105,7 +105,7 @@ fn status(value: &Value) -> Option<StatusCode> {
 /// OpenAPI specification).
 const PASSING: [&str; 3] = ["batch_expired", "batch_cancelled", "request_timeout"];
 
-/// What an error says, in whichever shape; empty if it is nothing.
+/// The message of an error in any shape; empty if it has none.
 pub(super) fn words(error: &Value) -> String {
     if error.is_null() {
         return String::new();

@@ -101,7 +101,7 @@ pub fn vectors(answer: &[u8], texts: usize) -> Result<Vec<Vec<f32>>, Failure> {
     })
 }
 
-/// What is wrong with an answer.
+/// The fault in a response.
 enum Wrong {
     /// It is no answer of `POST /embeddings`.
     Answer(String),

@@ -100,6 +100,6 @@ where
     }
 }
 
-/// So many stand in line, so that none of its turns is missed until this is polled again: at a hundred
+/// The length of the queue that the flow keeps, so that no turn is missed until it is polled again: at a hundred
 /// requests a second, for 160 ms.
 const AHEAD: usize = 16;

@@ -1,4 +1,4 @@
-//! What was heard of the server.
+//! Signs that the server responds.
 
 use std::sync::{
     Arc,
@@ -7,7 +7,7 @@ use std::sync::{
 
 use crate::failure::Failure;
 
-/// What all the requests of a corpus have heard.
+/// The responses to all requests of a corpus.
 #[derive(Clone, Default)]
 pub(super) struct Heard(Arc<Counts>);
 

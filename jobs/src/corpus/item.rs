@@ -1,15 +1,15 @@
-//! What comes of a corpus.
+//! The items of a corpus, with their results.
 
 use crate::failure::Failure;
 
-/// What came of one item.
+/// One item, with its result.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Item<Id, In, Out> {
     /// The item's, as it was given.
     pub id: Id,
-    /// What was given.
+    /// The input, as it was given.
     pub input: In,
-    /// What came of it.
+    /// The output, or why there is none.
     pub result: Result<Out, Failure>,
 }

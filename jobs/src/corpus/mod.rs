@@ -116,7 +116,7 @@ impl<S> Corpus<S> {
         self
     }
 
-    /// So many texts in a request to embed some, which is begun once they have come, or the input has ended.
+    /// Texts per embeddings request. A request is sent when it is full or the input ends.
     pub fn with_texts_per_request(mut self, texts: NonZeroUsize) -> Self {
         self.texts = texts;
         self

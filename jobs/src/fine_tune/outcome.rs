@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-/// What came of one fine-tune.
+/// The result of one fine-tune.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FineTune {
@@ -33,7 +33,7 @@ pub enum Untrained {
         /// Its state: `error`, `user_error`, `cancelled`, or `gone`.
         status: String,
     },
-    /// What became of the job could not be read; it may go on.
+    /// The state of the job could not be read; the job may go on.
     Lost {
         /// The job.
         id: String,

@@ -37,7 +37,7 @@ where
         settle: Duration,
         journal: Option<Journal>,
     ) -> Result<Self, String> {
-        // What a program that was killed sent at last may take effect only now.
+        // The last request of a program that was killed may take effect only now.
         sleep(settle).await;
         let sync = limiter.sync_jobs(api.clone()).await;
         sync.map_err(|error| error.map_service(with_causes).to_string())?;

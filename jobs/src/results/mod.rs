@@ -75,7 +75,7 @@ pub struct Results {
     keys: HashSet<u128>,
     /// Lines that are results.
     count: usize,
-    /// Where the next line begins.
+    /// The place at which the next line begins.
     end: u64,
     /// Whether the file may be longer than that.
     torn: bool,
