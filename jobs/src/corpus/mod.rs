@@ -133,7 +133,7 @@ impl<S> Corpus<S> {
     /// an outage of a minute and a half.
     ///
     /// A request that creates something, or an unknown one whose method is not idempotent, is resubmitted only
-    /// after a failure that [surely did nothing](Failure::may_be_done), as in the retry layer's
+    /// after a failure that [surely did nothing](crate::Failure::may_be_done), as in the retry layer's
     /// [table](tower_together::retry).
     /// [`Retries::may_repeat`](tower_together::extension::Retries::may_repeat) allows it after any transient
     /// failure, and `Retries::off` after none.
@@ -147,7 +147,7 @@ impl<S> Corpus<S> {
     }
 
     /// Sends requests, such as [`JobsApi::request`] makes them, and gives what is answered: whatever is no
-    /// success is a [`Failure`].
+    /// success is a [`Failure`](crate::Failure).
     pub fn run<Id, R>(
         self,
         requests: impl Stream<Item = (Id, Request<Full<Bytes>>)>,
