@@ -43,7 +43,7 @@ struct Args {
     #[arg(value_name = "FILE")]
     requests: Option<PathBuf>,
 
-    /// Where the answers go, one a line. A request that has its line there is not sent again: the same command
+    /// File for the answers, one a line. A request that has its line there is not sent again: the same command
     /// sends what has none. A request whose line in the batch's file cannot be read has a line too
     #[arg(long, value_name = "FILE", default_value = "answers.jsonl")]
     answers: PathBuf,
@@ -216,7 +216,7 @@ fn open_answers(args: &Args, from: &str, anew: bool) -> io::Result<(Results, Has
     Ok((results, uncertain))
 }
 
-/// Where the batches under way are written down, or are to be from now on.
+/// The file in which the batches under way are written down, or are to be from now on.
 fn journal(args: &Args) -> io::Result<PathBuf> {
     let beside = || {
         let mut name = args.answers.clone().into_os_string();

@@ -31,7 +31,7 @@ struct Args {
     #[arg(long, default_value_t = 50)]
     count: usize,
 
-    /// What they are called: the same name goes on where it was stopped, another begins anew
+    /// Name of the run: the same name goes on where it was stopped, another begins anew
     #[arg(long, default_value = "example")]
     run: String,
 

@@ -36,7 +36,7 @@ fn example(folder: &Path, name: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// What a run has said at its end, and its exit status.
+/// The output of a run at its end, and its exit status.
 #[derive(Debug)]
 struct Ended {
     code: Option<i32>,

@@ -16,7 +16,7 @@ pub(crate) struct Args {
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 
-    /// Where the vectors go, one JSON object a line. A text that has its vector there is not embedded again
+    /// File for the vectors, one JSON object a line. A text that has its vector there is not embedded again
     #[arg(short, long, value_name = "FILE", default_value = "embeddings.jsonl")]
     pub(crate) output: PathBuf,
 

@@ -34,7 +34,7 @@ pub(crate) struct Corpus {
 }
 
 impl Corpus {
-    /// What the command line names, or the text of the repository this was built from.
+    /// Finds the files that the command line names, or the text of the repository this was built from.
     pub(crate) fn find(args: &Args) -> Result<Self, BoxError> {
         let own = args.paths.is_empty();
         let mut skipped = Skipped::default();

@@ -1,4 +1,4 @@
-//! Where requests go, and what is known of those that arrived.
+//! The server that requests go to, and the number of those that arrived.
 
 use std::{collections::BTreeMap, env, time::Duration};
 
@@ -18,9 +18,9 @@ use crate::{
 pub(crate) struct Target {
     /// How it is called in the output, so that vectors of two servers are never mixed.
     pub(crate) name: String,
-    /// Where and with which key it is asked.
+    /// Its base URL and its key.
     pub(crate) api: JobsApi<()>,
-    /// What we sent it.
+    /// The requests sent to it.
     pub(crate) log: Log,
     stand_in: Option<StandIn>,
 }
@@ -115,7 +115,7 @@ impl Target {
         }
     }
 
-    /// What arrived: as the stand-in counted it, or else as we did.
+    /// The traffic as the stand-in counted it, or else as this program did.
     pub(crate) fn traffic(&self) -> Traffic {
         let Some(stand_in) = &self.stand_in else {
             return self.log.traffic();
@@ -135,6 +135,6 @@ pub(crate) const STAND_IN: &str = "the stand-in";
 /// Twice what a slow answer takes, and short enough for a run not to look stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
 const HURRIED: Duration = Duration::from_secs(2);
-/// What `Limits::default()` allows embeddings, and what the stand-in enforces.
+/// The limit of embeddings in `Limits::default()`, which the stand-in enforces.
 const PER_MINUTE: f64 = 300.0;
 const MINUTE: Duration = Duration::from_secs(60);

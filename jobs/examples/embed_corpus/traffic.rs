@@ -1,4 +1,4 @@
-//! What was sent, and what arrived.
+//! The requests that were sent, and those that arrived.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -8,7 +8,7 @@ use std::{
 use http::StatusCode;
 use tokio::time::Instant;
 
-/// What arrived at a server.
+/// The requests that arrived at a server.
 pub(crate) struct Traffic {
     /// All requests.
     pub(crate) requests: u64,
@@ -77,7 +77,7 @@ impl Log {
         sent[number].1 = Some(status);
     }
 
-    /// What we know of it ourselves.
+    /// The traffic as this program counted it.
     pub(crate) fn traffic(&self) -> Traffic {
         let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         let refused = |(_, status): &&Sent| *status == Some(StatusCode::TOO_MANY_REQUESTS);

@@ -48,7 +48,7 @@ pub(crate) struct Cutter {
     step: usize,
     words: Words,
     text: String,
-    /// Where words begin in `text`, from the first of the last passage on.
+    /// The starts of words in `text`, from the first word of the last passage on.
     starts: VecDeque<usize>,
     /// Whether the passage that begins with the first of them was given.
     given: bool,

@@ -1,4 +1,4 @@
-//! Where the examples send to, and with what.
+//! The server that the examples send to, and their client.
 
 mod progress;
 mod proxy;
@@ -73,7 +73,7 @@ impl Target {
         self.stand_in.is_some()
     }
 
-    /// What all is sent through: any client that is a tower service will do.
+    /// The API over the layers and a client: any client that is a tower service will do.
     pub(crate) fn api(&self, limiter: &Limiter) -> Result<JobsApi<Client>, BoxError> {
         let proxies = Proxies::from_env();
         let mut tcp = HttpConnector::new();

@@ -1,4 +1,4 @@
-//! What a run shows: how far it is, and what failed.
+//! The display of a run: its progress, and its failures.
 
 use std::{
     env,

@@ -1,4 +1,4 @@
-//! What fails, and ends a run early or is tried again.
+//! Failures that end a run early, or are tried again.
 
 use super::*;
 

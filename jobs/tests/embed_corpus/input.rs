@@ -1,4 +1,4 @@
-//! What is read, and what is not.
+//! Inputs that are read, and those that are not.
 
 use std::{io::Write, os::unix::fs::symlink};
 

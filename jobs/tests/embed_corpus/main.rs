@@ -224,7 +224,7 @@ async fn ctrl_c_stops_at_once_and_loses_nothing() {
         ended.stderr.contains("the same command continues"),
         "{ended:?}"
     );
-    // What was embedded is written. Waiting for the others, they would have been rejected again.
+    // The embedded texts are written. If the run had waited for the other texts, more requests would be rejected.
     let rejected = server.rejected() as u32;
     assert_eq!(ended.counts(), [60, 3 + rejected, 0, rejected]);
     assert!(rejected < 64, "{ended:?}");
@@ -331,7 +331,7 @@ async fn an_outage_is_outlasted() {
     let [texts, sent, failed, refused] = ended.counts();
     assert_eq!((texts, failed, refused), (160, 0, 0));
     assert!(sent > 8, "{ended:?}");
-    // What was answered when the connection broke was asked for again.
+    // A request whose response was lost with the connection was sent again.
     assert!(server.stats().accepted >= 8);
 }
 

@@ -1,4 +1,4 @@
-//! What was embedded is paid for: it is kept, and not embedded again.
+//! An embedded text is paid for: its vector is kept, and it is not embedded again.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What has arrived at a server, and waiting for it.
+//! The requests that have arrived at a server, and waiting for them.
 
 use std::{sync::Arc, time::Duration};
 

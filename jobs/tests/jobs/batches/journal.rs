@@ -1,4 +1,4 @@
-//! What a later run with the same journal does.
+//! Later runs with the same journal.
 
 use std::{env, fs, path::PathBuf};
 

@@ -1,4 +1,4 @@
-//! What becomes of a batch, and of its files, in virtual time.
+//! The ends of batches and their files, in virtual time.
 
 use std::pin::pin;
 

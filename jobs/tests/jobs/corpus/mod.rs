@@ -25,7 +25,7 @@ use tower_together_jobs::{Corpus, JobsApi};
 
 type Client = BoxCloneSyncService<Request<Full<Bytes>>, Response<Full<Bytes>>, Infallible>;
 
-/// What left, and when.
+/// The times at which requests were sent.
 #[derive(Clone, Default)]
 struct Sent(Arc<Mutex<Vec<Instant>>>);
 
@@ -130,7 +130,7 @@ async fn little_waits_in_line_and_nothing_for_nothing() {
     }
     // One under way, sixteen in line.
     assert!((100..=120).contains(&taken.get()), "{}", taken.get());
-    // Nobody asks for more, so nothing goes on.
+    // The stream is not polled, so nothing goes on.
     let before = (taken.get(), sent.count());
     sleep(Duration::from_secs(3_600)).await;
     assert_eq!((taken.get(), sent.count()), before);

@@ -139,7 +139,7 @@ async fn a_deadline_counts_from_the_first_attempt() {
     }
 }
 
-/// Of a deadline of 2 s the layers used 2 s, eight times. One that has passed was tried eight times.
+/// The layers used 2 s of a deadline of 2 s, eight times. A request whose deadline had passed was tried eight times.
 #[tokio::test(start_paused = true)]
 async fn a_deadline_holds_for_the_layers_and_the_resubmits_together() {
     for seconds in [0, 2] {
