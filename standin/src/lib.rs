@@ -1,8 +1,8 @@
 //! A strict stand-in for Together AI's HTTP API, for tests and benchmarks.
 //!
-//! It listens on loopback, answers in the API's shapes, and keeps the rate limits to the letter:
-//! a client that sends one request too many gets its 429. It shares no code with the limiter it
-//! is used to test, so a mistake made there is not made here a second time.
+//! It listens on loopback, responds in the API's shapes, and enforces rate limits exactly: a client
+//! that sends one request too many gets a 429. It shares no code with the limiter that it is used to
+//! test, so that a mistake made there is not made here a second time.
 //!
 //! ```
 //! use std::time::Duration;
@@ -14,7 +14,7 @@
 //! let server = StandIn::start().await?;
 //! assert!(server.url().starts_with("http://127.0.0.1:"));
 //!
-//! // Limits of one's own, no answer delay, and a first chat call that fails:
+//! // Limits of your own, no latency, and a first chat request that fails:
 //! let minute = Duration::from_secs(60);
 //! let server = StandIn::builder()
 //!     .rules(
@@ -28,7 +28,7 @@
 //! server.script("POST", "/chat/completions", Answer::status(503).header("retry-after", "1"));
 //! assert_eq!(server.stats().arrived, 0);
 //!
-//! // A bad day: one request in 20 or so fails, in each way a server can fail.
+//! // One request in 20 or so fails, in each way a server can fail.
 //! let server = StandIn::builder().chaos(7).start().await?;
 //! assert_eq!(server.faults()["refused-stream"], 0);
 //! # Ok(())
@@ -38,12 +38,12 @@
 //! The same server is a binary, `together-standin`; its first line of output is
 //! `listening on http://ADDR`.
 //!
-//! # What it answers
+//! # Responses
 //!
 //! Any of the prefixes `/v1`, `/v2`, `/v3`, or none, before these paths, over HTTP/1.1 or
 //! HTTP/2 with prior knowledge:
 //!
-//! | request | answer |
+//! | request | response |
 //! |---|---|
 //! | `GET /models`, `GET /supported-models` | a bare JSON array; a list in an object |
 //! | `POST /chat/completions`, `POST /completions` | JSON, or with `"stream": true` server-sent events |
@@ -60,34 +60,35 @@
 //! `finish_reason` and `usage`. Then comes `data: [DONE]`. With [`Builder::trailing_usage`] the
 //! usage is on one more chunk, without choices.
 //!
-//! Errors are `{"error":{"message","type","param","code"}}`: 401 without a bearer key, 400 for a
-//! body that is not JSON, is not announced as `content-type: application/json` or names no `model`, 404 with the code `model_not_available` for a model
-//! whose name begins with `unknown`. Each answer has an `x-request-id`.
+//! Errors are `{"error":{"message","type","param","code"}}`: 401 without a bearer key; 400 for a body
+//! that is not JSON, is not announced as `content-type: application/json`, or names no `model`; 404
+//! with the code `model_not_available` for a model whose name begins with `unknown`. Each response
+//! has an `x-request-id`.
 //!
 //! Jobs live as the API's do, from `pending` to `completed` and from `VALIDATING` to `COMPLETED`, or
-//! as [`Jobs`] says: some fail, restart under another id, expire, vanish. A batch's lines are answered
-//! as `POST /chat/completions` would answer them, in another order. They are counted by no limit but
-//! how many of them run at a time.
+//! as [`Jobs`] says: some fail, restart under another id, expire, vanish. The lines of a batch get the
+//! responses that `POST /chat/completions` would give, in another order. Jobs have one limit, the
+//! number that run at a time.
 //!
-//! # What it enforces
+//! # Limits
 //!
 //! Requests, per key and model; the table and the rules are on [`Rules`] and [`Limit`]. A request that
 //! touches two limits consumes from both or from neither. A request that is invalid, or whose
-//! answer is scripted, consumes nothing.
+//! response is scripted, consumes nothing.
 //!
 //! Tokens, where [`Rules::tokens`] limits them. A request is charged when it is accepted: a token
-//! for each four bytes of text in its prompt, and its `max_tokens` if it has one. When its answer
-//! has been sent, or cannot be, what it was charged is settled to the `total_tokens` of the `usage`
-//! that the answer reports. Embeddings and images report none, as with the API, and pay what they
-//! were charged.
+//! for each four bytes of text in its prompt, and its `max_tokens` if it has one. When its response
+//! has been sent, or cannot be, the charge is settled to the `total_tokens` of the `usage` that the
+//! response reports. Embeddings and images report none, as with the API, and keep their charge.
 //!
 //! A refusal is a 429 with the type `dynamic_request_limited` or `dynamic_token_limited`, in
 //! `error.type`, and beside it where [`Builder::top_level_error_type`] says so; its message names
-//! the limits. Its headers, and those of other answers, are listed on [`Headers`].
+//! the limits. Its headers, and those of other responses, are listed on [`Headers`].
 //!
 //! Limits can move: by a plan ([`Limit::then`]), or with a caller's success as Together's did in
-//! early 2026 ([`Limit::dynamic`]). What headers tell is what is in force at that moment. How many
-//! requests the limits allow from one time to another, whatever is sent, is [`StandIn::allowed`].
+//! early 2026 ([`Limit::dynamic`]). Headers tell the limit that is in force at that moment.
+//! [`StandIn::allowed`] is the number of requests that the limits allow from one time to another,
+//! whatever is sent.
 //!
 //! ```
 //! # use std::time::Duration;
@@ -118,16 +119,16 @@
 //! # }
 //! ```
 //!
-//! # How it fails
+//! # Failures
 //!
-//! As it is told to, request by request: an [`Answer`] that is scripted is a response of any
-//! status, which may come [early](Answer::early), late or [cut](Answer::cut) in two, or it is a
-//! fault in place of one: [`Answer::reset`], [`Answer::refused_stream`], [`Answer::go_away`].
+//! Request by request: a scripted [`Answer`] is a response of any status, which may come
+//! [early](Answer::early), late or [cut](Answer::cut) in two, or it is a fault in place of one:
+//! [`Answer::reset`], [`Answer::refused_stream`], [`Answer::go_away`].
 //!
-//! All at once, for a while: [`StandIn::outage`].
+//! All requests at once, for a time: [`StandIn::outage`].
 //!
-//! Now and then, with [`Builder::chaos`]: requests that would have been accepted fail, and consume
-//! nothing. These are the faults, by the names they have in [`StandIn::faults`]:
+//! One request in 20 or so, with [`Builder::chaos`]: requests that would have been accepted fail, and
+//! consume nothing. These are the faults, by the names they have in [`StandIn::faults`]:
 //!
 //! | fault | what the client gets |
 //! |---|---|
@@ -146,10 +147,10 @@
 //! Their JSON bodies are in one of the API's three shapes: the object above, that object's four
 //! fields without `error` around them, or `{"error":"message"}`.
 //!
-//! # What it counts
+//! # Counts
 //!
-//! Whatever arrived, when its body was complete: [`StandIn::stats`] and [`StandIn::arrivals`],
-//! or over HTTP `GET /standin/stats`, `GET /standin/arrivals` (the first million) and
+//! A request counts when its body is complete: [`StandIn::stats`] and [`StandIn::arrivals`], or
+//! over HTTP `GET /standin/stats`, `GET /standin/arrivals` (the first million) and
 //! `POST /standin/reset`. Requests to `/standin` are not counted themselves. Keys are hashed for
 //! the comparison and neither stored nor shown.
 //!
@@ -196,9 +197,9 @@
 //! # Cancel safety and panics
 //!
 //! Dropping the [`StandIn`] closes the listener and all connections, also during an outage, which
-//! it ends for good. A client that goes away while it waits for its answer has still been counted
-//! and has still consumed; one that goes away while it sends its request has not arrived. Builder
-//! methods panic on values that cannot be right, as each of them says.
+//! it ends for good. The request of a client that goes away while it waits for the response has been
+//! counted, and has consumed. The request of a client that goes away while it sends its body has not
+//! arrived. Builder methods panic on values that cannot be right, as each of them says.
 
 mod answer;
 mod app;

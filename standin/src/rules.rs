@@ -16,7 +16,7 @@ use crate::{course::Course, limit::Limit, route::Route};
 /// | the first three together | 600 | 10 |
 ///
 /// Tokens are not limited by default. What they are counted by is told at the
-/// [front page](crate#what-it-enforces).
+/// [front page](crate#limits).
 #[derive(Clone, Debug)]
 pub struct Rules {
     pub(crate) quotas: Vec<Quota>,

@@ -379,5 +379,5 @@ fn error(status: u16, kind: &str, message: &str) -> (u16, Value) {
     (status, json!({"error": error}))
 }
 
-/// The path below which a [redirected](crate#what-it-answers) upload puts its file.
+/// The path below which a [redirected](crate#responses) upload puts its file.
 pub(crate) const STORAGE: &str = "/standin/storage/";
