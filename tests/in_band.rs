@@ -4,7 +4,10 @@
 use std::{
     collections::VecDeque,
     convert::Infallible,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -18,7 +21,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_together::{
     ApiError, Endpoint, Limits, Quota, TogetherFallbackLayer, TogetherRateLimitLayer,
     TogetherRetryLayer,
-    extension::{Cost, Paused, RetryReport},
+    extension::{Cost, Paused, Retries, RetryReport},
     limiter::Report,
 };
 
@@ -305,6 +308,67 @@ async fn a_first_frame_is_waited_for_only_by_choice() {
     assert_eq!(server.count(), 1);
 }
 
+/// Servers begin a stream with a comment, and write an event in parts; layers beneath give empty frames.
+#[tokio::test(start_paused = true)]
+async fn what_comes_before_it_hides_none_that_comes_with_the_head() {
+    let part = TOO_FAST.len() / 2;
+    for (kind, pieces) in [
+        (EVENTS, vec!["".to_owned(), event(TOO_FAST)]),
+        (EVENTS, vec![": soon\n\n".into(), event(TOO_FAST)]),
+        (EVENTS, vec!["event: error\n".into(), event(TOO_FAST)]),
+        (EVENTS, vec!["data: ".into(), format!("{TOO_FAST}\n\n")]),
+        (JSON, vec!["".into(), TOO_FAST.into()]),
+        (JSON, vec![TOO_FAST[..part].into(), TOO_FAST[part..].into()]),
+    ] {
+        let reply = |wait| {
+            let last = pieces.len() - 1;
+            let waits = (0..).map(|piece| if piece == last { wait } else { 0 });
+            let bytes = pieces.iter().map(|piece| piece.clone().into_bytes());
+            Reply(kind, waits.zip(bytes).collect())
+        };
+        let waits = TogetherRetryLayer::default().with_first_frame(Duration::from_secs(5));
+        for limited in [true, false] {
+            let count = async |retry: &TogetherRetryLayer, wait| {
+                let server = Server::new([reply(wait)]);
+                if limited {
+                    let layer = TogetherRateLimitLayer::new(limits());
+                    let service = retry.layer(layer.layer(server.service()));
+                    drop(service.oneshot(chat()).await.unwrap());
+                } else {
+                    let service = retry.layer(server.service());
+                    drop(service.oneshot(chat()).await.unwrap());
+                }
+                server.count()
+            };
+            let at_once = count(&TogetherRetryLayer::default(), 0).await;
+            assert_eq!(at_once, 2, "{pieces:?} {limited}");
+            // JSON that has begun is handed on.
+            let has_begun = kind == JSON && !pieces[0].is_empty();
+            let late = count(&waits, 500).await;
+            assert_eq!(late, if has_begun { 1 } else { 2 }, "{pieces:?} {limited}");
+        }
+    }
+}
+
+/// Each of two layers looks at 16 KiB.
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_comments_is_read_no_further_than_an_error() {
+    let read = Arc::new(AtomicUsize::new(0));
+    let service = service_fn(async |_: Request<Full<Bytes>>| {
+        let read = Arc::clone(&read);
+        let frames = stream::repeat(Bytes::from(vec![b':'; 1_000])).map(move |bytes| {
+            read.fetch_add(bytes.len(), Relaxed);
+            Ok::<_, Infallible>(Frame::data(bytes))
+        });
+        let response = Response::builder().header(CONTENT_TYPE, EVENTS);
+        Ok::<_, Infallible>(response.body(StreamBody::new(frames)).unwrap())
+    });
+    let layer = TogetherRateLimitLayer::new(limits());
+    let service = TogetherRetryLayer::default().layer(layer.layer(service));
+    drop(service.oneshot(chat()).await.unwrap());
+    assert!(read.load(Relaxed) <= 34_000, "{read:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_only_looks_like_one_is_none() {
     for (path, kind, body) in [
@@ -397,6 +461,32 @@ async fn a_503_sends_the_request_to_the_next_model() {
     let response = service.oneshot(chat()).await.unwrap();
     assert_eq!(text(response).await, "{}");
     assert_eq!(server.count(), 2);
+    // And without a limiter beneath, or when it comes late.
+    let retry = retry.with_first_frame(Duration::from_secs(5));
+    for wait in [0, 500] {
+        let server = Server::new([Reply(EVENTS, vec![(wait, event(body).into())])]);
+        let service = fallback.layer(retry.layer(server.service()));
+        let response = service.oneshot(chat()).await.unwrap();
+        assert_eq!(text(response).await, "{}");
+        assert_eq!(server.count(), 2);
+    }
+}
+
+/// A stream is not kept from its caller for an error that nobody retries.
+#[tokio::test(start_paused = true)]
+async fn a_first_frame_is_not_waited_for_without_retries() {
+    let retry = TogetherRetryLayer::default().with_first_frame(Duration::from_secs(5));
+    for (wait, known) in [(0, true), (500, false)] {
+        let server = Server::new([Reply(EVENTS, vec![(wait, event(TOO_FAST).into())])]);
+        let mut request = chat();
+        request.extensions_mut().insert(Retries::off());
+        let start = Instant::now();
+        let service = retry.layer(server.service());
+        let response = service.oneshot(request).await.unwrap();
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        assert_eq!(response.extensions().get::<ApiError>().is_some(), known);
+        assert_eq!(server.count(), 1);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -71,6 +71,8 @@ pub(crate) struct Peek<R: Body> {
     read: usize,
     end: Option<End<R::Error>>,
     bound: Bound,
+    /// The reader of an in-band error, if the body is read for that.
+    reader: Option<InBandReader>,
     timer: Timer,
 }
 
@@ -87,12 +89,13 @@ impl<R: Body<Data = Bytes>> Peek<R> {
             read: 0,
             end: None,
             bound,
+            reader: None,
             timer: Timer::default(),
         }
     }
 
-    /// Prepares to read a success up to its first frame. Returns the body itself if it cannot be an in-band error,
-    /// or was inspected already.
+    /// Prepares to read a success up to the end of its first event, or JSON up to what comes with its first frame.
+    /// Returns the body itself if it cannot be an in-band error, or was inspected already.
     pub(crate) fn first_frame(
         endpoint: Endpoint,
         head: &response::Parts,
@@ -102,18 +105,24 @@ impl<R: Body<Data = Bytes>> Peek<R> {
         // The cheap questions first: most responses end here.
         let may_be = !body.is_end_stream()
             && body.size_hint().lower() <= Bound::ERROR.bytes as u64
-            && head.extensions.get::<ApiError>().is_none()
-            && InBandReader::of(endpoint, head.status, &head.headers).is_some();
-        if !may_be {
+            && head.extensions.get::<ApiError>().is_none();
+        let reader = || InBandReader::of(endpoint, head.status, &head.headers);
+        let Some(reader) = may_be.then(reader).flatten() else {
             return Err(body);
-        }
-        Ok(Self::new(
-            body,
-            Bound {
-                bytes: 1,
-                time: max_wait,
-            },
-        ))
+        };
+        let bound = Bound {
+            time: max_wait,
+            ..Bound::ERROR
+        };
+        Ok(Self {
+            reader: Some(reader),
+            ..Self::new(body, bound)
+        })
+    }
+
+    /// Takes out the reader of an in-band error.
+    pub(crate) fn take_reader(&mut self) -> Option<InBandReader> {
+        self.reader.take()
     }
 
     /// Replaces the bound, so that more can be read.
@@ -125,12 +134,15 @@ impl<R: Body<Data = Bytes>> Peek<R> {
     /// Ready when the body has ended or the bound is reached. A timer is created only if it has to wait; outside a
     /// runtime it does not wait.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.end.is_none() && self.read < self.bound.bytes {
+        while self.end.is_none() && self.read < self.bound.bytes && !self.is_decided() {
             let Poll::Ready(frame) = self.body.as_mut().poll_frame(cx) else {
                 return self.poll_time(cx);
             };
             match frame {
                 Some(Ok(frame)) => {
+                    if let (Some(reader), Some(data)) = (&mut self.reader, frame.data_ref()) {
+                        reader.read(data);
+                    }
                     // An empty frame counts too; otherwise a body of empty frames is read without end.
                     self.read += frame.data_ref().map_or(1, |data| data.len().max(1));
                     self.frames.push_back(frame);
@@ -159,8 +171,14 @@ impl<R: Body<Data = Bytes>> Peek<R> {
         data.flatten().copied().take(most).collect()
     }
 
+    /// Whether more of the body cannot change what its reader finds.
+    fn is_decided(&self) -> bool {
+        self.reader.as_ref().is_some_and(InBandReader::is_over)
+    }
+
     fn poll_time(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.bound.time.is_zero() {
+        let has_begun = self.reader.as_ref().is_some_and(InBandReader::has_begun);
+        if self.bound.time.is_zero() || has_begun {
             return Poll::Ready(());
         }
         let polled = self.timer.poll(self.bound.time, cx);

@@ -354,11 +354,12 @@ impl<R: Body<Data = Bytes>> Answered<R> {
 
 impl<R: Body<Data = Bytes>> Reading<R> {
     fn finish(mut self) -> Response<ResponseBody<R>> {
+        if let Some(reader) = self.body.take_reader() {
+            return self.success(&reader);
+        }
         let bytes = self.body.bytes(self.most);
         if answer::is_error(&self.head) {
             answer::name(&mut self.head, self.wait, &bytes, &self.left.permit);
-        } else if !self.left.created_job(&self.head) {
-            return self.success(&bytes);
         }
         let mut head = self.head;
         // The server's wait counts from the arrival of its response.
@@ -376,21 +377,16 @@ impl<R: Body<Data = Bytes>> Reading<R> {
         Response::from_parts(head, body)
     }
 
-    /// A success, with its first frame if that arrived with the head.
-    fn success(mut self, bytes: &[u8]) -> Response<ResponseBody<R>> {
+    /// A success, with the part of its body that arrived with the head.
+    fn success(mut self, first: &InBandReader) -> Response<ResponseBody<R>> {
         let (endpoint, mut head) = (self.left.endpoint, self.head);
+        let error = first.found(&head.headers, || answer::wait(&head));
+        // The body's own reader reads from the beginning again, for an error that comes later.
+        let is_over = first.is_over() || self.body.is_whole() || error.is_some();
         let reader = || InBandReader::of(endpoint, head.status, &head.headers);
-        let (mut first, mut in_band) = (reader(), reader());
-        let error = first.as_mut().and_then(|first| {
-            first.read(bytes);
-            // The body's own reader reads from the beginning again, for an error that comes later.
-            let is_over = first.is_over() || self.body.is_whole();
-            in_band = in_band.take().filter(|_| !is_over);
-            first.found(&head.headers, || answer::wait(&head))
-        });
+        let in_band = (!is_over).then(reader).flatten();
         if let Some(error) = error {
             answer::insert(&mut head, error, &self.left.permit);
-            in_band = None;
         }
         let told = self.left.answered(&mut head);
         let readers = Readers { told, in_band };

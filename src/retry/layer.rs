@@ -155,11 +155,12 @@ impl TogetherRetryLayer {
         self.with(|settings| settings.error_body = Bound { bytes, time })
     }
 
-    /// The maximum wait for the first frame of a successful response's body, since it may be an error
-    /// ([`ApiError::in_band`](crate::ApiError::in_band)). Such an error is retried like the status that it names.
-    /// Default: zero, which only reads a frame that arrives with the head.
+    /// The maximum wait for the beginning of a successful response's body, since it may be an error
+    /// ([`ApiError::in_band`](crate::ApiError::in_band)). An error in it is retried as the status that it names.
+    /// Default: zero, for what arrives with the head alone.
     ///
-    /// With a wait, a stream is returned when its first frame has arrived, or after `max_wait`.
+    /// With a wait, a stream is returned when its first event has arrived, and JSON when its first frame has, or after
+    /// `max_wait`. A comment is no event. No wait is made for a request without retries.
     #[must_use]
     pub fn with_first_frame(self, max_wait: Duration) -> Self {
         self.with(|settings| settings.first_frame = max_wait)

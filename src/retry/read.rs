@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::{
     body::{Bound, Peek},
     clock, wire,
-    words::{ApiError, Endpoint, extension::Failure},
+    words::{ApiError, extension::Failure},
 };
 
 /// A failed response whose body is being read: first for its error, and then to its end if the request is to be
@@ -20,19 +20,19 @@ pub(super) struct Read<R: Body> {
     pub(super) body: Peek<R>,
     /// The wait that the server asks for.
     pub(super) wait: Option<Duration>,
-    /// `None` for a success whose first frame is being read.
+    /// `None` for a success whose beginning is being read.
     pub(super) failure: Option<Failure>,
     pub(super) since: Instant,
     pub(super) drains: bool,
 }
 
 impl<R: Body<Data = Bytes>> Read<R> {
-    /// The failure of a success whose first frame is an error.
-    pub(super) fn in_band(&mut self, endpoint: Endpoint) -> Option<Failure> {
-        let bytes = self.body.bytes(Bound::ERROR.bytes);
+    /// The failure of a success whose beginning is an error.
+    pub(super) fn in_band(&mut self) -> Option<Failure> {
+        let reader = self.body.take_reader()?;
         let head = &mut self.head;
         let wait = || wire::response::wait(&head.headers, clock::time_of_day);
-        let error = wire::response::in_band(endpoint, (head.status, &head.headers), &bytes, wait)?;
+        let error = reader.found(&head.headers, wait)?;
         let failure = Failure::Status(error.status());
         head.extensions.insert(error);
         self.failure = Some(failure);

@@ -153,7 +153,7 @@ where
     fn read(&mut self, mut read: Box<Read<R>>) -> StepOf<Self, B, R, E> {
         let failure = match read.failure {
             Some(failure) => failure,
-            None => match read.in_band(self.tries.endpoint()) {
+            None => match read.in_band() {
                 Some(failure) => failure,
                 None => return self.hand_on(read.head, Whole::peeked(read.body)),
             },
@@ -189,10 +189,7 @@ impl<A> Session<A> {
     where
         R: Body<Data = Bytes>,
     {
-        match self.original {
-            Some(_) => self.tries.first_frame(head, body),
-            None => Err(body),
-        }
+        self.tries.first_frame(head, body)
     }
 
     /// Whether the request is to be retried, as far as is known before the response has been read to its end.

@@ -19,7 +19,7 @@ pub(super) struct Settings {
     pub(super) memory: ReplayBuffer,
     pub(super) drain: Bound,
     pub(super) error_body: Bound,
-    /// Maximum wait for the first frame of a success.
+    /// The maximum wait for the beginning of a success.
     pub(super) first_frame: Duration,
     pub(super) classify: Classify,
     pub(super) hook: Option<Hook>,

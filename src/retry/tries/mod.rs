@@ -120,10 +120,6 @@ impl Tries {
         self.max_retries > 0
     }
 
-    pub(super) fn endpoint(&self) -> Endpoint {
-        self.endpoint
-    }
-
     /// Prepares to read a success up to its first frame. The wait for the frame ends at the deadline.
     pub(super) fn first_frame<R>(&self, head: &response::Parts, body: R) -> Result<Peek<R>, R>
     where
@@ -132,7 +128,11 @@ impl Tries {
         let left = self
             .deadline
             .map(|at| at.saturating_duration_since(clock::now()));
-        let max_wait = self.settings.first_frame.min(left.unwrap_or(Duration::MAX));
+        // Without a retry, here or by another model, nothing is worth a wait.
+        let max_wait = match self.may_retry() || self.max_503s.is_some() {
+            true => self.settings.first_frame.min(left.unwrap_or(Duration::MAX)),
+            false => Duration::ZERO,
+        };
         Peek::first_frame(self.endpoint, head, body, max_wait)
     }
 

@@ -98,6 +98,10 @@ impl InBandReader {
         self.is_over
     }
 
+    pub(crate) fn has_begun(&self) -> bool {
+        self.media == Media::Json && !self.data.is_empty()
+    }
+
     pub(crate) fn read(&mut self, bytes: &[u8]) {
         match self.media {
             Media::Json => self.keep(bytes),
@@ -140,6 +144,10 @@ impl InBandReader {
         }
         if !self.is_over {
             self.data.extend_from_slice(bytes);
+            let begins = self.data.strip_prefix(MARK).unwrap_or(&self.data);
+            let first = begins.trim_ascii_start().first();
+            // No error begins otherwise.
+            self.is_over = first.is_some_and(|first| *first != b'{') && !MARK.starts_with(begins);
         }
     }
 
