@@ -1,6 +1,8 @@
 //! Errors in the body of a success: whoever reads them counts them as the status that they name.
 #![allow(clippy::disallowed_methods, reason = "in virtual time")]
 
+mod any_body;
+
 use std::{
     collections::VecDeque,
     convert::Infallible,
