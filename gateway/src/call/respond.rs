@@ -41,11 +41,13 @@ impl Gateway {
     pub(crate) fn for_program(&self, answer: Response<Body>, creates: bool) -> Response<Body> {
         let (parts, body) = answer.into_parts();
         let error = parts.extensions.get::<ApiError>();
+        // That of an error in the body of a success is the one that the error names.
+        let status = error.map_or(parts.status, ApiError::status);
         if error.is_some_and(refused::is_about_key) {
-            self.complaint.make(self.target.name(), parts.status);
-            return refused::answer(self.target.name(), parts.status);
+            self.complaint.make(self.target.name(), status);
+            return refused::answer(self.target.name(), status);
         }
-        let mut answer = Response::new(self.target.key.out_of(body, parts.status));
+        let mut answer = Response::new(self.target.key.out_of(body, status));
         *answer.status_mut() = parts.status;
         // For the log.
         let quotes_key = |error: &&ApiError| self.target.key.is_in(error.message().as_bytes());

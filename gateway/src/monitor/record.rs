@@ -101,12 +101,14 @@ impl Record {
 
     pub(crate) fn answer(&self, answer: &Response<Body>) {
         let mut facts = self.facts();
-        let status = answer.status();
-        facts.status = Some(status.as_u16());
+        facts.status = Some(answer.status().as_u16());
+        let extensions = answer.extensions();
+        let error = extensions.get::<ApiError>();
+        // That of an error in the body of a success is the one that the error names.
+        let status = error.map_or(answer.status(), ApiError::status);
         if !status.is_client_error() && !status.is_server_error() {
             return;
         }
-        let extensions = answer.extensions();
         let own = extensions.get::<Own>();
         let rejected = Rejected::of(extensions);
         let code = own.map(|own| own.code.clone());
@@ -114,8 +116,8 @@ impl Record {
         facts.rejected = rejected.is_some();
         facts.error = Some(code.unwrap_or_else(|| status.as_u16().to_string()));
         facts.message = own.map(|own| own.message.clone()).or_else(|| {
-            let error = extensions.get::<ApiError>()?;
-            Some(error.message().chars().take(MESSAGE).collect())
+            let message = error?.message();
+            Some(message.chars().take(MESSAGE).collect())
         });
     }
 

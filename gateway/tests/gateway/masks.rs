@@ -92,4 +92,12 @@ async fn a_key_that_is_a_word_is_covered_in_errors_alone() {
         let answer = Program::new("tom").send(gateway.post(chat("m"))).await;
         assert_eq!(answer.text(), text);
     }
+    // An error that comes with 200 is one.
+    let error = |word| format!(r#"{{"error":{{"code":400,"message":"not with {word}"}}}}"#);
+    api.will_answer(Response::new(error("test")));
+    let answer = Program::new("tom").send(gateway.post(chat("m"))).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.text()),
+        (200, &*error("****"))
+    );
 }

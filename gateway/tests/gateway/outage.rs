@@ -44,6 +44,24 @@ fn events(log: &str, event: &str) -> Vec<Value> {
         .collect()
 }
 
+#[tokio::test]
+async fn an_error_in_the_body_of_a_success_is_counted() {
+    let api = Api::start().await;
+    let gateway = Gateway::before(&api.url(), &[]).await;
+    api.will_answer(Response::new(
+        r#"{"error":{"code":400,"message":"m"}}"#.to_owned(),
+    ));
+    let answer = Program::new("tom").send(gateway.post(chat("m"))).await;
+    assert_eq!(answer.status, 200);
+    until("the call has ended", async || {
+        gateway.lanes().await["recent"]["errors"] == 1
+    })
+    .await;
+    let (_, text) = metrics(&gateway, "text/plain").await;
+    let errors = r#"together_gateway_errors_total{endpoint="chat-completions",error="400"} 1"#;
+    assert!(text.contains(errors), "{text}");
+}
+
 /// 300 of 300 calls got 502, and the page said "live".
 #[tokio::test]
 async fn an_outage_is_seen_with_its_beginning_and_its_error() {

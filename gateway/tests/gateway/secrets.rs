@@ -178,6 +178,12 @@ async fn the_gateways_key_never_reaches_a_program() {
             assert!(answer.text().contains("not yours"), "{}", answer.text());
         }
     }
+    // An error that comes with 200 counts as the status that it names.
+    let in_band = format!(r#"{{"error":{{"code":401,"message":"{quoted}"}}}}"#);
+    api.will_answer(Response::new(in_band));
+    let answer = program.send(gateway.post(chat("m"))).await;
+    assert_eq!(answer.status, 502);
+    assert!(answer.text().contains("(401"), "{}", answer.text());
     for path in ["/", "/lanes", "/metrics"] {
         let answer = program.send(gateway.get(path)).await;
         assert!(!shows_key(&answer), "{answer:?}");
