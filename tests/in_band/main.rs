@@ -249,6 +249,7 @@ async fn a_request_is_sent_again_as_after_the_status_that_is_named() {
         (r#"{"error":{"type":"server_error","message":"m"}}"#, 2),
         (r#"{"error":{"type":"overloaded_error"}}"#, 2),
         (r#"{"error":{"code":"502","message":"m"}}"#, 2),
+        (r#"{"error":{"code":502.0,"message":"m"}}"#, 2),
         (r#"{"error":{"type":"invalid_request_error"}}"#, 1),
         (r#"{"error":{"code":501,"message":"m"}}"#, 1),
         (

@@ -209,13 +209,13 @@ fn named(object: &Map<String, Value>, error: &ApiError) -> Option<StatusCode> {
         .iter()
         .flat_map(|name| places().filter_map(|place| place.get(*name)));
     let status = numbers.filter_map(|value| match value {
-        Value::Number(number) => number.as_u64(),
-        Value::String(text) => text.parse().ok(),
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
         _ => None,
     });
-    let mut status = status.filter(|status| (400..600).contains(status));
+    let mut status = status.filter(|status| (400.0..600.0).contains(status));
     if let Some(status) = status.next() {
-        return StatusCode::from_u16(u16::try_from(status).ok()?).ok();
+        return StatusCode::from_u16(status as u16).ok();
     }
     let stated = places().find_map(|place| place.get("status")?.as_str());
     let names = [error.code(), error.kind(), stated].into_iter().flatten();
