@@ -108,7 +108,7 @@ proptest! {
                 }
             }
             drop(body);
-            (layer.limiter().snapshot().lanes[0].throttled, seen, end)
+            (layer.limiter().snapshot().lanes[0].throttled_count, seen, end)
         });
         prop_assert_eq!(&seen, &text);
         prop_assert_eq!(end, last);
