@@ -30,6 +30,9 @@ pub struct Snapshot {
     pub refused: u64,
     /// The number of 429 responses from the server since the limiter was made.
     pub throttled_count: u64,
+    /// The former name of [`throttled_count`](Self::throttled_count).
+    #[deprecated(since = "0.1.0", note = "renamed `throttled_count`")]
+    pub throttled: u64,
     /// Whether the limiter was closed.
     pub closed: bool,
 }
@@ -62,6 +65,9 @@ pub struct LaneSnapshot {
     pub refused: u64,
     /// The number of 429 responses from the server.
     pub throttled_count: u64,
+    /// The former name of [`throttled_count`](Self::throttled_count).
+    #[deprecated(since = "0.1.0", note = "renamed `throttled_count`")]
+    pub throttled: u64,
     /// The total time that admitted requests waited for their turn. Divide its growth by the growth of
     /// [`admitted`](LaneSnapshot::admitted) to get the mean wait of that time.
     pub waited: Duration,
@@ -142,6 +148,8 @@ impl Snapshot {
             admitted: state.totals.admitted,
             refused: state.totals.refused,
             throttled_count: state.totals.throttled,
+            #[expect(deprecated, reason = "the former name")]
+            throttled: state.totals.throttled,
             closed: state.is_closed(),
         }
     }
@@ -209,6 +217,8 @@ fn lane_of(
         admitted: lane.counts.admitted,
         refused: lane.counts.refused,
         throttled_count: lane.counts.throttled,
+        #[expect(deprecated, reason = "the former name")]
+        throttled: lane.counts.throttled,
         waited: lane.waited,
     }
 }
