@@ -94,6 +94,6 @@ pub use crate::{
     words::{ApiError, Classify, Endpoint, Error, Limits, Quota, Rejected, Tier, extension},
 };
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "reqwest-middleware"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
