@@ -98,10 +98,12 @@ impl InBandReader {
         self.is_over
     }
 
+    /// Whether JSON has begun. The rest of it is not worth a wait, since an error rarely comes in two parts.
     pub(crate) fn has_begun(&self) -> bool {
         self.media == Media::Json && !self.data.is_empty()
     }
 
+    /// Reads the next bytes of the body.
     pub(crate) fn read(&mut self, bytes: &[u8]) {
         match self.media {
             Media::Json => self.keep(bytes),
