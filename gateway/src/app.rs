@@ -1,4 +1,4 @@
-//! The routes: which path is what.
+//! The routes: maps paths to handlers.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::{
 };
 
 pub(crate) fn app(gateway: Arc<Gateway>) -> Router {
-    // Not the gateway's own pages: from this machine those need no token, and any site's page could read them.
+    // CORS does not cover the gateway's own pages: from this machine they need no token, so any site could read them.
     let pages = from_fn_with_state(Arc::clone(&gateway), serve_pages);
     Router::new()
         .route("/", get(page::page))
@@ -37,7 +37,7 @@ pub(crate) fn app(gateway: Arc<Gateway>) -> Router {
         .layer(map_response_with_state(gateway, make_room))
 }
 
-/// Whether it takes calls.
+/// Reports whether the gateway takes calls.
 async fn ready(State(gateway): State<Arc<Gateway>>) -> (StatusCode, &'static str) {
     match gateway.shutdown.is_closing() {
         false => (StatusCode::OK, "ok\n"),
@@ -45,7 +45,7 @@ async fn ready(State(gateway): State<Arc<Gateway>>) -> (StatusCode, &'static str
     }
 }
 
-/// With tokens, pages of other sites may call.
+/// Lets pages of other sites call if the gateway has tokens.
 async fn serve_pages(
     State(gateway): State<Arc<Gateway>>,
     request: Request,
@@ -62,7 +62,7 @@ async fn serve_pages(
     answer
 }
 
-/// Where descriptors are scarce, a connection is closed after its response, and another program's accepted.
+/// Closes the connection after its response while descriptors are scarce, so that another program's is accepted.
 async fn make_room(State(gateway): State<Arc<Gateway>>, mut response: Response) -> Response {
     if gateway.descriptors.are_scarce() && response.version() < Version::HTTP_2 {
         let close = HeaderValue::from_static("close");
@@ -71,7 +71,7 @@ async fn make_room(State(gateway): State<Arc<Gateway>>, mut response: Response) 
     response
 }
 
-/// The gateway's own pages tell no secrets, but not everybody.
+/// Restricts the gateway's own pages, although they hold no secrets.
 async fn look(
     State(gateway): State<Arc<Gateway>>,
     Extension(peer): Extension<Peer>,

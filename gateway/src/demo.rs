@@ -1,4 +1,4 @@
-//! Programs that are not there: traffic to look at.
+//! Made-up programs, which send traffic for the demo.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -15,21 +15,21 @@ use tokio::time::{sleep, timeout};
 
 use crate::gateway::Gateway;
 
-/// One made-up program: so many workers, each of which makes a call, reads its answer, and rests.
+/// One made-up program. Each of its workers makes a call, reads the response, and rests.
 #[derive(Clone, Copy)]
 struct Program {
-    /// Its credential, which the gateway keeps to itself.
+    /// Its credential, which the gateway does not pass on.
     name: &'static str,
     path: &'static str,
     model: &'static str,
     workers: u32,
-    /// The longest rest; each is of another length.
+    /// The longest rest; rests differ in length.
     rest: Duration,
-    /// How long it waits for an answer before it hangs up.
+    /// How long it waits for a response before it hangs up.
     patience: Duration,
 }
 
-/// Starts them all, and has the stand-in refuse something now and then.
+/// Starts all programs, and makes the stand-in fail some calls.
 pub(crate) fn start(address: SocketAddr, gateway: Arc<Gateway>) {
     let client = Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
@@ -56,7 +56,7 @@ impl Program {
     async fn work(self, address: SocketAddr, client: Client<HttpConnector, Body>) {
         loop {
             sleep(self.rest.mul_f64(fastrand::f64())).await;
-            // Whatever comes of it: the page shows that.
+            // The result is ignored: the page shows it.
             let _ = timeout(self.patience, self.call(address, &client)).await;
         }
     }
@@ -89,7 +89,7 @@ const CHAT: &str = "/chat/completions";
 const EMBEDDINGS: &str = "/embeddings";
 const IMAGES: &str = "/images/generations";
 
-/// Together they ask for somewhat more than there is.
+/// Together they ask for somewhat more than the limits allow.
 const PROGRAMS: [Program; 5] = [
     Program {
         name: "chat-room",

@@ -1,4 +1,4 @@
-//! What all calls of a gateway share.
+//! The state that all calls of a gateway share.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -33,14 +33,14 @@ pub(crate) struct Gateway {
     pub(crate) sender: Sender,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) memory: Memory,
-    /// The longest that a stream is silent at its beginning.
+    /// The longest wait for a stream's first byte.
     pub(crate) first_byte: Duration,
     pub(crate) descriptors: Descriptors,
     pub(crate) shutdown: Shutdown,
     pub(crate) complaint: Complaint,
     pub(crate) monitor: Arc<Monitor>,
     history: Mutex<History>,
-    /// Which run of the program it is: what was counted in another is over.
+    /// Identifies this run of the program: counts of another run are void.
     pub(crate) run: u32,
 }
 
@@ -85,7 +85,7 @@ impl Gateway {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a point of the history each second, for ever.
+    /// Adds a point to the history each second, for ever.
     pub(crate) async fn sample(self: Arc<Self>) {
         let mut clock = interval(SECOND);
         loop {

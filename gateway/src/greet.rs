@@ -1,10 +1,10 @@
-//! What is said at the start.
+//! The lines that the gateway prints when it starts.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::{gateway::Gateway, say::say};
 
-/// Says what to do next.
+/// Prints what to do next.
 pub(crate) fn greet(address: SocketAddr, gateway: &Gateway, demo: bool) {
     let target = &gateway.target;
     let name = target.name();
@@ -36,7 +36,7 @@ pub(crate) fn greet(address: SocketAddr, gateway: &Gateway, demo: bool) {
     }
 }
 
-/// Where it can be reached from this machine, if it listens everywhere.
+/// The address at which this machine reaches the gateway, if it listens on all addresses.
 pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {

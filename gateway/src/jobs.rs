@@ -1,4 +1,4 @@
-//! Jobs outlive the programs that began them, and their slots end with them all the same.
+//! Watches jobs: a job outlives the program that created it, and its slot is freed when it ends all the same.
 
 use std::{future::Future, sync::Arc};
 
@@ -9,7 +9,7 @@ use tower_together::jobs::{JobsApi, JobsError};
 
 use crate::{body::ahead::Ahead, gateway::Gateway};
 
-/// Asks what became of all programs' jobs, while a call waits for one of them to end.
+/// Asks for the status of all programs' jobs, while a call waits for one of them to end.
 pub(crate) fn watch(gateway: Arc<Gateway>) -> Result<impl Future<Output = ()> + Send, BoxError> {
     let key = gateway.target.key.header();
     let sender = gateway.sender.clone();

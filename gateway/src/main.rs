@@ -1,7 +1,7 @@
 //! A gateway: many programs, one key, one set of limits. Its README tells how to use it.
 //!
-//! Programs that share a key and each keep to the limits by themselves exceed them together: limits are for one
-//! process. Here they share a limiter too.
+//! Programs that share a key exceed its limits together if each of them keeps to the limits alone, because a limiter
+//! serves one process. Here they share a limiter too.
 //!
 //! ```text
 //! programs ──► axum ──► access ──► read ahead ──► TogetherLayer ──► hyper ──► Together AI
@@ -132,5 +132,5 @@ async fn run(args: Args, config: Config) -> Result<ExitCode, BoxError> {
     }
 }
 
-/// Their bodies are bounded elsewhere; this is a connection and a task each.
+/// The bodies of waiting calls are bounded elsewhere. This bounds their connections and tasks, one each for a call.
 const MAX_WAITING: usize = 4_096;

@@ -1,4 +1,4 @@
-//! The front door: lets connections in until it is closed.
+//! Accepts connections until the gateway is asked to stop.
 
 use std::{pin::pin, process::exit, sync::Arc, time::Duration};
 
@@ -12,8 +12,8 @@ use crate::{
     say::say,
 };
 
-/// Serves until it is asked to stop, and then until calls in flight end or the grace period does. Returns how
-/// many calls were cut.
+/// Serves until it is asked to stop, then until all calls in flight or the grace period has ended. Returns the number
+/// of calls that were cut.
 pub(crate) async fn serve(mut listener: TcpListener, app: Router, gateway: &Arc<Gateway>) -> usize {
     let open = GracefulShutdown::new();
     let mut stop = pin!(asked_to_stop());
@@ -57,11 +57,11 @@ pub(crate) async fn serve(mut listener: TcpListener, app: Router, gateway: &Arc<
         () = sleep(LAST_WORDS) => {}
         () = asked_to_stop() => exit(130),
     }
-    // A program that reads nothing has not got its last words.
+    // A program that reads nothing has not received its last event.
     shutdown.cut() + gateway.traffic.counts().calls
 }
 
-/// Ctrl-C, or what service managers send.
+/// Waits for Ctrl-C, or the signal that service managers send.
 async fn asked_to_stop() {
     #[cfg(unix)]
     {
@@ -77,5 +77,5 @@ async fn asked_to_stop() {
     let _ = ctrl_c().await;
 }
 
-/// For the responses of calls that were cut.
+/// The time to send the responses of calls that were cut.
 const LAST_WORDS: Duration = Duration::from_secs(1);

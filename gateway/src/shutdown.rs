@@ -1,4 +1,4 @@
-//! The end of the gateway: the grace period of calls in flight, and the calls that it cut.
+//! The gateway's shutdown: the grace period of calls in flight, and the calls that were cut.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::watch;
 
-/// How far the gateway has ended.
+/// The progress of the shutdown.
 pub(crate) struct Shutdown {
     grace: Duration,
     stage: watch::Sender<Stage>,
@@ -36,8 +36,8 @@ impl Shutdown {
         self.grace
     }
 
-    /// When a rejected call is to be retried: once this process has ended and another one listens. No more
-    /// than a minute, beyond which SDKs ignore `Retry-After`.
+    /// The wait before a rejected call is retried: until this process has ended and another one listens. It is at most
+    /// a minute, beyond which SDKs ignore `Retry-After`.
     pub(crate) fn retry_after(&self) -> Duration {
         self.grace.saturating_add(RESTART).min(LONGEST)
     }
@@ -60,7 +60,7 @@ impl Shutdown {
         let mut stage = self.stage.subscribe();
         async move {
             if stage.wait_for(|stage| *stage == Stage::Over).await.is_err() {
-                // The gateway is gone, and its calls with it.
+                // The gateway has been dropped, and its calls with it.
                 std::future::pending::<()>().await;
             }
         }
@@ -76,6 +76,6 @@ impl Shutdown {
     }
 }
 
-/// What service managers need to start a process again.
+/// The time that service managers need to restart a process.
 const RESTART: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(60);

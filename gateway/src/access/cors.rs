@@ -1,5 +1,5 @@
-//! Web pages that call with a token. Browsers ask first, without the token, and show a page only those responses
-//! that allow it.
+//! CORS: lets web pages call with a token. Browsers send a preflight without the token, and show a page only the
+//! responses that allow it.
 
 use axum::body::Body;
 use http::{
@@ -11,7 +11,7 @@ use http::{
     },
 };
 
-/// The response to a browser that asks whether a page may call; `None` if it is no such question.
+/// The response to a CORS preflight; `None` if `request` is not one.
 pub(crate) fn preflight(request: &Request<Body>) -> Option<Response<Body>> {
     let headers = request.headers();
     let asks = headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
@@ -31,7 +31,7 @@ pub(crate) fn preflight(request: &Request<Body>) -> Option<Response<Body>> {
     Some(answer)
 }
 
-/// Lets a page of any site read a response: it had to send a token.
+/// Lets a page of any site read the response, because its request had to send a token.
 pub(crate) fn allow(headers: &mut HeaderMap) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, ANY);

@@ -1,11 +1,11 @@
-//! What programs and browsers show to say who they are.
+//! The credentials that programs and browsers send.
 
 use std::net::IpAddr;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header::AUTHORIZATION};
 
-/// Who asks: by its own credential, or else by its address. Only ever hashed.
+/// Identifies the caller by its credential, or by its address if it sends none. The result is only ever hashed.
 pub(crate) fn caller(headers: &HeaderMap, ip: IpAddr) -> String {
     match credential(headers) {
         Some(credential) => format!("key {}", String::from_utf8_lossy(credential)),
@@ -13,19 +13,19 @@ pub(crate) fn caller(headers: &HeaderMap, ip: IpAddr) -> String {
     }
 }
 
-/// What a program sends to say who it is.
+/// The credential in a program's headers.
 pub(crate) fn credential(headers: &HeaderMap) -> Option<&[u8]> {
     let named = ["x-api-key", "api-key"].iter();
     let mut named = named.filter_map(|name| headers.get(*name));
     bearer(headers).or_else(|| named.next().map(|value| value.as_bytes()))
 }
 
-/// What SDKs send as their API key.
+/// The bearer token, in which SDKs send their API key.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     after(headers, "bearer ")
 }
 
-/// What a browser sends that has asked its user, whatever the user's name.
+/// The password of basic authentication, which browsers send once their user has typed it; any user name is accepted.
 pub(crate) fn password(headers: &HeaderMap) -> Option<Vec<u8>> {
     let login = STANDARD.decode(after(headers, "basic ")?).ok()?;
     let colon = login.iter().position(|byte| *byte == b':')?;

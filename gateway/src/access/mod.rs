@@ -1,7 +1,7 @@
-//! Who may use the gateway, and who may look at it.
+//! Access to the gateway's calls and to its pages.
 //!
-//! With tokens, whoever sends one; and who sits at this machine may look without. Without tokens,
-//! whoever runs on this machine, but no web page that is open in its browser.
+//! With tokens, a call must send one of them; the pages also open without a token on this machine. Without tokens,
+//! every program on this machine may call, but no web page that is open in its browser.
 
 pub(crate) mod cors;
 pub(crate) mod credentials;
@@ -25,10 +25,10 @@ use crate::access::{
     tokens::Tokens,
 };
 
-/// Callers that are let in: everybody on this machine, or those that send one of the tokens.
+/// The callers that are accepted: every program on this machine, or those that send one of the tokens.
 pub(crate) struct Access {
     tokens: Tokens,
-    /// Names of the gateway's own.
+    /// The gateway's own host names.
     hosts: Vec<String>,
 }
 
@@ -37,8 +37,8 @@ impl Access {
         Self { tokens, hosts }
     }
 
-    /// The name of the program that calls: its token's, or a number of this run for its credential, or its
-    /// address.
+    /// The name of the calling program: its token's name, or else a number that stands for its credential in this run,
+    /// or else its address.
     pub(crate) fn program(&self, headers: &HeaderMap, from: IpAddr) -> Arc<str> {
         match credential(headers) {
             Some(credential) => self.tokens.name(credential),
@@ -50,7 +50,7 @@ impl Access {
         !self.tokens.is_empty()
     }
 
-    /// Whether it may listen there: whoever reaches it spends the key's money.
+    /// Checks whether the gateway may listen on `address`: every caller that reaches it spends the key's money.
     pub(crate) fn allows(&self, address: SocketAddr) -> Result<(), String> {
         if address.ip().is_loopback() || self.wants_token() {
             return Ok(());
@@ -63,7 +63,7 @@ impl Access {
         ))
     }
 
-    /// What a call is answered that may not go on.
+    /// The rejection of a call; `None` if the call is accepted.
     pub(crate) fn refuses_call(&self, uri: &Uri, headers: &HeaderMap) -> Option<Response<Body>> {
         match self.wants_token() {
             true if self.knows(bearer(headers)) => None,
@@ -74,8 +74,8 @@ impl Access {
         }
     }
 
-    /// What somebody is answered who may not see the page and its numbers. They hold no secrets, but
-    /// say which models are in use, and how much.
+    /// The rejection of a request for the page and its numbers; `None` if it is accepted. They hold no secrets, but
+    /// show which models are in use, and how much.
     pub(crate) fn refuses_look(
         &self,
         uri: &Uri,
@@ -94,8 +94,8 @@ impl Access {
         (!known).then(refusal::ask_for_token)
     }
 
-    /// Whether it was asked for by a name that no web page's author can make resolve to this machine: an address,
-    /// a name of the network it is in, or one that its operator gave it. Browsers send a `Host`, always.
+    /// Whether the request's host is a name that no web page's author can make resolve to this machine: an address, a
+    /// name of the local network, or a name given by the gateway's operator. Browsers always send a `Host`.
     fn is_own_name(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         let Some(host) = host(uri, headers) else {
             return !headers.contains_key(HOST) && !is_of_browser(headers);
@@ -111,8 +111,8 @@ impl Access {
     }
 }
 
-/// Whether it was asked for by address: a name that is somebody else's may be made to resolve to
-/// this machine, and then that somebody's web page may call and read as if it were ours.
+/// Whether the request's host is an address of this machine. A foreign name could be made to resolve to this machine,
+/// and its owner's web page could then call and read as if it were the gateway's own.
 fn is_here(uri: &Uri, headers: &HeaderMap) -> bool {
     host(uri, headers).is_some_and(|host| {
         let name = host.host().trim_matches(['[', ']']);
@@ -120,14 +120,14 @@ fn is_here(uri: &Uri, headers: &HeaderMap) -> bool {
     })
 }
 
-/// Whether a proxy on this machine sends it for somebody who may be anywhere.
+/// Whether a proxy on this machine forwards the request, in which case the caller may be anywhere.
 fn is_proxied(headers: &HeaderMap) -> bool {
     let names = [FORWARDED, VIA, FORWARDED_FOR, REAL_IP];
     names.iter().any(|name| headers.contains_key(name))
 }
 
-/// Whether a page of another site sends it, from a browser on this machine: that needs nobody's
-/// leave, and would spend the key's money.
+/// Whether a page of another site sends the request, from a browser on this machine. Such a request needs no
+/// permission, and would spend the key's money.
 fn is_of_web_page(uri: &Uri, headers: &HeaderMap) -> bool {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let other_site = matches!(text(&FETCH_SITE), Some("cross-site" | "same-site"));
@@ -142,7 +142,7 @@ fn is_of_browser(headers: &HeaderMap) -> bool {
 fn host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     match headers.get(HOST) {
         Some(host) => Authority::try_from(host.as_bytes()).ok(),
-        // In HTTP/2 it stands there.
+        // HTTP/2 has the host in the URI's authority.
         None => uri.authority().cloned(),
     }
 }

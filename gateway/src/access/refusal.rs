@@ -1,4 +1,4 @@
-//! What is said to whoever may not come in, and what to do about it.
+//! Responses to rejected callers, which say how to get access.
 
 use axum::body::Body;
 use http::{
@@ -17,7 +17,7 @@ pub(crate) fn unknown() -> Response<Body> {
     )
 }
 
-/// A browser asks its user then.
+/// Makes a browser ask its user for the token.
 pub(crate) fn ask_for_token() -> Response<Body> {
     let mut answer = error::lasting(
         StatusCode::UNAUTHORIZED,

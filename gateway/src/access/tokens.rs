@@ -7,8 +7,8 @@ use std::{
 
 use crate::config::args;
 
-/// Tokens are hashed with a key of this process's own: equal hashes are compared in the same time whatever was
-/// sent, and nothing is kept that could be shown.
+/// The tokens are kept as hashes under a random key of this process. Comparing equal hashes takes the same time
+/// whatever was sent, and no secret is kept that could be shown.
 #[derive(Default)]
 pub(crate) struct Tokens {
     known: Vec<(u64, Option<Arc<str>>)>,
@@ -16,7 +16,7 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    /// `NAME=TOKEN` or `TOKEN`, with commas between.
+    /// Parses comma-separated entries, each `NAME=TOKEN` or `TOKEN`.
     pub(crate) fn from_env() -> Result<Self, String> {
         let set = args::env("GATEWAY_TOKENS")?;
         let mut tokens = Self::default();
@@ -28,7 +28,7 @@ impl Tokens {
             }
         }
         if set.is_some() && tokens.is_empty() {
-            // An empty variable is a door that was meant to be shut.
+            // An empty variable was meant to restrict access, so it is an error.
             return Err(
                 "GATEWAY_TOKENS is set and holds no token: write GATEWAY_TOKENS=NAME=TOKEN,NAME=TOKEN, \
                  or unset it to serve this machine alone"
@@ -49,12 +49,13 @@ impl Tokens {
 
     pub(crate) fn contain(&self, sent: Option<&[u8]>) -> bool {
         let sent = sent.map(|token| self.hash(token));
-        // All of them, so that the time does not tell which.
+        // Compares with all tokens, so that the time does not tell which one matched.
         let known = self.known.iter();
         known.fold(false, |found, (token, _)| found | (sent == Some(*token)))
     }
 
-    /// The name of the program that sends this credential: its own, or a number that tells nothing of it.
+    /// The name of the program that sends `credential`: its token's name, or a number that reveals nothing of the
+    /// token.
     pub(crate) fn name(&self, credential: &[u8]) -> Arc<str> {
         let hash = self.hash(credential);
         let known = self.known.iter().find(|(token, _)| *token == hash);
@@ -69,7 +70,7 @@ impl Tokens {
     }
 }
 
-/// A token may end with `=`, as base64 does: then it has no name.
+/// Splits an entry into name and token. A token that ends with `=`, as base64 does, has no name.
 fn named(entry: &str) -> (Option<&str>, &str) {
     match entry.split_once('=') {
         Some((name, token)) if is_name(name) && !token.trim_matches('=').is_empty() => {

@@ -1,4 +1,4 @@
-//! A request's body as the layers see it. One that was read ahead lies in memory: its tokens are counted before it
+//! A request's body as the layers see it. A body that was read ahead lies in memory: its tokens are counted before it
 //! is sent, and a retry copies nothing.
 
 use std::{
@@ -17,7 +17,7 @@ pub(crate) enum Ahead {
     Streams(Body),
 }
 
-/// The source from which a body is made again.
+/// The source from which a retry's body is made.
 pub(crate) enum Again {
     Whole(Full<Bytes>),
     Streams(<Body as RequestBody>::Again),

@@ -1,4 +1,4 @@
-//! Bodies that are too long for memory, on disk until their turn comes.
+//! Bodies that are too long for memory wait on disk for their turn.
 
 use std::{io, sync::Arc};
 
@@ -14,27 +14,27 @@ use tokio::{
 
 use crate::body::{AHEAD, SLOWEST, Stop};
 
-/// The disk for all such bodies.
+/// The disk space that all such bodies share.
 pub(crate) struct Disk {
-    /// In pieces of [`AHEAD`].
+    /// Free space, in pieces of [`AHEAD`].
     free: Arc<Semaphore>,
 }
 
-/// A file without a name, and its part of the disk. Both are gone when this is.
+/// A file without a name, and its share of the disk space. Dropping it frees both.
 struct Spooled {
     file: File,
     taken: OwnedSemaphorePermit,
 }
 
 impl Disk {
-    /// So many bytes.
+    /// Allows `all` bytes on disk.
     pub(crate) fn new(all: usize) -> Self {
         Self {
             free: Arc::new(Semaphore::new(all / AHEAD)),
         }
     }
 
-    /// Reads the rest of a body that has begun so, and returns the whole body.
+    /// Reads the rest of a body that began with `begun`, and returns the whole body.
     pub(crate) async fn keep(&self, begun: Bytes, rest: &mut BodyDataStream) -> Result<Body, Stop> {
         let file = tempfile::tempfile().map_err(Stop::Disk)?;
         let mut spooled = Spooled {

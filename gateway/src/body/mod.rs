@@ -1,10 +1,14 @@
 //! A request's body, read ahead.
 //!
-//! A call gets in line when its body is there. So whoever sends slowly does so before its turn, and
-//! holds nothing; a program that hangs up while its call waits is noticed, which over HTTP/1 it is
-//! only if nothing of the body is left unread; the model can be read, which tells lanes apart; and
-//! the call can be sent again. All that costs memory, which is bounded: of each body and of all. A body that is
-//! longer waits on disk, unless its endpoint has no limits: then it streams by.
+//! A call is queued once its body has been read. This has four effects:
+//!
+//! - A program that sends slowly does so before its turn, and holds no slot.
+//! - A program that hangs up while its call waits is noticed; HTTP/1 shows this only if none of the body is unread.
+//! - The body names the model, which decides the lane.
+//! - The call can be retried.
+//!
+//! The memory for this is bounded, for each body and for all. A longer body waits on disk, or streams through if its
+//! endpoint has no limits.
 
 pub(crate) mod ahead;
 pub(crate) mod disk;
@@ -30,21 +34,21 @@ use crate::{
     say::say,
 };
 
-/// The memory for all bodies that have come, or are coming, and have not been answered.
+/// The memory for the bodies of all calls that have arrived, or are arriving, and have no response yet.
 pub(crate) struct Memory {
     free: Arc<Semaphore>,
-    /// What one body may have of it.
+    /// The most memory that one body may use.
     each: usize,
     disk: Disk,
 }
 
-/// What was read of a body, and its part of the memory, which comes back with the last clone.
+/// The part of a body that was read, and its share of the memory, which the last clone gives back.
 struct Read {
     bytes: BytesMut,
     taken: Option<OwnedSemaphorePermit>,
 }
 
-/// Why no more of a body is read.
+/// The reason for which reading a body stops.
 pub(crate) enum Stop {
     Broken(axum::Error),
     Full,
@@ -52,7 +56,7 @@ pub(crate) enum Stop {
     Slow,
 }
 
-/// What a body says of its call.
+/// The facts about a call that its body states.
 #[derive(Default)]
 pub(crate) struct Said {
     pub(crate) model: Option<Model>,
@@ -61,7 +65,7 @@ pub(crate) struct Said {
 }
 
 impl Memory {
-    /// So many bytes of memory, and of disk.
+    /// Allows `all` bytes of memory and `disk` bytes of disk.
     pub(crate) fn new(all: usize, disk: usize) -> Self {
         Self {
             free: Arc::new(Semaphore::new(all)),
@@ -74,21 +78,21 @@ impl Memory {
         self.each
     }
 
-    /// The same body, and what it says if that is to be known.
+    /// Returns the same body, with the facts that it states if they are needed.
     pub(crate) async fn read_ahead(
         &self,
         body: Body,
         endpoint: Endpoint,
     ) -> Result<(Ahead, Said), Response<Body>> {
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-        // Those that take no model have no limits, and hold nothing.
+        // Endpoints that take no model have no limits, so their calls hold no slot.
         let streams_by = announced > self.each && !endpoint.takes_model();
         if body.is_end_stream() || streams_by {
             return Ok((Ahead::Streams(body), Said::default()));
         }
         let mut rest = body.into_data_stream();
         let mut read = Read {
-            // Not all that was announced: that is soon said.
+            // Reserves less than `announced`, because announcing a large body costs a program nothing.
             bytes: BytesMut::with_capacity(announced.min(AHEAD)),
             taken: None,
         };
@@ -99,7 +103,7 @@ impl Memory {
                 Ok(Ok(false)) if read.bytes.len() >= self.each => break false,
                 Ok(Ok(false)) => {}
                 Ok(Err(stop)) => {
-                    // Its part comes back now.
+                    // Gives its share of the memory back now.
                     drop(read);
                     return Err(stop.answer(rest).await);
                 }
@@ -171,14 +175,14 @@ impl AsRef<[u8]> for Read {
     }
 }
 
-/// Reads what still comes and forgets it: most clients look for an answer when all is sent, and of a
-/// connection that is closed before that they report the end alone.
+/// Reads and drops the rest of a body. Most clients look for a response once they have sent everything; if the
+/// connection is closed before that, they report only the closed connection.
 async fn drain(mut rest: BodyDataStream) {
     let reading = async { while let Some(Ok(_)) = rest.next().await {} };
     let _ = timeout(DRAIN, reading).await;
 }
 
-/// The `model` and `stream` of a JSON object; what is none is the API's to complain about.
+/// The `model` and `stream` of a JSON object. Any other body is left for the API to reject.
 fn said(body: &Bytes) -> Said {
     #[derive(Default, Deserialize)]
     struct Named<'a> {
@@ -195,11 +199,11 @@ fn said(body: &Bytes) -> Said {
     }
 }
 
-/// Of all memory: a few large bodies leave room for the small ones.
+/// One body's share of all memory is 1 in `SHARE`: a few large bodies leave room for the small ones.
 const SHARE: usize = 8;
-/// How much may take [`SLOWEST`]: half a million tokens of prompt, a minute of speech.
+/// Bytes that may take [`SLOWEST`]: half a million tokens of prompt, or a minute of speech.
 pub(crate) const AHEAD: usize = 1024 * 1024;
 pub(crate) const SLOWEST: Duration = Duration::from_secs(60);
 const DRAIN: Duration = Duration::from_secs(5);
-/// No model has a longer one, and it is shown.
+/// The longest model name that is read: no model has a longer name, and names are shown.
 const LONGEST_NAME: usize = 256;

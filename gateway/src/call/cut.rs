@@ -1,5 +1,5 @@
-//! A response's body that the gateway may end before its time, and that says so in the shape of its stream: when
-//! the grace period ends, or when the first byte of a stream does not come in time.
+//! A response's body that the gateway may end early: when the grace period ends, or when the first byte of a stream is
+//! late. The last frame reports this in the format of the stream.
 
 use std::{
     pin::Pin,
@@ -23,11 +23,11 @@ pub(crate) struct Cut {
     gateway: Arc<Gateway>,
     record: Arc<Record>,
     over: Pin<Box<dyn Future<Output = ()> + Send>>,
-    /// Runs until the first byte of a stream.
+    /// The timer for the first byte of a stream.
     silence: Option<Pin<Box<Sleep>>>,
-    /// Whether it is a stream of server-sent events, which can carry an error of its own.
+    /// Whether the body is a stream of server-sent events, which can carry an error event.
     events: bool,
-    /// The last bytes sent, which tell whether an event is complete.
+    /// The last bytes sent, which show whether an event is complete.
     tail: Vec<u8>,
     ended: bool,
 }
@@ -54,7 +54,7 @@ impl Cut {
         }
     }
 
-    /// Half an event cannot be taken back: its stream breaks off.
+    /// Whether the last event is complete. A stream that is cut inside an event breaks off instead of ending.
     fn is_between_events(&self) -> bool {
         let ends = |end: &[u8]| self.tail.ends_with(end);
         self.events && (self.tail.is_empty() || ends(b"\n\n") || ends(b"\r\n\r\n") || ends(b"\r\r"))
@@ -66,7 +66,7 @@ impl Cut {
         self.tail.drain(..self.tail.len().saturating_sub(TAIL));
     }
 
-    /// The last frame. What the body held, its slot included, is given back.
+    /// Makes the last frame. Everything that the body held, its slot included, is given back.
     fn end(&mut self, how: End, code: &str, message: &str) -> Result<Frame<Bytes>, axum::Error> {
         self.ended = true;
         self.record.end(how);
@@ -77,7 +77,7 @@ impl Cut {
         }
     }
 
-    /// The last frame, if the gateway ends the body.
+    /// Returns the last frame if the gateway ends the body.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame<Bytes>, axum::Error>> {
         if self.over.as_mut().poll(cx).is_ready() {
             self.gateway.shutdown.count_cut();
@@ -127,7 +127,7 @@ impl http_body::Body for Cut {
 
     fn size_hint(&self) -> SizeHint {
         match self.events {
-            // An error may come in addition.
+            // An error event may be added.
             true => SizeHint::default(),
             false => self.body.size_hint(),
         }

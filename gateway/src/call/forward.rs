@@ -1,4 +1,4 @@
-//! A call on its way: in from a program, out to the API, and its answer back.
+//! A call on its way: from a program to the API, and its response back.
 
 use std::sync::Arc;
 
@@ -28,10 +28,10 @@ use crate::{
     upstream::path,
 };
 
-/// Every call that is none of the gateway's own pages.
+/// Handles every call that is not for one of the gateway's own pages.
 ///
-/// When the program hangs up, this future or the body it answered is dropped, and with it the call's
-/// place in line, its slot and its connection.
+/// When the program hangs up, this future or the body of its response is dropped. The call's place in the queue, its
+/// slot and its connection are then free.
 pub(crate) async fn forward(
     State(gateway): State<Arc<Gateway>>,
     Extension(peer): Extension<Peer>,
@@ -41,7 +41,7 @@ pub(crate) async fn forward(
     let refusal = gateway.access.refuses_call(uri, headers);
     let program = match &refusal {
         None => gateway.access.program(headers, peer.ip()),
-        // Or anybody could fill the table of programs.
+        // One shared name, because callers could otherwise fill the table of programs.
         Some(_) => "unknown".into(),
     };
     let record = Arc::new(Record::new(program, request.method(), uri.path()));
@@ -73,7 +73,7 @@ pub(crate) async fn forward(
 }
 
 impl Gateway {
-    /// The request as the API gets it, with what the limiter is to know of it.
+    /// The request to send to the API, with the facts that the limiter needs.
     async fn for_api(
         &self,
         request: Request<Body>,
@@ -95,7 +95,7 @@ impl Gateway {
         let address = self.target.address(asked).ok_or_else(no_path)?;
         let (body, said) = self.memory.read_ahead(body, record.endpoint).await?;
         self.monitor.queue(record, &said);
-        // Made anew: nothing of the program's connection goes on by accident.
+        // A new request, so that nothing of the program's connection is passed on by accident.
         let mut request = Request::new(body);
         *request.method_mut() = parts.method;
         *request.uri_mut() = address;
@@ -113,13 +113,13 @@ impl Gateway {
         Ok(request)
     }
 
-    /// Waits for the call's turn, sends it, and makes its answer one for the program.
+    /// Waits for the call's turn, sends it, and makes the program's response from the API's.
     async fn send(&self, request: Request<Ahead>, record: &Record) -> Response<Body> {
         let creates = record.endpoint.creates();
         let name = self.target.name();
         let patience = patience::of(request.headers(), self.max_wait);
         match timeout(patience, self.sender.clone().oneshot(request)).await {
-            // Rejected by our own limiter, in the API's shape already.
+            // The gateway's own limiter rejected it, with a response in the API's format.
             Ok(Ok(answer)) if Rejected::of(answer.extensions()).is_some() => {
                 rejection::reword(answer, self.max_wait)
             }
@@ -151,7 +151,7 @@ fn path_up() -> Response<Body> {
     error::answer(StatusCode::BAD_REQUEST, "path_with_dots", message)
 }
 
-/// TRACE would have the API send back what it got, which has the key in it.
+/// Rejects TRACE: the API would send the request back, with the key in it.
 fn wrong_method(method: &Method) -> Response<Body> {
     let allowed = METHODS.map(|method| method.to_string()).join(", ");
     let message = format!("{method} does not pass this gateway, but {allowed} do");

@@ -1,4 +1,4 @@
-//! Which headers go on, both ways.
+//! The headers that are passed on, in both directions.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -9,12 +9,11 @@ use http::{
     },
 };
 
-/// A program's headers as the API gets them: whoever the program says it is, it is the gateway that
-/// asks. What is not known to say nothing of that stays here: there are more names for credentials
-/// than anybody knows.
+/// A program's headers as the API gets them. The gateway is the caller, so only headers that are known to hold no
+/// credential are passed on; a list of those to remove could never be complete.
 pub(crate) fn for_api(mut headers: HeaderMap, key: HeaderValue) -> HeaderMap {
     if headers.contains_key(TRANSFER_ENCODING) {
-        // Of the two this one counts (RFC 9112, section 6.3).
+        // `Transfer-Encoding` overrides `Content-Length` (RFC 9112, section 6.3).
         headers.remove(CONTENT_LENGTH);
     }
     hop_by_hop(&mut headers);
@@ -27,7 +26,7 @@ pub(crate) fn for_api(mut headers: HeaderMap, key: HeaderValue) -> HeaderMap {
         headers.remove(name);
     }
     headers.insert(AUTHORIZATION, key);
-    // Cloudflare, in front of the API, refuses requests that do not say who sends them.
+    // Cloudflare, in front of the API, rejects requests without a `User-Agent`.
     let own = HeaderValue::from_static(concat!("tower-together/", env!("CARGO_PKG_VERSION")));
     headers.entry(USER_AGENT).or_insert(own);
     headers
@@ -54,7 +53,7 @@ fn goes_on(name: &HeaderName) -> bool {
     TO_API.contains(name) || FAMILIES.iter().any(begins)
 }
 
-/// What is said to the next in line and to nobody behind it (RFC 9110, section 7.6.1).
+/// Removes the headers that are meant for the next hop only (RFC 9110, section 7.6.1).
 fn hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
@@ -83,8 +82,8 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     UPGRADE,
 ];
 
-/// What is wanted, who wants it as a product, and what tells one request from another. Not
-/// `accept-encoding`: without it answers come as they are, and can be read.
+/// Headers that describe the request, the calling product, or tell one request from another. `accept-encoding` is left
+/// out: without it, responses are not compressed and can be read.
 const TO_API: [HeaderName; 15] = [
     ACCEPT,
     ACCEPT_LANGUAGE,
@@ -103,10 +102,10 @@ const TO_API: [HeaderName; 15] = [
     HeaderName::from_static("x-request-id"),
 ];
 
-/// The body's, and what the SDKs say of themselves.
+/// Prefixes of headers about the body, and of those in which SDKs describe themselves.
 const FAMILIES: [&str; 2] = ["content-", "x-stainless-"];
 
-/// What is between the API and the gateway; the last two would be believed of the gateway's address.
+/// Headers between the API and the gateway. Clients would apply the last two to the gateway's address.
 const OF_API: [HeaderName; 3] = [
     SET_COOKIE,
     HeaderName::from_static("alt-svc"),

@@ -1,20 +1,20 @@
-//! How long a call may take until its answer begins: its place in line and all its attempts included.
+//! The time that a call may take until its response begins, its wait in the queue and all its attempts included.
 //!
-//! The limit is outside of the layers. Inside, a call that takes too long would count as interrupted
-//! and be sent again: a long answer would be made, and paid for, several times, and never arrive.
+//! The limit is outside of the layers. Inside, a call that exceeds it would count as interrupted and be retried: a long
+//! response would be generated, and paid for, several times, and never arrive.
 
 use std::time::Duration;
 
 use http::HeaderMap;
 
-/// What the program itself will wait, as the SDKs of Together and OpenAI say (in Python of the time
-/// until the next byte, which is the same until the first one), or else [`PATIENCE`] after its turn.
+/// The program's own timeout, as the SDKs of Together and OpenAI state it, or else [`PATIENCE`] after the call's turn.
+/// In Python the timeout is the time until the next byte, which is the same until the first byte.
 pub(crate) fn of(headers: &HeaderMap, max_wait: Duration) -> Duration {
     let unsaid = || max_wait.saturating_add(PATIENCE);
     said(headers).map_or_else(unsaid, |said| said.min(LONGEST))
 }
 
-/// `None` if the program says nothing, or nothing that makes sense.
+/// The timeout that the program states; `None` if it states none, or an invalid one.
 pub(crate) fn said(headers: &HeaderMap) -> Option<Duration> {
     NAMES.iter().find_map(|name| {
         let seconds = headers.get(*name)?.to_str().ok()?.trim().parse().ok()?;
@@ -24,8 +24,8 @@ pub(crate) fn said(headers: &HeaderMap) -> Option<Duration> {
 }
 
 const NAMES: [&str; 2] = ["x-stainless-timeout", "x-stainless-read-timeout"];
-/// The SDKs' own: an answer that is not streamed begins when it is complete, of a long one after
-/// minutes.
+/// The SDKs' own default. A response that is not streamed begins only when it is complete, which takes minutes if it is
+/// long.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// Whatever a program says, its call does not hold a slot for ever.
+/// The longest timeout that is accepted, so that no call holds a slot for ever.
 const LONGEST: Duration = Duration::from_secs(3_600);

@@ -1,5 +1,5 @@
-//! What a program gets: the API's response without what is between the API and the gateway, and a word on whether
-//! to retry.
+//! The response that a program gets: the API's, without the headers between the API and the gateway, and with a hint
+//! whether to retry.
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
@@ -14,8 +14,8 @@ use crate::{
 };
 
 impl Gateway {
-    /// Whether the program is not to retry. The SDKs retry 408, 409, 429 and every 5xx, each three times: of these
-    /// the layer has made all retries that make sense, unless the gateway ends before it could.
+    /// Whether the program should not retry. The SDKs retry 408, 409, 429 and every 5xx, each three times. The layer
+    /// has already made every retry of these that makes sense, unless the gateway ends before it could.
     pub(crate) fn is_final(&self, status: StatusCode, retried: bool, creates: bool) -> bool {
         let is_exhausted = match status {
             StatusCode::FORBIDDEN => return true,
@@ -31,7 +31,7 @@ impl Gateway {
         self.shutdown.count_cut();
         record.end(End::Cut);
         match record.endpoint.creates() {
-            // It may have been created all the same.
+            // The job may have been created all the same.
             true => error::lasting(StatusCode::SERVICE_UNAVAILABLE, cut::CODE, cut::MESSAGE),
             false => error::transient(cut::CODE, cut::MESSAGE, self.shutdown.retry_after()),
         }
@@ -41,7 +41,7 @@ impl Gateway {
     pub(crate) fn for_program(&self, answer: Response<Body>, creates: bool) -> Response<Body> {
         let (parts, body) = answer.into_parts();
         let error = parts.extensions.get::<ApiError>();
-        // That of an error in the body of a success is the one that the error names.
+        // An error in the body of a success has the status that the error names.
         let status = error.map_or(parts.status, ApiError::status);
         if error.is_some_and(refused::is_about_key) {
             self.complaint.make(self.target.name(), status);
@@ -49,7 +49,7 @@ impl Gateway {
         }
         let mut answer = Response::new(self.target.key.out_of(body, status));
         *answer.status_mut() = parts.status;
-        // For the log.
+        // The error is kept for the log.
         let quotes_key = |error: &&ApiError| self.target.key.is_in(error.message().as_bytes());
         if let Some(error) = error.filter(|error| !quotes_key(error)) {
             answer.extensions_mut().insert(error.clone());
@@ -62,7 +62,7 @@ impl Gateway {
             error::say_final(headers);
         }
         if is_events(headers) {
-            // nginx, should one be in between, is not to collect it.
+            // Tells nginx, if it is in between, not to buffer the stream.
             headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
         }
         answer

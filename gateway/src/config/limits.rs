@@ -1,4 +1,4 @@
-//! `--limit`: what may be sent to an endpoint, or to one of its models.
+//! `--limit`: the limits of an endpoint, or of one of its models.
 
 use tower_together::{Endpoint, Limits, Quota};
 
@@ -18,10 +18,10 @@ enum Most {
 }
 
 impl Limit {
-    /// `ENDPOINT=N`, `ENDPOINT/MODEL=N`, with `Ntokens` or `none` in place of `N`.
+    /// Parses `ENDPOINT=N` or `ENDPOINT/MODEL=N`, with `Ntokens` or `none` in place of `N`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let wrong = "write it as embeddings=300, embeddings=500000tokens or embeddings/MODEL=60";
-        // A model's name may have the sign in it.
+        // A model's name may contain `=`.
         let (names, most) = text.rsplit_once('=').ok_or(wrong)?;
         let (name, model) = match names.split_once('/') {
             Some((name, model)) => (name, Some(model.to_owned())),
@@ -79,7 +79,7 @@ impl Most {
     }
 }
 
-/// The inference endpoints, which are those with rates.
+/// The inference endpoints, which are the endpoints with rate limits.
 const LIMITED: [Endpoint; 9] = [
     Endpoint::ChatCompletions,
     Endpoint::Completions,

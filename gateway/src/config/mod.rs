@@ -13,7 +13,7 @@ use toml::{
 
 use crate::config::args::Args;
 
-/// What a file says.
+/// The content of a configuration file.
 #[derive(Default)]
 pub(crate) struct Config {
     /// Options of the command line.
@@ -22,7 +22,7 @@ pub(crate) struct Config {
     pub(crate) tokens: Vec<(String, String)>,
 }
 
-/// The command line, with the options of the file that it names before its own, which overrule them.
+/// Returns the command line. The options of the file that it names come first, so that its own override them.
 pub(crate) fn load() -> Result<(Args, Config), String> {
     let own = Args::parse();
     let Some(path) = &own.config else {
@@ -53,7 +53,7 @@ impl Config {
                 ("limit", DeValue::Table(limits)) => limits.iter().try_for_each(|(of, value)| {
                     config.add(value, &|most| format!("--limit={}={most}", of.get_ref()))
                 }),
-                // A file that names another is not read.
+                // A file may not name another file.
                 ("config", _) => Err((name.span(), "write the file's options here".to_owned())),
                 (name, _) => config.add(value, &|value| format!("--{name}={value}")),
             };
@@ -62,7 +62,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Adds an option for a value, or one for each of several.
+    /// Adds an option for a value, or one option for each value of a list.
     fn add(&mut self, value: &Spanned<DeValue<'_>>, option: &dyn Fn(&str) -> String) -> Added {
         let option = match value.get_ref() {
             DeValue::Array(values) => {
@@ -75,7 +75,7 @@ impl Config {
             DeValue::Boolean(false) => return Ok(()),
             _ => return Err((value.span(), "write a text or a number".to_owned())),
         };
-        // Each for itself, to tell the line.
+        // Each option is parsed alone, so that an error names its line.
         let alone = Args::try_parse_from(["together-gateway", &option]);
         alone.map_err(|error| {
             let text = error.to_string();
@@ -97,5 +97,5 @@ impl Config {
     }
 }
 
-/// An error has its place in the file.
+/// An error has its position in the file.
 type Added = Result<(), (Range<usize>, String)>;

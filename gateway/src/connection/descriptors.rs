@@ -1,6 +1,6 @@
-//! File descriptors: as many as the system gives, and no more connections than there are descriptors.
+//! File descriptors: takes as many as the system gives, and opens no more connections than there are descriptors.
 //!
-//! A call takes one for its program's connection and one for the API's. A call that finds none would fail, so it
+//! A call uses one for its program's connection and one for the API's. A call without a descriptor would fail, so it
 //! waits: a program's connection in the system's queue, an attempt in the gateway.
 
 use std::sync::Arc;
@@ -36,22 +36,22 @@ impl Descriptors {
         }
     }
 
-    /// The most connections of programs, and the most of the API's.
+    /// The most connections from programs, and equally the most to the API.
     pub(crate) fn each(&self) -> usize {
         self.each
     }
 
-    /// A descriptor for a program's connection.
+    /// Waits for a descriptor for a program's connection.
     pub(crate) async fn connection(&self) -> OwnedSemaphorePermit {
         take(&self.connections).await
     }
 
-    /// Whether most are in use, so that a connection is better closed than kept for a next call.
+    /// Whether most descriptors are in use, so that a connection should be closed after its response.
     pub(crate) fn are_scarce(&self) -> bool {
         self.connections.available_permits() < self.each / 4
     }
 
-    /// A descriptor for a connection to the API.
+    /// Waits for a descriptor for a connection to the API.
     pub(crate) async fn attempt(&self) -> OwnedSemaphorePermit {
         take(&self.attempts).await
     }
@@ -62,7 +62,7 @@ async fn take(free: &Arc<Semaphore>) -> OwnedSemaphorePermit {
     taken.expect("never closed")
 }
 
-/// What a system without an answer is believed to allow.
+/// The assumed limit if the system does not report one.
 const LEAST: u64 = 256;
-/// Fewer programs than may have calls in the queue.
+/// Connections: below this number, fewer programs can connect than may have calls in the queue.
 const MANY: usize = 1_000;

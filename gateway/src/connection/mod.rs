@@ -1,4 +1,4 @@
-//! One connection of a program: who it is, and how long it may say nothing.
+//! One connection of a program: its peer, and how long it may be idle.
 
 pub(crate) mod descriptors;
 
@@ -23,7 +23,7 @@ use tower::ServiceExt;
 
 use crate::monitor::traffic::{Connection, Traffic};
 
-/// Who is at the other end of a connection. It lives as long as that.
+/// The peer of a connection. It lives as long as the connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     ip: IpAddr,
@@ -43,11 +43,11 @@ impl Peer {
     }
 }
 
-/// Serves it to its end.
+/// Serves a connection until it ends.
 pub(crate) async fn serve_one(stream: TcpStream, peer: Peer, app: Router, watcher: Watcher) {
-    // Or the second of two events waits 40 ms for the program's word on the first.
+    // Without this, the second of two events waits 40 ms for the program's ACK of the first.
     let _ = stream.set_nodelay(true);
-    // A peer that is gone without a word is found out, and what it held comes back.
+    // Detects a peer that vanished, and gives back everything that it held.
     let keep_alive = TcpKeepalive::new().with_time(KEEP_ALIVE);
     let _ = SockRef::from(&stream).set_tcp_keepalive(&keep_alive);
 
@@ -64,7 +64,7 @@ pub(crate) async fn serve_one(stream: TcpStream, peer: Peer, app: Router, watche
         .into_owned();
     let mut serving = pin!(watcher.watch(serving));
     tokio::select! {
-        // How it ended is its peer's affair.
+        // How the connection ended concerns only its peer.
         _ = &mut serving => return,
         first = timeout(FIRST, asked.notified()) => if first.is_err() {
             return;
@@ -94,20 +94,20 @@ fn builder() -> Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE)
-        // Of a body that nobody reads so much is taken in all the same.
+        // The bytes of a body that are accepted before anything reads it.
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(4 * WINDOW);
     builder
 }
 
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// For the first head of a connection. hyper's own timer does not run while it finds out which
-/// version of HTTP is spoken.
+/// The time for the first request head of a connection. hyper's own timer does not run while it detects the HTTP
+/// version.
 const FIRST: Duration = Duration::from_secs(15);
-/// For each further one, counted from the answer before: longer than clients keep an idle connection
-/// (Go 90 s, Node 5 s, Python's httpx 5 s), so that it is they who close it, and no call meets a
-/// connection that is just being closed.
+/// The time for each further head, counted from the response before. It is longer than clients keep an idle connection
+/// (Go 90 s, Node 5 s, Python's httpx 5 s). The client therefore closes it, and no call meets a connection that is just
+/// being closed.
 const NEXT: Duration = Duration::from_secs(100);
-/// For a head, and for what is read of a body at a time.
+/// The buffer for a request head, and for one read of a body.
 const BUFFER: usize = 64 * 1024;
 const WINDOW: u32 = 256 * 1024;

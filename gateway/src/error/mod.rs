@@ -1,4 +1,4 @@
-//! What goes wrong in the gateway, said as the API says it, so that any SDK understands.
+//! The gateway's own errors, in the API's format, so that every SDK understands them.
 
 pub(crate) mod rejection;
 
@@ -20,7 +20,7 @@ pub(crate) struct Own {
     pub(crate) message: String,
 }
 
-/// `{"error":{"message","type","param","code"}}`.
+/// A response with the body `{"error":{"message","type","param","code"}}`.
 pub(crate) fn answer(status: StatusCode, code: &str, message: &str) -> Response<Body> {
     let kind = match status.is_client_error() {
         true => "invalid_request_error",
@@ -47,8 +47,7 @@ pub(crate) fn json(kind: &str, code: &str, message: &str) -> String {
     json!({"error": error}).to_string()
 }
 
-/// The same, of what will be no different the next time: the SDKs send again every 5xx unless they
-/// are told not to.
+/// A response to an error that a retry would not change. The SDKs retry every 5xx unless a header tells them not to.
 pub(crate) fn lasting(status: StatusCode, code: &str, message: &str) -> Response<Body> {
     let mut answer = answer(status, code, message);
     say_final(answer.headers_mut());
@@ -60,7 +59,7 @@ pub(crate) fn say_final(headers: &mut HeaderMap) {
     headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
 }
 
-/// A transient failure of the gateway's own, which is worth a retry after `wait`.
+/// A transient failure of the gateway's own; a retry after `wait` makes sense.
 pub(crate) fn transient(code: &str, message: &str, wait: Duration) -> Response<Body> {
     let mut answer = answer(StatusCode::SERVICE_UNAVAILABLE, code, message);
     answer
@@ -69,14 +68,14 @@ pub(crate) fn transient(code: &str, message: &str, wait: Duration) -> Response<B
     answer
 }
 
-/// The API was not reached, or broke off.
+/// The API was not reached, or broke its response off.
 pub(crate) fn no_answer(name: &str, error: &BoxError) -> Response<Body> {
     let causes = with_causes(&**error);
     let message = format!("the gateway got no answer from {name}: {causes}");
     answer(StatusCode::BAD_GATEWAY, "upstream_unreachable", &message)
 }
 
-/// No answer has begun in the time that there was: another attempt would be another answer to pay.
+/// No response began within `patience`. It is not retried: another attempt would be another response to pay for.
 pub(crate) fn too_slow(name: &str, patience: Duration) -> Response<Body> {
     let message = format!(
         "the gateway got no answer from {name} within {patience:?}: stream it, ask for less, or give \
@@ -85,7 +84,7 @@ pub(crate) fn too_slow(name: &str, patience: Duration) -> Response<Body> {
     lasting(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", &message)
 }
 
-/// The layer is not to retry it either: its stream was paid for.
+/// A stream without a first byte. The layer does not retry it either, because the stream was paid for.
 pub(crate) fn silent(first_byte: Duration) -> Response<Body> {
     let message = silence(first_byte);
     lasting(StatusCode::GATEWAY_TIMEOUT, SILENT, &message)
@@ -111,7 +110,7 @@ pub(crate) fn full() -> Response<Body> {
     transient("gateway_full", message, Duration::from_secs(1))
 }
 
-/// An error in one line; hyper's own word for a refused connection is just "client error".
+/// An error and its causes in one line; hyper reports a refused connection only as "client error".
 pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
     let chain = iter::successors(Some(error), |&error| error.source());
     let words: Vec<_> = chain.map(ToString::to_string).collect();

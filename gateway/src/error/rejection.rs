@@ -1,4 +1,4 @@
-//! A rejection of the limiter, in words for a program's author, who has no say in the gateway's settings.
+//! Rejections by the limiter, worded for a program's author, who cannot change the gateway's settings.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(crate) fn reword(answer: Response<Body>, max_wait: Duration) -> Response<Bod
         .get(CONTENT_TYPE)
         .is_some_and(|kind| kind == "application/json");
     match Rejected::of(answer.extensions()) {
-        // gRPC's has its message in a header, and no body.
+        // A gRPC rejection has its message in a header, and no body.
         Some(rejected) if is_json => {
             let reason = rejected.reason();
             let message = message(reason, max_wait);

@@ -1,4 +1,4 @@
-//! The last minutes, a point each second, so that whoever opens the page sees what led here.
+//! The last five minutes, one point each second, so that the page shows what led to the present.
 
 pub(crate) mod windows;
 
@@ -14,22 +14,22 @@ use tower_together::{
     limiter::{LaneSnapshot, Snapshot},
 };
 
-/// What each lane did. The limiter bounds the number of lanes, and so this.
+/// The history of each lane. The limiter bounds the number of lanes, and so the size of this.
 #[derive(Default)]
 pub(crate) struct History {
-    /// Points taken so far: seconds, as far as anybody can tell.
+    /// Points taken so far, which is about the seconds since the start.
     tick: u64,
     lanes: HashMap<Lane, Past>,
-    /// What the calls of all lanes came to at each point: errors and retries.
+    /// The errors and retries of all lanes at each point.
     outcomes: VecDeque<(u64, u64)>,
 }
 
-/// Which lane; there is one key, so that it need not be named.
+/// Identifies a lane. The key is left out because there is only one.
 type Lane = (Endpoint, Option<Arc<str>>, bool);
 
 #[derive(Default)]
 struct Past {
-    /// What had been counted when the last point was taken.
+    /// The totals when the last point was taken.
     before: Totals,
     points: VecDeque<Point>,
 }
@@ -53,30 +53,30 @@ struct Point {
     limit: u64,
 }
 
-/// Points as the page draws them, the oldest first; all lists are of one length.
+/// Points as the page draws them, the oldest first. All lists have the same length.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Series {
     /// Requests that left in each second.
     sent: Vec<u64>,
-    /// Requests that waited at its end.
+    /// Requests that waited at the end of each second.
     waiting: Vec<usize>,
-    /// How long those that left had waited, on average, in milliseconds.
+    /// The average wait of the requests that left, in milliseconds.
     wait_ms: Vec<u64>,
-    /// 429s of the server.
+    /// 429s from the server.
     throttled: Vec<u64>,
-    /// Refusals of the gateway's own.
+    /// Rejections by the gateway itself.
     refused: Vec<u64>,
-    /// The limit in force, in requests a minute: written, supplied or learned. 0 if there is none.
+    /// The limit in force, in requests a minute: configured, supplied or learned. 0 if there is none.
     limit: Vec<u64>,
 }
 
-/// What happened in the last five minutes.
+/// Totals of the last five minutes.
 #[derive(Serialize)]
 pub(crate) struct Recent {
     sent: u64,
     throttled: u64,
     refused: u64,
-    /// Calls that failed, beside those that the gateway rejected.
+    /// Calls that failed, without those that the gateway rejected.
     errors: u64,
     retries: u64,
 }
@@ -98,7 +98,7 @@ impl History {
         self.tick
     }
 
-    /// What happened within the points that are kept, given what was counted in all.
+    /// The totals within the points that are kept, computed from the totals since the start.
     pub(crate) fn recent(&self, (errors, retries): (u64, u64)) -> Recent {
         let before = match self.outcomes.len() > LENGTH {
             true => self.outcomes.front().copied().unwrap_or_default(),
@@ -117,7 +117,7 @@ impl History {
         }
     }
 
-    /// Requests of a lane that left within the last seconds, up to now.
+    /// Requests of a lane that left within the last `seconds`.
     pub(crate) fn sent(&self, lane: &LaneSnapshot, seconds: usize) -> u64 {
         let Some(past) = self.lanes.get(&id(lane)) else {
             return lane.admitted;
@@ -127,7 +127,7 @@ impl History {
         since + points.map(|point| point.sent).sum::<u64>()
     }
 
-    /// A lane's points after that of the tick `since`.
+    /// A lane's points after the tick `since`.
     pub(crate) fn of(&self, lane: &LaneSnapshot, since: u64) -> Series {
         let Some(past) = self.lanes.get(&id(lane)) else {
             return Series::default();
@@ -172,7 +172,7 @@ impl Past {
     }
 }
 
-/// What each of so many waited on average.
+/// The average wait of `requests` requests.
 pub(crate) fn mean(waited: Duration, requests: u64) -> Duration {
     match requests {
         0 => Duration::ZERO,
@@ -184,5 +184,5 @@ fn id(lane: &LaneSnapshot) -> Lane {
     (lane.endpoint, lane.model.clone(), lane.overflow)
 }
 
-/// Five minutes.
+/// Points that are kept: five minutes.
 pub(crate) const LENGTH: usize = 300;

@@ -9,8 +9,8 @@ use tower_together::{
 
 use crate::history::{History, LENGTH};
 
-/// What is left of a limit. Of requests: its maximum without those sent in the last window, by every lane that
-/// shares it. Of all else: what the limiter says.
+/// The remaining amount of a limit. For requests, it is the maximum minus those sent in the last window by every lane
+/// that shares the limit. For all other limits, it is the limiter's own figure.
 pub(crate) fn left(
     limit: &LimitSnapshot,
     lane: &LaneSnapshot,
@@ -27,7 +27,7 @@ pub(crate) fn left(
     limit.max.saturating_sub(sent)
 }
 
-/// The limits that several lanes are under, each once, with the places of these lanes.
+/// The limits that several lanes share, each once, with the indices of these lanes.
 pub(crate) fn shared(lanes: &[LaneSnapshot]) -> Vec<(&LimitSnapshot, Vec<usize>)> {
     let mut all: Vec<(&LimitSnapshot, Vec<usize>)> = Vec::new();
     for (place, lane) in lanes.iter().enumerate() {
@@ -45,7 +45,7 @@ pub(crate) fn shared(lanes: &[LaneSnapshot]) -> Vec<(&LimitSnapshot, Vec<usize>)
     all
 }
 
-/// Requests a minute that a lane may send by the tightest of its limits, if it has one.
+/// Requests a minute that the tightest limit of a lane allows, if the lane has a limit.
 pub(crate) fn per_minute(lane: &LaneSnapshot) -> Option<u64> {
     let limits = lane.limits.iter();
     let rates = limits.filter_map(|limit| match (limit.measure, limit.per) {
@@ -55,12 +55,12 @@ pub(crate) fn per_minute(lane: &LaneSnapshot) -> Option<u64> {
     rates.min_by(f64::total_cmp).map(|rate| rate.round() as u64)
 }
 
-/// Whether two lanes may be under one limit: of one endpoint, or of those that share the default table's.
+/// Whether two lanes may share a limit: they have one endpoint, or endpoints that share the default table's limit.
 fn near(lane: &LaneSnapshot, other: &LaneSnapshot) -> bool {
     lane.endpoint == other.endpoint || is_of_group(lane) && is_of_group(other)
 }
 
-/// Whether this lane's limit is the other lane's too.
+/// Whether `limit`, of `lane`, also applies to `other`.
 fn shares(limit: &LimitSnapshot, lane: &LaneSnapshot, other: &LaneSnapshot) -> bool {
     let is_same = std::ptr::eq(lane, other);
     let has_it = || {
@@ -76,12 +76,12 @@ fn identity(limit: &LimitSnapshot) -> (Measure, u64, Option<Duration>) {
     (limit.measure, limit.max, limit.per)
 }
 
-/// Whether its endpoint is one of those that share the default table's limit.
+/// Whether the lane's endpoint is one of those that share the default table's limit.
 fn is_of_group(lane: &LaneSnapshot) -> bool {
     GROUP.contains(&lane.endpoint)
 }
 
-/// What a limit counts, as a word.
+/// The unit of a limit, as a word.
 pub(crate) fn measure(measure: Measure) -> &'static str {
     match measure {
         Measure::Requests => "requests",

@@ -1,7 +1,7 @@
-//! Prometheus's own text format, out of OpenMetrics.
+//! Converts OpenMetrics to Prometheus's own text format.
 
-/// OpenMetrics names a counter without its suffix, states units, and ends with a mark. The text format does
-/// not.
+/// OpenMetrics names a counter without its suffix, states units, and ends with a mark. The text format does none of
+/// these.
 pub(crate) fn text(open_metrics: &str) -> String {
     let lines = || open_metrics.lines();
     let counters = lines().filter_map(|line| {

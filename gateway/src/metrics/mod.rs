@@ -1,4 +1,4 @@
-//! `GET /metrics`: the same numbers for Prometheus, as `Accept` asks: as text, or as OpenMetrics.
+//! `GET /metrics`: the page's numbers for Prometheus, as text or as OpenMetrics, whichever `Accept` asks for.
 //!
 //! Labels are bounded as the limiter's lanes are: 64 models of the key, and one for all others.
 
@@ -54,11 +54,11 @@ pub(crate) async fn metrics(
     answer
 }
 
-/// What was counted, at one instant.
+/// The counts at one instant.
 #[derive(Debug)]
 struct Numbers {
     lanes: Vec<LaneSnapshot>,
-    /// What is left of each limit of each lane.
+    /// The remaining amount of each limit of each lane.
     left: Vec<Vec<u64>>,
     waits: Vec<Histogram>,
     open: Counts,
@@ -152,7 +152,7 @@ impl Numbers {
         Ok(())
     }
 
-    /// Of the limits of one kind the one that binds: lanes are under several, and a series is one.
+    /// Reports the tightest limit of each kind: a lane may have several, but a series has one value.
     fn limits(
         &self,
         to: &mut DescriptorEncoder<'_>,
@@ -195,9 +195,9 @@ pub(crate) fn gauge(
     gauge.encode(to.encode_descriptor(name, help, None, MetricType::Gauge)?)
 }
 
-/// The key is none of them: there is one.
+/// The labels of a lane. The key is not a label because there is only one.
 fn labels(lane: &LaneSnapshot) -> [(&'static str, String); 3] {
-    // A label of its own says that it is all others': any name may be a model's.
+    // The lane of all other models has a label of its own, because any name may be a model's.
     let others = if lane.overflow { "true" } else { "false" };
     [
         ("endpoint", lane.endpoint.name().to_owned()),

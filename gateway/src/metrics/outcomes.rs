@@ -1,4 +1,4 @@
-//! The metrics of what calls came to, by endpoint and by program.
+//! The metrics of calls' outcomes, by endpoint and by program.
 
 use std::{collections::BTreeMap, fmt};
 

@@ -1,7 +1,7 @@
 //! One line on standard error for each call, as text or as JSON.
 //!
-//! A thread writes the lines, so that a reader that has stopped holds no call up: its lines are dropped, and
-//! counted in the next one that is written.
+//! A thread writes the lines, so that a reader that has stopped blocks no call. Its lines are dropped, and the next
+//! line that is written counts them.
 
 use std::{
     io::{self, Write},
@@ -32,7 +32,7 @@ pub(crate) struct Log {
 
 enum Line {
     Text(String),
-    /// Says that all lines before it are written.
+    /// Signals that all lines before it are written.
     Flush(mpsc::Sender<()>),
 }
 
@@ -42,7 +42,7 @@ impl Log {
         thread::spawn(move || {
             for line in written {
                 match line {
-                    // There is no one to tell if that fails.
+                    // A failure is ignored: it could be reported nowhere.
                     Line::Text(line) => drop(io::stderr().write_all(line.as_bytes())),
                     Line::Flush(done) => drop(done.send(())),
                 }
@@ -55,7 +55,7 @@ impl Log {
         }
     }
 
-    /// Writes an event and what is known of it, in this order.
+    /// Writes an event and its facts, in this order.
     pub(crate) fn write(&self, event: &str, facts: &[(&str, Value)]) {
         if self.format == Format::Off {
             return;
@@ -85,7 +85,7 @@ impl Log {
         }
     }
 
-    /// Waits until all is written, but not for long.
+    /// Waits until all lines are written, but not for long.
     pub(crate) fn flush(&self) {
         let (done, flushed) = mpsc::channel();
         if self.lines.try_send(Line::Flush(done)).is_ok() {
@@ -94,7 +94,7 @@ impl Log {
     }
 }
 
-/// A word as it is; what is more than a word is quoted, so that no call forges a line.
+/// Returns a single word as it is, and quotes anything else, so that no call can forge a line.
 fn plain(value: &Value) -> String {
     match value.as_str() {
         Some(text) if !text.is_empty() && text.bytes().all(is_of_word) => text.to_owned(),

@@ -1,4 +1,4 @@
-//! What all calls of this run came to: the log, the outage and the counts.
+//! The outcomes of all calls in this run: the log, the outage and the counts.
 
 pub(crate) mod log;
 pub(crate) mod outage;
@@ -36,13 +36,13 @@ pub(crate) struct Monitor {
 
 #[derive(Default)]
 pub(crate) struct Counts {
-    /// Calls that failed, by endpoint and by a word for their error.
+    /// Calls that failed, by endpoint and by a word that names the error.
     pub(crate) errors: HashMap<(&'static str, String), u64>,
-    /// Those of them that the gateway did not reject itself.
+    /// Calls that failed, without those that the gateway rejected.
     failed: u64,
-    /// Attempts beyond each call's first.
+    /// Attempts after the first of each call.
     pub(crate) retries: HashMap<&'static str, u64>,
-    /// Calls with a token that is none of the gateway's.
+    /// Calls with an unknown token.
     pub(crate) unknown_tokens: u64,
     pub(crate) waits: Waits,
     pub(crate) programs: Programs,
@@ -61,20 +61,20 @@ impl Monitor {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A call is not let in.
+    /// Reports a call that access control rejects.
     pub(crate) fn refuse(&self, refusal: Response<Body>) -> Response<Body> {
         let is_unknown = refusal.status() == StatusCode::UNAUTHORIZED;
         self.counts().unknown_tokens += u64::from(is_unknown);
         refusal
     }
 
-    /// A call waits for its turn.
+    /// Reports a call that waits for its turn.
     pub(crate) fn queue(&self, record: &Record, said: &Said) {
         record.queue(said);
         self.counts().programs.of(&record.program).waiting += 1;
     }
 
-    /// An attempt leaves.
+    /// Reports an attempt that leaves.
     pub(crate) fn leave(&self, record: &Record) {
         let first = record.leave();
         let model = record.facts().model.clone();
@@ -88,7 +88,7 @@ impl Monitor {
         }
     }
 
-    /// An attempt has got this status, or this error.
+    /// Reports an attempt's status or error.
     pub(crate) fn came(&self, result: Result<StatusCode, String>) {
         let error = match result {
             Ok(status) => match works(status) {
@@ -119,7 +119,7 @@ impl Monitor {
         }
     }
 
-    /// A call has ended.
+    /// Reports a call that has ended.
     pub(crate) fn finish(&self, endpoint: Endpoint, program: &Arc<str>, facts: &Facts) {
         let mut counts = self.counts();
         let of_program = counts.programs.of(program);
@@ -137,13 +137,13 @@ impl Monitor {
 }
 
 impl Counts {
-    /// Calls that failed, and retries.
+    /// The numbers of calls that failed and of retries.
     pub(crate) fn totals(&self) -> (u64, u64) {
         (self.failed, self.retries.values().sum())
     }
 }
 
-/// How long an attempt of which nothing came is said to have taken.
+/// The message for an attempt without a response: it took as long as `patience`.
 pub(crate) fn silent(patience: Duration) -> String {
     format!("no response within {patience:?}")
 }

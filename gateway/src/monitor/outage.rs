@@ -1,4 +1,4 @@
-//! Whether the API responds: since when it does not, and with which error.
+//! Outages of the API: since when it has not responded, and with which error.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -12,7 +12,7 @@ use serde::Serialize;
 #[derive(Default)]
 pub(crate) struct Outage(Mutex<Option<Failing>>);
 
-/// Attempts that failed one after another.
+/// Consecutive failed attempts.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Failing {
     /// When the first one failed, in milliseconds since 1970.
@@ -23,7 +23,7 @@ pub(crate) struct Failing {
 }
 
 impl Outage {
-    /// Counts an attempt's failure. Returns the outage if this failure is the one that makes it one.
+    /// Counts a failed attempt. Returns the outage if it begins with this failure.
     pub(crate) fn failed(&self, error: String) -> Option<Failing> {
         let mut failing = self.lock();
         let failing = failing.get_or_insert_with(|| Failing {
@@ -36,12 +36,12 @@ impl Outage {
         (failing.failures == IN_A_ROW).then(|| failing.clone())
     }
 
-    /// The API has responded. Returns the outage that has ended so.
+    /// Reports a response of the API. Returns the outage that ends with it.
     pub(crate) fn responded(&self) -> Option<Failing> {
         self.lock().take().filter(Failing::is_outage)
     }
 
-    /// The outage, if there is one.
+    /// The current outage, if there is one.
     pub(crate) fn now(&self) -> Option<Failing> {
         self.lock().clone().filter(Failing::is_outage)
     }
@@ -61,7 +61,7 @@ impl Failing {
     }
 }
 
-/// Whether a response shows that the API works for this key: `None` of a 429, which shows neither.
+/// Whether a response shows that the API works for this key. A 429 shows neither, and gives `None`.
 pub(crate) fn works(status: StatusCode) -> Option<bool> {
     match status {
         StatusCode::TOO_MANY_REQUESTS => None,
@@ -78,5 +78,5 @@ fn now() -> u64 {
     since.map_or(0, |since| since.as_millis() as u64)
 }
 
-/// One failure is a mishap.
+/// Consecutive failures that make an outage: a single failure is no sign of one.
 const IN_A_ROW: u64 = 3;

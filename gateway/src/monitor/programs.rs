@@ -1,4 +1,4 @@
-//! What each program's calls came to, by its name.
+//! The outcomes of each program's calls, by the program's name.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ pub(crate) struct Program {
     pub(crate) rejected: u64,
     /// Calls that failed, rejected ones included.
     pub(crate) errors: u64,
-    /// How long the calls that left had waited, all together, in seconds.
+    /// The total wait of the calls that left, in seconds.
     pub(crate) waited: f64,
 }
 
@@ -47,6 +47,6 @@ impl Program {
     }
 }
 
-/// Each is a series of a metric and a row of the page.
+/// Each program is a series of a metric and a row of the page.
 const MOST: usize = 100;
 const OTHERS: &str = "others";

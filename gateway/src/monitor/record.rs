@@ -1,4 +1,4 @@
-//! One call, from its arrival to the end of its response: what the log and the counts say of it.
+//! One call, from its arrival to the end of its response: its facts for the log and the counts.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -25,16 +25,16 @@ pub(crate) struct Record {
 #[derive(Default)]
 pub(crate) struct Facts {
     pub(crate) model: Option<Arc<str>>,
-    /// Since when it waits for its turn.
+    /// When it was queued.
     pub(crate) queued: Option<Instant>,
     /// How long it waited before its first attempt, if it has left.
     pub(crate) waited: Option<Duration>,
     pub(crate) attempts: u32,
-    /// Since when its response is to begin with an event, if it is to be a stream and has left.
+    /// When it left, if its response is to be a stream: the wait for the first event counts from here.
     left: Option<Instant>,
     streams: bool,
     pub(crate) status: Option<u16>,
-    /// The word for its error, if it failed.
+    /// A word that names its error, if it failed.
     pub(crate) error: Option<String>,
     /// Whether the gateway itself rejected it.
     pub(crate) rejected: bool,
@@ -94,7 +94,7 @@ impl Record {
         facts.waited
     }
 
-    /// Until when the first byte of its stream has to come; `None` if it is no stream.
+    /// The deadline for the first byte of its stream; `None` if the response is not to be a stream.
     pub(crate) fn first_byte(&self, within: Duration) -> Option<Instant> {
         self.facts().left?.checked_add(within)
     }
@@ -104,7 +104,7 @@ impl Record {
         facts.status = Some(answer.status().as_u16());
         let extensions = answer.extensions();
         let error = extensions.get::<ApiError>();
-        // That of an error in the body of a success is the one that the error names.
+        // An error in the body of a success has the status that the error names.
         let status = error.map_or(answer.status(), ApiError::status);
         if !status.is_client_error() && !status.is_server_error() {
             return;
@@ -121,12 +121,12 @@ impl Record {
         });
     }
 
-    /// The first end counts.
+    /// Records how the call ended; only the first end counts.
     pub(crate) fn end(&self, end: End) {
         self.facts().end.get_or_insert(end);
     }
 
-    /// Writes the call's line, and counts its error.
+    /// Writes the call's log line, and counts its error.
     pub(crate) fn finish(&self, monitor: &Monitor) {
         let mut facts = self.facts();
         let end = *facts.end.get_or_insert(End::HungUp);
@@ -178,5 +178,5 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// Enough to tell errors apart. A message may quote a prompt.
+/// The length of a logged message, enough to tell errors apart. It is short because a message may quote a prompt.
 const MESSAGE: usize = 200;

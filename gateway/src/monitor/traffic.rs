@@ -1,4 +1,4 @@
-//! What is open just now: connections, calls, and whose they are.
+//! The current connections and calls, and the number of programs they belong to.
 
 use std::{
     collections::HashMap,
@@ -22,33 +22,33 @@ use crate::monitor::{
     record::{End, Record},
 };
 
-/// Counts what is open; each count ends with what it counts, however that ends.
+/// Counts everything that is open. A count drops when its connection or call ends, however that happens.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     connections: AtomicUsize,
-    /// Calls under way, by who asks.
+    /// Calls in flight, by caller.
     callers: Mutex<HashMap<u64, usize>>,
     hash: RandomState,
 }
 
-/// How many are open.
+/// The numbers of open connections, calls, programs and tasks.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Counts {
     /// Connections of programs.
     pub(crate) connections: usize,
-    /// Calls that have come and whose answer has not ended, those included that wait.
+    /// Calls that have arrived and whose response has not ended, queued calls included.
     pub(crate) calls: usize,
-    /// How many programs these are of.
+    /// The number of programs that these calls come from.
     pub(crate) callers: usize,
     /// Tasks of the whole process.
     pub(crate) tasks: usize,
 }
 
-/// A connection that is open as long as this is.
+/// An open connection: it is counted until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Connection(Arc<Traffic>);
 
-/// A call that is under way as long as this is.
+/// A call in flight: it is counted until this is dropped.
 pub(crate) struct Call {
     traffic: Arc<Traffic>,
     caller: u64,
@@ -56,7 +56,7 @@ pub(crate) struct Call {
     monitor: Arc<Monitor>,
 }
 
-/// An answer's body, and its call.
+/// A response's body, and its call.
 pub(crate) struct Held {
     body: Body,
     call: Call,
@@ -100,7 +100,7 @@ impl Traffic {
 }
 
 impl Call {
-    /// Under way until the answer's body has ended, or is dropped because its program hung up.
+    /// Counts the call until the response's body has ended, or is dropped because its program hung up.
     pub(crate) fn until_end_of(self, body: Body) -> Body {
         Body::new(Held { body, call: self })
     }
@@ -126,7 +126,7 @@ impl Drop for Call {
     }
 }
 
-/// hyper does not ask for more of a body that says that it has ended.
+/// hyper does not poll a body again that reports its end.
 impl Drop for Held {
     fn drop(&mut self) {
         if http_body::Body::is_end_stream(&self.body) {

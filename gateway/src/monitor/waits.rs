@@ -1,10 +1,10 @@
-//! How long calls waited for their turn, as a histogram of each lane.
+//! The time that calls waited for their turn, as a histogram of each lane.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tower_together::{Endpoint, limiter::LaneSnapshot};
 
-/// By endpoint and model. Models beyond the first [`MOST`] are counted as one without a name.
+/// Histograms by endpoint and model. Models beyond the first [`MOST`] share one without a name.
 #[derive(Default)]
 pub(crate) struct Waits(HashMap<(Endpoint, Option<Arc<str>>), Histogram>);
 
@@ -12,7 +12,7 @@ pub(crate) struct Waits(HashMap<(Endpoint, Option<Arc<str>>), Histogram>);
 pub(crate) struct Histogram {
     pub(crate) sum: f64,
     pub(crate) count: u64,
-    /// Waits up to each bound of [`BOUNDS`] and beyond the bound before it.
+    /// Counts for each bound of [`BOUNDS`]: waits up to it and above the bound before it.
     buckets: [u64; BOUNDS.len()],
 }
 
@@ -26,7 +26,7 @@ impl Waits {
         self.0.entry(lane).or_default().add(waited.as_secs_f64());
     }
 
-    /// The histogram of each of these lanes. The lane of all further models has those that have none.
+    /// The histogram of each of `lanes`. The lane of all further models has the shared one.
     pub(crate) fn of(&self, lanes: &[LaneSnapshot]) -> Vec<Histogram> {
         let place = |endpoint: Endpoint, model: &Option<Arc<str>>| {
             let own = |lane: &&LaneSnapshot| {
@@ -63,7 +63,7 @@ impl Histogram {
         }
     }
 
-    /// Each bucket's bound and its own count, the last one without a bound.
+    /// The bound and the count of each bucket; the last bucket has no bound.
     pub(crate) fn buckets(&self) -> Vec<(f64, u64)> {
         let beyond = self.count - self.buckets.iter().sum::<u64>();
         let bounded = BOUNDS.into_iter().zip(self.buckets);
@@ -71,7 +71,7 @@ impl Histogram {
     }
 }
 
-/// From a wait that nobody notices to the longest that SDKs endure.
+/// Seconds, from a wait that is not noticeable to the longest that SDKs allow.
 const BOUNDS: [f64; 12] = [
     0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 ];

@@ -1,4 +1,4 @@
-//! `GET /lanes`: what the page shows, as JSON.
+//! `GET /lanes`: the page's data, as JSON.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -22,20 +22,20 @@ use crate::{
 
 #[derive(Serialize)]
 struct Report<'a> {
-    /// Where calls go.
+    /// The API that calls are sent to.
     upstream: &'a str,
-    /// A number of this run: with another all counts begin anew.
+    /// Identifies this run: in another run all counts start again.
     run: u32,
     /// Whether programs have to send a token.
     tokens: bool,
-    /// Points taken so far, one a second; `/lanes?since=TICK` leaves out those up to that.
+    /// Points taken so far, one a second. `/lanes?since=TICK` leaves out the points up to `TICK`.
     tick: u64,
     open: Counts,
     waiting: usize,
     admitted: u64,
     refused: u64,
     throttled: u64,
-    /// Calls whose token is none of the gateway's.
+    /// Calls with an unknown token.
     unknown_tokens: u64,
     /// Since when the API has not responded, and with which error; null while it responds.
     outage: Option<Failing>,
@@ -46,12 +46,12 @@ struct Report<'a> {
     lanes: Vec<Lane<'a>>,
 }
 
-/// A limit that several lanes are under.
+/// A limit that several lanes share.
 #[derive(Serialize)]
 struct Shared {
     #[serde(flatten)]
     limit: Limit,
-    /// The places in `lanes` of those that share it.
+    /// The indices in `lanes` of those that share it.
     of: Vec<usize>,
 }
 
@@ -59,13 +59,13 @@ struct Shared {
 struct Lane<'a> {
     endpoint: &'static str,
     model: Option<&'a str>,
-    /// Whether it is that of all models beyond those that have a lane.
+    /// Whether this lane is shared by all models that have no lane of their own.
     overflow: bool,
     limits: Vec<Limit>,
     waiting: usize,
-    /// Seconds until the next may leave, if that is known and not now.
+    /// Seconds until the next request may leave, if that is known and not now.
     next_in: Option<f64>,
-    /// Seconds for which the server asked it to pause, of those that are left.
+    /// Remaining seconds of the pause that the server asked for.
     paused_for: Option<f64>,
     admitted: u64,
     refused: u64,
@@ -79,13 +79,13 @@ struct Lane<'a> {
 struct Limit {
     counts: &'static str,
     max: u64,
-    /// Seconds; null if it counts what is under way.
+    /// Seconds; null if the limit counts requests in flight.
     per: Option<f64>,
-    /// Requests that may still be sent in this window; of what is under way, free slots.
+    /// Requests that may still be sent in this window, or free slots if the limit counts requests in flight.
     left: u64,
     /// Whether other lanes use it too.
     shared: bool,
-    /// Whether it was learned from the API, and not written.
+    /// Whether it was learned from the API, and not configured.
     learned: bool,
 }
 

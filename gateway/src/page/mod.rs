@@ -1,4 +1,4 @@
-//! `GET /`: the page for people, which is one file.
+//! `GET /`: the page for people, served from one file.
 
 pub(crate) mod lanes;
 
@@ -11,7 +11,7 @@ use http::{
 };
 
 pub(crate) async fn page() -> Response<Body> {
-    // A number that nobody can guess, made by the standard library from the system's randomness.
+    // An unpredictable number: the standard library makes it from the system's randomness.
     let nonce = format!("{:016x}", RandomState::new().hash_one(()));
     let policy = POLICY.replace("NONCE", &nonce);
     let policy = HeaderValue::try_from(policy).expect("letters a header may have");
@@ -28,7 +28,7 @@ pub(crate) async fn page() -> Response<Body> {
     answer
 }
 
-/// Only what stands in the page itself runs, and it talks to nobody but the gateway.
+/// Only scripts and styles in the page itself run, and they connect only to the gateway.
 const POLICY: &str = "default-src 'none'; script-src 'nonce-NONCE'; style-src 'nonce-NONCE'; \
      img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'";

@@ -1,4 +1,4 @@
-//! The way to the API: an HTTP client that knows nothing of limits, and the layer in front of it.
+//! The way to the API: an HTTP client that knows nothing of limits, with the layer in front of it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,10 +26,10 @@ use crate::{
     upstream::target::Target,
 };
 
-/// A service that sends requests when their turn comes, and again if they have to.
+/// A service that sends each request in its turn, and retries it if necessary.
 pub(crate) type Sender = BoxCloneSyncService<Request<Ahead>, Response<Body>, BoxError>;
 
-/// What watches over each attempt.
+/// The state that observes each attempt.
 #[derive(Clone)]
 pub(crate) struct Watch {
     pub(crate) first_byte: Duration,
@@ -40,7 +40,7 @@ pub(crate) struct Watch {
 pub(crate) fn sender(limiter: Limiter, target: &Target, memory: &Memory, watch: Watch) -> Sender {
     let client = watched(http(target.http2), watch);
     let classify = Classify::together().with_prefix(&target.prefix);
-    // What was read ahead is there to be sent again, and counted already: this keeps but clones.
+    // A body that was read ahead is already counted and can be sent again, so this buffer only keeps clones.
     let again = tower_together::body::ReplayBuffer::new(memory.each(), usize::MAX);
     let layer = TogetherLayer::from(limiter)
         .with_retry(TogetherRetryLayer::new().with_replay_buffer(again))
@@ -49,7 +49,7 @@ pub(crate) fn sender(limiter: Limiter, target: &Target, memory: &Memory, watch: 
     BoxCloneSyncService::new(service.map_response(|answer| answer.map(Body::new)))
 }
 
-/// Each attempt of the layer passes here, and is counted.
+/// Counts each attempt of the layer as it passes.
 fn watched<C>(
     client: Client<C, Ahead>,
     watch: Watch,
@@ -96,7 +96,7 @@ impl Watch {
             Err(error) => Err(error::with_causes(&**error)),
         });
         let answer = result?;
-        // To the end of the body.
+        // Holds the descriptor until the body ends.
         let hold = move |body: Incoming| {
             body.map_frame(move |frame| {
                 let _ = &descriptor;
@@ -107,14 +107,14 @@ impl Watch {
     }
 }
 
-/// HTTP/1 unless asked: a server allows some 100 streams on an HTTP/2 connection, and the pool opens
-/// one, so that the next answer would wait for the end of another while it holds a slot.
+/// Uses HTTP/1 unless HTTP/2 is asked for. A server allows about 100 streams on an HTTP/2 connection, and the pool
+/// opens one connection. The next response would wait for the end of another while it holds a slot.
 fn http(http2: bool) -> Client<impl Connect + Clone + Send + Sync + 'static, Ahead> {
     let mut tcp = HttpConnector::new();
-    // Or a request of several frames waits 40 ms for the server's word on the first.
+    // Without this, a request of several frames waits 40 ms for the server's ACK of the first.
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(CONNECT));
-    // A peer that is gone without a word is found out, and its slot comes back.
+    // Detects a peer that vanished, and gives its slot back.
     tcp.set_keepalive(Some(KEEP_ALIVE));
     tcp.enforce_http(false);
     let connector = HttpsConnectorBuilder::new()
@@ -126,7 +126,7 @@ fn http(http2: bool) -> Client<impl Connect + Clone + Send + Sync + 'static, Ahe
     };
     Client::builder(TokioExecutor::new())
         .http2_only(http2)
-        // Both: without a timer nothing is closed for being idle.
+        // Both are needed: without a timer no idle connection is closed.
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
         .timer(TokioTimer::new())
@@ -136,5 +136,5 @@ fn http(http2: bool) -> Client<impl Connect + Clone + Send + Sync + 'static, Ahe
 
 const CONNECT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// Less than servers keep them, so that few requests meet a connection that is just being closed.
+/// Shorter than servers keep idle connections, so that few requests meet one that is just being closed.
 const IDLE: Duration = Duration::from_secs(30);

@@ -1,4 +1,4 @@
-//! The gateway's key, which is shown nowhere.
+//! The gateway's key, which is never shown.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use crate::{
 
 pub(crate) struct Key {
     header: HeaderValue,
-    /// `None` if the API behind needs none.
+    /// `None` if the API needs no key.
     secret: Option<Arc<[u8]>>,
 }
 
 impl Key {
-    /// `TOGETHER_API_KEY`, if there is one.
+    /// Reads `TOGETHER_API_KEY`, if it is set.
     pub(crate) fn from_env() -> Result<Self, BoxError> {
         let secret = args::env("TOGETHER_API_KEY")?.unwrap_or_default();
         Self::new(secret.trim())
@@ -28,7 +28,7 @@ impl Key {
         let sent = if secret.is_empty() { "none" } else { secret };
         let mut header = HeaderValue::try_from(format!("Bearer {sent}"))
             .map_err(|_| "TOGETHER_API_KEY holds what no header may: copy it anew")?;
-        // Not to be shown by anything that shows headers, nor kept in HTTP/2's table of them.
+        // Keeps the key out of every output that shows headers, and out of HTTP/2's header table.
         header.set_sensitive(true);
         Ok(Self {
             header,
@@ -40,12 +40,12 @@ impl Key {
         self.secret.is_some()
     }
 
-    /// The `authorization` to send.
+    /// The `authorization` header to send.
     pub(crate) fn header(&self) -> HeaderValue {
         self.header.clone()
     }
 
-    /// Whether somebody quotes it.
+    /// Whether `text` contains the key.
     pub(crate) fn is_in(&self, text: &[u8]) -> bool {
         let Some(secret) = &self.secret else {
             return false;
@@ -53,7 +53,7 @@ impl Key {
         text.windows(secret.len()).any(|part| part == &**secret)
     }
 
-    /// The body of an answer, without it.
+    /// The body of a response, with the key covered.
     pub(crate) fn out_of(&self, body: Body, status: StatusCode) -> Body {
         match &self.secret {
             Some(secret) if secret.len() >= SECRET || !status.is_success() => {
@@ -64,5 +64,6 @@ impl Key {
     }
 }
 
-/// What is shorter, as `test` of a server that takes any key, may be a word that a model says.
+/// The shortest key that is covered. A shorter one, such as `test` for a server that takes any key, may be an ordinary
+/// word in a model's output.
 const SECRET: usize = 16;

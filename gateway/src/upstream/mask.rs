@@ -1,8 +1,8 @@
-//! A secret taken out of a text that comes in pieces.
+//! Covers a secret in a text that arrives in pieces.
 //!
-//! It is covered by as many asterisks: the text keeps its length, which has been announced, and an
-//! error that quotes the secret still says what went wrong. What may be the beginning of it is held
-//! back until the next piece tells; any other text goes on at once.
+//! The secret is replaced by as many asterisks. The text keeps its length, which has been announced, and an error that
+//! quotes the secret is still readable. A piece's end that may be the beginning of the secret is held back until the
+//! next piece decides; all other text is passed on at once.
 
 #[cfg(test)]
 mod tests;
@@ -14,13 +14,13 @@ use bytes::{Bytes, BytesMut};
 pub(crate) struct Mask {
     secret: Arc<[u8]>,
     cover: u8,
-    /// How many bytes of the secret the text so far ends with: these are held back.
+    /// Bytes of the secret that the text so far ends with; these are held back.
     held: usize,
 }
 
 impl Mask {
     pub(crate) fn new(secret: Arc<[u8]>) -> Self {
-        // One that is not in the secret, or what is covered could be part of it again.
+        // A character that is not in the secret: covered text could otherwise be part of the secret again.
         let cover = COVERS.iter().find(|cover| !secret.contains(cover));
         Self {
             cover: *cover.unwrap_or(&b'*'),
@@ -29,7 +29,7 @@ impl Mask {
         }
     }
 
-    /// What may go on of the text, now that this much more of it is known.
+    /// The text that may be passed on, now that `piece` has arrived.
     pub(crate) fn push(&mut self, piece: Bytes) -> Bytes {
         let mut text = match self.held {
             0 => piece,
@@ -48,12 +48,12 @@ impl Mask {
         text
     }
 
-    /// How much is held back.
+    /// The number of bytes that are held back.
     pub(crate) fn held(&self) -> usize {
         self.held
     }
 
-    /// The text has ended: what was held back is no secret.
+    /// Ends the text, and returns the bytes that were held back, which are not the secret.
     pub(crate) fn end(&mut self) -> Bytes {
         let held = std::mem::take(&mut self.held);
         Bytes::copy_from_slice(&self.secret[..held])
@@ -67,7 +67,7 @@ impl Mask {
         windows.position(|window| window == &*self.secret)
     }
 
-    /// The longest beginning of the secret that the text ends with.
+    /// The length of the longest beginning of the secret that the text ends with.
     fn begun(&self, text: &[u8]) -> usize {
         let longest = self.secret.len().saturating_sub(1).min(text.len());
         let mut lengths = (1..=longest).rev();

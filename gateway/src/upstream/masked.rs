@@ -1,4 +1,4 @@
-//! An answer's body without the gateway's key, however much of it there is and however it comes.
+//! A response's body with the gateway's key covered, whatever the body's length and pieces.
 
 use std::{
     pin::Pin,
@@ -34,7 +34,7 @@ impl http_body::Body for Masked {
             let text = match ready!(Pin::new(&mut self.body).poll_frame(cx)?) {
                 Some(frame) => match frame.into_data() {
                     Ok(piece) => self.mask.push(piece),
-                    // Trailers are for the next in line, as the headers that announce them.
+                    // Trailers are for the next hop, as are the headers that announce them.
                     Err(_) => continue,
                 },
                 None if self.mask.held() == 0 => return Poll::Ready(None),

@@ -1,18 +1,18 @@
-//! What a program asks for, as a path and a query.
+//! The path and query of a program's request.
 
-/// Whether a server may read it as a way up, out of what the gateway is in front of. A `%2f` by
-/// itself is none: it is in models' names.
+/// Whether a server may read `path` as a way up, out of the API's base path. A `%2f` alone does not count: models'
+/// names contain it.
 pub(crate) fn leads_up(path: &str) -> bool {
     let plain = decoded(path);
     let mut segments = plain.split(|byte| matches!(byte, b'/' | b'\\'));
     segments.any(|segment| {
-        // Some servers leave out what follows a semicolon, and only then look.
+        // Some servers first remove everything after a semicolon.
         let name = segment.split(|byte| *byte == b';').next();
         matches!(name, Some(b"." | b".."))
     })
 }
 
-/// A query without the credentials that some APIs want there; `None` if nothing is left.
+/// A query without the credentials that some APIs expect there; `None` if nothing remains.
 pub(crate) fn without_credentials(query: &str) -> Option<String> {
     let is_credential = |pair: &&str| {
         let name = pair.split('=').next().unwrap_or_default();
@@ -26,7 +26,7 @@ pub(crate) fn without_credentials(query: &str) -> Option<String> {
     (!kept.is_empty()).then(|| kept.join("&"))
 }
 
-/// What its `%` stand for.
+/// Decodes the `%` escapes of a text.
 fn decoded(text: &str) -> Vec<u8> {
     let mut rest = text.as_bytes();
     let mut plain = Vec::with_capacity(rest.len());

@@ -1,5 +1,5 @@
-//! When the API refuses the gateway's key: told from what a program did wrong, and told to whoever
-//! runs the gateway.
+//! Rejections of the gateway's key by the API. They are told apart from a program's errors, and reported to the
+//! gateway's operator.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -13,12 +13,12 @@ use tower_together::ApiError;
 
 use crate::{error, say::say};
 
-/// When it was last said on standard error.
+/// When the rejection was last reported on standard error.
 #[derive(Default)]
 pub(crate) struct Complaint(Mutex<Option<Instant>>);
 
-/// Whether it is the key that the API does not like. A 403 says so only in words: it may also be that
-/// a prompt is too long or a model is not for everybody, which is the program's to know.
+/// Whether the error is about the key. A 403 shows this only in its message: it may also mean that a prompt is too long
+/// or a model is restricted, which the program has to know.
 pub(crate) fn is_about_key(error: &ApiError) -> bool {
     match error.status() {
         StatusCode::UNAUTHORIZED => true,
@@ -32,7 +32,7 @@ pub(crate) fn is_about_key(error: &ApiError) -> bool {
     }
 }
 
-/// To the program a 401 would say that its own key is wrong, and quote the gateway's.
+/// Replaces a 401, which would tell the program that its own key is wrong, and quote the gateway's.
 pub(crate) fn answer(name: &str, status: StatusCode) -> Response<Body> {
     error::lasting(
         StatusCode::BAD_GATEWAY,
@@ -45,7 +45,7 @@ pub(crate) fn answer(name: &str, status: StatusCode) -> Response<Body> {
 }
 
 impl Complaint {
-    /// Says it, if it has not been said of late: there may be a thousand such answers a second.
+    /// Reports the rejection unless it was reported recently: there may be a thousand such responses a second.
     pub(crate) fn make(&self, name: &str, status: StatusCode) {
         let now = now();
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Where calls go, and with which key.
+//! The address and key for calls.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
 pub(crate) struct Target {
     scheme: Scheme,
     host: Authority,
-    /// What its paths begin with before `/v1`.
+    /// The prefix of its paths before `/v1`.
     pub(crate) prefix: String,
     /// Whether a path without a version gets `/v1`.
     versioned: bool,
@@ -30,7 +30,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Together with a key, the stand-in without, and anything else that is asked for.
+    /// Chooses the API: Together with a key, the stand-in without one, or the address that `args` names.
     pub(crate) async fn choose(args: &Args) -> Result<Self, BoxError> {
         let key = Key::from_env()?;
         match (&args.base_url, key.is_set()) {
@@ -41,7 +41,7 @@ impl Target {
             (None, true) if args.demo => Err(NO_DEMO.into()),
             (None, true) => Self::new(&Uri::from_static(TOGETHER), key, args.http2),
             (None, false) => {
-                // Slow enough to see that answers come word by word.
+                // Slow enough to show that responses arrive word by word.
                 let stand_in = StandIn::builder().chunk_delay(BETWEEN_WORDS);
                 let stand_in = stand_in.start().await?;
                 let base = format!("{}/v1", stand_in.url()).parse()?;
@@ -74,12 +74,12 @@ impl Target {
         })
     }
 
-    /// The server that the gateway started itself, if it did.
+    /// The stand-in, if the gateway started one.
     pub(crate) fn stand_in(&self) -> Option<&StandIn> {
         self.stand_in.as_ref()
     }
 
-    /// How it is called: its address, without the version.
+    /// Its name for people: its address without the version.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -89,18 +89,18 @@ impl Target {
         format!("{}://{}{}/v1", self.scheme, self.host, self.prefix)
     }
 
-    /// Whether whoever listens on the way there reads the key.
+    /// Whether the connection is unencrypted, so that the key can be read on the way.
     pub(crate) fn is_overheard(&self) -> bool {
         self.key.is_set() && self.scheme == Scheme::HTTP && !is_loopback(self.host.host())
     }
 
-    /// The address of what a program asks the gateway for, if it asks for a path. Some SDKs want a
-    /// base URL that ends with `/v1` and some want one without; both come out at the same place.
+    /// The upstream address of a program's request, or `None` if it asks for no path. Some SDKs expect a base URL that
+    /// ends with `/v1` and some expect one without; both lead to the same address.
     ///
-    /// Whatever is asked for, it is asked of this host: what goes there has the key in it.
+    /// The host is always the API's, because the request has the key in it.
     pub(crate) fn address(&self, asked: &PathAndQuery) -> Option<Uri> {
         let path = asked.path();
-        // Of HTTP/1 `*`, of HTTP/2 anything at all.
+        // HTTP/1 allows `*`, and HTTP/2 anything at all.
         if !path.starts_with('/') {
             return None;
         }
@@ -119,7 +119,7 @@ impl Target {
     }
 }
 
-/// `/v1/...`, `/v2/...`.
+/// Whether the path begins with a version: `/v1/...`, `/v2/...`.
 fn has_version(path: &str) -> bool {
     let first = path.trim_start_matches('/').split('/').next();
     let digits = first.and_then(|first| first.strip_prefix('v'));

@@ -1,4 +1,4 @@
-//! A secret that comes in any pieces is covered.
+//! The secret is covered, whichever pieces it arrives in.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ fn masked(secret: &[u8], pieces: &[&[u8]]) -> Vec<u8> {
     let mut out = Vec::new();
     for piece in pieces {
         out.extend(mask.push(Bytes::copy_from_slice(piece)));
-        // What is held back might be the beginning of the secret, and nothing else is.
+        // Only a possible beginning of the secret is held back.
         assert!(mask.held() < secret.len());
         let so_far: usize = out.len() + mask.held();
         let came: Vec<u8> = pieces.concat();
@@ -23,7 +23,7 @@ fn masked(secret: &[u8], pieces: &[&[u8]]) -> Vec<u8> {
 }
 
 proptest! {
-    /// Of two letters, so that its beginning is everywhere.
+    /// The secret has two letters, so that its beginning is everywhere.
     #[test]
     fn no_split_lets_it_through(
         secret in "[ab]{1,6}",
@@ -38,13 +38,13 @@ proptest! {
         let out = masked(secret, &pieces);
         prop_assert_eq!(out.len(), text.len());
         prop_assert!(!out.windows(secret.len()).any(|part| part == secret));
-        // The same as in one piece, and as the standard library would.
+        // The result is the same as for one piece, and as the standard library's.
         let text = std::str::from_utf8(text).unwrap();
         let plain = text.replace(std::str::from_utf8(secret).unwrap(), &"*".repeat(secret.len()));
         prop_assert_eq!(out, plain.into_bytes());
     }
 
-    /// What covers it is never a part of it, or with what follows it could be it again.
+    /// The cover is never part of the secret: with the text after it, it could otherwise form the secret again.
     #[test]
     fn nor_does_what_covers_it(
         secret in "[*#a]{1,6}",
