@@ -1,6 +1,6 @@
-//! async-openai sends through the service that `with_http_service` is given, and no longer retries
-//! by itself. `AsyncOpenAiLayer` goes outermost, reqwest's client innermost, whose own retries are
-//! switched off and whose `timeout` does not count the wait.
+//! async-openai sends through the service that is given to `with_http_service`, and then does not retry by itself. Put
+//! `AsyncOpenAiLayer` outermost and reqwest's client innermost. The client's own retries are switched off, and its
+//! `timeout` does not count the wait.
 
 use async_openai::{Client, config::OpenAIConfig, types::chat::CreateChatCompletionRequest};
 use futures::future::try_join_all;
@@ -19,7 +19,7 @@ async fn main() -> Result<(), Failure> {
         .retry(reqwest::retry::never())
         .build()?;
 
-    // The stack; what is between the first and the last is up to you:
+    // The stack; add any layers between the first and the last:
     let stack = ServiceBuilder::new()
         .layer(AsyncOpenAiLayer)
         .map_response(seen)

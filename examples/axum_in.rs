@@ -1,6 +1,6 @@
-//! An axum app that limits its own callers, each by the key in `authorization`, or whatever a layer
-//! outside puts into an `ApiKey` extension. `Infallible` stays `Infallible`: a refusal is a 429
-//! with `Retry-After`. Which routes count, and as what, is for the app to say.
+//! An axum app that limits its own callers. Each caller is identified by the key in `authorization`, or by an `ApiKey`
+//! extension that an outer layer inserts. `Infallible` stays `Infallible`: a rejection is a 429 with `Retry-After`. The
+//! app decides which routes count, and as which endpoint.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn main() -> Result<(), Failure> {
 
     for key in ["alice", "alice", "bob"] {
         let request = Request::post("/generate").header("authorization", format!("Bearer {key}"));
-        // As `axum::serve(listener, app)` would call it:
+        // Calls the app as `axum::serve(listener, app)` would:
         let answer = app.clone().oneshot(request.body(Body::empty())?).await?;
         report(answer.status(), answer.extensions())?;
     }

@@ -1,6 +1,6 @@
-//! An axum app that asks Together for its own callers: the stack is its state, made once and
-//! cloned, so that all handlers keep to one limit. A caller who hangs up in the queue costs
-//! nothing. (An app that passes its callers' requests on: see `together-gateway`.)
+//! An axum app that calls Together for its own callers. The stack is the app's state, made once and cloned, so that all
+//! handlers share one limit. A caller that hangs up while its request is queued costs nothing. (For an app that
+//! forwards its callers' requests, see `together-gateway`.)
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use tower::{Layer, ServiceExt};
 use tower_together::TogetherLayer;
 use tower_together_stacks::{Api, Failure, report};
 
-// The stack. Any other client will do too.
+// The stack, which works with any other client too.
 type Together = <TogetherLayer as Layer<reqwest::Client>>::Service;
 
 async fn hello(state: State<(Arc<Api>, Together)>) -> Result<Response, StatusCode> {
@@ -29,7 +29,7 @@ async fn main() -> Result<(), Failure> {
     let state = (Arc::new(Api::from_env().await?), together);
     let app = Router::new().route("/", get(hello)).with_state(state);
 
-    // As `axum::serve(listener, app)` would call it:
+    // Calls the app as `axum::serve(listener, app)` would:
     let calls = (0..5).map(|_| app.clone().oneshot(Request::new(Body::empty())));
     for answer in try_join_all(calls).await? {
         report(answer.status(), answer.extensions())?;

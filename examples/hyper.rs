@@ -1,6 +1,6 @@
-//! hyper's client is a service of `http::Request`s with one type of body: the layers go straight
-//! onto it. Its own retries are switched off. It has no timeout, and one inside would not count the
-//! wait: put one around the call, or a `Deadline` into the request's extensions.
+//! hyper's client is a service of `http::Request`s with one body type, so the layers wrap it directly. Its own retries
+//! are switched off. It has no timeout, and a timeout inside the layers would not count the wait. Put a timeout around
+//! the call, or a `Deadline` into the request's extensions.
 
 use bytes::Bytes;
 use futures::future::try_join_all;

@@ -1,6 +1,6 @@
-//! A bare hyper server that limits its own callers: the layer goes around a service of
-//! `Request<Incoming>` (feature `hyper`), `TowerToHyperService` around that. The stack is made
-//! before the first connection, and cloned: a limiter for each connection would limit nothing.
+//! A bare hyper server that limits its own callers. The layer wraps a service of `Request<Incoming>` (feature `hyper`),
+//! and `TowerToHyperService` wraps the layer. The stack is made before the first connection, and cloned: a separate
+//! limiter for each connection would limit nothing.
 
 use std::{convert::Infallible, time::Duration};
 

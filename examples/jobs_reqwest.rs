@@ -1,5 +1,5 @@
-//! A lot of requests over reqwest: `HttpOverReqwest` takes those of `tower-together-jobs`. The same client
-//! does for its `Batches` and `FineTunes`, and for `Limiter::sync_jobs` and `watch_jobs`.
+//! Many requests over reqwest: `HttpOverReqwest` sends the requests of `tower-together-jobs`. The same client also
+//! serves its `Batches` and `FineTunes`, and `Limiter::sync_jobs` and `watch_jobs`.
 
 use std::pin::pin;
 

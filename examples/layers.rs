@@ -1,6 +1,6 @@
-//! Other layers, each where it means what one wants: outside, it acts once for a call and counts
-//! its waits; between retry and rate limit, once for each attempt with its wait; inside, once for
-//! each attempt, when it leaves.
+//! Other layers around ours; the position decides what they apply to. Outermost, a layer acts once per call and counts
+//! all its waits. Between retry and rate limit, it acts once per attempt and counts that attempt's wait. Innermost, it
+//! acts once per attempt, when the attempt leaves.
 
 use std::time::Duration;
 

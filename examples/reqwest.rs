@@ -1,6 +1,6 @@
-//! reqwest's client is a service of its own requests: the layers go straight onto it, and what
-//! comes out is reqwest's too. Its own retries are switched off. Its `timeout` is that of one
-//! attempt and does not count the wait: for that, put `tokio::time::timeout` around the call.
+//! reqwest's client is a service of its own requests: the layers wrap it directly, and the response is reqwest's too.
+//! Its own retries are switched off. Its `timeout` applies to one attempt and does not count the wait. To limit the
+//! whole call, put `tokio::time::timeout` around it.
 
 use std::time::Duration;
 

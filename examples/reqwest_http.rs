@@ -1,6 +1,6 @@
-//! `HttpOverReqwest` makes reqwest's client a service of `http::Request`s, for layers that know no
-//! other, such as those of tower-http. What such a layer does outside the rate limit is done once
-//! and counts the wait; inside, for each attempt and without it.
+//! `HttpOverReqwest` makes reqwest's client a service of `http::Request`s, for layers that accept no other type, such
+//! as those of tower-http. Outside the rate limit, such a layer acts once per call and counts the wait. Inside, it acts
+//! once per attempt and does not count the wait.
 
 use futures::future::try_join_all;
 use http::{HeaderValue, header::USER_AGENT};

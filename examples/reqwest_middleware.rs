@@ -1,6 +1,6 @@
-//! The layers are reqwest-middleware's `Middleware` too, and requests are sent as ever. What comes
-//! after them in the chain is done for each attempt; reqwest-retry beside them would multiply. They
-//! read what `with_extension` says, such as a `Deadline`, which counts the wait.
+//! The layers are also reqwest-middleware's `Middleware`, and requests are sent as usual. Middleware after them in the
+//! chain runs for each attempt. Do not add reqwest-retry: its retries would multiply with ours. The layers read the
+//! extensions set by `with_extension`, such as a `Deadline`, which counts the wait.
 
 use std::time::Duration;
 

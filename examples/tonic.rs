@@ -1,6 +1,6 @@
-//! tonic's `Channel` is a service of `http::Request`s, and a generated client goes over it and the
-//! layers; a server takes one in `Server::layer`. A refusal is `RESOURCE_EXHAUSTED`; `grpc-timeout`
-//! counts the wait. All methods are `Endpoint::Other`, unless a `Classify` says more.
+//! tonic's `Channel` is a service of `http::Request`s, and a generated client works over it and the layers. A server
+//! adds a layer with `Server::layer`. A rejection is `RESOURCE_EXHAUSTED`; `grpc-timeout` counts the wait. All methods
+//! are `Endpoint::Other` unless a `Classify` decides otherwise.
 
 use futures::future::try_join_all;
 use tonic::transport::{Channel, Server, server::TcpIncoming};

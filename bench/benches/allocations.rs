@@ -1,4 +1,4 @@
-//! Heap allocations a call, and how many more than the no-op's. See the library's documentation.
+//! Heap allocations per call, and how many more than the no-op's. See the library's documentation.
 
 #![allow(clippy::print_stdout, reason = "it is what this program is for")]
 
@@ -27,7 +27,7 @@ fn main() {
         let per_call = (change.allocations + change.reallocations) as f64 / CALLS as f64;
         all.push(per_call);
         let own = per_call - all[row.no_op];
-        // Reading the model out of a body costs what it costs; the aim is for all else.
+        // Reading the model from a body has its own cost; the aim covers all other work.
         let reads_body = row.name.contains("model");
         if row.name.starts_with(OURS) && own > 0.0 && !reads_body {
             missed.push(row.name);

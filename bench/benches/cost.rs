@@ -1,4 +1,4 @@
-//! Nanoseconds a call, and how many times the no-op's. See the library's documentation.
+//! Nanoseconds per call, and the ratio to the no-op's. See the library's documentation.
 
 #![allow(clippy::print_stdout, reason = "it is what this program is for")]
 
@@ -12,7 +12,7 @@ use tower_together_bench::{BESIDE, OURS, Row, rows, runtime};
 
 use crate::measure::{aim, in_turns, median, number};
 
-/// Medians, in nanoseconds a call; `None` for what was not asked for or does not apply.
+/// Medians, in nanoseconds per call; `None` for rows that were not selected or do not apply.
 struct Measured {
     one: Option<f64>,
     two: Option<f64>,
@@ -113,8 +113,8 @@ fn aims(rows: &[Row], measured: &[Measured]) {
     aim(OURS, "100,000 keys over one key", many, Some(2.0));
 }
 
-/// What stands beside another, in each section that has both: what of, how many times the other's, and
-/// how many at most.
+/// Compares the pairs of [`BESIDE`] in each section that has both rows. Returns the section and the pair, the ratio of
+/// the first to the second, and the largest ratio allowed.
 fn beside(
     group: &mut BenchmarkGroup<'_, WallTime>,
     rows: &mut [Row],
@@ -145,5 +145,5 @@ fn ratio(of: Option<f64>, to: Option<f64>) -> Option<f64> {
     Some(of? / to?)
 }
 
-/// Threads are started for it: the more the better.
+/// Calls of one thread. Threads are started for each measurement, so more calls are better.
 const TWO: RangeInclusive<u64> = 1_000..=u64::MAX;

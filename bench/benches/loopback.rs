@@ -1,5 +1,4 @@
-//! Microseconds a call over a socket, and how many times the bare client's. See the library's
-//! documentation.
+//! Microseconds per call over a socket, and the ratio to the bare client's. See the library's documentation.
 
 #![allow(clippy::print_stdout, reason = "it is what this program is for")]
 
@@ -12,8 +11,7 @@ use tower_together_bench::{Row, Server, WATCHING, loopback, runtime_with_sockets
 
 use crate::measure::{aim, in_turns, number};
 
-/// Medians: nanoseconds, and how many times the first row's of its client; `None` for what was not
-/// asked for.
+/// Medians: nanoseconds, and the ratio to the first row of the same client; `None` for rows that were not selected.
 type Measured = Option<(f64, f64)>;
 
 fn main() {

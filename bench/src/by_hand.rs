@@ -1,4 +1,4 @@
-//! A policy for `tower::retry` as one writes it after tower's documentation.
+//! A policy for `tower::retry`, written by hand after tower's documentation.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use tower::retry::{
     budget::{Budget, TpsBudget},
 };
 
-/// Clones each request whole, and sends the clone again after 429 and 5xx.
+/// Clones each request whole, and sends the clone after a 429 or 5xx.
 #[derive(Clone)]
 pub(crate) struct Cloning {
     left: u32,

@@ -14,16 +14,16 @@ use tower::{Service, ServiceExt};
 
 use crate::requests::Requests;
 
-/// Calls a service so many times, and tells how long that took.
+/// Makes the given number of calls to a service, and returns how long they took.
 pub(crate) type Calls = Box<dyn FnMut(&Runtime, u64) -> Duration + Send>;
 
-/// The runtime of one thread.
+/// A runtime of one thread.
 pub fn runtime() -> Runtime {
     let runtime = Builder::new_current_thread().enable_time().build();
     runtime.expect("a timer needs nothing of the system")
 }
 
-/// The same, for what sends through sockets.
+/// A runtime of one thread with I/O, for rows that send through sockets.
 pub fn runtime_with_sockets() -> Runtime {
     let runtime = Builder::new_current_thread().enable_all().build();
     runtime.expect("a file handle can be had")
@@ -51,7 +51,7 @@ where
     })
 }
 
-/// Clones the service for each call, as HTTP clients do that are shared.
+/// Clones the service for each call, as shared HTTP clients do.
 pub(crate) fn clone_and_oneshot<S, B, R>(service: &S, requests: &Requests<B>) -> Calls
 where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,

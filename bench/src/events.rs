@@ -1,4 +1,4 @@
-//! A long answer, as a stream of server-sent events.
+//! A long response, as a stream of server-sent events.
 
 use std::{
     convert::Infallible,
@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame};
 
-/// A chat's answer, a token a frame, as Together streams it where `include_usage` asks for the usage:
-/// each chunk has one, and only the last one's is not null.
+/// A chat's response, one token per frame, as Together streams it if `include_usage` asks for the usage. Each chunk has
+/// a usage, and only the last one's is not null.
 pub(crate) struct Events {
     sent: usize,
 }

@@ -1,4 +1,4 @@
-//! The clients that a retry is put around, with it and without, over a socket.
+//! The clients over a socket, each without layers and with a retry.
 
 #![allow(clippy::disallowed_methods, reason = "a stopwatch reads the clock")]
 
@@ -25,7 +25,7 @@ use crate::{
     services::{together, together_counting_tokens},
 };
 
-/// Every client, each family after its bare one.
+/// Every client; each family begins with its bare client.
 pub fn loopback(server: &Server) -> Vec<Row> {
     let [keys, _] = keys(1);
     let mut rows = Vec::new();
@@ -56,13 +56,13 @@ fn hyper(rows: &mut Vec<Row>, server: &Server, keys: &Keys) {
     );
 }
 
-/// A stream of events, with nobody who reads in it and with.
+/// A stream of events, not watched and watched for its usage.
 fn events(rows: &mut Vec<Row>, server: &Server, keys: &Keys) {
     let uri = Uri::try_from(format!("{}?stream", url(server))).expect("an address and a path");
     let requests = Requests::to(uri, keys, &Full::new(json(true)));
     let mut family = Family::new(rows, "hyper-util's client, 10,000 events of 200 bytes");
     family.at_once = 20;
-    // All over one connection: of two, one may be a tenth faster than the other, and stay so.
+    // All rows share one connection: of two, one may stay a tenth faster than the other.
     let client = hyper_client();
     family.add(NOT_WATCHING, send(together(client.clone()), &requests));
     family.add("bare", send(client.clone(), &requests));
@@ -92,7 +92,7 @@ fn reqwest(rows: &mut Vec<Row>, server: &Server, keys: &Keys) {
 
 type HyperClient = Client<HttpConnector, Full<Bytes>>;
 
-/// With its pool's timer and without Nagle's algorithm, as reqwest has it.
+/// A client with a timer for its pool and without Nagle's algorithm, as reqwest has it.
 fn hyper_client() -> HyperClient {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
@@ -102,7 +102,7 @@ fn hyper_client() -> HyperClient {
 }
 
 fn reqwest_client() -> reqwest::Client {
-    // Nobody's proxy leads back to this machine.
+    // A proxy from the environment could not reach this machine.
     let client = reqwest::Client::builder().no_proxy().build();
     client.expect("it needs nothing of the system")
 }
@@ -124,7 +124,7 @@ where
     })
 }
 
-/// To its end, so that the connection can be used again.
+/// Reads the body to its end, so that the connection can be reused.
 async fn read<R, E>(answer: Result<impl Into<Response<R>>, E>)
 where
     R: Body<Data = Bytes, Error: fmt::Debug>,
@@ -182,6 +182,6 @@ impl<'a> Family<'a> {
     }
 }
 
-/// The row that counts tokens, and so reads what each stream says of its usage.
+/// The row that counts tokens, and so reads the usage in each stream.
 pub const WATCHING: &str = "TogetherRateLimit, counting tokens";
 const NOT_WATCHING: &str = "TogetherRateLimit";

@@ -7,13 +7,13 @@ use http::{HeaderValue, Method, Request, Uri, header::AUTHORIZATION};
 
 /// Prepared `authorization` headers, in random order.
 ///
-/// Without reference counts, like the bodies: threads that count references to one thing slow each
-/// other down, the no-op most of all.
+/// The headers have no reference counts, like the bodies: threads that count references to one thing slow each other
+/// down, the no-op most of all.
 pub(crate) type Keys = Arc<[HeaderValue]>;
 
-/// Makes the requests of one thread, going round its keys.
+/// Makes the requests of one thread, cycling through its keys.
 ///
-/// Aligned so that no two threads write to one cache line, nor to a pair that is fetched together.
+/// It is aligned so that no two threads write to one cache line, or to a pair of lines that is fetched together.
 #[derive(Clone)]
 #[repr(align(128))]
 pub(crate) struct Requests<B> {
@@ -41,7 +41,7 @@ impl<B: Clone> Requests<B> {
     pub(crate) fn make(&mut self) -> Request<B> {
         let key = &self.keys[self.next];
         self.next = (self.next + 1) % self.keys.len();
-        // As if it had just been written.
+        // Reads the header, as if it had just been written.
         black_box(
             key.as_bytes()
                 .iter()

@@ -4,31 +4,31 @@ use tokio::runtime::Runtime;
 
 use crate::calls::{Calls, runtime};
 
-/// A service to be called, by one thread or by two.
+/// A service to be measured, called by one thread or by two.
 pub struct Row {
-    /// What starts with this row, if anything does.
+    /// The heading above this row, if a section starts here.
     pub heading: Option<&'static str>,
-    /// What is called.
+    /// The name of the service.
     pub name: &'static str,
-    /// The row of its no-op.
+    /// The index of its no-op's row.
     pub no_op: usize,
-    /// The row that is the same with one key.
+    /// The index of the same row with one key.
     pub one_key: Option<usize>,
-    /// How many calls to make at once: a fraction of a millisecond to some milliseconds.
+    /// Calls per sample, which take from a fraction of a millisecond to some milliseconds.
     pub at_once: u64,
-    /// How many keys its requests have.
+    /// The number of keys in its requests.
     pub(crate) keys: usize,
     pub(crate) one: Calls,
     pub(crate) two: Option<[Calls; 2]>,
 }
 
 impl Row {
-    /// One call with each key at least, so that what is made once is made.
+    /// Makes at least one call with each key, so that everything that is made once exists.
     pub fn prime(&mut self, runtime: &Runtime) {
         (self.one)(runtime, self.at_once.max(self.keys as u64));
     }
 
-    /// How long so many calls take.
+    /// How long `calls` calls take.
     pub fn one(&mut self, runtime: &Runtime, calls: u64) -> Duration {
         (self.one)(runtime, calls)
     }
@@ -38,7 +38,7 @@ impl Row {
         self.two.is_some()
     }
 
-    /// How long so many calls take each of two threads; nothing if it is not for two.
+    /// How long `calls` calls take each of two threads; zero if two threads cannot call it.
     pub fn two(&mut self, calls: u64) -> Duration {
         let start = &Barrier::new(2);
         let both = self.two.iter_mut().flatten();

@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// Every row, in the order of the table. What needs a runtime to live in gets this one.
+/// Every row, in the order of the table. Services that need a runtime live in `runtime`.
 pub fn rows(runtime: &Runtime) -> Vec<Row> {
     let mut rows = rows_of_few_keys(runtime);
     let first = rows.len() - GOVERNORS;
@@ -40,7 +40,7 @@ pub fn rows(runtime: &Runtime) -> Vec<Row> {
     rows
 }
 
-/// The rows of ten keys at most, which are soon made.
+/// The rows with at most ten keys, which are made quickly.
 pub fn rows_of_few_keys(runtime: &Runtime) -> Vec<Row> {
     let mut rows = Vec::new();
     let one = keys(1);
@@ -80,7 +80,7 @@ fn layers(rows: &mut Vec<Row>, keys: &[Keys; 2], runtime: &Runtime) {
     );
     let _inside = runtime.enter();
     section.add("tower Buffer + RateLimit", &buffered(), &body);
-    // Its worker is a task of one runtime: with callers in two it would measure their wake-ups.
+    // Its worker is a task of one runtime: with callers in two runtimes the row would measure their wake-ups.
     rows.last_mut().expect("added just now").two = None;
 }
 
@@ -122,7 +122,7 @@ fn learning_from_headers(rows: &mut Vec<Row>, keys: &[Keys; 2]) {
     section.add("no-op", &told, &body);
     section.add(NOT_TOLD, &learner(false).layer(told), &body);
     section.add(TOLD, &learner(true).layer(told), &body);
-    // The most that is believed is less than they send.
+    // The highest limit that is believed is lower than what two threads send.
     rows.last_mut().expect("added just now").two = None;
 }
 
@@ -162,8 +162,8 @@ fn governors(rows: &mut Vec<Row>, heading: &'static str, keys: &[Keys; 2], one_k
     }
 }
 
-/// What retries, ours and by hand, each in one section: a request that needs no retry must not pay
-/// much more with the first than with the second.
+/// Pairs of retries, ours and by hand, each in one section: a request that needs no retry should not cost much more
+/// with the first than with the second.
 pub const BESIDE: [(&str, &str, Option<f64>); 5] = [
     (BOTH, BOTH_BY_HAND, Some(1.5)),
     (RETRY, RETRY_BY_HAND, Some(1.5)),
@@ -172,7 +172,7 @@ pub const BESIDE: [(&str, &str, Option<f64>); 5] = [
     (TOLD, NOT_TOLD, None),
 ];
 
-/// Rows in the section of one key that stands beside tower_governor.
+/// Rows in the section of one key that is compared with tower_governor.
 const GOVERNORS: usize = 4;
 
 const NOT_LEARNING: &str = "TogetherRateLimit, learning off";
@@ -186,5 +186,5 @@ const RETRY_BY_HAND: &str = "tower::retry, cloning policy";
 const BOTH: &str = "TogetherLayer";
 const BOTH_BY_HAND: &str = "tower::retry, cloning policy, our limiter";
 
-/// The layer as it is used most; the aims are about the first row of this name, and about the last.
+/// The layer as it is used most. The aims apply to the first and the last row of this name.
 pub const OURS: &str = "TogetherRateLimit";

@@ -15,7 +15,7 @@ pub(crate) struct Section<'a> {
     heading: Option<&'static str>,
     keys: &'a [Keys; 2],
     no_op: usize,
-    /// Where the section begins that is the same with one key.
+    /// The start of the same section with one key.
     one_key: Option<usize>,
 }
 

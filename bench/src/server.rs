@@ -1,4 +1,4 @@
-//! A server of its own thread that answers at once.
+//! A server on its own thread that responds at once.
 
 use std::{
     convert::Infallible,
@@ -27,7 +27,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one, at a port that is free.
+    /// Starts a server at a free port.
     pub fn start() -> Self {
         let runtime = runtime_with_sockets();
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
@@ -41,7 +41,7 @@ impl Server {
         server
     }
 
-    /// How many connections were made to it.
+    /// Connections that were made to it.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
@@ -54,12 +54,12 @@ async fn serve(listener: TcpListener, connections: &AtomicUsize) {
         connections.fetch_add(1, Ordering::Relaxed);
         let connection =
             http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
-        // A client that goes away is no failure.
+        // A client that disconnects is no failure.
         tokio::spawn(async { drop(connection.await) });
     }
 }
 
-/// Reads the request to its end, or the connection could not be used again.
+/// Reads the request to its end, so that the connection can be reused.
 async fn answer(request: Request<Incoming>) -> hyper::Result<Response<Answer>> {
     let streams = request.uri().query() == Some("stream");
     request.into_body().collect().await?;

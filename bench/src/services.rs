@@ -1,4 +1,4 @@
-//! What is compared: the no-op, the layer, and others' layers, each with a limit that never binds.
+//! The services that are compared: the no-op, the layer, and other crates' layers, each with a limit that never binds.
 
 use std::{
     convert::Infallible,
@@ -25,7 +25,7 @@ use tower_together::{
     Endpoint, Limiter, Limits, Quota, TogetherRateLimitLayer, rate_limit::TogetherRateLimit,
 };
 
-/// Answers at once, with nothing.
+/// Responds at once, with an empty response.
 #[derive(Clone, Copy)]
 pub(crate) struct NoOp;
 
@@ -43,10 +43,10 @@ impl<B> Service<Request<B>> for NoOp {
     }
 }
 
-/// The same, with what Together's answers have carried.
+/// Responds at once, with the headers of Together's responses.
 #[derive(Clone, Copy)]
 pub(crate) struct Told {
-    // No reference count, which two threads would contend for.
+    // A reference count is avoided, because two threads would contend for it.
     headers: &'static HeaderMap,
 }
 
@@ -78,7 +78,7 @@ impl<B> Service<Request<B>> for Told {
     }
 }
 
-/// The same with axum's body, which `tower_governor` asks for.
+/// Responds at once, with axum's body, which `tower_governor` requires.
 #[derive(Clone, Copy)]
 pub(crate) struct AxumNoOp;
 
@@ -96,7 +96,7 @@ impl<B> Service<Request<B>> for AxumNoOp {
     }
 }
 
-/// A table of the default's shape.
+/// Our layer, with a table shaped like the default table.
 pub(crate) fn together<S: Clone>(inner: S) -> TogetherRateLimit<S> {
     TogetherRateLimitLayer::new(limits()).layer(inner)
 }
@@ -126,8 +126,7 @@ pub(crate) fn resilience<S>(inner: S) -> RateLimiter<S> {
         .layer(inner)
 }
 
-/// The pair that tower has for a rate limit that is shared. Its worker lives in the runtime that
-/// this is called in.
+/// Tower's pair for a shared rate limit. Its worker lives in the runtime that this is called in.
 pub(crate) fn buffered()
 -> impl Service<Request<Empty<Bytes>>, Response = Response<Empty<Bytes>>, Error = BoxError>
 + Clone
@@ -148,14 +147,14 @@ where
 {
     let config = GovernorConfigBuilder::default()
         .per_nanosecond(1)
-        // A thread that is put to sleep between reading its clock and charging must not be refused.
+        // A thread that is suspended between reading its clock and charging must not be rejected.
         .burst_size(u32::MAX)
         .key_extractor(by)
         .finish();
     GovernorLayer::new(config.expect("neither number is 0")).layer(AxumNoOp)
 }
 
-/// A limit for each `authorization` header. The header as it is, since its clone costs least.
+/// Limits by the `authorization` header. The header is used as it is, because its clone is the cheapest.
 #[derive(Clone)]
 pub(crate) struct ByAuthorization;
 
@@ -181,10 +180,10 @@ pub(crate) fn limits() -> Limits {
         .jobs(BatchCreate, NonZeroU32::MAX)
 }
 
-/// So many a second, the most a quota takes: two threads together send a third of it.
+/// Requests a second, the most that a quota accepts: two threads together send a third of it.
 const LARGE: u64 = 10_000_000;
 
-/// The limits are the highest that the limiter believes.
+/// Headers with the highest limits that the limiter believes.
 const LIMITS: [(&str, &str); 6] = [
     ("x-ratelimit-limit", "1000000"),
     ("x-ratelimit-remaining", "999999"),

@@ -1,4 +1,4 @@
-//! What error answers say, in any bytes at all.
+//! Reads error responses of any bytes.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! JSON of any bytes at all.
+//! Reads JSON of any bytes.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Responses of any bytes at all, reported to the limiter.
+//! Reports responses of any bytes to the limiter.
 
 #![no_main]
 

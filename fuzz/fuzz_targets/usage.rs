@@ -1,4 +1,4 @@
-//! Answers of any bytes at all, whose usage is read as they pass.
+//! Reads the usage in responses of any bytes as they pass.
 
 #![no_main]
 

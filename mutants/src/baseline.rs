@@ -10,7 +10,7 @@ use crate::{
 /// Result of running each test alone.
 #[derive(Default)]
 pub struct Baseline {
-    /// The quickest first.
+    /// The tests, quickest first.
     pub tests: Vec<Test>,
     /// Names of the tests that use more than the processor time allowed.
     pub slow: Vec<String>,

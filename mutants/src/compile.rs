@@ -146,8 +146,7 @@ fn tests(tree: &Path) -> HashSet<String> {
         .collect()
 }
 
-/// The mutants that are to blame for an error: those in whose text the compiler found it, or else
-/// those nearest around it.
+/// The mutants that caused an error: those whose text contains it, or else the nearest ones around it.
 fn blamed(error: &Value, woven: &HashMap<PathBuf, Woven>) -> Vec<u32> {
     let spans = error["spans"].as_array().into_iter().flatten();
     let mut spans: Vec<_> = spans.filter_map(|span| place(span, woven)).collect();

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{CRATES, list::Mutant};
 
-/// Where the tool keeps its copy, its builds and its results.
+/// Folders of the tool's copy, builds and results.
 pub struct Places<'a> {
     pub root: &'a Path,
     pub tree: PathBuf,
@@ -17,7 +17,7 @@ pub struct Places<'a> {
     pub unviable: PathBuf,
 }
 
-/// Copies what git knows and does not ignore, except `mutants`' files, which are returned.
+/// Copies all files that git tracks or would track, except the files of `mutants`, which are returned.
 pub fn copy(places: &Places<'_>, mutants: &[Mutant]) -> HashSet<PathBuf> {
     let mut list = Command::new("git");
     list.args([
@@ -48,7 +48,7 @@ pub fn copy(places: &Places<'_>, mutants: &[Mutant]) -> HashSet<PathBuf> {
     woven
 }
 
-/// Writes only what differs, so that cargo rebuilds only that.
+/// Writes a file only if its content differs, so that cargo rebuilds only changed files.
 pub fn write(file: &Path, content: &[u8]) {
     if fs::read(file).is_ok_and(|old| old == content) {
         return;

@@ -17,11 +17,11 @@ use std::{
 use crate::compile::Binary;
 
 const SIGXCPU: i32 = 24;
-/// Tests that take no processor time for so long wait for what never comes.
+/// A test that takes no processor time for this long waits for an event that never comes.
 const IDLE: Duration = Duration::from_secs(4);
-/// Tests that wait for what never comes, again and again, are given up after this real time.
+/// A test that polls again and again for an event that never comes is stopped after this real time.
 const LONGEST: Duration = Duration::from_secs(120);
-/// Tests that take less are asked first.
+/// Tests that take less than this run first.
 const QUICK: Duration = Duration::from_millis(100);
 
 /// A test that passes without mutants and reaches some.
@@ -36,9 +36,9 @@ pub struct Test {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Outcome {
     Passed,
-    /// By this test.
+    /// This test failed.
     Failed(String),
-    /// In one of a binary's tests.
+    /// One of this binary's tests timed out.
     TimedOut(String),
 }
 
@@ -69,9 +69,8 @@ pub fn detect(binaries: &[Binary], tests: &[Test], number: u32) -> Outcome {
     Outcome::Passed
 }
 
-/// Runs some of a binary's tests until one fails, and returns the processor time they took: they
-/// may take `most` of it, and 4 GB of addresses. Real time hardly counts, so that a busy machine finds
-/// the same as an idle one.
+/// Runs some of a binary's tests until one fails, and returns the processor time they took. They may take `most` of it,
+/// and 4 GB of address space. Real time hardly counts, so that a busy machine finds the same as an idle one.
 pub fn run(
     binary: &Binary,
     names: &[&str],
@@ -119,7 +118,7 @@ pub fn run(
     (outcome, takes)
 }
 
-/// Processor time of a process that has not been waited for, read as `man 5 proc` says.
+/// Processor time of a process that has not been waited for, parsed as `man 5 proc` describes.
 fn processor_time(child: &Child) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
     let fields = stat
@@ -167,7 +166,7 @@ fn watch(child: &mut Child, binary: &Binary) -> Outcome {
     }
 }
 
-/// Does `work` for 0 to `count`, more at a time than there are cores: some of it waits.
+/// Calls `work` for 0 to `count`, with more threads than cores because some of the work waits.
 pub fn in_parallel<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let next = AtomicUsize::new(0);
     let worker = || {

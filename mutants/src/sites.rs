@@ -1,4 +1,4 @@
-//! The places in a source file where mutants are: each with the text that its switch surrounds.
+//! The places in a source file that have mutants, each with the text that its switch surrounds.
 
 use std::{collections::HashMap, ops::Range};
 
@@ -35,7 +35,7 @@ pub struct Place {
 #[derive(Default)]
 pub struct Places {
     places: HashMap<(Genre, usize), Place>,
-    /// The matches around, and whether an arm may be deleted: whether another takes everything.
+    /// The surrounding matches, and whether an arm may be deleted because another arm matches everything.
     matches: Vec<(Range<usize>, bool)>,
 }
 

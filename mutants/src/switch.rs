@@ -1,6 +1,6 @@
 
-/// Whether `MUTANT` names the mutant `number`. `MUTANT=record` appends to the file `MUTANT_FILE` the
-/// number of each mutant that is reached.
+/// Whether `MUTANT` names the mutant `number`. With `MUTANT=record`, the number of each mutant that is reached is
+/// appended to the file `MUTANT_FILE`.
 #[doc(hidden)]
 #[inline]
 pub(crate) fn __mutant(number: u32) -> bool {

@@ -1,4 +1,4 @@
-//! A source file with all its mutants in it, each behind a switch.
+//! Weaves all mutants into a source file, each behind a switch.
 
 use std::{collections::HashMap, ops::Range};
 
@@ -7,18 +7,17 @@ use crate::{
     sites::{Place, Places, Site},
 };
 
-/// Text that is inserted into the source, some of it because of one mutant alone.
+/// Text that is inserted into the source. Parts of it belong to one mutant alone.
 struct Insertion {
     at: usize,
-    /// Orders insertions at one offset: what ends comes first, and inner before outer; then what
-    /// begins, outer before inner.
+    /// Orders insertions at one offset: ends first, inner before outer, then beginnings, outer before inner.
     order: (bool, isize),
     text: String,
     /// The mutants' own pieces of `text`.
     pieces: Vec<(Range<usize>, u32)>,
 }
 
-/// A source file with its mutants, and the way back from its offsets to them.
+/// A source file with its mutants, which maps its offsets back to them.
 pub struct Woven {
     pub text: String,
     /// The mutants' own pieces of `text`.
@@ -28,8 +27,8 @@ pub struct Woven {
     scopes: Vec<(Range<usize>, u32)>,
 }
 
-/// Weaves those of `mutants` (number and mutant) that have a place in `source`; also returns the
-/// numbers of those without a place.
+/// Weaves in those of `mutants` (number and mutant) that have a place in `source`. Also returns the numbers of the
+/// others.
 pub fn weave(source: &str, mutants: &[(u32, &Mutant)]) -> (Woven, Vec<u32>) {
     let places = Places::of(source);
     let mut sites: HashMap<Site, Vec<(u32, &Mutant)>> = HashMap::new();
@@ -56,7 +55,7 @@ pub fn weave(source: &str, mutants: &[(u32, &Mutant)]) -> (Woven, Vec<u32>) {
 fn insertions(source: &str, site: &Site, mutants: &[(u32, &Mutant)]) -> Vec<Insertion> {
     let mut begin = Insertion::begin(site);
     match site {
-        // The original comes first, so that the compiler blames a mutant for what differs in type.
+        // The original comes first, so that the compiler blames a mutant for a difference in type.
         Site::Expr(range) => {
             let active = mutants
                 .iter()
@@ -121,7 +120,7 @@ fn mutated(source: &str, expr: &Range<usize>, mutant: &Mutant) -> String {
     }
 }
 
-/// Greater for what is around: for a longer range, and for a guard around its expression.
+/// The order of nested sites: greater for the outer one, which is the longer range, or a guard around its expression.
 fn weight(site: &Site, range: &Range<usize>) -> isize {
     2 * range.len() as isize + isize::from(matches!(site, Site::Guard(_)))
 }

@@ -1,20 +1,20 @@
-//! The ways a server counts, as naive as can be: they share no code with the crate.
+//! The ways in which a server counts, as simple as possible: they share no code with the crate.
 
 use std::{collections::VecDeque, time::Duration};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
-    /// A bucket that holds what comes in one second: GCRA with a burst of a second.
+    /// A bucket with the capacity of one second: GCRA with a burst of a second.
     Bucket,
-    /// In each minute of the server's own clock.
+    /// Counts in each minute of the server's own clock.
     FixedMinute,
-    /// In the last 60 seconds, whenever.
+    /// Counts in the last 60 seconds, at any time.
     SlidingMinute,
-    /// In each second of the server's own clock.
+    /// Counts in each second of the server's own clock.
     FixedSecond,
 }
 
-/// All times are since the simulation began, all limits per second.
+/// Counts requests. All times are since the simulation began, all limits per second.
 pub enum Counter {
     Bucket {
         tokens: f64,
@@ -22,7 +22,7 @@ pub enum Counter {
     },
     Fixed {
         per: Duration,
-        /// How far into a window its clock is when the simulation begins.
+        /// The position of its clock within a window when the simulation begins.
         phase: Duration,
         window: u128,
         used: u32,
@@ -53,7 +53,7 @@ impl Counter {
         }
     }
 
-    /// Time passes, up to now.
+    /// Advances the time to `now`.
     pub fn pass(&mut self, now: Duration, limit: f64) {
         match self {
             Self::Bucket { tokens, at } => {
@@ -80,7 +80,7 @@ impl Counter {
         }
     }
 
-    /// How long until one more fits; nothing where it fits now.
+    /// The time until one more request fits; zero if it fits now.
     pub fn wait(&self, now: Duration, limit: f64) -> Duration {
         match self {
             Self::Bucket { tokens, .. } if *tokens >= 1.0 - ROUNDING => Duration::ZERO,
@@ -94,7 +94,7 @@ impl Counter {
         }
     }
 
-    /// One is counted, whether it fits or not.
+    /// Counts a request, whether it fits or not.
     pub fn take(&mut self, now: Duration) {
         match self {
             Self::Bucket { tokens, .. } => *tokens -= 1.0,
@@ -103,7 +103,7 @@ impl Counter {
         }
     }
 
-    /// How many more fit now.
+    /// The number of further requests that fit now.
     pub fn left(&self, limit: f64) -> u32 {
         match self {
             Self::Bucket { tokens, .. } => (tokens + ROUNDING).max(0.0) as u32,
@@ -114,7 +114,7 @@ impl Counter {
         }
     }
 
-    /// How long until there is more than now; of the bucket, until it is full.
+    /// The time until more requests fit than now; for the bucket, the time until it is full.
     pub fn reset(&self, now: Duration, limit: f64) -> Duration {
         match self {
             Self::Bucket { tokens, .. } => {
@@ -133,7 +133,7 @@ impl Counter {
     }
 }
 
-/// A window that allowed none would never open.
+/// At least one, because a window that allows none would never open.
 fn whole(max: f64) -> u32 {
     ((max + ROUNDING) as u32).max(1)
 }

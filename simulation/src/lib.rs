@@ -1,5 +1,5 @@
-//! Clients with more work than servers allow, in virtual time: the network, the ways in which servers count, limits
-//! that move, and a tally of what becomes of the requests.
+//! Clients with more work than servers allow, in virtual time: the network, the ways in which servers count, moving
+//! limits, and a tally of the requests' outcomes.
 //!
 //! The suites in `tests/` assert figures of the layers, and `examples/learned_limits` draws some of the same runs.
 #![allow(

@@ -1,21 +1,21 @@
-//! What a server allows, as it moves.
+//! The limit of a server, as it moves.
 
 use std::{collections::VecDeque, time::Duration};
 
-/// How a limit moves.
+/// The way in which a limit moves.
 #[derive(Clone, Copy, Debug)]
 pub enum Moves {
-    /// From each of these seconds on, so many a minute.
+    /// The limit from each of these seconds on, per minute.
     Plan(&'static [(u64, f64)]),
-    /// Twice what was accepted in the last hour, between 60 and 1,200 a minute: the rule that
-    /// Together published in early 2026.
+    /// Twice the number accepted in the last hour, between 60 and 1,200 a minute: the rule that Together published in
+    /// early 2026.
     Earned,
 }
 
-/// A limit, and what it was earned with.
+/// A limit, and the accepted requests that earned it.
 pub struct Limit {
     moves: Moves,
-    /// Empty where nothing is earned.
+    /// Empty if the limit is not earned.
     accepted: VecDeque<Duration>,
 }
 
@@ -27,7 +27,7 @@ impl Limit {
         }
     }
 
-    /// Per second.
+    /// The limit at `now`, per second.
     pub fn at(&mut self, now: Duration) -> f64 {
         let per_minute = match self.moves {
             Moves::Plan(plan) => at(plan, now),
@@ -49,7 +49,7 @@ impl Limit {
 }
 
 impl Moves {
-    /// The seconds at which it steps, and to how many per second.
+    /// The seconds at which it steps, and the limit per second from there on.
     pub fn steps(self) -> Vec<(u64, f64)> {
         match self {
             Self::Plan(plan) => {
@@ -69,6 +69,6 @@ fn at(plan: &[(u64, f64)], now: Duration) -> f64 {
 }
 
 const HOUR: Duration = Duration::from_secs(3_600);
-/// Per minute.
+/// The lowest earned limit, per minute.
 const FLOOR: f64 = 60.0;
 pub const CAP: f64 = 1_200.0;

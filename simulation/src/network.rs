@@ -1,4 +1,4 @@
-//! A network, and servers at its other end, one for each model.
+//! A network with a server for each model.
 
 use std::{
     sync::{Arc, Mutex},
@@ -21,7 +21,7 @@ use crate::{
     tally::Tally,
 };
 
-/// A way to the servers. Clones share it, and the numbers that it draws.
+/// A connection to the servers. Clones share it, and its random numbers.
 #[derive(Clone)]
 pub struct Network {
     world: Arc<Mutex<World>>,
@@ -38,7 +38,7 @@ struct World {
 }
 
 impl Network {
-    /// Time begins now.
+    /// Starts the time.
     pub fn new<C>(setting: &Setting<C>, mut random: Rng) -> Self {
         let tally = Tally::new(setting.counted_from, setting.seconds, setting.clients.len());
         let servers = setting.servers.iter();
@@ -58,7 +58,7 @@ impl Network {
         }
     }
 
-    /// A way to the same servers that draws numbers of its own.
+    /// A connection to the same servers with random numbers of its own.
     pub fn fork(&self) -> Self {
         let random = self.random.lock().unwrap().fork();
         Self {
@@ -67,7 +67,7 @@ impl Network {
         }
     }
 
-    /// One request of a client to a model's server, and its answer back.
+    /// Sends a client's request to a model's server, and returns the response.
     pub async fn send(&self, client: usize, model: usize) -> Response<Full<Bytes>> {
         sleep(self.leave(model)).await;
         let (answer, takes) = self.arrive(client, model);
@@ -75,11 +75,11 @@ impl Network {
         answer
     }
 
-    /// Lets the workers send until the setting's time is up. Returns a tally for each model.
+    /// Lets the workers send until the setting's time has passed. Returns a tally for each model.
     ///
     /// # Panics
     ///
-    /// If a worker stops before.
+    /// If a worker stops earlier.
     pub async fn let_work(&self, mut workers: JoinSet<()>) -> Vec<Tally> {
         let seconds = self.world.lock().unwrap().seconds;
         let stopped = timeout(Duration::from_secs(seconds), async {
@@ -92,7 +92,7 @@ impl Network {
         tallies.collect()
     }
 
-    /// Notes in the middle of each second what the servers allow in it.
+    /// Records in the middle of each second what the servers allow in it.
     async fn watch(&self, seconds: u64) {
         sleep(Duration::from_millis(500)).await;
         for second in 0..seconds {
@@ -170,7 +170,7 @@ fn between(random: &mut Rng, (from, to): (u64, u64)) -> Duration {
 }
 
 fn put(headers: &mut HeaderMap, name: &'static str, value: f64) {
-    // To the thousandth, as a server would, and 10 as "10".
+    // Rounds to the thousandth, as a server would, and writes 10 as "10".
     let value = (value * 1_000.0).round() / 1_000.0;
     headers.insert(name, HeaderValue::try_from(value.to_string()).unwrap());
 }
@@ -179,8 +179,8 @@ fn whole_seconds(wait: Duration) -> u64 {
     u64::try_from(wait.as_nanos().div_ceil(1_000_000_000)).unwrap()
 }
 
-/// Milliseconds.
+/// The server's time for a response, in milliseconds.
 const THINKS: (u64, u64) = (500, 3_500);
-/// What rounding to the thousandth may take away.
+/// The most that rounding to the thousandth removes.
 const HALF_A_MILLI: f64 = 0.000_5;
 const REFUSES: Duration = Duration::from_millis(5);

@@ -1,4 +1,4 @@
-//! What most programs do: a token bucket, and callers who each sleep as long as they are told.
+//! The behaviour of most programs: a token bucket, and callers that each sleep as long as the server says.
 
 use std::{
     sync::{Arc, Mutex},
@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::network::Network;
 
-/// A bucket of 600 that refills 600 a minute, as the instant at which it is full again.
+/// A bucket of 600 that refills 600 a minute, stored as the instant at which it is full again.
 #[derive(Clone)]
 pub(crate) struct Plain(Arc<Mutex<Instant>>);
 
@@ -30,12 +30,12 @@ impl Plain {
             let seconds = answer.headers().get(RETRY_AFTER);
             let seconds = seconds.map(|seconds| seconds.to_str().unwrap().parse().unwrap());
             let wait = seconds.map_or(UNTOLD, Duration::from_secs);
-            // A little later than told, each by another time.
+            // A little longer than the server says, each time by another amount.
             sleep(wait + wait.mul_f64(0.1 * fastrand::f64())).await;
         }
     }
 
-    /// Takes one, and tells when it is there.
+    /// Takes a token, and returns the instant at which it is available.
     fn token(&self) -> Instant {
         let mut full = self.0.lock().unwrap();
         let now = now();

@@ -1,4 +1,4 @@
-//! Clients that always have another request, before servers whose limits they have to find out.
+//! Clients that always have another request, with servers whose limits they have to discover.
 
 use std::{
     convert::Infallible,
@@ -20,27 +20,27 @@ use crate::{network::Network, plain::Plain, setting::Setting, tally::Tally};
 
 #[derive(Clone, Copy, Debug)]
 pub enum Client {
-    /// Both layers as they come: they start at 600 a minute.
+    /// Both layers with their defaults: they start at 600 a minute.
     Default,
-    /// The same, for an endpoint for which they start at 300 a minute.
+    /// Both layers with their defaults, for an endpoint at which they start at 300 a minute.
     DefaultFromHalf,
-    /// Both layers, and so many a minute at most for each model.
+    /// Both layers, with at most this many requests a minute for each model.
     AtMost(u64),
-    /// A token bucket of 600 that refills 600 a minute, and callers who each sleep as they are told.
+    /// A token bucket of 600 that refills 600 a minute, and callers that each sleep as long as the server says.
     Plain,
 }
 
-/// What became of it.
+/// The outcome of a run.
 pub struct Run {
-    /// One for each model.
+    /// A tally for each model.
     pub tallies: Vec<Tally>,
-    /// Calls that ended with anything but success.
+    /// Calls that did not end in success.
     pub lost: u32,
 }
 
 impl Setting<Client> {
     pub fn run(&self, seed: u64) -> Run {
-        // The retry layer draws its jitter from the thread's generator, and all this is one thread.
+        // The retry layer draws its jitter from the thread's generator, and the whole run is on one thread.
         fastrand::seed(seed);
         virtual_time().block_on(async {
             let network = Network::new(self, fastrand::Rng::with_seed(seed));
@@ -104,7 +104,7 @@ async fn work<S, B>(
     }
 }
 
-/// Which model a request asks for.
+/// The model of a request.
 #[derive(Clone, Copy)]
 struct Ask(usize);
 
@@ -137,6 +137,6 @@ impl Client {
     }
 }
 
-/// Those of one client could send 60 a second.
+/// Workers of one client, which could send 60 requests a second.
 const WORKERS: usize = 128;
 const MODELS: [&str; 2] = ["one", "another"];

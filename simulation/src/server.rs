@@ -7,35 +7,35 @@ use crate::{
     limit::{Limit, Moves},
 };
 
-/// What a server does.
+/// The rules of a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     pub kind: Kind,
     pub moves: Moves,
-    /// Whether a call that is refused counts too.
+    /// Whether rejected requests count too.
     pub counts_refused: bool,
     pub tenant: Tenant,
 }
 
-/// What a server says of its limits.
+/// The headers that a server sends about its limits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Says {
-    /// All of it, on every answer; how long to wait in whole seconds, as Together was seen to.
+    /// All headers on every response, and the wait in whole seconds, as observed from Together.
     Limits,
-    /// The same, but how long to wait as exactly as it is known, in `x-ratelimit-reset` alone.
+    /// All headers on every response, but the wait exactly, in `x-ratelimit-reset` alone.
     Exact,
-    /// How long to wait, on 429s.
+    /// The wait, on 429s only.
     Wait,
     Nothing,
 }
 
-/// Someone else with the same key, who takes 40 % of the limit for a while, and is served first.
+/// A tenant with the same key, which takes 40 % of the limit for a while, and is served first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Tenant {
     None,
-    /// The limit that the server tells is what is left.
+    /// The server reports the limit without the tenant's part.
     Told,
-    /// The limit that it tells is the whole.
+    /// The server reports the whole limit.
     Untold,
 }
 
@@ -43,16 +43,16 @@ pub struct Server {
     rules: Rules,
     limit: Limit,
     counter: Counter,
-    /// When the tenant takes the next.
+    /// The instant of the tenant's next request.
     tenant: Duration,
 }
 
-/// What the server thinks of one that arrives.
+/// The server's decision about a request that arrives.
 #[derive(Clone, Copy, Debug)]
 pub struct Verdict {
-    /// If it is refused, when there is room.
+    /// The time until there is room, if the request is rejected.
     pub wait: Option<Duration>,
-    /// Per second.
+    /// The limit, per second.
     pub limit: f64,
     pub remaining: u32,
     pub reset: Duration,
@@ -94,7 +94,7 @@ impl Server {
         }
     }
 
-    /// What it would allow those who are not the tenant, per second.
+    /// The limit without the tenant's part, per second.
     pub fn left(&mut self, now: Duration) -> f64 {
         let limit = self.limit.at(now);
         match self.rules.tenant {
@@ -114,8 +114,8 @@ impl Server {
     }
 }
 
-/// How long it takes one who sends each request in the very instant there is room for it, until the
-/// limit is so much per second.
+/// The time that an ideal client takes, which sends each request at the very instant there is room for it, until the
+/// limit is `until` per second.
 pub fn oracle(moves: Moves, until: f64) -> Duration {
     let (mut limit, mut now) = (Limit::new(moves), Duration::ZERO);
     let mut counter = Counter::new(Kind::Bucket, limit.at(now), &mut fastrand::Rng::new());

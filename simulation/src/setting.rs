@@ -6,24 +6,24 @@ use crate::{
     server::{Rules, Says, Tenant},
 };
 
-/// What is simulated.
+/// A simulation's setting.
 #[derive(Clone, Debug)]
 pub struct Setting<C> {
-    /// One for each model.
+    /// The rules of each model's server.
     pub servers: Vec<Rules>,
     pub says: Says,
-    /// Bodies of 429s, one of which is drawn for each.
+    /// Bodies of 429s; each 429 gets a random one.
     pub errors: &'static [&'static str],
-    /// The shortest and the longest way, in milliseconds.
+    /// The shortest and the longest one-way delay, in milliseconds.
     pub delay: (u64, u64),
-    /// Each with as much work for every model as its limits allow.
+    /// The clients, each with as much work for every model as its limits allow.
     pub clients: Vec<C>,
     pub seconds: u64,
-    /// The second from which on it counts what is used and refused.
+    /// The second from which requests used and rejected are counted.
     pub counted_from: u64,
 }
 
-/// One client, before one server whose limit moves.
+/// One client, with one server whose limit moves.
 pub fn alone<C>(client: C, kind: Kind, moves: Moves, says: Says) -> Setting<C> {
     Setting {
         servers: vec![rules(kind, moves)],
@@ -36,7 +36,7 @@ pub fn alone<C>(client: C, kind: Kind, moves: Moves, says: Says) -> Setting<C> {
     }
 }
 
-/// Ten minutes before one that allows 600 a minute.
+/// Ten minutes with a server that allows 600 a minute.
 pub fn steady<C>(client: C, kind: Kind, says: Says) -> Setting<C> {
     Setting {
         seconds: 600,
@@ -53,15 +53,15 @@ pub fn rules(kind: Kind, moves: Moves) -> Rules {
     }
 }
 
-/// With headers, and without.
+/// All headers, and none but the wait.
 pub const TOLD: [Says; 2] = [Says::Limits, Says::Wait];
 pub const MOVING: Moves = Moves::Plan(&[(0, 600.0), (240, 300.0), (480, 1_200.0)]);
 pub const STEADY: Moves = Moves::Plan(&[(0, 600.0)]);
 pub const COLLAPSING: Moves = Moves::Plan(&[(0, 600.0), (100, 30.0)]);
 pub const EARNED: Moves = Moves::Earned;
-/// Milliseconds.
+/// One-way delays, in milliseconds.
 const NEAR: (u64, u64) = (10, 90);
-/// Where the API was seen to say what a 429 is about. None names the limit.
+/// Bodies in which the API was observed to name the cause of a 429. None names the limit.
 const ERRORS: [&str; 3] = [
     r#"{"error":{"message":"Too many requests.","type":"dynamic_request_limited","param":null,"code":null}}"#,
     r#"{"error":{"message":"Too many requests.","type":null,"param":null,"code":null},"error_type":"dynamic_request_limited"}"#,

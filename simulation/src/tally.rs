@@ -1,17 +1,17 @@
-//! What became of the requests to one server, second by second.
+//! The outcomes of the requests to one server, second by second.
 
 use std::time::Duration;
 
 #[derive(Clone, Debug)]
 pub struct Tally {
-    /// From which second on what is used and refused counts.
+    /// The second from which requests used and rejected are counted.
     pub from: usize,
-    /// What the server would have allowed in each second.
+    /// The number that the server would have allowed in each second.
     pub allowed: Vec<f64>,
     pub sent: Vec<u32>,
     pub refused: Vec<u32>,
     pub accepted: Vec<u32>,
-    /// How many of each client were accepted.
+    /// The number of accepted requests of each client.
     pub of_client: Vec<u32>,
 }
 
@@ -41,51 +41,51 @@ impl Tally {
         }
     }
 
-    /// How much was used of what the server would have allowed, in percent.
+    /// The share used of what the server would have allowed, in percent.
     pub fn used(&self) -> f64 {
         self.used_from(self.from)
     }
 
-    /// The same, from a second on.
+    /// The share used from `second` on, in percent.
     pub fn used_from(&self, second: usize) -> f64 {
         let accepted = total(&self.accepted[second..]);
         100.0 * f64::from(accepted) / self.allowed[second..].iter().sum::<f64>()
     }
 
-    /// How many of those sent were answered 429, in percent.
+    /// The share of requests that got a 429, in percent.
     pub fn refused_share(&self) -> f64 {
         let refused = f64::from(total(&self.refused[self.from..]));
         100.0 * refused / (refused + f64::from(total(&self.accepted[self.from..])))
     }
 
-    /// The mean of what was sent in the ten seconds before this one, of what was allowed in it.
+    /// The mean sent in the ten seconds before `second`, as a share of the limit in it.
     pub fn pace(&self, second: usize) -> f64 {
         let sent = f64::from(total(&self.sent[second - 10..second])) / 10.0;
         sent / self.allowed[second - 1]
     }
 
-    /// How many seconds after this one the pace is within a tenth of what is allowed.
+    /// The number of seconds after `second` until the pace is within a tenth of the limit.
     pub fn settled(&self, second: usize) -> Option<usize> {
         let close = |second: &usize| (self.pace(*second) - 1.0).abs() <= 0.1;
         let found = (second + 10..self.sent.len()).find(close);
         found.map(|found| found - second)
     }
 
-    /// The second in which the server first allowed so much.
+    /// The second in which the server first allowed `per_second`.
     pub fn reached(&self, per_second: f64) -> Option<usize> {
         self.allowed
             .iter()
             .position(|allowed| *allowed >= per_second)
     }
 
-    /// 1 where every client got the same, 1 / n where one of n got all.
+    /// Fairness: 1 if every client got the same, 1 / n if one of n got all.
     pub fn fairness(&self) -> f64 {
         let each = self.of_client.iter().map(|count| f64::from(*count));
         let squares: f64 = each.clone().map(|count| count * count).sum();
         each.clone().sum::<f64>().powi(2) / (self.of_client.len() as f64 * squares)
     }
 
-    /// A line for each ten seconds: allowed, sent, refused.
+    /// A line for each ten seconds: allowed, sent, rejected.
     pub fn story(&self) -> String {
         let line = |second: usize| {
             let end = (second + 10).min(self.sent.len());
@@ -103,7 +103,7 @@ pub fn total(counts: &[u32]) -> u32 {
 }
 
 fn add(counts: &mut [u32], now: Duration) {
-    // What arrives as the run ends is no part of it.
+    // A request that arrives as the run ends is not counted.
     if let Some(count) = counts.get_mut(now.as_secs() as usize) {
         *count += 1;
     }

@@ -1,4 +1,4 @@
-//! The example `learned_limits`, run as its users run it, and the drawings that it made.
+//! The example `learned_limits`, run as its users run it, and its drawings.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ fn example(args: &[&str]) -> Output {
     command.args(args).current_dir(folder).output().unwrap()
 }
 
-/// What it draws, and what it says.
+/// The drawing and the output of the example.
 fn drawn(name: &str, args: &[&str]) -> (String, String) {
     let output = example(&[args, &[name]].concat());
     let said = String::from_utf8(output.stdout).unwrap();
@@ -32,7 +32,7 @@ fn drawn(name: &str, args: &[&str]) -> (String, String) {
     (fs::read_to_string(path).unwrap(), said)
 }
 
-/// What is learned changes, and the documentation shows it as it is.
+/// Checks that the documentation shows the current drawing, because the learning changes.
 fn is_what_it_draws(name: &str, args: &[&str]) {
     let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "docs", name]
         .iter()
@@ -58,7 +58,7 @@ fn the_drawing_in_the_documentation_is_what_the_program_draws() {
     is_what_it_draws("learned_limits.svg", &[]);
 }
 
-/// Markdown takes lines for HTML up to the first that is empty.
+/// Markdown treats lines as HTML up to the first empty one.
 #[test]
 fn a_drawing_is_one_piece_of_html_that_stays_by_itself() {
     let (drawing, _) = drawn("piece.svg", &["--server", "bucket"]);

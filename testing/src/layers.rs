@@ -1,10 +1,10 @@
-//! Layers whose instants are known.
+//! Layers whose instants are predictable.
 
 use std::time::Duration;
 
 use tower_together::{TogetherRetryLayer, retry::Budget};
 
-/// A retry layer without jitter, so that the instants are known, and without an end of the budget.
+/// A retry layer without jitter, so that its instants are predictable, and with an unlimited budget.
 pub fn exact() -> TogetherRetryLayer {
     TogetherRetryLayer::default()
         .with_jitter(Duration::ZERO)

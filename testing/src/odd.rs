@@ -1,7 +1,7 @@
-//! JSON as it should not be, and is.
+//! Malformed JSON as it occurs in practice.
 
-/// Objects with these `members` (`"a":1,"b":2`), and something odd before or behind them that a strict
-/// reader fails at: half an emoji, bytes that are not UTF-8, numbers that JSON does not have.
+/// Objects with these `members` (`"a":1,"b":2`), and an odd value before or after them at which a strict reader fails:
+/// half an emoji, bytes that are not UTF-8, or numbers that JSON does not have.
 pub fn odd_bodies(members: &str) -> Vec<Vec<u8>> {
     let members = members.as_bytes();
     let object = |pieces: &[&[u8]]| [b"{", &pieces.concat()[..], b"}"].concat();
@@ -22,13 +22,13 @@ pub fn odd_bodies(members: &str) -> Vec<Vec<u8>> {
 }
 
 const ODD: [&[u8]; 24] = [
-    // Halves of an emoji, as a text that is cut by UTF-16 units leaves them.
+    // Halves of an emoji, as cutting a text by UTF-16 units leaves them.
     br#""\ud83d""#,
     br#""\ude00""#,
     br#""\ud83d\ud83d\ude00""#,
     br#""\ud83d\n""#,
     br#""\ud83d \" \\""#,
-    // Latin-1, and UTF-8 that is cut.
+    // Latin-1, and truncated UTF-8.
     b"\"caf\xe9\"",
     b"\"\xff\"",
     b"\"\xf0\x9f\x98\"",

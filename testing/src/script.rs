@@ -1,4 +1,4 @@
-//! A client that answers as it was told, and notes what it was sent.
+//! A client that gives scripted responses, and records the requests it was sent.
 
 use std::{
     collections::VecDeque,
@@ -17,7 +17,7 @@ use crate::now;
 
 pub type Client = BoxCloneService<Request<Full<Bytes>>, Response<Full<Bytes>>, BoxError>;
 
-/// What comes of one attempt.
+/// The outcome of one attempt.
 #[derive(Clone, Debug)]
 pub enum Reply {
     Answer {
@@ -25,18 +25,18 @@ pub enum Reply {
         headers: Vec<(&'static str, String)>,
         body: String,
     },
-    /// Nobody listens there.
+    /// The connection is refused.
     Refused,
-    /// The connection broke, nobody knows when.
+    /// The connection broke at an unknown moment.
     Reset,
 }
 
 /// One attempt, as it arrived.
 #[derive(Clone, Debug)]
 pub struct Sent {
-    /// Since the script began.
+    /// The time since the script began.
     pub at: Duration,
-    /// 0 where it does not say.
+    /// The attempt's number; 0 if the request does not state it.
     pub attempt: u32,
 }
 
@@ -94,7 +94,7 @@ fn io(kind: std::io::ErrorKind) -> BoxError {
 }
 
 impl Script {
-    /// These replies, and then success for ever.
+    /// Gives `replies` in order, and then successes for ever.
     pub fn new(replies: impl IntoIterator<Item = Reply>) -> Self {
         Self {
             replies: Arc::new(Mutex::new(replies.into_iter().collect())),
@@ -120,7 +120,7 @@ impl Script {
         self.sent.lock().unwrap().clone()
     }
 
-    /// When each attempt arrived, in milliseconds.
+    /// The arrival of each attempt, in milliseconds.
     pub fn millis(&self) -> Vec<u128> {
         self.sent().iter().map(|sent| sent.at.as_millis()).collect()
     }

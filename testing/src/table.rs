@@ -31,7 +31,7 @@ impl Table {
         self.over(Limits::none())
     }
 
-    /// Another table, but for the lines of this one that it keeps.
+    /// The table `other`, with those lines of this one that `keeps` marks.
     pub fn followed_by(&self, other: &Self, keeps: &[bool]) -> Self {
         let kept = self.lines.iter().zip(keeps).filter(|(_, keep)| **keep);
         let mut lines: Vec<_> = kept.map(|(line, _)| line.clone()).collect();
@@ -43,7 +43,7 @@ impl Table {
         Self { lines }
     }
 
-    /// The lines, in place of the same ones of `limits`.
+    /// Sets these lines in `limits`, replacing equal ones.
     pub fn over(&self, limits: Limits) -> Limits {
         let limits = limits.exempt(EXEMPT);
         self.lines.iter().fold(limits, |limits, line| {
@@ -66,8 +66,8 @@ impl Table {
         })
     }
 
-    /// The lines that a lane is under: all that name its endpoint, a model's own instead of what
-    /// they replace.
+    /// The lines that apply to a lane: all that name its endpoint, with a model's own lines instead of those they
+    /// replace.
     pub fn of(&self, (endpoint, model): Lane) -> Vec<&Line> {
         if model == Some(EXEMPT) {
             return Vec::new();
@@ -84,7 +84,7 @@ impl Table {
         self.lines.iter().filter(holds).collect()
     }
 
-    /// The number in force for what `line` limits.
+    /// The cap in force for the limit of `line`.
     pub fn cap_of(&self, line: &Line) -> Option<Cap> {
         let mut same = self.lines.iter().filter(|other| other.is_about(line));
         same.next().map(|line| line.cap)
@@ -103,7 +103,7 @@ impl Line {
 }
 
 impl Cap {
-    /// How much of a paced quota one that leaves late makes up for at most.
+    /// The most of a paced quota that a late request makes up for.
     pub fn made_up(self) -> u64 {
         let (Self::Requests(quota) | Self::Tokens(quota)) = self else {
             return 0;
@@ -114,7 +114,7 @@ impl Cap {
         u64::try_from(late.as_nanos() / interval).unwrap() + 1
     }
 
-    /// What one request costs.
+    /// The cost of one request.
     pub fn cost(self, tokens: u64) -> u64 {
         match self {
             Self::Requests(_) | Self::InFlight(_) => 1,

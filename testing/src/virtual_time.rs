@@ -1,4 +1,4 @@
-//! Runtimes in which time passes only when there is nothing else to do.
+//! Runtimes in which time passes only while all tasks are idle.
 
 use tokio::{
     runtime::{Builder, Runtime},
@@ -14,7 +14,7 @@ pub fn virtual_time() -> Runtime {
         .unwrap()
 }
 
-/// The instant of the runtime that runs this.
+/// The current instant of this runtime.
 #[expect(clippy::disallowed_methods, reason = "virtual time")]
 pub fn now() -> Instant {
     Instant::now()

@@ -1,4 +1,4 @@
-//! What the programs that take time have in common.
+//! Code that the timed benchmarks share.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -6,8 +6,8 @@ use criterion::{BenchmarkGroup, measurement::WallTime};
 use tokio::runtime::Runtime;
 use tower_together_bench::Row;
 
-/// Nanoseconds a call of a row, and how many times those of another that is called in turns with it:
-/// what else the machine does changes more from second to second than a layer takes.
+/// Nanoseconds per call of a row, and the ratio to another row that is called in turns with it. The rows take turns
+/// because the machine's other load changes more from second to second than a layer takes.
 pub(crate) fn in_turns(
     group: &mut BenchmarkGroup<'_, WallTime>,
     name: &str,
@@ -28,11 +28,11 @@ pub(crate) fn in_turns(
     took.zip(middle(times))
 }
 
-/// Has criterion measure, and keeps samples of its own: the ratios between rows are made of them.
-/// Nanoseconds a call.
+/// Measures with criterion, and keeps samples of its own, from which the ratios between rows are computed. Returns
+/// nanoseconds per call.
 ///
-/// A sample is of `at_once` calls. Where they take less than the system lets a program run for, their
-/// median does not mind that others run on the same machine; criterion's own samples are longer.
+/// A sample has `at_once` calls. If they take less than the system's time slice, their median is unaffected by other
+/// programs on the same machine; criterion's own samples are longer.
 pub(crate) fn median(
     group: &mut BenchmarkGroup<'_, WallTime>,
     name: &str,

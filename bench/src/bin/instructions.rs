@@ -1,4 +1,4 @@
-//! Instructions a call, and how many times the no-op's. See the library's documentation.
+//! Instructions per call, and the ratio to the no-op's. See the library's documentation.
 //!
 //! ```sh
 //! cargo run --release -p tower-together-bench --bin instructions             # every row
@@ -21,9 +21,9 @@ use std::{
 use tokio::runtime::Runtime;
 use tower_together_bench::{Row, rows_of_few_keys, runtime};
 
-/// The row to call, when it runs under callgrind.
+/// Names the row to call under callgrind.
 const ROW: &str = "TOGETHER_BENCH_ROW";
-/// Calls that come before those that are counted: what is made once is made by them.
+/// Calls before the counted ones, so that everything that is made once exists.
 const BEFORE: u64 = 1_000;
 const COUNTED: u64 = 1_000;
 
@@ -50,7 +50,7 @@ fn call(row: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Callgrind counts what is done in here.
+/// Callgrind counts the instructions in this function.
 #[inline(never)]
 fn counted(row: &mut Row, runtime: &Runtime) {
     row.one(runtime, COUNTED);
@@ -88,7 +88,7 @@ fn table() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Instructions a call of a row.
+/// Instructions per call of a row.
 fn instructions(row: usize) -> Result<f64, Box<dyn Error>> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])

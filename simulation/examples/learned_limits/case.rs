@@ -1,4 +1,4 @@
-//! Which servers and clients there are.
+//! The servers and clients that can be simulated.
 
 use clap::ValueEnum;
 use simulation::{
@@ -9,7 +9,7 @@ use simulation::{
     tally::Tally,
 };
 
-/// A server whose limit moves. Nobody is told beforehand.
+/// A server whose limit moves. The clients are not told beforehand.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub(crate) enum Case {
     Bucket,
@@ -20,7 +20,7 @@ pub(crate) enum Case {
 }
 
 impl Case {
-    /// How it counts, and what it allows.
+    /// The way it counts, and its limit.
     pub(crate) fn title(self) -> (&'static str, &'static str) {
         match self {
             Self::Bucket => (
@@ -40,7 +40,7 @@ impl Case {
         }
     }
 
-    /// What is written under the axis of time, from its start to its end.
+    /// The labels under the time axis, from its start to its end.
     pub(crate) fn times(self) -> &'static [&'static str] {
         match self {
             Self::Earned => &["0", "1", "2", "3", "4 h"],
@@ -65,7 +65,7 @@ impl Case {
     }
 }
 
-/// Who asks, and what the server says of its limit.
+/// The clients, and the headers that the server sends about its limit.
 pub(crate) const CLIENTS: [(&str, Client, Says); 3] = [
     (
         "TogetherLayer, limit in headers",

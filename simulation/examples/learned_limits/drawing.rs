@@ -1,4 +1,4 @@
-//! The whole: a row for each server, a column for each client.
+//! The whole drawing: a row for each server, a column for each client.
 
 use simulation::tally::Tally;
 use svg::{
@@ -25,7 +25,7 @@ pub(crate) fn of(rows: &[(Case, Vec<Tally>)]) -> Document {
     }
     let mut y = HEAD;
     for (index, (case, tallies)) in rows.iter().enumerate() {
-        // Rows one above the other share the axis of the lowest.
+        // Consecutive rows with one time axis show it below the lowest.
         let next = rows.get(index + 1).map(|(case, _)| case.times());
         let times = Some(case.times()).filter(|times| next != Some(times));
         let mut row = row(*case, tallies, times);
@@ -64,15 +64,15 @@ fn x(column: usize) -> i32 {
 
 const LEFT: i32 = 140;
 const GAP: i32 = 44;
-/// Where half of a line's width goes.
+/// Space for half of a line's width.
 const LAST: i32 = 4;
 const HEAD: i32 = 56;
-/// From a row's top to its panels'.
+/// The distance from a row's top to the top of its panels.
 const PLOT: i32 = 76;
 const ROW: i32 = PLOT + HEIGHT + DEPTH + 32;
 const AXIS: i32 = 28;
 const WHAT: &str = "What servers allow, what clients send, and the 429s they get, over time";
-/// As an image it stands on a page of either kind. Inside a page (`:root` is another element then) it
-/// takes that page's colour.
+/// As an image, the drawing works on light and dark pages. Inside a page (`:root` is another element then) it takes
+/// that page's colour.
 const COLOURS: &str =
     "svg:root{color:#656d76}@media(prefers-color-scheme:dark){svg:root{color:#8b949e}}";

@@ -1,5 +1,5 @@
-//! Draws how the pace that a lane learns follows a server's limit that moves, and what a plain token
-//! bucket does there. Time is virtual: it takes two seconds.
+//! Draws how the learned pace of a lane follows a server's moving limit, compared with a plain token bucket. Time is
+//! virtual: it takes two seconds.
 //!
 //! ```sh
 //! cargo run --release -p tower-together-simulation --example learned_limits              # all servers, into learned_limits.svg

@@ -1,11 +1,11 @@
-//! One run: what is allowed is an area, what is sent a line over it, and 429s hang beneath.
+//! One run: the limit is an area, the requests sent are a line over it, and 429s hang below the axis.
 
 use simulation::tally::Tally;
 use svg::node::element::{Group, Path, SVG, path::Data};
 
 use crate::series::Series;
 
-/// Its upper left corner is at the origin.
+/// Draws a run; the upper left corner is at the origin.
 pub(crate) fn of(tally: &Tally) -> Group {
     let Series {
         allowed,
@@ -15,7 +15,7 @@ pub(crate) fn of(tally: &Tally) -> Group {
     let allowed: Vec<_> = allowed.into_iter().map(height).collect();
     let sent: Vec<_> = sent.into_iter().map(height).collect();
     let refused: Vec<_> = refused.into_iter().map(depth).collect();
-    // What is off the scale is cut off.
+    // Values beyond the scale are cut off.
     let frame = SVG::new().set("width", WIDTH).set("height", HEIGHT + 2);
     Group::new()
         .add(columns(&allowed, HEIGHT, -1).set("fill", ALLOWED))
@@ -23,12 +23,12 @@ pub(crate) fn of(tally: &Tally) -> Group {
         .add(columns(&refused, HEIGHT + 2, 1).set("fill", REFUSED))
 }
 
-/// How far above the axis a rate is.
+/// The height of a rate above the axis.
 pub(crate) fn height(per_minute: f64) -> i32 {
     (per_minute / HIGHEST * f64::from(HEIGHT)).round() as i32
 }
 
-/// How far below the axis 429s reach: the root of their number, or one would not be seen beside many.
+/// The depth of 429s below the axis: the root of their number, because one would otherwise be invisible beside many.
 fn depth(per_minute: f64) -> i32 {
     let share = (per_minute / MOST_REFUSED).min(1.0);
     (share.sqrt() * f64::from(DEPTH)).ceil() as i32
@@ -63,15 +63,15 @@ fn columns(heights: &[i32], base: i32, direction: i32) -> Path {
 
 pub(crate) const WIDTH: i32 = 480;
 pub(crate) const HEIGHT: i32 = 160;
-/// Of the 429s.
+/// The height of the area for 429s.
 pub(crate) const DEPTH: i32 = 24;
-/// From point to point: 6 s of 12 minutes.
+/// The distance between two points: 6 s of 12 minutes.
 const STEP: i32 = 4;
-/// Per minute: a little more than any server allows.
+/// The top of the scale, per minute: a little more than any server allows.
 const HIGHEST: f64 = 1_400.0;
-/// Per minute: half of what a plain bucket sends.
+/// The largest rate of 429s, per minute: half of what a plain bucket sends.
 const MOST_REFUSED: f64 = 300.0;
-/// To be told from white, from black, and from the greys of dark pages.
+/// Visible on white, on black, and on the greys of dark pages.
 const ALLOWED: &str = "#8b949e40";
 pub(crate) const SENT: &str = "#3d87e8";
 pub(crate) const REFUSED: &str = "#e5484d";

@@ -1,13 +1,13 @@
-//! Curves of what was counted by the second. All rates are per minute.
+//! Curves of the counts per second. All rates are per minute.
 
 use simulation::tally::Tally;
 
-/// What is drawn of one run: so many points, at equal distances in time.
+/// The curves of one run, as points at equal distances in time.
 pub(crate) struct Series {
     pub(crate) allowed: Vec<f64>,
     /// The mean around each point.
     pub(crate) sent: Vec<f64>,
-    /// From each point to the next.
+    /// The number between each point and the next.
     pub(crate) refused: Vec<f64>,
 }
 
@@ -34,5 +34,5 @@ fn per_minute(counts: &[u32], from: usize, to: usize) -> f64 {
     60.0 * f64::from(counts.iter().sum::<u32>()) / counts.len() as f64
 }
 
-/// Seconds.
+/// The window of the mean, in seconds.
 const WINDOW: usize = 10;

@@ -1,4 +1,4 @@
-//! The runs in the terminal, as they end: figures, and two small curves.
+//! The runs in the terminal, as they end: figures, and two small curves each.
 
 use std::io::{self, Write};
 
@@ -33,6 +33,6 @@ fn curve(rates: &[f64]) -> String {
 }
 
 const POINTS: usize = 36;
-/// Per minute.
+/// The top of the scale, per minute.
 const HIGHEST: f64 = 1_200.0;
 const LEVELS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];

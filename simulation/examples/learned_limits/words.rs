@@ -1,4 +1,4 @@
-//! What is written in the drawing.
+//! The text in the drawing.
 
 use simulation::tally::{Tally, total};
 use svg::node::element::{Group, TSpan, Text};
@@ -18,7 +18,7 @@ pub(crate) fn title(case: Case) -> Text {
     Text::new(name).set("font-weight", "bold").add(rest)
 }
 
-/// In the colours of what they are about.
+/// The figures, each in the colour of its curve.
 pub(crate) fn figures(tally: &Tally) -> Text {
     let refused = format!("{} × 429", thousands(total(&tally.refused)));
     let refused = TSpan::new(refused).set("fill", REFUSED).set("dx", 12);
@@ -26,7 +26,7 @@ pub(crate) fn figures(tally: &Tally) -> Text {
     Text::new(used).set("fill", SENT).add(refused)
 }
 
-/// What is what, beside it.
+/// The labels beside the curves.
 pub(crate) fn labels(tally: &Tally) -> Group {
     let middle = tally.sent.len() / 2;
     let above = HEIGHT - height(60.0 * tally.allowed[middle]) - 14;
@@ -36,7 +36,7 @@ pub(crate) fn labels(tally: &Tally) -> Group {
         .add(text(WIDTH / 2, above, "sent").set("fill", SENT))
 }
 
-/// Left of a panel.
+/// The labels left of a panel.
 pub(crate) fn rates() -> Group {
     let mut group = Group::new().set("text-anchor", "end");
     for (rate, name) in [
@@ -50,7 +50,7 @@ pub(crate) fn rates() -> Group {
     group.add(text(-10, HEIGHT + DEPTH + 6, "429s").set("fill", REFUSED))
 }
 
-/// Beneath a panel.
+/// The labels below a panel.
 pub(crate) fn times(times: &[&str]) -> Group {
     let last = times.len() - 1;
     let mut group = Group::new().set("text-anchor", "middle");

@@ -1,4 +1,4 @@
-//! Callers that always have another request, and what becomes of their 429s.
+//! Callers that always have another request, and the handling of their 429s.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -17,24 +17,24 @@ use tokio::{task::JoinSet, time::sleep};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_together::{Endpoint, Limiter, Limits, Quota, TogetherLayer, limiter::Call};
 
-/// So many callers, and who deals with their 429s.
+/// The number of callers, and the code that handles their 429s.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Callers {
     /// Both layers.
     Layers(usize),
-    /// Each caller for itself: it sleeps as long as its answer says, and asks the limiter again,
-    /// which never hears of it.
+    /// Each caller for itself: it sleeps as long as its response says, and asks the limiter again, which gets no report
+    /// of the 429.
     Themselves(usize),
 }
 
-/// Ten minutes of them, before one server.
+/// Lets the callers send to one server for ten minutes.
 pub(crate) fn send(callers: Callers, kind: Kind, says: bool, seed: u64) -> Tally {
     let says = if says { Says::Wait } else { Says::Nothing };
     let setting = Setting {
         errors: &[],
         ..steady(callers, kind, says)
     };
-    // The retry layer draws its jitter from the thread's generator, and all this is one thread.
+    // The retry layer draws its jitter from the thread's generator, and the whole run is on one thread.
     fastrand::seed(seed);
     virtual_time().block_on(async {
         let network = Network::new(&setting, fastrand::Rng::with_seed(seed));
@@ -86,7 +86,7 @@ async fn for_itself(limiter: Limiter, network: Network) {
     }
 }
 
-/// It learns nothing: what is tested is the pause.
+/// A limiter without learning, because the pause is tested.
 fn limiter() -> Limiter {
     let believed = Quota::per_minute(750).unwrap();
     let limits = Limits::none().requests(Endpoint::ChatCompletions, believed);

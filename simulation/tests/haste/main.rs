@@ -1,9 +1,9 @@
-//! Callers who believe in more than their server allows, and go on believing it, in virtual time.
+//! Callers with a limit above their server's, which never learn it, in virtual time.
 //!
-//! More work than there is room for, ten minutes, one-way delays of 10 to 90 ms, answers after 0.5
-//! to 3.5 s and refusals after 5 ms. The limiter believes 750 a minute; the server allows 600,
-//! counted in one of four ways, and says in `retry-after` in how many seconds it has room again,
-//! or does not say. 429s in ten minutes, the fewest and the most of ten seeds:
+//! Each run has more work than there is room for, ten minutes, one-way delays of 10 to 90 ms, responses after 0.5 to
+//! 3.5 s and rejections after 5 ms. The limiter has 750 a minute. The server allows 600, counted in one of four ways,
+//! and either says in `retry-after` in how many seconds it has room again, or sends no wait. 429s in ten minutes, the
+//! fewest and the most of ten seeds:
 //!
 //! | server | both layers | of the quota, they use | 64 callers, each for itself | 256 callers |
 //! |---|---|---|---|---|
@@ -14,10 +14,9 @@
 //! | bucket of 10, ten a second | 51 | 87 % | 1,466 to 1,467 | 1,466 to 1,467 |
 //! | 10 in each second of its clock | 89 to 100 | 73 % | 1,472 to 1,473 | 1,472 to 1,473 |
 //!
-//! With both layers the first 429 keeps everybody back until the instant it named, and as many
-//! callers as there are make no difference. A caller who sleeps for itself keeps back nobody else:
-//! those who sleep are out of the way, but with more callers than sleep at a time each request that
-//! is too many meets its own 429.
+//! With both layers, the first 429 pauses all callers until the instant it named, and the number of callers makes no
+//! difference. A caller that sleeps for itself pauses no other caller. Sleeping callers send nothing, but if there are
+//! more callers than sleep at a time, each request beyond the limit gets its own 429.
 
 mod callers;
 
@@ -30,14 +29,14 @@ use simulation::{
     tally::{Tally, total},
 };
 
-/// What is promised of both layers before one server.
+/// The promise of both layers with one server.
 struct Promise {
     server: Kind,
-    /// Whether it says how long to wait.
+    /// Whether the server says how long to wait.
     says: bool,
-    /// Fewer than so many 429s.
+    /// The number of 429s is below this.
     refused: u32,
-    /// Percent.
+    /// The share used at least, in percent.
     used: f64,
 }
 
@@ -57,7 +56,7 @@ fn a_server_that_does_not_say_for_how_long_refuses_under_60() {
     SILENT.check(0..1);
 }
 
-/// Without the slow restart it refuses 135.
+/// Without the slow restart the server rejects 135.
 #[test]
 fn a_server_with_a_bucket_of_ten_refuses_under_60_for_a_restart_is_slow() {
     BY_A_BUCKET.check(0..1);
@@ -81,7 +80,7 @@ fn every_server_keeps_its_promise_for_ten_seeds() {
         promise.check(0..10);
     }
     compare(0..10);
-    // For the table above; nothing is promised of those who do without.
+    // For the table above; nothing is promised of callers without the layers.
     for server in [Kind::FixedMinute, Kind::Bucket, Kind::FixedSecond] {
         for callers in [64, 256] {
             run(Callers::Themselves(callers), server, true, 0..10);
@@ -98,7 +97,7 @@ impl Promise {
     }
 }
 
-/// Both layers, and callers who sleep for themselves, before the server that counts any minute.
+/// Compares both layers with callers that sleep for themselves, with the server that counts any minute.
 fn compare(seeds: Range<u64>) {
     let [layers, few, many] = [
         Callers::Layers(256),
@@ -111,11 +110,11 @@ fn compare(seeds: Range<u64>) {
     assert!(*many.start() >= 1_400, "{many:?}");
 }
 
-/// Some seeds' runs.
+/// The runs of several seeds.
 struct Ran {
-    /// How many 429s, the fewest and the most.
+    /// The number of 429s, the fewest and the most.
     refused: RangeInclusive<u32>,
-    /// How much of the quota, in percent, the least.
+    /// The smallest share of the quota used, in percent.
     used: f64,
 }
 

@@ -12,7 +12,7 @@ use simulation::{
 
 use crate::row::Row;
 
-/// Four hours, in which the rate has to be earned.
+/// The rate has to be earned for four hours.
 #[test]
 #[ignore = "long: ./check --all runs it"]
 fn a_rate_that_is_earned() {

@@ -1,8 +1,8 @@
-//! Servers that are harder to read, beside the best law that was found in simulation.
+//! Servers that are harder to follow, compared with the best law that was found in simulation.
 //!
-//! It started at half of what they allow, and so does this. Its figures, of ten minutes: how much it
-//! used, in percent, and how many 429s it had. Counted from when this first looks up: it believes its
-//! table for a minute.
+//! That law started at half of what the servers allow, and so does this. Its figures, for ten minutes, are the share
+//! used, in percent, and the number of 429s. They are counted from the instant at which this first raises its rate,
+//! because it trusts its table for a minute.
 
 use simulation::{
     counter::Kind::{self, Bucket, FixedMinute, SlidingMinute},
@@ -56,7 +56,7 @@ fn a_server_that_does_not_say_for_how_long() {
 #[ignore = "long: ./check --all runs it"]
 fn a_tenant_who_takes_two_fifths_for_a_while() {
     for kind in [SlidingMinute, Bucket] {
-        // What is told is the limit of all together; and what most programs do.
+        // The server reports the limit of all clients together; the second setting is what most programs do.
         let told = with_tenant(DefaultFromHalf, kind, Tenant::Untold, Says::Limits);
         Row::of(&format!("tenant, {kind:?}, untold"), &told, SEEDS);
         let plain = with_tenant(Plain, kind, Tenant::Untold, Says::Wait);
@@ -81,7 +81,7 @@ fn with_tenant(client: Client, kind: Kind, tenant: Tenant, says: Says) -> Settin
     setting
 }
 
-/// All are run before one is judged.
+/// Runs all settings before it checks one.
 fn beside<const N: usize>(settings: [(&str, Setting, f64, f64); N]) {
     let rows = settings
         .map(|(name, setting, used, refused)| (row(name, setting, used, refused), used, refused));

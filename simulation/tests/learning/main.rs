@@ -1,11 +1,12 @@
-//! Limits that nobody told, and that move: the layers find and follow them, in virtual time.
+//! Unknown, moving limits: the layers find and follow them, in virtual time.
 //!
-//! More work than there is room for, one-way delays of 10 to 90 ms, answers after 0.5 to 3.5 s and
-//! refusals after 5 ms. What is used is what was accepted, of what the server would have allowed.
+//! Each run has more work than there is room for, one-way delays of 10 to 90 ms, responses after 0.5 to 3.5 s and
+//! rejections after 5 ms. The share used is the number accepted, of what the server would have allowed.
+//!
 //! A table of figures: `cargo test --release -p tower-together-simulation --test learning -- --ignored --nocapture
-//! --test-threads 1`. In it, after each line's name, what its server says of itself; and for each step
-//! of its limit the pace of the ten seconds before the 20th after it (without headers, the 60th), as a
-//! share of the limit, and after how many seconds it is within a tenth of it.
+//! --test-threads 1`. After each line's name it shows the headers that the server sends. For each step of the server's
+//! limit it shows the pace of the ten seconds before the 20th second after it (without headers, the 60th), as a share
+//! of the limit, and the number of seconds until the pace is within a tenth of the limit.
 
 mod earned;
 mod harder;
@@ -66,9 +67,9 @@ fn moving_windows_and_a_plain_bucket_for_comparison() {
     }
 }
 
-/// Whoever is refused here and waits for a whole second, because the server says so, loses a second's
-/// quota: even with the best margin, known beforehand, that leaves 90.7 %. So that is reported, and
-/// what is asked is asked before a server that says its milliseconds.
+/// A client that is rejected here and waits for a whole second, because the server says so, loses a second's quota.
+/// Even with the best margin, known beforehand, that leaves 90.7 %. That figure is therefore only reported, and the
+/// assertion uses a server that sends milliseconds.
 #[test]
 #[ignore = "long: ./check --all runs it"]
 fn windows_of_a_second_with_150_ms_of_jitter() {
@@ -100,5 +101,5 @@ fn found(seeds: Range<u64>) {
 }
 
 const SEEDS: Range<u64> = 0..8;
-/// Milliseconds: 150 of jitter.
+/// One-way delays in milliseconds: 150 of jitter.
 const FAR: (u64, u64) = (10, 160);

@@ -1,4 +1,4 @@
-//! A line of the tables: some seeds of a setting, and what is asked of them.
+//! A line of the tables: several seeds of a setting, and the assertions on them.
 
 use std::{fmt::Write as _, ops::Range};
 
@@ -10,17 +10,17 @@ use simulation::{
     tally::{Tally, total},
 };
 
-/// Some seeds' runs of one setting.
+/// The runs of one setting, one for each seed.
 pub(crate) struct Row {
     name: String,
     /// The seconds at which the limit steps.
     steps: Vec<u64>,
-    /// How long after a step the pace is to be that of the limit.
+    /// Seconds after a step by which the pace should be that of the limit.
     follows: usize,
     runs: Vec<Run>,
 }
 
-/// The least, the mean and the most of the seeds.
+/// The minimum, the mean and the maximum of the seeds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spread {
     pub(crate) least: f64,
@@ -48,7 +48,7 @@ impl Row {
         self.spread(Tally::used)
     }
 
-    /// 429s, of all that was answered, in percent.
+    /// 429s as a share of all responses, in percent.
     pub(crate) fn refused_share(&self) -> Spread {
         self.spread(Tally::refused_share)
     }
@@ -61,7 +61,7 @@ impl Row {
         Spread::of(self.runs.iter().map(|run| figure(&run.tallies[0])))
     }
 
-    /// At least so much used, and at most such a share answered 429, in percent, whatever the seed.
+    /// Asserts, for every seed, that at least `used` percent were used and at most `refused` percent got a 429.
     pub(crate) fn assert(&self, used: f64, refused: f64) -> &Self {
         for run in &self.runs {
             let tally = &run.tallies[0];
@@ -71,7 +71,7 @@ impl Row {
         self
     }
 
-    /// The pace follows the limit within a tenth, in the time that is given for it.
+    /// Asserts that the pace follows the limit within a tenth, in the time given for it.
     pub(crate) fn assert_follows(&self) {
         for run in &self.runs {
             let tally = &run.tallies[0];
@@ -83,7 +83,7 @@ impl Row {
         }
     }
 
-    /// At most 2 points less used than this, and at most twice its 429s, or 10, on average.
+    /// Asserts, on average, at most 2 points less than `used`, and at most twice `refused` 429s, or 10.
     pub(crate) fn assert_beside(&self, used: f64, refused: f64) {
         let [least, most] = [used - 2.0, (2.0 * refused).max(10.0)];
         let kept = self.used().mean >= least && self.refused().mean <= most;
@@ -94,7 +94,7 @@ impl Row {
         );
     }
 
-    /// Each step: the pace when it should follow, and after how many seconds it first does.
+    /// For each step, the pace when it should follow, and the number of seconds until it first does.
     fn pace_after_steps(&self) -> String {
         let mut line = String::new();
         for step in &self.steps {

@@ -46,7 +46,7 @@ fn a_model_that_collapses_costs_another_nothing_whatever_the_seed() {
     two_lanes(SEEDS);
 }
 
-/// One model's server falls to a twentieth; the other's sends what it sends where there is no other.
+/// One model's server falls to a twentieth; the other's sends as much as it does alone.
 fn two_lanes(seeds: Range<u64>) {
     for (client, says) in [
         (Client::AtMost(600), Says::Wait),

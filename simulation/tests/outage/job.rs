@@ -1,4 +1,4 @@
-//! A corpus that is embedded text by text, as each comes, whatever became of those before it.
+//! A corpus that is embedded text by text as each arrives, whatever the outcome of earlier texts.
 
 use std::time::Duration;
 
@@ -19,40 +19,40 @@ use tower_together::{
 
 use crate::server::{Ledger, OUTAGE, Outage, Server};
 
-/// What the job asks of the layers.
+/// The retry settings of the job.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Asks {
-    /// Nothing, and submits again what failed a minute ago.
+    /// The defaults; the job submits a text again a minute after it failed.
     Defaults,
-    /// That they go on for five minutes, as often as it takes.
+    /// Retries for five minutes, without a limit on their number.
     Patience,
 }
 
-/// What became of a corpus.
+/// The outcome of a corpus.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) ledger: Ledger,
     pub(crate) texts: usize,
-    /// How many of them came during the outage.
+    /// The number of texts that arrived during the outage.
     pub(crate) came: usize,
-    /// Those whose answer the job has, in order of their numbers.
+    /// The texts whose response the job has, ordered by number.
     pub(crate) received: Vec<usize>,
-    /// How often the job submitted one again.
+    /// The number of times that the job submitted a text again.
     pub(crate) resubmitted: usize,
-    /// The longest that one call took.
+    /// The duration of the longest call.
     pub(crate) longest: Duration,
 }
 
-/// What became of one text.
+/// The outcome of one text.
 struct Done {
     text: usize,
     submissions: usize,
     longest: Duration,
 }
 
-/// Five minutes of texts, of which the third is the outage.
+/// Embeds texts for five minutes, of which the third is the outage.
 pub(crate) fn embed(asks: Asks, outage: Outage, seed: u64) -> Outcome {
-    // The retry layer draws its jitter from the thread's generator, and all this is one thread.
+    // The retry layer draws its jitter from the thread's generator, and the whole run is on one thread.
     fastrand::seed(seed);
     let arrivals = arrivals(fastrand::Rng::with_seed(seed));
     virtual_time().block_on(async {
@@ -83,7 +83,7 @@ pub(crate) fn embed(asks: Asks, outage: Outage, seed: u64) -> Outcome {
     })
 }
 
-/// At random instants, 300 a minute on average.
+/// Random instants, 300 a minute on average.
 fn arrivals(mut random: fastrand::Rng) -> Vec<Duration> {
     let mut at = Duration::ZERO;
     let gaps = std::iter::repeat_with(|| {
@@ -94,7 +94,7 @@ fn arrivals(mut random: fastrand::Rng) -> Vec<Duration> {
 }
 
 fn layer(asks: Asks) -> TogetherLayer {
-    // Ten times what comes: what is sent again is up to the retry layer.
+    // Ten times the arrivals, so that only the retry layer decides about retries.
     let quota = Quota::per_minute(3_000).unwrap();
     let layer = TogetherLayer::new(Limits::none().requests(Endpoint::Embeddings, quota));
     match asks {

@@ -1,20 +1,19 @@
-//! An outage of a minute, while texts to be embedded keep coming, in virtual time.
+//! An outage of a minute, while texts to be embedded keep arriving, in virtual time.
 //!
-//! They come at random instants, 300 a minute on average, for five minutes, and wait for nobody; the
-//! limits allow 3,000 a minute, so what is sent again is up to the retry layer. In the third minute
-//! the server fails all that reaches it. What a job does with its failures: a minute later it
-//! submits them again. Ten seeds:
+//! The texts arrive at random instants, 300 a minute on average, for five minutes, and do not wait for each other. The
+//! limits allow 3,000 a minute, so only the retry layer decides about retries. In the third minute the server fails all
+//! requests that reach it. The job submits a text again a minute after it failed. Ten seeds:
 //!
-//! | the server | of 100 that come, attempts | submitted again | longest call |
+//! | the server | attempts per 100 texts that arrive | submitted again | longest call |
 //! |---|---|---|---|
-//! | 503, 500, or nobody listens | 124 to 126 | all, with few exceptions | 8 to 11 s |
+//! | 503, 500, or refused connections | 124 to 126 | all, with few exceptions | 8 to 11 s |
 //! | the same, `Retries::unlimited()` within 5 minutes and no budget | 632 to 645 | none | 76 to 88 s |
 //! | 503 and `retry-after: 60` | 0.3 to 0.9 | none | 60 s |
 //! | 503 and `retry-after: 10` | 5 to 6 | 1 | 61 s |
 //! | 503 and `retry-after: 1` | 48 to 53 | 9 to 10 | 53 to 56 s |
 //!
-//! The budget is one retry in five, and ten a minute: of 300, 70. A server that says for how long
-//! needs no budget: its lane is paused.
+//! The budget is one retry in five, and ten a minute: of 300, 70. A server that states a wait needs no budget, because
+//! its lane is paused.
 
 mod job;
 mod server;
@@ -59,7 +58,7 @@ fn few_attempts(seeds: Range<u64>) {
         for run in runs(Asks::Defaults, outage, seeds.clone()) {
             let share = run.attempts() as f64 / run.came as f64;
             assert!(share < 1.3, "{share}");
-            // Or there was no outage.
+            // Otherwise there was no outage.
             assert!(run.attempts() > run.came && run.resubmitted > 0);
         }
     }
@@ -69,7 +68,7 @@ fn patience(seeds: Range<u64>) {
     for outage in SILENT {
         for run in runs(Asks::Patience, outage, seeds.clone()) {
             assert_eq!(run.resubmitted, 0);
-            // The outage, and the longest wait that may have begun in it.
+            // The outage, and the longest wait that can begin in it.
             let longest = OUTAGE.end - OUTAGE.start + Duration::from_secs(30 + 1);
             assert!(run.longest < longest, "{:?}", run.longest);
         }
@@ -78,7 +77,7 @@ fn patience(seeds: Range<u64>) {
 
 fn sat_out(seeds: Range<u64>) {
     for run in runs(Asks::Defaults, Outage::Says(60), seeds) {
-        // The first, and who left before its answer came.
+        // The first attempt, and those that left before its response arrived.
         assert!(run.attempts() <= 3, "{}", run.attempts());
         assert_eq!(run.resubmitted, 0);
         assert!(run.longest < Duration::from_secs(61));
@@ -90,13 +89,13 @@ fn three_at_a_time(seeds: Range<u64>) {
         for run in runs(Asks::Defaults, Outage::Says(seconds), seeds.clone()) {
             let times = (OUTAGE.end - OUTAGE.start).as_secs() / seconds;
             assert!(run.attempts() as u64 <= 3 * times, "{}", run.attempts());
-            // Those who were given up had five attempts each, for none was denied by the budget.
+            // The texts that failed had five attempts each, because the budget denied none.
             assert!(5 * run.resubmitted <= run.attempts(), "{}", run.resubmitted);
         }
     }
 }
 
-/// Some seeds' runs, in each of which every text was answered once, and its answer received.
+/// The runs of several seeds. In each, every text had one success, and its response was received.
 fn runs(asks: Asks, outage: Outage, seeds: Range<u64>) -> Vec<Outcome> {
     let run = |seed| {
         let run = embed(asks, outage, seed);
@@ -124,7 +123,7 @@ impl Outcome {
     }
 }
 
-/// Those that do not say for how long.
+/// The outages without a stated wait.
 const SILENT: [Outage; 3] = [
     Outage::Answers(503),
     Outage::Answers(500),

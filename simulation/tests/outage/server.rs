@@ -1,4 +1,4 @@
-//! A server that is out of order from its third minute to its fourth, and counts what reaches it.
+//! A server that fails from its third minute to its fourth, and counts the requests that reach it.
 
 use std::{
     io,
@@ -14,14 +14,14 @@ use testing::now;
 use tokio::time::{Instant, sleep};
 use tower::BoxError;
 
-/// How it is out of order.
+/// The way in which it fails.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Outage {
-    /// It answers so.
+    /// It responds with this status.
     Answers(u16),
-    /// It answers 503, and says for how many seconds.
+    /// It responds with 503 and a wait of this many seconds.
     Says(u64),
-    /// Nobody listens.
+    /// It refuses connections.
     Unconnected,
 }
 
@@ -32,12 +32,12 @@ pub(crate) struct Server {
     ledger: Arc<Mutex<Ledger>>,
 }
 
-/// What reached the server.
+/// The requests that reached the server.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
-    /// When, since it started.
+    /// The time of each, since the server started.
     attempts: Vec<Duration>,
-    /// The texts it answered, in that order.
+    /// The texts that succeeded, in that order.
     answered: Vec<usize>,
 }
 
@@ -87,13 +87,13 @@ impl Server {
 }
 
 impl Ledger {
-    /// How many attempts reached it in that time.
+    /// The number of attempts that reached it in `time`.
     pub(crate) fn attempts(&self, time: &Range<Duration>) -> usize {
         let within = |at: &&Duration| time.contains(at);
         self.attempts.iter().filter(within).count()
     }
 
-    /// The texts it answered, in order of their numbers.
+    /// The texts that succeeded, ordered by number.
     pub(crate) fn answered(&self) -> Vec<usize> {
         let mut answered = self.answered.clone();
         answered.sort_unstable();

@@ -1,4 +1,4 @@
-//! Workers that always have another request, and what they get of a quota.
+//! Workers that always have another request, and their share of a quota.
 
 use simulation::{
     counter::Kind,
@@ -11,9 +11,9 @@ use testing::virtual_time;
 use tokio::{task::JoinSet, time::timeout};
 use tower_together::{Endpoint, Limiter, Limits, Quota, limiter::Call};
 
-/// Half an hour of 64 workers against one server.
+/// Lets 64 workers send to one server for half an hour.
 ///
-/// They could send 27 a second, and nothing retries: what the server refuses is lost.
+/// They could send 27 a second. There are no retries: a rejected request is lost.
 pub(crate) fn send(kind: Kind, quota: Quota, seed: u64) -> Tally {
     let setting = Setting {
         errors: &[],
@@ -32,7 +32,7 @@ pub(crate) fn send(kind: Kind, quota: Quota, seed: u64) -> Tally {
     })
 }
 
-/// How much of a quota leaves in 20 windows in which work always waits, in percent.
+/// The share of a quota that leaves in 20 windows in which work always waits, in percent.
 pub(crate) fn saturate(quota: Quota) -> f64 {
     virtual_time().block_on(async {
         let limiter = Limiter::new(Limits::none().requests(CHAT, quota));
@@ -60,5 +60,5 @@ async fn work(limiter: Limiter, network: Network) {
 }
 
 const CHAT: Endpoint = Endpoint::ChatCompletions;
-/// Milliseconds.
+/// One-way delays, in milliseconds.
 const FAR: (u64, u64) = (5, 150);

@@ -1,9 +1,9 @@
-//! Clients with more work than their quota allows, against strict servers, in virtual time.
+//! Clients with more work than their quota allows, with strict servers, in virtual time.
 //!
-//! 64 workers, half an hour, one-way delays of 5 to 150 ms, answers after 0.5 to 3.5 s, and a
-//! server that counts 600 a minute in one of four ways, on a clock of its own. Ten seeds each:
+//! Each run has 64 workers, half an hour, one-way delays of 5 to 150 ms, responses after 0.5 to 3.5 s, and a server
+//! that counts 600 a minute in one of four ways, on a clock of its own. Ten seeds each:
 //!
-//! | server | margin | of the quota, used at least | answered 429, at most |
+//! | server | margin | share of the quota used, at least | share of 429s, at most |
 //! |---|---|---|---|
 //! | 600 in each minute of its clock | 200 ms (default) | 99.6 % | none |
 //! | 600 in any 60 s | 200 ms | 99.6 % | none |
@@ -18,8 +18,8 @@
 //! | | 5 s | 92.1 % | 0.2 % |
 //! | | 7 s | 89.5 % | 0.03 % |
 //!
-//! On windows of a second there is no more to be had than this frontier: ten that leave evenly
-//! spaced still bunch on the way.
+//! With windows of a second nothing better than this frontier is possible: ten requests that leave evenly spaced still
+//! bunch on the way.
 
 mod clients;
 
@@ -29,13 +29,13 @@ use clients::{saturate, send};
 use simulation::{counter::Kind, say, tally::Tally};
 use tower_together::Quota;
 
-/// What is promised of 600 a minute against one server.
+/// The promise of 600 a minute with one server.
 struct Promise {
     server: Kind,
     margin: Option<Duration>,
-    /// Percent.
+    /// The share used at least, in percent.
     used: f64,
-    /// Percent.
+    /// The share of 429s at most, in percent.
     refused: f64,
 }
 
@@ -80,7 +80,7 @@ fn every_server_keeps_its_promise_for_ten_seeds() {
     for margin in [
         0, 200, 500, 1_000, 1_500, 2_000, 2_500, 3_000, 4_000, 5_000, 7_000,
     ] {
-        // The frontier, for the table above; nothing is promised of it.
+        // The frontier, for the table above; it is not a promise.
         let frontier = Promise {
             margin: Some(Duration::from_millis(margin)),
             used: 0.0,
@@ -121,8 +121,8 @@ fn with_work_always_waiting_all_of_an_unpaced_quota_is_used() {
     }
 }
 
-/// Promised for windows of 30 s or more; of shorter ones the documentation gives a table. While
-/// timers are late by no more than Tokio's millisecond, they keep it too.
+/// Promised for windows of 30 s or more; for shorter ones the documentation gives a table. They keep it too while
+/// timers are late by at most Tokio's millisecond.
 #[test]
 #[ignore = "long: ./check --all runs it"]
 fn with_work_always_waiting_99_percent_of_any_quota_is_used() {

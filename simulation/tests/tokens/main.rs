@@ -1,17 +1,16 @@
-//! A quota of tokens, in virtual time: ten minutes before a server that counts them.
+//! A quota of tokens, in virtual time: ten minutes with a server that counts them.
 //!
-//! 180,000 a minute, prompts of 200 to 800 tokens that are guessed up to 15 % wrong, answers of 300 on
-//! average (one in ten over 690) of `max_tokens` 2,048, after 0.5 to 3.5 s, a third of them streamed;
-//! one-way delays of 10 to 90 ms, more work than there is room for. The server has a bucket of one
-//! second's tokens, which may run into debt, and refuses while it is empty. Ten seeds, the mean and the
-//! worst:
+//! The quota is 180,000 a minute. Prompts have 200 to 800 tokens and are estimated up to 15 % wrong. Responses have 300
+//! on average (one in ten over 690) of `max_tokens` 2,048, after 0.5 to 3.5 s, and a third of them are streamed.
+//! One-way delays are 10 to 90 ms, and there is more work than room. The server has a bucket of one second's tokens,
+//! which may run into debt, and rejects while it is empty. Ten seeds, the mean and the worst:
 //!
-//! | charged before the answer | server counts | of the quota, used | refused |
+//! | charged before the response | server counts | share of the quota used | rejected |
 //! |---|---|---|---|
-//! | the mean of what answers took | prompts when they come, answers when they are written | 98.0 % (97.6) | 0.13 % (0.27) |
-//! | the same | all of it when the request comes, as if it knew | 96.5 % (96.1) | 0.66 % (0.82) |
-//! | the same | so too, and without debt: all of it must be there | 91.4 % (90.3) | 2.0 % (2.4) |
-//! | `max_tokens` | as the first | 65 % (64) | 0.02 % (0.14) |
+//! | the mean of what responses used | prompts when they arrive, responses when they are written | 98.0 % (97.6) | 0.13 % (0.27) |
+//! | the same | all of it when the request arrives, as if it knew | 96.5 % (96.1) | 0.66 % (0.82) |
+//! | the same | the same, and without debt: all of it must be there | 91.4 % (90.3) | 2.0 % (2.4) |
+//! | `max_tokens` | as in the first row | 65 % (64) | 0.02 % (0.14) |
 #![allow(clippy::disallowed_methods, reason = "in virtual time")]
 
 mod server;
@@ -34,7 +33,7 @@ fn at_least_95_percent_of_the_tokens_are_used_and_under_one_in_200_requests_refu
     check(Counts::AsItGoes, Says::Wait, told(), 0..2, 95.0, 0.5);
 }
 
-/// The table is this crate's, with no word of tokens: the server's are learned.
+/// The table is this crate's, which has no token limits: the server's are learned.
 #[test]
 fn who_does_not_know_the_limit_learns_it() {
     let limits = Limits::default;
@@ -43,7 +42,7 @@ fn who_does_not_know_the_limit_learns_it() {
     check(Counts::AsItGoes, Says::Wait, limits(), 0..2, 85.0, 1.0);
 }
 
-/// Far too many, and those of this crate: it is a starting point.
+/// The table is this crate's for tier 5, whose limits are far too high: it is only a starting point.
 #[test]
 fn a_tier_that_is_too_high_is_only_where_it_starts() {
     let limits = || Limits::tier(Tier::Five);
@@ -114,7 +113,7 @@ fn check(counts: Counts, says: Says, limits: Limits, seeds: Range<u64>, least: f
 }
 
 fn run(counts: Counts, says: Says, limits: Limits, seed: u64) -> Outcome {
-    // The retry layer draws its jitter from the thread's generator, and all this is one thread.
+    // The retry layer draws its jitter from the thread's generator, and the whole run is on one thread.
     fastrand::seed(seed);
     virtual_time().block_on(async {
         let server = Server::new(counts, says, PER_MINUTE, seed);
@@ -154,7 +153,7 @@ async fn answer(server: Server, request: Request<Full<Bytes>>) -> Result<Answer,
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let body: Value = serde_json::from_slice(&body).unwrap();
     let words = body["messages"][0]["content"].as_str().unwrap().split(' ');
-    // With the marks around it.
+    // Includes the markers around it.
     Ok(server.send(words.count() as u64 + 9, MAX_TOKENS).await)
 }
 

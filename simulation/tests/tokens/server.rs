@@ -1,4 +1,4 @@
-//! A network, and a server at its other end that counts tokens, and says how many.
+//! A network, with a server that counts tokens, and reports how many.
 
 use std::{
     convert::Infallible,
@@ -16,30 +16,30 @@ use http_body_util::StreamBody;
 use testing::now;
 use tokio::time::{Instant, sleep};
 
-/// How it counts: a bucket of one second's tokens, which may run into debt, and refuses while it is
-/// empty. What a request costs is taken out of it
+/// The way it counts: a bucket of one second's tokens, which may run into debt, and rejects while it is empty. A
+/// variant says when a request's cost is taken out of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Counts {
-    /// when it comes, all of it, as if the server knew already how long its answer will be.
+    /// All of it when the request arrives, as if the server already knew the length of the response.
     AtOnce,
-    /// when it comes, as far as it is the prompt, and when it is answered.
+    /// The prompt when the request arrives, and the rest with the response.
     AsItGoes,
-    /// when it comes, and it must be there whole.
+    /// All of it when the request arrives, and the bucket must hold it whole.
     Strictly,
 }
 
-/// What it says of its limit.
+/// The information that it sends about its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Says {
-    /// How long to wait, when it refuses.
+    /// The wait, on rejections.
     Wait,
-    /// How many tokens a second, and how many are left, in each answer too.
+    /// The tokens per second, and those left, on every response.
     Limits,
-    /// How many a minute, in the words of a refusal.
+    /// The tokens per minute, in the message of a rejection.
     Words,
 }
 
-/// The server, as those who send see it.
+/// The server, as its clients see it.
 #[derive(Clone)]
 pub(crate) struct Server(Arc<Mutex<World>>);
 
@@ -54,7 +54,7 @@ struct World {
     outcome: Outcome,
 }
 
-/// What became of the requests that reached the server.
+/// The outcomes of the requests that reached the server.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) accepted: u32,
@@ -80,7 +80,7 @@ impl Server {
         self.0.lock().unwrap().outcome
     }
 
-    /// One request to the server, and its answer back. A third of them is streamed.
+    /// Sends one request to the server, and returns the response. A third of the responses are streamed.
     pub(crate) async fn send(&self, prompt: u64, max_tokens: u64) -> Answer {
         sleep(self.between(DELAY)).await;
         let prompt = prompt as f64 * self.number(0.85, 1.15);
@@ -124,7 +124,7 @@ impl Server {
         answer.body(body(frames, half)).unwrap()
     }
 
-    /// Mostly short, and some as long as they may be.
+    /// The length of a response: mostly short, and sometimes the maximum.
     fn output(&self, max_tokens: u64) -> f64 {
         let part: f64 = self.number(f64::MIN_POSITIVE, 1.0);
         (-OUTPUT * part.ln()).clamp(1.0, max_tokens as f64).round()
@@ -141,7 +141,7 @@ impl Server {
 }
 
 impl World {
-    /// Accepted, or refused for so many seconds; and what its headers say.
+    /// The decision, accepted or rejected for this many seconds, and the headers.
     fn arrival(&mut self, prompt: f64, output: f64) -> (Result<(), u64>, Vec<(&'static str, f64)>) {
         let accepted = self.decide(prompt, output);
         let said = match self.says {
@@ -154,7 +154,7 @@ impl World {
         (accepted, said)
     }
 
-    /// Where the API was seen to say what a 429 is about.
+    /// A body in which the API was observed to name the cause of a 429.
     fn refusal(&mut self) -> String {
         let message = match self.says {
             Says::Words => format!("Your rate limits are {:.0} TPM", self.rate * 60.0),
@@ -197,7 +197,7 @@ impl World {
 pub(crate) type Answer =
     Response<std::pin::Pin<Box<dyn http_body::Body<Data = Bytes, Error = Infallible> + Send>>>;
 
-/// The rest of it comes so much later than the first piece.
+/// A response's body, whose rest arrives after the first piece.
 fn body(
     frames: Vec<String>,
     later: Duration,
@@ -213,7 +213,7 @@ fn body(
     Box::pin(StreamBody::new(frames))
 }
 
-/// Seconds, each way.
+/// One-way delays, in seconds.
 const DELAY: (f64, f64) = (0.010, 0.090);
 const THINKS: (f64, f64) = (0.5, 3.5);
 const REFUSALS: [&str; 3] = [
@@ -222,5 +222,5 @@ const REFUSALS: [&str; 3] = [
     r#"{"error":{"message":"MESSAGE","code":"dynamic_token_limited"}}"#,
 ];
 const REFUSES: Duration = Duration::from_millis(5);
-/// Tokens of an answer, on average, were there no bound.
+/// Tokens of a response, on average, if there were no bound.
 const OUTPUT: f64 = 300.0;

@@ -1,8 +1,8 @@
-//! An answer as it is written in `corpus/`.
+//! A response in the format of `corpus/`.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-/// Reads a status, headers, an empty line and a body. A line that is none of these is left out.
+/// Parses a status, headers, an empty line and a body. Invalid lines are left out.
 pub(super) fn parse(mut rest: &[u8]) -> (StatusCode, HeaderMap, &[u8]) {
     let mut line = || {
         let end = rest.iter().position(|byte| *byte == b'\n');
@@ -21,7 +21,7 @@ pub(super) fn parse(mut rest: &[u8]) -> (StatusCode, HeaderMap, &[u8]) {
         let name = HeaderName::from_bytes(sides.next().unwrap_or_default());
         let value = HeaderValue::from_bytes(sides.next().unwrap_or_default().trim_ascii());
         if let (Ok(name), Ok(value)) = (name, value) {
-            // More than a map can hold are left out too.
+            // Headers beyond the map's capacity are left out too.
             let _ = headers.try_append(name, value);
         }
     }

@@ -1,11 +1,11 @@
-//! What is promised of every error that is read, for the fuzzer and for `tests/parsers`.
+//! Promises of every error that is read, for the fuzzer and for `tests/parsers`.
 
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, header};
 use tower_together::ApiError;
 
-/// Reads an answer that is written as in `corpus/`: a status, headers, an empty line, a body.
+/// Reads a response in the format of `corpus/`: a status, headers, an empty line, a body.
 pub fn check(input: &[u8]) -> ApiError {
     let (status, headers, body) = super::answer::parse(input);
     let error = ApiError::parse(status, &headers, body);
@@ -47,25 +47,25 @@ fn assert_one_line(text: &str) {
     assert!(!text.contains(breaks), "{text:?}");
 }
 
-/// Never nothing; of a plain number never early, and less than a millisecond late.
+/// A wait is never zero. For a plain number it is never too short, and less than a millisecond too long.
 fn assert_wait(headers: &HeaderMap, wait: Option<Duration>) {
     assert_ne!(wait, Some(Duration::ZERO));
     let first = WAITS
         .into_iter()
         .find(|(name, _)| headers.contains_key(*name))
-        // The longest of several counts.
+        // With several values, the longest counts.
         .filter(|(name, _)| headers.get_all(*name).iter().count() == 1);
     let asked = first.and_then(|(name, unit)| nanos(headers[name].to_str().ok()?, unit));
     if let Some(asked) = asked.filter(|asked| *asked > 0) {
         let wait = wait.expect("a wait was asked for").as_nanos();
-        // A nanosecond counts as a number's own inexactness; the rest is what floats cannot tell.
+        // One nanosecond is allowed for the number's own inexactness; the rest is the precision of floats.
         let inexact = 1 + (asked >> 50);
         assert!(wait + inexact >= asked, "{wait} ns, not {asked}");
         assert!(wait < asked + 1_000_000 + inexact, "{wait} ns, not {asked}");
     }
 }
 
-/// A plain decimal, of at most 8 digits before the point and 18 behind it, in whole nanoseconds.
+/// Parses a plain decimal, of at most 8 digits before the point and 18 after it, into whole nanoseconds.
 fn nanos(text: &str, unit: u128) -> Option<u128> {
     let (whole, part) = text.trim().split_once('.').unwrap_or((text, "0"));
     let digits = |text: &str, longest| {
@@ -76,7 +76,7 @@ fn nanos(text: &str, unit: u128) -> Option<u128> {
     Some(digits(whole, 8)? * unit + digits(part, 18)? * unit / part_of)
 }
 
-/// The same answer says the same. A date counts from today where the answer has none.
+/// Reading a response again gives the same error. If the response has no date, a date counts from today.
 fn assert_same(headers: &HeaderMap, one: &ApiError, other: &ApiError) {
     let dated = |value: &HeaderValue| value.as_bytes().contains(&b':');
     if !headers.get(header::RETRY_AFTER).is_some_and(dated) {
@@ -90,7 +90,7 @@ fn assert_same(headers: &HeaderMap, one: &ApiError, other: &ApiError) {
     assert_eq!(rest(one), rest(other));
 }
 
-/// In the order in which they count, each with its unit in nanoseconds.
+/// The headers in order of precedence, each with its unit in nanoseconds.
 const WAITS: [(&str, u128); 3] = [
     ("retry-after-ms", 1_000_000),
     ("retry-after", 1_000_000_000),

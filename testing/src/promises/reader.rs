@@ -3,15 +3,15 @@
 use serde_json::Value;
 use tower_together::jobs::read_json;
 
-/// Reads any bytes, and any bytes within a string. What a strict reader reads is read so; whatever a string
-/// says, what stands beside it is found. Returns whether the bytes were read, and a strict reader fails.
+/// Reads any bytes, alone and within a string. Every input that a strict reader accepts is read the same. Members
+/// beside a string are found, whatever it contains. Returns whether the bytes were read although a strict reader fails.
 pub fn check(input: &[u8]) -> bool {
     let strict = serde_json::from_slice::<Value>(input);
     let read = read_json::<Value>(input);
     if let Ok(strict) = &strict {
         assert_eq!(read.as_ref().unwrap(), strict);
     }
-    // A quote ends a string, and a backslash would hide the quote behind it.
+    // A quote would end the string, and a backslash would escape the quote after it.
     let within: Vec<u8> = input.iter().copied().filter(|byte| *byte != b'"').collect();
     let body = [b"{\"odd\":\"", &within[..], b" \",\"model\":\"m\"}"].concat();
     let found = read_json::<Value>(&body).unwrap();

@@ -26,8 +26,8 @@ pub struct Did {
     pub held: bool,
 }
 
-/// Reports a response that is written as in `corpus/`: a status, headers, an empty line, a body. Whichever
-/// request it is for, nothing panics, nothing waits for more than an hour, and no count leaves its limit.
+/// Reports a response in the format of `corpus/`: a status, headers, an empty line, a body. Whichever request it is
+/// for, nothing panics, nothing waits for more than an hour, and no count leaves its limit.
 pub fn check(input: &[u8]) -> Did {
     let answer = super::answer::parse(input);
     let mut did = Did::default();
@@ -92,5 +92,5 @@ const CREATE: Endpoint = Endpoint::BatchCreate;
 const HOUR: Duration = Duration::from_secs(3_600);
 const LATE: Duration = Duration::from_millis(100);
 
-/// The most that a quota can be in a minute.
+/// The largest quota per minute.
 const MOST: u64 = 600_000_000;

@@ -1,5 +1,4 @@
-//! What is promised of every answer whose usage is read as it passes, for the fuzzer and for
-//! `tests/parsers`.
+//! Promises of every response whose usage is read as it passes, for the fuzzer and for `tests/parsers`.
 
 use std::{
     collections::VecDeque,
@@ -15,9 +14,9 @@ use http_body::{Body, Frame};
 use tower::{Layer, Service, service_fn};
 use tower_together::{Endpoint, Limits, Quota, TogetherRateLimitLayer, extension::Cost};
 
-/// Passes a body that is written as in `corpus/`: a line with its content type and a number by which
-/// it is cut, then the body. Whole, byte by byte and cut somehow, it comes out as it went in, and as
-/// much is charged. Returns what: 7 if no usage was found.
+/// Passes a body in the format of `corpus/`: a line with its content type and a number that decides how it is cut, then
+/// the body. Whole, byte by byte and cut by that number, the body comes out unchanged and the same tokens are charged.
+/// Returns the tokens: 7 if no usage was found.
 pub fn check(input: &[u8]) -> u64 {
     let end = input.iter().position(|byte| *byte == b'\n');
     let (line, body) = input.split_at(end.unwrap_or(input.len()));
@@ -36,7 +35,7 @@ pub fn check(input: &[u8]) -> u64 {
     whole
 }
 
-/// What is charged of an answer with this body, cut into pieces of up to so many bytes.
+/// The tokens charged for a response with this body, cut into pieces of at most `longest` bytes.
 fn pass(kind: &'static str, body: &[u8], longest: usize) -> u64 {
     let quota = Quota::per_minute(MOST).unwrap().unpaced();
     let limits = Limits::none().tokens(Endpoint::ChatCompletions, quota);
@@ -60,7 +59,7 @@ fn pass(kind: &'static str, body: &[u8], longest: usize) -> u64 {
     limit.max - limit.left
 }
 
-/// The pieces get shorter from `longest` bytes on, to one byte, and again.
+/// Cuts the body into pieces that shrink from `longest` bytes to one byte, and again.
 fn cut(mut body: &[u8], longest: usize) -> VecDeque<Bytes> {
     let mut pieces = VecDeque::new();
     let mut length = longest.max(1);
@@ -99,5 +98,5 @@ impl Body for Pieces {
     }
 }
 
-/// The most that a quota can be in a minute.
+/// The largest quota per minute.
 const MOST: u64 = 600_000_000;
