@@ -1,4 +1,4 @@
-//! Generates a gRPC client and server, as `tonic-prost-build` would of this:
+//! Generates a gRPC client and server, as `tonic-prost-build` would from this:
 //!
 //! ```proto
 //! package together.stacks;
@@ -10,7 +10,7 @@
 //! }
 //! ```
 //!
-//! Described here, it takes no `protoc`.
+//! The description in code needs no `protoc`.
 
 use tonic_build::manual::{Builder, Method, Service};
 

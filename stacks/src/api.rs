@@ -1,4 +1,4 @@
-//! What the examples share, so that each is only its stack.
+//! Code that the examples share, so that each shows only its stack.
 
 use std::{env, error::Error, fmt, io, iter, time::Duration};
 
@@ -12,10 +12,10 @@ pub const CHAT: &str = r#"{
     "messages": [{"role": "user", "content": "Say hello."}]
 }"#;
 
-/// Together AI, where `TOGETHER_API_KEY` is set; else the stand-in, which lives as long as this.
+/// Together AI if `TOGETHER_API_KEY` is set, otherwise the stand-in, which lives as long as this value.
 #[derive(Debug)]
 pub struct Api {
-    /// Where it is, without the version: `https://api.together.ai`.
+    /// The base URL without the version: `https://api.together.ai`.
     pub url: String,
     /// The key, without `Bearer`.
     pub key: String,
@@ -23,10 +23,10 @@ pub struct Api {
 }
 
 impl Api {
-    /// The one that the environment says.
+    /// Chooses the API by the environment.
     ///
     /// # Errors
-    /// If the stand-in finds no port.
+    /// If the stand-in finds no free port.
     pub async fn from_env() -> io::Result<Self> {
         if let Some(key) = env::var("TOGETHER_API_KEY")
             .ok()
@@ -47,7 +47,7 @@ impl Api {
         })
     }
 
-    /// Where chats go.
+    /// The URL for chat completions.
     pub fn chats(&self) -> String {
         format!("{}/v1/chat/completions", self.url)
     }
@@ -63,11 +63,11 @@ impl Api {
     }
 }
 
-/// Prints how a request went, and how long it was held back: all that the layers say of an answer is
-/// in its extensions.
+/// Prints how a request went, and how long it was held back. All reports of the layers are in the response's
+/// extensions.
 ///
 /// # Errors
-/// What the server says, if it is an error of its own.
+/// The server's message, if the response is an error.
 #[expect(clippy::print_stdout, reason = "it is the examples' output")]
 pub fn report(status: StatusCode, extensions: &Extensions) -> Result<(), Failure> {
     if let Some(rejected) = extensions.get::<Rejected>() {
@@ -85,7 +85,7 @@ pub fn report(status: StatusCode, extensions: &Extensions) -> Result<(), Failure
     Ok(())
 }
 
-/// Why an example ended early, in one line.
+/// The reason why an example ended early, in one line.
 pub struct Failure(Box<dyn Error + Send + Sync>);
 
 impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
@@ -94,7 +94,7 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
     }
 }
 
-/// It is this that is printed of what `main` returns.
+/// `main`'s error is printed with `Debug`.
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let first: &(dyn Error + 'static) = &*self.0;

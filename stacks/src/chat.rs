@@ -1,9 +1,9 @@
 //! The messages of a gRPC service, and the service, generated.
 
-/// What is asked.
+/// A request.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Prompt {
-    /// The words.
+    /// The text.
     #[prost(string, tag = "1")]
     pub text: String,
 }
@@ -15,10 +15,10 @@ impl From<&str> for Prompt {
     }
 }
 
-/// What is answered.
+/// A response.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Completion {
-    /// The words.
+    /// The text.
     #[prost(string, tag = "1")]
     pub text: String,
 }

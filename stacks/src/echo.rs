@@ -1,4 +1,4 @@
-//! The service, in so far as it is implemented.
+//! The service, as far as it is implemented.
 
 use std::pin::Pin;
 
@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status, Streaming, codegen::tokio_stream::Stream}
 
 use crate::chat::{Completion, Prompt, chat_server::Chat};
 
-/// Completes each prompt with its own words; nothing is streamed.
+/// Completes each prompt with the prompt's own text; nothing is streamed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Echo;
 

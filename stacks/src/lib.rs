@@ -1,5 +1,4 @@
-//! What the tests and examples of the stacks share: where the API is, and, for tonic's, a gRPC
-//! service, generated.
+//! Code that the stacks' tests and examples share: the address of the API and, for tonic's, a generated gRPC service.
 
 mod api;
 mod chat;

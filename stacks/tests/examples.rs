@@ -1,4 +1,4 @@
-//! The examples, run as their readers run them: each a process, over real sockets, without a key.
+//! The examples, run as their readers run them: each is a process, over real sockets, without a key.
 #![allow(clippy::disallowed_methods, reason = "processes take real time")]
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// All of them; and for each, what it is to say, line by line.
+/// All examples, each with its expected output, line by line.
 const EXAMPLES: [(&str, &[&str]); 11] = [
     ("async_openai", PACED),
     ("axum_in", LIMITED),
@@ -24,13 +24,13 @@ const EXAMPLES: [(&str, &[&str]); 11] = [
     ("tonic", PACED),
 ];
 
-/// Five at once are answered, all but the first when its turn has come.
+/// Five concurrent calls succeed, all but the first when their turn comes.
 const PACED: &[&str] = &["200 OK", HELD, HELD, HELD, HELD];
 const HELD: &str = "200 OK, held back for ";
-/// From the turn of one to that of the next.
+/// The time between two turns.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// The second call with the first one's key comes too soon.
+/// The second call with the first one's key is too early.
 const LIMITED: &[&str] = &["200 OK", "429 Too Many Requests", "200 OK"];
 
 /// This test is in target/PROFILE/deps, and `cargo test` builds the examples beside that.
@@ -52,7 +52,7 @@ fn says(name: &str, output: &Output, took: Duration, expected: &[&str]) {
     let lines: Vec<_> = stdout.lines().collect();
     assert_eq!(lines.len(), expected.len(), "{name}: {stdout}{stderr}");
     for (number, (line, expected)) in (0..).zip(lines.iter().zip(expected)) {
-        // A slow program makes a request after its turn has come: nothing holds it back then.
+        // A slow program makes a request after its turn, so that the request is not held back.
         let is_late = *expected == HELD && *line == "200 OK" && took >= INTERVAL * number;
         assert!(line.starts_with(expected) || is_late, "{name}: {stdout}");
     }
@@ -65,7 +65,7 @@ fn text(bytes: &[u8]) -> &str {
 
 #[test]
 fn every_example_runs_to_its_end_without_a_key() {
-    // All at once: they mostly wait.
+    // All run at once, because they mostly wait.
     let running = EXAMPLES.map(|(name, expected)| {
         thread::spawn(move || {
             let mut command = example(name);

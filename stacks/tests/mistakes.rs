@@ -1,5 +1,5 @@
-//! What the compiler says of the commonest mistakes. The programs are in `mistakes/`; each begins
-//! with how it fails to compile, and with what the user is then told.
+//! The compiler's messages for the commonest mistakes. The programs are in `mistakes/`. Each begins with the way it
+//! fails to compile, and the message that the user then gets.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::Value;
 
-/// What the programs are compiled with. The versions are those of the workspace's `Cargo.lock`.
+/// The dependencies of the programs. The versions are those of the workspace's `Cargo.lock`.
 const DEPENDENCIES: &str = r#"
 async-openai = { version = "*", default-features = false, features = ["chat-completion", "middleware"] }
 axum = { version = "*", default-features = false }
@@ -34,11 +34,11 @@ fn a_forgotten_feature_is_told() {
     check("no_feature", &[]);
 }
 
-/// Compiles the programs of a folder together, and looks at what is said of each.
+/// Compiles the programs of a folder together, and checks the messages for each.
 fn check(folder: &str, features: &[&str]) {
     let stacks = Path::new(env!("CARGO_MANIFEST_DIR"));
     let programs = programs(&stacks.join("tests/mistakes").join(folder));
-    // In a package of its own, outside the workspace, where they are not compiled with the rest.
+    // The package is outside the workspace, so that it is not compiled with the rest.
     let package = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .join("mistakes")
         .join(folder);
@@ -65,7 +65,7 @@ fn check(folder: &str, features: &[&str]) {
     }
 }
 
-/// The programs of a folder: name and text.
+/// The programs of a folder, with name and text.
 fn programs(folder: &Path) -> Vec<(String, String)> {
     let entries = fs::read_dir(folder).unwrap();
     let paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -85,7 +85,7 @@ fn compile(package: &Path) -> HashMap<String, Vec<Value>> {
         .args(["check", "--bins", "--keep-going", "--offline"])
         .args(["--message-format", "json"])
         .current_dir(package)
-        // One for both: all but the crate itself is compiled once.
+        // Both folders share one target, so that everything but the crate itself is compiled once.
         .arg("--target-dir")
         .arg(Path::new(env!("CARGO_TARGET_TMPDIR")).join("mistakes/target"));
     let output = command.output().unwrap();
@@ -107,7 +107,7 @@ fn compile(package: &Path) -> HashMap<String, Vec<Value>> {
             .unwrap_or_default()
             .to_owned();
         let told = message["message"].take();
-        // Not the last one, which only counts the others.
+        // The last message is skipped: it only counts the others.
         if told["level"] == "error" && !told["spans"].as_array().unwrap().is_empty() {
             errors.entry(name).or_default().push(told);
         }
@@ -115,7 +115,7 @@ fn compile(package: &Path) -> HashMap<String, Vec<Value>> {
     errors
 }
 
-/// All errors are of the kind that the program names, and its phrases are in them.
+/// Checks that all errors have the code that the program names, and contain its phrases.
 fn as_expected(name: &str, text: &str, errors: &[Value]) {
     let named = |what: &str| {
         let lines = text.lines().filter_map(|line| line.strip_prefix("//~ "));

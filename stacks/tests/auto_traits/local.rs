@@ -1,4 +1,4 @@
-//! Clients that are neither `Send` nor `'static`: they work, where they are.
+//! Clients that are neither `Send` nor `'static` work on one thread.
 
 use std::{
     cell::Cell,
@@ -20,13 +20,13 @@ fn chat() -> Request<&'static str> {
     Request::post("/v1/chat/completions").body("").unwrap()
 }
 
-/// A client of one thread alone, which knows how often it was called.
+/// A client of one thread, which counts its calls.
 #[derive(Clone, Default)]
 struct Local(Rc<Cell<u32>>);
 
 impl Service<Request<&'static str>> for Local {
     type Response = Response<Full<Bytes>>;
-    // An error that is neither `Send` nor an error.
+    // An error type that is neither `Send` nor an `Error`.
     type Error = Rc<()>;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Rc<()>>>>>;
 

@@ -1,5 +1,5 @@
-//! `Send`, `Sync`, `Clone`, `Unpin` and `'static`: each stack has what its client has, and what those
-//! who take it ask for. All of it is checked when this is compiled.
+//! `Send`, `Sync`, `Clone`, `Unpin` and `'static`: each stack has the traits of its client, and those that its users
+//! require. All of it is checked at compile time.
 
 mod local;
 
@@ -32,16 +32,16 @@ use tower_together::{
 };
 use tower_together_stacks::{Prompt, chat_client::ChatClient};
 
-/// What a layer makes of a service.
+/// The service that a layer makes of `S`.
 type Of<L, S> = <L as Layer<S>>::Service;
 type Hyper<B> = legacy::Client<HttpConnector, B>;
 type Boxed<B> = BoxCloneService<Request<B>, Response<B>, BoxError>;
 type SyncBoxed<B> = BoxCloneSyncService<Request<B>, Response<B>, BoxError>;
 
-/// What may be anywhere: in a static, in a task, in an `Arc`.
+/// The bounds of a value that may be anywhere: in a static, in a task, in an `Arc`.
 fn anywhere<T: Send + Sync + Unpin + 'static>() {}
 
-/// What is cloned for each call, and called in a task of any thread.
+/// The bounds of a service that is cloned for each call, and called in a task of any thread.
 fn spawned<S, R>()
 where
     S: Service<R, Error: Send, Future: Send + 'static> + Clone + Send + Unpin + 'static,
@@ -49,7 +49,7 @@ where
 {
 }
 
-/// What axum and async-openai ask for besides.
+/// The further bounds of axum and async-openai.
 fn shared<S: Sync + Service<R>, R>() {}
 
 /// All three layers over one client.
@@ -87,11 +87,11 @@ fn a_stack_is_spawned_and_shared_as_its_client_is() {
         Router, Request<axum::body::Body>;
         SyncBoxed<Full<Bytes>>, Request<Full<Bytes>>;
     }
-    // Not `Sync`, so it is not; but it can be spawned.
+    // `Boxed` is not `Sync`, so the stack is not `Sync` either; but it can be spawned.
     all!(spawned: Boxed<Full<Bytes>>, Request<Full<Bytes>>);
 }
 
-/// `ServiceBuilder::boxed_clone_sync` asks for that, as `BoxCloneSyncService` itself does not.
+/// `ServiceBuilder::boxed_clone_sync` requires that, although `BoxCloneSyncService` itself does not.
 #[test]
 fn a_future_is_sync_if_its_clients_is() {
     fn sync<S: Service<R, Future: Sync>, R>() {}
@@ -100,8 +100,7 @@ fn a_future_is_sync_if_its_clients_is() {
     all!(sync: HttpOverReqwest<reqwest::Client>, Request<reqwest::Body>);
 }
 
-/// Over an error that is a `Box<dyn Error>` the limiter can be used in any block, and a retry layer where its call
-/// is boxed.
+/// Over a `Box<dyn Error>`, the limiter can be used in any block, and a retry layer if its call is boxed.
 #[test]
 fn a_block_that_uses_a_stack_over_a_boxed_error_is_spawned() {
     fn spawned(_: impl Future + Send + 'static) {}

@@ -1,4 +1,4 @@
-//! The whole in a box: `BoxCloneSyncService` and its like.
+//! The whole stack in a box: `BoxCloneSyncService` and similar types.
 
 use futures::future::join_all;
 use http::{Request, Response};

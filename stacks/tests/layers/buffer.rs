@@ -47,7 +47,7 @@ async fn outside_it_hands_each_on_at_once_and_one_key_does_not_delay_another() {
     );
     let calls = tokio::spawn(calls);
     sleep(Duration::from_secs(1)).await;
-    // Its one place is free again: they all wait in the limiter.
+    // The buffer's one place is free again, because all requests wait in the limiter.
     assert_eq!(limiter.snapshot().waiting, 2);
     assert!(calls.await.unwrap().iter().all(Result::is_ok));
     assert_eq!(server.left(), [0, 0, 5, 10]);

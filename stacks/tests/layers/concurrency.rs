@@ -22,7 +22,7 @@ async fn a_slot_inside_is_not_held_by_what_waits_for_its_turn() {
     client.clone().oneshot(chat()).await.unwrap();
     let waiting = tokio::spawn(client.oneshot(chat()));
     sleep(Duration::from_secs(1)).await;
-    // Past the rate limit, through the same slot.
+    // This request bypasses the rate limit, and uses the same slot.
     let started = Instant::now();
     one_at_a_time.oneshot(chat()).await.unwrap();
     assert_eq!(started.elapsed(), Duration::from_millis(100));
@@ -39,7 +39,7 @@ async fn a_single_slot_inside_serves_them_all() {
         .service(server.client());
     let calls = join_all((0..5).map(|_| client.clone().oneshot(chat()))).await;
     assert!(calls.iter().all(Result::is_ok));
-    // Here it is the slot that they wait for.
+    // Here the requests wait for the slot.
     assert_eq!(server.left(), [0, 10, 20, 30, 40]);
 }
 
@@ -55,7 +55,7 @@ async fn a_slot_outside_is_held_by_what_waits_for_its_turn() {
     let calls = join_all((0..4).map(|_| client.clone().oneshot(chat())));
     let calls = tokio::spawn(calls);
     sleep(Duration::from_secs(1)).await;
-    // One is answered, two are inside, and of the fourth the limiter knows nothing.
+    // One has its response, two are inside, and the fourth has not reached the limiter.
     assert_eq!(limiter.snapshot().waiting, 2);
     assert!(calls.await.unwrap().iter().all(Result::is_ok));
     assert_eq!(server.left(), [0, 5, 10, 15]);

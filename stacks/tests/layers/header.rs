@@ -1,4 +1,4 @@
-//! tower-http's `SetRequestHeaderLayer`: what of a header is seen depends on where it is set.
+//! tower-http's `SetRequestHeaderLayer`: its position decides which layers see the header.
 
 use futures::future::join_all;
 use http::{HeaderValue, Request, header::AUTHORIZATION};
@@ -25,12 +25,12 @@ async fn a_key_that_is_set_outside_is_seen() {
     let (alice, bob) = (key("alice").layer(client.clone()), key("bob").layer(client));
     let calls = [alice.oneshot(anonymous()), bob.oneshot(anonymous())];
     assert!(join_all(calls).await.iter().all(Result::is_ok));
-    // Each in its own limits.
+    // Each key has its own limits.
     assert_eq!(server.left(), [0, 0]);
     assert_eq!(layer.limiter().snapshot().keys, 2);
 }
 
-/// A mistake to know: two keys in one set of limits send half of what they may.
+/// A known mistake: two keys that share limits send half of what they may.
 #[tokio::test(start_paused = true)]
 async fn keys_that_are_set_inside_are_not_seen_and_count_as_one() {
     let (server, layer) = (Server::new(100), every(5));

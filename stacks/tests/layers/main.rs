@@ -1,5 +1,5 @@
-//! Other layers around the layers, between them and inside, in virtual time: what each of them then
-//! means. Every line of the documentation's table of orders is a test here.
+//! Other layers around ours, between them and inside, in virtual time: the effect of each position. Every line of the
+//! documentation's table of orders is a test here.
 #![allow(clippy::disallowed_methods, reason = "in virtual time")]
 
 mod boxed;

@@ -1,4 +1,4 @@
-//! Retry over rate limit, which is the right way round, and the other way.
+//! Retry over rate limit, which is the right order, and the reverse order.
 
 use http::StatusCode;
 use tower::{ServiceBuilder, ServiceExt};
@@ -27,7 +27,7 @@ async fn under_retry_each_attempt_is_admitted_by_itself() {
     }
 }
 
-/// A mistake to know: three requests in a few seconds, where one in ten is allowed.
+/// A known mistake: three requests in a few seconds, where one in ten seconds is allowed.
 #[tokio::test(start_paused = true)]
 async fn over_retry_all_attempts_go_as_one() {
     let server = Server::new(100).answering([502, 502]);
@@ -40,7 +40,7 @@ async fn over_retry_all_attempts_go_as_one() {
     let answer = client.oneshot(chat()).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(limiter.snapshot().admitted, 1);
-    // The waits between them are at most 1 s and 2 s.
+    // The backoffs between them are at most 1 s and 2 s.
     let left = server.left();
     assert_eq!(left.len(), 3);
     assert!(left[2] <= 3, "{left:?}");

@@ -1,4 +1,4 @@
-//! The client at the inner end of each stack, and the requests that go through.
+//! The client at the inner end of each stack, and the requests that are sent through it.
 
 use std::{
     collections::VecDeque,
@@ -15,7 +15,7 @@ use tower_together::{Endpoint, Limits, Quota, TogetherRateLimitLayer};
 
 pub(crate) type Body = Full<Bytes>;
 
-/// Takes its time over each request, and knows when each one left, and with which headers.
+/// Takes time for each request, and records when each left, with its headers.
 #[derive(Clone)]
 pub(crate) struct Server {
     started: Instant,
@@ -30,7 +30,7 @@ struct Seen {
 }
 
 impl Server {
-    /// One whose answers take so many milliseconds.
+    /// A server whose responses take `takes` milliseconds.
     pub(crate) fn new(takes: u64) -> Self {
         Self {
             started: Instant::now(),
@@ -39,7 +39,7 @@ impl Server {
         }
     }
 
-    /// Its next answers have these statuses; those after them are OK.
+    /// Sets the statuses of the next responses; later ones are OK.
     pub(crate) fn answering(self, statuses: impl IntoIterator<Item = u16>) -> Self {
         let statuses = statuses.into_iter().map(StatusCode::from_u16);
         let script = statuses.collect::<Result<_, _>>().unwrap();
@@ -80,7 +80,7 @@ impl Server {
         seen.left.iter().map(|(when, _)| when.as_secs()).collect()
     }
 
-    /// What each request had in this header.
+    /// The value of the header `name` in each request.
     pub(crate) fn headers(&self, name: &str) -> Vec<Option<String>> {
         let seen = self.seen.lock().unwrap();
         let value = |headers: &HeaderMap| Some(headers.get(name)?.to_str().unwrap().to_owned());
@@ -91,7 +91,7 @@ impl Server {
     }
 }
 
-/// One request every so many seconds, and a few milliseconds of margin.
+/// One request every `seconds` seconds, with a margin of a few milliseconds.
 pub(crate) fn every(seconds: u64) -> TogetherRateLimitLayer {
     let quota = Quota::new(1, Duration::from_secs(seconds)).unwrap();
     TogetherRateLimitLayer::new(Limits::none().requests(Endpoint::ChatCompletions, quota))

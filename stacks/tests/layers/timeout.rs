@@ -27,7 +27,7 @@ async fn outside_it_counts_the_wait_and_whoever_gives_up_has_cost_nothing() {
     let error = client.clone().oneshot(chat()).await.unwrap_err();
     assert!(error.is::<Elapsed>());
     assert_eq!(started.elapsed(), Duration::from_millis(3_100));
-    // The one after it leaves when that one would have.
+    // The next request leaves when the timed-out request would have left.
     client.oneshot(chat()).await.unwrap();
     assert_eq!(server.left(), [0, 5]);
 }
@@ -57,7 +57,7 @@ async fn inside_it_ends_an_attempt_that_hangs_and_another_is_made() {
     assert_eq!(slow.left(), [0, 5]);
 }
 
-/// So it is in the wrong place there: what is a retry to it has never left.
+/// A known mistake: the timeout is in the wrong place, because the retry layer retries a request that never left.
 #[tokio::test(start_paused = true)]
 async fn between_the_two_it_takes_a_wait_for_a_failed_attempt() {
     let server = Server::new(100);

@@ -1,4 +1,4 @@
-//! tower-http's `TraceLayer`: what it sees, and how often.
+//! tower-http's `TraceLayer`: the responses it sees, and how often.
 
 use std::{
     sync::{Arc, Mutex},
@@ -17,7 +17,7 @@ use tower_together::{
 
 use crate::server::{Server, chat, every};
 
-/// The status of each answer that was seen.
+/// The status of each response that was seen.
 type Seen = Arc<Mutex<Vec<u16>>>;
 
 macro_rules! trace {
@@ -48,7 +48,7 @@ async fn outside_it_sees_calls_and_further_inside_attempts() {
     assert_eq!(*inside.lock().unwrap(), [502, 502, 200]);
     assert_eq!(server.left(), [0, 5, 10]);
 
-    // What the layers say comes through, and so does the body.
+    // The layers' reports pass through, and so does the body.
     let report = answer.extensions().get::<RetryReport>().unwrap();
     assert_eq!(report.attempts(), 3);
     assert!(answer.extensions().get::<Waited>().is_some());

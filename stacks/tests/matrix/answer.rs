@@ -1,4 +1,4 @@
-//! What a caller gets, whatever it called with.
+//! The response that a caller gets, whatever its client.
 
 use bytes::Bytes;
 use futures::{StreamExt, stream, stream::BoxStream};
@@ -13,24 +13,24 @@ use tower_together::{
 
 use crate::ask::Kind;
 
-/// An answer, in HTTP's words.
+/// A response, in HTTP's terms.
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// What the upstream said, or the error's message.
+    /// The upstream's text, or the error's message.
     pub(crate) text: String,
-    /// The bytes, for those who are shown them.
+    /// The bytes, if the stack shows them.
     pub(crate) bytes: Option<Bytes>,
-    /// An error's code, for those who are shown it.
+    /// An error's code, if the stack shows it.
     pub(crate) code: Option<String>,
-    /// In how many milliseconds to come again, for those who are told.
+    /// The wait before a retry in milliseconds, if the stack shows it.
     pub(crate) retry_after: Option<u64>,
-    /// For those who are shown it.
+    /// The layers' reports, if the stack shows them.
     pub(crate) seen: Option<Seen>,
-    /// What comes in pieces.
+    /// The pieces of a stream.
     pub(crate) pieces: BoxStream<'static, String>,
 }
 
-/// What the layers say in an answer's extensions.
+/// The layers' reports in a response's extensions.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) waited: bool,
@@ -76,7 +76,7 @@ impl Answer {
     }
 }
 
-/// The words of server-sent events, each as soon as it has come whole.
+/// The text of server-sent events, each as soon as it is complete.
 fn events<B>(body: B) -> impl futures::Stream<Item = String> + Send
 where
     B: Body<Data = Bytes> + Send + 'static,
@@ -114,7 +114,7 @@ impl Seen {
         }
     }
 
-    /// Extensions do not travel: whoever stands outside the layers and sees them tells it.
+    /// Copies the extensions into headers, because extensions are not sent over a socket.
     pub(crate) fn tell<B>(mut response: Response<B>) -> Response<B> {
         let seen = Self::shown(response.extensions());
         let headers = response.headers_mut();
@@ -125,7 +125,7 @@ impl Seen {
         response
     }
 
-    /// Told, or else shown.
+    /// Reads the reports from headers, or else from extensions.
     pub(crate) fn said(headers: &HeaderMap, extensions: &Extensions) -> Self {
         let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap());
         let Some(waited) = text("x-waited") else {

@@ -1,4 +1,4 @@
-//! What a caller asks, whatever it calls with.
+//! The request that a caller makes, whatever its client.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -24,11 +24,11 @@ pub(crate) struct Ask {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Asked and answered in one piece.
+    /// The request and the response have one piece each.
     Whole,
-    /// The answer comes in pieces.
+    /// The response arrives in pieces.
     Streamed,
-    /// The question goes in pieces.
+    /// The request is sent in pieces.
     Upload,
 }
 
@@ -50,7 +50,7 @@ impl Ask {
         }
     }
 
-    /// A megabyte and a half, no two lines of it alike.
+    /// A megabyte and a half, in which no two lines are alike.
     pub(crate) fn upload() -> Self {
         let lines = (0..UPLOAD / 8).map(|line| format!("{line:07}\n"));
         let (words, kind) = (lines.collect(), Kind::Upload);
@@ -66,7 +66,7 @@ impl Ask {
         Self { deadline, ..self }
     }
 
-    /// What an upload goes in.
+    /// The pieces of an upload.
     pub(crate) fn pieces(&self) -> Vec<String> {
         let pieces = self.words.as_bytes().chunks(PIECE);
         pieces
@@ -93,7 +93,7 @@ impl Ask {
         headers
     }
 
-    /// The deadline travels as an extension.
+    /// The HTTP request, with the deadline as an extension.
     pub(crate) fn http(&self, url: &str) -> Request<AnyBody> {
         let body = match self.kind {
             Kind::Whole | Kind::Streamed => Full::from(self.json()).boxed(),
@@ -111,7 +111,7 @@ impl Ask {
         request
     }
 
-    /// The deadline travels as a header.
+    /// The HTTP request, with the deadline as a header.
     pub(crate) fn over_the_wire(&self, url: &str) -> Request<AnyBody> {
         let mut request = self.http(url);
         if let Some(deadline) = self.deadline {
@@ -124,8 +124,8 @@ impl Ask {
 
 /// A header of the caller's own.
 pub(crate) const MARK: &str = "the caller's own";
-/// What the Stainless SDKs say their timeout in.
+/// The header in which the Stainless SDKs state their timeout.
 pub(crate) const TIMEOUT: &str = "x-stainless-timeout";
-/// Under the 2 MiB of one body that the retry layer keeps.
+/// Less than the 2 MiB of one body that the retry layer keeps.
 const UPLOAD: usize = 3 << 19;
 const PIECE: usize = 1 << 16;

@@ -1,4 +1,4 @@
-//! One stack with all that is around it.
+//! One stack and everything around it.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -35,7 +35,7 @@ impl<S: Stack> Bench<S> {
         Self::new(Limiter::new(limits(Quota::per_second(1_000).unwrap()))).await
     }
 
-    /// One at a time.
+    /// Allows one request in flight.
     pub(crate) async fn single() -> Self {
         let one = NonZeroU32::MIN;
         let limits = Limits::none().in_flight(Endpoint::ChatCompletions, one);
@@ -54,18 +54,18 @@ impl<S: Stack> Bench<S> {
         self.limiter.snapshot().waiting
     }
 
-    /// Slots that are free.
+    /// The number of free slots.
     pub(crate) fn free(&self) -> u64 {
         self.limiter.snapshot().lanes[0].limits[0].left
     }
 
-    /// What came to the upstream, in its order.
+    /// The texts that reached the upstream, in order.
     pub(crate) fn heard(&self) -> Vec<String> {
         let arrivals = self.upstream.arrivals().into_iter();
         arrivals.map(|arrival| arrival.text).collect()
     }
 
-    /// What the layers say of an answer, where this stack shows it.
+    /// The layers' reports on a response, if this stack shows them.
     pub(crate) fn seen(answer: &Answer) -> Option<&Seen> {
         let shows = match S::SHOWS {
             Shows::All => true,
@@ -86,14 +86,14 @@ pub(crate) fn one_an_hour() -> Limits {
     limits(Quota::new(1, HOUR).unwrap())
 }
 
-/// Comes back when it is so.
+/// Returns when the condition is true.
 pub(crate) async fn until(it_is: impl Fn() -> bool) {
     while !it_is() {
         time::sleep(Duration::from_millis(1)).await;
     }
 }
 
-/// For what would else hang.
+/// Fails a test that would otherwise hang.
 pub(crate) async fn in_time(test: impl Future<Output = ()>) {
     let ended = time::timeout(PATIENCE, test).await;
     ended.expect("it hangs");

@@ -1,4 +1,4 @@
-//! The layers that each stack has in it.
+//! The layers in each stack.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub(crate) struct Layers {
 }
 
 impl Layers {
-    /// Over this limiter, and without a long wait of their own.
+    /// The layers over this limiter, without a long backoff.
     pub(crate) fn new(limiter: Limiter) -> Self {
         let short = Duration::from_millis(2);
         let retry = TogetherRetryLayer::default()
@@ -30,7 +30,7 @@ impl Layers {
     }
 }
 
-/// The gRPC service is chat too.
+/// Classifies the gRPC service as chat too.
 fn classify() -> Classify {
     Classify::default().with(|method, uri| {
         let grpc = uri.path().starts_with("/together.stacks.Chat/");

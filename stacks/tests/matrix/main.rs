@@ -1,7 +1,7 @@
-//! Every stack promises the same: real clients, real sockets, one table of tests.
+//! Every stack keeps the same promises: real clients, real sockets, one table of tests.
 //!
-//! No cell of it is left out. Where a stack does not show its caller what another does, the assertion
-//! about that is: `stacks::Shows` says which, and why.
+//! The table has no gaps. If a stack does not show its caller a fact that another does, the assertion covers that
+//! instead: `stacks::Shows` says which facts, and why.
 #![allow(
     clippy::disallowed_methods,
     reason = "real sockets and runtimes take real time"

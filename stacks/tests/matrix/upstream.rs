@@ -1,4 +1,4 @@
-//! The server at the other end: it writes down what comes, and answers as it is told.
+//! The upstream server: it records every request, and responds as scripted.
 
 use std::{
     collections::VecDeque,
@@ -24,33 +24,33 @@ struct State {
     arrivals: Vec<Arrival>,
 }
 
-/// What came.
+/// A request that arrived.
 #[derive(Clone)]
 pub(crate) struct Arrival {
     pub(crate) at: Instant,
     pub(crate) headers: HeaderMap,
-    /// Its words, once they have come.
+    /// Its text, once it is complete.
     pub(crate) text: String,
-    /// When it was told that it failed.
+    /// The instant at which it was told to fail.
     pub(crate) failed: Option<Instant>,
 }
 
-/// How to answer one request.
+/// The response to one request.
 pub(crate) enum Step {
-    /// At once, with its number.
+    /// The request's number, at once.
     Say,
-    /// So, when the question has come whole.
+    /// This failure, when the request is complete.
     Fail(Fail),
-    /// So, before it has come whole.
+    /// This failure, before the request is complete.
     FailEarly(Fail),
-    /// When told to.
+    /// The request's number, when the channel says so.
     Hold(oneshot::Receiver<()>),
-    /// In pieces, each when it is given.
+    /// Pieces, each when the channel gives it.
     Stream(mpsc::UnboundedReceiver<String>),
 }
 
 impl Upstream {
-    /// The next request that has not been told otherwise is answered so.
+    /// Sets the response to the next request that has none yet.
     pub(crate) fn next(&self, step: Step) {
         self.0.lock().unwrap().script.push_back(step);
     }
@@ -63,7 +63,7 @@ impl Upstream {
         self.0.lock().unwrap().arrivals.len()
     }
 
-    /// A request's number, and what to do about it.
+    /// Records a request, and returns its number and its response.
     pub(crate) fn arrived(&self, headers: HeaderMap) -> (usize, Step) {
         let mut state = self.0.lock().unwrap();
         state.arrivals.push(Arrival {
@@ -76,7 +76,7 @@ impl Upstream {
         (state.arrivals.len() - 1, step)
     }
 
-    /// Whether the next is to fail.
+    /// Whether the next request should fail.
     pub(crate) fn fails(&self) -> bool {
         let state = self.0.lock().unwrap();
         matches!(
@@ -94,7 +94,7 @@ impl Upstream {
         self.0.lock().unwrap().arrivals[number].failed = now;
     }
 
-    /// As an HTTP server's handler.
+    /// The handler of an HTTP server.
     pub(crate) async fn answer<B>(self, request: Request<B>) -> Response<Outgoing>
     where
         B: Body<Data = Bytes>,
@@ -122,13 +122,13 @@ impl Upstream {
 }
 
 impl Step {
-    /// And what lets it go.
+    /// A held response, and the sender that releases it.
     pub(crate) fn hold() -> (oneshot::Sender<()>, Self) {
         let (go, held) = oneshot::channel();
         (go, Self::Hold(held))
     }
 
-    /// And what gives it its pieces.
+    /// A streamed response, and the sender of its pieces.
     pub(crate) fn stream() -> (mpsc::UnboundedSender<String>, Self) {
         let (give, pieces) = mpsc::unbounded_channel();
         (give, Self::Stream(pieces))

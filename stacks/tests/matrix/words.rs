@@ -1,4 +1,4 @@
-//! What is said over HTTP, in the API's words.
+//! HTTP messages, in the API's format.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 pub(crate) type Outgoing = UnsyncBoxBody<Bytes, Infallible>;
 
-/// A failure, in HTTP's words.
+/// A failure, in HTTP's terms.
 #[derive(Clone, Copy)]
 pub(crate) struct Fail {
     pub(crate) status: u16,
@@ -34,7 +34,7 @@ impl Fail {
     }
 }
 
-/// What a request is answered: a chat completion, and a transcription too.
+/// A response that is valid as a chat completion and as a transcription.
 pub(crate) fn said(number: usize) -> Bytes {
     let text = format!("answer {number}");
     let mut json = chunk(&text);
@@ -73,7 +73,7 @@ pub(crate) fn streamed(pieces: mpsc::UnboundedReceiver<String>) -> Response<Outg
     response.body(body).unwrap()
 }
 
-/// What a body asks: its message, its file, or all of it.
+/// The text of a body: its message, its file, or all of it.
 pub(crate) fn asked(headers: &HeaderMap, body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     if let Ok(json) = serde_json::from_slice::<Value>(body) {

@@ -2,7 +2,7 @@
 //~ says: Infallible
 //~ says: fallback_service
 
-//! A client as an axum service: its errors are to be made answers first, for the layers keep them.
+//! A client as an axum service: its errors must first become responses, because the layers keep errors.
 
 use axum::{Router, body::Body};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};

@@ -2,7 +2,7 @@
 //~ says: http::Request<&str>
 //~ says: reqwest::Request
 
-//! One of http's requests to reqwest's client: for these there is `HttpOverReqwest`.
+//! An `http::Request` given to reqwest's client, which needs `HttpOverReqwest` for it.
 
 use tower::{Layer, ServiceExt};
 use tower_together::TogetherLayer;

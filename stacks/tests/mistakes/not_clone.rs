@@ -2,7 +2,7 @@
 //~ says: BoxService<
 //~ says: the trait `Clone` is not implemented
 
-//! A service inside that cannot be cloned.
+//! An inner service that cannot be cloned.
 
 use bytes::Bytes;
 use http::{Request, Response};

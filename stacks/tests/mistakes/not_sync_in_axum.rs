@@ -3,7 +3,7 @@
 //~ says: BoxCloneService<
 //~ says: fallback_service
 
-//! `BoxCloneService`, which is not `Sync`, where axum asks for that: `BoxCloneSyncService` is.
+//! `BoxCloneService` in axum, which requires `Sync`: `BoxCloneSyncService` is `Sync`.
 
 use std::convert::Infallible;
 

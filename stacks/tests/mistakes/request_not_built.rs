@@ -1,7 +1,7 @@
 //~ fails: E0308
 //~ says: found `RequestBuilder`
 
-//! A request of reqwest's that is not built yet: `.build()?`.
+//! A reqwest request that is not built yet: `.build()?` is missing.
 
 use tower::{Layer, ServiceExt};
 use tower_together::TogetherLayer;

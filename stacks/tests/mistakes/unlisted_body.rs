@@ -3,7 +3,7 @@
 //~ says: is not a request body that tower-together knows
 //~ says: wrap it: `tower_together::body::Opaque::new(body)`
 
-//! A body that is not on the list, where the stack's type is told.
+//! An unlisted body, in a program that names the stack's type.
 
 use bytes::Bytes;
 use futures::stream::Empty;

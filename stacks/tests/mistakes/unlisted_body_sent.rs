@@ -3,8 +3,8 @@
 //~ says: is not a request body that tower-together knows
 //~ says: wrap it: `tower_together::body::Opaque::new(body)`
 
-//! The same where it is sent. (As a method, `client.oneshot(request)`, it is E0599, and the compiler
-//! names no bound of ours: written like this it does.)
+//! An unlisted body, in a program that sends it. (As a method, `client.oneshot(request)`, the error is E0599, which
+//! names no bound of ours; written like this, it does.)
 
 use bytes::Bytes;
 use futures::stream::Empty;

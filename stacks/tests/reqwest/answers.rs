@@ -1,4 +1,4 @@
-//! An answer loses nothing in the layers, and one of ours is like any other.
+//! A response loses nothing in the layers, and the layers' own responses are like any other.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tower_together::{
 
 use crate::server::{Server, once_more, quick, status};
 
-/// `/old` is elsewhere now.
+/// A server at which `/old` redirects.
 async fn moved() -> Server {
     Server::start(|_, request| async move {
         if request.uri().path() != "/old" {

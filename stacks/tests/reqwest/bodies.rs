@@ -1,4 +1,4 @@
-//! Bodies: those in memory stay there, and an upload that is given up ends.
+//! Bodies: those in memory stay there, and an abandoned upload ends.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -24,7 +24,7 @@ use tower_together::{
 
 use crate::server::{CHAT, Server, once_more, quick, status};
 
-/// A retry layer above that made a stream of it would hide it from the limiter.
+/// A retry layer above that made a stream of the body would hide it from the limiter.
 #[tokio::test]
 async fn beneath_the_retry_layer_the_model_is_still_read_from_a_body_in_memory() {
     let server = Server::failing(1).await;
@@ -100,8 +100,7 @@ async fn an_upload_that_is_given_up_ends() {
     ended.expect("it never ends");
 }
 
-/// The server refuses the first as soon as it begins, and reads no more of it until the second has
-/// come whole.
+/// The server rejects the first upload as soon as it begins, and reads the rest of it only when the second is complete.
 async fn given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}{CHAT}", listener.local_addr().unwrap());
@@ -118,13 +117,13 @@ async fn given_up() {
     assert!(arrived == bytes().concat(), "{} bytes", arrived.len());
     assert_eq!(answer.await.unwrap().unwrap().status(), 200);
     let mut rest = Vec::new();
-    // Closed or reset: it ends, and not as if it were all.
+    // The connection is closed or reset: the body does not end as if it were complete.
     let _ = first.read_to_end(&mut rest).await;
     assert!(rest.len() < UPLOAD, "{}", rest.len());
     assert!(!rest.ends_with(b"\r\n0\r\n\r\n"));
 }
 
-/// What is larger than the memory is sent once, and its answer is the caller's.
+/// A body larger than the memory is sent once, and the caller gets its response.
 #[tokio::test]
 async fn an_upload_that_is_not_kept_is_answered() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -138,7 +137,7 @@ async fn an_upload_that_is_not_kept_is_answered() {
     assert_eq!(answer.await.unwrap().unwrap().status(), 429);
 }
 
-/// As it is, no two pieces alike.
+/// Pieces of which no two are alike.
 fn bytes() -> Vec<Vec<u8>> {
     let pieces = 0..UPLOAD / PIECE;
     pieces.map(|piece| vec![piece as u8; PIECE]).collect()
@@ -150,7 +149,7 @@ fn upload() -> Body {
     Body::wrap(StreamBody::new(stream::iter(frames)))
 }
 
-/// A connection whose request was answered 429 as soon as its head had come.
+/// A connection whose request got a 429 as soon as its head arrived.
 async fn refused(listener: &TcpListener) -> TcpStream {
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut head = Vec::new();
@@ -163,7 +162,7 @@ async fn refused(listener: &TcpListener) -> TcpStream {
     stream
 }
 
-/// The body of the one request of a connection, once it has been answered.
+/// The body of a connection's one request, read after the response was sent.
 async fn whole(stream: TcpStream) -> Bytes {
     let (give, arrived) = oneshot::channel();
     let give = std::sync::Mutex::new(Some(give));

@@ -1,4 +1,4 @@
-//! reqwest's errors stay reqwest's, and say what they said.
+//! reqwest's errors keep their type and their message.
 
 use std::{
     future::pending,
@@ -70,7 +70,7 @@ async fn a_server_that_comes_back_is_found() {
     assert_eq!(answer.text().await.unwrap(), "well");
 }
 
-/// A server of HTTP/2 that resets the first stream of each connection with `ENHANCE_YOUR_CALM`.
+/// An HTTP/2 server that resets the first stream of each connection with `ENHANCE_YOUR_CALM`.
 async fn throttling() -> String {
     const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     const RESET: [u8; 13] = [0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 11];
@@ -161,7 +161,7 @@ async fn a_timeout_begins_when_the_request_leaves() {
     let [first, second] = calls.map(tokio::spawn);
     assert!(first.await.unwrap().unwrap_err().is_timeout());
     assert!(second.await.unwrap().unwrap_err().is_timeout());
-    // A minute in line, and then the timeout.
+    // A minute in the queue, and then the timeout.
     assert!(start.elapsed() >= MINUTE + MINUTE / 2);
 }
 
@@ -177,7 +177,7 @@ async fn a_body_that_does_not_end_is_timeout_too() {
     *request.timeout_mut() = Some(60 * MINUTE);
     let answer = service.oneshot(request).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
-    // The head has come in time. The clock now jumps to the timeout.
+    // The head arrived in time. The clock now jumps to the timeout.
     pause();
     let error = answer.bytes().await.unwrap_err();
     assert!(error.is_timeout(), "{error:?}");

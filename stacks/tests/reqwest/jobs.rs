@@ -1,4 +1,4 @@
-//! What `tower-together-jobs` sends, over reqwest.
+//! The requests of `tower-together-jobs`, over reqwest.
 
 use std::{pin::pin, time::Duration};
 
@@ -47,7 +47,7 @@ async fn a_corpus_batches_fine_tunes_and_a_limiter_that_asks_for_jobs() {
     assert!(tunes[0].result.is_ok(), "{tunes:?}");
 }
 
-/// A file to learn from.
+/// Uploads a training file.
 async fn upload(client: &Client, server: &StandIn) -> String {
     let form = "--cut\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\nfine-tune\r\n\
                 --cut\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n{}\r\n\

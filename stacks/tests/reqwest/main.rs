@@ -1,4 +1,4 @@
-//! The layers over reqwest's own requests: what goes in comes out, and so does what comes back.
+//! The layers over reqwest's own requests: requests and responses pass unchanged.
 #![allow(
     clippy::disallowed_methods,
     reason = "real sockets and runtimes take real time"

@@ -66,7 +66,7 @@ async fn outside_one_call_is_seen_and_inside_each_attempt() {
     }
 }
 
-/// A call that was dropped took them with it: tried once more, it had no deadline and no key.
+/// A dropped call took the extensions with it: when tried once more, it had no deadline and no key.
 #[tokio::test]
 async fn a_call_that_is_dropped_leaves_its_extensions_as_they_were() {
     let quota = Quota::new(1, HOUR).unwrap();
@@ -93,7 +93,7 @@ async fn what_is_written_inside_is_read_outside() {
     extensions.insert(Mark("the caller's"));
     let answer = client.execute_with_extensions(request, &mut extensions);
     answer.await.unwrap();
-    // By the last attempt; and what the caller gave is still there.
+    // The last attempt set it, and the caller's own extension is still there.
     assert_eq!(extensions.get(), Some(&Count(2)));
     assert_eq!(extensions.get(), Some(&Mark("the caller's")));
     assert!(extensions.get::<Attempt>().is_none());
@@ -123,14 +123,14 @@ async fn hints_given_with_extension_are_heard() {
     assert_eq!(server.heads().len(), 2);
 }
 
-/// After `error_for_status` it looked like the server's.
+/// After `error_for_status` a rejection by the limiter looked like the server's.
 #[tokio::test]
 async fn a_rejection_is_an_error_by_choice() {
     let quota = Quota::new(1, HOUR).unwrap();
     let limits = Limits::none().requests(Endpoint::ChatCompletions, quota);
     let server = Server::failing(0).await;
     let retries = Witness::default();
-    // Outermost, and where a retry layer sees the error: it is not retried.
+    // Outermost, and where a retry layer sees the error: the rejection is not retried.
     for is_outermost in [true, false] {
         let limiter = TogetherRateLimitLayer::new(limits.clone());
         let builder = ClientBuilder::new(Client::new());
@@ -156,7 +156,7 @@ async fn a_rejection_is_an_error_by_choice() {
         assert_eq!(rejected.reason(), Reason::Deadline);
     }
     assert_eq!(retries.seen().len(), 2);
-    // A response of the server's stays one.
+    // A response of the server stays a response.
     let failing = Server::failing(9).await;
     let client = ClientBuilder::new(Client::new())
         .with(RejectionsAsErrors)
@@ -165,8 +165,7 @@ async fn a_rejection_is_an_error_by_choice() {
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
-/// It would be as long again for each attempt if what was given counted for more than what the layer
-/// above says.
+/// Each attempt would get the whole time again if the caller's deadline overrode that of the layer above.
 #[tokio::test]
 async fn a_deadline_given_with_extension_is_one_for_all_attempts() {
     let server = Server::failing(1).await;

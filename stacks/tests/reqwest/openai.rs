@@ -1,4 +1,4 @@
-//! What async-openai's callers get besides answers: its errors, reqwest's, and one attempt at a time.
+//! The effects of the layers on async-openai besides responses: its errors, reqwest's, and one attempt at a time.
 
 use async_openai::{
     Client,
@@ -18,7 +18,7 @@ use tower_together::{Limits, TogetherLayer, stack::AsyncOpenAiLayer};
 
 use crate::server::{CLOSED, Server, once_more, quick};
 
-/// One that chats there.
+/// A client for the API at `url`.
 fn client<S>(url: &str, http: S) -> Client<OpenAIConfig>
 where
     S: Service<HttpRequestFactory, Response = reqwest::Response, Error = OpenAIError>,
@@ -40,7 +40,7 @@ async fn chat(client: &Client<OpenAIConfig>) -> Result<(), OpenAIError> {
     client.chat().create(request).await.map(drop)
 }
 
-/// With them it would be sent more than twice.
+/// With async-openai's own retries the request would be sent more than twice.
 #[tokio::test]
 async fn its_own_retries_are_out() {
     let server = Server::failing(9).await;

@@ -1,4 +1,4 @@
-//! Clients that follow redirects: a failure of the second hop says nothing of the first.
+//! Clients that follow redirects: a failure of the second hop says nothing about the first.
 
 use std::{future::ready, num::NonZeroUsize, time::Duration};
 
@@ -18,7 +18,7 @@ use tower_together_jobs::{Corpus, JobsApi};
 
 use crate::server::{CLOSED, Server, once_more};
 
-/// Redirects `/v1/files` and `/v1/embeddings`, and answers as `then` at any other path.
+/// Redirects `/v1/files` and `/v1/embeddings`, and responds with `then` at any other path.
 async fn redirecting(status: u16, location: &'static str, then: u16) -> Server {
     Server::start(move |_, request| async move {
         let mut response = Response::new(Body::empty());
@@ -58,7 +58,7 @@ const KINDS: [Kind; 4] = [
     FollowRedirect,
 ];
 
-/// Sends one request. The status, unless it is an error, and the number of attempts.
+/// Sends one request. Returns the status, unless it is an error, and the number of attempts.
 async fn send(
     kind: Kind,
     retry: TogetherRetryLayer,
@@ -101,11 +101,11 @@ fn post(url: &str) -> Request<Bytes> {
     Request::post(url).body(Bytes::from("{}")).unwrap()
 }
 
-/// `POST /files` is answered by 302, with the file created. It was created five times.
+/// The response to `POST /files` is a 302, and the file is created. It was created five times.
 #[tokio::test]
 async fn a_redirect_that_leads_nowhere_creates_one_file() {
     for kind in KINDS {
-        // Only reqwest is known to follow redirects before a response says so.
+        // Only reqwest is known to follow redirects before a response shows it.
         let retry = match kind {
             FollowRedirect => once_more().with_redirects(true),
             _ => once_more(),
@@ -140,7 +140,7 @@ async fn a_status_of_the_second_hop_is_not_that_of_the_first() {
 async fn a_status_of_the_only_hop_is_trusted() {
     for kind in KINDS {
         for status in [429, 503] {
-            // Also where the client is said to follow redirects, if it tells where the response is from.
+            // This also holds with `with_redirects`, if the client reports a response's URL.
             for retry in [once_more(), once_more().with_redirects(true)] {
                 let server = redirecting(302, "/", status).await;
                 let request = post(&format!("{}/files?purpose=a%20b&x#top", server.url));
@@ -151,7 +151,7 @@ async fn a_status_of_the_only_hop_is_trusted() {
     }
 }
 
-/// The error of a client that may follow redirects does not tell which hop could not be reached.
+/// The error of a client that may follow redirects does not show which hop was unreachable.
 #[tokio::test]
 async fn a_creating_request_without_a_connection_is_retried_only_if_redirects_are_off() {
     let create = || post("http://127.0.0.1:1/v1/fine-tunes");
@@ -174,7 +174,7 @@ async fn a_creating_request_without_a_connection_is_retried_only_if_redirects_ar
     }
 }
 
-/// A client that does not say where a response is from.
+/// A client that does not report a response's URL.
 #[tokio::test]
 async fn a_client_that_is_said_to_follow_redirects_is_trusted_in_nothing() {
     for (retry, attempts) in [
@@ -191,18 +191,18 @@ async fn a_client_that_is_said_to_follow_redirects_is_trusted_in_nothing() {
     }
 }
 
-/// `Corpus` made up for the layers' caution: it created nine files.
+/// `Corpus` undid the layers' caution: it created nine files.
 #[tokio::test]
 async fn a_corpus_resubmits_nothing_that_a_redirect_may_have_created() {
     for (location, then) in [(CLOSED, 200), ("/elsewhere", 429), ("/elsewhere", 503)] {
         for (path, resubmitted) in [("files", false), ("embeddings", true)] {
             let server = redirecting(302, location, then).await;
-            // No limiter, which would wait for real.
+            // There is no limiter, which would wait in real time.
             let client = once_more().layer(HttpOverReqwest::new(Client::new()));
             let api = JobsApi::new(client).with_base(&format!("{}/v1", server.url));
             let api = api.unwrap().with_interval(Duration::from_millis(6));
             let alive = format!("{}/alive", server.url);
-            // A server that has not responded yet is not waited for.
+            // The corpus does not wait for a server that has not responded yet.
             let alive = Request::get(alive).body(Full::default()).unwrap();
             let sent = api.request(Method::POST, path).body(Full::from("{}"));
             let corpus = Corpus::new(api).with_max_in_flight(NonZeroUsize::MIN);

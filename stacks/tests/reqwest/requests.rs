@@ -1,4 +1,4 @@
-//! A request loses nothing in the layers, and what it says is heard.
+//! A request loses nothing in the layers, and the layers obey its settings.
 
 use std::{
     sync::{Arc, Mutex},
@@ -14,7 +14,7 @@ use crate::server::{Server, quick};
 
 type Spy = Arc<Mutex<Vec<Request>>>;
 
-/// A client that shows what it is given.
+/// A client that records its requests.
 fn spied(spy: &Spy) -> BoxCloneService<Request, reqwest::Response, reqwest::Error> {
     let spy = Arc::clone(spy);
     let look = move |request: Request| {

@@ -1,4 +1,4 @@
-//! A server that writes down what comes, and layers that lose no time.
+//! A server that records its requests, and layers without long waits.
 
 use std::{
     sync::{Arc, Mutex},
@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tower_together::{Limits, TogetherLayer, TogetherRetryLayer};
 
 pub(crate) const CHAT: &str = "/v1/chat/completions";
-/// Nobody listens there.
+/// A URL whose connections are refused.
 pub(crate) const CLOSED: &str = "http://127.0.0.1:1/v1/chat/completions";
 
 pub(crate) struct Server {
@@ -20,7 +20,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Answers each request as it is told, by its number.
+    /// Responds to each request as `answer` says for its number.
     pub(crate) async fn start<F, A>(answer: F) -> Self
     where
         F: Fn(usize, Request<Body>) -> A + Clone + Send + Sync + 'static,
@@ -40,7 +40,7 @@ impl Server {
         Self { url, heads }
     }
 
-    /// Fails so often, and then is well.
+    /// Fails `times` times, and then succeeds.
     pub(crate) async fn failing(times: usize) -> Self {
         Self::start(move |number, _| async move {
             match number < times {
@@ -51,7 +51,7 @@ impl Server {
         .await
     }
 
-    /// What came, without its body.
+    /// The requests that arrived, without their bodies.
     pub(crate) fn heads(&self) -> Vec<Parts> {
         self.heads.lock().unwrap().clone()
     }
@@ -67,7 +67,7 @@ pub(crate) fn status(status: StatusCode) -> Response<Body> {
     response
 }
 
-/// No limit, no long wait, two attempts.
+/// No limit, no long backoff, two attempts.
 pub(crate) fn quick() -> TogetherLayer {
     TogetherLayer::new(Limits::none()).with_retry(once_more())
 }

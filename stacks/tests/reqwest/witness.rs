@@ -1,4 +1,4 @@
-//! Somebody else's middleware.
+//! A third party's middleware.
 
 use std::{
     io,
@@ -11,11 +11,11 @@ use reqwest::{Request, Response};
 use reqwest_middleware::{Error, Middleware, Next, Result};
 use tower_together::extension::{Attempt, Deadline};
 
-/// Writes down what passes, marks it on the way in and on the way back.
+/// Records everything that passes, and marks requests and responses.
 #[derive(Clone, Default)]
 pub(crate) struct Witness {
     seen: Arc<Mutex<Vec<Seen>>>,
-    /// The first so often, it fails itself.
+    /// The number of first calls that it fails itself.
     fails: usize,
 }
 
@@ -80,6 +80,6 @@ impl Witness {
     }
 }
 
-/// What the innermost middleware leaves for those outside.
+/// The extension that the innermost middleware leaves for those outside.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Count(pub(crate) usize);

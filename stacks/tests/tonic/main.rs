@@ -1,4 +1,4 @@
-//! What only gRPC has: conversations, errors in trailers, pushback; and a channel's own failures.
+//! Features of gRPC alone: conversations, errors in trailers, pushback; and a channel's own failures.
 #![allow(
     clippy::disallowed_methods,
     reason = "real sockets and runtimes take real time"
@@ -25,7 +25,7 @@ use tower_together::{
 };
 use tower_together_stacks::{Prompt, chat_client::ChatClient};
 
-/// As it is given to everybody, but quick: what it does not know it takes for something that creates.
+/// The default layer, but quick: it treats unknown requests as ones that create something.
 fn quick() -> TogetherLayer {
     let short = Duration::from_millis(2);
     let retry = TogetherRetryLayer::default().with_backoff(short, short);
@@ -51,7 +51,7 @@ async fn a_conversation_that_is_refused_begins_again_and_goes_on() {
     let mut heard = heard.into_inner();
     for _ in 0..3 {
         assert_eq!(heard.next().await.unwrap().unwrap().text, "hello");
-        // Only when it was answered is there more to answer.
+        // The next message is sent only after a response to the last one.
         say.send(prompt()).unwrap();
     }
     drop(say);
@@ -95,7 +95,7 @@ async fn what_the_service_would_answer_each_time_is_not_sent_again() {
     assert_eq!(moody.calls(), 1);
 }
 
-/// Nothing is known of a gRPC service: only what surely was not done is done again.
+/// A gRPC service is unknown to the layer, so a call is retried only if it was certainly not processed.
 #[tokio::test]
 async fn no_connection_for_whatever_reason_is_tried_again() {
     for kind in [io::ErrorKind::ConnectionRefused, io::ErrorKind::TimedOut] {

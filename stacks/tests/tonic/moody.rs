@@ -1,4 +1,4 @@
-//! A service that echoes, once its moods have passed.
+//! A service that echoes, after its scripted failures.
 
 use std::{
     collections::VecDeque,
@@ -17,16 +17,16 @@ use tower_together_stacks::{
     chat_server::{Chat, ChatServer},
 };
 
-/// How one call goes.
+/// The course of one call.
 #[derive(Clone, Copy)]
 pub(crate) enum Mood {
-    /// It fails at once, and says when to come again, if it does.
+    /// It fails at once, with a wait before a retry if there is one.
     Unavailable(Option<i64>),
     /// It fails, as it would each time.
     Invalid,
-    /// It answers, and then fails.
+    /// It responds, and then fails.
     Midway,
-    /// It says nothing.
+    /// It sends nothing.
     Silent,
 }
 
@@ -53,7 +53,7 @@ impl Moody {
         self.0.lock().unwrap().calls
     }
 
-    /// What ends the call after its first message, if anything does.
+    /// The error that ends the call after its first message, if there is one.
     async fn mood(&self) -> Result<Option<Status>, Status> {
         let mood = {
             let mut state = self.0.lock().unwrap();

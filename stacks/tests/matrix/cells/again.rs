@@ -1,4 +1,4 @@
-//! What fails for a passing reason.
+//! Transient failures.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ pub(crate) async fn a_503_is_sent_again<S: Stack>() {
     .await;
 }
 
-/// When the first was told that it failed, and when the second came.
+/// The instants at which the first attempt was told to fail, and at which the second arrived.
 async fn sent_twice<S: Stack>(fail: Fail) -> [Instant; 2] {
     let bench = Bench::<S>::fast().await;
     bench.upstream.next(Step::Fail(fail));

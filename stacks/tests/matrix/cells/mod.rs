@@ -1,4 +1,4 @@
-//! What each stack promises.
+//! The promises of each stack.
 
 mod again;
 mod stream;

@@ -1,4 +1,4 @@
-//! An answer that comes in pieces.
+//! A response that arrives in pieces.
 
 use futures::StreamExt;
 
@@ -17,7 +17,7 @@ pub(crate) async fn a_stream_comes_piece_by_piece_and_holds_its_slot_to_its_end<
     let mut answer = bench.send(Ask::streamed("count")).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.pieces.next().await.as_deref(), Some("one"));
-    // Only now is there another.
+    // Only now is there another piece.
     assert_eq!(bench.free(), 0);
     give.send("two".to_owned()).unwrap();
     assert_eq!(answer.pieces.next().await.as_deref(), Some("two"));

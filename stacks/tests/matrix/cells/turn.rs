@@ -1,4 +1,4 @@
-//! When a request leaves, and whether.
+//! Whether a request leaves, and when.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ pub(crate) async fn what_comes_at_once_leaves_in_order_and_no_faster_than_the_li
     let bench = Bench::<S>::new(Limiter::new(one_an_hour())).await;
     let first = bench.send(Ask::whole("0")).await;
     assert_eq!(first.text, "answer 0");
-    // The line is formed before it moves.
+    // The queue is complete before it moves.
     let mut calls = Vec::new();
     for number in 1..5 {
         calls.push(bench.spawn(&number.to_string()));
@@ -50,8 +50,7 @@ pub(crate) async fn what_comes_at_once_leaves_in_order_and_no_faster_than_the_li
     }
     assert_eq!(bench.heard(), ["0", "1", "2", "3", "4"]);
     for (number, arrival) in (0..).zip(bench.upstream.arrivals()).skip(1) {
-        // What was owed of the first call's hour has become a little less by then: 10 ms are left for
-        // 12 minutes.
+        // The rest of the first call's hour has become a little shorter by then: 10 ms are allowed for 12 minutes.
         let least = Duration::from_millis(50) * number - Duration::from_millis(10);
         let after = arrival.at - start;
         assert!(after >= least, "{number}: {after:?}");
@@ -70,7 +69,7 @@ pub(crate) async fn what_would_wait_too_long_is_refused_as_the_api_would<S: Stac
 pub(crate) async fn what_would_miss_its_deadline_is_refused_at_once<S: Stack>() {
     let bench = Bench::<S>::new(Limiter::new(one_an_hour())).await;
     bench.send(Ask::whole("first")).await;
-    // A refusal at the deadline itself would come too late for `in_time`.
+    // A rejection at the deadline itself would be too late for `in_time`.
     let answer = bench.send(Ask::whole("second").within(HOUR / 2)).await;
     assert_refused::<S>(&answer, "deadline", "before its deadline");
     assert_eq!(bench.heard(), ["first"]);
@@ -80,7 +79,7 @@ pub(crate) async fn what_would_miss_its_deadline_is_refused_at_once<S: Stack>() 
 fn assert_refused<S: Stack>(answer: &Answer, reason: &str, message: &str) {
     assert_eq!(answer.status, 429);
     assert!(answer.text.contains(message), "{}", answer.text);
-    // gRPC has no word for it.
+    // gRPC has no equivalent.
     if answer.bytes.is_some() || S::SHOWS == Shows::None {
         assert_eq!(answer.code.as_deref(), Some(reason));
     }

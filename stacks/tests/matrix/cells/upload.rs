@@ -1,4 +1,4 @@
-//! A request too large to lie in one piece.
+//! A request too large to be in one piece.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ async fn uploaded<S: Stack>(bench: &Bench<S>) -> Vec<String> {
     }
     let heard = bench.heard();
     assert_eq!(heard.len(), 2);
-    // Not `assert_eq`, which would show it.
+    // `assert_eq` would print all of it.
     assert!(heard[1] == words, "not what was sent");
     heard
 }

@@ -1,4 +1,4 @@
-//! async-openai, whose requests are chats, and whose uploads are files to transcribe.
+//! async-openai: its requests are chats, and its uploads are files to transcribe.
 
 use std::{
     fs,
@@ -118,7 +118,7 @@ fn refused(error: OpenAIError) -> Answer {
     }
 }
 
-/// One that is gone when the test is.
+/// A file that is deleted when the test ends.
 struct File(PathBuf);
 
 impl File {

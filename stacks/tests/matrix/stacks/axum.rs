@@ -1,4 +1,4 @@
-//! axum, on the way in and on the way out.
+//! axum, for incoming and for outgoing requests.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ impl Stack for AxumIn {
     }
 }
 
-/// An app whose handler asks the upstream through the layers.
+/// An app whose handler calls the upstream through the layers.
 pub(crate) struct AxumOut(Asked);
 
 impl Stack for AxumOut {

@@ -17,7 +17,7 @@ use crate::{
     upstream::Upstream,
 };
 
-/// Its bodies are unknown to the crate.
+/// The crate does not know this client's bodies.
 pub(crate) struct Http1 {
     url: String,
     client: Client<HttpConnector, Opaque<AnyBody>>,

@@ -1,4 +1,4 @@
-//! A hyper server that limits and repeats in front of its handler.
+//! A hyper server that limits and retries in front of its handler.
 
 use futures::{FutureExt, future::BoxFuture};
 use http::Request;

@@ -1,4 +1,4 @@
-//! Every stack there is: a file each, or one for those that differ in a line.
+//! All stacks: a file each, or one file for those that differ in a line.
 
 mod async_openai;
 mod axum;
@@ -26,21 +26,21 @@ use crate::{answer::Answer, ask::Ask, layers::Layers, upstream::Upstream};
 
 /// A client, or a server, with the layers in it and the upstream behind them.
 pub(crate) trait Stack: Sized {
-    /// Whose extensions whoever calls is shown.
+    /// The responses whose extensions the caller sees.
     const SHOWS: Shows;
 
     async fn start(upstream: Upstream, layers: Layers) -> Self;
 
-    /// Sends one request. Dropped, it is taken back.
+    /// Sends one request. Dropping the future cancels it.
     fn send(&self, ask: Ask) -> BoxFuture<'static, Answer>;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shows {
-    /// Every answer's.
+    /// Every response.
     All,
-    /// Of gRPC's answers those that are no error, for a `tonic::Status` has none.
+    /// gRPC's successes, because a `tonic::Status` has no extensions.
     Successes,
-    /// Of what is parsed for its caller, none.
+    /// None, because responses are parsed for the caller.
     None,
 }

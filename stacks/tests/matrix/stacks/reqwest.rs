@@ -69,7 +69,7 @@ impl Stack for HttpOverReqwest {
     }
 }
 
-/// What is in one piece lies in memory.
+/// A body of one piece is in memory.
 fn request(ask: &Ask, url: &str) -> Request<Body> {
     let request = ask.http(url);
     match ask.kind {

@@ -48,7 +48,7 @@ impl Stack for TwoMiddlewares {
     }
 }
 
-/// Somebody else's.
+/// A third party's middleware.
 struct Passing;
 
 #[tonic::async_trait]

@@ -17,7 +17,7 @@ use tower::{BoxError, Service, service_fn};
 
 use crate::{ask::AnyBody, upstream::Upstream};
 
-/// Serves it over HTTP/1 and HTTP/2, and says where.
+/// Serves `service` over HTTP/1 and HTTP/2, and returns its URL.
 pub(crate) async fn serve<S, R>(service: S) -> String
 where
     S: Service<Request<Incoming>, Response = Response<R>, Error = Infallible>,
@@ -51,7 +51,7 @@ pub(crate) async fn upstream(upstream: Upstream) -> String {
     serve(service_fn(answer)).await
 }
 
-/// A client with no layer of ours.
+/// A client without our layers.
 pub(crate) fn plain(http2: bool) -> Client<HttpConnector, AnyBody> {
     Client::builder(TokioExecutor::new())
         .http2_only(http2)

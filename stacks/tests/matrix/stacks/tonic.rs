@@ -1,4 +1,4 @@
-//! tonic's generated client over a channel: what fails is its server, or a proxy in front of it.
+//! tonic's generated client over a channel; the failures are its server's, or those of a proxy in front of it.
 
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
@@ -22,7 +22,7 @@ use crate::{
     upstream::Upstream,
 };
 
-/// The deadline travels as an extension.
+/// A client whose deadline is an extension.
 pub(crate) struct Tonic {
     channel: Channel,
     layers: Layers,
@@ -48,7 +48,7 @@ impl Stack for Tonic {
     }
 }
 
-/// The deadline travels as gRPC's own.
+/// A client whose deadline is gRPC's own.
 pub(crate) struct TonicProxied {
     channel: Channel,
     layers: Layers,
@@ -89,7 +89,7 @@ pub(crate) fn timeout(ask: &Ask, request: &mut Request<()>) {
     }
 }
 
-/// One call through the generated client.
+/// Makes one call through the generated client.
 pub(crate) async fn call<S, R>(service: S, ask: Ask, deadline: fn(&Ask, &mut Request<()>)) -> Answer
 where
     S: GrpcService<body::Body, ResponseBody = R>,

@@ -1,4 +1,4 @@
-//! A tonic server that limits and repeats in front of its service.
+//! A tonic server that limits and retries in front of its service.
 
 use futures::{FutureExt, future::BoxFuture};
 use tonic::transport::{Channel, Server, server::TcpIncoming};
