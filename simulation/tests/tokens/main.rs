@@ -7,7 +7,7 @@
 //!
 //! | charged before the response | server counts | share of the quota used | rejected |
 //! |---|---|---|---|
-//! | the mean use of responses | prompts when they arrive, responses when they are written | 98.0 % (97.6) | 0.13 % (0.27) |
+//! | the mean use of responses | prompts on arrival, responses when they are written | 98.0 % (97.6) | 0.13 % (0.27) |
 //! | the same | all of it when the request arrives, as if it knew | 96.5 % (96.1) | 0.66 % (0.82) |
 //! | the same | the same, and without debt: all of it must be there | 91.4 % (90.3) | 2.0 % (2.4) |
 //! | `max_tokens` | as in the first row | 65 % (64) | 0.02 % (0.14) |
