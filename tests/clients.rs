@@ -213,7 +213,7 @@ fn one_an_hour() -> Limits {
     Limits::none().requests(Endpoint::ChatCompletions, Quota::new(1, HOUR).unwrap())
 }
 
-/// One an hour, and nobody waits.
+/// One request an hour, and no request waits.
 fn impatient() -> TogetherRateLimitLayer {
     let limiter = Limiter::new(one_an_hour());
     limiter.with_max_wait(Duration::ZERO).into()

@@ -1,4 +1,4 @@
-//! Connection errors that come each time: the request is sent once.
+//! Connection errors that repeat each time: the request is sent once.
 
 use std::{
     future::Future,

@@ -71,7 +71,7 @@ fn pass(runtime: &Runtime, limiter: &Limiter, requests: usize) {
     });
 }
 
-/// Nobody waits, so no runtime's timer is kept.
+/// No request waits, so no runtime's timer is kept.
 fn has_no_timer(limiter: &Limiter) {
     let shown = format!("{limiter:?}");
     assert!(shown.contains("Alarms { runtimes: 0"), "{shown}");

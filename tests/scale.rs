@@ -1,4 +1,4 @@
-//! A hundred thousand who wait, and a million keys.
+//! A hundred thousand waiting requests, and a million keys.
 
 use std::{
     future::{Future, pending, poll_fn},

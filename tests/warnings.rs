@@ -1,4 +1,4 @@
-//! Mistakes that nothing else tells of, and errors of clients: events of the feature `tracing`.
+//! Mistakes that only a warning reveals, and errors of clients: events of the feature `tracing`.
 #![allow(clippy::disallowed_methods, reason = "in virtual time")]
 
 use std::{

@@ -1,5 +1,5 @@
-//! What is charged, given back, and remembered: every account is settled where it was charged, and no
-//! server can close a lane for good. In virtual time.
+//! Charges, refunds and learned limits: every charge is settled where it was made, and no server can close a lane for
+//! good. In virtual time.
 #![allow(clippy::disallowed_methods, reason = "in virtual time")]
 
 mod settled;
@@ -213,7 +213,7 @@ async fn a_burst_as_large_as_a_long_quota_is_a_limit() {
         while sent <= 1_000 && limiter.try_acquire(&call).is_ok() {
             sent += 1;
         }
-        // Of the longest one less than a hundredth is cut off.
+        // Less than a hundredth of the longest one is cut off.
         assert!((980..=1_000).contains(&sent), "{sent}");
         sleep(Duration::from_secs(60)).await;
         assert!(limiter.try_acquire(&call).is_err());
@@ -320,7 +320,7 @@ async fn a_key_that_only_learned_something_makes_room_for_a_new_one() {
         sleep(Duration::from_secs(5)).await;
     }
     let lives = |name: &str| {
-        // What it learned keeps the second back.
+        // The learned limit makes the second wait.
         drop(limiter.try_acquire(of_key(name)));
         limiter.try_acquire(of_key(name)).is_err()
     };

@@ -174,8 +174,7 @@ fn every_file_imports_only_from_the_layers_below() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// What a file's code imports, its unit tests apart: the first word after `use`, or after
-/// `crate::` wherever that stands.
+/// The imports of a file, without its unit tests: the first word after `use`, or after `crate::` anywhere.
 #[derive(Default)]
 struct Names(Vec<(Kind, String)>);
 

@@ -1,4 +1,4 @@
-//! What ARCHITECTURE.md says of the code, compared with the code.
+//! Compares ARCHITECTURE.md with the code.
 
 mod circles;
 mod layers;

@@ -18,7 +18,7 @@ use tower_together::{
 
 use crate::{CHAT, both, dawdling, exact, post};
 
-/// What the server asks for counts from when its answer's head came, not from its body's end.
+/// The server's wait counts from the arrival of the response's head, not from the end of its body.
 #[tokio::test(start_paused = true)]
 async fn a_slow_body_makes_no_pause_longer() {
     let two = || ("retry-after", "2".to_owned());

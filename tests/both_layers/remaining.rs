@@ -9,7 +9,7 @@ use tower_together::{Limits, TogetherLayer, limiter::Measure};
 
 use crate::{CHAT, both, per_minute, post};
 
-/// Sends so many, one after another.
+/// Sends `many` requests, one after another.
 async fn in_turn(script: &Script, layer: &TogetherLayer, many: usize) -> Vec<u128> {
     let service = layer.layer(script.client());
     for _ in 0..many {
@@ -29,7 +29,7 @@ async fn what_is_left_may_leave_and_then_nothing_until_the_reset() {
     let script = Script::new([says(2)]);
     let millis = in_turn(&script, &both(per_minute(600)), 4).await;
     assert!(millis[2] < 1_000 && millis[3] == 20_000, "{millis:?}");
-    // What left before the answer came is not left again.
+    // Requests that left before the response arrived are subtracted from the remaining ones that it names.
     let script = Script::new([says(3)]);
     let layer = both(per_minute(600));
     let slow = layer.layer(service_fn({
@@ -67,7 +67,7 @@ async fn of_what_there_were_too_many_is_read_in_words_too() {
     for (message, lowered) in [
         (
             r#"{"error":{"message":"Request was rejected due to token rate limiting."}}"#,
-            // Of tokens there is no limit to lower yet, and it says nothing of requests.
+            // There is no token limit to lower yet, and the response says nothing about requests.
             [].as_slice(),
         ),
         (

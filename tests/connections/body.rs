@@ -13,8 +13,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-/// So many bytes, no two pieces alike, each after another turn of the runtime. Its errors are of any
-/// type, since it has none.
+/// A body of this many bytes, in which no two pieces are alike. Each piece is ready after another turn of the runtime.
+/// Its errors are of any type, since it never fails.
 pub(crate) struct Slow<E> {
     left: usize,
     total: usize,

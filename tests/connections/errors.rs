@@ -45,8 +45,8 @@ async fn arrivals(http2: bool, path: &str, fault: Answer) -> (u64, Result<Status
     )
 }
 
-/// What was certainly not processed is sent again whatever it is; what may have been, only if nothing
-/// is created twice.
+/// A request that was certainly not processed is always retried. One that may have been is retried only if that creates
+/// nothing twice.
 #[tokio::test]
 async fn an_error_tells_whether_the_request_was_processed() {
     const FINE_TUNES: &str = "/fine-tunes";
@@ -91,7 +91,7 @@ async fn a_goaway_is_believed_of_the_streams_it_does_not_name() {
 #[tokio::test]
 async fn enhance_your_calm_is_a_429_that_does_not_say_for_how_long() {
     let code = Farewell::ENHANCE_YOUR_CALM;
-    // Of a stream that a GOAWAY names, h2 tells no more than that the connection broke.
+    // For a stream that a GOAWAY names, h2 reports only that the connection broke.
     for farewell in [Farewell::Reset { code }, Farewell::GoAway { last: 0, code }] {
         // Alone, the retry layer waits as after such a 429.
         let wait = Duration::from_millis(50);
@@ -185,8 +185,8 @@ async fn without_a_connection_nothing_was_sent() {
     assert_eq!(tried.load(SeqCst), 5);
 }
 
-/// What must never be sent twice, counted where it arrives: every endpoint that creates something,
-/// and every failure that leaves open whether it did.
+/// Requests that must never be sent twice, counted where they arrive: every endpoint that creates something, and every
+/// failure after which it may have been created.
 #[tokio::test]
 async fn nothing_that_creates_something_arrives_twice() {
     let server = stand_in().await;

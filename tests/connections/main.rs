@@ -1,4 +1,4 @@
-//! Requests that are sent again, over real sockets: their bytes, and what becomes of connections.
+//! Retries over real sockets: the bytes sent, and the reuse of connections.
 #![allow(
     clippy::disallowed_methods,
     reason = "real sockets and runtimes take real time"

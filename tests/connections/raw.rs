@@ -35,7 +35,7 @@ pub(crate) struct Deaf {
 struct Seen {
     ids: Mutex<HashSet<String>>,
     refused: AtomicUsize,
-    /// Of those that were answered 429.
+    /// Connections that got a 429 and are still open.
     open: AtomicUsize,
     bodies: Mutex<Vec<Vec<u8>>>,
 }
@@ -104,7 +104,7 @@ async fn leave_alone(stream: &mut TcpStream) -> io::Result<()> {
         "HTTP/1.1 429 Too Many Requests\r\nretry-after-ms: 1\r\ncontent-length: 2\r\n\r\n{}";
     stream.write_all(answer.as_bytes()).await?;
     while !stream.ready(Interest::READABLE).await?.is_read_closed() {
-        // What is not read keeps it ready.
+        // Unread bytes keep it ready.
         sleep(Duration::from_millis(1)).await;
     }
     Ok(())
@@ -214,7 +214,7 @@ async fn leave(mut stream: TcpStream, farewell: Farewell, arrived: &AtomicUsize)
     arrived.fetch_add(1, SeqCst);
     stream.write_all(&farewell.frame()).await?;
     stream.shutdown().await?;
-    // What is not read would take the frame with it.
+    // Unread bytes would take the frame with them.
     while stream.read(&mut preface).await? > 0 {}
     Ok(())
 }

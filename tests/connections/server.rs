@@ -26,7 +26,7 @@ use tokio::{
     task::JoinSet,
 };
 
-/// Answers so many requests 429 at once, and reads on; of those after them it reads everything first.
+/// Responds to the first requests with 429 at once, and reads on; reads every later request whole first.
 pub(crate) struct Early {
     url: String,
     state: Arc<Seen>,
@@ -83,7 +83,7 @@ impl Early {
         self.state.bodies.lock().unwrap().clone()
     }
 
-    /// What came of the bodies of requests that were answered early: `None` of one that failed.
+    /// The bodies of requests that got an early response: `None` for a body that failed.
     pub(crate) fn given_up(&self) -> Vec<Option<Bytes>> {
         self.state.given_up.lock().unwrap().clone()
     }

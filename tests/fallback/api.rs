@@ -18,7 +18,7 @@ use tower_together::extension::Model;
 
 pub(crate) type Client = BoxCloneService<Request<Full<Bytes>>, Response<Full<Bytes>>, BoxError>;
 
-/// What comes of one attempt.
+/// The outcome of one attempt.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
     /// 0: the connection breaks.

@@ -44,14 +44,15 @@ async fn nothing_but_the_model_is_another_one() {
     let mut headers = second.headers;
     headers.insert("content-length", first.headers["content-length"].clone());
     assert_eq!(headers, first.headers);
-    // Where they are not said, they are not said.
+    // Absent headers and extensions stay absent.
     let api = Api::new([("a", vec![status(503); 9])]);
     send(&chain().with_max_503s(1), chat(), &api).await;
     assert!(api.sent()[1].headers.is_empty());
     assert_eq!(api.sent()[1].said, None);
 }
 
-/// So that its connection can be used again; but not for long, and only to half of what is left to the deadline.
+/// The body is read so that its connection can be reused, but not for long: at most half of the time left to the
+/// deadline.
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_thrown_away_is_read_to_its_end() {
     let forever = 1_000_000;
@@ -107,7 +108,7 @@ async fn a_stream_is_left_alone() {
     assert_eq!(served(&answer), None);
 }
 
-/// What there is no room to keep stays with its model, and with all the patience that one gets.
+/// A request too large to keep stays with its model, with the whole patience of a single model.
 #[tokio::test(start_paused = true)]
 async fn what_does_not_fit_into_the_memory_is_left_alone() {
     for (each, attempts) in [(13, 2), (12, 5)] {

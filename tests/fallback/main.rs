@@ -82,7 +82,7 @@ async fn send(
     stack.oneshot(request).await.unwrap()
 }
 
-/// Who served instead, and why the others did not.
+/// The model that served instead, and the reasons why the others did not.
 fn served<R>(answer: &Response<R>) -> Option<(String, Vec<(String, PassedOver)>)> {
     let served = answer.extensions().get::<Served>()?;
     let before = served.passed_over().map(|(model, why)| (model.into(), why));

@@ -79,7 +79,7 @@ async fn a_predicted_wait_that_is_too_long_is_not_waited() {
     let second = stack.clone().oneshot(chat()).await.unwrap();
     assert_eq!(served(&second), instead("b", &[("a", LongWait)]));
     assert_eq!(start.elapsed(), Duration::ZERO);
-    // What is short enough is waited for.
+    // A short enough wait is accepted.
     sleep(seconds(59)).await;
     let third = stack.oneshot(chat()).await.unwrap();
     assert_eq!(served(&third), None);
@@ -104,7 +104,7 @@ async fn a_request_that_never_fits_one_model_s_quota_goes_to_the_next() {
     let answer = answer.await.unwrap();
     assert_eq!(served(&answer), instead("b", &[("a", NeverFits)]));
     assert_eq!(api.models(), "b");
-    // Where it fits none, the last refusal is the answer.
+    // If no model can serve it in time, the caller gets the last rejection.
     let quota = Quota::per_minute(100).unwrap();
     let all = Limits::none().tokens(Endpoint::ChatCompletions, quota);
     let answer = stack(&chain(), all, &api).oneshot(dear()).await.unwrap();
@@ -196,7 +196,7 @@ async fn the_deadline_is_that_of_the_whole() {
     let answer = all.oneshot(hurried()).await.unwrap();
     assert_eq!(served(&answer), instead("b", &[("a", LongWait)]));
 
-    // What A has used up of it B has not.
+    // B has only the time that A left.
     let once = chain().with_max_503s(1);
     for (takes, waits, ok) in [(3, 1, true), (3, 3, false), (6, 0, false)] {
         let api = Api::new([
@@ -245,7 +245,7 @@ async fn the_request_s_own_retries_are_those_of_the_whole() {
         assert_eq!(answer.status(), 503);
         assert_eq!(api.models(), models);
     }
-    // What never left was not sent.
+    // A request that never left was not sent.
     let api = Api::new([]);
     let stack = stack(&chain(), one_a_minute("a"), &api);
     stack.clone().oneshot(chat()).await.unwrap();

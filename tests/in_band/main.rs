@@ -1,4 +1,4 @@
-//! Errors in the body of a success: whoever reads them counts them as the status that they name.
+//! Errors in the body of a success: the layer that reads them counts them as the status that they name.
 #![allow(clippy::disallowed_methods, reason = "in virtual time")]
 
 mod any_body;

@@ -1,4 +1,4 @@
-//! Which responses are read before the caller gets them.
+//! The responses that are read before the caller gets them.
 
 use std::{convert::Infallible, num::NonZeroU32, pin::pin, time::Duration};
 
@@ -131,7 +131,7 @@ async fn a_job_of_a_create_whose_response_cannot_be_read_keeps_its_slot_for_an_h
             );
         }
     }
-    // What names no job has created none.
+    // A response that names no job has created none.
     for nothing in [
         r#"{"warning":"nothing was made"}"#,
         "[]",

@@ -26,7 +26,7 @@ async fn one_job_too_many_waits_for_one_to_end_and_other_conflicts_are_final() {
         assert_eq!(status.unwrap(), StatusCode::OK);
     }
     assert_eq!(server.jobs().len(), 7);
-    // What a 409 said is believed for an hour, and this took three.
+    // The limit from a 409 is believed for an hour, and this took three.
     assert_eq!(server.refused(), 3);
 
     // Nor is anything else sent again for such words.

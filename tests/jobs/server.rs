@@ -17,7 +17,7 @@ use tower_together::{Limiter, TogetherLayer};
 pub(crate) type Client =
     BoxCloneSyncService<Request<Full<Bytes>>, Response<Full<Bytes>>, Infallible>;
 
-/// What becomes of a job.
+/// The fate of a job.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fate {
     Completes,
@@ -222,7 +222,7 @@ impl World {
         });
     }
 
-    /// What has begun again by now.
+    /// Adds the jobs that have begun again by now.
     fn restart(&mut self) {
         let now = Instant::now();
         let again = |job: &&mut Job| job.fate == Fate::Restarts && job.ends <= now;

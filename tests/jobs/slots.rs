@@ -12,7 +12,7 @@ async fn a_job_keeps_its_slot_long_after_its_answer_and_until_an_answer_shows_it
     let (server, limiter) = (Server::new(HOUR), Limiter::default());
     let client = server.client(&limiter);
     for number in 0..3 {
-        // Who creates need not read the answer.
+        // A caller need not read the response to a create.
         drop(send(&client, create(&format!("{number}"))).await);
     }
     assert!(is_full(&client).await);
@@ -26,7 +26,7 @@ async fn a_job_keeps_its_slot_long_after_its_answer_and_until_an_answer_shows_it
             .all(|job| job.endpoint == Endpoint::FineTuneCreate)
     );
     sleep(2 * HOUR).await;
-    // They have ended, and nobody has looked.
+    // They have ended, but their status has not been asked for.
     assert!(is_full(&client).await);
     get(&client, "fine-tunes/ft-1").await;
     assert_eq!(limiter.snapshot().jobs.len(), 2);

@@ -79,7 +79,7 @@ async fn after_a_restart_what_runs_takes_its_slots() {
     assert_eq!(limiter.sync_jobs(api(&client)).await.unwrap(), 2);
     assert!(!is_full(&client).await);
     assert!(is_full(&client).await);
-    // What ended since gives its slot back.
+    // Jobs that have ended since give their slots back.
     sleep(10 * HOUR).await;
     assert_eq!(limiter.sync_jobs(api(&client)).await.unwrap(), 0);
 }

@@ -68,7 +68,7 @@ async fn nobody_waits_longer_than_max_wait() {
         .with_max_wait(Duration::from_secs(5));
     let _held = limiter.acquire(chat()).await.unwrap();
     let start = Instant::now();
-    // Nobody knows when a slot comes free, so it waits as long as it may.
+    // It is unknown when a slot comes free, so the request waits as long as it may.
     let rejected = limiter.acquire(chat()).await.unwrap_err();
     assert_eq!(rejected.reason(), Reason::MaxWait);
     assert_eq!(start.elapsed().as_secs(), 5);

@@ -1,4 +1,4 @@
-//! What `Call::of` reads from a request: the same as the layer.
+//! `Call::of` reads the same from a request as the layer.
 
 use std::{
     convert::Infallible,

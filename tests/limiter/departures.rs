@@ -39,8 +39,8 @@ async fn requests_leave_one_by_one_in_the_order_they_came() {
     );
 }
 
-/// Whoever left after a quiet time counted as late, so that the next left 50 ms early: a server that
-/// takes one a second refused it.
+/// A request that left after a quiet time counted as late, so that the next left 50 ms early: a server that takes one a
+/// second rejected it.
 #[tokio::test(start_paused = true)]
 async fn nobody_leaves_early_because_nobody_wanted_to_leave_before() {
     let limiter = Limiter::new(per_minute(60).in_flight(CHAT, NonZeroU32::MIN));

@@ -63,7 +63,7 @@ async fn a_pause_refuses_those_whose_deadline_it_passes() {
     drop(in_time.await.unwrap());
 }
 
-/// Nobody is held back for a lane that is paused for longer than a shared limit makes it wait.
+/// A lane that is paused for longer than a shared limit makes it wait delays no other lane.
 #[tokio::test(start_paused = true)]
 async fn a_paused_lane_holds_nobody_back_in_a_shared_limit() {
     let tokens = Quota::per_minute(60).unwrap().unpaced();

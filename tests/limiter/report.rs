@@ -187,8 +187,8 @@ async fn a_report_read_by_hand_does_what_the_layer_does() {
     assert!(by_hand.snapshot().jobs.is_empty());
 }
 
-/// What the rejected request gives back is no use to a lane that the same response pauses: the next
-/// request was woken for it, and found the pause.
+/// The refund of a rejected request is no use to a lane that the same response pauses: the next request was woken for
+/// it, and found the pause.
 #[tokio::test(start_paused = true)]
 async fn no_request_is_woken_between_what_a_response_gives_back_and_the_pause_it_asks_for() {
     for by_layer in [false, true] {
@@ -242,8 +242,8 @@ async fn a_report_rejects_the_requests_that_its_pause_makes_hopeless() {
     assert_eq!(rejected.reason(), Reason::Deadline);
 }
 
-/// Of the requests under way when a lane is paused, each is rejected. They count once, however late
-/// they are told, and those sent after the pause count anew.
+/// All requests in flight when a lane is paused are rejected. They count once, however late their responses are
+/// reported, and those sent after the pause count anew.
 #[tokio::test(start_paused = true)]
 async fn a_request_sent_before_the_newest_pause_is_a_straggler_at_any_time() {
     let limiter = Limiter::new(Limits::none());

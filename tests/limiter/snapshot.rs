@@ -1,4 +1,4 @@
-//! What a snapshot tells of each lane.
+//! The facts in a snapshot about each lane.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -232,7 +232,7 @@ async fn a_snapshot_tells_each_lane() {
             .collect()
     };
     assert_eq!(limits(), [(300, 0, false, false), (600, 0, true, false)]);
-    // What the server says stands in for what nobody wrote.
+    // The server's limit replaces a missing one.
     first.told(2.5);
     assert_eq!(limits(), [(150, 1, false, true)]);
 }
@@ -261,7 +261,7 @@ async fn a_snapshot_adds_up_what_was_waited_in_each_lane() {
     let sum: Duration = calls.join_all().await.into_iter().sum();
     assert_eq!(waited(), sum);
     assert!((10..11).contains(&sum.as_secs()), "{sum:?}");
-    // Of another lane nothing.
+    // The other lane has none.
     let images = Call::new(Endpoint::Images);
     pass(&limiter, images).await;
     assert_eq!(limiter.snapshot().lanes[1].waited, Duration::ZERO);

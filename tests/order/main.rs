@@ -1,4 +1,4 @@
-//! Who is next: lanes under several limits, services that are not ready at once, and callers that are
+//! The order of departures: lanes under several limits, services that are not ready at once, and callers that are
 //! polled late. In virtual time, without learning.
 #![allow(clippy::disallowed_methods, reason = "in virtual time")]
 

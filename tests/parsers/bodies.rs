@@ -1,4 +1,4 @@
-//! Answers that say what they cost, or do not, among much that looks like it.
+//! Responses with or without a usage, among much that looks like one.
 
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
@@ -95,7 +95,7 @@ fn text(rng: &mut Rng) -> String {
         .collect()
 }
 
-/// What is charged where nothing is found.
+/// The tokens charged if no usage is found.
 const GIVEN: u64 = 7;
 
 const PIECES: &[&str] = &[

@@ -1,7 +1,6 @@
-//! Answers of any bytes at all: what is promised of all errors (`testing::promises::error`), of all whose usage is
-//! read as they pass (`usage`), of all JSON (`reader`), and of all that are reported to the
-//! limiter (`report`), for a million of each that are drawn anew each time.
-//! `PARSERS_SEED` in the environment draws the same again.
+//! Responses of any bytes: the promises of all errors (`testing::promises::error`), of all whose usage is read as they
+//! pass (`usage`), of all JSON (`reader`), and of all that are reported to the limiter (`report`). Each is checked with
+//! a million responses, which are drawn anew each time. `PARSERS_SEED` in the environment draws the same again.
 
 mod bodies;
 
@@ -246,7 +245,7 @@ const NUMBERS: &[&str] = &[
     "5.",
 ];
 
-/// What breaks lines, letters and strings.
+/// Bytes that break lines, letters and strings.
 const ODD: &[&[u8]] = &[
     b"\0",
     b"\t",

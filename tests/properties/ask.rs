@@ -262,7 +262,7 @@ impl<'a> Desk<'a> {
                     _ => 0,
                 };
                 let expected = before.saturating_sub(cost);
-                // Who waited may have left late, and counts as if it had been in time.
+                // A request that waited may have left late, and counts as if it had been in time.
                 let made_up = if waited { line.cap.made_up() } else { 0 };
                 assert!(
                     (expected..=expected + made_up).contains(&left),
@@ -295,7 +295,7 @@ impl<'a> Desk<'a> {
         in_line.all(|(_, tokens, turn)| could_go(*tokens) && !turn.is_woken())
     }
 
-    /// What must be left of a line, counted naively; `None` for paced quotas.
+    /// The amount that must be left of a line, counted naively; `None` for paced quotas.
     fn counted(&self, line: &Line) -> Option<u64> {
         let under = |lane: &Lane| self.table.of(*lane).contains(&line);
         match line.cap {

@@ -1,4 +1,4 @@
-//! What must be true of every story, told naively.
+//! Properties of every story, checked naively.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -28,7 +28,7 @@ fn assert_line_never_over(line: &Line, tables: &[Table], visits: &[Visit], story
         let mut under = table.of(visits[*n].lane).into_iter();
         under.any(|under| under.is_about(line))
     };
-    // What left under this line while its number stood, and what of it is under way.
+    // The requests that left under this line while its number was in force, and those in flight.
     let mut left: Vec<(Duration, usize)> = Vec::new();
     let mut under_way: Vec<usize> = Vec::new();
     for &(at, event) in story {
@@ -133,7 +133,7 @@ fn assert_within(cap: Option<Cap>, visits: &[Visit], left: &[(Duration, usize)])
     let costs = left
         .iter()
         .map(|(at, n)| (at, cap.map_or(0, |cap| cap.cost(visits[*n].tokens))));
-    // What costs nothing counts for nothing.
+    // A request that costs nothing does not count.
     let costs: Vec<_> = costs.filter(|(_, cost)| *cost > 0).collect();
     for (first, (start, _)) in costs.iter().enumerate() {
         let mut used = 0;

@@ -165,7 +165,7 @@ proptest! {
         assert_lanes_in_turn(&visits, &story);
     }
 
-    /// Of equal cost: a dear one that waits keeps back cheap ones behind it until it is dropped.
+    /// The requests cost the same: a costly one that waits would delay cheap ones behind it until it is dropped.
     #[test]
     fn one_who_is_dropped_delays_nobody_behind_it(
         table in tables(),
@@ -195,7 +195,7 @@ proptest! {
         let with = play(&[(0, table.clone())], &visits);
         let stayed = not_dropped(&visits, &with);
         let without = play(&[(0, table)], &visits_of(&visits, &stayed));
-        // Who goes first may differ; that somebody goes may not.
+        // The order may differ; that each departs may not.
         let sorted = |left: HashMap<usize, Duration>| {
             let mut left: Vec<_> = left.into_values().collect();
             left.sort();

@@ -38,7 +38,7 @@ pub(crate) struct Visit {
     pub(crate) answer: Answer,
 }
 
-/// What the server says.
+/// The server's response.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Answer {
     Fine,
@@ -48,7 +48,7 @@ pub(crate) enum Answer {
     Overloaded(u64),
 }
 
-/// What its caller does with the future.
+/// What the caller does with its future, in the end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fate {
     Awaited,
@@ -58,7 +58,7 @@ pub(crate) enum Fate {
     Unpolled(u64),
 }
 
-/// What happened, in order.
+/// The events, in order.
 pub(crate) type Story = Vec<(Duration, Event)>;
 
 /// The number is the request's, or the table's.

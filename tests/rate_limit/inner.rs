@@ -46,7 +46,7 @@ async fn waiting_holds_no_slot_of_a_buffer() {
     }
 }
 
-/// Who waits for the inner service is not late by that: those after it keep the pace.
+/// A request that waits for the inner service does not count as late: later requests keep the pace.
 #[tokio::test(start_paused = true)]
 async fn a_busy_inner_service_makes_nobody_leave_early() {
     let (sent, mut departures) = tokio::sync::mpsc::unbounded_channel();

@@ -1,4 +1,4 @@
-//! What a lane learns from a server that does not respond.
+//! A lane's learning from a server that does not respond.
 
 use std::{
     cell::{Cell, RefCell},
@@ -20,7 +20,7 @@ use tower_together::{Endpoint, Limiter, Limits, TogetherRateLimitLayer, limiter:
 /// More than 600 a minute for ten minutes.
 const ENOUGH: u64 = 8_000;
 
-/// What comes of the nth request: a status or an error, and after how long.
+/// The outcome of the nth request: a status or an error, and the time until then.
 type Fate = fn(u64) -> (Option<u16>, Duration);
 
 /// The most that leave in one of ten minutes, of a lane that always has work and starts with 600 a minute.

@@ -47,7 +47,7 @@ async fn a_slot_is_held_until_the_body_ends() {
     drop(first);
 }
 
-/// Who knows by `is_end_stream` that a frame was the last does not poll again: hyper does so.
+/// A caller that knows from `is_end_stream` that a frame was the last does not poll again: hyper does so.
 #[tokio::test(start_paused = true)]
 async fn a_slot_comes_back_with_the_last_frame() {
     let limits = Limits::none().in_flight(Endpoint::ChatCompletions, NonZeroU32::MIN);
@@ -105,7 +105,7 @@ async fn a_silent_response_gives_its_slot_back_and_goes_on() {
     }
 }
 
-/// Nobody reads it, so nobody knows whether its server is silent.
+/// The body is not read, so it is unknown whether its server is silent.
 #[tokio::test(start_paused = true)]
 async fn a_response_that_is_not_read_or_has_no_bound_keeps_its_slot() {
     let limits = || Limits::none().in_flight(Endpoint::ChatCompletions, NonZeroU32::MIN);

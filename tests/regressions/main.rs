@@ -70,7 +70,7 @@ async fn nothing<B>(_: Request<B>) -> Result<Response<Empty<Bytes>>, Infallible>
     Ok(Response::new(Empty::new()))
 }
 
-/// Nobody polls an empty body.
+/// An empty body is never polled.
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_at_its_end_holds_no_slot() {
     let layer = TogetherRateLimitLayer::new(Limits::none().in_flight(CHAT, NonZeroU32::MIN));

@@ -1,4 +1,4 @@
-//! Rejections: whose, when, and what they say.
+//! Rejections: of which request, when, and with which message.
 
 use std::{num::NonZeroU32, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Two attempts at one body, step by step: who is woken, and what is kept.
+//! Two attempts at one body, step by step: which task is woken, and which bytes are kept.
 
 use std::{convert::Infallible, io, task::Poll};
 

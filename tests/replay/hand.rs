@@ -57,5 +57,5 @@ where
     polled.map_ok(|frame| frame.into_data().unwrap_or_default())
 }
 
-/// What it says of its size.
+/// The size that it reports.
 pub(crate) const WHOLE: u64 = 100;

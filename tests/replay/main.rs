@@ -82,7 +82,7 @@ fn on_several_threads_at_once_where_nothing_can_be_given_up() {
     race(3, false, BoxBody::<Bytes, Infallible>::new);
 }
 
-/// Nobody knows the size of a stream, nor that what came was the last.
+/// The size of a stream is unknown, and so is whether a frame was the last.
 fn streams() -> impl Strategy<Value = Story> {
     stories().prop_map(|mut story| {
         story.script.size = Size::Unknown;

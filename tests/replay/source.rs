@@ -16,7 +16,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use proptest::prelude::*;
 
-/// What a body consists of.
+/// The script of a body.
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
     pub(crate) frames: Vec<Bytes>,
@@ -28,7 +28,7 @@ pub(crate) struct Script {
     pub(crate) tells_end: bool,
 }
 
-/// What it says of its size.
+/// The size that it reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Size {
     Exact,
@@ -79,7 +79,7 @@ struct State {
     meanwhile: Option<Weak<dyn Meanwhile>>,
 }
 
-/// What others do while the source is being polled.
+/// Other attempts' actions while the source is being polled.
 pub(crate) trait Meanwhile: Send + Sync {
     fn act(&self);
 }
@@ -265,7 +265,7 @@ impl Tap {
         self.lock().meanwhile = Some(act);
     }
 
-    /// So much more can be read. Whoever waits for it does not know yet.
+    /// Allows `more` frames to be read. The waiting task is not woken yet.
     pub(crate) fn open(&self, more: usize) {
         let mut state = self.lock();
         state.open = state.open.saturating_add(more);

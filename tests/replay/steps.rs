@@ -109,14 +109,14 @@ async fn what_does_not_fit_is_sent_once_and_whole() {
     let abc = data(&mut first).await.unwrap();
     assert_eq!(abc, "abc");
     assert_eq!(used(&memory), 3);
-    // Nobody knew yet how long it is.
+    // Its length was not known yet.
     assert_eq!(data(&mut first).await.unwrap(), "def");
     assert_eq!(used(&memory), 0);
     assert!(abc.is_unique(), "it is still in the record");
     assert!(Streamed::again(&kept).is_none());
     assert_eq!(first.collect().await.unwrap().to_bytes(), "g");
 
-    // Of this one it is known from the start.
+    // This one's length is known from the start.
     let (first, kept) = Full::<Bytes>::from("abcdefg").boxed().replayable(&memory);
     assert!(kept.is_none() && BoxBody::again(&kept).is_none());
     assert_eq!(first.collect().await.unwrap().to_bytes(), "abcdefg");
@@ -163,7 +163,7 @@ fn whoever_is_polled_often_is_woken_once() {
     assert_eq!(Arc::strong_count(&woken), 2);
 }
 
-/// Of two layers that send again each has its own record; of an opaque body the outer one alone.
+/// Two retrying layers each have a record of their own; for an opaque body, only the outer one has a record.
 #[tokio::test]
 async fn a_body_beneath_two_layers_is_sent_again_by_either() {
     let memory = ReplayBuffer::default();

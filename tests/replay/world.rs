@@ -29,15 +29,15 @@ pub(crate) enum Step {
     Move(usize),
     Drop(usize),
     Again,
-    /// What is kept is dropped.
+    /// The record is dropped.
     LetGo,
-    /// So much more can be read of the source.
+    /// Further frames of the source can be read.
     Open(usize),
-    /// The source wakes whom it was to wake.
+    /// The source wakes the task that it owes a wake.
     Wake,
     /// The source is pending once, and wakes at once.
     Stall,
-    /// Everyone who was woken is polled, until nobody is.
+    /// Every woken attempt is polled, until none is woken.
     Settle,
     /// The next time the source is polled, all this happens before it returns: what threads do.
     Meanwhile(Vec<Step>),
@@ -197,7 +197,7 @@ where
             Poll::Pending => {}
             Poll::Ready(Some(Ok(frame))) => {
                 attempt.take(&frame, &self.script, place);
-                // Who reads goes on reading.
+                // A reading attempt goes on reading.
                 attempt.woken.0.store(true, Ordering::SeqCst);
             }
             Poll::Ready(None) => {
@@ -227,7 +227,7 @@ where
         drop(attempts);
         let (hint, is_polled) = (script.hint(), tap.is_polled());
         let fits = |bytes: u64| bytes <= self.each;
-        // Of one that reads on, or is just reading, all that it may come to read must fit.
+        // If an attempt reads on, or is just reading, the record must have room for all that it may read.
         let needs_all = is_live && (!self.tells || is_polled);
         let surely_fits = hint.upper().is_some_and(fits);
         let possible = fits(hint.lower()) && !tap.has_failed() && fits(tap.passed());

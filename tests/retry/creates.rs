@@ -44,12 +44,12 @@ async fn too_many_jobs_are_final_after_three_attempts_within_an_hour_each() {
             assert_eq!(last.unwrap(), code);
         }
     }
-    // Of a request that creates nothing they say nothing.
+    // For a request that creates nothing the words mean nothing.
     let busy = status(429).header("retry-after", 1).body(words);
     assert_eq!(send(&exact(), post(CHAT), vec![busy; 9]).await.0.len(), 5);
 }
 
-/// What must never be done twice is sent once, unless the caller says otherwise.
+/// A request that must not be processed twice is sent once, unless the caller says otherwise.
 #[tokio::test(start_paused = true)]
 async fn nothing_that_creates_something_is_sent_twice() {
     for (method, path) in [

@@ -38,8 +38,8 @@ struct Api {
     sent: Arc<Mutex<Vec<u64>>>,
 }
 
-/// What comes of one attempt: a head after `takes` milliseconds, and so many parts of a body, `apart`
-/// milliseconds from each other.
+/// The response to one attempt: a head after `takes` milliseconds, and the parts of a body, `apart` milliseconds from
+/// each other.
 #[derive(Clone, Copy, Debug)]
 struct Reply {
     status: u16,

@@ -20,7 +20,7 @@ use tower_together::{
 
 use super::{CHAT, FINE_TUNES, exact, post, with};
 
-/// What the hook saw of an attempt: its number, how it failed, and the wait in milliseconds.
+/// An attempt as the hook saw it: its number, how it failed, and the wait in milliseconds.
 type Seen = (u32, Failure, Option<u128>);
 
 /// A layer whose hook notes what it sees.
@@ -155,7 +155,7 @@ async fn no_retry_is_added_for_a_request_that_creates_something_unless_it_may_be
             .insert(Retries::default().may_repeat());
         assert_eq!(attempts(&layer, sure, reply).await, 5);
     }
-    // What is retried anyhow is retried.
+    // A failure that is retried without the hook is still retried.
     let (layer, _) = noting(exact(), Decision::Retry);
     assert_eq!(attempts(&layer, post(FINE_TUNES), status(429)).await, 5);
 }

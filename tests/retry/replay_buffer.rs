@@ -1,4 +1,4 @@
-//! What is kept of bodies to send them again, and how much memory that takes.
+//! Bodies kept for retries, and the memory that they use.
 
 use std::{
     convert::Infallible,

@@ -1,4 +1,4 @@
-//! What each setting of the retry layer changes.
+//! The effect of each setting of the retry layer.
 
 use std::{convert::Infallible, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Whose retries a budget pays for.
+//! The requests whose retries a budget pays for.
 
 use std::time::Duration;
 

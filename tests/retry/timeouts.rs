@@ -1,4 +1,4 @@
-//! A client that gives up waiting for the response, which may have been paid for.
+//! A client that times out while it waits for a response that may have been paid for.
 
 use std::{
     future::pending,

@@ -5,7 +5,7 @@ use tower_together::TogetherRetryLayer;
 
 use crate::{CHAT, FINE_TUNES, OVERLOADED, drawn, exact, post, send};
 
-/// What is sent again, and at which millisecond. `creates`: whether a fine-tune is, too.
+/// Whether a chat is retried, at which millisecond, and whether a fine-tune is retried too (`creates`).
 #[tokio::test(start_paused = true)]
 async fn every_status_of_the_table() {
     for (code, again, creates) in [

@@ -54,7 +54,7 @@ impl Busy {
         20 * quotas.max().expect("each lane is under one")
     }
 
-    /// What each lane sends in that time.
+    /// The number of requests that each lane sends in that time.
     pub(crate) fn sent(&self) -> Vec<u64> {
         virtual_time().block_on(async {
             let counts: Arc<[AtomicU64]> = self.lanes.iter().map(|_| AtomicU64::new(0)).collect();

@@ -125,7 +125,7 @@ fn own((endpoint, model): Lane, cap: Cap, for_model: bool) -> Line {
     }
 }
 
-/// Of up to three a second, each of `unit`.
+/// A quota of up to three requests a second, each of `unit`.
 fn quota(rng: &mut Rng, unit: u64) -> Quota {
     let seconds = *rng.choice(&[5, 15, 30]).unwrap();
     let max = rng.u64(4..=3 * seconds) * unit;

@@ -1,4 +1,4 @@
-//! What must be true of every schedule, told naively.
+//! Properties of every schedule, checked naively.
 
 use std::{collections::HashMap, time::Duration};
 

@@ -59,7 +59,7 @@ pub(crate) fn quick_schedule(seed: u64) -> Schedule {
         if matches!(visit.reply.status, Some(429 | 503)) {
             visit.reply.status = Some(500);
         }
-        // Of an absurd usage ten windows' worth is believed.
+        // An absurd usage is believed up to ten windows' worth.
         visit.reply.body = String::new();
         match &mut visit.fate {
             Fate::Awaited => {}
@@ -114,7 +114,7 @@ fn followed(rng: &mut Rng, before: &Table, lanes: &[Lane]) -> Table {
 
 pub(crate) fn table(rng: &mut Rng, lanes: &[Lane]) -> Table {
     let mut table = Table { lines: Vec::new() };
-    // Of many limits only the strictest is ever full.
+    // With many limits, only the strictest is ever full.
     let most = if rng.bool() { 3 } else { 7 };
     for _ in 0..rng.u32(..most) {
         let line = line(rng, lanes);

@@ -78,7 +78,7 @@ impl Busy {
         (0..self.lanes.len()).filter(under).collect()
     }
 
-    /// What one request of a lane uses of a line: one, its tokens, or the seconds for which it holds a slot.
+    /// The use of a line by one request of a lane: one, its tokens, or the seconds for which it holds a slot.
     fn cost(&self, line: &Line, n: usize) -> f64 {
         let BusyLane { cost, takes, .. } = self.lanes[n];
         match line.cap {
@@ -89,7 +89,7 @@ impl Busy {
         }
     }
 
-    /// What a line promises for the whole time, in its own unit.
+    /// The capacity of a line over the whole time, in its own unit.
     fn capacity(&self, line: &Line) -> f64 {
         let time = self.time().as_secs_f64();
         match line.cap {

@@ -1,4 +1,4 @@
-//! What a server says: what it should, and what no server should.
+//! Server responses, valid ones and ones that no server should send.
 
 use fastrand::Rng;
 

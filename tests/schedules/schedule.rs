@@ -49,7 +49,7 @@ pub(crate) struct Visit {
     pub(crate) body_dropped: Option<u64>,
 }
 
-/// What is done with the response future.
+/// The caller's handling of the response future.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Fate {
     Awaited,
@@ -59,7 +59,7 @@ pub(crate) enum Fate {
     Unpolled(Vec<u64>),
 }
 
-/// What the server does.
+/// The server's response.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
     pub(crate) after: u64,

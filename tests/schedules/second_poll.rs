@@ -1,4 +1,4 @@
-//! A service each clone of which is ready at its second poll.
+//! A service whose clones are ready at their second poll.
 
 use std::task::{Context, Poll};
 

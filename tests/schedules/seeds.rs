@@ -1,4 +1,4 @@
-//! Which schedules run.
+//! The choice of schedules to run.
 
 use std::{
     str::FromStr,

@@ -1,4 +1,4 @@
-//! After the last request.
+//! The state after the last request.
 
 use std::{collections::BTreeSet, time::Duration};
 

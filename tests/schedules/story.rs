@@ -1,4 +1,4 @@
-//! What happened in a schedule, and how often it was asked whether something had.
+//! The events of a schedule, and the number of polls.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -36,7 +36,7 @@ pub(crate) enum Event {
 
 pub(crate) type Events = Vec<(Duration, Event)>;
 
-/// What a schedule's parts write down, from all of its threads.
+/// A record of events that all parts of a schedule share, from all of its threads.
 #[derive(Clone)]
 pub(crate) struct Story {
     start: Instant,

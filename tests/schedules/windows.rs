@@ -21,12 +21,12 @@ pub(crate) fn assert_never_over(schedule: &Schedule, events: &Events) {
     }
 }
 
-/// What one line of the tables has seen.
+/// The account of one line of the tables.
 struct Account<'a> {
     line: &'a Line,
     schedule: &'a Schedule,
     table: &'a Table,
-    /// What the line said, each from when on. Empty where it is in no table.
+    /// The line's caps, each with the time from which it was in force. Empty while the line is in no table.
     caps: Vec<(Duration, Cap)>,
     sent: Vec<Sent>,
     /// Requests that hold slots of lanes under the line.
@@ -171,7 +171,7 @@ impl<'a> Account<'a> {
         );
     }
 
-    /// What the caps allow in a window, each while it was in force: the largest, if their windows are as long.
+    /// The most that the caps allow in a window, each while it was in force: the largest, if their windows are as long.
     fn most(&self, start: Duration, now: Duration, per: Duration) -> u64 {
         let mut most: Vec<(Duration, u64)> = Vec::new();
         for (n, (from, cap)) in self.caps.iter().enumerate() {
@@ -196,7 +196,7 @@ impl<'a> Account<'a> {
             .any(|(_, cap)| matches!(cap, Cap::Tokens(quota) if *quota != quota.unpaced()))
     }
 
-    /// What was used in a window that ends now, and by the last request.
+    /// The amount used in a window that ends now, and by the last request.
     fn used(&self, now: Duration, per: Duration) -> (u64, u64) {
         let window = self.sent.iter().filter(|sent| sent.at + per > now);
         let costs = window.map(|sent| self.line.cap.cost(sent.tokens));

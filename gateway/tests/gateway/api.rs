@@ -1,4 +1,4 @@
-//! A server that keeps what reached it, and answers what it is told to.
+//! A server that records its requests, and gives scripted responses.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +8,7 @@ use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 
-/// Lives as long as this.
+/// A server that lives as long as this value.
 pub(crate) struct Api {
     url: String,
     kept: Arc<Mutex<Kept>>,
@@ -18,9 +18,9 @@ pub(crate) struct Api {
 #[derive(Default)]
 struct Kept {
     arrived: Vec<Arrived>,
-    /// The next answers; after them it is 200 and an empty object.
+    /// The next responses; later ones are 200 with an empty object.
     answers: Vec<Response<Body>>,
-    /// How many requests may be answered; all if there is none.
+    /// The number of requests that may get a response; `None` is no limit.
     gate: Option<Arc<Semaphore>>,
 }
 
@@ -51,12 +51,12 @@ impl Api {
         self.kept.lock().unwrap().answers.push(answer);
     }
 
-    /// From now on requests are kept waiting for their answers.
+    /// From now on, requests wait for their responses.
     pub(crate) fn holds(&self) {
         self.kept.lock().unwrap().gate = Some(Arc::new(Semaphore::new(0)));
     }
 
-    /// Answers so many of those that wait or come, in the order they came.
+    /// Responds to the next `requests` requests, in the order in which they arrived.
     pub(crate) fn lets_go(&self, requests: usize) {
         let kept = self.kept.lock().unwrap();
         kept.gate.as_ref().unwrap().add_permits(requests);

@@ -1,4 +1,4 @@
-//! Requests' bodies and time: what is kept of them, for how long, and what comes back.
+//! Requests' bodies and time limits: how much is kept, for how long, and what is given back.
 
 use std::time::Duration;
 
@@ -34,8 +34,7 @@ async fn send(gateway: &Gateway, head: &str, length: usize, body: &[u8]) -> TcpS
     stream
 }
 
-/// Over HTTP/1 an end behind bytes that nobody reads is not seen: these stayed in the queue, took a
-/// turn, and were sent.
+/// Over HTTP/1, an end behind unread bytes is not noticed: these calls stayed in the queue, took a turn, and were sent.
 #[tokio::test]
 async fn with_however_large_a_body_who_hangs_up_leaves_the_queue() {
     let json = format!(r#"{{"model":"m","input":"{}"}}"#, "a ".repeat(1_500_000));
@@ -111,7 +110,7 @@ async fn bodies_together_take_so_much_memory_and_no_more() {
     assert_eq!(api.arrived().len(), before);
     let small = Program::new("tom").send(gateway.post(chat("m"))).await;
     assert_eq!(small.status, StatusCode::OK);
-    // What hangs up gives it back.
+    // Connections that hang up give their memory back.
     drop(stalled);
     until("they have left", || async {
         gateway.lanes().await["open"]["calls"] == 0
@@ -131,7 +130,7 @@ async fn bodies_together_take_so_much_memory_and_no_more() {
     assert!(arrived.body == longest, "{} bytes", arrived.body.len());
 }
 
-/// Bodies too long for memory took their turn before they had come: nine bytes each of eight blocked all places.
+/// Bodies too long for memory took their turn before they had arrived: nine bytes each of eight blocked all places.
 #[tokio::test]
 async fn a_long_body_holds_no_place_before_it_has_come() {
     let api = Api::start().await;
@@ -151,7 +150,7 @@ async fn a_long_body_holds_no_place_before_it_has_come() {
     let answer = timeout(Duration::from_secs(10), tom.send(gateway.post(chat("m")))).await;
     assert_eq!(answer.expect("a place").status, StatusCode::OK);
     assert_eq!(api.arrived().len(), 1);
-    // What waits on disk leaves the queue too when its program hangs up.
+    // A body on disk leaves the queue too when its program hangs up.
     drop(slow);
     until("they have left", async || gateway.lanes().await.is_quiet()).await;
 }
@@ -187,7 +186,7 @@ async fn a_stream_that_never_begins_gives_its_place_back() {
     let error = crate::event(&mut answer).await.unwrap();
     assert!(error.contains(r#""code":"upstream_silent""#), "{error}");
     assert_eq!(crate::event(&mut answer).await, None);
-    // Nothing comes at all, and it is not sent again, since it was paid for.
+    // The API sends nothing at all. The call is not retried, because it was paid for.
     api.holds();
     let answer = tom.send(gateway.post(streamed("m"))).await;
     assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
@@ -204,7 +203,7 @@ async fn a_stream_that_never_begins_gives_its_place_back() {
     drop(silent);
 }
 
-/// It was sent up to five times, and the SDK then sent that again.
+/// The call was sent up to five times, and the SDK then retried that.
 #[tokio::test]
 async fn an_answer_that_takes_too_long_is_paid_for_once() {
     let api = Api::start().await;
@@ -231,7 +230,7 @@ async fn an_answer_that_takes_too_long_is_paid_for_once() {
     assert_eq!(api.arrived().len(), names.len());
 }
 
-/// A body that was read ahead is there to be sent again, also where the layers alone keep no such.
+/// A body that was read ahead can be retried, even if the layers alone would not keep it.
 #[tokio::test]
 async fn a_large_body_is_sent_again() {
     let api = Api::start().await;

@@ -14,7 +14,7 @@ use testing::{PATIENCE, until};
 
 const FLAGS: [&str; 2] = ["--limit", "chat-completions=600000"];
 
-/// Of 1,300 programs 77 got 502: "Too many open files".
+/// 77 of 1,300 programs got 502: "Too many open files".
 #[tokio::test]
 async fn more_programs_than_descriptors_are_all_served() {
     let api = Api::start().await;

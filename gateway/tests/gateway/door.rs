@@ -1,4 +1,4 @@
-//! Who and what is let in.
+//! Access control: the callers and requests that are accepted.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderName, StatusCode, header::AUTHORIZATION};

@@ -1,4 +1,4 @@
-//! Browsers, orchestrators, odd clients, and what rejected programs are told.
+//! Browsers, orchestrators, unusual clients, and the messages of rejections.
 
 use http::{Method, Request, StatusCode};
 

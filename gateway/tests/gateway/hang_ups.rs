@@ -14,18 +14,18 @@ use crate::{
     program::{Program, streamed},
 };
 
-/// What became of the calls.
+/// The outcomes of the calls.
 #[derive(Debug, Default)]
 struct Outcome {
     /// Read to the end.
     whole: u32,
-    /// Hung up before the answer's head had come, be it in the queue or under way.
+    /// Hung up before the response's head arrived, in the queue or in flight.
     early: u32,
     /// Hung up in the middle of the stream.
     midway: u32,
 }
 
-/// What is open, in the gateway and behind it.
+/// The connections and calls that are open, in the gateway and behind it.
 #[derive(Debug, PartialEq)]
 struct Open {
     slots_free: u64,
@@ -46,14 +46,14 @@ async fn open(gateway: &Gateway, server: &StandIn) -> Open {
         slots_free: slots.unwrap()["left"].as_u64().unwrap(),
         waiting: lanes.waiting(),
         calls: number("calls"),
-        // That which asks is one.
+        // The connection that asks is not counted.
         connections: number("connections") - 1,
         tasks: number("tasks"),
         upstream: server.connections(),
     }
 }
 
-/// What is open when it is as it should be, or when [`SETTLED`] is over.
+/// Returns the open connections and calls once `is_settled` is true, or after [`SETTLED`].
 async fn settle(gateway: &Gateway, server: &StandIn, is_settled: impl Fn(&Open) -> bool) -> Open {
     let begun = Instant::now();
     loop {
@@ -65,7 +65,7 @@ async fn settle(gateway: &Gateway, server: &StandIn, is_settled: impl Fn(&Open) 
     }
 }
 
-/// One call: read to its end, or given up after so long, or after so many events.
+/// One call: read to its end, or dropped after some time or some events.
 async fn call(program: Program, gateway: Arc<Gateway>, seed: u64) -> Outcome {
     let mut random = fastrand::Rng::with_seed(seed);
     let request = gateway.post(streamed("m"));
@@ -100,8 +100,8 @@ async fn call(program: Program, gateway: Arc<Gateway>, seed: u64) -> Outcome {
     outcome
 }
 
-/// So many calls of eight programs, 160 at a time; when this returns the programs have ended, and
-/// with them the connections they kept.
+/// Makes `calls` calls from eight programs, 160 at a time. When this returns, the programs have ended, and their
+/// connections with them.
 async fn call_all(gateway: &Arc<Gateway>, calls: u64) -> Outcome {
     let at_once = Arc::new(Semaphore::new(160));
     let programs: Vec<_> = (0..8)
@@ -129,16 +129,16 @@ async fn call_all(gateway: &Arc<Gateway>, calls: u64) -> Outcome {
 async fn hang_up(calls: u64) {
     let server = StandIn::builder()
         .rules(Rules::none())
-        // So that there is time to hang up between a call's departure and its answer.
+        // Leaves time to hang up between a call's departure and its response.
         .latency(Duration::from_millis(40)..=Duration::from_millis(120))
         .chunk_delay(Duration::from_millis(10))
         .start();
     let server = server.await.unwrap();
-    // So few slots that a queue stands.
+    // There are few slots, so that calls queue.
     let limit = "chat-completions=36000";
     let flags = ["--http2", "--max-streams", "48", "--limit", limit];
     let gateway = Arc::new(Gateway::before(&server.url(), &flags).await);
-    // Warm: one connection to the API, and what serves it.
+    // A first call opens the connection to the API, and starts the task that serves it.
     let first = Program::new("first");
     first.send(gateway.post(streamed("m"))).await;
     drop(first);
@@ -151,7 +151,7 @@ async fn hang_up(calls: u64) {
     let settled = ended.elapsed();
 
     let arrived = server.stats().arrived - 1;
-    // Of each of these the API saw nothing.
+    // The API never saw these.
     let queued = calls - arrived;
     let sent = u64::from(sum.early).saturating_sub(queued);
     println!("{before:?} before\n{after:?} {settled:.1?} after");

@@ -72,7 +72,7 @@ async fn base_urls_with_and_without_a_version_come_out_at_the_same_place() {
             .await;
         assert_eq!(answer.status, StatusCode::OK, "{path}");
     }
-    // Where it is but a part of a server, its routes are known all the same.
+    // At a base URL with a path, the API's routes are known too.
     let part = Api::start().await;
     let base = format!("{}/llm/together/v1", part.url());
     let other = Gateway::before(&base, &[]).await;

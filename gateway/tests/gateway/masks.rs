@@ -1,4 +1,4 @@
-//! The gateway's key in what the API answers: however long, however slowly, with whatever status.
+//! The gateway's key in the API's responses is covered, whatever their length, speed and status.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ async fn an_answer_that_stalls_in_the_middle_of_it_does_not_quote_it() {
     assert_eq!(event.unwrap().unwrap(), format!("data: {covered} is wrong"));
 }
 
-/// Nothing is kept back of a stream that does not end as the key begins.
+/// Bytes of a stream are held back only if they may begin the key.
 #[tokio::test]
 async fn what_is_no_secret_is_not_held_back() {
     let api = Api::start().await;

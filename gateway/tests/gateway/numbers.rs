@@ -1,4 +1,4 @@
-//! What the gateway shows of itself is so.
+//! The numbers that the gateway shows are correct.
 
 use std::collections::HashSet;
 
@@ -134,7 +134,7 @@ async fn lanes_tell_what_happens() {
     drop(waiting);
 }
 
-/// What a lane's history holds of each kind.
+/// The points in a lane's history, for each of `kinds`.
 fn points<const N: usize>(lane: &Value, kinds: [&str; N]) -> [Vec<u64>; N] {
     let number = |point: &Value| point.as_u64().unwrap();
     kinds.map(|kind| {

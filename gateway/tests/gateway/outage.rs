@@ -265,7 +265,7 @@ async fn accept_selects_the_format_of_metrics() {
     }
 }
 
-/// Where the program is installed, or `PROMTOOL` names it.
+/// Checks `text` with promtool, if it is installed or `PROMTOOL` names it.
 fn promtool(text: &str) {
     let path = env::var("PROMTOOL").unwrap_or_else(|_| "promtool".to_owned());
     let check = Command::new(path)

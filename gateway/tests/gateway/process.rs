@@ -128,7 +128,7 @@ impl Gateway {
         answer
     }
 
-    /// What it says of its lanes, over a connection that is closed again.
+    /// Its `/lanes`, fetched over a connection that is closed again.
     pub(crate) async fn lanes(&self) -> Lanes {
         let answer = Program::new("watcher").send(self.get("/lanes")).await;
         Lanes(answer.json())

@@ -1,4 +1,4 @@
-//! No credential passes in either direction, and nobody comes in who may not.
+//! No credential passes in either direction, and callers without access are rejected.
 
 use http::{HeaderName, Response, StatusCode};
 
@@ -105,7 +105,7 @@ async fn the_key_goes_to_the_api_and_nowhere_else() {
         let env = [("TOGETHER_API_KEY", KEY)];
         let gateway = Gateway::start_with(&["--base-url", &base], &env).await;
         for (asked, status) in [
-            // Of these some are refused before the gateway sees them.
+            // Some of these are rejected before the gateway sees them.
             ("*".to_owned(), "400"),
             // `http://API` and this, one after the other, are the address of another server.
             (format!("@{elsewhere}/v1/models"), "400"),
@@ -195,7 +195,7 @@ async fn the_gateways_key_never_reaches_a_program() {
     }
     let said = gateway.stop().await;
     assert!(!said.contains(KEY), "{said}");
-    // Of the three those after the first are no news, whatever was answered in between.
+    // Of the three rejections only the first is reported, whatever the responses in between.
     assert_eq!(said.matches("check TOGETHER_API_KEY").count(), 1, "{said}");
 }
 

@@ -1,4 +1,4 @@
-//! A gateway that is asked to stop loses no call without a word.
+//! A gateway that is asked to stop reports every call that it drops.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ async fn when_it_ends_calls_in_flight_end_and_queued_calls_are_told_to_retry() {
     }
 }
 
-/// Of twenty queued calls two succeeded after SIGTERM, and twenty after SIGKILL.
+/// Two of twenty queued calls succeeded after SIGTERM, and twenty after SIGKILL.
 #[tokio::test]
 async fn programs_that_obey_retry_after_lose_no_call_in_a_restart() {
     let server = stand_in().await;

@@ -1,4 +1,4 @@
-//! What it says when it starts, and what it refuses to start with.
+//! The gateway's output when it starts, and the settings that it rejects.
 
 use tempfile::NamedTempFile;
 use tokio::time::timeout;
@@ -74,7 +74,7 @@ async fn a_variable_that_is_no_text_is_not_as_if_unset() {
     }
 }
 
-/// What is shown to be tried can be tried: where it is reached, and with a token where one is wanted.
+/// The commands that it suggests work: the address is reachable, and a token is included if one is required.
 #[tokio::test]
 async fn what_it_says_to_try_works_with_tokens_and_from_everywhere() {
     let env = [("GATEWAY_TOKENS", "tom")];

@@ -1,4 +1,4 @@
-//! One request at a time: what it is charged, and what is left of that when it was answered.
+//! One request at a time: its charge, and what remains of the charge after the response.
 
 mod expected;
 
@@ -87,7 +87,7 @@ fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Response<Full<By
     answer.body(Full::from(body.to_owned())).unwrap()
 }
 
-/// What stays charged of a request of 100 tokens in all when it was so answered, and read.
+/// The tokens that stay charged for a request of 100 tokens in all after `answer` was read.
 async fn after(answer: Response<Full<Bytes>>) -> u64 {
     let layer = layer(limits());
     let answer = Arc::new(answer);
@@ -133,7 +133,7 @@ async fn what_an_answer_says_is_settled_both_ways() {
         (400, vec![JSON], "{}", 0),
         (400, vec![JSON], USAGE, dear(300)),
         (422, vec![], "", 0),
-        // Nobody knows how far it got.
+        // It is unknown how far the request got.
         (408, vec![JSON], "{}", expected),
         (500, vec![JSON], "{}", expected),
         (503, vec![], "", expected),
