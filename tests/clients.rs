@@ -240,7 +240,7 @@ const PATH: &str = "/v1/chat/completions";
 
 #[tokio::test]
 async fn an_axum_app_limits_its_own_callers() {
-    // A GET to a chat route is no chat completion: the app says what its routes are.
+    // A GET to a chat route is no chat completion: the app classifies its own routes.
     let layer = || {
         let classify = tower_together::Classify::default()
             .with(|_, uri| (uri.path() == PATH).then_some(Endpoint::ChatCompletions));

@@ -141,7 +141,7 @@ async fn lane(body: &[u8]) -> LaneSnapshot {
     let quota = Quota::per_minute(MOST).unwrap().unpaced();
     let limits = Limits::none().tokens(Endpoint::ChatCompletions, quota);
     let layer = TogetherRateLimitLayer::new(limits.reserve_max_tokens());
-    // A failure settles nothing: what was charged stands.
+    // A failure settles nothing: the charge stands.
     let mut service = layer.layer(service_fn(|_| async {
         let failed = Response::builder().status(500);
         Ok::<_, Infallible>(failed.body(Full::<Bytes>::default()).unwrap())

@@ -111,7 +111,7 @@ fn keys_that_come_and_go(keys: u32) {
             regular.spawn(async move { turn.await.map(|permit| (n, permit.waited())) });
             yield_now().await;
         }
-        // Its turn comes and goes, since nobody polls it.
+        // Its turn lapses, since it is not polled.
         let parked = chat().with_key(ApiKey::new("parked"));
         drop(limiter.try_acquire(&parked).unwrap());
         let mut turn = pin!(limiter.acquire(parked.clone()));
@@ -133,7 +133,7 @@ fn keys_that_come_and_go(keys: u32) {
             assert!(late < Duration::from_millis(2), "{n} is {late:?} late");
         }
         assert_eq!(limiter.snapshot().keys, 100_000);
-        // Its key is what it was: charged now.
+        // Its key has not changed: it is charged now.
         drop(turn.await.unwrap());
         assert!(limiter.try_acquire(&parked).is_err());
         limiter

@@ -84,7 +84,7 @@ async fn tokens_that_nobody_has_waited_for_are_given_back() {
     drop(limiter.acquire(chat(1)).await.unwrap());
     let waited = start.elapsed();
     assert!((15..16).contains(&waited.as_secs()), "{waited:?}");
-    // Nothing is given back twice, and what is settled upward is charged.
+    // A second settlement gives back nothing, and a higher cost is charged.
     permit.settle(0);
     drop(limiter.acquire(chat(1)).await.unwrap());
     permit.settle(1_000);
@@ -136,7 +136,7 @@ async fn a_quota_that_becomes_a_window_remembers_what_was_sent() {
     limiter.set_limits(Limits::none().requests(CHAT, window));
     let after = sent(&limiter, &Call::new(CHAT), MINUTE / 2).await;
     assert!(before >= 59 && after <= 31, "{before}, {after}");
-    // And not for longer than a window.
+    // The debt does not last longer than a window.
     let later = sent(&limiter, &Call::new(CHAT), 2 * MINUTE).await;
     assert!((110..=121).contains(&later), "{later}");
 }
@@ -178,7 +178,7 @@ async fn a_burst_that_a_new_table_allows_does_not_come_on_top_of_what_was_sent()
     );
 }
 
-/// Two were under way, under a limit of one.
+/// Two requests were in flight, under a limit of one.
 #[tokio::test(start_paused = true)]
 async fn a_slot_stays_taken_when_its_limit_moves_to_a_model_and_back() {
     let any = || Limits::none().in_flight(CHAT, NonZeroU32::MIN);
@@ -220,7 +220,7 @@ async fn a_burst_as_large_as_a_long_quota_is_a_limit() {
     }
 }
 
-/// A service that gives these answers, and then empty ones.
+/// A service that gives these responses, and then empty ones.
 fn answering(
     answers: Vec<Response<String>>,
 ) -> impl Service<
@@ -254,7 +254,7 @@ where
     status
 }
 
-/// With 30,000 tokens owed, one answer that named 0.1 a second closed the lane for 81 hours.
+/// With a debt of 30,000 tokens, one response that named 0.1 a second closed the lane for 81 hours.
 #[tokio::test(start_paused = true)]
 async fn no_limit_that_a_server_names_closes_a_lane_for_more_than_an_hour() {
     for (name, absurd) in [
@@ -309,7 +309,7 @@ async fn only_the_words_of_a_refusal_name_limits() {
     }
 }
 
-/// A key that only learned something was in use for an hour, and new keys were refused.
+/// A key with nothing but learned limits was in use for an hour, and new keys were rejected.
 #[tokio::test(start_paused = true)]
 async fn a_key_that_only_learned_something_makes_room_for_a_new_one() {
     let of_key = |name: &str| Call::new(CHAT).with_key(ApiKey::new(name));

@@ -22,7 +22,7 @@ use crate::{CHAT, both, dawdling, exact, post};
 #[tokio::test(start_paused = true)]
 async fn a_slow_body_makes_no_pause_longer() {
     let two = || ("retry-after", "2".to_owned());
-    // With a limiter that sees the answer, and by the retry layer's own clock.
+    // Once with a limiter that sees the response, and once by the retry layer's own clock.
     let start = Instant::now();
     let service = both(Limits::none()).layer(dawdling(429, two(), 700));
     assert_eq!(service.oneshot(post(CHAT)).await.unwrap().status(), 200);
@@ -66,7 +66,7 @@ async fn after_a_slow_body_nothing_leaves_before_the_date_it_was_given() {
     }
 }
 
-/// And it is waited for no longer than a tenth of a second before the others are held back.
+/// The body is awaited for at most a tenth of a second before the other requests are held back.
 #[tokio::test(start_paused = true)]
 async fn a_slow_body_lets_nobody_else_leave() {
     let layer = both(Limits::none());

@@ -9,8 +9,8 @@ use tower_together::{Rejected, extension::Deadline};
 
 use crate::{CHAT, both, dawdling, exact, per_minute, post, within};
 
-/// A pause past the deadline is not waited for: neither by the request that was refused, which gets
-/// the server's answer, nor by one that waits or comes, which never leaves.
+/// No request waits for a pause beyond its deadline. A rejected request gets the server's response, and one that waits
+/// or arrives never leaves.
 #[tokio::test(start_paused = true)]
 async fn a_pause_past_the_deadline_is_told_at_once() {
     let script = Script::new([status(429).header("retry-after", 30)]);
@@ -32,7 +32,7 @@ async fn a_pause_past_the_deadline_is_told_at_once() {
     assert_eq!(script.sent().len(), 1);
 }
 
-/// An answer that is read, or thrown away, for longer than its caller waits, is its last.
+/// A response whose body is read, or discarded, past the caller's deadline is the last.
 #[tokio::test(start_paused = true)]
 async fn no_attempt_leaves_after_the_deadline_however_slow_the_answer_before() {
     let half = || ("retry-after-ms", "500".to_owned());

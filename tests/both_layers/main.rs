@@ -50,7 +50,7 @@ fn both(limits: Limits) -> TogetherLayer {
     TogetherLayer::new(limits).with_retry(exact())
 }
 
-/// Answers the first attempt with a status, and with a body that takes its time.
+/// Responds to the first attempt with a status, and with a slow body.
 fn dawdling<B>(
     status: u16,
     header: (&'static str, String),

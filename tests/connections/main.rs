@@ -71,10 +71,10 @@ async fn stand_in() -> StandIn {
     server.start().await.unwrap()
 }
 
-/// 1 MiB: more than sockets hold, so that it is still being sent when an early answer comes.
+/// 1 MiB: more than sockets hold, so that the body is still being sent when an early response arrives.
 const BIG: usize = 1 << 20;
 
-/// An answer that is dropped unread costs its connection: 20 calls would have 20.
+/// A response that is dropped unread costs its connection: 20 calls would have 20.
 #[tokio::test]
 async fn twenty_calls_through_errors_of_100_kb_use_one_connection() {
     for through_both in [false, true] {
@@ -111,7 +111,7 @@ async fn twenty_calls_through_errors_of_100_kb_use_one_connection() {
     }
 }
 
-/// It is sent once, and its answer returned as it came.
+/// The request is sent once, and its response is returned unchanged.
 #[tokio::test]
 async fn a_body_over_the_bound_is_no_error() {
     let server = stand_in().await;

@@ -23,8 +23,8 @@ use tokio::{
     time::sleep,
 };
 
-/// Answers each request 429 when it comes first, reads nothing more of it, and does not close; reads
-/// what comes again to its end.
+/// Responds to each request with 429 when it first arrives, reads no more of it, and does not close. Reads a retry to
+/// its end.
 pub(crate) struct Deaf {
     pub(crate) url: String,
     seen: Arc<Seen>,
@@ -110,7 +110,7 @@ async fn leave_alone(stream: &mut TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// The id of a request, and how long its body is; what was read after its head is left.
+/// A request's id and the length of its body; bytes read after its head stay in `read`.
 async fn head(stream: &mut TcpStream, read: &mut Vec<u8>) -> io::Result<Option<(String, usize)>> {
     loop {
         if let Some(end) = read.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
@@ -128,7 +128,7 @@ async fn head(stream: &mut TcpStream, read: &mut Vec<u8>) -> io::Result<Option<(
     }
 }
 
-/// Takes the first request over HTTP/2, and leaves. Whatever comes after is answered 200.
+/// Accepts the first request over HTTP/2, and leaves. Later requests get 200.
 pub(crate) struct Leaving {
     pub(crate) url: String,
     arrived: Arc<AtomicUsize>,

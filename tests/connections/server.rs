@@ -1,4 +1,4 @@
-//! Servers that answer before they have read.
+//! Servers that respond before they have read the request.
 
 use std::{
     io,
@@ -127,8 +127,8 @@ impl Drop for Open {
     }
 }
 
-/// Answers every request 429 as soon as it has seen its first bytes, throws away what comes after
-/// them, and leaves it to the client to close the connection.
+/// Responds to every request with 429 after its first bytes, discards the rest, and leaves it to the client to close
+/// the connection.
 pub(crate) struct Lingering {
     url: String,
     open: Arc<AtomicUsize>,

@@ -19,7 +19,7 @@ use crate::raw::Deaf;
 use crate::server::{Early, Lingering};
 use crate::{BIG, both, client, post, quick};
 
-/// Answered 429 twice before it is read, and then sent whole, through one layer and through two.
+/// The upload gets 429 twice before it is read, and is then sent whole, through one layer and through two.
 async fn answered_early<B>(make: impl Fn() -> B)
 where
     B: RequestBody + Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
@@ -54,7 +54,7 @@ async fn an_answer_before_the_body_was_read_makes_no_difference_to_the_next_atte
     answered_early(|| axum::body::Body::new(Slow::<io::Error>::new(BIG))).await;
 }
 
-/// A server that reads on though it has answered would take half a prompt for the whole.
+/// A server that reads on after its response would take half a prompt for the whole.
 #[tokio::test]
 async fn an_upload_that_is_given_up_never_looks_complete() {
     for http2 in [false, true] {
@@ -82,8 +82,8 @@ async fn nor_where_an_upload_cannot_be_given_up() {
     answered_early(|| BoxBody::new(Slow::<Infallible>::new(BIG))).await;
 }
 
-/// A server that answers early, and then waits for the client to close while it throws away what
-/// comes, as servers do so that their answer is not lost.
+/// A server that responds early, and then waits for the client to close while it discards the rest. Servers do so to
+/// keep their response from being lost.
 #[tokio::test]
 async fn a_thousand_early_answers_leave_no_connection_behind() {
     let server = Lingering::start().await;
@@ -105,8 +105,7 @@ async fn a_thousand_early_answers_leave_no_connection_behind() {
     drop(service);
 }
 
-/// The same of a server that reads nothing more and closes nothing: whether an upload ends is up to
-/// the client, and so to its body.
+/// A server that reads no more and closes nothing: whether an upload ends is up to the client, and so to its body.
 #[tokio::test]
 async fn nor_do_those_of_a_server_that_neither_reads_nor_closes() {
     let server = Deaf::start().await;

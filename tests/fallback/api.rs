@@ -1,4 +1,4 @@
-//! An API of several models, each with its own trouble, that notes what it was sent.
+//! An API of several models, each with scripted failures, that records its requests.
 
 use std::{
     collections::{HashMap, VecDeque},

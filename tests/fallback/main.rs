@@ -215,7 +215,7 @@ async fn nothing_of_one_model_is_held_while_another_is_asked() {
     assert_eq!(served(&answer), instead("b", &[("a", Overloaded)]));
 }
 
-/// A limiter that is closed refuses every model.
+/// A closed limiter rejects every model.
 #[tokio::test(start_paused = true)]
 async fn a_refusal_that_holds_for_all_is_returned() {
     let api = Api::new([]);

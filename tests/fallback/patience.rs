@@ -27,7 +27,7 @@ async fn after_so_many_503s_the_next_model_answers() {
         assert_eq!(api.models(), models);
         assert_eq!(served(&answer), instead("b", &[("a", Overloaded)]));
     }
-    // Two, if nobody says otherwise.
+    // The default is two.
     let api = Api::new([("a", vec![status(503); 9]), ("b", vec![status(503); 9])]);
     let answer = send(&chain(), chat(), &api).await;
     assert_eq!(api.models(), "a a b b c");
@@ -165,7 +165,7 @@ async fn a_paused_model_is_passed_over() {
     }
 }
 
-/// Without a retry layer that would wait, the server's own word is what is predicted.
+/// Without a retry layer that would wait, the server's stated wait is the prediction.
 #[tokio::test(start_paused = true)]
 async fn over_the_rate_limit_layer_alone() {
     for (wait, models) in [("3", "a"), ("20", "a b")] {

@@ -16,7 +16,7 @@ use tower_together::{
 
 use crate::{EVENTS, JSON, TOO_FAST, chat, limits};
 
-/// A body as a server, a proxy and layers may give it: what it is, its pieces with the time before each, and whether it
+/// A body as a server, a proxy and layers may give it: its type, its pieces with the time before each, and whether it
 /// breaks off or has trailers.
 fn any_body() -> impl Strategy<Value = (&'static str, Vec<(u64, Vec<u8>)>, Last)> {
     let line = format!("data: {TOO_FAST}");

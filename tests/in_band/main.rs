@@ -33,7 +33,7 @@ const TOO_FAST: &str = r#"{"error":{"message":"slow down","code":"rate_limit_exc
 
 type Body = StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
 
-/// A response: its type, and its body's pieces, each so many milliseconds after the one before it.
+/// A response: its type, and its body's pieces, each with the milliseconds since the one before.
 #[derive(Clone)]
 struct Reply(&'static str, Vec<(u64, Vec<u8>)>);
 
@@ -59,7 +59,7 @@ impl Reply {
     }
 }
 
-/// A server that answers as it was told, and when it was asked.
+/// A server that gives scripted responses, and records when it was called.
 #[derive(Clone)]
 struct Server {
     replies: Arc<Mutex<VecDeque<Reply>>>,
@@ -429,7 +429,7 @@ async fn what_only_looks_like_one_is_none() {
     }
 }
 
-/// Whoever cuts the body, the caller gets all of it, and the lane is told once.
+/// However the body is cut, the caller gets all of it, and the lane gets one report.
 #[tokio::test(start_paused = true)]
 async fn every_cut_of_a_body_is_read_alike() {
     let body =
@@ -464,7 +464,7 @@ async fn a_503_sends_the_request_to_the_next_model() {
     let response = service.oneshot(chat()).await.unwrap();
     assert_eq!(text(response).await, "{}");
     assert_eq!(server.count(), 2);
-    // And without a limiter beneath, or when it comes late.
+    // The same holds without a limiter beneath, or if the error is late.
     let retry = retry.with_first_frame(Duration::from_secs(5));
     for wait in [0, 500] {
         let server = Server::new([Reply(EVENTS, vec![(wait, event(body).into())])]);
@@ -475,7 +475,7 @@ async fn a_503_sends_the_request_to_the_next_model() {
     }
 }
 
-/// A stream is not kept from its caller for an error that nobody retries.
+/// A stream is not withheld from its caller for an error that is not retried.
 #[tokio::test(start_paused = true)]
 async fn a_first_frame_is_not_waited_for_without_retries() {
     let retry = TogetherRetryLayer::default().with_first_frame(Duration::from_secs(5));

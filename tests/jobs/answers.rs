@@ -33,10 +33,10 @@ async fn a_response_to_a_creation_is_read_only_if_it_may_tell_of_a_job_that_hold
     }
 }
 
-/// A response to a create: parts, and how long each is behind the one before; `None` breaks it off.
+/// A response to a create: its parts, each with the delay after the one before; `None` breaks it off.
 type Parts = &'static [(u64, Option<&'static str>)];
 
-/// A service that responds so to creates, and with a list to all else; a second create gets the same.
+/// A service that gives this response to creates, a second one included, and a list to all other requests.
 fn server(
     parts: Parts,
     list: &'static str,
@@ -64,7 +64,7 @@ fn server(
     TogetherRateLimitLayer::from(limiter.clone()).layer(server)
 }
 
-/// One whose response is longer than 16 KiB.
+/// A response longer than 16 KiB.
 fn long() -> Parts {
     let events = "x".repeat(40_000);
     let job = format!(r#"{{"events":"{events}","id":"ft-1","status":"running"}}"#);
@@ -161,7 +161,7 @@ async fn a_create_whose_response_has_no_body_is_in_flight_no_longer() {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     }));
     let start = Instant::now();
-    // The jobs of the first two have slots, for all that is known.
+    // The jobs of the first two may exist, so they have slots.
     let mut kept = Vec::new();
     for hours in [0, 0, 1] {
         let response = timeout(2 * HOUR, service.clone().oneshot(create("one")));

@@ -49,7 +49,7 @@ fn limits(rng: &mut Rng) -> Limits {
     }
 }
 
-/// A response: its status, and what comes so many milliseconds behind what was before.
+/// A response: its status, and its parts, each with the milliseconds since the one before.
 fn reply(rng: &mut Rng) -> (u16, Parts) {
     let id = format!(r#"{{"id":"ft-{}","#, rng.u8(0..4));
     let rest = || Ok(r#""status":"running"}"#.to_owned());

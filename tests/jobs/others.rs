@@ -29,7 +29,7 @@ async fn one_job_too_many_waits_for_one_to_end_and_other_conflicts_are_final() {
     // The limit from a 409 is believed for an hour, and this took three.
     assert_eq!(server.refused(), 3);
 
-    // Nor is anything else sent again for such words.
+    // No other request is retried for such words.
     server.script(409, r#"{"error":{"message":"Too many concurrent jobs"}}"#);
     let answer = get(&client, "fine-tunes/ft-0").await;
     assert_eq!(answer.status(), StatusCode::CONFLICT);

@@ -55,7 +55,7 @@ struct World {
 }
 
 impl Server {
-    /// Its jobs last so long.
+    /// Its jobs run for `lasts`.
     pub(crate) fn new(lasts: Duration) -> Self {
         Self(Arc::new(Mutex::new(World {
             lasts,
@@ -68,24 +68,24 @@ impl Server {
         self
     }
 
-    /// At most so many at once: one more is answered 409.
+    /// At most `cap` jobs run at once: one more gets a 409.
     pub(crate) fn cap(self, cap: usize) -> Self {
         self.world().cap = Some(cap);
         self
     }
 
-    /// Lists have so many to a page.
+    /// Lists have `page` jobs on a page.
     pub(crate) fn page(self, page: usize) -> Self {
         self.world().page = Some(page);
         self
     }
 
-    /// Its next answer is this.
+    /// Sets the next response.
     pub(crate) fn script(&self, status: u16, body: &str) {
         self.world().scripted = Some((status, body.to_owned()));
     }
 
-    /// A job that somebody else began, now.
+    /// Starts a job of another program, now.
     pub(crate) fn begin(&self, suffix: &str, lasts: Duration) -> String {
         let mut world = self.world();
         world.lasts = std::mem::replace(&mut world.lasts, lasts);
@@ -98,17 +98,17 @@ impl Server {
         self.world().jobs.clone()
     }
 
-    /// The most that ran at once.
+    /// The most jobs that ran at once.
     pub(crate) fn most(&self) -> usize {
         self.world().most
     }
 
-    /// The creates that were refused.
+    /// The number of rejected creates.
     pub(crate) fn refused(&self) -> usize {
         self.world().refused
     }
 
-    /// When it was asked this.
+    /// The instants of these requests.
     pub(crate) fn asked(&self, method: Method, path: &str) -> Vec<Instant> {
         let world = self.world();
         let asked = world.asked.iter();

@@ -119,7 +119,7 @@ async fn with_a_learned() -> Limiter {
 async fn learn(limiter: &Limiter, key: &'static str) {
     let call = chat().with_key(ApiKey::named(key));
     limiter.acquire(call).await.unwrap().told(2.0);
-    // Its pace is no longer behind, and what it learned is not yet worth nothing.
+    // Its pace has caught up, and its learned limit still counts.
     advance(Duration::from_secs(10)).await;
 }
 

@@ -1,4 +1,4 @@
-//! The limiter without tower, in virtual time: what its users are promised.
+//! The limiter without tower, in virtual time: the promises to its users.
 #![allow(clippy::disallowed_methods, reason = "in virtual time")]
 
 mod bounds;
@@ -27,7 +27,7 @@ fn chat() -> Call {
     Call::new(CHAT)
 }
 
-/// Lets a request pass, and its answer end at once.
+/// Lets a request pass, and ends its response at once.
 async fn pass(limiter: &Limiter, call: Call) {
     drop(limiter.acquire(call).await.unwrap());
 }

@@ -46,7 +46,7 @@ async fn an_answer_to_a_key_that_is_forgotten_pauses_no_other() {
     drop(limiter.try_acquire(of_key("b")).unwrap());
 }
 
-/// Promise: the refusal comes again when a pause makes it so.
+/// Promise: a waiting request is rejected if a pause makes it too late.
 #[tokio::test(start_paused = true)]
 async fn a_pause_refuses_those_whose_deadline_it_passes() {
     let limiter = Limiter::new(per_minute(60));

@@ -249,7 +249,7 @@ async fn a_snapshot_adds_up_what_was_waited_in_each_lane() {
         let limiter = limiter.clone();
         calls.spawn(async move { limiter.acquire(chat()).await.unwrap().waited() });
     }
-    // One who gives up, and one who is refused, have waited for nothing.
+    // Dropped and rejected requests do not count as having waited.
     let mut dropped = task::spawn(limiter.acquire(chat()));
     assert_pending!(dropped.poll());
     sleep(Duration::from_millis(500)).await;

@@ -31,7 +31,7 @@ async fn a_paced_lane_gets_its_share_of_an_unpaced_window() {
     assert!(all[0] >= 5_800 && all[1] >= 48, "{all:?}");
 }
 
-/// The same of a lane that waits for a slot, which others do not.
+/// The same holds for a lane that waits for a slot, if the other lanes do not.
 #[tokio::test(start_paused = true)]
 async fn a_lane_that_waits_for_a_slot_gets_its_share_of_an_unpaced_window() {
     use Endpoint::Embeddings;

@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
 
-/// An answer as `testing::promises::usage` reads it, and what is charged for it.
+/// A response as `testing::promises::usage` reads it, and the tokens charged for it.
 pub(crate) fn draw(rng: &mut Rng) -> (Vec<u8>, u64) {
     let cut = 1 << rng.u8(..9);
     let (first, charge) = answer(rng);
@@ -45,7 +45,7 @@ pub(crate) fn draw(rng: &mut Rng) -> (Vec<u8>, u64) {
     (events.into_bytes(), charged)
 }
 
-/// One object, and what its usage comes to.
+/// One object, and the total of its usage.
 fn answer(rng: &mut Rng) -> (Value, Option<u64>) {
     let mut object = object(rng, 3);
     object.remove("usage");

@@ -125,12 +125,12 @@ fn check(answers: u64) {
         codes += u64::from(error.code().is_some());
         waits += u64::from(error.retry_after().is_some());
     }
-    // Else it would be the promises of answers that say nothing.
+    // Otherwise these would be the promises of responses without a usage.
     let few = answers / 50;
     assert!(messages > few && codes > few && waits > few);
 }
 
-/// An answer of the kinds there are, changed in one to three ways; one in eight is noise.
+/// A response from the corpus, changed in one to three ways; one in eight is noise.
 fn draw(rng: &mut Rng, corpus: &[Vec<u8>]) -> Vec<u8> {
     let mut input = rng.choice(corpus).unwrap().clone();
     if rng.u8(..8) == 0 {
@@ -197,7 +197,7 @@ fn number(rng: &mut Rng) -> String {
     }
 }
 
-/// The fuzzer's seeds; beside them lies what it found, in files without an extension.
+/// The fuzzer's seeds, and beside them its findings, in files without an extension.
 fn corpus(of: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fuzz/corpus")
@@ -208,7 +208,7 @@ fn corpus(of: &str) -> Vec<Vec<u8>> {
     let mut files: Vec<_> = files
         .filter(|file| file.extension().is_some_and(|extension| extension == "txt"))
         .collect();
-    // The same seed, the same answers.
+    // The same seed draws the same responses.
     files.sort();
     files.iter().map(|file| fs::read(file).unwrap()).collect()
 }

@@ -1,4 +1,4 @@
-//! Asks a limiter one thing after another, and looks at every limit before and after each.
+//! Performs one step after another on a limiter, and checks every limit before and after each.
 
 use std::{collections::VecDeque, task::Poll, time::Duration};
 
@@ -25,20 +25,20 @@ pub(crate) enum Deed {
     /// Time passes, in nanoseconds.
     Pass(u64),
     Try(Lane, u64),
-    /// Asks and stays in line if need be.
+    /// A request arrives, and waits if it has to.
     Wait(Lane, u64),
-    /// Polls one of those in line.
+    /// Polls a waiting request.
     Poll(Index),
-    /// Drops one of those in line.
+    /// Drops a waiting request.
     Leave(Index),
-    /// The answer of one that left ends.
+    /// Ends the response of a request that left.
     End(Index),
-    /// It says what one that left really cost.
+    /// Settles the cost of a request that left.
     Settle(Index, u64),
 }
 
 impl Deed {
-    /// The same, all in one lane.
+    /// The same step, with every request in one lane.
     pub(crate) fn in_lane(self, lane: Lane) -> Self {
         match self {
             Self::Try(_, tokens) => Self::Try(lane, tokens),
@@ -74,7 +74,7 @@ pub(crate) fn assert_all_or_nothing(table: &Table, deeds: &[Deed]) {
             let mut before = desk.look();
             let charged = desk.act(deed);
             if let Deed::Settle(..) = deed {
-                // Settling is not asking: of paced quotas it moves what is owed, within bounds.
+                // A settlement is no request: it changes the debt of paced quotas, within bounds.
                 for (left, line) in before.iter_mut().zip(&table.lines) {
                     left.take_if(|_| matches!(line.cap, Cap::Tokens(_)));
                 }
@@ -84,7 +84,7 @@ pub(crate) fn assert_all_or_nothing(table: &Table, deeds: &[Deed]) {
     });
 }
 
-/// Does all of it, and asserts after each that if somebody in line could go, somebody knows.
+/// Performs all steps, and asserts after each that a request that can leave has been woken.
 pub(crate) fn assert_at_once(table: &Table, deeds: &[Deed]) {
     virtual_time().block_on(async {
         let mut desk = Desk::new(table);
@@ -151,9 +151,9 @@ pub(crate) fn ask_as_told(table: &Table, visits: &[Visit]) -> Story {
 struct Desk<'a> {
     table: &'a Table,
     limiter: Limiter,
-    /// Those who left: when, what, and what they hold.
+    /// The requests that left: when, their lane, and their tokens.
     left: Vec<(tokio::time::Instant, Lane, u64)>,
-    /// By place among those who left.
+    /// Permits in flight, each with its index in `left`.
     under_way: Vec<(usize, Permit)>,
     in_line: Vec<(Lane, u64, Spawn<Acquire>)>,
 }
@@ -203,7 +203,7 @@ impl<'a> Desk<'a> {
                 None
             }
             Deed::End(index) => {
-                // Its slot comes back: checked by counting those under way.
+                // Its slot is given back, which is checked by counting the permits in flight.
                 drop(self.under_way.remove(index.index(self.under_way.len())));
                 None
             }

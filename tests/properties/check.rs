@@ -151,8 +151,8 @@ fn assert_within(cap: Option<Cap>, visits: &[Visit], left: &[(Duration, usize)])
     }
 }
 
-/// In each lane what was refused by the server goes first; then callers go in turn, each one's
-/// requests in the order they came. Holds where everyone who waits is polled.
+/// In each lane, requests that the server rejected go first. Then callers take turns, each one's requests in the order
+/// of their arrival. Holds if every waiting request is polled.
 pub(crate) fn assert_in_turn(visits: &[Visit], story: &Story) {
     let mut lanes: HashMap<Lane, Vec<usize>> = HashMap::new();
     let mut passed = Passed::default();

@@ -36,7 +36,7 @@ proptest! {
         assert_never_over(&tables, &visits, &story);
     }
 
-    /// To the nanosecond: nobody leaves as early as one who asks when it is told to.
+    /// To the nanosecond: a request made at the very instant that it was told leaves earlier than any that waits.
     #[test]
     fn one_told_when_to_ask_again_leaves_at_that_instant_and_no_window_is_over(
         table in tables(),
@@ -103,7 +103,7 @@ proptest! {
         tables in tables_in_order(),
         visits in visits(40),
     ) {
-        // Playing it asserts that it ends, with nobody in line and every slot free.
+        // `play` asserts that it ends, with an empty queue and every slot free.
         let story = play(&tables, &visits);
         for (n, visit) in visits.iter().enumerate() {
             let ends = story.iter().filter(|(_, event)| match *event {
@@ -115,7 +115,7 @@ proptest! {
         }
     }
 
-    /// And everyone leaves or is refused in the end all the same: playing it asserts that.
+    /// Every request leaves or is rejected in the end all the same, which `play` asserts.
     #[test]
     fn while_a_lane_is_paused_nobody_of_it_leaves_and_no_window_is_over(
         tables in tables_in_order(),
@@ -150,7 +150,7 @@ proptest! {
         assert_in_turn(&visits, &play(&[(0, table)], &visits));
     }
 
-    /// But for requests that cost nothing, which make no other later.
+    /// Requests that cost nothing are excepted: they delay no other.
     #[test]
     fn lanes_that_share_a_quota_go_in_turn_however_much_each_asks_for(
         cap in shared_caps(),
@@ -282,7 +282,7 @@ fn what_one_request_really_cost_changes_nothing_of_another_s() {
     });
 }
 
-/// A request whose cost nobody knew is charged nothing, and what it cost when that is known.
+/// A request of unknown cost is charged nothing, and its cost when that is known.
 #[test]
 fn what_a_request_of_unknown_cost_really_cost_is_charged() {
     let quota = Quota::per_minute(6_000).unwrap();

@@ -1,4 +1,4 @@
-//! Plays requests that come, wait, are dropped or not polled, and writes down what became of them.
+//! Plays requests that arrive, wait, are dropped or not polled, and records their outcomes.
 
 use std::{
     pin::pin,
@@ -33,7 +33,7 @@ pub(crate) struct Visit {
     pub(crate) again: bool,
     pub(crate) deadline: Option<u64>,
     pub(crate) fate: Fate,
-    /// How long its answer takes.
+    /// The time that its response takes, in milliseconds.
     pub(crate) takes: u64,
     pub(crate) answer: Answer,
 }
@@ -52,9 +52,9 @@ pub(crate) enum Answer {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fate {
     Awaited,
-    /// Dropped after so long, if it is not ready.
+    /// Dropped after this time, if it is not ready.
     Dropped(u64),
-    /// Polled once and then not for so long.
+    /// Polled once, and then not for this time.
     Unpolled(u64),
 }
 
@@ -68,7 +68,7 @@ pub(crate) enum Event {
     Left(usize),
     Refused(usize, Reason),
     Dropped(usize),
-    /// Its answer ended.
+    /// The response ended.
     Ended(usize),
     /// The server asked to wait, and its lane is paused until then.
     Paused(usize, Duration),
@@ -80,7 +80,7 @@ pub(crate) enum Event {
 ///
 /// # Panics
 ///
-/// If somebody is never woken, or a slot not given back.
+/// If a request is never woken, or a slot is not given back.
 pub(crate) fn play(tables: &[(u64, Table)], visits: &[Visit]) -> Story {
     virtual_time().block_on(async {
         let stage = Stage {
@@ -125,7 +125,7 @@ pub(crate) fn visits(most: usize) -> impl Strategy<Value = Vec<Visit>> {
     prop::collection::vec(visit(), 1..=most)
 }
 
-/// The same, and some of them are answered "not now".
+/// Up to `most` requests of all kinds, of which the server rejects some.
 pub(crate) fn answered_visits(most: usize) -> impl Strategy<Value = Vec<Visit>> {
     let answer = prop_oneof![
         3 => Just(Answer::Fine),

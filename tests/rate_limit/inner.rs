@@ -70,8 +70,8 @@ async fn a_busy_inner_service_makes_nobody_leave_early() {
     assert!(before > freed + Duration::from_secs(2));
 }
 
-/// A clone that answered `Pending` holds the place in the inner service's own queue: dropped, its
-/// wake is lost and everyone hangs.
+/// A clone that returned `Pending` holds the place in the inner service's own queue. If it were dropped, its wake would
+/// be lost and all requests would hang.
 #[tokio::test(start_paused = true)]
 async fn a_busy_inner_service_loses_nobody() {
     let inner = service_fn(|request: Request<Empty<Bytes>>| async {

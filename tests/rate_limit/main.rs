@@ -38,12 +38,12 @@ fn chat() -> Request<Empty<Bytes>> {
     Request::post(CHAT).body(Empty::new()).unwrap()
 }
 
-/// Answers at once, with nothing.
+/// Responds at once, with an empty response.
 async fn nothing<B>(_: Request<B>) -> Result<Response<Empty<Bytes>>, Infallible> {
     Ok(Response::new(Empty::new()))
 }
 
-/// How long each of these took to be answered, one after the other.
+/// The time until each response, one request after the other.
 async fn elapsed<S, B, T, E: std::fmt::Debug>(
     service: &S,
     requests: impl IntoIterator<Item = Request<B>>,

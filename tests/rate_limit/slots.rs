@@ -16,7 +16,7 @@ use tower_together::{
 
 use crate::chat;
 
-/// Promise: an open stream of server-sent events counts as under way.
+/// Promise: an open stream of server-sent events counts as in flight.
 #[tokio::test(start_paused = true)]
 async fn a_slot_is_held_until_the_body_ends() {
     let limits = Limits::none().in_flight(Endpoint::ChatCompletions, NonZeroU32::MIN);
@@ -41,7 +41,7 @@ async fn a_slot_is_held_until_the_body_ends() {
     assert_pending!(third.poll());
     drop(answer);
     assert!(third.is_woken());
-    // Dropped after its call, before the answer is looked at.
+    // The future is dropped after its call, before its response is seen.
     drop(third);
     service.clone().oneshot(chat()).await.unwrap();
     drop(first);
@@ -175,7 +175,7 @@ async fn the_slot_of_a_websocket_can_be_kept_as_long_as_the_socket() {
     let mut second = task::spawn(open());
     assert_pending!(second.poll());
     drop(slot);
-    // It is given back with the response, if nobody keeps it.
+    // The slot is given back with the response, unless its `Slot` is kept.
     let second = assert_ready!(second.poll()).unwrap();
     let mut third = task::spawn(open());
     assert_pending!(third.poll());

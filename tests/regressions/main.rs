@@ -106,8 +106,8 @@ async fn a_snapshot_tells_when_the_first_in_line_may_go() {
     assert!(s.lanes[0].next.is_some(), "{:?}", s.lanes[0]);
 }
 
-/// It kept the clone that had answered `Pending` when it came; the permit was handed to it long before
-/// its turn, and nobody else could go.
+/// It kept the clone that had returned `Pending` when it arrived. The permit was handed to it long before its turn, and
+/// no other request could leave.
 #[tokio::test(start_paused = true)]
 async fn one_who_waits_for_the_rate_holds_no_place_in_the_inner_services_queue() {
     // First is under way and holds ConcurrencyLimit(1); second must wait for the rate, and is parked;

@@ -23,7 +23,7 @@ async fn a_full_queue_refuses_nobody_who_need_not_wait() {
     let _ = assert_ready!(free.poll()).expect("nothing limits it, it need not wait");
 }
 
-/// Its deadline stayed behind, and refused it again for another reason.
+/// Its deadline stayed behind, and rejected it again for another reason.
 #[tokio::test(start_paused = true)]
 async fn what_never_fits_is_refused_once_and_for_that() {
     let tokens = |n| Limits::none().tokens(CHAT, q(n));
@@ -58,7 +58,7 @@ async fn what_never_fits_any_more_is_told_at_once_wherever_it_stands() {
     assert!(second.is_woken(), "it can never go");
 }
 
-/// Those refused by a lower limit were counted as if they left first.
+/// Requests rejected by a lower limit were counted as if they left first.
 #[tokio::test(start_paused = true)]
 async fn the_hopeless_before_one_do_not_make_him_hopeless() {
     let limiter = Limiter::new(per_minute(60));

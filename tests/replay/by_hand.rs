@@ -39,7 +39,7 @@ fn what_one_attempt_reads_wakes_the_other() {
     assert!(matches!(next(&mut first), Poll::Ready(Some(Ok(frame))) if frame == "a"));
 }
 
-/// An answer has come, and there will be no further attempt.
+/// A response has arrived, and there will be no further attempt.
 #[test]
 fn what_is_let_go_of_is_recorded_no_more() {
     let memory = ReplayBuffer::default();

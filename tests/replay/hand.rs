@@ -1,4 +1,4 @@
-//! A body that is driven by hand, and wakes nobody by itself.
+//! A body that is driven by hand, and wakes no task by itself.
 
 use std::{
     collections::VecDeque,
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio_test::task::Spawn;
 
-/// Gives what it was given, to whoever asks first, and does not wake who asked before.
+/// Gives its frames to the first task that polls it, and does not wake tasks that polled before.
 pub(crate) struct Hand<E> {
     frames: Arc<Mutex<VecDeque<Bytes>>>,
     error: PhantomData<fn() -> E>,

@@ -22,8 +22,8 @@ use world::{Story, play, stories};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Every attempt that reads to its end got the original, and none ends early as if that were all;
-/// nobody is forgotten or woken for nothing; what was kept is given back.
+/// Every attempt that reads to its end gets the original, and none ends early as if that were all. No task is forgotten
+/// or woken without need, and the kept bytes are given back.
 macro_rules! in_every_interleaving {
     ($($name:ident, $tells:literal: $body:ty, |$source:ident: $error:ty| $wrap:expr;)*) => {
         proptest! {

@@ -32,7 +32,7 @@ pub(crate) struct Script {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Size {
     Exact,
-    /// At most so much more than it is.
+    /// An upper bound, this much above the size.
     AtMost(u64),
     Unknown,
 }
@@ -44,7 +44,7 @@ pub(crate) trait Fails: fmt::Debug + fmt::Display + Send + Sync + 'static {
         Self: Sized;
 }
 
-/// As of a client's own making, `hyper::Error` say: nobody else can make one.
+/// An error that only the client can make, such as `hyper::Error`.
 #[derive(Debug)]
 pub(crate) struct Foreign(());
 

@@ -58,7 +58,7 @@ async fn an_attempt_that_was_given_up_fails_and_never_looks_complete() {
     assert!(error.to_string().contains("given up"), "{error}");
 }
 
-/// Whom nobody can tell that it was given up: it gets the rest, whoever reads it first.
+/// An abandoned attempt that cannot be told so gets the rest, whichever attempt reads it first.
 #[tokio::test]
 async fn an_attempt_that_cannot_be_told_reads_on_to_the_true_end() {
     let body = || Full::<Bytes>::from("whole").boxed();
@@ -95,7 +95,7 @@ fn who_comes_while_another_reads_and_finds_nothing_is_woken() {
     ] {
         for reads in [0, 1] {
             let meanwhile = Step::Meanwhile(steps.clone());
-            // Whoever was reading is polled no more.
+            // The reading attempt is not polled again.
             let steps = vec![Again, meanwhile, Step::Poll(reads), Step::Drop(reads)];
             play(&story(steps), false, boxed);
         }
@@ -121,7 +121,7 @@ async fn what_does_not_fit_is_sent_once_and_whole() {
     assert!(kept.is_none() && BoxBody::again(&kept).is_none());
     assert_eq!(first.collect().await.unwrap().to_bytes(), "abcdefg");
 
-    // And here it is the trailers that are too much.
+    // Here the trailers are too much.
     let trailers = HeaderMap::from_iter([(ETAG, HeaderValue::from_static("x"))]);
     let body = streamed(&["a"]).with_trailers(async { Some(Ok(trailers)) });
     let (first, kept) = Streamed::new(body).replayable(&memory);
@@ -185,7 +185,7 @@ async fn a_body_beneath_two_layers_is_sent_again_by_either() {
     assert_eq!(again.collect().await.unwrap().to_bytes(), "ab");
 }
 
-/// A source that panicked cannot be polled any more: whoever waited for it would wait for ever.
+/// A source that panicked cannot be polled again: a task waiting for it would wait for ever.
 #[test]
 fn a_source_that_panics_is_not_sent_again_and_who_waits_for_it_is_told() {
     let tap = Arc::<Tap>::default();

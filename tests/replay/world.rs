@@ -1,4 +1,4 @@
-//! Attempts at one body, side by side, and what is promised of each.
+//! Attempts at one body, side by side, and the promises of each.
 
 use std::{
     collections::VecDeque,
@@ -112,7 +112,7 @@ struct Attempt<B> {
     is_done: bool,
 }
 
-/// Whether somebody was woken.
+/// Whether the task was woken.
 pub(crate) struct Woken(AtomicBool);
 
 /// Plays a story, and asserts all that is promised.
@@ -278,7 +278,7 @@ where
         panic!("somebody is woken again and again, and there is nothing to be had");
     }
 
-    /// All that there is can be read, and whoever waits for it is told.
+    /// Makes all frames readable, and wakes the waiting task.
     fn finish(&self) {
         self.meanwhile.lock().unwrap().clear();
         self.tap.open(usize::MAX);

@@ -221,7 +221,7 @@ async fn a_first_attempt_that_waits_for_its_client_is_rejected_at_the_deadline()
         assert_eq!(api.sent(), Vec::from_iter(sent));
         assert_eq!(at, sent.unwrap_or(deadline));
     }
-    // The same in gRPC's words, and where a header says it.
+    // The same with gRPC's statuses, and with the deadline in a header.
     let api = Api::new(&[], &[0..9_000, 9_000..10_000]);
     let mut request = post(CHAT);
     for (name, value) in [

@@ -23,7 +23,7 @@ use super::{CHAT, FINE_TUNES, exact, post, with};
 /// An attempt as the hook saw it: its number, how it failed, and the wait in milliseconds.
 type Seen = (u32, Failure, Option<u128>);
 
-/// A layer whose hook notes what it sees.
+/// A layer whose hook records its attempts.
 fn noting(
     layer: TogetherRetryLayer,
     decision: Decision,

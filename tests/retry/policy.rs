@@ -1,4 +1,4 @@
-//! The same rules as a policy of `tower::retry`.
+//! The retry layer's rules as a policy of `tower::retry`.
 
 use http::Response;
 use testing::script::{Reply, Script, status};
@@ -10,7 +10,7 @@ use tower_together::{
 
 use crate::{CHAT, FINE_TUNES, exact, post, with};
 
-/// The same rules for those who have tower's own retry.
+/// The same rules for users of tower's own retry.
 #[tokio::test(start_paused = true)]
 async fn as_a_policy_of_tower_retry() {
     let script = Script::new([
@@ -38,7 +38,7 @@ async fn as_a_policy_of_tower_retry() {
     let attempts: Vec<_> = script.sent().iter().map(|sent| sent.attempt).collect();
     assert_eq!(attempts, [0, 2, 3]);
 
-    // Alone, and what is to be sent once.
+    // Without a limiter, and for a request that must be sent once.
     let script = Script::new([status(503).header("retry-after", 3), status(404)]);
     let service = tower::retry::Retry::new(layer.policy(), script.client());
     let answer = service.clone().oneshot(post(CHAT)).await.unwrap();

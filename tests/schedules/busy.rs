@@ -80,7 +80,7 @@ impl Busy {
         })
     }
 
-    /// The most that a lane can have under way at once.
+    /// The most requests of a lane that can be in flight at once.
     fn under_way(&self, n: usize) -> u64 {
         let BusyLane { lane, takes, cost } = self.lanes[n];
         let most = |quota: Quota, cost| {

@@ -78,5 +78,5 @@ fn assert_pauses(schedule: &Schedule, events: &Events) {
     }
 }
 
-/// And a moment, for timers and inner services that are late.
+/// An hour, and a moment for timers and inner services that are late.
 const HOUR: Duration = Duration::from_secs(3_600 + 10);

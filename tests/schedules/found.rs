@@ -1,4 +1,4 @@
-//! Schedules that failed, each with what it found.
+//! Schedules that failed, each with the fault that it found.
 
 use crate::{promises, shares};
 
@@ -9,7 +9,7 @@ fn a_service_that_is_pending_for_long_has_few_waiters_polled() {
     assert!(promises(1_344));
 }
 
-/// The same where a `ConcurrencyLimit` is the service, and its permit is taken for long.
+/// The same fault with a `ConcurrencyLimit` as the service, whose permit is taken for long.
 #[test]
 fn a_permit_that_is_taken_for_long_has_few_waiters_polled() {
     assert!(promises(83));
@@ -21,13 +21,13 @@ fn a_lane_with_a_slower_limit_leaves_the_shared_one_busy() {
     assert!(shares(9));
 }
 
-/// The same of three lanes under two shared limits, of which the middle lane is under both.
+/// The same fault with three lanes under two shared limits, of which the middle lane is under both.
 #[test]
 fn a_lane_under_two_shared_limits_leaves_both_busy() {
     assert!(shares(82));
 }
 
-/// The same of two lanes that share a limit within a larger one.
+/// The same fault with two lanes that share a limit within a larger one.
 #[test]
 fn lanes_that_share_a_limit_within_another_leave_one_of_both_busy() {
     assert!(shares(109));
@@ -39,13 +39,13 @@ fn a_paced_lane_gets_its_share_of_an_unpaced_window() {
     assert!(shares(16));
 }
 
-/// The same of a lane that waits for slots.
+/// The same fault with a lane that waits for slots.
 #[test]
 fn a_lane_with_slots_gets_its_share_of_an_unpaced_window() {
     assert!(shares(8));
 }
 
-/// The same of lanes that another unpaced window keeps back: they got a quarter.
+/// The same fault with lanes that another unpaced window holds back: they got a quarter.
 #[test]
 fn lanes_under_two_unpaced_windows_get_their_share_of_both() {
     assert!(shares(285_532_943_622_609));

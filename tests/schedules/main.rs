@@ -1,8 +1,8 @@
 //! Random schedules: tables of limits, lanes, callers, services beneath, drops, changes and responses of
 //! all kinds, each drawn from a seed.
 //!
-//! `SCHEDULES_SEED` is the first seed and `SCHEDULES` the number of schedules: `SCHEDULES_SEED=$RANDOM` searches
-//! where nobody has. A schedule that fails says how to run it alone.
+//! `SCHEDULES_SEED` is the first seed and `SCHEDULES` the number of schedules: `SCHEDULES_SEED=$RANDOM` searches new
+//! seeds. A schedule that fails prints how to run it alone.
 
 mod busy;
 mod busy_draw;

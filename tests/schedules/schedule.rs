@@ -53,9 +53,9 @@ pub(crate) struct Visit {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Fate {
     Awaited,
-    /// Dropped after so long.
+    /// Dropped after this time.
     Dropped(u64),
-    /// Polled once, and then not for so long; this again for each of these.
+    /// Polled once, and then not for this time; repeated for each entry.
     Unpolled(Vec<u64>),
 }
 

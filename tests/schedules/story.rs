@@ -28,7 +28,7 @@ pub(crate) enum Event {
     Resumed(usize),
     /// A clone of the inner service that was pending is ready.
     Opened,
-    /// The inner service is pending, and a turn has lapsed since: somebody else is asked.
+    /// The inner service is pending, and a turn has lapsed since: another request is offered the turn.
     Lapsed,
     /// Another table was put in force.
     Table(usize),

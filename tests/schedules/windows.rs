@@ -208,7 +208,7 @@ impl<'a> Account<'a> {
     }
 }
 
-/// How long a limit's own windows are, and what it allows in a time of any length.
+/// The length of a limit's own windows, and the most that it allows in a time of any length.
 fn most_in(cap: Cap, length: Duration) -> (Duration, u64) {
     let (Cap::Requests(quota) | Cap::Tokens(quota)) = cap else {
         unreachable!("a line keeps its kind")

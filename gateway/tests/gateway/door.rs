@@ -11,7 +11,7 @@ use crate::{
 
 const KEY: &str = "tgp_v1_the-gateways-own-key";
 
-/// A server that answers TRACE sends back what it got, which has the gateway's key in it.
+/// A server that responds to TRACE sends the request back, which has the gateway's key in it.
 #[tokio::test]
 async fn only_methods_that_apis_have_pass() {
     let api = Api::start().await;

@@ -86,7 +86,7 @@ async fn base_urls_with_and_without_a_version_come_out_at_the_same_place() {
     assert!(models.json().is_array());
 }
 
-/// Has the next answer of a server be a stream, sent by what is returned.
+/// Makes the next response of a server a stream. Returns the sender of its pieces.
 fn stream(api: &Api) -> Pieces {
     let (events, body) = program::channel();
     let answer = Response::builder().header("content-type", "text/event-stream");

@@ -18,8 +18,8 @@ use testing::until;
 /// Leaves the lane of embeddings as it is for a minute.
 const SLOW: [&str; 4] = ["--limit", "embeddings=1", "--max-wait", "600"];
 
-/// A gateway with something of everything: one chat lane that flows, and one of embeddings of which
-/// one was sent, three wait and one was refused.
+/// A gateway with a bit of everything: one chat lane that flows, and one embeddings lane in which one was sent, three
+/// wait and one was rejected.
 async fn busy(gateway: &Gateway) -> JoinSet<()> {
     let program = Program::new("tom");
     for _ in 0..3 {
@@ -49,7 +49,7 @@ async fn busy(gateway: &Gateway) -> JoinSet<()> {
     waiting
 }
 
-/// Waits until the calls that have been answered are over for the gateway too.
+/// Waits until the calls with a response have also ended for the gateway.
 async fn quiet_but_for_three(gateway: &Gateway) {
     until("three calls are left", async || {
         gateway.lanes().await["open"]["calls"] == 3

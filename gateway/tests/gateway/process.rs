@@ -148,7 +148,7 @@ impl Gateway {
         said.unwrap_or_else(|_| panic!("not said: {part}"));
     }
 
-    /// Ends it, and tells what it wrote to its standard error.
+    /// Ends it, and returns its standard error.
     pub(crate) async fn stop(&mut self) -> String {
         let _ = self.child.start_kill();
         let mut text = String::new();
@@ -157,7 +157,7 @@ impl Gateway {
         text
     }
 
-    /// Waits for its end, and tells its exit code and what it wrote to its standard error.
+    /// Waits for its end, and returns its exit code and its standard error.
     #[cfg(unix)]
     pub(crate) async fn ended(mut self) -> (Option<i32>, String) {
         let mut text = String::new();
@@ -172,7 +172,7 @@ impl Lanes {
         self["waiting"].as_u64().unwrap()
     }
 
-    /// Whether no call is under way or waits.
+    /// Whether no call is in flight or queued.
     pub(crate) fn is_quiet(&self) -> bool {
         self.waiting() == 0 && self["open"]["calls"] == 0
     }

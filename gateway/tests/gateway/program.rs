@@ -26,7 +26,7 @@ pub(crate) struct Program {
     key: String,
 }
 
-/// An answer, read to its end.
+/// A response, read to its end.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -34,7 +34,7 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
-/// An answer that is still coming.
+/// A response that is still arriving.
 pub(crate) struct Open {
     answer: Response<Incoming>,
     read: String,
@@ -71,7 +71,7 @@ impl Program {
         })
     }
 
-    /// An answer's head; its body comes event by event.
+    /// Returns a response's head; its body arrives event by event.
     pub(crate) async fn open(&self, request: Request<Body>) -> Open {
         Open {
             answer: self.open_raw(request).await.unwrap(),
@@ -153,7 +153,7 @@ impl From<String> for Body {
     }
 }
 
-/// As an API answers it.
+/// Lets an API respond with it.
 impl From<Body> for AxumBody {
     fn from(body: Body) -> Self {
         Self::new(body.0)

@@ -38,7 +38,7 @@ async fn a_programs_credentials_never_reach_the_api() {
         "x-real-ip",
         "accept-encoding",
         "x-private",
-        // None of these is on a list of names: what is not known stays here.
+        // None of these is on a list of names: unknown headers are not passed on.
         "x-forwarded-access-token",
         "x-forwarded-user",
         "x-goog-api-key",

@@ -35,7 +35,7 @@ async fn what_cannot_work_is_said() {
         (&["--max-wait", "0"][..], "", "a number of seconds"),
         (&["--body-memory", "0"][..], "", "from 1 to"),
         (&["--demo"][..], "tom", "unset GATEWAY_TOKENS"),
-        // Set to nothing is not unset: somebody wanted a door that is shut.
+        // An empty variable is not an unset one: it was meant to restrict access.
         (&[][..], " , ", "holds no token"),
     ] {
         let mut command = command(args);
@@ -106,7 +106,7 @@ async fn a_key_that_goes_out_unencrypted_is_warned_of() {
         ("http://localhost:1/v1", &[], false),
     ] {
         let mut gateway = Gateway::start_with(&["--base-url", base], env).await;
-        // It has said all when it answers.
+        // It has written all lines when it responds.
         Program::new("").send(gateway.get("/lanes")).await;
         let said = gateway.stop().await;
         assert_eq!(said.contains("unencrypted"), warned, "{base}: {said}");

@@ -1,4 +1,4 @@
-//! Tokens that are charged before the response says what it cost.
+//! Tokens that are charged before the response states its usage.
 
 use std::{
     convert::Infallible,
@@ -21,7 +21,7 @@ use tower_together::{
 
 use super::{EMBEDDINGS, JSON, LITTLE, QUOTA, answer, charged, chat, dear, layer, limits};
 
-/// A service that says an answer of these lengths took them, one after the other.
+/// The charge of each request, one after the other, over a service that reports these lengths as usage.
 pub(super) async fn each_charged(
     layer: &TogetherRateLimitLayer,
     requests: Vec<(Request<Full<Bytes>>, u64)>,
@@ -95,9 +95,9 @@ async fn what_the_caller_says_counts_as_it_is() {
         nothing.extensions_mut().insert(Cost::of_tokens(0));
         let charges = each_charged(&layer, vec![(request, 88), (nothing, 88)]).await;
         assert_eq!(charges, [500, 0]);
-        // The first is settled, to what its answer said; of the second nothing was to be counted.
+        // The first is settled to its response's usage; the second was not to be counted.
         assert_eq!(charged(layer.limiter()), 100);
-        // And what a given cost took says nothing of the others.
+        // The usage of a request with a given cost does not affect the others.
         let charges = each_charged(&layer, vec![(chat(json!({})), 1)]).await;
         assert!((dear(256)..dear(280)).contains(&charges[0]), "{charges:?}");
     }

@@ -31,7 +31,7 @@ const CHAT: &str = "https://api.together.ai/v1/chat/completions";
 const EMBEDDINGS: &str = "https://api.together.ai/v1/embeddings";
 const QUOTA: u64 = 100_000;
 
-/// An unpaced quota tells to the token what was charged.
+/// An unpaced quota shows the charge to the token.
 fn limits() -> Limits {
     let quota = Quota::per_minute(QUOTA).unwrap().unpaced();
     Limits::none()
@@ -117,7 +117,7 @@ async fn what_an_answer_says_is_settled_both_ways() {
         (200, vec![JSON], LITTLE, dear(10)),
         (200, vec![], USAGE, dear(300)),
         (200, vec![EVENTS], &stream, dear(300)),
-        // Nothing said, or not to be read: what was expected stands.
+        // The usage is missing or unreadable: the expected charge stands.
         (200, vec![JSON], "{}", expected),
         (200, vec![JSON], "", expected),
         (200, vec![("content-type", "text/html")], USAGE, expected),
@@ -127,7 +127,7 @@ async fn what_an_answer_says_is_settled_both_ways() {
             USAGE,
             expected,
         ),
-        // Refused, or not looked at.
+        // The request was rejected, or not looked at.
         (429, vec![JSON], "{}", 0),
         (429, vec![JSON], USAGE, 0),
         (400, vec![JSON], "{}", 0),
@@ -256,7 +256,7 @@ async fn where_no_tokens_are_counted_nothing_is_read() {
             assert_eq!(looks.load(Ordering::Relaxed), looked);
             let reads = |body| format!("{body:?}").contains("is_read: true");
             assert_eq!(reads(answer.body()), read);
-            // Nor where its caller says what it costs.
+            // The body is not read either if the caller states the cost.
             let mut costly = request();
             costly.extensions_mut().insert(Cost::of_tokens(5));
             let answer = service.ready().await.unwrap().call(costly).await.unwrap();
@@ -293,7 +293,7 @@ async fn what_another_limiter_beneath_refuses_has_cost_nothing() {
     assert_eq!(charged(outer.limiter()), 0);
 }
 
-/// A 429 of tokens pauses the lane, and its pace stays what it was.
+/// A 429 about tokens pauses the lane, and does not change its pace.
 #[tokio::test(start_paused = true)]
 async fn too_many_tokens_are_not_too_many_requests() {
     let quota = Quota::per_minute(600).unwrap();
