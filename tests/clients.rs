@@ -43,7 +43,7 @@ async fn strict(limit: Limit) -> StandIn {
     StandIn::builder().rules(rules).start().await.unwrap()
 }
 
-/// A stand-in that takes everything.
+/// A stand-in that accepts everything.
 async fn free() -> StandIn {
     let server = StandIn::builder().rules(Rules::none()).start().await;
     server.unwrap()
@@ -290,7 +290,7 @@ async fn a_hyper_server_limits_its_own_callers() {
     assert!(String::from_utf8_lossy(&body).contains("max_wait"));
 }
 
-/// A proxy: the body of an incoming request goes out as it comes in.
+/// A proxy: the body of an incoming request is sent on as it arrives.
 #[tokio::test]
 async fn a_body_that_streams_in_streams_out() {
     let upstream = free().await;
@@ -348,5 +348,5 @@ fn with_deadline<B>(mut request: Request<B>) -> Request<B> {
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
-/// More than are on their way at a time.
+/// More than are in flight at a time.
 const AT_ONCE: u32 = 40;

@@ -51,7 +51,7 @@ fn https() -> hyper_rustls::HttpsConnector<HttpConnector> {
     builder.https_only().enable_http1().build()
 }
 
-/// A connector that fails as those of other crates do.
+/// A connector that fails like those of other crates.
 #[derive(Clone)]
 struct Fails(fn() -> BoxError);
 

@@ -59,7 +59,7 @@ fn start(runtime: &Runtime, limiter: &Limiter) -> Pin<Box<Acquire>> {
     }
 }
 
-/// That many requests one after the other, or a panic if they hang.
+/// Sends `requests` requests one after the other, and panics if they hang.
 fn pass(runtime: &Runtime, limiter: &Limiter, requests: usize) {
     runtime.block_on(async {
         let all = async {
@@ -93,7 +93,7 @@ fn a_runtime_that_is_dropped_holds_up_nobody() {
     // Its timers fire while it shuts down: at once, and again when they are due.
     drop(dropped);
     pass(&other, &limiter, 10);
-    // The future itself lives on, and goes on in another runtime, ahead of who came later.
+    // The future itself lives on, and continues in another runtime, ahead of later requests.
     drop(other.block_on(waiting).unwrap());
     has_no_timer(&limiter);
 }

@@ -103,7 +103,7 @@ fn a_million_keys_at_once_fill_the_table_and_the_rest_are_told_when_to_come_agai
 fn keys_that_come_and_go(keys: u32) {
     let used = bytes_used(async || {
         let limiter = Limiter::default();
-        // Work for as long as the others come and go.
+        // Work for as long as the others arrive and leave.
         let requests = u64::from(keys / 10_000);
         let mut regular = JoinSet::new();
         for n in 0..requests {
@@ -177,7 +177,7 @@ fn keys_at_once(keys: u32) {
     assert!(used < 64 << 20, "{used} bytes");
 }
 
-/// The heap that is in use after `act` and was not before, with the limiter that it returns.
+/// The heap bytes that `act` leaves in use, with the limiter that it returns.
 fn bytes_used(act: impl AsyncFnOnce() -> Limiter) -> i64 {
     let runtime = virtual_time();
     let mut kept = None;

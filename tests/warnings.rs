@@ -35,7 +35,7 @@ impl Warnings {
         (warnings.clone(), set_default(warnings))
     }
 
-    /// How many of them say so.
+    /// The number of warnings that contain `words`.
     fn of(&self, words: &str) -> usize {
         let all = self.0.lock().unwrap();
         all.iter().filter(|one| one.contains(words)).count()
@@ -138,7 +138,7 @@ async fn two_limiters_for_one_key_are_warned_of_once_for_each_key() {
     assert!(!all.contains("two-"), "{all}");
 }
 
-/// 28 of 39 requests got a 429, and nothing told why.
+/// 28 of 39 requests got a 429, and nothing reported why.
 #[tokio::test(start_paused = true)]
 async fn a_layer_for_each_request_is_warned_of_once() {
     let (warnings, _guard) = Warnings::heard();
@@ -166,7 +166,7 @@ async fn requests_with_and_without_a_key_are_warned_of_once_for_each_limiter() {
     let layer = TogetherRateLimitLayer::from(limiter.clone());
     send(&layer, chat("mixed-a")).await;
     send(&layer, chat("mixed-b")).await;
-    // Under no limit: a page that anybody may ask for.
+    // No limit applies to it: a page that any client may ask for.
     send(&layer, post("/health", "")).await;
     assert_eq!(warnings.of(MIXED), 0);
     for _ in 0..3 {
@@ -295,7 +295,7 @@ async fn limiters_whose_limits_were_set_later_are_warned_of_too() {
     }
 }
 
-/// A request that is sent once said nothing of its error.
+/// The error of a request that is sent once was not reported.
 #[tokio::test(start_paused = true)]
 async fn each_clients_error_is_told_with_its_attempts() {
     let (warnings, _guard) = Warnings::heard();

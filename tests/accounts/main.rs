@@ -35,7 +35,7 @@ fn chat(tokens: u64) -> Call {
     Call::new(CHAT).with_tokens(tokens)
 }
 
-/// Sends such requests for a while, and counts them.
+/// Sends such requests for `time`, and counts them.
 async fn sent(limiter: &Limiter, call: &Call, time: Duration) -> usize {
     let end = Instant::now() + time;
     let mut sent = 0;
@@ -112,7 +112,7 @@ async fn nothing_is_given_back_to_a_table_that_did_not_charge_it() {
     sleep(MINUTE / 2).await;
     limiter.set_limits(tokens(1_000));
     permit.settle(5_000);
-    // 5,000 are owed still, at 1,000 a minute.
+    // 5,000 are still owed, at 1,000 a minute.
     let sent = sent(&limiter, &chat(100), 4 * MINUTE).await;
     assert!(sent <= 1, "{sent}");
 }
@@ -330,7 +330,7 @@ async fn a_key_that_only_learned_something_makes_room_for_a_new_one() {
     // The second was idle for longest.
     assert!(lives("first") && lives("third") && !lives("new"));
     assert_eq!(limiter.snapshot().keys, 3);
-    // Keys in use are not forgotten for others.
+    // A key in use is not forgotten for another key.
     let waiting = ["first", "third", "new"].map(|name| limiter.acquire(of_key(name)));
     let held = futures::future::join_all(waiting).await;
     drop(held);

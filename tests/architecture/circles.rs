@@ -109,7 +109,7 @@ impl Modules {
     }
 }
 
-/// All that is imported from a module on, directly or not.
+/// The modules that `from` imports from, directly or not.
 fn reach(imports: &BTreeMap<Name, BTreeSet<Name>>, from: &Name) -> BTreeSet<Name> {
     let (mut reached, mut next) = (BTreeSet::new(), vec![from]);
     while let Some(from) = next.pop() {
@@ -119,7 +119,7 @@ fn reach(imports: &BTreeMap<Name, BTreeSet<Name>>, from: &Name) -> BTreeSet<Name
     reached
 }
 
-/// The code of a module, its unit tests apart.
+/// The code of a module, without its unit tests.
 #[derive(Default)]
 struct Code {
     module: Name,

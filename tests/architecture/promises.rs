@@ -28,7 +28,7 @@ fn invariants(text: &str) -> Vec<String> {
     lines.collect()
 }
 
-/// Whether there is such a file, or in the file before `::` a function of that name that is a test.
+/// Whether the file exists, or the file before `::` has a test with this name.
 fn exists(root: &Path, name: &str) -> bool {
     let (file, test) = name.split_once("::").unwrap_or((name, ""));
     let Ok(text) = fs::read_to_string(root.join(file)) else {

@@ -49,7 +49,7 @@ async fn no_attempt_leaves_after_the_deadline_however_slow_the_answer_before() {
     }
 }
 
-/// The time that has passed since the first attempt is the caller's too.
+/// The deadline includes the time since the first attempt.
 #[tokio::test(start_paused = true)]
 async fn every_attempt_has_the_same_deadline() {
     let script = Script::new([status(500)]);

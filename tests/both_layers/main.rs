@@ -93,7 +93,7 @@ async fn a_refusal_of_our_own_is_never_retried() {
     assert_eq!(script.sent().len(), 1);
 }
 
-/// Promise: nothing of the inner service is held while waiting, an in-flight slot of our own neither.
+/// Promise: a waiting request holds nothing of the inner service, and no in-flight slot of the limiter.
 #[tokio::test(start_paused = true)]
 async fn a_backoff_holds_no_slot() {
     let limits = Limits::none().in_flight(Endpoint::ChatCompletions, NonZeroU32::MIN);
@@ -125,7 +125,7 @@ async fn every_attempt_pays() {
     );
 }
 
-/// The hint of the error that a stack returns to a request with a body that cannot be sent twice.
+/// The hint in the error that a stack returns for a request whose body cannot be sent twice.
 async fn hint<S, R>(stack: S, path: &str) -> &'static str
 where
     S: Service<Request<String>, Response = Response<R>, Error: Debug>,
@@ -172,8 +172,8 @@ async fn a_hint_recommends_no_layer_and_no_limit_that_is_there() {
     );
 }
 
-/// Both layers are told at once, in whatever order, or the one would act on what the other leaves
-/// alone.
+/// A wait is reported to both layers at once, in whatever order. Otherwise one layer would act on a response that the
+/// other leaves alone.
 #[tokio::test(start_paused = true)]
 async fn both_layers_act_on_the_same_requests() {
     let elsewhere = || Classify::together().only_hosts(["other.example"]);
@@ -192,8 +192,7 @@ async fn both_layers_act_on_the_same_requests() {
     }
 }
 
-/// No bound of the layers keeps a service out that is not `Send` or borrows, nor makes a future less
-/// `Send` than what it sends through.
+/// The layers' bounds accept a service that is not `Send` or borrows, and a future is as `Send` as its inner service.
 #[tokio::test(start_paused = true)]
 async fn any_service_will_do() {
     let sent = std::rc::Rc::new(std::cell::Cell::new(0));

@@ -20,14 +20,14 @@ async fn what_was_refused_waits_in_its_lane_and_goes_first() {
     let service = layer.layer(script.client());
     let first = tokio::spawn(service.clone().oneshot(post(CHAT)));
     tokio::task::yield_now().await;
-    // They come while the lane is paused, and wait behind it.
+    // They arrive while the lane is paused, and wait behind it.
     let others: Vec<_> = (0..2)
         .map(|_| tokio::spawn(service.clone().oneshot(post(CHAT))))
         .collect();
     let answer = first.await.unwrap().unwrap();
     assert_eq!(answer.status(), 200);
     let report = answer.extensions().get::<RetryReport>().unwrap();
-    // It slept nowhere but in its lane.
+    // It waited only in its lane.
     assert_eq!(report.waited(), Duration::ZERO);
     let waited = answer.extensions().get::<Waited>().unwrap().duration();
     assert_eq!(waited.as_millis(), 7_000);
@@ -59,7 +59,7 @@ async fn a_429_without_a_hint_pauses_the_lane_for_1_s_and_doubles() {
     assert_eq!(seconds, [0, 1, 3, 7, 15, 31, 61, 91]);
 }
 
-/// Cloudflare's 1015 and 522 say it in JSON alone: attempts at 1, 3, 7 and 15 s were in vain.
+/// Cloudflare's 1015 and 522 state the wait in JSON alone: attempts at 1, 3, 7 and 15 s were in vain.
 #[tokio::test(start_paused = true)]
 async fn a_wait_in_the_json_of_an_error_is_obeyed_by_both_layers() {
     let json = r#"{"title":"Error 1015: You are being rate limited","retry_after":30}"#;
@@ -81,7 +81,7 @@ async fn a_wait_in_the_json_of_an_error_is_obeyed_by_both_layers() {
             assert_eq!(script.millis(), [0, 30_000], "{code} {head:?}");
         }
     }
-    // Longer than it may be: it is not waited for.
+    // The wait exceeds the bound, so the request does not wait.
     let script = Script::new([status(503).body(r#"{"retry_after":1200}"#)]);
     let answer = exact().layer(script.client()).oneshot(post(CHAT)).await;
     assert_eq!(answer.unwrap().status(), 503);
@@ -153,7 +153,7 @@ async fn out_of_money_pauses_nobody() {
     assert_eq!(script.millis(), [0, 0]);
 }
 
-/// A request failed whose server asked for more than 2 minutes, and those behind it in its lane waited for
+/// A request failed because its server asked for more than 2 minutes, and the requests behind it in its lane waited for
 /// them.
 #[tokio::test(start_paused = true)]
 async fn a_rejected_request_waits_in_its_lane_as_long_as_those_behind_it() {
@@ -201,7 +201,7 @@ async fn a_request_is_never_sent_before_the_instant_that_it_was_told() {
             (None, false),
         ] {
             let script = Script::new([status(code).header("retry-after", 7_200)]);
-            // The lane paces what waits for it.
+            // The lane paces its waiting requests.
             let retry = exact().with_budget(Budget::new(0.0, 0));
             let retry = match most {
                 Some(most) => retry.with_longest_hint(most),
@@ -224,7 +224,7 @@ async fn a_request_is_never_sent_before_the_instant_that_it_was_told() {
     }
 }
 
-/// The limiter paces what waits in its lane, so the budget is for the others.
+/// The limiter paces requests that wait in its lane, so the budget is for the others.
 #[tokio::test(start_paused = true)]
 async fn what_waits_in_its_lane_costs_no_budget() {
     let broke = TogetherRetryLayer::default().with_budget(Budget::new(0.0, 0));

@@ -1,4 +1,4 @@
-//! The remaining requests that a server names, and the words in which it rejects.
+//! The remaining requests that a server names, and the messages of its rejections.
 
 use std::time::Duration;
 

@@ -80,7 +80,7 @@ impl Dripping {
         }
     }
 
-    /// It does not say how long it is, so that nothing but its end tells that it was all.
+    /// Reports no size, so that only its end shows that it is complete.
     pub(crate) fn of_unknown_size(self) -> Self {
         Self {
             is_sized: false,

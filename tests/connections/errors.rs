@@ -1,4 +1,4 @@
-//! Errors of connections: which tell that nothing was sent.
+//! Connection errors, and which of them prove that nothing was sent.
 
 use std::{
     future::ready,
@@ -30,7 +30,7 @@ use tower_together::extension::{Failure, Retries, RetryReport};
 use crate::raw::{Farewell, Leaving};
 use crate::{both, client, post, quick, stand_in};
 
-/// Sends one request; how often it arrived, and what came of it.
+/// Sends one request. Returns how often it arrived, and its result.
 async fn arrivals(http2: bool, path: &str, fault: Answer) -> (u64, Result<StatusCode, bool>) {
     let server = stand_in().await;
     server.script("POST", path, fault);
@@ -69,7 +69,7 @@ async fn an_error_tells_whether_the_request_was_processed() {
     }
 }
 
-/// A server that is leaving says which requests it has not looked at, and those alone are certain.
+/// A server that is leaving reports which requests it has not processed; only those are certain.
 #[tokio::test]
 async fn a_goaway_is_believed_of_the_streams_it_does_not_name() {
     for (path, last, expected) in [
@@ -167,7 +167,7 @@ async fn a_server_that_comes_back_gets_what_was_not_sent() {
     assert_eq!(arrived.load(SeqCst), 1);
 }
 
-/// Whatever it is that keeps it from connecting.
+/// Any cause that prevents a connection counts.
 #[tokio::test]
 async fn without_a_connection_nothing_was_sent() {
     let tried = Arc::<AtomicU32>::default();

@@ -32,7 +32,7 @@ use tower_together::{
     retry::Budget,
 };
 
-/// Retries at once, as often as it takes.
+/// Retries at once, without a limit on the number.
 fn quick() -> TogetherRetryLayer {
     TogetherRetryLayer::default()
         .with_jitter(Duration::ZERO)
@@ -50,7 +50,7 @@ where
     B::Data: Send,
 {
     let mut connector = HttpConnector::new();
-    // Or HTTP/2 waits 40 ms for the acknowledgement of each little frame.
+    // Otherwise HTTP/2 waits 40 ms for the ACK of each small frame.
     connector.set_nodelay(true);
     Client::builder(TokioExecutor::new())
         .http2_only(http2)
@@ -132,7 +132,7 @@ async fn a_body_over_the_bound_is_no_error() {
     assert_eq!(server.stats().arrived, 1);
 }
 
-/// Promise: nothing of the inner service is held while waiting.
+/// Promise: a waiting request holds nothing of the inner service.
 #[tokio::test(start_paused = true)]
 async fn a_backoff_holds_no_permit_of_the_inner_service() {
     let client = service_fn(|request: Request<&'static str>| async move {

@@ -1,4 +1,4 @@
-//! Servers that do what no server should, byte by byte.
+//! Servers with faults that no server should have, byte by byte.
 
 use std::{
     collections::HashSet,
@@ -172,10 +172,10 @@ impl Leaving {
     }
 }
 
-/// How a server leaves.
+/// The way in which a server leaves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Farewell {
-    /// With a GOAWAY that says which stream it has looked at last: 0 is none, 1 is the first.
+    /// With a GOAWAY that names the last stream it has processed: 0 is none, 1 is the first.
     GoAway { last: u8, code: u8 },
     /// With a RST_STREAM for the first stream.
     Reset { code: u8 },
@@ -219,7 +219,7 @@ async fn leave(mut stream: TcpStream, farewell: Farewell, arrived: &AtomicUsize)
     Ok(())
 }
 
-/// Serves each connection in a task of its own, and tells it the how many-th it is.
+/// Serves each connection in a task of its own, and passes the connection's index.
 async fn serve<F>(serve: impl Fn(TcpStream, usize) -> F + Send + 'static) -> (String, JoinSet<()>)
 where
     F: Future<Output = ()> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Responses that come before the request body was read.
+//! Responses that arrive before the request body was read.
 
 use std::{convert::Infallible, io};
 
@@ -69,14 +69,14 @@ async fn an_upload_that_is_given_up_never_looks_complete() {
         .await;
         let given_up = server.given_up();
         assert!(given_up.contains(&None), "http2: {http2}");
-        // On a slow machine one may have sent everything before it was given up.
+        // On a slow machine an attempt may have sent everything before it was abandoned.
         let mut complete = given_up.iter().flatten();
         assert!(complete.all(|body| body.len() == 20_000), "http2: {http2}");
         assert_eq!(server.bodies()[0].len(), 20_000);
     }
 }
 
-/// Its errors cannot be made, so the attempts that were given up read on to the true end.
+/// Its errors cannot be made, so the abandoned attempts read on to the true end.
 #[tokio::test]
 async fn nor_where_an_upload_cannot_be_given_up() {
     answered_early(|| BoxBody::new(Slow::<Infallible>::new(BIG))).await;

@@ -51,9 +51,9 @@ impl Reply {
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
     pub(crate) at: Duration,
-    /// As the body names it.
+    /// The model in the body.
     pub(crate) model: String,
-    /// As the extensions name it.
+    /// The model in the extensions.
     pub(crate) said: Option<String>,
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
@@ -69,7 +69,7 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// These replies of each model, and then success for ever.
+    /// Gives each model's replies in order, and then successes for ever.
     pub(crate) fn new<const N: usize>(replies: [(&'static str, Vec<Reply>); N]) -> Self {
         let replies = replies.map(|(model, replies)| (model, replies.into()));
         Self {
@@ -126,13 +126,13 @@ impl Api {
         self.sent.lock().unwrap().clone()
     }
 
-    /// Which models were asked, in order.
+    /// The models that were called, in order.
     pub(crate) fn models(&self) -> String {
         let models: Vec<_> = self.sent().into_iter().map(|sent| sent.model).collect();
         models.join(" ")
     }
 
-    /// How many requests it is working on.
+    /// The number of requests in flight.
     pub(crate) fn under_way(&self) -> usize {
         self.under_way.load(Ordering::Relaxed)
     }

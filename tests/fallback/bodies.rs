@@ -86,8 +86,7 @@ async fn an_answer_that_is_thrown_away_is_read_to_its_end() {
     }
 }
 
-/// A body that cannot be looked at has no model that anybody could change; all else is as if the layer
-/// were not there.
+/// A body that cannot be read has no model that could be changed; the request passes as if the layer were not there.
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_left_alone() {
     async fn api(request: Request<axum::body::Body>) -> Result<Response<Full<Bytes>>, Infallible> {

@@ -54,7 +54,7 @@ fn both(limits: Limits) -> TogetherLayer {
     TogetherLayer::new(limits).with_retry(exact())
 }
 
-/// One request a minute to that model.
+/// One request a minute to `model`.
 fn one_a_minute(model: &str) -> Limits {
     let limits = Limits::none();
     let quota = Quota::per_minute(1).unwrap();
@@ -113,7 +113,7 @@ async fn what_its_own_model_answers_says_nothing_of_others() {
         assert_eq!(api.models(), models);
         assert_eq!(served(&answer), None);
     }
-    // Failures of other kinds are sent again as ever, and do not count.
+    // Other failures are retried as usual, and do not count.
     let trouble = vec![status(500), status(503), status(429), status(503)];
     let api = Api::new([("a", trouble)]);
     send(&chain(), chat(), &api).await;
@@ -203,8 +203,8 @@ async fn dropped_it_goes_nowhere_else() {
     assert_eq!(api.models(), "a b");
 }
 
-/// A slot is given back before the next model is asked, or two requests that hold one each would wait
-/// for one another.
+/// A slot is given back before the next model is called. Otherwise two requests that hold one slot each would wait for
+/// each other.
 #[tokio::test(start_paused = true)]
 async fn nothing_of_one_model_is_held_while_another_is_asked() {
     let one = std::num::NonZeroU32::MIN;
@@ -228,7 +228,7 @@ async fn a_refusal_that_holds_for_all_is_returned() {
     assert_eq!(api.models(), "");
 }
 
-/// It asks nothing of the service inside that it does not need, and hides nothing that it has.
+/// The layer requires nothing of the inner service that it does not need, and hides nothing of it.
 #[tokio::test(start_paused = true)]
 async fn a_stack_is_what_its_client_is() {
     fn anywhere<T: Clone + Send + Sync + Unpin + 'static>(_: &T) {}

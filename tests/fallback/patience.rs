@@ -53,7 +53,7 @@ async fn the_last_model_has_all_the_patience_there_is() {
         5
     );
 
-    // Its turn, too, it waits for.
+    // It also waits for its turn.
     let layer = TogetherFallbackLayer::new()
         .with_chain("a", ["b"])
         .with_max_wait(seconds(2));
@@ -147,7 +147,7 @@ async fn the_shortest_of_all_bounds_counts() {
     }
 }
 
-/// A pause is found out by one request, and those after it do not even ask.
+/// One request discovers a pause, and later ones do not call that model.
 #[tokio::test(start_paused = true)]
 async fn a_paused_model_is_passed_over() {
     for code in [429, 503] {

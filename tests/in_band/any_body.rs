@@ -74,7 +74,7 @@ enum Last {
 }
 
 proptest! {
-    /// The caller gets all of it as it came, and the lane is told what the whole says.
+    /// The caller gets the whole body unchanged, and the lane gets a report of all of it.
     #[test]
     fn any_body_is_handed_on_whole_and_read_as_a_whole((kind, pieces, last) in any_body(), wait in 0..3_u64) {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();

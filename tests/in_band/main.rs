@@ -125,7 +125,7 @@ where
     String::from_utf8(body.to_vec()).unwrap()
 }
 
-/// Whatever shape the error has, and whatever it comes in.
+/// The error may have any format, and any content type.
 #[tokio::test(start_paused = true)]
 async fn one_that_comes_with_the_head_pauses_its_lane() {
     for (kind, body) in [
@@ -192,7 +192,7 @@ async fn its_wait_is_kept() {
     assert_eq!(start.elapsed(), Duration::from_secs(7));
 }
 
-/// The caller has the head by then, so nothing but the lane can be told.
+/// The caller already has the head, so only the lane gets a report.
 #[tokio::test(start_paused = true)]
 async fn one_that_comes_later_pauses_its_lane_as_it_passes() {
     for (kind, pieces) in [
@@ -256,7 +256,7 @@ async fn a_request_is_sent_again_as_after_the_status_that_is_named() {
             r#"{"error":{"code":"insufficient_quota","message":"m"}}"#,
             1,
         ),
-        // Nothing is named.
+        // The error names no status.
         (r#"{"error":{"message":"m","code":"odd"}}"#, 1),
         (r#"{"error":{"message":"m","code":200}}"#, 1),
     ] {
@@ -302,7 +302,7 @@ async fn a_first_frame_is_waited_for_only_by_choice() {
         assert_eq!(server.count(), sent);
         drop(response);
     }
-    // A slower one is handed on.
+    // A slower event is passed on.
     let server = Server::new([Reply(EVENTS, vec![(9_000, event(TOO_FAST).into())])]);
     let start = Instant::now();
     let response = waits.layer(server.service()).oneshot(chat()).await.unwrap();
@@ -345,7 +345,7 @@ async fn what_comes_before_it_hides_none_that_comes_with_the_head() {
             };
             let at_once = count(&TogetherRetryLayer::default(), 0).await;
             assert_eq!(at_once, 2, "{pieces:?} {limited}");
-            // JSON that has begun is handed on.
+            // JSON that has begun is passed on.
             let has_begun = kind == JSON && !pieces[0].is_empty();
             let late = count(&waits, 500).await;
             assert_eq!(late, if has_begun { 1 } else { 2 }, "{pieces:?} {limited}");

@@ -1,4 +1,4 @@
-//! Creates whose responses come in parts, are read or dropped at any point, and meet changes of table.
+//! Creates whose responses arrive in parts, are read or dropped at any point, and meet changes of table.
 
 use std::{
     convert::Infallible,
@@ -28,7 +28,7 @@ use super::{HOUR, SECOND, create};
 type Parts = Vec<(u64, Result<String, &'static str>)>;
 type Read = Pin<Box<dyn Body<Data = Bytes, Error = &'static str>>>;
 
-/// A create: not responded to yet, or a response that is read. A body at its end is kept, but not polled.
+/// A create without a response yet, or a response that is read. A body at its end is kept, but not polled.
 enum Sent {
     Called(Pin<Box<dyn Future<Output = Read>>>),
     Responded(Read),
@@ -84,7 +84,7 @@ fn limit(limiter: &Limiter, measure: Measure) -> Option<LimitSnapshot> {
         .find(|limit| limit.measure == measure)
 }
 
-/// Polls once. Returns whether the create is in flight no longer.
+/// Polls once. Returns whether the create is no longer in flight.
 async fn poll(sent: &mut Sent) -> bool {
     poll_fn(|cx| {
         Poll::Ready(match sent {

@@ -60,7 +60,7 @@ async fn jobs_of_others_are_waited_for_if_the_list_shows_them_and_otherwise_aske
     for watched in [false, true] {
         let server = Server::new(HOUR).cap(2);
         server.begin("theirs", 20 * 60 * SECOND);
-        // Nor is this one's end waited for.
+        // The end of this job is not waited for.
         server.begin("theirs too", 24 * HOUR);
         let limiter = Limiter::default();
         let client = server.client(&limiter);

@@ -1,4 +1,4 @@
-//! A server in whose world jobs live, in virtual time.
+//! A server that runs jobs, in virtual time.
 
 use std::{
     convert::Infallible,
@@ -25,7 +25,7 @@ pub(crate) enum Fate {
     Cancelled,
     /// Ends with `error`, and begins again under another id.
     Restarts,
-    /// Is nowhere any more.
+    /// Disappears from the server.
     Vanishes,
 }
 
@@ -116,7 +116,7 @@ impl Server {
         same.map(|(at, ..)| *at).collect()
     }
 
-    /// A client of it, with the layers around.
+    /// A client for it, with both layers.
     pub(crate) fn client(&self, limiter: &Limiter) -> Client {
         self.client_with(TogetherLayer::from(limiter.clone()))
     }

@@ -157,7 +157,7 @@ async fn the_limit_is_a_number_to_change_and_to_switch_off() {
     assert!(is_full(&client).await);
     limiter.set_limits(Limits::default().without(Endpoint::FineTuneCreate));
     assert!(!is_full(&client).await);
-    // The four of before still run, and count again once there is a limit again.
+    // The first four still run, and count again once there is a limit again.
     limiter.set_limits(Limits::default().jobs(Endpoint::FineTuneCreate, 5.try_into().unwrap()));
     assert!(!is_full(&client).await);
     assert!(is_full(&client).await);

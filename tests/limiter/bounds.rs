@@ -23,7 +23,7 @@ async fn what_cannot_leave_in_time_is_refused_at_once() {
     assert_eq!(rejected.reason(), Reason::Deadline);
     let wait = rejected.retry_after().unwrap();
     assert!((1_900..=2_010).contains(&wait.as_millis()), "{wait:?}");
-    // The one ahead goes away: two seconds were enough.
+    // The request ahead is dropped: two seconds were enough.
     let permit = limiter
         .acquire(chat().with_deadline(Duration::from_millis(2_010)))
         .await;

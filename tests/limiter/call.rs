@@ -144,7 +144,7 @@ async fn a_call_has_the_key_the_model_and_the_tokens_that_the_layer_reads() {
         assert_eq!(by_layer, by_hand);
         assert!(charged.contains(&by_hand), "{by_hand}");
     }
-    // Nothing of it is to be counted.
+    // The request must not be counted.
     let mut free = json();
     free.extensions_mut().insert(Cost::of_tokens(0));
     let (_, charged) = both(TogetherRateLimitLayer::default(), free).await;

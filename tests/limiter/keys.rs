@@ -1,4 +1,4 @@
-//! When a key is forgotten, to make room for another.
+//! The conditions under which a key is forgotten, to make room for another.
 
 use std::{num::NonZeroU32, time::Duration};
 

@@ -73,7 +73,7 @@ async fn a_paused_lane_holds_nobody_back_in_a_shared_limit() {
     let mut dear = task::spawn(limiter.acquire(chat().with_tokens(55)));
     assert_pending!(dear.poll());
     sleep(Duration::from_millis(1)).await;
-    // There is room for five beside the dear one, and now for as many.
+    // There is room for five beside the costly one, and now for as many.
     let cheap = Call::new(Endpoint::Embeddings).with_tokens(6);
     let mut cheap = task::spawn(limiter.acquire(cheap));
     assert_pending!(cheap.poll());

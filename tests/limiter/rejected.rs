@@ -1,4 +1,4 @@
-//! Which requests are rejected, why, and with which wait: at the boundaries.
+//! The requests that are rejected, the reason, and the stated wait: at the boundaries.
 
 use std::{
     num::NonZeroU32,

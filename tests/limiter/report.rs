@@ -1,4 +1,4 @@
-//! A response is reported in one go.
+//! A response is reported in one call.
 
 use std::{
     convert::Infallible,
@@ -225,7 +225,7 @@ async fn no_request_is_woken_between_what_a_response_gives_back_and_the_pause_it
     }
 }
 
-/// A request that cannot leave in time is told so by the same report that pauses its lane.
+/// The report that pauses a lane also rejects the requests that cannot leave in time.
 #[tokio::test(start_paused = true)]
 async fn a_report_rejects_the_requests_that_its_pause_makes_hopeless() {
     let quota = Quota::per_minute(1_000).unwrap().unpaced();
@@ -264,7 +264,7 @@ async fn a_request_sent_before_the_newest_pause_is_a_straggler_at_any_time() {
     assert_eq!(limiter.snapshot().throttled_count, 5);
 }
 
-/// Nothing is waited for where nothing was said.
+/// A report without a wait or a limit has no effect.
 #[tokio::test(start_paused = true)]
 async fn a_report_that_says_nothing_changes_nothing() {
     let limiter = Limiter::new(limits());

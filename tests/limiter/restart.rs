@@ -1,4 +1,4 @@
-//! How a lane starts again after a pause.
+//! A lane's restart after a pause.
 
 use std::time::Duration;
 

@@ -237,7 +237,7 @@ async fn a_snapshot_tells_each_lane() {
     assert_eq!(limits(), [(150, 1, false, true)]);
 }
 
-/// Promise: a lane's mean wait can be told, of any stretch of time.
+/// Promise: a lane's mean wait can be computed for any stretch of time.
 #[tokio::test(start_paused = true)]
 async fn a_snapshot_adds_up_what_was_waited_in_each_lane() {
     let limiter = Limiter::new(per_minute(60));

@@ -1,4 +1,4 @@
-//! Tokens, which are charged as expected and settled later.
+//! Tokens, which are charged by estimate and settled later.
 
 use std::time::Duration;
 

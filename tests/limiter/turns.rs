@@ -103,7 +103,7 @@ async fn a_slot_that_comes_free_is_offered_to_one_lane() {
     assert!(second.is_woken());
 }
 
-/// A task that has spent its budget is told by tokio's timers to come again, at once.
+/// Tokio's timers wake a task that has spent its budget again at once.
 #[tokio::test(start_paused = true)]
 async fn a_task_that_has_spent_its_budget_can_wait() {
     let limiter = Limiter::new(per_minute(60));

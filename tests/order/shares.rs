@@ -97,7 +97,7 @@ async fn tokens_do_not_idle_for_lanes_that_wait_for_requests() {
         .map(|(sent, cost)| sent * cost)
         .sum();
     assert!(tokens >= 18_900_000, "{sent:?}: {tokens} of 19,934,000");
-    // Each has its share of the limits that nobody has to himself, but for a third at most.
+    // Each has its share of the limits that no lane has alone, less a third at most.
     assert!(sent[0] >= 900 && sent[3] >= 900, "{sent:?}");
 }
 

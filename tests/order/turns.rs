@@ -150,8 +150,8 @@ async fn a_caller_that_is_polled_late_keeps_its_turn() {
     );
 }
 
-/// It got a third of what others got. It is polled in two of five of its turns, so that four others have
-/// 5.5 turns to each of its own, not four.
+/// The caller got a third of the others' number. It is polled in two of five of its turns, so that four others have 5.5
+/// turns to each of its own, not four.
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_is_polled_now_and_then_loses_no_more_than_the_turns_it_sleeps_through() {
     let limiter = limiter(Limits::none().requests(CHAT, Quota::per_second(20).unwrap()));

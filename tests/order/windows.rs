@@ -85,8 +85,8 @@ async fn settled_tokens(limits: Limits, beside: Option<Call>) -> usize {
     used.load(Relaxed)
 }
 
-/// A lane's share of a window was what its requests had been charged, and not what they cost: beside a slow
-/// lane it used 3 % of the window.
+/// A lane's share of a window was the charge of its requests, and not their cost: beside a slow lane it used 3 % of the
+/// window.
 #[tokio::test(start_paused = true)]
 async fn a_lane_s_share_of_an_unpaced_window_is_what_its_requests_cost() {
     let tokens = per_minute(100_000).unpaced();
@@ -102,7 +102,7 @@ async fn a_lane_s_share_of_an_unpaced_window_is_what_its_requests_cost() {
     );
 }
 
-/// A lane of which nothing had left yet was not counted among those that share the window.
+/// A lane from which no request had left yet was not counted among those that share the window.
 #[tokio::test(start_paused = true)]
 async fn a_lane_has_its_share_of_an_unpaced_window_before_anything_of_it_has_left() {
     let limits = Limits::none()

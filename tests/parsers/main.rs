@@ -64,7 +64,7 @@ fn read(bodies: u64) {
     for _ in 0..bodies {
         repaired += u64::from(watched(reader::check, &draw(&mut rng, &corpus)));
     }
-    // Else it would be the promises of a strict reader.
+    // Otherwise these would be the promises of a strict reader.
     assert!(repaired > bodies / 50, "{repaired}");
 }
 
@@ -96,7 +96,7 @@ fn report(answers: u64) {
             .zip(did)
             .for_each(|(seen, did)| *seen += u64::from(did));
     }
-    // Else it would be the promises of responses that change nothing.
+    // Otherwise these would be the promises of responses that change nothing.
     assert!(seen.iter().all(|seen| *seen > answers / 200), "{seen:?}");
 }
 
@@ -218,7 +218,7 @@ fn say(line: std::fmt::Arguments<'_>) {
     println!("{line}");
 }
 
-/// As much of a body as the layers read.
+/// The bytes of a body that the layers read.
 const LONGEST: usize = 16 * 1_024;
 
 const NUMBERS: &[&str] = &[

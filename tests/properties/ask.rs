@@ -19,7 +19,7 @@ use crate::{
     tables::{MODELS, lanes},
 };
 
-/// One thing done to a limiter.
+/// One step performed on a limiter.
 #[derive(Clone, Debug)]
 pub(crate) enum Deed {
     /// Time passes, in nanoseconds.
@@ -61,8 +61,8 @@ pub(crate) fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     prop::collection::vec(deed, 1..80)
 }
 
-/// Does all of it, and asserts after each that what left is counted in every limit it is under,
-/// and that nothing else changed anything.
+/// Performs all steps, and asserts after each that the requests that left are counted in every limit that applies to
+/// them, and that nothing else changed.
 pub(crate) fn assert_all_or_nothing(table: &Table, deeds: &[Deed]) {
     virtual_time().block_on(async {
         let mut desk = Desk::new(table);
@@ -102,11 +102,11 @@ pub(crate) fn assert_at_once(table: &Table, deeds: &[Deed]) {
     });
 }
 
-/// Each request, asked for again at the very instant it was told, as early as can be.
+/// Asks for each request again at the very instant that the limiter named, as early as possible.
 ///
 /// # Panics
 ///
-/// If it is not let go at that instant.
+/// If it may not leave at that instant.
 pub(crate) fn ask_as_told(table: &Table, visits: &[Visit]) -> Story {
     virtual_time().block_on(async {
         let limiter = Limiter::new(table.limits());
@@ -158,7 +158,7 @@ struct Desk<'a> {
     in_line: Vec<(Lane, u64, Spawn<Acquire>)>,
 }
 
-/// How much is left of each line that some lane uses, by its place in the table.
+/// The amount left of each line that some lane uses, by the line's index in the table.
 type Left = Vec<Option<u64>>;
 
 impl<'a> Desk<'a> {
@@ -172,7 +172,7 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Returns what left.
+    /// Performs a step. Returns the request that left.
     fn act(&mut self, deed: &Deed) -> Option<(Lane, u64)> {
         match deed {
             Deed::Pass(_) => None,
@@ -275,8 +275,7 @@ impl<'a> Desk<'a> {
         assert_eq!(snapshot.waiting, self.in_line.len());
     }
 
-    /// Whether somebody in line could go, whoever is first, and nobody knows. For requests of one
-    /// lane only.
+    /// Whether a waiting request could leave, whichever is first, and none was woken. For requests of one lane only.
     fn somebody_is_forgotten(&self) -> bool {
         let snapshot = self.limiter.snapshot();
         let Some(lane) = snapshot.lanes.iter().find(|lane| lane.waiting > 0) else {
@@ -334,7 +333,7 @@ fn lane_of(lane: &LaneSnapshot) -> Lane {
     (lane.endpoint, model)
 }
 
-/// A request that comes at once and is awaited.
+/// A request that arrives at once and is awaited.
 pub(crate) fn visit(lane: Lane, tokens: u64) -> Visit {
     Visit {
         at: 0,

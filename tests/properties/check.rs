@@ -206,7 +206,7 @@ pub(crate) fn assert_lanes_in_turn(visits: &[Visit], story: &Story) {
     }
 }
 
-/// By whom each request that waits was passed since it came or one of its own kind left.
+/// The callers or lanes that passed each waiting request since it arrived or one of its own kind left.
 struct Passed<K>(HashMap<usize, Vec<K>>);
 
 impl<K> Default for Passed<K> {
@@ -229,7 +229,7 @@ impl<K: PartialEq + Copy + std::fmt::Debug> Passed<K> {
     }
 }
 
-/// When each request left.
+/// The departure of each request.
 pub(crate) fn departures(story: &Story) -> HashMap<usize, Duration> {
     let left = story.iter().filter_map(|(at, event)| match event {
         Event::Left(n) => Some((*n, *at)),

@@ -25,7 +25,7 @@ use tower_together::{Limiter, Limits, Quota, limiter::Call};
 proptest! {
     #![proptest_config(cases(96))]
 
-    /// Whatever comes, is dropped, is not polled or changes.
+    /// Holds for any arrivals, drops, unpolled futures and changes.
     #[test]
     fn no_window_ever_sees_more_leave_than_its_quota(
         tables in tables_in_order(),
@@ -203,7 +203,8 @@ proptest! {
         };
         let (with, without) = (sorted(departures(&with)), sorted(departures(&without)));
         prop_assert_eq!(with.len(), without.len());
-        // A timer fires up to a millisecond late. Who waited is not late by that, but who comes just then is.
+        // A timer fires up to a millisecond late. A waiting request is not late by that, but one that arrives just then
+        // is.
         for (n, (with, without)) in with.iter().zip(&without).enumerate() {
             let late = Duration::from_millis(n as u64);
             prop_assert!(*with <= *without + late, "{n}: {with:?}, not {without:?}");
@@ -225,7 +226,7 @@ proptest! {
             .collect();
         let table = [(0, shared(Cap::Requests(quota)))];
         let with = departures(&play(&table, &all));
-        // One that can go at its first poll does not wait to be polled again.
+        // A request that can leave at its first poll does not wait to be polled again.
         let polled = |n: &usize| with[n] < Duration::from_secs(10_000);
         let polled: Vec<_> = (0..all.len()).filter(polled).collect();
         let without = departures(&play(&table, &visits_of(&all, &polled)));
@@ -237,8 +238,8 @@ proptest! {
     }
 }
 
-/// Found by the first property, once in 17,000: what left under a line was forgotten by the next
-/// table if no lane of the key was under that line any more. Two were under way at once here.
+/// Found by the first property, once in 17,000: the departures under a line were forgotten by the next table if no lane
+/// of the key was under that line any more. Two were in flight at once here.
 #[test]
 fn a_slot_is_one_slot_through_tables_in_which_no_lane_uses_its_limit() {
     let general = || Limits::none().in_flight(CHAT, NonZeroU32::MIN);
@@ -253,7 +254,7 @@ fn a_slot_is_one_slot_through_tables_in_which_no_lane_uses_its_limit() {
     assert!(first.is_none() || second.is_none());
 }
 
-/// The same, of a quota: "what was sent stays charged".
+/// The same fault with a quota: "what was sent stays charged".
 #[test]
 fn what_left_stays_charged_though_no_lane_is_under_its_quota_any_more() {
     let quota = Quota::per_minute(1).unwrap();

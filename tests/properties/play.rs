@@ -42,9 +42,9 @@ pub(crate) struct Visit {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Answer {
     Fine,
-    /// 429, and for how long.
+    /// 429, with this wait.
     Throttled(Option<u64>),
-    /// 503, and for how long.
+    /// 503, with this wait.
     Overloaded(u64),
 }
 

@@ -64,7 +64,7 @@ async fn the_model_is_read_from_a_body_in_memory_or_an_extension() {
     );
 }
 
-/// As audio is sent: the model stands beside the file, or behind it.
+/// In an audio request, the model is before or after the file.
 #[tokio::test(start_paused = true)]
 async fn the_model_is_read_from_a_form() {
     let layer = TogetherRateLimitLayer::new(Limits::none());

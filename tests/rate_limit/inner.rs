@@ -15,7 +15,7 @@ use tower_together::{Endpoint, Limiter, Limits, Quota, TogetherRateLimitLayer, b
 
 use crate::{chat, elapsed, nothing, per_minute};
 
-/// Promise: nothing of the inner service is held while waiting.
+/// Promise: a waiting request holds nothing of the inner service.
 #[tokio::test(start_paused = true)]
 async fn waiting_holds_no_permit_of_the_inner_service() {
     let inner = ConcurrencyLimit::new(service_fn(nothing::<Empty<Bytes>>), 1);

@@ -15,7 +15,7 @@ use tower_together::{
 
 use super::{CHAT, post};
 
-/// How often each of these requests is sent, one after the other, if all fail at once.
+/// The number of attempts of each request, one after the other, if all fail at once.
 async fn attempts(budget: Budget, requests: Vec<Request<Full<Bytes>>>) -> Vec<usize> {
     let script = Script::new(vec![status(500); 1_000]);
     let layer = TogetherRetryLayer::default()

@@ -25,7 +25,7 @@ use super::{exact, post};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How often a request is sent whose response is never there in time.
+/// The number of attempts of a request whose response is always late.
 async fn attempts(layer: &TogetherRetryLayer, path: &str, gives_up: fn() -> BoxError) -> u32 {
     let sent = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&sent);
@@ -103,7 +103,7 @@ async fn other_failures_are_retried_as_often_as_before() {
     let report = answer.extensions().get::<RetryReport>().unwrap();
     assert_eq!(report.failures()[0], Failure::TimedOut);
     assert_eq!(report.attempts(), 5);
-    // The second timeout is one too many, whatever was between.
+    // The second timeout is one too many, whatever happened in between.
     let script = Script::new([Reply::Reset, status(500), Reply::Reset, status(500)]);
     let mut request = post(super::CHAT);
     request.extensions_mut().insert(Retries::unlimited());

@@ -67,7 +67,7 @@ async fn a_429_is_sent_again_when_the_server_said_and_never_before() {
                     .header("retry-after", date(39)),
                 2_000,
             ),
-            // It says nothing, or nothing that makes sense.
+            // The wait is missing or invalid.
             (status(429), 5_000),
             (status(429).header("retry-after", -3), 5_000),
             (status(429).header("retry-after", "NaN"), 5_000),
@@ -140,7 +140,7 @@ async fn a_wait_longer_than_the_bound_is_not_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hint_counts_on_what_is_sent_again_only() {
-    // Together was seen to send it with 200; and with a 503 it is a least wait too.
+    // Together was observed to send it with 200; with a 503 it is a minimum wait too.
     let fine = status(200).header("retry-after", 30);
     assert_eq!(send(&exact(), post(CHAT), [fine]).await.0, [0]);
     let busy = status(503).header("retry-after", 3).body(OVERLOADED);

@@ -27,8 +27,8 @@ fn assert_each_ends(schedule: &Schedule, events: &Events) {
     }
 }
 
-/// None is sent after its deadline, and from each event on the next comes within an hour, the most that a
-/// server may ask for, or within what the user's own limits take.
+/// No request is sent after its deadline. From each event on, the next comes within an hour, the most that a server may
+/// ask for, or within the time that the user's own limits take.
 fn assert_in_time(schedule: &Schedule, events: &Events) {
     let longest = HOUR + schedule.longest_debt();
     let mut came = HashMap::new();

@@ -1,4 +1,4 @@
-//! The share that each lane is due.
+//! The fair share of each lane.
 
 use testing::table::{Cap, Line};
 

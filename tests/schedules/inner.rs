@@ -78,7 +78,7 @@ async fn pass(time: u64) {
     }
 }
 
-/// A body that comes after a while, or fails then.
+/// A body that arrives after some time, or fails then.
 pub(crate) struct Slow {
     data: Option<Bytes>,
     end: Pin<Box<Sleep>>,
@@ -168,7 +168,7 @@ impl Service<Asked> for Flapping {
     }
 }
 
-/// Counts how often the service is polled, and notes when it is called.
+/// Counts the polls of the service, and records when it is called.
 pub(crate) struct Watched {
     inner: Boxed,
     story: Story,

@@ -182,7 +182,7 @@ struct Waiting<F> {
     future: Pin<Box<F>>,
     n: usize,
     story: Story,
-    /// How much had happened when it was made.
+    /// The number of events when it was made.
     before: usize,
     polls: usize,
     sent: bool,

@@ -1,4 +1,4 @@
-//! A schedule: tables of limits, an inner service, and requests with what becomes of each.
+//! A schedule: tables of limits, an inner service, and requests with their course.
 
 use std::time::Duration;
 

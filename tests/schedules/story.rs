@@ -20,7 +20,7 @@ pub(crate) enum Event {
     Head(usize),
     /// The server asked to wait, and the lane is paused until then.
     Paused(usize, Duration),
-    /// The response's body ended, and whether all of it had come.
+    /// The response's body ended, and whether it was complete.
     Ended(usize, bool),
     /// The future was dropped.
     Dropped(usize),
@@ -128,9 +128,9 @@ impl Story {
     }
 }
 
-/// How long a turn lasts whose owner does not go.
+/// The duration of a turn that is not claimed.
 const TURN: Duration = Duration::from_millis(10);
-/// How often a future and a clone are polled at most, for each event.
+/// The most polls of a future and a clone, for each event.
 pub(crate) const POLLS: usize = 8;
 /// The events that are still to come when those are counted.
 pub(crate) const SLACK: usize = 2;

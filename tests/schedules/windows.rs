@@ -40,7 +40,7 @@ struct Sent {
     at: Duration,
     /// The tokens that the limiter knows it to cost, at least.
     tokens: u64,
-    /// Whether another table came since.
+    /// Whether another table has been put in force since.
     under_another: bool,
 }
 
@@ -104,7 +104,7 @@ impl<'a> Account<'a> {
         });
         match self.caps[self.caps.len() - 1].1 {
             Cap::InFlight(max) => self.assert_slots(max, at),
-            // A request that costs nothing is free to go.
+            // A request that costs nothing may always leave.
             Cap::Tokens(_) if visit.cost == Some(0) => {}
             Cap::Requests(_) | Cap::Tokens(_) => self.assert_windows(at),
         }

@@ -24,7 +24,7 @@ fn long(length: usize) -> String {
     body
 }
 
-/// A connection on which this much of a body was sent.
+/// Opens a connection, and sends `body`, a part of a body of `length` bytes.
 async fn send(gateway: &Gateway, head: &str, length: usize, body: &[u8]) -> TcpStream {
     let address = gateway.url().trim_start_matches("http://");
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -91,7 +91,7 @@ async fn bodies_together_take_so_much_memory_and_no_more() {
     .await;
     // 8,388,608 less 8,100,000.
     let large = || gateway.post_to("/v1/embeddings", long(900_000));
-    // One that comes while they are still being read may take the room of one of them.
+    // A body that arrives while they are still being read may take the memory of one of them.
     let mut refused = 0;
     while refused < 10 {
         let answer = Program::new("tom").send(large()).await;
@@ -120,7 +120,7 @@ async fn bodies_together_take_so_much_memory_and_no_more() {
         let answer = Program::new("tom").send(large()).await;
         assert_eq!(answer.status, StatusCode::OK);
     }
-    // One beyond an eighth waits on disk, and arrives.
+    // A body beyond an eighth of the memory waits on disk, and arrives.
     let longest = long(3_000_000);
     let answer = Program::new("tom")
         .send(gateway.post_to("/v1/embeddings", longest.clone()))
@@ -164,7 +164,7 @@ async fn bodies_on_disk_are_bounded() {
     let refused = Program::new("tom").send(post(4_000_000)).await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(refused.json()["error"]["code"], "gateway_full");
-    // Its part has come back.
+    // Its share of the disk is free again.
     for _ in 0..3 {
         let answer = Program::new("tom").send(post(2_000_000)).await;
         assert_eq!(answer.status, StatusCode::OK);
@@ -180,7 +180,7 @@ async fn a_stream_that_never_begins_gives_its_place_back() {
     let flags = ["--max-streams", "1", "--first-byte", "0.5"];
     let gateway = Gateway::before(&api.url(), &flags).await;
     let tom = Program::new("tom");
-    // The head comes, and nothing else.
+    // Only the head arrives.
     let silent = crate::stream(&api);
     let mut answer = tom.open(gateway.post(streamed("m"))).await;
     let error = crate::event(&mut answer).await.unwrap();
@@ -272,7 +272,7 @@ async fn who_connects_and_says_nothing_is_shown_out() {
     while let Some(ended) = endings.join_next().await {
         ended.unwrap();
     }
-    // One that has asked something may rest as long as clients keep a connection.
+    // After a request, a connection may be idle as long as clients keep one.
     idle.write_all(ask).await.unwrap();
     assert!(idle.read(&mut read).await.unwrap() > 0);
 }

@@ -40,7 +40,7 @@ async fn only_methods_that_apis_have_pass() {
     assert_eq!(api.arrived().len(), 7);
 }
 
-/// With a base URL that is a part of a server the key would go to its other parts.
+/// If the base URL is a part of a server, the key must not go to its other parts.
 #[tokio::test]
 async fn no_path_leads_up() {
     let api = Api::start().await;
@@ -63,7 +63,7 @@ async fn no_path_leads_up() {
         assert!(answer.contains(r#""code":"path_with_dots""#), "{answer}");
     }
     assert!(api.arrived().is_empty());
-    // A model's name has a slash and dots in it, and queries what they like.
+    // A model's name may contain a slash and dots, and a query may contain anything.
     for path in [
         "/v1/models/Qwen%2FQwen2.5-72B",
         "/v1/a..b/.c/d.",
@@ -75,8 +75,8 @@ async fn no_path_leads_up() {
     }
 }
 
-/// The page and its numbers say which models are in use, and how much: with tokens the gateway may
-/// be reached from everywhere, and so could they.
+/// The page and its numbers show which models are in use, and how much. With tokens the gateway may be reachable from
+/// everywhere, and so could they.
 #[tokio::test]
 async fn from_elsewhere_a_look_takes_a_token() {
     let api = Api::start().await;
@@ -121,7 +121,7 @@ async fn from_elsewhere_a_look_takes_a_token() {
             }
         }
     }
-    // It is for people who look: a web page may make their browser send it.
+    // Basic authentication opens only the pages: a web page may make a browser send it.
     let mut call = gateway.post(crate::program::chat("m"));
     let credential = basic("anybody:ann").parse().unwrap();
     call.headers_mut().insert(AUTHORIZATION, credential);
@@ -130,7 +130,7 @@ async fn from_elsewhere_a_look_takes_a_token() {
     assert!(api.arrived().is_empty());
 }
 
-/// A program whose machine is gone without a word held its connection for ever.
+/// A program whose machine vanished held its connection for ever.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn the_system_looks_after_connections() {

@@ -23,7 +23,7 @@ async fn send(mut request: Request<Body>, headers: &[(&'static str, &str)]) -> A
     Program::new("").send(request).await
 }
 
-/// A browser asks first, and sends no token with the question.
+/// A browser sends a preflight first, without a token.
 #[tokio::test]
 async fn a_web_page_with_a_token_may_call() {
     let api = Api::start().await;
@@ -55,7 +55,7 @@ async fn a_web_page_with_a_token_may_call() {
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.header("access-control-allow-origin"), "*");
     assert_eq!(answer.header("access-control-expose-headers"), "*");
-    // An error is for its page to read too.
+    // The calling page may read an error too.
     let refused = send(gateway.post(chat("m")), &[origin]).await;
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
     assert_eq!(refused.header("access-control-allow-origin"), "*");

@@ -191,6 +191,5 @@ async fn after_10_000_calls_with_hang_ups_nothing_is_left() {
     hang_up(10_000).await;
 }
 
-/// Ten times as long as a slow machine takes, and less than the 30 s after which timers close what is
-/// idle.
+/// Ten times as long as a slow machine takes, and less than the 30 s after which timers close idle connections.
 const SETTLED: Duration = Duration::from_secs(20);

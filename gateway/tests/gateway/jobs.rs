@@ -1,4 +1,4 @@
-//! Jobs of programs that have gone on.
+//! Jobs whose programs have ended.
 
 use std::time::Duration;
 

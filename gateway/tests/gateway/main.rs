@@ -1,5 +1,5 @@
-//! The gateway, run as its users run it: a process, programs that call it over real
-//! sockets, and the stand-in, or a server that shows what reached it, behind.
+//! The gateway, run as its users run it: a process, programs that call it over real sockets, and an API, which is the
+//! stand-in or a server that records its requests.
 #![allow(
     clippy::disallowed_methods,
     reason = "processes and real sockets take real time"
@@ -228,7 +228,7 @@ async fn what_cannot_be_served_in_time_is_refused_in_the_apis_shape() {
     assert_eq!(server.stats().arrived, 1);
 }
 
-/// Neither an upload nor a program that dawdles over its body holds a place or a slot.
+/// A slow upload, or a program that sends its body slowly, holds no place and no slot.
 #[tokio::test]
 async fn a_body_that_comes_slowly_holds_nothing() {
     let server = stand_in().await;
@@ -246,7 +246,7 @@ async fn a_body_that_comes_slowly_holds_nothing() {
     slow.send(r#""messages":[]}"#).await;
     drop(slow);
     assert_eq!(dawdler.await.unwrap().status, StatusCode::OK);
-    // Sent in chunks, and its model was read all the same.
+    // The body was sent in chunks, and its model was still read.
     assert_eq!(
         gateway.lanes().await.of("chat-completions", Some("m"))["admitted"],
         2

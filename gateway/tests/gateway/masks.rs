@@ -26,7 +26,7 @@ fn quoted_after(bytes: usize) -> String {
     format!("{} your key {KEY} is wrong", "x".repeat(bytes))
 }
 
-/// The layers read 16 KiB of an error, and only of one: what they did not read quoted the key.
+/// The layers read 16 KiB of an error, and only of an error: the part that they did not read quoted the key.
 #[tokio::test]
 async fn an_answer_quotes_it_nowhere() {
     let api = Api::start().await;
@@ -54,7 +54,7 @@ async fn an_answer_that_stalls_in_the_middle_of_it_does_not_quote_it() {
     let pieces = stream::iter(pieces)
         .enumerate()
         .then(|(n, piece)| async move {
-            // Longer than the layers look at an error.
+            // Longer than the layers read an error.
             tokio::time::sleep(Duration::from_millis(1_500 * n as u64)).await;
             Ok::<_, std::io::Error>(piece)
         });
@@ -80,7 +80,7 @@ async fn what_is_no_secret_is_not_held_back() {
     assert_eq!(event.unwrap().unwrap(), "data: a tgp");
 }
 
-/// A word that serves as a key where any does is one that a model may say.
+/// A word that is a key for a server that takes any key may also be a word of a model's output.
 #[tokio::test]
 async fn a_key_that_is_a_word_is_covered_in_errors_alone() {
     let api = Api::start().await;
@@ -92,7 +92,7 @@ async fn a_key_that_is_a_word_is_covered_in_errors_alone() {
         let answer = Program::new("tom").send(gateway.post(chat("m"))).await;
         assert_eq!(answer.text(), text);
     }
-    // An error that comes with 200 is one.
+    // An error in a 200 is an error.
     let error = |word| format!(r#"{{"error":{{"code":400,"message":"not with {word}"}}}}"#);
     api.will_answer(Response::new(error("test")));
     let answer = Program::new("tom").send(gateway.post(chat("m"))).await;

@@ -15,7 +15,7 @@ use crate::{
 };
 use testing::until;
 
-/// Leaves the lane of embeddings as it is for a minute.
+/// Settings that leave the embeddings lane unchanged for a minute.
 const SLOW: [&str; 4] = ["--limit", "embeddings=1", "--max-wait", "600"];
 
 /// A gateway with a bit of everything: one chat lane that flows, and one embeddings lane in which one was sent, three
@@ -150,7 +150,7 @@ async fn metrics_can_be_read_and_are_bounded() {
     let waiting = busy(&gateway).await;
     for n in 0..80 {
         let mut request = gateway.post(chat(&format!("model-{n}")));
-        // Their number counts, and not that they are served.
+        // Only their number matters, not their success.
         request
             .headers_mut()
             .insert("x-stainless-timeout", "0.001".parse().unwrap());
@@ -278,7 +278,7 @@ async fn the_page_is_one_file_that_loads_nothing_from_elsewhere() {
         assert!(!text.contains(part), "{part}");
     }
     assert!(text.contains("failing(report.outage)"));
-    // "Under way" is what has left: the calls that have come are those that wait, too.
+    // "Under way" counts calls that have left: `calls` includes those that wait.
     assert!(text.contains("report.open.calls - report.waiting"));
     // The only address in it names the language of its icon.
     let addresses: Vec<_> = text

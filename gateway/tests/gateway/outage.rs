@@ -15,7 +15,7 @@ use crate::{
 };
 use testing::until;
 
-/// Has the next responses of a server be failures that the gateway does not retry.
+/// Makes the next responses of a server failures that the gateway does not retry.
 fn failing(api: &Api, status: u16, times: usize) {
     for _ in 0..times {
         let answer = Response::builder().status(status);
@@ -34,7 +34,7 @@ async fn metrics(gateway: &Gateway, accept: &str) -> (String, String) {
     (kind, answer.text().to_owned())
 }
 
-/// The lines of a log in JSON that tell of this event.
+/// The lines of a JSON log about this event.
 fn events(log: &str, event: &str) -> Vec<Value> {
     let lines = log
         .lines()
@@ -118,7 +118,7 @@ async fn an_api_that_is_not_there_is_an_outage_before_the_first_call_fails() {
     gateway.says("outage error=").await;
 }
 
-/// An account without credit, or a key that is not known, serves no call either.
+/// An account without credit, and an unknown key, are outages too.
 #[tokio::test]
 async fn what_rejects_every_call_is_an_outage_and_what_rejects_one_is_not() {
     for (status, is_outage) in [(401, true), (402, true), (400, false), (404, false)] {

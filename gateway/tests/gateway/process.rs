@@ -16,7 +16,7 @@ use tokio::{
 use crate::program::{Body, Program};
 use testing::PATIENCE;
 
-/// A gateway that runs, and ends with this.
+/// A running gateway, which ends when this is dropped.
 pub(crate) struct Gateway {
     child: Child,
     url: String,
@@ -25,7 +25,7 @@ pub(crate) struct Gateway {
 /// Its `/lanes`.
 pub(crate) struct Lanes(Value);
 
-/// The program, with nothing of this process's environment that it reads.
+/// The program, without the environment variables that it reads.
 pub(crate) fn command(args: &[&str]) -> Command {
     plain(Command::new(PROGRAM), args)
 }
@@ -46,7 +46,7 @@ impl Gateway {
         Self::start_with(args, &[]).await
     }
 
-    /// One that calls the server at this address.
+    /// Starts a gateway that calls the server at `url`.
     pub(crate) async fn before(url: &str, args: &[&str]) -> Self {
         Self::start(&[&["--base-url", url], args].concat()).await
     }
@@ -72,7 +72,7 @@ impl Gateway {
         Self { child, url }
     }
 
-    /// One under this `ulimit`, before the server at this address.
+    /// Starts a gateway under this `ulimit` that calls the server at this address.
     #[cfg(unix)]
     pub(crate) async fn under(ulimit: &str, url: &str, args: &[&str]) -> Self {
         let mut command = Command::new("sh");
@@ -112,13 +112,13 @@ impl Gateway {
         request.body(Full::<Bytes>::default().into()).unwrap()
     }
 
-    /// Sends a head with this first line, and returns what comes back.
+    /// Sends a head with this first line, and returns the response.
     pub(crate) async fn raw(&self, line: &str) -> String {
         let head = format!("{line}\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
         self.head(&head).await
     }
 
-    /// Sends this head, and returns what comes back.
+    /// Sends this head, and returns the response.
     pub(crate) async fn head(&self, head: &str) -> String {
         let address = self.url.trim_start_matches("http://");
         let mut stream = TcpStream::connect(address).await.unwrap();

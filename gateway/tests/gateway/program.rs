@@ -16,7 +16,7 @@ use hyper_util::{
 };
 use serde_json::{Value, json};
 
-/// A request's body: whole, or as it comes.
+/// A request's body, whole or in pieces.
 pub(crate) struct Body(UnsyncBoxBody<Bytes, Infallible>);
 
 /// A client with a credential of its own; a clone uses the same connections.
@@ -48,7 +48,7 @@ impl Program {
         Self::speaking(false, key)
     }
 
-    /// One that speaks HTTP/2, or does not.
+    /// A client for HTTP/2 or HTTP/1.
     pub(crate) fn speaking(http2: bool, key: &str) -> Self {
         Self {
             client: Client::builder(TokioExecutor::new())
@@ -113,7 +113,7 @@ impl Open {
         self.answer.headers()
     }
 
-    /// The next event as soon as it is there; `None` at the end, also at one that came too early.
+    /// The next event as soon as it is complete; `None` at the end, a premature one included.
     pub(crate) async fn event(&mut self) -> Option<String> {
         loop {
             if let Some((event, rest)) = self.read.split_once("\n\n") {
@@ -127,7 +127,7 @@ impl Open {
         }
     }
 
-    /// Whether it ends before its end.
+    /// Whether the body breaks off.
     pub(crate) async fn breaks_off(&mut self) -> bool {
         while let Some(frame) = self.answer.frame().await {
             if frame.is_err() {
@@ -160,7 +160,7 @@ impl From<Body> for AxumBody {
     }
 }
 
-/// A body, and what sends it.
+/// A body, and the sender of its pieces.
 pub(crate) fn channel() -> (Pieces, Body) {
     let (sender, pieces) = mpsc::channel(1);
     (Pieces(sender), Body(StreamBody::new(pieces).boxed_unsync()))

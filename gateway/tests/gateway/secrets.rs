@@ -96,7 +96,7 @@ async fn a_programs_credentials_never_reach_the_api() {
     assert_eq!(arrived[0].body, chat("m"));
 }
 
-/// Nothing that a program asks for makes the gateway send the key elsewhere.
+/// No request makes the gateway send the key elsewhere.
 #[tokio::test]
 async fn the_key_goes_to_the_api_and_nowhere_else() {
     let (api, other) = (Api::start().await, Api::start().await);
@@ -107,7 +107,7 @@ async fn the_key_goes_to_the_api_and_nowhere_else() {
         for (asked, status) in [
             // Some of these are rejected before the gateway sees them.
             ("*".to_owned(), "400"),
-            // `http://API` and this, one after the other, are the address of another server.
+            // `http://API` followed by this is the address of another server.
             (format!("@{elsewhere}/v1/models"), "400"),
             (elsewhere.clone(), "400"),
             // Addresses and hosts that a proxy would go to.
@@ -152,7 +152,7 @@ async fn the_gateways_key_never_reaches_a_program() {
         (error(401, &quoted), 502, "gateway_key_refused"),
         (error(403, "Incorrect API key"), 502, "gateway_key_refused"),
         (error(400, &quoted), 400, "c"),
-        // Not the key's fault, and the same the next time.
+        // The key is not the cause, and a retry would fail too.
         (error(403, "this model is not for everybody"), 403, "c"),
         (
             error(403, "longer than the model's context length"),
@@ -171,7 +171,7 @@ async fn the_gateways_key_never_reaches_a_program() {
         assert_eq!(answer.header("set-cookie"), "");
         assert_eq!(answer.header("alt-svc"), "");
         if told == 403 || told == 502 {
-            // Or each SDK sends it twice more.
+            // Otherwise each SDK would retry it twice.
             assert_eq!(answer.header("x-should-retry"), "false");
         }
         if told == 502 {
@@ -219,7 +219,7 @@ async fn with_tokens_only_those_who_have_one_are_served() {
     assert_eq!(page.status, StatusCode::OK);
     assert!(!page.text().contains("ann,"));
 
-    // With tokens it may be reached from elsewhere.
+    // With tokens, the gateway may be reachable from elsewhere.
     let everywhere = [&base[..], &["--listen", "0.0.0.0:0"]].concat();
     let gateway = Gateway::start_with(&everywhere, &env).await;
     assert!(gateway.url().starts_with("http://0.0.0.0:"));
@@ -262,7 +262,7 @@ async fn web_pages_of_other_sites_may_not_call() {
             let names_it = error["message"].as_str().unwrap().contains(value);
             assert_eq!(names_it, header == "host", "{error}");
         }
-        // A name that resolves here would make its page one of ours.
+        // The author of a page could make such a name resolve here, and read the gateway's pages.
         let mut look = gateway.get("/lanes");
         look.headers_mut().insert(name, value.parse().unwrap());
         let answer = Program::new("").send(look).await;

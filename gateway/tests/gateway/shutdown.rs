@@ -15,7 +15,7 @@ use crate::{
 };
 use testing::until;
 
-/// Sends a call, and goes on.
+/// Sends a call in the background.
 fn send(name: &str, request: http::Request<Body>) -> JoinHandle<Answer> {
     let program = Program::new(name);
     tokio::spawn(async move { program.send(request).await })
@@ -144,7 +144,7 @@ async fn a_call_cut_before_its_response_is_told_to_retry_unless_it_creates_somet
     assert_eq!(said.matches(cut).count(), 2, "{said}");
 }
 
-/// Each SDK would add three times its own retries.
+/// Each SDK would add its own three retries.
 #[tokio::test]
 async fn a_program_is_told_not_to_retry_what_the_gateway_has_retried() {
     let api = Api::start().await;
@@ -170,7 +170,7 @@ async fn a_program_is_told_not_to_retry_what_the_gateway_has_retried() {
         assert_eq!(api.arrived().len() - before, attempts, "{path} {status}");
         assert_eq!(answer.header("x-should-retry"), "false", "{path} {status}");
     }
-    // Each other error is the API's own word.
+    // Every other error is the API's own.
     failing(400, 1);
     let answer = Program::new("tom").send(gateway.post(chat("m"))).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);

@@ -113,7 +113,7 @@ async fn a_key_that_goes_out_unencrypted_is_warned_of() {
     }
 }
 
-/// A file of options, for as long as this.
+/// A file of options, which lives as long as this value.
 fn config(name: &str, text: &str) -> NamedTempFile {
     let file = tempfile::Builder::new().suffix(name).tempfile().unwrap();
     std::fs::write(&file, text).unwrap();

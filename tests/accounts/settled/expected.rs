@@ -65,7 +65,7 @@ async fn an_answer_is_expected_to_be_as_long_as_those_before_it() {
     // 256 before anything is known; then the mean of 100, of 100 and 200, and of 100, 200 and 50.
     let expected = [12 + 256, 12 + 100, 12 + 50, 12 + 3 * 117, 12 + 117];
     assert_eq!(charges, expected.map(dear));
-    // A lane for each model: what one writes says nothing of another.
+    // Each model has a lane: the responses of one model do not affect another's estimate.
     let mut other = chat(json!({}));
     other.extensions_mut().insert(Model::new("other"));
     let first = chat(json!({"model": "new", "max_tokens": 1_000}));

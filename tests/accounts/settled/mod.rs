@@ -39,8 +39,7 @@ fn limits() -> Limits {
         .tokens(Endpoint::Embeddings, quota)
 }
 
-/// Counts words, so that what is charged can be read: of a prompt of `n` words, with the marks around
-/// it, `n + 9`.
+/// Counts words, so that the charge is readable: a prompt of `n` words, with the markers around it, is charged `n + 9`.
 fn layer(limits: Limits) -> TogetherRateLimitLayer {
     TogetherRateLimitLayer::new(limits).with_tokenizer(|_, text| text.split(' ').count() as u64)
 }
@@ -64,7 +63,7 @@ fn slots(limiter: &Limiter) -> u64 {
         .left
 }
 
-/// With what is expected charged 1 % dear.
+/// The charge for an expected number of tokens, which is 1 % higher.
 fn dear(tokens: u64) -> u64 {
     tokens + tokens.div_ceil(100)
 }
@@ -198,7 +197,7 @@ async fn an_answer_that_ends_early_keeps_what_is_known() {
     }
 }
 
-/// A body that counts how often it is looked at.
+/// A body that counts how often it is read.
 #[derive(Clone)]
 struct Looked(Full<Bytes>, Arc<AtomicU32>);
 
