@@ -1,7 +1,6 @@
-//! Bodies with something odd in them: whatever reads JSON finds the rest.
+//! Bodies with an odd value in them: every reader of JSON finds the other members.
 //!
-//! One table of them (`testing::odd_bodies`) for every reader: errors, models, prompts, usage and
-//! jobs.
+//! One table of such bodies (`testing::odd_bodies`) is used for every reader: errors, models, prompts, usage and jobs.
 
 use std::{convert::Infallible, time::SystemTime};
 
@@ -167,5 +166,5 @@ fn report(endpoint: Endpoint, kind: &str, body: &[u8]) -> Report {
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
 
-/// The most that a quota can be in a minute.
+/// The largest quota per minute.
 const MOST: u64 = 600_000_000;

@@ -23,7 +23,7 @@ async fn waiting_holds_no_permit_of_the_inner_service() {
     limited.clone().oneshot(chat()).await.unwrap();
     let mut waiting = task::spawn(limited.clone().oneshot(chat()));
     assert_pending!(waiting.poll());
-    // The one permit is free for others, all the while.
+    // Other requests can use the one permit all the while.
     assert_eq!(elapsed(&inner, [chat()]).await, [0]);
     sleep(Duration::from_millis(1_005)).await;
     assert_ready!(waiting.poll()).unwrap();
@@ -114,7 +114,7 @@ async fn a_request_whose_inner_service_is_busy_holds_nobody_back() {
     stuck.await.unwrap();
 }
 
-/// Its turn came while the inner service was busy, and is over by the time that is ready.
+/// Its turn came while the inner service was busy, and lapsed before the service was ready.
 #[tokio::test(start_paused = true)]
 async fn a_permit_that_comes_when_it_is_not_ones_turn_is_passed_on() {
     let inner = ConcurrencyLimit::new(service_fn(nothing::<Empty<Bytes>>), 1);

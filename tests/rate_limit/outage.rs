@@ -23,7 +23,7 @@ const ENOUGH: u64 = 8_000;
 /// The outcome of the nth request: a status or an error, and the time until then.
 type Fate = fn(u64) -> (Option<u16>, Duration);
 
-/// The most that leave in one of ten minutes, of a lane that always has work and starts with 600 a minute.
+/// The most requests that leave in one of ten minutes, from a lane that always has work and starts with 600 a minute.
 /// `callers` drop a request after `patience`.
 async fn most_in_a_minute(fate: Fate, callers: usize, patience: Duration) -> usize {
     let layer = TogetherRateLimitLayer::new(Limits::default());
@@ -83,8 +83,8 @@ async fn failures_are_no_reason_to_send_faster() {
     }
 }
 
-/// A lane went from 600 to 5,500 a minute while no request had a response, and to 2,880 where its callers dropped
-/// them after 15 s.
+/// A lane went from 600 to 5,500 a minute while no request had a response, and to 2,880 if its callers dropped them
+/// after 15 s.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_hangs_is_no_reason_to_send_faster() {
     let hangs: Fate = |_| (Some(200), Duration::MAX);

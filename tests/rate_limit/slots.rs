@@ -35,7 +35,7 @@ async fn a_slot_is_held_until_the_body_ends() {
     }
     assert!(first.frame().await.is_none());
     assert!(second.is_woken());
-    // Read to its end it holds nothing, though it is not dropped yet.
+    // A response that was read to its end holds nothing, although it is not dropped yet.
     let answer = assert_ready!(second.poll()).unwrap();
     let mut third = task::spawn(service.clone().oneshot(chat()));
     assert_pending!(third.poll());
@@ -91,7 +91,7 @@ async fn a_silent_response_gives_its_slot_back_and_goes_on() {
             // It has left ten minutes after the second piece.
             assert_eq!(next.is_finished(), at == 43);
         }
-        // Its slot is its own: the end of the first gives back no more.
+        // It has its own slot: the end of the first gives back no other.
         let second = next.await.unwrap().unwrap();
         let free = || {
             let limits = layer.limiter().snapshot().lanes.remove(0).limits;

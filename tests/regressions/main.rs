@@ -110,7 +110,7 @@ async fn a_snapshot_tells_when_the_first_in_line_may_go() {
 /// no other request could leave.
 #[tokio::test(start_paused = true)]
 async fn one_who_waits_for_the_rate_holds_no_place_in_the_inner_services_queue() {
-    // First is under way and holds ConcurrencyLimit(1); second must wait for the rate, and is parked;
+    // First is in flight and holds ConcurrencyLimit(1); second must wait for the rate, and is parked;
     let layer = TogetherRateLimitLayer::new(per_minute(60));
     let inner = ConcurrencyLimit::new(
         service_fn(|r| async {

@@ -153,7 +153,7 @@ async fn a_full_key_table_says_when_to_ask_again() {
     assert!(a.headers().contains_key("retry-after"));
 }
 
-/// An executor that is busy polls late.
+/// A busy executor polls late.
 #[tokio::test(start_paused = true)]
 async fn nobody_leaves_after_his_deadline() {
     let limiter = Limiter::new(Limits::none().requests(CHAT, Quota::per_second(10).unwrap()));

@@ -1,4 +1,4 @@
-//! Tables of limits that change or say the same twice.
+//! Tables of limits that change or repeat a line.
 
 use std::time::Duration;
 

@@ -25,7 +25,7 @@ fn an_attempt_that_is_given_up_is_told_at_once() {
     assert!(matches!(next(&mut first), Poll::Ready(Some(Err(_)))));
 }
 
-/// The source owes a wake only to who asked it last.
+/// The source owes a wake only to the task that polled it last.
 #[test]
 fn what_one_attempt_reads_wakes_the_other() {
     let (hand, frames) = Hand::<Infallible>::new();
@@ -52,7 +52,7 @@ fn what_is_let_go_of_is_recorded_no_more() {
     let mut first = task::spawn(first);
     assert!(next(&mut first).is_ready());
     assert_eq!(used(&memory), 1);
-    // One that is behind needs the record, and all of it is paid for in advance.
+    // An attempt that is behind needs the record, and all of it is reserved in advance.
     let mut second = task::spawn(UnsyncBoxBody::again(&kept).unwrap());
     assert_eq!(used(&memory), WHOLE);
     drop(kept);
@@ -63,7 +63,7 @@ fn what_is_let_go_of_is_recorded_no_more() {
     assert_eq!(used(&memory), 0);
 }
 
-/// Frames of nothing fit into any number of bytes that was paid for in advance.
+/// Any number of empty frames fits into the bytes that were reserved in advance.
 #[test]
 fn an_attempt_whose_frames_come_to_need_too_much_gets_no_further_and_the_next_one_does() {
     let memory = ReplayBuffer::new(1_000, 1_000);

@@ -1,4 +1,4 @@
-//! A streamed body that is sent again, whichever way the attempts at it interleave.
+//! A streamed body that is sent more than once, for every interleaving of the attempts.
 
 mod by_hand;
 mod hand;

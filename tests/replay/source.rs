@@ -1,4 +1,4 @@
-//! A body that is ready, pending or failing as it is told, and lets others act while it is polled.
+//! A body that is ready, pending or failing by a script, and lets other attempts act while it is polled.
 
 use std::{
     convert::Infallible,
@@ -21,10 +21,10 @@ use proptest::prelude::*;
 pub(crate) struct Script {
     pub(crate) frames: Vec<Bytes>,
     pub(crate) trailers: Option<HeaderMap>,
-    /// It fails in place of this frame, if its error can be made.
+    /// The frame in whose place it fails, if its error can be made.
     pub(crate) fails_at: Option<usize>,
     pub(crate) size: Size,
-    /// Whether `is_end_stream` says so before it is asked for more.
+    /// Whether `is_end_stream` reports the end before the last poll.
     pub(crate) tells_end: bool,
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct Source<E> {
     error: PhantomData<fn() -> E>,
 }
 
-/// The hand on the source, and a look at it.
+/// The state of a source, shared with the test that drives it.
 #[derive(Default)]
 pub(crate) struct Tap {
     state: Mutex<State>,
@@ -64,13 +64,13 @@ pub(crate) struct Tap {
 
 #[derive(Default)]
 struct State {
-    /// How much of the script may be read: frames, trailers, and the end.
+    /// The number of items that may be read: frames, trailers, and the end.
     open: usize,
-    /// How often it says pending and wakes at once.
+    /// The number of polls that return `Pending` and wake at once.
     stalls: u32,
     waker: Option<Waker>,
     next: usize,
-    /// Bytes read before the poll that goes on, if one does.
+    /// Bytes read before the current poll, if there is one.
     passed: u64,
     polled: bool,
     failed: bool,
@@ -89,7 +89,7 @@ impl Script {
         self.frames.iter().map(|frame| frame.len() as u64).sum()
     }
 
-    /// Frames of data, and that of the trailers.
+    /// The number of data frames, and one for the trailers.
     pub(crate) fn items(&self) -> usize {
         self.frames.len() + usize::from(self.trailers.is_some())
     }
@@ -126,7 +126,7 @@ impl Script {
     }
 }
 
-/// Every byte of it is another, so that none can be taken for one of another place.
+/// All bytes differ, so that none can be mistaken for one from another place.
 pub(crate) fn scripts() -> impl Strategy<Value = Script> {
     let lengths = prop::collection::vec(0..7usize, 0..6);
     let trailers = prop::option::weighted(0.3, 0..20usize);
@@ -282,7 +282,7 @@ impl Tap {
         }
     }
 
-    /// Bytes of data that have been read of it, not counting by a poll that goes on.
+    /// Bytes of data that have been read, without those of the current poll.
     pub(crate) fn passed(&self) -> u64 {
         self.lock().passed
     }

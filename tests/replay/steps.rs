@@ -30,8 +30,8 @@ use crate::{
     },
 };
 
-/// github.com/linkerd/linkerd2/issues/15649: what an attempt read first was sent twice if it began
-/// before the one before it had read anything.
+/// github.com/linkerd/linkerd2/issues/15649: the first bytes that an attempt read were sent twice if it began before
+/// the previous attempt had read anything.
 #[tokio::test]
 async fn a_retry_that_begins_before_anything_was_read_sends_everything_once() {
     for is_dropped in [false, true] {
@@ -50,7 +50,7 @@ async fn an_attempt_that_was_given_up_fails_and_never_looks_complete() {
     let (mut first, kept) = streamed(&["a", "b"]).replayable(&ReplayBuffer::default());
     assert_eq!(data(&mut first).await.unwrap(), "a");
     let again = Streamed::again(&kept).unwrap();
-    // Nothing more is recorded, so that there is nothing in the record any more.
+    // Recording has stopped, so the record is empty.
     drop(kept);
     assert_eq!(again.collect().await.unwrap().to_bytes(), "ab");
     assert!(!first.is_end_stream());
@@ -78,14 +78,14 @@ async fn an_attempt_that_cannot_be_told_reads_on_to_the_true_end() {
     assert_eq!(first.collect().await.unwrap().to_bytes(), "whole");
 }
 
-/// It rang for itself each time it found nothing, and so was polled without an end.
+/// It woke itself each time it found nothing, and so was polled without an end.
 #[test]
 fn an_attempt_that_reads_on_waits_for_the_source_like_any_other() {
     let steps = vec![Again, Settle, Open(1), Wake, Settle];
     play(&story(steps), false, boxed);
 }
 
-/// The source has rung before the other one came, and rings once only.
+/// The source woke a task before the other attempt arrived, and wakes only once.
 #[test]
 fn who_comes_while_another_reads_and_finds_nothing_is_woken() {
     for steps in [
@@ -205,7 +205,7 @@ fn a_source_that_panics_is_not_sent_again_and_who_waits_for_it_is_told() {
     assert!(Streamed::again(&panics.kept.lock().unwrap()).is_none());
 }
 
-/// Has another attempt wait for the source while it is polled, before that panics.
+/// Makes another attempt wait for the source while it is polled, before that panics.
 struct Panics {
     kept: Mutex<<Streamed as RequestBody>::Again>,
     next: Mutex<Option<Spawn<Collect<Streamed>>>>,

@@ -17,10 +17,10 @@ use tower_together::body::{ReplayBuffer, RequestBody};
 
 use crate::world::used;
 
-/// A body that is now ready, now woken at once, now by another thread.
+/// A body that is sometimes ready, sometimes woken at once, and sometimes woken by another thread.
 pub(crate) struct Restless<E> {
     frames: std::vec::IntoIter<Bytes>,
-    /// Whether it says how long it is.
+    /// Whether it reports its length.
     tells: bool,
     alarm: mpsc::Sender<Waker>,
     error: PhantomData<fn() -> E>,
@@ -80,7 +80,7 @@ fn round<B>(
                     .reserve(0)
                     .is_some_and(|mut some| some.grow(whole.len()));
                 assert!(!known || !fits, "it could have been made again");
-                // Then nothing was given up.
+                // In that case no attempt was abandoned.
                 assert_eq!(before.join().unwrap().as_deref(), Ok(whole));
                 return;
             };
@@ -110,7 +110,7 @@ where
             Poll::Ready(Some(Err(error))) => return Err(error.to_string()),
             Poll::Ready(Some(Ok(frame))) => {
                 read.extend(frame.into_data().unwrap());
-                // As hyper does, which does not poll again then.
+                // hyper does not poll again in this case either.
                 if body.is_end_stream() {
                     return Ok(read);
                 }

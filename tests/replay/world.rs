@@ -19,8 +19,7 @@ use tower_together::body::{ReplayBuffer, RequestBody};
 
 use crate::source::{FAILED, Fails, Meanwhile, Script, Source, Tap, scripts};
 
-/// One thing that happens. A number says to which attempt: past the last, it counts from the first
-/// again.
+/// One step. A number selects the attempt, modulo the number of attempts.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     /// It is polled, whether it was woken or not.
@@ -35,22 +34,22 @@ pub(crate) enum Step {
     Open(usize),
     /// The source wakes the task that it owes a wake.
     Wake,
-    /// The source is pending once, and wakes at once.
+    /// The source is pending once, and wakes its task at once.
     Stall,
     /// Every woken attempt is polled, until none is woken.
     Settle,
-    /// The next time the source is polled, all this happens before it returns: what threads do.
+    /// These steps happen during the next poll of the source, before it returns, as threads would do.
     Meanwhile(Vec<Step>),
 }
 
-/// A body, and what happens to it.
+/// A body, and the steps performed on it.
 #[derive(Clone, Debug)]
 pub(crate) struct Story {
     pub(crate) script: Script,
-    /// How much of it may be kept.
+    /// The bytes of it that may be kept.
     pub(crate) each: usize,
     pub(crate) steps: Vec<Step>,
-    /// In which order all is dropped in the end.
+    /// The order in which everything is dropped in the end.
     pub(crate) end: Vec<usize>,
 }
 
@@ -89,7 +88,7 @@ pub(crate) struct World<B: RequestBody> {
     tap: Arc<Tap>,
     memory: ReplayBuffer,
     each: u64,
-    /// Whether one that was given up can be told so.
+    /// Whether an abandoned attempt can be told so.
     tells: bool,
     /// `None` inside: nothing was kept from the start.
     kept: Mutex<Option<B::Again>>,
@@ -106,7 +105,7 @@ enum Place<B> {
 struct Attempt<B> {
     body: Pin<Box<B>>,
     woken: Arc<Woken>,
-    /// Frames it had, and bytes in them.
+    /// The number of frames that it got, and their bytes.
     next: usize,
     passed: u64,
     is_done: bool,
@@ -115,7 +114,7 @@ struct Attempt<B> {
 /// Whether the task was woken.
 pub(crate) struct Woken(AtomicBool);
 
-/// Plays a story, and asserts all that is promised.
+/// Plays a story, and asserts all promises.
 pub(crate) fn play<B, E>(story: &Story, tells: bool, wrap: impl FnOnce(Source<E>) -> B)
 where
     B: RequestBody<Again: Send> + Body<Data = Bytes, Error: Display> + Send + 'static,
@@ -297,7 +296,7 @@ where
                 continue;
             };
             let counts = place + 1 == attempts.len();
-            // One that was given up, and cannot be told so, cannot be told of a failure either.
+            // An abandoned attempt that cannot be told so cannot be told of a failure either.
             let may_wait = !counts && !self.tells && self.script.fails_at.is_some();
             assert!(attempt.is_done || may_wait, "{place} waits for nothing");
         }
@@ -305,7 +304,7 @@ where
 
     fn drop_all(&self, order: &[usize]) {
         for index in order {
-            // One place more, which is what is kept.
+            // One place more, which is the record.
             let places = self.attempts().len() + 1;
             match index % places {
                 0 => self.step(&Step::LetGo),
@@ -353,7 +352,7 @@ where
         );
     }
 
-    /// How much of the memory is reserved.
+    /// The number of bytes that are reserved.
     fn used(&self) -> u64 {
         used(&self.memory)
     }
@@ -413,7 +412,7 @@ impl Wake for Woken {
     }
 }
 
-/// How many bytes are kept, as `Debug` shows it.
+/// The number of bytes that are kept, as `Debug` shows it.
 pub(crate) fn used(memory: &ReplayBuffer) -> u64 {
     let memory = format!("{memory:?}");
     let used = memory.split("used: ").nth(1).unwrap();

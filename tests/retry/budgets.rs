@@ -47,7 +47,7 @@ async fn a_budget_is_of_the_last_minute() {
     }
 }
 
-/// It is sent once, its answer is returned, and another's retry is not lost to it.
+/// The request is sent once, its response is returned, and no other request loses a retry.
 #[tokio::test(start_paused = true)]
 async fn a_body_that_cannot_be_kept_costs_no_budget() {
     let layer = exact()

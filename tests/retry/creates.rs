@@ -31,7 +31,7 @@ async fn a_limit_that_is_not_about_jobs_is_final_for_a_fine_tune() {
     }
 }
 
-/// Without a job that is known to run such words may be about anything.
+/// Without a known running job, such words may be about anything.
 #[tokio::test(start_paused = true)]
 async fn too_many_jobs_are_final_after_three_attempts_within_an_hour_each() {
     let words = r#"{"error":{"message":"The maximum of 3 active jobs is reached"}}"#;
@@ -99,8 +99,8 @@ async fn nothing_that_creates_something_is_sent_twice() {
     }
 }
 
-/// Envoy answers 503 too when the connection broke after the request was forwarded: a fine-tune was made
-/// twice. RFC 9110, section 9.2.2: only where it is known that nothing was done.
+/// Envoy also sends a 503 if the connection broke after the request was forwarded: a fine-tune was made twice. RFC
+/// 9110, section 9.2.2, allows a retry only if it is known that nothing was done.
 #[tokio::test(start_paused = true)]
 async fn a_503_repeats_a_fine_tune_only_if_it_is_the_apis_or_states_that_nothing_was_done() {
     let envoy = |reason: &str| {

@@ -1,4 +1,4 @@
-//! Deadlines, over services that are ready late, and responses whose body dribbles.
+//! Deadlines, over services that are ready late, and responses whose body arrives slowly.
 
 use std::{
     convert::Infallible,
@@ -27,14 +27,14 @@ use super::{CHAT, exact, post};
 
 type Dribble = StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
 
-/// A server behind a client that is not ready at all times.
+/// A server behind a client that is sometimes not ready.
 #[derive(Clone)]
 struct Api {
     start: Instant,
-    /// When the client is not ready, in milliseconds since the start.
+    /// The periods in which the client is not ready, in milliseconds since the start.
     busy: Arc<[Range<u64>]>,
     replies: Arc<Mutex<Vec<Reply>>>,
-    /// When each attempt was sent, in milliseconds since the start.
+    /// The departure of each attempt, in milliseconds since the start.
     sent: Arc<Mutex<Vec<u64>>>,
 }
 
@@ -72,7 +72,7 @@ impl Reply {
 }
 
 impl Api {
-    /// These replies, and then success.
+    /// Gives these replies in order, and then successes.
     fn new(replies: &[Reply], busy: &[Range<u64>]) -> Self {
         Self {
             start: Instant::now(),
@@ -154,7 +154,7 @@ fn with_deadline(path: &str, millis: u64) -> Request<Full<Bytes>> {
     request
 }
 
-/// Its head, and when it came.
+/// Sends a request. Returns the response's head, and when it arrived.
 async fn send<S, R>(service: S, request: Request<Full<Bytes>>, api: &Api) -> (Response<()>, u64)
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>, Error = Infallible>,
@@ -265,7 +265,7 @@ async fn a_request_whose_deadline_has_passed_is_never_sent() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_too_late_keeps_nothing_of_its_client() {
     let second = Duration::from_secs(1);
-    // Late from the first, or in line for the permit until the deadline.
+    // The request is late from the start, or waits for the permit until the deadline.
     for waits in [false, true] {
         let api = Api::new(&[reply(200).takes(1_000)], &[]);
         let one = ConcurrencyLimit::new(api.client(), 1);
@@ -304,14 +304,14 @@ async fn the_body_of_an_error_is_read_no_longer_than_to_the_deadline() {
             for (response, at) in [one, two, both] {
                 assert_eq!(response.status().as_u16(), status);
                 assert!(response.extensions().get::<ApiError>().is_some());
-                // A head that comes in the last 10 ms is given these for its body.
+                // A head that arrives in the last 10 ms gets 10 ms for its body.
                 assert!(at <= 500.max(takes + 10), "{status} {takes} {at}");
             }
         }
     }
 }
 
-/// The client has not handed on yet what came with the head.
+/// The client has not yet passed on the bytes that arrived with the head.
 #[tokio::test(start_paused = true)]
 async fn a_body_that_comes_with_its_head_is_read_after_the_deadline_too() {
     for (apart, read) in [(2, true), (20, false)] {
@@ -325,7 +325,7 @@ async fn a_body_that_comes_with_its_head_is_read_after_the_deadline_too() {
     }
 }
 
-/// The next model was asked at the deadline.
+/// The next model was called at the deadline.
 #[tokio::test(start_paused = true)]
 async fn a_response_that_dribbles_leaves_time_for_the_next_model() {
     let fallback = TogetherFallbackLayer::new().with_chain("a", ["b"]);
@@ -339,7 +339,7 @@ async fn a_response_that_dribbles_leaves_time_for_the_next_model() {
     }
 }
 
-/// Clients that are ready now and then, and responses that come in parts, through every stack.
+/// Clients that are ready now and then, and responses that arrive in parts, through every stack.
 #[tokio::test(start_paused = true)]
 async fn no_attempt_is_sent_and_no_error_is_read_after_the_deadline() {
     let (mut late, mut retried, mut served) = (0, 0, 0);
@@ -383,7 +383,7 @@ async fn no_attempt_is_sent_and_no_error_is_read_after_the_deadline() {
             sent.iter().all(|at| *at <= deadline),
             "{seed}: {sent:?} {deadline}"
         );
-        // Tokio's timer counts milliseconds; a head that comes late is given 10 ms for its body.
+        // Tokio's timer counts milliseconds; a head that arrives late gets 10 ms for its body.
         let head = sent.last().zip(sent.len().checked_sub(1));
         let head = head.map_or(0, |(at, nth)| {
             at + replies.get(nth).map_or(0, |it| it.takes)

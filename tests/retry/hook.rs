@@ -43,7 +43,7 @@ fn failed(code: u16) -> Failure {
     Failure::Status(code.try_into().unwrap())
 }
 
-/// How often a request is sent that always gets these replies.
+/// The number of attempts of a request that always gets these replies.
 async fn attempts(
     layer: &TogetherRetryLayer,
     request: Request<Full<Bytes>>,
@@ -74,7 +74,7 @@ async fn the_hook_sees_each_failed_attempt_once_and_changes_nothing_as_planned()
                 (2, failed(500), Some(20)),
                 (3, failed(500), Some(20)),
                 (4, failed(500), Some(20)),
-                // The last one is seen too: how often the request was sent.
+                // The hook sees the last attempt too, and so the number of attempts.
                 (5, failed(500), None),
             ],
         ),
@@ -130,7 +130,7 @@ async fn an_added_retry_is_made_within_the_layers_bounds() {
     }
     let broke = status(429).body(r#"{"error":{"message":"m","code":"insufficient_quota"}}"#);
     assert_eq!(attempts(&added(), post(CHAT), broke).await, 5);
-    // An error that comes each time.
+    // An error that repeats each time.
     let sent = Arc::new(Mutex::new(0));
     let untrusted = service_fn(|_: Request<Full<Bytes>>| {
         *sent.lock().unwrap() += 1;
@@ -139,7 +139,7 @@ async fn an_added_retry_is_made_within_the_layers_bounds() {
     });
     let error = added().layer(untrusted).oneshot(post(CHAT)).await;
     assert_eq!((error.is_err(), *sent.lock().unwrap()), (true, 5));
-    // A server that asks for longer than the bound.
+    // A server that asks for a wait above the bound.
     let later = status(404).header("retry-after", 121);
     assert_eq!(attempts(&added(), post(CHAT), later).await, 1);
 }

@@ -1,4 +1,4 @@
-//! Errors whose body comes after their head.
+//! Errors whose body arrives after their head.
 
 use std::{
     convert::Infallible,
@@ -20,13 +20,13 @@ use tower_together::{ApiError, Limits, TogetherRateLimitLayer};
 
 use super::{CHAT, exact, post};
 
-/// Parts of a body, each with the milliseconds that pass before it.
+/// Parts of a body, each with the milliseconds before it.
 type Parts = &'static [(u64, &'static str)];
 
 const WORDS: &str = r#"{"error":{"message":"Credit limit exceeded","type":"credit_limit"}}"#;
 const CODE: &str = r#"{"error":{"message":"m","code":"insufficient_quota"}}"#;
 
-/// How often a chat was sent that always gets a 429 with this body, and the response to it.
+/// The number of attempts of a chat that always gets a 429 with this body, and the response to it.
 async fn send(parts: Parts, limited: bool) -> (usize, Option<ApiError>, Bytes) {
     let sent = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&sent);
@@ -57,8 +57,8 @@ async fn send(parts: Parts, limited: bool) -> (usize, Option<ApiError>, Bytes) {
     (sent.load(Ordering::Relaxed), error, body)
 }
 
-/// The limiter reads for 100 ms, and the retry layer alone for 1 s: the rest was thrown away unread, and
-/// the request sent five times.
+/// The limiter reads for 100 ms, and the retry layer alone for 1 s. The rest was discarded unread, and the request was
+/// sent five times.
 #[tokio::test(start_paused = true)]
 async fn money_run_out_is_final_however_late_the_body_says_so() {
     for limited in [true, false] {

@@ -43,7 +43,7 @@ fn post(path: &str) -> Request<Full<Bytes>> {
     request(Method::POST, path)
 }
 
-/// A chat request that says something of itself.
+/// A chat request with this extension.
 fn with<T: Clone + Send + Sync + 'static>(said: T) -> Request<Full<Bytes>> {
     let mut request = post(CHAT);
     request.extensions_mut().insert(said);
@@ -54,7 +54,7 @@ fn within(seconds: u64) -> Request<Full<Bytes>> {
     with(Deadline::within(Duration::from_secs(seconds)))
 }
 
-/// Sends one request through the retry layer alone; when each attempt was made, and the result.
+/// Sends one request through the retry layer alone. Returns the time of each attempt, and the result.
 async fn send(
     layer: &TogetherRetryLayer,
     request: Request<Full<Bytes>>,
@@ -90,7 +90,7 @@ async fn a_request_says_how_often_and_until_when() {
     assert_eq!(sent(with(Retries::at_most(2))).await.len(), 3);
     assert_eq!(sent(with(Retries::unlimited())).await.len(), 10);
 
-    // The whole ends at the deadline: what does not fit is not waited for.
+    // The call ends at the deadline: a longer wait does not begin.
     assert_eq!(sent(within(25)).await, [0, 10_000, 20_000]);
     assert_eq!(sent(within(10)).await, [0]);
     let mut told = post(CHAT);
@@ -126,7 +126,7 @@ async fn attempts_are_the_original_and_the_report_tells_of_them() {
         Reply::Refused,
     ]);
     let client = script.client();
-    // Something beneath writes into its own copy.
+    // An inner service writes into its own copy.
     let beneath = service_fn(move |mut request: Request<Full<Bytes>>| {
         assert_eq!(request.headers()["x-mine"], "yes");
         assert!(!request.headers().contains_key("x-beneath"));
@@ -156,7 +156,7 @@ async fn attempts_are_the_original_and_the_report_tells_of_them() {
     ];
     let [throttled, busy] = codes.map(Failure::Status);
     assert_eq!(report.failures(), [throttled, busy, Failure::NotSent]);
-    // 2 s, 3 s, and of 4 s as much as was drawn.
+    // 2 s, 3 s, and the random part of 4 s.
     let waited = report.waited().as_millis();
     assert!((5_000..9_000).contains(&waited), "{waited}");
     assert!(script.millis()[3].abs_diff(waited) <= 1);
@@ -179,7 +179,7 @@ async fn a_report_is_bounded() {
     assert_eq!((report.attempts(), report.failures().len()), (41, 32));
 }
 
-/// A service that can never be ready again, as a `Buffer` whose worker is gone, says so once.
+/// A service that can never be ready again, such as a `Buffer` whose worker has ended, reports that once.
 #[tokio::test(start_paused = true)]
 async fn an_error_of_readiness_is_passed_on() {
     let (inner, mut handle) =

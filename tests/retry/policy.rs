@@ -58,8 +58,8 @@ async fn a_policy_clones_no_request_that_is_sent_once() {
     assert!(clone(&mut exact().policy(), &post(CHAT)).is_some());
 }
 
-/// `tower::retry` asks the service's own policy to clone a request: what was left there of the one
-/// before was taken for the next, and a fine-tune sent five times after a chat.
+/// `tower::retry` uses the service's own policy to clone a request. The state of the previous request was taken for the
+/// next one's, and a fine-tune was sent five times after a chat.
 #[tokio::test(start_paused = true)]
 async fn a_policy_keeps_nothing_of_the_request_before() {
     let script = Script::new([status(200), status(500)]);

@@ -29,8 +29,7 @@ fn upload(frames: usize, each: usize) -> Request<Streamed> {
     Request::post(CHAT).body(UnsyncBoxBody::new(body)).unwrap()
 }
 
-/// The most bytes that were allocated at once while an upload was read whole and answered 502, and how
-/// often it was sent.
+/// The most bytes that were allocated at once while an upload was read whole and got a 502, and the number of attempts.
 fn send(request: Request<Streamed>) -> (u64, usize) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -72,7 +71,7 @@ async fn the_memory_of_a_request_is_free_once_its_response_is_returned() {
     assert!(memory.reserve(1).is_some());
 }
 
-/// An upload in frames of one byte took 150 times its size, and frames of nothing had no bound at all.
+/// An upload in frames of one byte took 150 times its size, and empty frames had no bound at all.
 #[test]
 fn small_frames_count_for_what_they_take() {
     for (frames, each, attempts) in [

@@ -39,8 +39,7 @@ async fn a_setting_takes_effect_and_keeps_those_before_it() {
     }
 }
 
-/// A failed response that is returned has been read only if it can be an error of the API that no
-/// other layer has read.
+/// A failed response is read before it is returned only if it can be an error of the API that no other layer has read.
 #[tokio::test(start_paused = true)]
 async fn an_error_body_is_read_once_and_of_grpc_never() {
     for (status, is_read, millis) in [(503, false, 1_000), (503, true, 0), (200, false, 0)] {

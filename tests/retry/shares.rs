@@ -37,7 +37,7 @@ fn header(name: &'static str, value: &str) -> Request<Full<Bytes>> {
     request
 }
 
-/// As an SDK of Together or OpenAI marks its own retries.
+/// A request with the marks that an SDK of Together or OpenAI puts on its own retries.
 fn of_sdk(key: &str, retry: &str) -> Request<Full<Bytes>> {
     let mut request = header("authorization", &format!("Bearer {key}"));
     let retry = retry.parse().unwrap();

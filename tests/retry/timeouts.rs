@@ -41,7 +41,7 @@ async fn attempts(layer: &TogetherRetryLayer, path: &str, gives_up: fn() -> BoxE
 }
 
 fn elapsed() -> BoxError {
-    // As tokio's and tower's own errors say it.
+    // The message of tokio's and tower's own errors.
     "deadline has elapsed".into()
 }
 
@@ -76,7 +76,7 @@ async fn a_timeout_is_known_by_what_gave_up() {
         (|| "request timed out".into(), 2),
         (|| io::Error::from(io::ErrorKind::TimedOut).into(), 2),
         (|| io::Error::other("operation timed out").into(), 2),
-        // The system's own, of a connection that is dead.
+        // The system's own timeout, of a dead connection.
         (|| io::Error::from_raw_os_error(110).into(), 5),
         (|| io::Error::from(io::ErrorKind::ConnectionReset).into(), 5),
         (|| "who timed out?".into(), 5),

@@ -12,7 +12,7 @@ async fn every_status_of_the_table() {
         (408, true, false),
         (500, true, false),
         (502, true, false),
-        // Nothing states that it was not done.
+        // The response does not state that nothing was done.
         (503, true, false),
         (504, true, false),
         (520, true, false),
@@ -77,7 +77,7 @@ async fn a_429_is_sent_again_when_the_server_said_and_never_before() {
                     .header("retry-after", date(36)),
                 5_000,
             ),
-            // A page of some proxy, which async-openai 0.43 takes for the end of all retries.
+            // A proxy's page, after which async-openai 0.43 stops all retries.
             (
                 status(429).header("retry-after", 1).body("<html></html>"),
                 1_000,
@@ -180,7 +180,7 @@ async fn failures_without_an_answer() {
         let (instants, last) = send(&exact(), post(path), [reply.clone()]).await;
         let expected = if again { drawn(2, &[1]) } else { vec![0] };
         assert_eq!(instants, expected, "{path} {reply:?}");
-        // The client's own error, where it is left at that.
+        // The result is the client's own error if it is not retried.
         assert_eq!(last.is_err(), !again);
     }
 }
