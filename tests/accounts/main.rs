@@ -73,7 +73,7 @@ async fn tokens_that_were_waited_for_are_not_given_back() {
     }
 }
 
-/// The part of a charge that nobody has waited for is.
+/// Only the part of a charge that no request has waited for is given back.
 #[tokio::test(start_paused = true)]
 async fn tokens_that_nobody_has_waited_for_are_given_back() {
     let limiter = Limiter::new(tokens(1_000));

@@ -48,7 +48,7 @@ pub(crate) enum Answer {
     Overloaded(u64),
 }
 
-/// What the caller does with its future, in the end.
+/// The caller's handling of its future.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fate {
     Awaited,

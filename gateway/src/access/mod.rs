@@ -111,7 +111,7 @@ impl Access {
     }
 }
 
-/// Whether the request's host is an address of this machine. A foreign name could be made to resolve to this machine,
+/// Whether the request's host is `localhost` or an address. Another host name could be made to resolve to this machine,
 /// and its owner's web page could then call and read as if it were the gateway's own.
 fn is_here(uri: &Uri, headers: &HeaderMap) -> bool {
     host(uri, headers).is_some_and(|host| {

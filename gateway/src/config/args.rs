@@ -82,7 +82,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// What may be sent, over so many connections.
+    /// The limits for the API, with at most `connections` connections.
     pub(crate) fn limits(&self, connections: usize) -> Limits {
         let connections = u32::try_from(connections).ok().and_then(NonZeroU32::new);
         let streams = connections.map_or(self.max_streams, |most| most.min(self.max_streams));
@@ -94,12 +94,12 @@ impl Args {
     }
 }
 
-/// A variable of the environment; `None` if it is not set.
+/// An environment variable; `None` if it is not set.
 pub(crate) fn env(name: &str) -> Result<Option<String>, String> {
     match env::var(name) {
         Ok(value) => Ok(Some(value)),
         Err(VarError::NotPresent) => Ok(None),
-        // As if it were not set would be another program than was asked for. Not shown: it is secret.
+        // Ignoring it would start another program than was asked for. The value is secret, so it is not shown.
         Err(VarError::NotUnicode(_)) => Err(format!("{name} is set and is no text: copy it anew")),
     }
 }
@@ -120,7 +120,7 @@ fn address(text: &str) -> Result<Uri, &'static str> {
         .authority()
         .is_some_and(|host| host.as_str().contains('@'));
     match (uri.scheme_str(), uri.host(), uri.query()) {
-        // What it is logged in with would be shown wherever the address is.
+        // Login data in the address would be shown wherever the address is.
         _ if login => Err("write it without a login: the key goes into TOGETHER_API_KEY"),
         (Some("http" | "https"), Some(_), None) => Ok(uri),
         _ => Err(WRONG_ADDRESS),
@@ -135,7 +135,7 @@ fn seconds(text: &str) -> Result<Duration, &'static str> {
     }
 }
 
-/// The default is less than the 10 s that containers have before they are killed.
+/// The grace period. Its default is less than the 10 s that containers have before they are killed.
 fn grace(text: &str) -> Result<Duration, &'static str> {
     let seconds = text.parse().ok().map(Duration::try_from_secs_f64);
     match seconds {
@@ -152,7 +152,7 @@ fn mebibytes(text: &str) -> Result<usize, String> {
 }
 
 const LONGEST_GRACE: Duration = Duration::from_secs(3_600);
-/// What a semaphore can count.
+/// The most that a semaphore can count.
 const MOST: usize = if usize::BITS > 32 { 16_384 } else { 511 };
 const WRONG_ADDRESS: &str = "write it as https://HOST/v1";
 const AFTER_HELP: &str = "\

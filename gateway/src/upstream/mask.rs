@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 pub(crate) struct Mask {
     secret: Arc<[u8]>,
     cover: u8,
-    /// Bytes of the secret that the text so far ends with; these are held back.
+    /// The number of bytes of the secret that the text so far ends with; these are held back.
     held: usize,
 }
 

@@ -329,8 +329,8 @@ async fn a_quota_of_one_endpoint_counts_for_that_endpoint_alone() {
     }
 }
 
-/// One request at a time, each answered after a second: by a hundred tokens a second, the 268 of each
-/// keep the next one back for more than two.
+/// Requests are sent one at a time, and each response takes a second. At a hundred tokens a second, the 268 tokens of
+/// each delay the next one by more than two seconds.
 #[tokio::test(start_paused = true)]
 async fn tokens_count_once_the_server_names_a_limit_for_requests_that_wait_too() {
     for wait in [false, true] {
