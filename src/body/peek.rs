@@ -96,7 +96,7 @@ impl<R: Body<Data = Bytes>> Peek<R> {
 
     /// Prepares to read a success up to the end of its first event, or JSON up to what comes with its first frame.
     /// Returns the body itself if it cannot be an in-band error, or was inspected already.
-    pub(crate) fn first_frame(
+    pub(crate) fn success(
         endpoint: Endpoint,
         head: &response::Parts,
         body: R,

@@ -156,9 +156,11 @@ mod body;
 mod future;
 mod jobs;
 mod layer;
+mod left;
 mod read;
 mod service;
 mod tokens;
+mod wanted;
 mod watch;
 
 pub use self::{

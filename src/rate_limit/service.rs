@@ -5,7 +5,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{ResponseBody, ResponseFuture, future::Wanted, tokens::Tokenizer};
+use super::{ResponseBody, ResponseFuture, tokens::Tokenizer, wanted::Wanted};
 use crate::{
     body::{Bound, RequestBody},
     limiter::Limiter,

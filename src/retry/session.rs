@@ -103,7 +103,7 @@ where
         let (head, body) = response.into_parts();
         let since = clock::now();
         let Some(failure) = failure else {
-            return match self.first_frame(&head, body) {
+            return match self.success(&head, body) {
                 Ok(body) => Step::Read(Box::new(Read {
                     body,
                     drains: true,
@@ -184,12 +184,12 @@ impl<A> Session<A> {
         }
     }
 
-    /// Prepares to read a success up to its first frame. Returns the body itself if that is not wanted.
-    fn first_frame<R>(&self, head: &response::Parts, body: R) -> Result<Peek<R>, R>
+    /// Prepares to read the beginning of a success. Returns the body itself if it cannot be an in-band error.
+    fn success<R>(&self, head: &response::Parts, body: R) -> Result<Peek<R>, R>
     where
         R: Body<Data = Bytes>,
     {
-        self.tries.first_frame(head, body)
+        self.tries.success(head, body)
     }
 
     /// Whether the request is to be retried, as far as is known before the response has been read to its end.

@@ -195,7 +195,7 @@ async fn the_gateways_key_never_reaches_a_program() {
     }
     let said = gateway.stop().await;
     assert!(!said.contains(KEY), "{said}");
-    // Of the three rejections only the first is reported, whatever the responses in between.
+    // Only the first of the three rejections is reported, whatever the responses in between.
     assert_eq!(said.matches("check TOGETHER_API_KEY").count(), 1, "{said}");
 }
 

@@ -120,8 +120,8 @@ impl Tries {
         self.max_retries > 0
     }
 
-    /// Prepares to read a success up to its first frame. The wait for the frame ends at the deadline.
-    pub(super) fn first_frame<R>(&self, head: &response::Parts, body: R) -> Result<Peek<R>, R>
+    /// Prepares to read the beginning of a success. The wait for it ends at the deadline.
+    pub(super) fn success<R>(&self, head: &response::Parts, body: R) -> Result<Peek<R>, R>
     where
         R: Body<Data = Bytes>,
     {
@@ -133,7 +133,7 @@ impl Tries {
             true => self.settings.first_frame.min(left.unwrap_or(Duration::MAX)),
             false => Duration::ZERO,
         };
-        Peek::first_frame(self.endpoint, head, body, max_wait)
+        Peek::success(self.endpoint, head, body, max_wait)
     }
 
     /// The bound for an error's body, which ends at the deadline.

@@ -1,0 +1,224 @@
+//! A request that has been sent, and its response.
+
+use std::{
+    mem,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, response};
+use http_body::Body;
+use tokio::time::Instant;
+
+use super::{
+    ResponseBody, answer,
+    jobs::Job,
+    wanted::Admitted,
+    watch::{Reader, Readers},
+};
+use crate::{
+    adapter::relay,
+    body::{Bound, Peek, Whole},
+    clock,
+    limiter::{Permit, Slot},
+    observe,
+    wire::{
+        self,
+        response::{InBandReader, JobsReader, UsageReader},
+    },
+    words::{ApiError, Each, Endpoint, Report},
+};
+
+/// A request that has been sent.
+pub(super) struct Left {
+    permit: Permit,
+    /// The rates for which the permit reports a response. A call that is dropped has none.
+    witness: Each<bool>,
+    endpoint: Endpoint,
+    /// The instant until which the response's body may be read. Boxed, since it is rare and `Left` is often moved.
+    deadline: Option<Box<Instant>>,
+    job: Option<Box<Job>>,
+}
+
+/// A response whose body is being read: an error, a created job, or the beginning of a success.
+pub(super) struct Reading<R: Body> {
+    head: response::Parts,
+    body: Peek<R>,
+    /// Maximum bytes that are read.
+    most: usize,
+    wait: Option<Duration>,
+    left: Left,
+    since: Instant,
+}
+
+pub(super) enum Answered<R: Body> {
+    Done(Response<ResponseBody<R>>),
+    ToRead(Box<Reading<R>>),
+}
+
+impl<R: Body<Data = Bytes>> Answered<R> {
+    pub(super) fn of(answer: Response<R>, left: Option<Left>, bound: Bound) -> Self {
+        let Some(mut left) = left else {
+            return Self::Done(answer.map(|body| ResponseBody::of(Whole::inner(body))));
+        };
+        left.permit.has_response(mem::take(&mut left.witness));
+        let (mut head, body) = answer.into_parts();
+        answer::waited(&mut head, &left.permit);
+        if answer::is_error(&head) || left.created_job(&head) {
+            let since = clock::now();
+            let bound =
+                answer::bounded(&head, bound).until(left.deadline.as_deref().copied(), since);
+            return Self::ToRead(Box::new(Reading {
+                body: Peek::new(body, bound),
+                most: bound.bytes,
+                wait: answer::wait(&head),
+                head,
+                left,
+                since,
+            }));
+        }
+        let endpoint = left.endpoint;
+        let body = match Peek::success(endpoint, &head, body, Duration::ZERO) {
+            Ok(body) => {
+                return Self::ToRead(Box::new(Reading {
+                    body,
+                    most: Bound::ERROR.bytes,
+                    wait: None,
+                    head,
+                    left,
+                    since: clock::now(),
+                }));
+            }
+            Err(body) => body,
+        };
+        let told = left.answered(&mut head);
+        if head.status == StatusCode::SWITCHING_PROTOCOLS && left.permit.holds_slot() {
+            head.extensions.insert(Slot::new(left.permit));
+            return Self::Done(Response::from_parts(
+                head,
+                ResponseBody::of(Whole::inner(body)),
+            ));
+        }
+        let readers = Readers {
+            told,
+            in_band: None,
+        };
+        let body = ResponseBody::holding(Whole::inner(body), left.permit, readers);
+        Self::Done(Response::from_parts(head, body))
+    }
+}
+
+impl<R: Body<Data = Bytes>> Reading<R> {
+    /// Ready when enough of the body has been read.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.body.poll_read(cx)
+    }
+
+    pub(super) fn finish(mut self) -> Response<ResponseBody<R>> {
+        if let Some(reader) = self.body.take_reader() {
+            return self.success(&reader);
+        }
+        let bytes = self.body.bytes(self.most);
+        if answer::is_error(&self.head) {
+            answer::name(&mut self.head, self.wait, &bytes, &self.left.permit);
+        }
+        let mut head = self.head;
+        // The server's wait counts from the arrival of its response.
+        let late = clock::now().saturating_duration_since(self.since);
+        let mut report = answer::report(&head, &bytes, self.left.endpoint);
+        // The rest of the body may still name the job.
+        let is_unnamed =
+            mem::take(&mut report.jobs.unnamed) || bytes.is_empty() && self.left.created_job(&head);
+        self.left.tell(&mut head, report.read_after(late));
+        let (body, permit) = (Whole::peeked(self.body), self.left.permit);
+        let body = match is_unnamed {
+            true => ResponseBody::for_job(body, permit),
+            false => ResponseBody::holding(body, permit, Readers::default()),
+        };
+        Response::from_parts(head, body)
+    }
+
+    /// A success, with the part of its body that arrived with the head.
+    fn success(mut self, first: &InBandReader) -> Response<ResponseBody<R>> {
+        let (endpoint, mut head) = (self.left.endpoint, self.head);
+        let error = first.found(&head.headers, || answer::wait(&head));
+        // The body's own reader reads from the beginning again, for an error that comes later.
+        let is_over = first.is_over() || self.body.is_whole() || error.is_some();
+        let reader = || InBandReader::of(endpoint, head.status, &head.headers);
+        let in_band = (!is_over).then(reader).flatten();
+        if let Some(error) = error {
+            answer::insert(&mut head, error, &self.left.permit);
+        }
+        let told = self.left.answered(&mut head);
+        let readers = Readers { told, in_band };
+        let body = ResponseBody::holding(Whole::peeked(self.body), self.left.permit, readers);
+        Response::from_parts(head, body)
+    }
+}
+
+impl Left {
+    pub(super) fn of<B>(admitted: Admitted, request: &mut Request<B>) -> Self {
+        let (mut permit, endpoint, deadline) = admitted;
+        Self {
+            witness: permit.take_witness(),
+            permit,
+            endpoint,
+            deadline: deadline.map(Box::new),
+            job: Job::of(request, endpoint),
+        }
+    }
+
+    /// Handles an error of the service, which may mean that the request was throttled.
+    pub(super) fn failed(self) {
+        self.permit.failed();
+        let (throttled, endpoint) = (self.permit.to_be_throttled(), self.endpoint);
+        relay::leave(move || {
+            observe::throttled(endpoint);
+            throttled();
+        });
+    }
+
+    /// Whether a created job must be read at once, since its caller may not read the response.
+    fn created_job(&self, head: &response::Parts) -> bool {
+        let creates = self.job.is_some() && self.endpoint.creates();
+        creates && head.status.is_success() && self.permit.holds_job_slot()
+    }
+
+    /// Reports the response's head. Returns a reader for the body, if the body may contain more.
+    fn answered(&mut self, head: &mut response::Parts) -> Option<Reader> {
+        let failed = head.extensions.get::<ApiError>().is_some();
+        let is_silent =
+            head.status.is_success() && !failed && !wire::response::speaks(&head.headers);
+        if !is_silent || self.job.is_some() || self.permit.is_witness() {
+            let report = answer::report(head, &[], self.endpoint);
+            self.tell(head, report);
+        }
+        self.reader(head)
+    }
+
+    /// Reports the parts of the response read so far.
+    fn tell(&mut self, head: &mut response::Parts, mut report: Report) {
+        if let Some(id) = self.job.as_ref().and_then(|job| job.id.as_deref()) {
+            report = report.about_job(id);
+        }
+        if !self.permit.counts_tokens() {
+            report.tokens = None;
+        }
+        answer::tell(head, &mut self.permit, self.endpoint, &report);
+        if self.job.as_ref().is_some_and(|job| job.asks) {
+            if let Some(book) = self.permit.job_book() {
+                head.extensions.insert(book);
+            }
+        }
+    }
+
+    fn reader(&self, head: &response::Parts) -> Option<Reader> {
+        let (permit, headers) = (&self.permit, &head.headers);
+        let reads_jobs = self.job.is_some() && permit.knows_jobs() && !self.endpoint.creates();
+        let usage = || UsageReader::of(headers).map(Reader::Usage);
+        let jobs = || JobsReader::of(headers).map(Reader::Jobs);
+        let reader = permit.counts_tokens().then(usage).flatten();
+        reader.or_else(|| reads_jobs.then(jobs).flatten())
+    }
+}

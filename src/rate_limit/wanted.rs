@@ -1,0 +1,120 @@
+//! The turn of a request that waits for it.
+
+use std::task::{Context, Poll, ready};
+
+use http::{Extensions, Request};
+use tokio::time::Instant;
+use tower_service::Service;
+
+use super::{
+    read,
+    tokens::{self, Tokenizer},
+};
+use crate::{
+    body::RequestBody,
+    clock,
+    limiter::{Inner, Lost, Permit, Turn},
+    observe,
+    words::{Charge, Endpoint, JobKind, extension::LetGo},
+};
+
+/// A request that waits for its turn.
+pub(super) struct Wanted {
+    turn: Turn,
+    endpoint: Endpoint,
+    /// Counts the request's tokens.
+    tokenizer: Option<Tokenizer>,
+    /// The caller's deadline, computed at the first poll.
+    deadline: Option<Instant>,
+}
+
+impl Wanted {
+    pub(super) fn new(turn: Turn, endpoint: Endpoint, tokenizer: Option<Tokenizer>) -> Self {
+        Self {
+            turn,
+            endpoint,
+            tokenizer,
+            deadline: None,
+        }
+    }
+}
+
+/// The permit, the endpoint, and the instant until which the response's body may be read.
+pub(super) type Admitted = (Permit, Endpoint, Option<Instant>);
+
+pub(super) fn poll_turn<S, B>(
+    inner: &mut S,
+    request: &mut Request<B>,
+    wanted: &mut Option<Wanted>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Option<Admitted>, Lost<S::Error>>>
+where
+    S: Service<Request<B>> + Clone,
+    B: RequestBody,
+{
+    let Some(wanted) = wanted else {
+        return inner.poll_ready(cx).map_ok(|()| None).map_err(Lost::Inner);
+    };
+    let (turn, endpoint) = (&mut wanted.turn, wanted.endpoint);
+    let tokenizer = wanted.tokenizer.as_ref();
+    let mut inner = Behind {
+        service: inner,
+        request: &mut *request,
+    };
+    let polled = if turn.is_queued() {
+        if turn.is_uncounted(endpoint) {
+            let call = read::call(inner.request, endpoint, false);
+            turn.count(tokens::charge(inner.request, &call, tokenizer));
+        }
+        ready!(turn.wait(&mut inner, cx))
+    } else {
+        let estimates = tokenizer.is_none() && turn.may_count_tokens(endpoint);
+        let mut call = read::call(inner.request, endpoint, estimates);
+        let deadline = call.deadline;
+        wanted.deadline = deadline.and_then(|deadline| deadline.counted_from(clock::now()));
+        read::hurry(&mut call, inner.request);
+        if call.charge == Charge::NOTHING && turn.counts_tokens(&call) {
+            call.charge = tokens::charge(inner.request, &call, tokenizer);
+        }
+        let polled = turn.arrive(&call, &mut inner, cx);
+        if polled.is_pending() && JobKind::of(endpoint).is_some() {
+            if let Some(is_watched) = turn.awaits_job() {
+                observe::awaits_job(endpoint, is_watched);
+            }
+        }
+        ready!(polled)
+    };
+    if polled.as_ref().is_ok_and(Permit::marks) {
+        mark(request.extensions_mut());
+    }
+    Poll::Ready(polled.map(|permit| Some((permit, endpoint, wanted.deadline))))
+}
+
+/// Runs once for each limiter. It is out of line, so that other requests are not moved one more time.
+#[cold]
+#[inline(never)]
+fn mark(extensions: &mut Extensions) {
+    extensions.insert(LetGo);
+}
+
+/// The inner service, as seen by the turn.
+struct Behind<'a, S, B> {
+    service: &'a mut S,
+    request: &'a mut Request<B>,
+}
+
+impl<S, B> Inner for Behind<'_, S, B>
+where
+    S: Service<Request<B>> + Clone,
+{
+    type Error = S::Error;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(cx)
+    }
+
+    fn let_go(&mut self) {
+        // The clone is not ready. Dropping the ready service releases the slot or permit that it holds.
+        *self.service = self.service.clone();
+    }
+}
