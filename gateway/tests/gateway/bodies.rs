@@ -133,26 +133,28 @@ async fn bodies_together_take_so_much_memory_and_no_more() {
 /// Bodies too long for memory took their turn before they had arrived: nine bytes each of eight blocked all places.
 #[tokio::test]
 async fn a_long_body_holds_no_place_before_it_has_come() {
-    let api = Api::start().await;
-    // More than 128 KiB is long.
-    let flags = ["--max-streams", "8", "--body-memory", "1"];
-    let gateway = Gateway::before(&api.url(), &flags).await;
-    let head = "/v1/chat/completions HTTP/1.1\r\ncontent-type: application/json";
-    let mut slow = Vec::new();
-    for _ in 0..8 {
-        slow.push(send(&gateway, head, 1_000_000, b"{\"model\":").await);
+    // More than 128 KiB is long where memory is one MiB, and more than 32 MiB is long anywhere.
+    let few = ["--max-streams", "8", "--body-memory", "1"];
+    for (flags, length) in [(&few[..], 1_000_000), (&few[..2], 40_000_000)] {
+        let api = Api::start().await;
+        let gateway = Gateway::before(&api.url(), flags).await;
+        let head = "/v1/chat/completions HTTP/1.1\r\ncontent-type: application/json";
+        let mut slow = Vec::new();
+        for _ in 0..8 {
+            slow.push(send(&gateway, head, length, b"{\"model\":").await);
+        }
+        until("they have begun", async || {
+            gateway.lanes().await["open"]["calls"] == 8
+        })
+        .await;
+        let tom = Program::new("tom");
+        let answer = timeout(Duration::from_secs(10), tom.send(gateway.post(chat("m")))).await;
+        assert_eq!(answer.expect("a place").status, StatusCode::OK);
+        assert_eq!(api.arrived().len(), 1);
+        // A body on disk leaves the queue too when its program hangs up.
+        drop(slow);
+        until("they have left", async || gateway.lanes().await.is_quiet()).await;
     }
-    until("they have begun", async || {
-        gateway.lanes().await["open"]["calls"] == 8
-    })
-    .await;
-    let tom = Program::new("tom");
-    let answer = timeout(Duration::from_secs(10), tom.send(gateway.post(chat("m")))).await;
-    assert_eq!(answer.expect("a place").status, StatusCode::OK);
-    assert_eq!(api.arrived().len(), 1);
-    // A body on disk leaves the queue too when its program hangs up.
-    drop(slow);
-    until("they have left", async || gateway.lanes().await.is_quiet()).await;
 }
 
 #[tokio::test]
