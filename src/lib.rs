@@ -79,6 +79,8 @@ pub mod limiter;
 mod observe;
 mod quota;
 pub mod rate_limit;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod resend;
 pub mod retry;
 pub mod stack;

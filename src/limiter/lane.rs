@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
 
-use super::{LimitIndex, RuleId, grant::Grant, learned::Learned, line::Line, output::Output};
+use super::{
+    LimitIndex, RuleId, grant::Grant, learned::Learned, line::Line, output::Output,
+    share::LaneShare,
+};
 use crate::{
     quota::{Gate, News, Restart},
     words::{Count, Each, Endpoint, Instant, NotNow, Rule, Said, Unit, Weight},
@@ -39,6 +42,8 @@ pub(super) struct Lane {
     /// The total time that admitted requests waited. Nanoseconds in 64 bits would overflow, since each of
     /// many waiting requests adds a second every second.
     pub(super) waited: Duration,
+    /// The part that processes share.
+    pub(super) share: Option<Box<LaneShare>>,
 }
 
 /// The results of the requests so far.
@@ -82,11 +87,16 @@ impl Lane {
     /// The server responded "not now" to a request. Returns the end of the lane's pause.
     pub(super) fn not_now(&mut self, grant: &Grant, not_now: NotNow, now: Instant) -> Instant {
         let (wait, of) = match not_now {
-            NotNow::Overloaded { wait } => return self.gate().pause(wait.into(), now),
+            NotNow::Overloaded { wait } => {
+                let until = self.gate().pause(wait.into(), now);
+                self.share_pause(false, until);
+                return until;
+            }
             NotNow::Throttled { wait, of } => (wait.map(Into::into), of),
         };
         self.counts.throttled += 1;
         let refused = self.gate().refused(grant.passage(), wait, now);
+        self.share_pause(refused.news != News::Nothing, refused.until);
         // A rejection for too many tokens tells nothing about the rate of requests.
         if let Some(rate) = &mut self.learned[of].rate {
             let wait = refused.until - now;
@@ -101,6 +111,13 @@ impl Lane {
             }
         }
         refused.until
+    }
+
+    /// Tells the other processes of a pause.
+    fn share_pause(&mut self, is_news: bool, until: Instant) {
+        if let Some(share) = &mut self.share {
+            share.rejected(is_news, until);
+        }
     }
 
     /// A request had no response, or the server could not serve it.

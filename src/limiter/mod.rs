@@ -144,6 +144,8 @@ mod permit;
 mod registry;
 mod rules;
 mod settings;
+#[cfg_attr(not(feature = "redis"), path = "share/none.rs")]
+pub(crate) mod share;
 mod shared;
 mod slot;
 mod snapshot;

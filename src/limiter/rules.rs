@@ -83,6 +83,22 @@ impl Rules {
             && !model.is_some_and(|model| self.limits.exempts(model))
     }
 
+    #[cfg(feature = "redis")]
+    /// Whether no other quota of the table limits any request that a rule limits.
+    pub(super) fn is_alone(&self, rule: &Rule) -> bool {
+        let others = self
+            .limits
+            .rules()
+            .iter()
+            .filter(|other| other.cap.quota().is_ok() && !(other.is_about(rule)));
+        let shares = |other: &Rule| {
+            rule.endpoints
+                .iter()
+                .any(|one| other.endpoints.contains(one))
+        };
+        !others.into_iter().any(shares)
+    }
+
     /// The endpoints whose tokens are counted, as bits.
     pub(super) fn metered(&self) -> usize {
         let rules = self.limits.rules().iter();

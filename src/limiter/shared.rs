@@ -122,6 +122,7 @@ impl Shared {
         let before = state.next_due();
         let result = act(&mut state, &mut moment);
         let changed = state.next_due() != before;
+        let dispatch = state.dispatch();
         // Written only if it changed, since all threads read it.
         if self.metered.load(Ordering::Relaxed) != state.metered {
             self.metered.store(state.metered, Ordering::Relaxed);
@@ -129,6 +130,9 @@ impl Shared {
         drop(state);
         moment.wakes.wake();
         moment.mistakes.tell();
+        if let Some(dispatch) = dispatch {
+            dispatch.run();
+        }
         if changed {
             self.kick();
         }
@@ -150,8 +154,12 @@ impl Shared {
             let mut moment = Moment::new(state.advance(now));
             state.run(&mut moment);
             let next = state.next_due();
+            let dispatch = state.dispatch();
             drop(state);
             moment.wakes.wake();
+            if let Some(dispatch) = dispatch {
+                dispatch.run();
+            }
             if lock(&self.alarms).set(next, &self.clock) {
                 continue;
             }

@@ -116,6 +116,14 @@ impl Gate {
         }
     }
 
+    /// Another process has begun a pause.
+    #[allow(dead_code)]
+    pub(crate) fn paused_elsewhere(&mut self, until: Instant, now: Instant) {
+        self.started = now.max(self.started + Span::nanos(1));
+        self.left = 0;
+        self.until = self.until.max(until);
+    }
+
     /// Sets how the lane starts again after the pause that has just begun.
     pub(crate) fn restart(&mut self, restart: Restart) {
         self.restart = restart;

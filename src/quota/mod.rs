@@ -11,6 +11,8 @@ mod pace;
 mod probe;
 mod rate;
 mod sent;
+#[cfg(feature = "redis")]
+pub(crate) mod shared;
 mod slots;
 mod spent;
 mod window;

@@ -14,7 +14,7 @@ use crate::{
         request::{Asked, Count},
     },
     words::{
-        Call, Charge, Endpoint, KeyId,
+        Call, Charge, Endpoint, Identity, KeyId,
         extension::{ApiKey, Attempt, Caller, Cost, Deadline, Model, Patience},
     },
 };
@@ -84,6 +84,7 @@ pub(super) fn call<B: RequestBody>(
         call = call.with_key(key.clone());
     } else if let Some(value) = request.headers().get(AUTHORIZATION) {
         call.key = KeyId::of_secret(wire::request::credentials(value.as_bytes()));
+        call.identity = Identity::of_header(value, wire::request::credentials);
     }
     call.caller = said.get::<Caller>().map_or(0, |caller| caller.id());
     let cost = said.get::<Cost>().copied();

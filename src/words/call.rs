@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    Endpoint, KeyId,
+    Endpoint, Identity, KeyId,
     extension::{ApiKey, Deadline},
     hash,
 };
@@ -28,6 +28,7 @@ use super::{
 pub struct Call {
     pub(crate) endpoint: Endpoint,
     pub(crate) key: KeyId,
+    pub(crate) identity: Identity,
     pub(crate) key_name: Option<Arc<str>>,
     pub(crate) model: Option<Arc<str>>,
     pub(crate) caller: u64,
@@ -43,6 +44,7 @@ impl Call {
         Self {
             endpoint,
             key: KeyId::ANONYMOUS,
+            identity: Identity::Anonymous,
             key_name: None,
             model: None,
             caller: 0,
@@ -61,6 +63,7 @@ impl Call {
     #[must_use]
     pub fn with_key(mut self, key: ApiKey) -> Self {
         self.key = key.id();
+        self.identity = key.identity();
         self.key_name = key.into_name();
         self
     }

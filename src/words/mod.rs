@@ -5,6 +5,8 @@ mod classify;
 mod endpoint;
 mod error;
 pub mod extension;
+#[cfg_attr(not(feature = "redis"), path = "identity/none.rs")]
+mod identity;
 mod job;
 mod key;
 mod limits;
@@ -14,6 +16,8 @@ mod time;
 mod unit;
 mod usage;
 
+#[cfg(feature = "redis")]
+pub(crate) use self::identity::{Digest, sha256};
 pub use self::{
     call::Call,
     classify::Classify,
@@ -26,6 +30,7 @@ pub use self::{
 pub(crate) use self::{
     call::Charge,
     error::{Present, Told, is_transient},
+    identity::Identity,
     job::{Job, JobKind},
     key::{KeyId, hash},
     limits::{Cap, Rule},

@@ -8,6 +8,7 @@
 mod layers;
 mod odd;
 pub mod promises;
+pub mod redis;
 pub mod script;
 pub mod table;
 mod until;

@@ -145,7 +145,10 @@ mod tests {
         let book = permit(&limiter, "b", Endpoint::FineTuneList)
             .job_book()
             .unwrap();
-        assert_eq!(book.held(JobKind::FineTune), ["ft-b".into()]);
+        assert_eq!(
+            book.held(JobKind::FineTune),
+            [std::sync::Arc::<str>::from("ft-b")]
+        );
         assert!(book.held(JobKind::Batch).is_empty());
     }
 }

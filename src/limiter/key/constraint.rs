@@ -2,7 +2,10 @@
 
 use super::{Key, Limit, Wait};
 use crate::{
-    limiter::{LaneIndex, LimitIndex, grant::Grant, lane::Lane, learned::Learned, rules::Rules},
+    limiter::{
+        LaneIndex, LimitIndex, grant::Grant, lane::Lane, learned::Learned, rules::Rules,
+        share::LaneShare,
+    },
     quota::{Gate, Left, Passage, Rate, Verdict},
     words::{Count, Each, Instant, Rule, Span, Unit, Weight},
 };
@@ -15,6 +18,8 @@ enum Constraint<'a> {
     Pace(Unit, &'a mut Rate),
     /// The remainder that the server named.
     Left(Unit, &'a mut Left),
+    /// The instants that the ledger has granted, for all limits on requests and tokens.
+    Lease(&'a mut LaneShare),
     /// A limit of the table, as its place in the key's list, its rule and its state.
     Limit(LimitIndex, &'a Rule, &'a mut Limit),
 }
@@ -29,6 +34,10 @@ impl Constraint<'_> {
         };
         let at = match self {
             Self::Limit(_, rule, limit) => return limit.bucket.ask(&rule.cap, tokens, ahead, now),
+            Self::Lease(share) => match share.lease.next(now) {
+                Some(at) => at,
+                None => return Verdict::Full(Instant::NEVER),
+            },
             // A request that costs nothing passes, whatever is owed.
             _ if self.is_free(tokens) => Instant::START,
             Self::Gate(gate) => gate.next(),
@@ -48,6 +57,8 @@ impl Constraint<'_> {
             Self::Gate(gate) => gate.next(),
             Self::Pace(_, rate) => rate.next(0),
             Self::Left(_, left) => left.next(),
+            // An instant is not late: it lapses.
+            Self::Lease(_) => Instant::START,
             Self::Limit(_, rule, limit) => limit.bucket.ready(&rule.cap),
         }
     }
@@ -55,7 +66,7 @@ impl Constraint<'_> {
     /// The unit that it counts by the second.
     fn counts(&self) -> Option<Unit> {
         match self {
-            Self::Gate(_) => None,
+            Self::Gate(_) | Self::Lease(_) => None,
             Self::Pace(unit, _) | Self::Left(unit, _) => Some(*unit),
             Self::Limit(_, rule, _) => rule.cap.unit(),
         }
@@ -99,7 +110,7 @@ impl Key {
             full: None,
             binding: None,
         };
-        let mut fits = true;
+        let mut fits = self.fits_a_share(lane, tokens, rules);
         self.lanes[lane].each(&mut self.limits, rules, |mut constraint| {
             match constraint.ask(tokens, ahead, now) {
                 Verdict::Never => fits = false,
@@ -137,6 +148,7 @@ impl Key {
         let kept = self.kept(lane, tokens, ready, rules, now);
         let ready = kept.until;
         let (mut passage, mut witness) = (Passage::default(), Each::default());
+        let mut leased = None;
         self.lanes[lane].each(&mut self.limits, rules, |constraint| match constraint {
             Constraint::Gate(gate) => passage = gate.pass(kept.apart, now),
             Constraint::Pace(Unit::Tokens, _) if tokens == Weight(0) => {}
@@ -145,6 +157,7 @@ impl Key {
                 witness[unit] = rate.leave(unit.weight(tokens), held, ready, now);
             }
             Constraint::Left(unit, left) => left.leave(unit.weight(tokens)),
+            Constraint::Lease(share) => leased = Some(share.depart(now)),
             Constraint::Limit(index, rule, limit) => {
                 limit.bucket.charge(&rule.cap, tokens, ready, now);
                 if let (Some(places), Ok(quota)) = (&mut self.places, rule.cap.quota()) {
@@ -152,6 +165,9 @@ impl Key {
                 }
             }
         });
+        if let Some(charged) = leased {
+            self.depart_shared(lane, charged, tokens, rules, now);
+        }
         (passage, witness)
     }
 
@@ -221,10 +237,13 @@ impl Lane {
                 act(Constraint::Left(unit, left));
             }
         }
+        if let Some(share) = &mut self.share {
+            act(Constraint::Lease(share));
+        }
         for &index in &self.limits {
             let limit = &mut limits[usize::from(index)];
             let rule = rules.rule(limit.rule);
-            if !self.outgrew(rule) {
+            if !self.outgrew(rule) && !self.is_leased(rule) {
                 act(Constraint::Limit(index, rule, limit));
             }
         }

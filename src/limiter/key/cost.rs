@@ -71,7 +71,14 @@ impl Key {
             let Cap::Tokens(quota) = &rule.cap else {
                 continue;
             };
-            if rule.ceiling || !grant.outgrew {
+            if !rule.ceiling && grant.outgrew {
+                continue;
+            }
+            if lane.share.is_some() {
+                if let Some(share) = &mut limit.share {
+                    share.owes(from, to);
+                }
+            } else {
                 limit.bucket.settle(&rule.cap, grant.at, settled, now);
                 if let Some(places) = &mut self.places {
                     places.settle(grant.lane, index, quota, grant.at, settled);

@@ -76,6 +76,7 @@ impl Key {
             counts: Counts::default(),
             spent: 0,
             waited: Duration::ZERO,
+            share: None,
         });
         let lane = LaneIndex::new(self.lanes.len() - 1);
         self.limit_lane(lane, rules);
@@ -84,23 +85,25 @@ impl Key {
 
     /// Puts a lane under the limits of its rules, made where there are none.
     pub(super) fn limit_lane(&mut self, lane: LaneIndex, rules: &Rules) {
+        let index = lane;
         let Self { limits, lanes, .. } = self;
         let lane = &mut lanes[lane];
         (lane.limits, lane.slots) = (SmallVec::new(), [None; 2]);
         for rule in rules.of(lane.endpoint, lane.model.as_deref()) {
             let cap = rules.cap(rule);
             let known = limits.iter().position(|limit| limit.rule == rule);
-            let index = known.unwrap_or_else(|| {
+            let place = known.unwrap_or_else(|| {
                 limits.push(Limit::new(rule, Bucket::new(cap)));
                 limits.len() - 1
             });
-            lane.limits.push(LimitIndex::new(index));
+            lane.limits.push(LimitIndex::new(place));
             match cap {
                 Cap::InFlight(_) => lane.slots[Grant::IN_FLIGHT] = Some(rules.id(rule)),
                 Cap::Jobs(_) => lane.slots[Grant::JOB] = Some(rules.id(rule)),
                 Cap::Requests(_) | Cap::Tokens(_) => {}
             }
         }
+        self.share_lane(index, rules);
     }
 
     /// The pace of a lane. If there was none, it is watched from now on, and begins with the table's number.

@@ -18,7 +18,13 @@ use smallvec::SmallVec;
 
 use self::places::Places;
 pub(super) use self::pump::World;
-use super::{LaneIndex, LimitIndex, RuleIndex, lane::Lane, learned::Learned, rules::Rules};
+use super::{
+    LaneIndex, LimitIndex, RuleIndex,
+    lane::Lane,
+    learned::Learned,
+    rules::Rules,
+    share::{KeyShare, LimitShare},
+};
 use crate::{
     quota::Bucket,
     words::{Call, Instant, KeyId, Unit},
@@ -41,6 +47,8 @@ pub(super) struct Key {
     pub(super) alarm: Instant,
     /// The places of the lanes in `turns` in their limits, from the last pass.
     places: Option<Box<Places>>,
+    /// The part that processes share.
+    pub(super) share: Option<Box<KeyShare>>,
 }
 
 /// The state of one limit.
@@ -48,6 +56,8 @@ pub(super) struct Key {
 pub(super) struct Limit {
     pub(super) rule: RuleIndex,
     pub(super) bucket: Bucket,
+    /// The part that processes share.
+    pub(super) share: Option<Box<LimitShare>>,
 }
 
 /// The instant at which a request may be sent, as far as its limits are concerned.
@@ -79,6 +89,7 @@ impl Key {
             waiting: 0,
             alarm: Instant::NEVER,
             places: None,
+            share: None,
         }
     }
 
@@ -123,6 +134,10 @@ impl Key {
 
 impl Limit {
     fn new(rule: RuleIndex, bucket: Bucket) -> Self {
-        Self { rule, bucket }
+        Self {
+            rule,
+            bucket,
+            share: None,
+        }
     }
 }

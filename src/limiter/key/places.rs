@@ -216,7 +216,7 @@ impl Key {
         let costs = lane.limits.iter().filter_map(|&index| {
             let rule = rules.rule(self.limits[index].rule);
             let Weight(cost) = rule.cap.cost(tokens);
-            (cost > 0 && !lane.outgrew(rule)).then_some((index, cost))
+            (cost > 0 && !lane.outgrew(rule) && !lane.is_leased(rule)).then_some((index, cost))
         });
         costs.collect()
     }

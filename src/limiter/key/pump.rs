@@ -133,7 +133,7 @@ impl Key {
         if let Some(limit) = wait.binding {
             lane.line().keep(limit, now);
         }
-        lane.line().lacked_slot |= wait.at <= now && wait.full.is_some();
+        lane.line().lacked_slot |= wait.at <= now && wait.full.is_some() && wait.binding.is_some();
         // A lane that only places delay is asked again after the lanes before it have sent.
         let at = if wait.at > now {
             wait.at

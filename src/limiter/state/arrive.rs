@@ -40,21 +40,22 @@ pub(in crate::limiter) enum Arrival {
 
 impl State {
     pub(crate) fn arrive(&mut self, comer: &Comer<'_>, moment: &mut Moment) -> Arrival {
-        let (call, settings, now) = (comer.call, &self.settings, moment.now);
+        let (call, now) = (comer.call, moment.now);
         if self.closed {
             return self.turn_away(call, Reason::Closed, self.reopens_in);
         }
         let found = self
             .registry
-            .find(call, settings.max_keys, &self.rules, now);
+            .find(call, self.settings.max_keys, &self.rules, now);
         let index = match found {
             Ok(index) => index,
             Err(at) => {
-                let wait = after(at, now).unwrap_or(settings.shortest_retry);
+                let wait = after(at, now).unwrap_or(self.settings.shortest_retry);
                 return self.turn_away(call, Reason::KeysFull, Some(wait));
             }
         };
-        let (lane, is_new) = self.registry.lane(index, call, settings, &self.rules);
+        self.share_key(index, call);
+        let (lane, is_new) = self.registry.lane(index, call, &self.settings, &self.rules);
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
         if is_new {
             let mistakes = &mut moment.mistakes;
@@ -87,6 +88,11 @@ impl State {
         match comer.waker {
             Some(waker) => self.queue(index, lane, comer, waker, moment),
             None => {
+                let key = self.registry.get_mut(index).expect(LOOKED_UP);
+                if let Some(share) = &mut key.lanes[lane].share {
+                    share.turn_away();
+                    self.pump(index, None, moment);
+                }
                 let known = limits.full.is_none() && limits.at > now;
                 let wait = known.then(|| after(limits.at, now)).flatten();
                 self.refuse_arrival(index, lane, call, Reason::WouldWait, wait)

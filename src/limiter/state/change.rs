@@ -79,7 +79,7 @@ impl State {
     }
 
     /// Rejects waiters of a key that cannot be sent in time any more.
-    pub(super) fn refuse_hopeless(&mut self, index: KeyIndex, moment: &mut Moment) {
+    pub(in crate::limiter) fn refuse_hopeless(&mut self, index: KeyIndex, moment: &mut Moment) {
         let key = self.registry.get_mut(index).expect(IN_USE);
         let mut hopeless = Vec::new();
         let (waiters, rules, now) = (&self.waiters, &self.rules, moment.now);

@@ -20,6 +20,7 @@ use super::{
     registry::Registry,
     rules::Rules,
     settings::Settings,
+    share::Sharing,
     waiter::{Waiter, WaiterState},
 };
 use crate::{
@@ -43,6 +44,8 @@ pub(super) struct State {
     pub(super) metered: usize,
     /// The instant of the next look at each key.
     alarms: BTreeSet<(Instant, KeyIndex)>,
+    /// The sharing of limits with other processes.
+    pub(super) sharing: Option<Box<Sharing>>,
     /// The deadline of each waiter that has one.
     deadlines: BTreeSet<(Instant, WaiterId)>,
     pub(super) jobs: Jobs,
@@ -67,6 +70,7 @@ impl State {
             totals: Counts::default(),
             waiters: Slab::new(),
             alarms: BTreeSet::new(),
+            sharing: None,
             deadlines: BTreeSet::new(),
             jobs: Jobs::default(),
             seen: Seen::default(),
@@ -132,7 +136,8 @@ impl State {
 
     /// Offers the turns of a key to requests that may be sent now. `polled` is being polled, and needs no
     /// wake.
-    fn pump(&mut self, index: KeyIndex, polled: Option<WaiterId>, moment: &mut Moment) {
+    pub(super) fn pump(&mut self, index: KeyIndex, polled: Option<WaiterId>, moment: &mut Moment) {
+        self.go_alone(index, moment.now);
         let Some(key) = self.registry.get_mut(index) else {
             return;
         };
@@ -145,6 +150,8 @@ impl State {
             polled,
             now: moment.now,
         });
+        let next = next.min(self.send_errand(index, moment.now));
+        let key = self.registry.get_mut(index).expect(LOOKED_UP);
         if next != key.alarm {
             self.alarms.remove(&(key.alarm, index));
             key.alarm = next;
@@ -228,5 +235,5 @@ impl State {
     }
 }
 
-const LOOKED_UP: &str = "looked up under this same lock";
+pub(super) const LOOKED_UP: &str = "looked up under this same lock";
 const IN_USE: &str = "a key in which somebody waits is not forgotten";

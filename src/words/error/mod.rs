@@ -23,6 +23,8 @@ pub struct Error {
 enum Kind {
     Quota(String),
     Api(&'static str),
+    #[cfg(feature = "redis")]
+    Redis(String),
 }
 
 impl Error {
@@ -38,6 +40,13 @@ impl Error {
         }
     }
 
+    #[cfg(feature = "redis")]
+    pub(crate) fn redis(text: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::Redis(text.into()),
+        }
+    }
+
     /// Whether the error is an invalid [`Quota`](crate::Quota).
     pub fn is_quota(&self) -> bool {
         matches!(self.kind, Kind::Quota(_))
@@ -48,6 +57,8 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             Kind::Quota(text) => f.write_str(text),
+            #[cfg(feature = "redis")]
+            Kind::Redis(text) => f.write_str(text),
             Kind::Api(text) => f.write_str(text),
         }
     }

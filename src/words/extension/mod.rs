@@ -18,7 +18,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{KeyId, hash};
+use super::{Identity, KeyId, hash};
 
 mod fallback;
 mod jobs;
@@ -44,9 +44,10 @@ pub type InLine = QueueGauge;
 /// Request: the API key whose limits it uses, instead of the one in `authorization`.
 ///
 /// The key itself is hashed at once and never kept.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct ApiKey {
     id: KeyId,
+    identity: Identity,
     name: Option<Arc<str>>,
 }
 
@@ -55,6 +56,7 @@ impl ApiKey {
     pub fn new(secret: &str) -> Self {
         Self {
             id: KeyId::of_secret(secret.trim().as_bytes()),
+            identity: Identity::of_secret(secret.trim().as_bytes()),
             name: None,
         }
     }
@@ -65,6 +67,7 @@ impl ApiKey {
     pub fn named(name: &str) -> Self {
         Self {
             id: KeyId::of_name(name),
+            identity: Identity::of_name(name),
             name: Some(name.into()),
         }
     }
@@ -73,10 +76,22 @@ impl ApiKey {
         self.id
     }
 
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity.clone()
+    }
+
     pub(crate) fn into_name(self) -> Option<Arc<str>> {
         self.name
     }
 }
+
+impl PartialEq for ApiKey {
+    fn eq(&self, other: &Self) -> bool {
+        (self.id, &self.name) == (other.id, &other.name)
+    }
+}
+
+impl Eq for ApiKey {}
 
 impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

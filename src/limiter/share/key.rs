@@ -1,0 +1,551 @@
+//! The shared part of a key: when it calls the ledger, what it asks, and what it does with the reply.
+
+use slab::Slab;
+use smallvec::SmallVec;
+
+use super::{
+    Sharing, Unreached,
+    errand::{AskedLane, Errand},
+    lane::{LaneShare, LimitShare},
+};
+use crate::{
+    limiter::{
+        KeyIndex, KeyRef, LaneIndex, LimitIndex, key::Key, lane::Lane, rules::Rules, waiter::Waiter,
+    },
+    quota::shared::{LaneAsk, Ledger, Offset, Pause, Reply, Run, Stamp, Term},
+    words::{Digest, Instant, Quota, Rule, Span, Weight},
+};
+
+#[derive(Debug)]
+pub(in crate::limiter) struct KeyShare {
+    digest: Digest,
+    clock: Offset,
+    /// The number of processes that share the key, as the ledger said last.
+    pub(in crate::limiter) processes: u64,
+    /// The instant since which a call is under way.
+    asked: Option<Instant>,
+    /// The instant of the last call.
+    last_call: Instant,
+    /// The instant at which the calls so far are paid for: 20 a second.
+    calls_due: Instant,
+    /// Whether the ledger knows this process.
+    is_known: bool,
+    /// The mean time of a call, and its mean deviation.
+    time: (Span, Span),
+    /// The key's own part of the limits, while the ledger does not reply.
+    alone: Option<Ledger>,
+}
+
+impl KeyShare {
+    pub(in crate::limiter) fn new(digest: Digest) -> Self {
+        Self {
+            digest,
+            clock: Offset::default(),
+            processes: 0,
+            asked: None,
+            last_call: Instant::START,
+            calls_due: Instant::START,
+            is_known: false,
+            time: (Span::millis(2), Span::millis(1)),
+            alone: None,
+        }
+    }
+
+    /// The time before the end of a lease at which the next one is asked for.
+    fn lead(&self) -> Span {
+        let (mean, deviation) = self.time;
+        mean + deviation * 4 + Span::millis(2)
+    }
+
+    /// A call has taken `time`.
+    fn took(&mut self, time: Span) {
+        let (mean, deviation) = self.time;
+        let off = if time > mean {
+            time - mean
+        } else {
+            mean - time
+        };
+        self.time = (
+            ((mean * 7 + time) / 8).min(Span::millis(50)),
+            ((deviation * 3 + off) / 4).min(Span::millis(10)),
+        );
+    }
+}
+
+impl Lane {
+    /// Whether the lane departs at the ledger's instants, which stand for this rule too.
+    pub(in crate::limiter) fn is_leased(&self, rule: &Rule) -> bool {
+        self.share.is_some() && rule.cap.quota().is_ok()
+    }
+}
+
+impl Key {
+    /// Shares the limits of all lanes.
+    pub(in crate::limiter) fn share_lanes(&mut self, rules: &Rules) {
+        for lane in self.lane_indices() {
+            self.share_lane(lane, rules);
+        }
+    }
+
+    /// Shares the limits of a lane, if the key is shared. Instants under other limits are given up.
+    pub(in crate::limiter) fn share_lane(&mut self, lane: LaneIndex, rules: &Rules) {
+        if self.share.is_none() {
+            return;
+        }
+        let of = &mut self.lanes[lane];
+        let mut is_limited = false;
+        for &index in &of.limits {
+            let limit = &mut self.limits[index];
+            let rule = rules.rule(limit.rule);
+            if rule.cap.quota().is_ok() {
+                is_limited = true;
+                limit
+                    .share
+                    .get_or_insert_with(|| Box::new(LimitShare::new(rule)));
+            }
+        }
+        let before = of.share.take().filter(|_| is_limited);
+        of.share = is_limited.then(|| {
+            let mut share = before
+                .unwrap_or_else(|| Box::new(LaneShare::new(of.endpoint, of.model.as_deref())));
+            share.start_again();
+            share
+        });
+    }
+
+    /// Whether a request of `tokens` fits the quotas that a lane departs at the ledger's instants for.
+    pub(in crate::limiter) fn fits_a_share(
+        &self,
+        lane: LaneIndex,
+        tokens: Weight,
+        rules: &Rules,
+    ) -> bool {
+        let of = &self.lanes[lane];
+        of.share.is_none()
+            || of.limits.iter().all(|index| {
+                let rule = rules.rule(self.limits[*index].rule);
+                let fits = |quota: &Quota| rule.cap.cost(tokens).0 <= quota.max();
+                of.outgrew(rule) || rule.cap.quota().map_or(true, fits)
+            })
+    }
+
+    /// A request of a lane has departed at an instant for which `charged` tokens were charged.
+    pub(in crate::limiter) fn depart_shared(
+        &mut self,
+        lane: LaneIndex,
+        charged: Weight,
+        tokens: Weight,
+        rules: &Rules,
+        now: Instant,
+    ) {
+        let of = &self.lanes[lane];
+        for &index in &of.limits {
+            let limit = &mut self.limits[index];
+            let rule = rules.rule(limit.rule);
+            if let (Some(share), false) = (&mut limit.share, of.outgrew(rule)) {
+                share.depart(rule.cap.cost(charged), rule.cap.cost(tokens), now);
+            }
+        }
+    }
+
+    /// The task that carries a call has ended.
+    pub(in crate::limiter) fn lose_call(&mut self) {
+        if let Some(share) = &mut self.share {
+            share.asked = None;
+        }
+    }
+
+    /// Whether a request waits, or was turned away since its lane had no instant.
+    fn needs_instants(&self) -> bool {
+        self.waiting > 0 || self.lanes.iter().any(Lane::needs_instants)
+    }
+
+    /// Gives instants to the lanes that have requests and no instant left, while the ledger does not reply.
+    pub(in crate::limiter) fn go_alone(
+        &mut self,
+        index: KeyIndex,
+        sharing: &mut Sharing,
+        waiters: &Slab<Waiter>,
+        rules: &Rules,
+        now: Instant,
+    ) {
+        let Some(share) = &self.share else { return };
+        if self.needs_instants() && share.asked.is_some_and(|asked| asked + SILENT <= now) {
+            sharing.goes_away(Unreached::Silent, now);
+        }
+        if sharing.away.is_none() || sharing.terms.closed {
+            return;
+        }
+        let processes = match share.processes {
+            0 => sharing.terms.least_processes.max(UNKNOWN),
+            known => known.max(sharing.terms.least_processes),
+        };
+        let share = self.share.as_mut().expect(SHARED);
+        let mut ledger = share.alone.take().unwrap_or_default();
+        for lane in self.lane_indices() {
+            if !self.lanes[lane].needs_instants() || !self.lacks(lane, now) {
+                continue;
+            }
+            let mut errand = self.errand_of(index, &[lane], waiters, rules, now);
+            errand.ask.process = sharing.process;
+            errand.ask.memory = Span::SECOND;
+            errand.ask.lateness = LEAST_LATENESS;
+            errand.ask.lanes[0].want = 1;
+            for (term, limit) in errand.ask.terms.iter_mut().zip(&errand.limits) {
+                alone(term, processes);
+                let departed = self.limits[*limit].share.as_ref().map(|of| of.departed);
+                let departed = departed.filter(|at| *at > Instant::START);
+                let apart = term.window.div_ceil(term.max);
+                term.heard = departed.map_or(Stamp(0), |at| stamp(at + apart));
+            }
+            self.clear_owed(&errand);
+            let reply = ledger.decide(&errand.ask, stamp(now));
+            self.take_lanes(&errand, &reply, &Offset::own(), now);
+        }
+        self.share.as_mut().expect(SHARED).alone = Some(ledger);
+    }
+
+    /// Whether a lane that departs at the ledger's instants has none.
+    fn lacks(&mut self, lane: LaneIndex, now: Instant) -> bool {
+        let share = self.lanes[lane].share.as_mut();
+        share.is_some_and(|share| share.lease.next(now).is_none())
+    }
+
+    /// The errand that is due now, and the instant of the next look.
+    pub(in crate::limiter) fn errand(
+        &mut self,
+        index: KeyIndex,
+        sharing: &Sharing,
+        waiters: &Slab<Waiter>,
+        rules: &Rules,
+        now: Instant,
+    ) -> (Option<Errand>, Instant) {
+        let waits = self.needs_instants();
+        let Some(share) = &self.share else {
+            return (None, Instant::NEVER);
+        };
+        if let Some(asked) = share.asked {
+            // While a call is under way, only its silence matters.
+            let silent = asked + SILENT;
+            let matters = waits && sharing.away.is_none() && now < silent;
+            return (None, if matters { silent } else { Instant::NEVER });
+        }
+        if !waits {
+            return (None, Instant::NEVER);
+        }
+        if now < sharing.retry_at {
+            return (None, sharing.retry_at);
+        }
+        let (heartbeat, affordable) = (share.last_call + HEARTBEAT, share.calls_due - CALLS_AHEAD);
+        let (lanes, next) = self.lanes_in_need(now);
+        if lanes.is_empty() && now < heartbeat {
+            return (None, next.min(heartbeat));
+        }
+        if now < affordable {
+            return (None, affordable);
+        }
+        let mut errand = self.errand_of(index, &lanes, waiters, rules, now);
+        self.call(&mut errand, sharing, now);
+        (Some(errand), Instant::NEVER)
+    }
+
+    /// An errand that says goodbye, if the key has needed nothing for a second.
+    pub(in crate::limiter) fn goodbye(
+        &mut self,
+        index: KeyIndex,
+        sharing: &Sharing,
+        waiters: &Slab<Waiter>,
+        rules: &Rules,
+        now: Instant,
+    ) -> Option<Errand> {
+        let share = self.share.as_ref()?;
+        let is_idle = !self.needs_instants() && share.asked.is_none() && share.is_known;
+        if !is_idle || now < share.last_call + Span::SECOND {
+            return None;
+        }
+        let mut errand = self.errand_of(index, &[], waiters, rules, now);
+        self.call(&mut errand, sharing, now);
+        errand.ask.leaves = true;
+        self.share.as_mut()?.is_known = false;
+        Some(errand)
+    }
+
+    /// The lanes that need instants now, and the instant at which another one may.
+    fn lanes_in_need(&mut self, now: Instant) -> (SmallVec<[LaneIndex; 4]>, Instant) {
+        let (mut lanes, mut next) = (SmallVec::new(), Instant::NEVER);
+        let Some(key) = &self.share else {
+            return (lanes, next);
+        };
+        let lead = key.lead();
+        for lane in self.lane_indices() {
+            let of = &mut self.lanes[lane];
+            let waiting = u64::from(of.waiting);
+            let needs = of.needs_instants();
+            let Some(share) = &mut of.share else { continue };
+            let wanted = waiting + share.recently(now);
+            if share.lease.next(now).is_none() {
+                let returns = share.returns.and_then(|at| key.clock.maybe_at(at, now));
+                match returns {
+                    Some(at) if at > now => next = next.min(at),
+                    _ if needs => lanes.push(lane),
+                    _ => {}
+                }
+            } else if wanted > share.lease.left() {
+                match share.lease.ends(now).map(|end| end - lead) {
+                    Some(at) if at > now => next = next.min(at),
+                    _ => lanes.push(lane),
+                }
+            }
+        }
+        (lanes, next)
+    }
+
+    /// What is asked for some lanes, without the process.
+    fn errand_of(
+        &self,
+        index: KeyIndex,
+        lanes: &[LaneIndex],
+        waiters: &Slab<Waiter>,
+        rules: &Rules,
+        now: Instant,
+    ) -> Errand {
+        let digest = self
+            .share
+            .as_ref()
+            .map_or(Digest::default(), |share| share.digest);
+        let key = KeyRef {
+            index,
+            born: self.born,
+        };
+        let mut errand = Errand::new(digest, key, rules.number, now);
+        for &lane in lanes {
+            let of = &self.lanes[lane];
+            let head = of.line.as_ref().and_then(|line| line.head());
+            let charge = head.map(|head| waiters[head].charge);
+            let tokens = charge.map_or(of.mean_tokens(), |charge| self.tokens(lane, charge, rules));
+            let Some(share) = &of.share else { continue };
+            let mut asked = AskedLane::new(lane, tokens);
+            let mut costs = Vec::new();
+            for &index in &of.limits {
+                let rule = rules.rule(self.limits[index].rule);
+                let cost = rule.cap.cost(tokens);
+                let (Ok(quota), false) = (rule.cap.quota(), of.outgrew(rule)) else {
+                    continue;
+                };
+                asked.limit(quota);
+                if cost > Weight(0) {
+                    costs.push((self.term(index, quota, rules, &mut errand), cost.0));
+                }
+            }
+            errand.ask.lanes.push(LaneAsk {
+                name: share.name,
+                want: share.want(of.waiting.into(), now),
+                returns: share.returns.is_some(),
+                costs,
+            });
+            errand.lanes.push(asked);
+        }
+        for place in 0..self.limits.len() {
+            let index = LimitIndex::new(place);
+            let owes = self.limits[index]
+                .share
+                .as_ref()
+                .is_some_and(|share| share.owed != 0);
+            if let (true, Ok(quota)) = (owes, rules.cap(self.limits[index].rule).quota()) {
+                self.term(index, quota, rules, &mut errand);
+            }
+        }
+        errand
+    }
+
+    /// The place of a limit among the terms of an errand.
+    fn term(&self, index: LimitIndex, quota: &Quota, rules: &Rules, errand: &mut Errand) -> usize {
+        let known = errand.limits.iter().position(|limit| *limit == index);
+        if let Some(place) = known {
+            return place;
+        }
+        let share = self.limits[index].share.as_ref();
+        errand.limits.push(index);
+        errand.ask.terms.push(Term {
+            name: share.map_or_else(Default::default, |share| share.name),
+            max: quota.max(),
+            window: quota.window(),
+            lag: lag(rules.rule(self.limits[index].rule), rules, quota),
+            heard: share.map_or(Stamp(0), |share| share.heard),
+            owed: share.map_or(0, |share| share.owed),
+            unused: None,
+        });
+        errand.ask.terms.len() - 1
+    }
+
+    /// Completes an errand that is sent now.
+    fn call(&mut self, errand: &mut Errand, sharing: &Sharing, now: Instant) {
+        self.clear_owed(errand);
+        self.report_rejections(errand, now);
+        for asked in &errand.lanes {
+            let of = self.lanes[asked.lane].share.as_mut().expect(SHARED);
+            (of.departed, of.tried) = (0, false);
+        }
+        let share = self.share.as_mut().expect(SHARED);
+        (share.asked, share.last_call) = (Some(now), now);
+        share.calls_due = share.calls_due.max(now) + CALLS_APART;
+        share.is_known = true;
+        let width = share.clock.width(now).unwrap_or_default();
+        errand.ask.process = sharing.process;
+        errand.ask.known = share.processes.max(sharing.terms.least_processes);
+        errand.ask.memory = sharing.terms.memory.into();
+        errand.ask.lateness = (width * 3 / 2).max(LEAST_LATENESS);
+        errand.ask.cycle = (share.time.0 * 3).max(CYCLE);
+        let latest = share.clock.latest(now);
+        errand.ask.until = latest.map_or(Stamp(0), |latest| Stamp(latest.0 + STALE));
+    }
+
+    /// The debts that an errand states are not stated again.
+    fn clear_owed(&mut self, errand: &Errand) {
+        for index in &errand.limits {
+            if let Some(share) = &mut self.limits[*index].share {
+                share.owed = 0;
+            }
+        }
+    }
+
+    fn report_rejections(&mut self, errand: &mut Errand, now: Instant) {
+        for lane in self.lane_indices() {
+            let Some(share) = &mut self.lanes[lane].share else {
+                continue;
+            };
+            let Some(rejections) = share.rejections.take() else {
+                continue;
+            };
+            errand.paused.push(lane);
+            errand.ask.pauses.push(Pause {
+                lane: share.name,
+                since: rejections.since,
+                wait: rejections.until - now,
+            });
+        }
+    }
+
+    /// Takes a reply of the ledger.
+    pub(in crate::limiter) fn take(
+        &mut self,
+        errand: &Errand,
+        reply: &Reply,
+        rules: &Rules,
+        now: Instant,
+    ) {
+        let Some(share) = &mut self.share else { return };
+        share.asked = None;
+        share.alone = None;
+        share.took(now - errand.made);
+        share.processes = reply.members;
+        let agrees = share.clock.heard(errand.made, now, reply.now);
+        let clock = share.clock.clone();
+        for lane in &mut self.lanes {
+            if let Some(share) = &mut lane.share {
+                share.lease.follow(&clock, agrees);
+            }
+        }
+        if errand.table != rules.number {
+            return;
+        }
+        for (index, due) in errand.limits.iter().zip(&reply.dues) {
+            if let Some(limit) = &mut self.limits[*index].share {
+                // A server that was set back must be able to say so.
+                limit.heard = if agrees { limit.heard.max(*due) } else { *due };
+            }
+        }
+        self.take_lanes(errand, reply, &clock, now);
+    }
+
+    /// Gives the lanes the instants of a reply.
+    fn take_lanes(&mut self, errand: &Errand, reply: &Reply, clock: &Offset, now: Instant) {
+        for (asked, reply_of) in errand.lanes.iter().zip(&reply.lanes) {
+            let Lane { share, gate, .. } = &mut self.lanes[asked.lane];
+            let Some(share) = share else { continue };
+            let late = reply.lateness.max((asked.window / 100).min(LATE)) + asked.margin;
+            let first = reply_of.first.as_nanos();
+            share.returns = (reply_of.n == 0).then_some(first);
+            share.lease.follow(clock, true);
+            share.lease.grant(Run {
+                first,
+                apart: reply_of.apart,
+                n: reply_of.n,
+                tokens: asked.tokens,
+                late,
+            });
+            if reply_of.paused > Stamp(0) {
+                let until = clock.surely_after(reply_of.paused.as_nanos(), now);
+                let until = until.unwrap_or(now).min(now + AN_HOUR);
+                let own = errand.paused.contains(&asked.lane);
+                let is_news = reply_of.since > share.since;
+                share.since = share.since.max(reply_of.since);
+                let gate = gate.get_or_insert_default();
+                match is_news && !own && until > now {
+                    true => gate.paused_elsewhere(until, now),
+                    false => drop(gate.pause(until - now, now)),
+                }
+            }
+        }
+    }
+
+    /// A call has no reply, and may have been executed or not.
+    pub(in crate::limiter) fn take_failure(&mut self, errand: &Errand, rules: &Rules) {
+        if let Some(share) = &mut self.share {
+            share.asked = None;
+        }
+        if errand.table != rules.number {
+            return;
+        }
+        for (index, term) in errand.limits.iter().zip(&errand.ask.terms) {
+            if let Some(limit) = &mut self.limits[*index].share {
+                // Charged twice rather than not at all.
+                limit.owed = limit.owed.saturating_add(term.owed.max(0));
+            }
+        }
+    }
+}
+
+/// The part of a limit for a process that is alone, of so many: one less than its part, since the windows of the
+/// others are not its own.
+fn alone(term: &mut Term, processes: u64) {
+    match (term.max / processes).saturating_sub(1) {
+        0 => {
+            term.window = term.window * processes.div_ceil(term.max).max(1);
+            term.max = 1;
+        }
+        part => term.max = part,
+    }
+}
+
+/// How far the instants of two lanes under a limit may be out of order. A limit whose lanes have no other
+/// limit has its instants in order.
+fn lag(rule: &Rule, rules: &Rules, quota: &Quota) -> Span {
+    match rules.is_alone(rule) {
+        true => Span::ZERO,
+        false => (quota.window() / 100).min(WIDEST_LAG),
+    }
+}
+
+fn stamp(at: Instant) -> Stamp {
+    Stamp((at - Instant::START).as_nanos() / 1_000)
+}
+
+const SHARED: &str = "only lanes and limits of a shared key are asked for";
+
+/// A call that has no reply for this long makes the ledger count as away.
+const SILENT: Span = Span::millis(250);
+const HEARTBEAT: Span = Span::millis(100);
+const CYCLE: Span = Span::millis(100);
+/// Twenty calls a second, ten of them at once.
+const CALLS_APART: Span = Span::millis(50);
+const CALLS_AHEAD: Span = Span::millis(450);
+/// A turn is offered for 10 ms, and timers are a little late.
+const LEAST_LATENESS: Span = Span::millis(15);
+const LATE: Span = Span::millis(50);
+const WIDEST_LAG: Span = Span::millis(100);
+const AN_HOUR: Span = Span::secs(3_600);
+/// In microseconds: the time after which nobody waits for a reply.
+const STALE: u64 = 300_000;
+/// The number of processes that a process expects which the ledger has never told.
+const UNKNOWN: u64 = 8;

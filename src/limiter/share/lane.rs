@@ -1,0 +1,164 @@
+//! The shared part of a lane and of a limit.
+
+use crate::{
+    limiter::lane::Lane,
+    quota::shared::{Lease, Name, Stamp},
+    words::{Endpoint, Instant, Rule, Span, Weight},
+};
+
+/// The shared part of a lane.
+#[derive(Debug)]
+pub(in crate::limiter) struct LaneShare {
+    pub(super) name: Name,
+    pub(in crate::limiter) lease: Lease,
+    /// The instant at which the ledger has told the lane to ask again, in nanoseconds of its clock.
+    pub(super) returns: Option<u64>,
+    /// The start of the newest pause that the ledger has named.
+    pub(super) since: Stamp,
+    /// The number of departures since the last call that asked for the lane, and the last of them.
+    pub(super) departed: u64,
+    departed_at: Instant,
+    /// Whether a request was turned away, since there was no instant for it.
+    pub(super) tried: bool,
+    /// Rejections that the ledger has not heard of.
+    pub(super) rejections: Option<Rejections>,
+}
+
+/// Rejections of requests that were sent before this call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rejections {
+    /// The start of the newest pause that was known when the last of them was charged.
+    pub(super) since: Stamp,
+    pub(super) until: Instant,
+}
+
+/// The shared part of a limit.
+#[derive(Debug)]
+pub(in crate::limiter) struct LimitShare {
+    pub(super) name: Name,
+    /// The latest instant that the ledger has named.
+    pub(super) heard: Stamp,
+    /// The cost of departed requests beyond what was charged for them.
+    pub(super) owed: i64,
+    /// The last departure.
+    pub(super) departed: Instant,
+}
+
+impl LaneShare {
+    pub(in crate::limiter) fn new(endpoint: Endpoint, model: Option<&str>) -> Self {
+        Self {
+            name: name(&format!("lane {} {}", endpoint.name(), model.unwrap_or(""))),
+            lease: Lease::default(),
+            returns: None,
+            since: Stamp(0),
+            departed: 0,
+            departed_at: Instant::START,
+            tried: false,
+            rejections: None,
+        }
+    }
+
+    /// Gives up all instants, since the limits have changed.
+    pub(super) fn start_again(&mut self) {
+        self.lease.clear();
+        self.returns = None;
+    }
+
+    /// The number of requests to come, as far as the last ones tell.
+    pub(super) fn recently(&self, now: Instant) -> u64 {
+        if now - self.departed_at < RECENT {
+            self.departed
+        } else {
+            0
+        }
+    }
+
+    /// The number of instants to ask for, while so many requests wait.
+    pub(super) fn want(&self, waiting: u64, now: Instant) -> u64 {
+        let wanted = waiting.saturating_add(self.recently(now));
+        wanted
+            .saturating_sub(self.lease.left())
+            .clamp(1, MOST_WANTED)
+    }
+
+    /// A request is turned away, since there is no instant for it.
+    pub(in crate::limiter) fn turn_away(&mut self) {
+        self.tried = true;
+    }
+
+    /// A request departs at an instant of the lease. Returns the tokens that were charged for it.
+    pub(in crate::limiter) fn depart(&mut self, now: Instant) -> Weight {
+        self.departed += 1;
+        self.departed_at = now;
+        self.lease.take().unwrap_or(Weight(0))
+    }
+
+    /// The server has rejected a request. `is_news` tells whether it was sent after the newest pause began.
+    pub(in crate::limiter) fn rejected(&mut self, is_news: bool, until: Instant) {
+        let since = if is_news { self.since } else { Stamp(0) };
+        let before = self.rejections.get_or_insert(Rejections { since, until });
+        before.since = before.since.max(since);
+        before.until = before.until.max(until);
+    }
+}
+
+impl Lane {
+    /// Whether a request waits, or was turned away since there was no instant for it.
+    pub(super) fn needs_instants(&self) -> bool {
+        self.waiting > 0 || self.share.as_ref().is_some_and(|share| share.tried)
+    }
+
+    /// The mean tokens of its requests so far.
+    pub(super) fn mean_tokens(&self) -> Weight {
+        Weight(self.spent.checked_div(self.counts.admitted).unwrap_or(0))
+    }
+}
+
+impl LimitShare {
+    pub(in crate::limiter) fn new(rule: &Rule) -> Self {
+        let endpoints: Vec<_> = rule
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.name())
+            .collect();
+        let model = rule.model.as_deref().unwrap_or("");
+        let about = format!(
+            "limit {:?} {} {model}",
+            rule.cap.unit(),
+            endpoints.join(",")
+        );
+        Self {
+            name: name(&about),
+            heard: Stamp(0),
+            owed: 0,
+            departed: Instant::START,
+        }
+    }
+
+    /// A request departs that costs `cost`, for which `charged` was charged.
+    pub(in crate::limiter) fn depart(&mut self, charged: Weight, cost: Weight, now: Instant) {
+        self.departed = now;
+        self.owes(charged, cost);
+    }
+
+    /// A departed request has cost more than was charged for it, or less.
+    pub(in crate::limiter) fn owes(&mut self, charged: Weight, cost: Weight) {
+        let signed = |Weight(tokens)| i64::try_from(tokens).unwrap_or(i64::MAX);
+        let more = signed(cost).saturating_sub(signed(charged));
+        self.owed = self.owed.saturating_add(more).clamp(-MOST_OWED, MOST_OWED);
+    }
+}
+
+/// The name of a limit or a lane, the same in every process and in every version of this crate.
+fn name(about: &str) -> Name {
+    let digest = crate::words::sha256(&[about.as_bytes()]);
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest[..8]);
+    Name(u64::from_be_bytes(first))
+}
+
+/// What has departed longer ago tells nothing of what will.
+const RECENT: Span = Span::millis(200);
+const MOST_WANTED: u64 = 1 << 20;
+/// Keeps all sums far below the 53 bits of a number in the script.
+const MOST_OWED: i64 = 1 << 40;

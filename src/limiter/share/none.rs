@@ -1,0 +1,101 @@
+//! Without the feature `redis` no limit is shared: the types of the module have no value.
+
+use super::{KeyIndex, LaneIndex, key::Key, lane::Lane, rules::Rules, state::State};
+use crate::words::{Call, Instant, Rule, Weight};
+
+#[derive(Debug)]
+pub(super) enum Sharing {}
+
+#[derive(Debug)]
+pub(super) enum KeyShare {}
+
+#[derive(Debug)]
+pub(super) struct LaneShare {
+    pub(super) lease: Lease,
+    never: Never,
+}
+
+#[derive(Debug)]
+pub(super) enum LimitShare {}
+
+#[derive(Debug)]
+pub(super) enum Lease {}
+
+#[derive(Debug)]
+enum Never {}
+
+pub(super) enum Dispatch {}
+
+impl Dispatch {
+    pub(super) fn run(self) {
+        match self {}
+    }
+}
+
+impl Lease {
+    pub(super) fn next(&mut self, _: Instant) -> Option<Instant> {
+        match *self {}
+    }
+}
+
+impl LaneShare {
+    pub(super) fn depart(&mut self, _: Instant) -> Weight {
+        match self.never {}
+    }
+
+    pub(super) fn rejected(&mut self, _: bool, _: Instant) {
+        match self.never {}
+    }
+
+    pub(super) fn turn_away(&mut self) {
+        match self.never {}
+    }
+}
+
+impl LimitShare {
+    pub(super) fn owes(&mut self, _: Weight, _: Weight) {
+        match *self {}
+    }
+}
+
+impl Lane {
+    pub(super) fn is_leased(&self, _: &Rule) -> bool {
+        false
+    }
+}
+
+impl Key {
+    pub(super) fn share_lane(&mut self, _: LaneIndex, _: &Rules) {
+        debug_assert!(self.share.is_none());
+    }
+
+    pub(super) fn fits_a_share(&self, _: LaneIndex, _: Weight, _: &Rules) -> bool {
+        true
+    }
+
+    pub(super) fn depart_shared(
+        &mut self,
+        _: LaneIndex,
+        _: Weight,
+        _: Weight,
+        _: &Rules,
+        _: Instant,
+    ) {
+    }
+}
+
+impl State {
+    pub(super) fn share_key(&mut self, _: KeyIndex, _: &Call) {
+        debug_assert!(self.sharing.is_none());
+    }
+
+    pub(super) fn go_alone(&mut self, _: KeyIndex, _: Instant) {}
+
+    pub(super) fn send_errand(&mut self, _: KeyIndex, _: Instant) -> Instant {
+        Instant::NEVER
+    }
+
+    pub(super) fn dispatch(&mut self) -> Option<Dispatch> {
+        None
+    }
+}

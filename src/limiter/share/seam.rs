@@ -1,0 +1,173 @@
+//! The one way between a limiter and its ledger.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Weak},
+    task::{Context, Poll, Waker},
+};
+
+use tokio::runtime::Handle;
+
+use super::Errand;
+use crate::{limiter::shared::Shared, quota::shared::Reply};
+
+/// Starts the task that carries errands to the ledger.
+pub(crate) type Start = Arc<dyn Fn(Seam) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// The reason that a ledger gave no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreached {
+    /// No reply within 250 ms.
+    Silent,
+    /// The connection was refused or broke, or the reply was an error or nonsense.
+    Failed(&'static str),
+    /// The user has to change something: the password, the rights, the version.
+    Misconfigured(&'static str),
+}
+
+/// The task's side of a limiter. It does not keep the limiter alive.
+#[derive(Clone, Debug)]
+pub(crate) struct Seam(Weak<Shared>);
+
+/// Errands on their way to the task.
+pub(in crate::limiter) struct Outbox {
+    errands: VecDeque<Errand>,
+    seam: Seam,
+    start: Start,
+    /// Whether a task lives that takes the errands.
+    runs: bool,
+    waker: Option<Waker>,
+}
+
+impl Outbox {
+    pub(super) fn new(seam: Seam, start: Start) -> Self {
+        Self {
+            errands: VecDeque::new(),
+            seam,
+            start,
+            runs: false,
+            waker: None,
+        }
+    }
+
+    pub(in crate::limiter) fn push(&mut self, errand: Errand) {
+        self.errands.push_back(errand);
+    }
+
+    /// What has to be done about the errands once the lock is released.
+    pub(in crate::limiter) fn dispatch(&mut self) -> Option<Dispatch> {
+        if self.errands.is_empty() {
+            return None;
+        }
+        if !self.runs {
+            return Some(Dispatch::Start(self.seam.clone(), Arc::clone(&self.start)));
+        }
+        self.waker.take().map(Dispatch::Wake)
+    }
+
+    /// A task takes the errands. Returns false if one did already.
+    fn starts(&mut self) -> bool {
+        !std::mem::replace(&mut self.runs, true)
+    }
+
+    /// The task has ended.
+    pub(in crate::limiter) fn ended(&mut self) {
+        self.runs = false;
+        self.waker = None;
+        self.errands.clear();
+    }
+}
+
+/// See [`Outbox::dispatch`].
+pub(in crate::limiter) enum Dispatch {
+    Start(Seam, Start),
+    Wake(Waker),
+}
+
+impl Seam {
+    pub(in crate::limiter) fn new(shared: &Arc<Shared>) -> Self {
+        Self(Arc::downgrade(shared))
+    }
+
+    /// The next errand; `None` once the limiter is dropped.
+    pub(crate) fn poll_errand(&self, cx: &mut Context<'_>) -> Poll<Option<Errand>> {
+        let Some(shared) = self.0.upgrade() else {
+            return Poll::Ready(None);
+        };
+        let errand = shared.with(|state, _| {
+            let outbox = &mut state.sharing.as_mut().expect(SHARED).outbox;
+            let errand = outbox.errands.pop_front();
+            if errand.is_none() {
+                outbox.waker = Some(cx.waker().clone());
+            }
+            errand
+        });
+        match errand {
+            Some(errand) => Poll::Ready(Some(errand)),
+            None => Poll::Pending,
+        }
+    }
+
+    /// An errand has a reply, or will have none.
+    pub(crate) fn done(&self, errand: &Errand, reply: Result<Reply, Unreached>) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.with(|state, moment| state.errand_done(errand, reply, moment));
+        }
+    }
+
+    /// Errands that say goodbye for the keys that have needed nothing for a second.
+    pub(crate) fn goodbyes(&self) -> Vec<Errand> {
+        let shared = self.0.upgrade();
+        shared.map_or_else(Vec::new, |shared| {
+            shared.with(|state, moment| state.goodbyes(moment.now))
+        })
+    }
+}
+
+impl Dispatch {
+    /// Wakes the task, or starts one in the runtime that is polling now. If there is none, the next poll of a
+    /// request that waits does.
+    pub(in crate::limiter) fn run(self) {
+        let (seam, start) = match self {
+            Self::Wake(waker) => return waker.wake(),
+            Self::Start(seam, start) => (seam, start),
+        };
+        let (Ok(runtime), Some(shared)) = (Handle::try_current(), seam.0.upgrade()) else {
+            return;
+        };
+        if !shared.with(|state, _| state.sharing.as_mut().expect(SHARED).outbox.starts()) {
+            return;
+        }
+        let runs = Runs(seam.clone());
+        let task = start(seam);
+        runtime.spawn(async move {
+            let _runs = runs;
+            task.await;
+        });
+    }
+}
+
+/// Notes the end of the task: its runtime may shut down.
+struct Runs(Seam);
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.0.upgrade() {
+            shared.with(|state, moment| state.task_ended(moment));
+        }
+    }
+}
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox")
+            .field("errands", &self.errands.len())
+            .field("runs", &self.runs)
+            .finish_non_exhaustive()
+    }
+}
+
+const SHARED: &str = "a limiter that has a seam is shared";

@@ -1,0 +1,122 @@
+//! Errands to the ledger of a shared limiter, and their replies.
+
+use super::{Dispatch, Errand, KeyShare, Seam, Sharing, Start, Terms, Unreached};
+use crate::{
+    limiter::{
+        KeyIndex, Limiter,
+        moment::Moment,
+        state::{LOOKED_UP, State},
+    },
+    quota::shared::Reply,
+    words::{Call, Instant},
+};
+
+impl Limiter {
+    /// Shares the limits with other processes, through the task that `start` makes.
+    pub(crate) fn share(self, terms: Terms, start: Start) -> Self {
+        let seam = Seam::new(&self.shared);
+        self.shared.with(|state, _| state.share(terms, seam, start));
+        self
+    }
+}
+
+impl State {
+    /// Shares the limits of all keys from now on.
+    pub(crate) fn share(&mut self, terms: Terms, seam: Seam, start: Start) {
+        self.sharing = Some(Box::new(Sharing::new(terms, seam, start)));
+    }
+
+    /// What has to be done about the errands once the lock is released.
+    pub(crate) fn dispatch(&mut self) -> Option<Dispatch> {
+        self.sharing.as_mut()?.outbox.dispatch()
+    }
+
+    /// Shares the limits of a key, if the limiter shares and the key is new.
+    pub(in crate::limiter) fn share_key(&mut self, index: KeyIndex, call: &Call) {
+        let Some(_) = &self.sharing else { return };
+        let key = self.registry.get_mut(index).expect(LOOKED_UP);
+        if key.share.is_none() {
+            key.share = Some(Box::new(KeyShare::new(call.identity.digest())));
+            key.share_lanes(&self.rules);
+        }
+    }
+
+    /// Before a pass over a key's lanes: gives them instants of their own if the ledger is away.
+    pub(in crate::limiter) fn go_alone(&mut self, index: KeyIndex, now: Instant) {
+        let (Some(sharing), Some(key)) = (&mut self.sharing, self.registry.get_mut(index)) else {
+            return;
+        };
+        key.go_alone(index, sharing, &self.waiters, &self.rules, now);
+    }
+
+    /// After a pass: sends the errand that is due. Returns the instant of the next look.
+    pub(in crate::limiter) fn send_errand(&mut self, index: KeyIndex, now: Instant) -> Instant {
+        let (Some(sharing), Some(key)) = (&mut self.sharing, self.registry.get_mut(index)) else {
+            return Instant::NEVER;
+        };
+        let (errand, next) = key.errand(index, sharing, &self.waiters, &self.rules, now);
+        let Some(errand) = errand else { return next };
+        sharing.outbox.push(errand);
+        // Its silence is looked for.
+        key.errand(index, sharing, &self.waiters, &self.rules, now)
+            .1
+    }
+
+    /// An errand has a reply, or will have none.
+    pub(crate) fn errand_done(
+        &mut self,
+        errand: &Errand,
+        reply: Result<Reply, Unreached>,
+        moment: &mut Moment,
+    ) {
+        let Some(sharing) = &mut self.sharing else {
+            return;
+        };
+        match &reply {
+            Ok(_) => drop(sharing.is_back()),
+            Err(why) => {
+                sharing.goes_away(*why, moment.now);
+                sharing.failed(*why, moment.now);
+            }
+        }
+        let Some(key) = self.registry.of(errand.key) else {
+            return;
+        };
+        match &reply {
+            Ok(reply) => key.take(errand, reply, &self.rules, moment.now),
+            Err(_) => key.take_failure(errand, &self.rules),
+        }
+        let index = errand.key.index;
+        self.refuse_hopeless(index, moment);
+        self.changed(index, moment);
+    }
+
+    /// The task has ended, and with it every errand that it had.
+    pub(crate) fn task_ended(&mut self, moment: &mut Moment) {
+        let Some(sharing) = &mut self.sharing else {
+            return;
+        };
+        sharing.outbox.ended();
+        let mut waiting = Vec::new();
+        for (index, key) in self.registry.iter_mut() {
+            key.lose_call();
+            if key.waiting > 0 {
+                waiting.push(index);
+            }
+        }
+        for index in waiting {
+            self.pump(index, None, moment);
+        }
+    }
+
+    /// Errands that say goodbye for the keys that have needed nothing for a second.
+    pub(crate) fn goodbyes(&mut self, now: Instant) -> Vec<Errand> {
+        let Some(sharing) = &self.sharing else {
+            return Vec::new();
+        };
+        let (waiters, rules) = (&self.waiters, &self.rules);
+        let keys = self.registry.iter_mut();
+        keys.filter_map(|(index, key)| key.goodbye(index, sharing, waiters, rules, now))
+            .collect()
+    }
+}

@@ -1,0 +1,277 @@
+//! The decision about the limits of one API key that several processes share.
+//!
+//! Each limit has `due`, the instant from which on it is not granted yet (the generic cell rate algorithm, as
+//! in [`Gcra`](super::super::gcra)). A lane is granted instants that are `apart`, and moves `due` past the last
+//! of them. No two instants of a limit overlap, and each request departs within a known time after its
+//! instant. So `max + 1` departures of all processes together span more than the window.
+//!
+//! Redis runs the same decision as `decide.lua`. All numbers are `f64` here, as they are there, so that one
+//! trace of calls has the same replies from both.
+
+use std::collections::HashMap;
+
+use super::ask::{Ask, LaneAsk, LaneReply, Name, Pause, Reply, Stamp, Term};
+use crate::words::Span;
+
+/// The state that the processes of one API key share. All instants are in microseconds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ledger {
+    /// The processes, and the instant at which each was last heard.
+    members: HashMap<u64, f64>,
+    limits: HashMap<Name, Limit>,
+    lanes: HashMap<Name, Lane>,
+    lateness: Widest,
+    /// The instant at which the ledger found that it knows fewer processes than they do.
+    born: f64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Limit {
+    due: f64,
+    /// The instant up to which lanes have drawn numbers.
+    booked: f64,
+    interval: Widest,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Lane {
+    paused: f64,
+    since: f64,
+}
+
+/// The largest of the values that the processes have stated within the last minute.
+#[derive(Clone, Copy, Debug, Default)]
+struct Widest {
+    value: f64,
+    at: f64,
+}
+
+/// What one call has of a limit.
+struct Account {
+    limit: Limit,
+    /// The nanoseconds that each unit of cost takes.
+    interval: f64,
+    lag: f64,
+}
+
+impl Ledger {
+    /// Decides about all lanes of a call at the instant `now`.
+    pub(crate) fn decide(&mut self, ask: &Ask, now: Stamp) -> Reply {
+        let stamp = now;
+        let now = now.0 as f64;
+        self.members.insert(ask.process, now);
+        let forgotten = now - micros(ask.memory);
+        self.members.retain(|_, heard| *heard > forgotten);
+        if ask.leaves {
+            self.members.remove(&ask.process);
+        }
+        let mut all = self.members.len() as f64;
+        let heard = self.members.values();
+        let here = heard.filter(|heard| **heard >= now - SILENCE).count() as f64;
+        if ask.known as f64 > all {
+            if self.born == 0.0 {
+                self.born = now;
+            }
+            if now - self.born < TAUGHT {
+                all = ask.known as f64;
+            }
+        }
+        let lateness = self.lateness.with(micros(ask.lateness), now);
+        let terms = ask.terms.iter();
+        let mut accounts: Vec<_> = terms
+            .map(|term| self.account(term, lateness, all, now))
+            .collect();
+        for pause in &ask.pauses {
+            self.pause(pause, now);
+        }
+        let is_stale = ask.until != Stamp(0) && now > ask.until.0 as f64;
+        let horizon = micros(ask.cycle) / here.max(1.0);
+        let lanes = ask.lanes.iter().map(|lane| {
+            let want = if is_stale { 0 } else { lane.want };
+            self.grant(lane, want, horizon, (all, here), &mut accounts, now)
+        });
+        let lanes = lanes.collect();
+        for (term, account) in ask.terms.iter().zip(&accounts) {
+            self.limits.insert(term.name, account.limit);
+        }
+        Reply {
+            now: stamp,
+            members: all as u64,
+            lateness: Span::nanos((lateness * 1e3) as u64),
+            dues: accounts
+                .iter()
+                .map(|of| Stamp(of.limit.due as u64))
+                .collect(),
+            lanes,
+        }
+    }
+
+    /// Brings a limit up to date with what the process knows of it.
+    fn account(&mut self, term: &Term, lateness: f64, all: f64, now: f64) -> Account {
+        let mut limit = self.limits.get(&term.name).copied().unwrap_or_default();
+        let window = micros(term.window);
+        let lag = micros(term.lag);
+        let late = lateness.max((window / 100.0).min(LATE));
+        let own = ((window + late + lag) * 1e3 / term.max as f64).ceil();
+        let interval = limit.interval.with(own, now);
+        // Beyond this a `due` is nonsense, or of another clock.
+        let far = now + FAR.max((2.0 * window + 2.0 * all * interval / 1e3).ceil());
+        let heard = term.heard.0 as f64;
+        if heard > limit.due && heard < now + HOUR {
+            limit.due = heard;
+        }
+        if limit.due > far {
+            limit.due = 0.0;
+        }
+        if limit.booked > far {
+            limit.booked = 0.0;
+        }
+        if let Some((end, from)) = term.unused {
+            if limit.due == end.0 as f64 {
+                limit.due = from.0 as f64;
+            }
+        }
+        if term.owed != 0 {
+            let due = limit.due.max(now) + (term.owed as f64 * interval / 1e3).ceil();
+            limit.due = due.max(now).min(far);
+        }
+        Account {
+            limit,
+            interval,
+            lag,
+        }
+    }
+
+    fn pause(&mut self, pause: &Pause, now: f64) {
+        let lane = self.lanes.entry(pause.lane).or_default();
+        if lane.paused > now + HOUR {
+            lane.paused = 0.0;
+        }
+        if pause.since.0 as f64 >= lane.since {
+            lane.since = now.max(lane.since + 1.0);
+        }
+        lane.paused = lane.paused.max(now + micros(pause.wait).min(HOUR));
+    }
+
+    /// Grants a lane up to `want` instants: all of its limits are charged, or none.
+    fn grant(
+        &self,
+        ask: &LaneAsk,
+        want: u64,
+        horizon: f64,
+        (all, here): (f64, f64),
+        accounts: &mut [Account],
+        now: f64,
+    ) -> LaneReply {
+        let lane = self.lanes.get(&ask.name).copied().unwrap_or_default();
+        let paused = if lane.paused > now + HOUR {
+            0.0
+        } else {
+            lane.paused
+        };
+        let own = |accounts: &[Account], (place, cost): (usize, u64)| {
+            accounts[place].interval * cost as f64
+        };
+        let (mut first, mut bound) = (now.max(paused), 1.0_f64);
+        for &cost in &ask.costs {
+            first = first.max(accounts[cost.0].limit.due);
+            bound = bound.max(own(accounts, cost));
+        }
+        let mut n = (want as f64).min(1.0 + (horizon * 1e3 / bound).floor());
+        let mut apart = bound;
+        if here < all && n > 0.0 {
+            // Those that are silent may send their part on their own.
+            let back = bound + SILENT * (1.0 - here / all) / n;
+            apart = (bound * all / here).min(back);
+        }
+        // The least lag of the limits that do not bind the lane.
+        let mut slack: Option<f64> = None;
+        for &cost in &ask.costs {
+            let (own, lag) = (own(accounts, cost), accounts[cost.0].lag);
+            if own < bound {
+                n = n.min(1.0 + (lag * 1e3 / (apart - own)).floor());
+                slack = Some(slack.map_or(lag, |slack| slack.min(lag)));
+            }
+        }
+        let mut come = first;
+        if slack.is_some() && !ask.returns {
+            for &(place, _) in &ask.costs {
+                come = come.max(accounts[place].limit.booked);
+            }
+        }
+        let mut reply = LaneReply {
+            first: Stamp(first.ceil() as u64),
+            apart: Span::nanos(apart.ceil() as u64),
+            n: 0,
+            paused: Stamp(paused as u64),
+            since: Stamp(lane.since as u64),
+        };
+        if n <= 0.0 {
+            return reply;
+        }
+        if let Some(slack) = slack.filter(|slack| come - now > *slack) {
+            // Too far ahead: the lane draws a number, and is charged when its time is near. Until then the other
+            // limits are free for other lanes.
+            if !ask.returns {
+                for &cost in &ask.costs {
+                    let taken = n * own(accounts, cost) / 1e3;
+                    let limit = &mut accounts[cost.0].limit;
+                    limit.booked = (limit.booked.max(now) + taken).ceil();
+                }
+            }
+            reply.first = Stamp((come - slack / 2.0).ceil() as u64);
+            return reply;
+        }
+        reply.n = n as u64;
+        let last = first + (n - 1.0) * apart / 1e3;
+        for &cost in &ask.costs {
+            let own = own(accounts, cost);
+            let Account { limit, lag, .. } = &mut accounts[cost.0];
+            limit.due = match own >= bound {
+                true => first + n * apart / 1e3,
+                // This limit is not used up. Another lane may have instants between those of this one.
+                false => (limit.due.max(first - *lag) + n * own / 1e3).max(last - *lag + own / 1e3),
+            }
+            .ceil();
+            if slack.is_some() {
+                let booked = (limit.booked + n * own / 1e3).ceil();
+                limit.booked = limit.booked.max(limit.due.min(booked));
+            }
+        }
+        reply
+    }
+}
+
+impl Widest {
+    /// The largest value, with `own` as this process states it now.
+    fn with(&mut self, own: f64, now: f64) -> f64 {
+        let age = now - self.at;
+        if self.value > own && (0.0..REMEMBERED).contains(&age) {
+            return self.value;
+        }
+        if self.value != own || !(0.0..REFRESHED).contains(&age) {
+            *self = Self {
+                value: own,
+                at: now,
+            };
+        }
+        own
+    }
+}
+
+fn micros(span: Span) -> f64 {
+    (span.as_nanos() as f64 / 1e3).ceil()
+}
+
+/// A process that was not heard for this time may have begun to send its own part.
+const SILENCE: f64 = 200e3;
+/// The nanoseconds after an unanswered call at which a process begins to send its own part.
+const SILENT: f64 = 250e6;
+/// A ledger that was lost believes for this time how many processes there are.
+const TAUGHT: f64 = 2e6;
+/// The lateness that is granted at least, in a window that is long enough.
+const LATE: f64 = 50e3;
+const FAR: f64 = 120e6;
+const HOUR: f64 = 3_600e6;
+const REMEMBERED: f64 = 60e6;
+const REFRESHED: f64 = 10e6;
