@@ -156,3 +156,39 @@ pub(crate) fn budget_spent(endpoint: Endpoint, failure: Failure) {
     );
     let _ = (endpoint, failure);
 }
+
+/// Redis, through which processes share their limits, does not reply.
+#[cfg(feature = "redis")]
+pub(crate) fn redis_away(why: &'static str, closed: bool, is_lasting: bool) {
+    #[cfg(feature = "tracing")]
+    match (is_lasting, closed) {
+        (true, _) => tracing::error!(why, "limits are not shared: this does not end by itself"),
+        (false, true) => {
+            tracing::warn!(why, "Redis is away: requests are rejected until it replies")
+        }
+        (false, false) => {
+            tracing::warn!(
+                why,
+                "Redis is away: this process sends its part of the limits until it replies"
+            );
+        }
+    }
+    let _ = (why, closed, is_lasting);
+}
+
+/// Redis replies again.
+#[cfg(feature = "redis")]
+pub(crate) fn redis_back(processes: u64) {
+    #[cfg(feature = "tracing")]
+    tracing::info!(processes, "Redis is back: the limits are shared");
+    let _ = processes;
+}
+
+/// The table has limits that processes do not share.
+#[cfg(feature = "redis")]
+pub(crate) fn unshared() {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        "limits on requests in flight and on jobs are not shared: each process has them for itself"
+    );
+}

@@ -43,6 +43,7 @@ fn in_json(rejected: &Rejected) -> Response<Bytes> {
     let (status, kind) = match rejected.reason() {
         Reason::NeverFits => (StatusCode::BAD_REQUEST, "invalid_request_error"),
         Reason::Closed => (StatusCode::SERVICE_UNAVAILABLE, "limiter_closed"),
+        Reason::RedisAway => (StatusCode::SERVICE_UNAVAILABLE, "redis_away"),
         _ => (StatusCode::TOO_MANY_REQUESTS, "local_rate_limited"),
     };
     let error = serde_json::json!({"error": {

@@ -146,6 +146,6 @@ fn is(error: &RedisError, kind: ServerErrorKind) -> bool {
 }
 
 /// A process that has needed nothing for this time says goodbye.
-const IDLE: Duration = Duration::from_secs(1);
+const IDLE: Duration = Duration::from_millis(300);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(300);
 const CALL_TIMEOUT: Duration = Duration::from_millis(1_200);

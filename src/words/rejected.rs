@@ -57,6 +57,9 @@ pub enum Reason {
     WouldWait,
     /// The limiter was closed.
     Closed,
+    /// Redis, which shares the limits with other processes, does not reply, and the limiter was told [to reject
+    /// requests](https://docs.rs/tower-together/latest/tower_together/struct.Redis.html) then.
+    RedisAway,
 }
 
 impl Rejected {
@@ -124,6 +127,7 @@ impl Reason {
             Self::NeverFits => "never_fits",
             Self::WouldWait => "would_wait",
             Self::Closed => "closed",
+            Self::RedisAway => "redis_away",
         }
     }
 }
@@ -154,6 +158,7 @@ impl fmt::Display for Rejected {
             }
             Reason::WouldWait => "it would have to wait for its turn; use acquire to wait",
             Reason::Closed => "the limiter was closed; the program is shutting down",
+            Reason::RedisAway => "Redis, which shares the limits, does not reply; retry later",
         })?;
         if let Some(wait) = self.retry_after {
             write!(f, " (try again in {:.1} s)", wait.as_secs_f64())?;

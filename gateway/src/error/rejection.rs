@@ -50,6 +50,9 @@ fn message(reason: Reason, max_wait: Duration) -> String {
              make its prompt or its response shorter"
                 .to_owned()
         }
+        Reason::RedisAway => {
+            "Redis, which shares the limits with other gateways, does not reply: retry".to_owned()
+        }
         Reason::Closed => "this gateway is restarting, and nothing was sent: retry".to_owned(),
         _ => "this gateway cannot send this call now: retry later".to_owned(),
     }

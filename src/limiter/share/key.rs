@@ -6,11 +6,12 @@ use smallvec::SmallVec;
 use super::{
     Sharing, Unreached,
     errand::{AskedLane, Errand},
-    lane::{LaneShare, LimitShare},
+    lane::{CYCLE, LaneShare, LimitShare},
 };
 use crate::{
     limiter::{
-        KeyIndex, KeyRef, LaneIndex, LimitIndex, key::Key, lane::Lane, rules::Rules, waiter::Waiter,
+        KeyIndex, KeyRef, LaneIndex, LimitIndex, WaiterId, key::Key, lane::Lane, rules::Rules,
+        waiter::Waiter,
     },
     quota::shared::{LaneAsk, Ledger, Offset, Pause, Reply, Run, Stamp, Term},
     words::{Digest, Instant, Quota, Rule, Span, Weight},
@@ -160,27 +161,51 @@ impl Key {
         self.waiting > 0 || self.lanes.iter().any(Lane::needs_instants)
     }
 
+    /// Whether the ledger is away, as far as this key is concerned.
+    pub(super) fn finds_it_away(&mut self, sharing: &mut Sharing, now: Instant) -> bool {
+        let asked = self.share.as_ref().and_then(|share| share.asked);
+        if let Some(asked) = asked.filter(|_| self.is_unanswered(now) && self.needs_instants()) {
+            sharing.goes_away(Unreached::Silent, asked);
+        }
+        sharing.away.is_some_and(|away| away.since + SILENT <= now)
+    }
+
+    /// Whether a call has had no reply for so long that none is expected.
+    pub(super) fn is_unanswered(&self, now: Instant) -> bool {
+        let asked = self.share.as_ref().and_then(|share| share.asked);
+        asked.is_some_and(|asked| asked + SILENT <= now)
+    }
+
+    /// The waiting requests for which there is no instant.
+    pub(super) fn without_instants(&mut self, now: Instant) -> Vec<WaiterId> {
+        let mut waiters = Vec::new();
+        for lane in self.lane_indices() {
+            if self.lacks(lane, now) {
+                if let Some(line) = &self.lanes[lane].line {
+                    line.in_order(|waiter, _| {
+                        waiters.push(waiter);
+                        true
+                    });
+                }
+            }
+        }
+        waiters
+    }
+
     /// Gives instants to the lanes that have requests and no instant left, while the ledger does not reply.
-    pub(in crate::limiter) fn go_alone(
+    pub(super) fn go_alone(
         &mut self,
         index: KeyIndex,
-        sharing: &mut Sharing,
+        sharing: &Sharing,
         waiters: &Slab<Waiter>,
         rules: &Rules,
         now: Instant,
     ) {
-        let Some(share) = &self.share else { return };
-        if self.needs_instants() && share.asked.is_some_and(|asked| asked + SILENT <= now) {
-            sharing.goes_away(Unreached::Silent, now);
-        }
-        if sharing.away.is_none() || sharing.terms.closed {
-            return;
-        }
+        let share = self.share.as_mut().expect(SHARED);
         let processes = match share.processes {
             0 => sharing.terms.least_processes.max(UNKNOWN),
             known => known.max(sharing.terms.least_processes),
         };
-        let share = self.share.as_mut().expect(SHARED);
         let mut ledger = share.alone.take().unwrap_or_default();
         for lane in self.lane_indices() {
             if !self.lanes[lane].needs_instants() || !self.lacks(lane, now) {
@@ -220,21 +245,18 @@ impl Key {
         rules: &Rules,
         now: Instant,
     ) -> (Option<Errand>, Instant) {
-        let waits = self.needs_instants();
-        let Some(share) = &self.share else {
+        let Some(share) = self.share.as_ref().filter(|_| self.needs_instants()) else {
             return (None, Instant::NEVER);
         };
-        if let Some(asked) = share.asked {
-            // While a call is under way, only its silence matters.
-            let silent = asked + SILENT;
-            let matters = waits && sharing.away.is_none() && now < silent;
-            return (None, if matters { silent } else { Instant::NEVER });
-        }
-        if !waits {
-            return (None, Instant::NEVER);
+        // From then on the key sends its own part.
+        let since = sharing.away.map(|away| away.since).or(share.asked);
+        let alone = since.map(|since| since + SILENT).filter(|at| *at > now);
+        let alone = alone.unwrap_or(Instant::NEVER);
+        if share.asked.is_some() {
+            return (None, alone);
         }
         if now < sharing.retry_at {
-            return (None, sharing.retry_at);
+            return (None, sharing.retry_at.min(alone));
         }
         let (heartbeat, affordable) = (share.last_call + HEARTBEAT, share.calls_due - CALLS_AHEAD);
         let (lanes, next) = self.lanes_in_need(now);
@@ -249,7 +271,7 @@ impl Key {
         (Some(errand), Instant::NEVER)
     }
 
-    /// An errand that says goodbye, if the key has needed nothing for a second.
+    /// An errand that says goodbye, if the key has needed nothing for a while.
     pub(in crate::limiter) fn goodbye(
         &mut self,
         index: KeyIndex,
@@ -260,7 +282,7 @@ impl Key {
     ) -> Option<Errand> {
         let share = self.share.as_ref()?;
         let is_idle = !self.needs_instants() && share.asked.is_none() && share.is_known;
-        if !is_idle || now < share.last_call + Span::SECOND {
+        if !is_idle || now < share.last_call + IDLE {
             return None;
         }
         let mut errand = self.errand_of(index, &[], waiters, rules, now);
@@ -282,7 +304,7 @@ impl Key {
             let waiting = u64::from(of.waiting);
             let needs = of.needs_instants();
             let Some(share) = &mut of.share else { continue };
-            let wanted = waiting + share.recently(now);
+            let wanted = waiting + share.soon(lead, now);
             if share.lease.next(now).is_none() {
                 let returns = share.returns.and_then(|at| key.clock.maybe_at(at, now));
                 match returns {
@@ -317,6 +339,7 @@ impl Key {
             index,
             born: self.born,
         };
+        let lead = self.share.as_ref().map_or(Span::ZERO, |share| share.lead());
         let mut errand = Errand::new(digest, key, rules.number, now);
         for &lane in lanes {
             let of = &self.lanes[lane];
@@ -339,7 +362,7 @@ impl Key {
             }
             errand.ask.lanes.push(LaneAsk {
                 name: share.name,
-                want: share.want(of.waiting.into(), now),
+                want: share.want(of.waiting.into(), lead, now),
                 returns: share.returns.is_some(),
                 costs,
             });
@@ -347,11 +370,9 @@ impl Key {
         }
         for place in 0..self.limits.len() {
             let index = LimitIndex::new(place);
-            let owes = self.limits[index]
-                .share
-                .as_ref()
-                .is_some_and(|share| share.owed != 0);
-            if let (true, Ok(quota)) = (owes, rules.cap(self.limits[index].rule).quota()) {
+            let share = self.limits[index].share.as_ref();
+            let matters = share.is_some_and(|share| share.owed != 0 || share.heard > Stamp(0));
+            if let (true, Ok(quota)) = (matters, rules.cap(self.limits[index].rule).quota()) {
                 self.term(index, quota, rules, &mut errand);
             }
         }
@@ -384,10 +405,12 @@ impl Key {
         self.report_rejections(errand, now);
         for asked in &errand.lanes {
             let of = self.lanes[asked.lane].share.as_mut().expect(SHARED);
-            (of.departed, of.tried) = (0, false);
+            of.asks(now);
         }
         let share = self.share.as_mut().expect(SHARED);
         (share.asked, share.last_call) = (Some(now), now);
+        // Longer leases need fewer calls.
+        let calls_ahead = share.calls_due - now;
         share.calls_due = share.calls_due.max(now) + CALLS_APART;
         share.is_known = true;
         let width = share.clock.width(now).unwrap_or_default();
@@ -395,7 +418,7 @@ impl Key {
         errand.ask.known = share.processes.max(sharing.terms.least_processes);
         errand.ask.memory = sharing.terms.memory.into();
         errand.ask.lateness = (width * 3 / 2).max(LEAST_LATENESS);
-        errand.ask.cycle = (share.time.0 * 3).max(CYCLE);
+        errand.ask.cycle = (share.time.0 * 3).max(CYCLE) + calls_ahead / 2;
         let latest = share.clock.latest(now);
         errand.ask.until = latest.map_or(Stamp(0), |latest| Stamp(latest.0 + STALE));
     }
@@ -535,8 +558,9 @@ const SHARED: &str = "only lanes and limits of a shared key are asked for";
 
 /// A call that has no reply for this long makes the ledger count as away.
 const SILENT: Span = Span::millis(250);
+/// A key that has needed nothing for this long says goodbye, so that nothing is set aside for it.
+const IDLE: Span = Span::millis(300);
 const HEARTBEAT: Span = Span::millis(100);
-const CYCLE: Span = Span::millis(100);
 /// Twenty calls a second, ten of them at once.
 const CALLS_APART: Span = Span::millis(50);
 const CALLS_AHEAD: Span = Span::millis(450);

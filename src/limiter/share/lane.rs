@@ -18,6 +18,8 @@ pub(in crate::limiter) struct LaneShare {
     /// The number of departures since the last call that asked for the lane, and the last of them.
     pub(super) departed: u64,
     departed_at: Instant,
+    /// The instant of that call.
+    asked_at: Instant,
     /// Whether a request was turned away, since there was no instant for it.
     pub(super) tried: bool,
     /// Rejections that the ledger has not heard of.
@@ -53,6 +55,7 @@ impl LaneShare {
             since: Stamp(0),
             departed: 0,
             departed_at: Instant::START,
+            asked_at: Instant::START,
             tried: false,
             rejections: None,
         }
@@ -64,21 +67,32 @@ impl LaneShare {
         self.returns = None;
     }
 
-    /// The number of requests to come, as far as the last ones tell.
-    pub(super) fn recently(&self, now: Instant) -> u64 {
-        if now - self.departed_at < RECENT {
-            self.departed
-        } else {
-            0
+    /// The number of requests that will need an instant until the next call but one has a reply, as far as the
+    /// last departures tell.
+    pub(super) fn soon(&self, lead: Span, now: Instant) -> u64 {
+        if now - self.departed_at >= RECENT {
+            return 0;
         }
+        let time = (now - self.asked_at).as_nanos().max(LEAST_TIME.as_nanos());
+        let ahead = u128::from((CYCLE + lead).as_nanos());
+        u64::try_from(u128::from(self.departed) * ahead / u128::from(time)).unwrap_or(u64::MAX)
     }
 
     /// The number of instants to ask for, while so many requests wait.
-    pub(super) fn want(&self, waiting: u64, now: Instant) -> u64 {
-        let wanted = waiting.saturating_add(self.recently(now));
+    pub(super) fn want(&self, waiting: u64, lead: Span, now: Instant) -> u64 {
+        // Twice as many as before while requests wait, so that a lane that had few comes to have its share.
+        let soon = self
+            .soon(lead, now)
+            .saturating_mul(1 + u64::from(waiting > 0));
+        let wanted = waiting.saturating_add(soon);
         wanted
             .saturating_sub(self.lease.left())
             .clamp(1, MOST_WANTED)
+    }
+
+    /// A call asks for the lane.
+    pub(super) fn asks(&mut self, now: Instant) {
+        (self.departed, self.asked_at, self.tried) = (0, now, false);
     }
 
     /// A request is turned away, since there is no instant for it.
@@ -159,6 +173,10 @@ fn name(about: &str) -> Name {
 
 /// What has departed longer ago tells nothing of what will.
 const RECENT: Span = Span::millis(200);
+/// Departures are counted over this time at least.
+const LEAST_TIME: Span = Span::millis(50);
+/// The time for which a lease is to last.
+pub(super) const CYCLE: Span = Span::millis(100);
 const MOST_WANTED: u64 = 1 << 20;
 /// Keeps all sums far below the 53 bits of a number in the script.
 const MOST_OWED: i64 = 1 << 40;

@@ -50,6 +50,10 @@ pub(super) struct Sharing {
     pub(super) retry_at: Instant,
     /// The number of failed calls in a row.
     failures: u32,
+    /// What the user is to be told once the lock is released.
+    news: Vec<News>,
+    /// Whether the user was told of limits that are not shared.
+    warned: bool,
     pub(super) outbox: seam::Outbox,
 }
 
@@ -60,6 +64,15 @@ pub(super) struct Away {
     pub(super) why: Unreached,
 }
 
+/// What the user is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum News {
+    Away(Unreached, bool),
+    Back(u64),
+    /// Some limits are not shared.
+    Unshared,
+}
+
 impl Sharing {
     pub(super) fn new(terms: Terms, seam: Seam, start: Start) -> Self {
         Self {
@@ -68,36 +81,52 @@ impl Sharing {
             away: None,
             retry_at: Instant::START,
             failures: 0,
+            news: Vec::new(),
+            warned: false,
             outbox: seam::Outbox::new(seam, start),
         }
     }
 
-    /// The ledger has replied. Returns whether it was away.
-    pub(super) fn is_back(&mut self) -> bool {
+    /// The ledger has replied, and knows so many processes.
+    pub(super) fn is_back(&mut self, processes: u64) {
         (self.failures, self.retry_at) = (0, Instant::START);
-        self.away.take().is_some()
+        if self.away.take().is_some() {
+            self.news.push(News::Back(processes));
+        }
     }
 
-    /// The ledger has not replied. Returns whether this is news.
-    pub(super) fn goes_away(&mut self, why: Unreached, now: Instant) -> bool {
-        let is_news = self.away.is_none();
+    /// The ledger has not replied.
+    pub(super) fn goes_away(&mut self, why: Unreached, now: Instant) {
+        let before = self.away;
         self.away.get_or_insert(Away { since: now, why }).why = why;
-        is_news
+        let is_worse =
+            matches!(why, Unreached::Misconfigured(_)) && before.map(|away| away.why) != Some(why);
+        if before.is_none() || is_worse {
+            self.news.push(News::Away(why, self.terms.closed));
+        }
+    }
+
+    /// Some limits of the table are not shared. The user is told once.
+    pub(super) fn leaves_out(&mut self) {
+        if !std::mem::replace(&mut self.warned, true) {
+            self.news.push(News::Unshared);
+        }
     }
 
     /// A call has failed: the next one waits.
     pub(super) fn failed(&mut self, why: Unreached, now: Instant) {
         let wait = match why {
             Unreached::Misconfigured(_) => SLOW_RETRY,
-            _ => FIRST_RETRY * (1 << self.failures.min(3)),
+            _ => (FIRST_RETRY * (1 << self.failures.min(3))).min(LAST_RETRY),
         };
         self.failures = self.failures.saturating_add(1);
         let jitter = Span::nanos(fastrand::u64(..=wait.as_nanos() / 4));
-        self.retry_at = now + wait.min(LAST_RETRY.max(SLOW_RETRY)) - jitter;
+        self.retry_at = now + wait - jitter;
     }
 }
 
 const FIRST_RETRY: Span = Span::millis(100);
-const LAST_RETRY: Span = Span::millis(500);
+/// All processes are back within this time, and the ledger sets their parts aside until then.
+const LAST_RETRY: Span = Span::millis(200);
 /// The user has to change something first.
 const SLOW_RETRY: Span = Span::secs(10);

@@ -1,6 +1,8 @@
 //! Without the feature `redis` no limit is shared: the types of the module have no value.
 
-use super::{KeyIndex, LaneIndex, key::Key, lane::Lane, rules::Rules, state::State};
+use super::{
+    KeyIndex, LaneIndex, key::Key, lane::Lane, moment::Moment, rules::Rules, state::State,
+};
 use crate::words::{Call, Instant, Rule, Weight};
 
 #[derive(Debug)]
@@ -89,7 +91,7 @@ impl State {
         debug_assert!(self.sharing.is_none());
     }
 
-    pub(super) fn go_alone(&mut self, _: KeyIndex, _: Instant) {}
+    pub(super) fn go_alone(&mut self, _: KeyIndex, _: &mut Moment) {}
 
     pub(super) fn send_errand(&mut self, _: KeyIndex, _: Instant) -> Instant {
         Instant::NEVER

@@ -11,8 +11,8 @@ use std::{
 
 use tokio::runtime::Handle;
 
-use super::Errand;
-use crate::{limiter::shared::Shared, quota::shared::Reply};
+use super::{Errand, News};
+use crate::{limiter::shared::Shared, observe, quota::shared::Reply};
 
 /// Starts the task that carries errands to the ledger.
 pub(crate) type Start = Arc<dyn Fn(Seam) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
@@ -26,6 +26,20 @@ pub(crate) enum Unreached {
     Failed(&'static str),
     /// The user has to change something: the password, the rights, the version.
     Misconfigured(&'static str),
+}
+
+impl Unreached {
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Silent => "no reply within 250 ms",
+            Self::Failed(why) | Self::Misconfigured(why) => why,
+        }
+    }
+
+    /// Whether it stays so until the user changes something.
+    pub(crate) fn is_lasting(self) -> bool {
+        matches!(self, Self::Misconfigured(_))
+    }
 }
 
 /// The task's side of a limiter. It does not keep the limiter alive.
@@ -58,14 +72,14 @@ impl Outbox {
     }
 
     /// What has to be done about the errands once the lock is released.
-    pub(in crate::limiter) fn dispatch(&mut self) -> Option<Dispatch> {
+    pub(super) fn task(&mut self) -> Option<Task> {
         if self.errands.is_empty() {
             return None;
         }
         if !self.runs {
-            return Some(Dispatch::Start(self.seam.clone(), Arc::clone(&self.start)));
+            return Some(Task::Start(self.seam.clone(), Arc::clone(&self.start)));
         }
-        self.waker.take().map(Dispatch::Wake)
+        self.waker.take().map(Task::Wake)
     }
 
     /// A task takes the errands. Returns false if one did already.
@@ -81,8 +95,13 @@ impl Outbox {
     }
 }
 
-/// See [`Outbox::dispatch`].
-pub(in crate::limiter) enum Dispatch {
+/// What has to be done once the lock is released.
+pub(in crate::limiter) struct Dispatch {
+    pub(super) news: Vec<News>,
+    pub(super) task: Option<Task>,
+}
+
+pub(super) enum Task {
     Start(Seam, Start),
     Wake(Waker),
 }
@@ -128,9 +147,26 @@ impl Seam {
 }
 
 impl Dispatch {
+    pub(in crate::limiter) fn run(self) {
+        for news in self.news {
+            match news {
+                News::Away(why, closed) => {
+                    observe::redis_away(why.text(), closed, why.is_lasting())
+                }
+                News::Back(processes) => observe::redis_back(processes),
+                News::Unshared => observe::unshared(),
+            }
+        }
+        if let Some(task) = self.task {
+            task.run();
+        }
+    }
+}
+
+impl Task {
     /// Wakes the task, or starts one in the runtime that is polling now. If there is none, the next poll of a
     /// request that waits does.
-    pub(in crate::limiter) fn run(self) {
+    fn run(self) {
         let (seam, start) = match self {
             Self::Wake(waker) => return waker.wake(),
             Self::Start(seam, start) => (seam, start),

@@ -4,11 +4,12 @@ use super::{Dispatch, Errand, KeyShare, Seam, Sharing, Start, Terms, Unreached};
 use crate::{
     limiter::{
         KeyIndex, Limiter,
+        key::World,
         moment::Moment,
         state::{LOOKED_UP, State},
     },
     quota::shared::Reply,
-    words::{Call, Instant},
+    words::{Call, Instant, Reason, Span},
 };
 
 impl Limiter {
@@ -26,27 +27,59 @@ impl State {
         self.sharing = Some(Box::new(Sharing::new(terms, seam, start)));
     }
 
-    /// What has to be done about the errands once the lock is released.
+    /// What has to be done once the lock is released.
     pub(crate) fn dispatch(&mut self) -> Option<Dispatch> {
-        self.sharing.as_mut()?.outbox.dispatch()
+        let sharing = self.sharing.as_mut()?;
+        let news = std::mem::take(&mut sharing.news);
+        let task = sharing.outbox.task();
+        (task.is_some() || !news.is_empty()).then_some(Dispatch { news, task })
     }
 
     /// Shares the limits of a key, if the limiter shares and the key is new.
     pub(in crate::limiter) fn share_key(&mut self, index: KeyIndex, call: &Call) {
-        let Some(_) = &self.sharing else { return };
+        let Some(sharing) = &mut self.sharing else {
+            return;
+        };
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
         if key.share.is_none() {
+            if self.rules.has_slots() {
+                sharing.leaves_out();
+            }
             key.share = Some(Box::new(KeyShare::new(call.identity.digest())));
             key.share_lanes(&self.rules);
         }
     }
 
-    /// Before a pass over a key's lanes: gives them instants of their own if the ledger is away.
-    pub(in crate::limiter) fn go_alone(&mut self, index: KeyIndex, now: Instant) {
+    /// Before a pass over a key's lanes: gives them instants of their own if the ledger is away, or rejects
+    /// their requests.
+    pub(in crate::limiter) fn go_alone(&mut self, index: KeyIndex, moment: &mut Moment) {
         let (Some(sharing), Some(key)) = (&mut self.sharing, self.registry.get_mut(index)) else {
             return;
         };
-        key.go_alone(index, sharing, &self.waiters, &self.rules, now);
+        let now = moment.now;
+        if !key.finds_it_away(sharing, now) {
+            return;
+        }
+        if sharing.terms.closed && now >= sharing.retry_at && !key.is_unanswered(now) {
+            // The next call may have a reply.
+            return;
+        }
+        if !sharing.terms.closed {
+            key.go_alone(index, sharing, &self.waiters, &self.rules, now);
+            return;
+        }
+        let wait = (sharing.retry_at.max(now + Span::SECOND) - now).as_duration();
+        let mut world = World {
+            rules: &self.rules,
+            waiters: &mut self.waiters,
+            wakes: &mut moment.wakes,
+            refused: &mut self.totals.refused,
+            polled: None,
+            now,
+        };
+        for waiter in key.without_instants(now) {
+            key.refuse(waiter, Reason::RedisAway, Some(wait), &mut world);
+        }
     }
 
     /// After a pass: sends the errand that is due. Returns the instant of the next look.
@@ -73,9 +106,9 @@ impl State {
             return;
         };
         match &reply {
-            Ok(_) => drop(sharing.is_back()),
+            Ok(reply) => sharing.is_back(reply.members),
             Err(why) => {
-                sharing.goes_away(*why, moment.now);
+                sharing.goes_away(*why, errand.made);
                 sharing.failed(*why, moment.now);
             }
         }

@@ -137,7 +137,7 @@ impl State {
     /// Offers the turns of a key to requests that may be sent now. `polled` is being polled, and needs no
     /// wake.
     pub(super) fn pump(&mut self, index: KeyIndex, polled: Option<WaiterId>, moment: &mut Moment) {
-        self.go_alone(index, moment.now);
+        self.go_alone(index, moment);
         let Some(key) = self.registry.get_mut(index) else {
             return;
         };
