@@ -51,6 +51,7 @@
 //! | the operation of a request; other hosts, proxies, other services | [`Endpoint`], [`Classify`] |
 //! | keys, callers, models, deadlines and retries of single requests | [`extension`] |
 //! | supported request bodies | [`body`] |
+//! | logs, and what to alert on | [`guide::logs`] |
 //! | tests of your own code, in virtual time and against a strict stand-in | [`stack`](stack#testing-your-own-code) |
 //!
 //! # Features
@@ -65,7 +66,7 @@
 //! | `tonic` | tonic's `Body` as a request body, and classifies its channel's errors; requires Rust 1.88 |
 //! | `tower` | the retry layer's rules as a policy for `tower::retry` |
 //! | `tower-http` | recognises responses of tower-http's `FollowRedirect` that are from another URL |
-//! | `tracing` | an event for each rejection, each 429, each retry, each client error with the number of attempts, and each wait for a job to end; a warning for each [mistake](limiter#mistakes) that nothing else shows |
+//! | `tracing` | spans and events: waits, pauses, retries, and why a request is not retried ([`guide::logs`]); a warning for each [mistake](limiter#mistakes) that nothing else shows |
 //!
 //! None is on by default, and none changes the behaviour of the rest.
 
@@ -73,6 +74,7 @@ mod adapter;
 pub mod body;
 mod clock;
 pub mod fallback;
+pub mod guide;
 pub mod jobs;
 mod layer;
 pub mod limiter;

@@ -24,6 +24,7 @@
 //! response is returned, whatever it is. Nothing is kept of a request whose retries are
 //! [turned off](crate::extension::Retries::off).
 
+mod asked;
 mod opaque;
 mod original;
 mod peek;
@@ -46,6 +47,7 @@ pub use self::{
 pub type Memory = ReplayBuffer;
 
 pub(crate) use self::{
+    asked::{asked, model},
     original::Original,
     peek::{Bound, Peek},
     refusal::refusal,

@@ -131,7 +131,9 @@ impl<A> Session<A> {
         let request = self.renamed(next)?;
         let before = mem::replace(&mut self.model, Arc::clone(next));
         self.before.push((before, why));
-        observe::fell_back(self.chained.endpoint, why);
+        let (passed, _) = self.before.last()?;
+        let request_of = (self.chained.endpoint, self.sent);
+        observe::fell_back(request_of, [passed, next], why, &self.settings.repeats);
         Some(request)
     }
 

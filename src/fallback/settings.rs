@@ -4,6 +4,7 @@ use http::Request;
 
 use crate::{
     body::{ReplayBuffer, RequestBody},
+    observe::Repeats,
     wire::request::ModelPlaces,
     words::{Classify, Endpoint, extension::Fallback},
 };
@@ -16,6 +17,7 @@ pub(super) struct Settings {
     pub(super) max_wait: Option<Duration>,
     pub(super) memory: ReplayBuffer,
     pub(super) classify: Classify,
+    pub(super) repeats: Repeats,
 }
 
 /// A request that other models may serve.
@@ -79,6 +81,7 @@ impl Default for Settings {
             max_wait: None,
             memory: ReplayBuffer::default(),
             classify: Classify::default(),
+            repeats: Repeats::default(),
         }
     }
 }

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use super::{LimitIndex, RuleId, grant::Grant, learned::Learned, line::Line, output::Output};
 use crate::{
+    observe::{Change, LaneEvents, LoggedPaces},
     quota::{Gate, News, Restart},
     words::{Count, Each, Endpoint, Instant, NotNow, Rule, Said, Unit, Weight},
 };
@@ -39,6 +40,7 @@ pub(super) struct Lane {
     /// The total time that admitted requests waited. Nanoseconds in 64 bits would overflow, since each of
     /// many waiting requests adds a second every second.
     pub(super) waited: Duration,
+    pub(super) logged: LoggedPaces,
 }
 
 /// The results of the requests so far.
@@ -131,6 +133,31 @@ impl Lane {
         if let Some((left, time)) = said.left {
             let of = learned.left.get_or_insert_default();
             of.told(Count(left), time.into(), grant.at, since);
+        }
+    }
+
+    /// Notes an event of the lane.
+    pub(super) fn note(&self, change: Change, events: &mut LaneEvents) {
+        events.add(self.endpoint, self.model.as_ref(), change);
+    }
+
+    /// Notes that the queue waits for a job to end: once, however many requests wait in it for a job each.
+    pub(super) fn note_job_wait(&mut self, is_watched: bool, events: &mut LaneEvents) {
+        if self.awaits_job && self.line().job_event.is_first() {
+            self.note(Change::AwaitsJob { is_watched }, events);
+        }
+    }
+
+    /// Notes the paces that a report has changed.
+    pub(super) fn note_paces(&mut self, events: &mut LaneEvents) {
+        for unit in Unit::BOTH {
+            let rate = self.learned[unit].rate.as_ref();
+            let pace = rate
+                .filter(|rate| rate.leads())
+                .map(|rate| rate.per_second());
+            if let Some(pace) = pace.filter(|pace| self.logged.change(unit, *pace)) {
+                self.note(Change::Pace(unit, pace), events);
+            }
         }
     }
 

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use smallvec::SmallVec;
 
 use super::{LimitIndex, WaiterId};
-use crate::words::{Instant, Span};
+use crate::{
+    observe::Once,
+    words::{Instant, Span},
+};
 
 /// The queue of one lane. Callers are served in turn, and each one's requests in the order in which they
 /// came. Requests that the server has rejected before come before all of these.
@@ -31,6 +34,8 @@ pub(super) struct Line {
     since: Instant,
     /// The instant until which later lanes may delay its first waiter, once that is known.
     by: Option<Instant>,
+    /// The event that it waits for a job to end.
+    pub(super) job_event: Once,
 }
 
 /// A turn that waits for its owner to be polled.

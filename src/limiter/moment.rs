@@ -3,13 +3,14 @@
 use std::task::Waker;
 
 use super::mistakes::Mistakes;
-use crate::words::Instant;
+use crate::{observe::LaneEvents, words::Instant};
 
 #[derive(Debug)]
 pub(super) struct Moment {
     pub(super) now: Instant,
     pub(super) wakes: Wakes,
     pub(super) mistakes: Mistakes,
+    pub(super) lanes: LaneEvents,
 }
 
 /// Wakers to use, and wakers to drop, once the lock is released. Waking may run anything. Dropping a waker
@@ -26,6 +27,7 @@ impl Moment {
             now,
             wakes: Wakes::default(),
             mistakes: Mistakes::default(),
+            lanes: LaneEvents::default(),
         }
     }
 }

@@ -20,7 +20,7 @@ use super::{
     sync::{AtomicUsize, Mutex, Ordering, lock},
 };
 use crate::{
-    observe,
+    observe::{self, Repeats},
     words::{Endpoint, Limits, Span},
 };
 
@@ -40,6 +40,8 @@ pub(super) struct Shared {
     left_alone: AtomicUsize,
     /// How often the alarms were to be set since no thread was setting them; 0 if no thread is.
     turns: AtomicUsize,
+    /// The rejections that were logged.
+    pub(super) repeats: Repeats,
 }
 
 impl Shared {
@@ -55,6 +57,7 @@ impl Shared {
             turns: AtomicUsize::new(0),
             learning: AtomicBool::default(),
             max_silence: AtomicU64::default(),
+            repeats: Repeats::default(),
         };
         shared.set(|_| {});
         Arc::new(shared)
@@ -129,6 +132,7 @@ impl Shared {
         drop(state);
         moment.wakes.wake();
         moment.mistakes.tell();
+        moment.lanes.log();
         if changed {
             self.kick();
         }
@@ -152,6 +156,7 @@ impl Shared {
             let next = state.next_due();
             drop(state);
             moment.wakes.wake();
+            moment.lanes.log();
             if lock(&self.alarms).set(next, &self.clock) {
                 continue;
             }

@@ -13,7 +13,10 @@ use super::{
     shared::Shared,
     state::{Arrival, Comer, Look, State},
 };
-use crate::words::{Call, Charge, Endpoint, Instant, Rejected};
+use crate::{
+    observe::Repeats,
+    words::{Call, Charge, Endpoint, Instant, Rejected},
+};
 
 /// A place in the queue, or none yet. If it is dropped, the next request moves up.
 #[derive(Debug)]
@@ -80,13 +83,9 @@ impl Turn {
         self.shared().metered(endpoint, uncounted)
     }
 
-    /// Whether jobs are watched, if the request waits in the queue until a job ends.
-    pub(crate) fn awaits_job(&self) -> Option<bool> {
-        let waiter = self.seat.as_ref()?.waiter;
-        self.shared().with(|state, _| {
-            let waits = state.waits_for_job(waiter);
-            waits.then(|| !state.jobs.watchers.is_empty())
-        })
+    /// The rejections that were logged.
+    pub(crate) fn repeats(&self) -> &Repeats {
+        &self.shared().repeats
     }
 
     /// Sets the cost of a request that waits in the queue.

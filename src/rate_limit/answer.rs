@@ -8,9 +8,9 @@ use crate::{
     body::Bound,
     clock,
     limiter::Permit,
-    observe, wire,
+    wire,
     words::{
-        ApiError, Endpoint, JobKind, NotNow, Present, Rejected, Report, Tokens,
+        ApiError, Endpoint, JobKind, Present, Rejected, Report, Tokens,
         extension::{Crowded, Paused, Waited},
     },
 };
@@ -54,11 +54,8 @@ pub(super) fn tell(head: &mut Parts, permit: &mut Permit, endpoint: Endpoint, re
         .wait()
         .and_then(|wait| clock::now().checked_add(wait));
     if report.jobs.refused && permit.holds_job_slot() {
-        observe::crowded(endpoint);
         let known = knows_jobs(permit, endpoint);
         head.extensions.insert(Crowded { told, known });
-    } else if let Some(NotNow::Throttled { .. }) = report.not_now {
-        observe::throttled(endpoint);
     }
     if let Some(until) = permit.report(report) {
         head.extensions.insert(Paused::new(until, told));

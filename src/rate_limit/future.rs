@@ -18,7 +18,6 @@ use super::{
 use crate::{
     body::{Bound, RequestBody, refusal},
     limiter::Lost,
-    observe,
     words::extension::{QueueGauge, Stand},
 };
 
@@ -129,7 +128,6 @@ where
                             let answer = match lost {
                                 Lost::Inner(error) => Err(error),
                                 Lost::Rejected(rejected) => {
-                                    observe::refused(&rejected);
                                     Ok(refusal(rejected, taken.headers()).map(ResponseBody::of))
                                 }
                             };

@@ -22,7 +22,6 @@ use crate::{
     body::{Bound, Peek, Whole},
     clock,
     limiter::{Permit, Slot},
-    observe,
     wire::{
         self,
         response::{InBandReader, JobsReader, UsageReader},
@@ -172,11 +171,7 @@ impl Left {
     /// Handles an error of the service, which may mean that the request was throttled.
     pub(super) fn failed(self) {
         self.permit.failed();
-        let (throttled, endpoint) = (self.permit.to_be_throttled(), self.endpoint);
-        relay::leave(move || {
-            observe::throttled(endpoint);
-            throttled();
-        });
+        relay::leave(self.permit.to_be_throttled());
     }
 
     /// Whether a created job must be read at once, since its caller may not read the response.

@@ -2,9 +2,8 @@ use std::time::Duration;
 
 use crate::{
     limiter::Permit,
-    observe,
     wire::response::{InBandReader, JobsReader, UsageReader},
-    words::{NotNow, Report, Tokens},
+    words::{Report, Tokens},
 };
 
 /// Reads a response's body for the limiter, and reports when the body ends or is dropped. Then the permit is
@@ -67,14 +66,11 @@ impl Watch {
     /// Reports an error in a success, if there is one.
     fn report_in_band(&mut self) {
         let in_band = self.readers.in_band.take();
-        let Some((endpoint, mut report)) = in_band.and_then(|in_band| in_band.report()) else {
+        let Some((_, mut report)) = in_band.and_then(|in_band| in_band.report()) else {
             return;
         };
         if !self.permit.counts_tokens() {
             report.tokens = None;
-        }
-        if let Some(NotNow::Throttled { .. }) = report.not_now {
-            observe::throttled(endpoint);
         }
         self.permit.report(&report);
     }

@@ -15,7 +15,7 @@ use super::{
     tries::{Ended, Tries, When},
     verdict::failure,
 };
-use crate::clock;
+use crate::{clock, observe::Asked, words::extension::Model};
 
 /// The layer's rules as a policy for `tower::retry`, for programs that already use its layer.
 ///
@@ -94,8 +94,10 @@ impl<B: Clone, R, E: 'static> tower::retry::Policy<Request<B>, Response<R>, E> f
         if !mem::take(&mut self.again) {
             let endpoint = self.settings.classify.endpoint(request);
             self.tries = endpoint.map(|endpoint| {
+                let model = || request.extensions().get().map(Model::shared);
+                let asked = Asked::of(endpoint, model);
                 let settings = Arc::clone(&self.settings);
-                Tries::begin(request, endpoint, settings, clock::now())
+                Tries::begin(request, endpoint, asked, settings, clock::now())
             });
         }
         let tries = self.tries.as_ref();

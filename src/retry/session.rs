@@ -23,8 +23,9 @@ use super::{
 };
 use crate::{
     adapter::relay,
-    body::{Original, Peek, RequestBody, Whole, refusal},
-    clock, observe,
+    body::{self, Original, Peek, RequestBody, Whole, refusal},
+    clock,
+    observe::Asked,
     resend::{Step, StepOf, Strategy},
     wire,
     words::{ApiError, extension::Failure},
@@ -51,13 +52,14 @@ where
 
     fn begin(
         session: &mut Option<Self>,
-        request: Request<B>,
+        mut request: Request<B>,
         settings: Arc<Settings>,
     ) -> Request<B> {
         let Some(endpoint) = settings.classify.endpoint(&request) else {
             return request;
         };
-        let tries = Tries::begin(&request, endpoint, settings, clock::now());
+        let asked = Asked::of(endpoint, || body::model(&mut request, endpoint));
+        let tries = Tries::begin(&request, endpoint, asked, settings, clock::now());
         let begun = session.insert(Self {
             tries,
             original: None,
@@ -88,7 +90,6 @@ where
             return Poll::Ready(None);
         }
         let rejected = self.tries.late();
-        observe::refused(&rejected);
         let mut response = refusal(rejected, request.headers());
         self.tries.report(response.extensions_mut());
         Poll::Ready(Some(response))
@@ -208,11 +209,11 @@ impl<A> Session<A> {
     where
         B: RequestBody<Again = A>,
     {
+        let said = head.map(|head| (&head.headers, &head.extensions));
         let Some(original) = &self.original else {
-            self.tries.left_at(&ended);
+            self.tries.end_unkept(ended, said, now);
             return None;
         };
-        let said = head.map(|head| (&head.headers, &head.extensions));
         let body = || original.again();
         let (when, mut request) = self.tries.again(ended, original.head(), said, now, body)?;
         self.tries.mark(request.extensions_mut());

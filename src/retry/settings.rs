@@ -3,6 +3,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Budget, backoff::Backoff, hook::Hook};
 use crate::{
     body::{Bound, ReplayBuffer},
+    observe::Repeats,
     words::Classify,
 };
 
@@ -23,6 +24,7 @@ pub(super) struct Settings {
     pub(super) first_frame: Duration,
     pub(super) classify: Classify,
     pub(super) hook: Option<Hook>,
+    pub(super) repeats: Repeats,
 }
 
 /// The layer's setters give the source of each number.
@@ -41,6 +43,7 @@ impl Default for Settings {
             first_frame: Duration::ZERO,
             classify: Classify::default(),
             hook: None,
+            repeats: Repeats::default(),
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod extension;
 mod job;
 mod key;
 mod limits;
+mod not_retried;
 mod rejected;
 mod report;
 mod time;
@@ -29,6 +30,7 @@ pub(crate) use self::{
     job::{Job, JobKind},
     key::{KeyId, hash},
     limits::{Cap, Rule},
+    not_retried::NotRetried,
     report::{JobNews, NotNow, Tokens},
     time::{Instant, Span},
     unit::{Count, Each, Said, Settled, Unit, Weight},

@@ -17,7 +17,7 @@ const LAYERS: [(&str, &[&str], &[&str]); 15] = [
         &["http", "memchr", "serde", "serde_json", "tokio"],
     ),
     ("quota", &["words"], &[]),
-    ("observe", &["words"], &["tracing"]),
+    ("observe", &["clock", "words"], &["tokio", "tracing"]),
     (
         "limiter",
         &["clock", "words", "quota", "observe"],

@@ -4,7 +4,7 @@ use std::{sync::Arc, task::Waker};
 
 use super::Held;
 use crate::{
-    limiter::{KeyIndex, KeyRef, WaiterId, grant::Grant, lane::Lane, moment::Moment, state::State},
+    limiter::{KeyIndex, KeyRef, grant::Grant, lane::Lane, moment::Moment, state::State},
     words::{Call, Endpoint, Instant, Job, JobKind, JobNews, KeyId},
 };
 
@@ -123,13 +123,6 @@ impl State {
             }
             None => self.registry.iter().any(|key| key.awaits_job(creation)),
         }
-    }
-
-    /// Whether the first request in the waiter's lane waits for a job to end.
-    pub(crate) fn waits_for_job(&self, id: WaiterId) -> bool {
-        let waiter = &self.waiters[id];
-        let key = self.registry.get(waiter.key);
-        key.is_some_and(|key| key.lanes[waiter.lane].awaits_job)
     }
 
     /// Wakes `waker` when a request begins to wait for a job to end, or when the limiter is closed.

@@ -10,6 +10,7 @@ use crate::{
         LaneIndex, LimitIndex, grant::Grant, lane::Counts, lane::Lane, lane::OVERFLOW,
         output::Output, rules::Rules,
     },
+    observe::LoggedPaces,
     quota::{Bucket, Rate},
     words::{Call, Cap, Each, Endpoint, Instant, Unit, hash},
 };
@@ -76,6 +77,7 @@ impl Key {
             counts: Counts::default(),
             spent: 0,
             waited: Duration::ZERO,
+            logged: LoggedPaces::default(),
         });
         let lane = LaneIndex::new(self.lanes.len() - 1);
         self.limit_lane(lane, rules);

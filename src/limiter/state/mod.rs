@@ -153,6 +153,10 @@ impl State {
             }
         }
         if !waited && key.awaits_jobs() {
+            let is_watched = !self.jobs.watchers.is_empty();
+            for lane in &mut key.lanes {
+                lane.note_job_wait(is_watched, &mut moment.lanes);
+            }
             self.wake_watchers(moment);
         }
     }

@@ -9,6 +9,7 @@ use crate::{
         moment::Moment,
         rules::bit,
     },
+    observe::Change,
     words::{Count, Instant, NotNow, Report, Said, Unit, Weight},
 };
 
@@ -52,6 +53,7 @@ impl State {
                 self.metered |= bit(key.lanes[lane].endpoint);
             }
         }
+        let paused = key.lanes[lane].pause(now);
         let until = not_now.map(|not_now| key.lanes[lane].not_now(grant, not_now, now));
         for unit in learned {
             let mut said = report.limits[unit];
@@ -64,7 +66,13 @@ impl State {
             true => key.lanes[lane].failed(),
             false => key.lanes[lane].answered(witness),
         }
+        if let Some(until) = until.filter(|until| paused.is_none() && *until > now) {
+            let pause = Change::Paused((until - now).as_duration());
+            key.lanes[lane].note(pause, &mut moment.lanes);
+        }
+        key.lanes[lane].note_paces(&mut moment.lanes);
         if let Some(rule) = crowded {
+            key.lanes[lane].note(Change::TooManyJobs, &mut moment.lanes);
             key.slots(&self.rules, rule, |slots| slots.crowded(now));
         }
         let later = earliest(key) > before;

@@ -1,11 +1,6 @@
-//! Mistakes that only a warning reveals, and errors of clients: events of the feature `tracing`.
-#![allow(clippy::disallowed_methods, reason = "in virtual time")]
+//! Warnings of mistakes that nothing else shows.
 
-use std::{
-    convert::Infallible,
-    fmt::{Debug, Write as _},
-    sync::{Arc, Mutex},
-};
+use std::{convert::Infallible, fmt::Debug};
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -15,64 +10,11 @@ use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_together::{
     Classify, Endpoint, Limiter, Limits, Quota, TogetherLayer, TogetherRateLimitLayer,
     TogetherRetryLayer,
-    extension::{ApiKey, Model, Retries},
+    extension::{ApiKey, Model},
     limiter::Call,
 };
-use tracing::{
-    Event, Level, Metadata,
-    field::{Field, Visit},
-    span,
-    subscriber::{DefaultGuard, Subscriber, set_default},
-};
 
-/// The warnings of this thread.
-#[derive(Clone, Default)]
-struct Warnings(Arc<Mutex<Vec<String>>>);
-
-impl Warnings {
-    fn heard() -> (Self, DefaultGuard) {
-        let warnings = Self::default();
-        (warnings.clone(), set_default(warnings))
-    }
-
-    /// The number of warnings that contain `words`.
-    fn of(&self, words: &str) -> usize {
-        let all = self.0.lock().unwrap();
-        all.iter().filter(|one| one.contains(words)).count()
-    }
-}
-
-impl Subscriber for Warnings {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::WARN
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut text = Text(String::new());
-        event.record(&mut text);
-        self.0.lock().unwrap().push(text.0);
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
-struct Text(String);
-
-impl Visit for Text {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        let _ = write!(self.0, "{field}={value:?} ");
-    }
-}
+use crate::log::Log;
 
 const TWO: &str = "more than one limiter";
 const MIXED: &str = "with an API key and requests without";
@@ -108,7 +50,7 @@ async fn send(layer: &TogetherRateLimitLayer, request: Request<Body>) {
 
 #[tokio::test(start_paused = true)]
 async fn two_limiters_for_one_key_are_warned_of_once_for_each_key() {
-    let (warnings, _guard) = Warnings::heard();
+    let (warnings, _guard) = Log::warnings();
     let layers = [(); 3].map(|()| TogetherRateLimitLayer::default());
     for key in ["two-a", "two-b"] {
         send(&layers[0], chat(key)).await;
@@ -134,14 +76,14 @@ async fn two_limiters_for_one_key_are_warned_of_once_for_each_key() {
     let call = Call::of(&chat("two-c"));
     drop(limiter.acquire(call).await.unwrap());
     assert_eq!(warnings.of(TWO), 3);
-    let all = warnings.0.lock().unwrap().join("");
+    let all = warnings.text();
     assert!(!all.contains("two-"), "{all}");
 }
 
 /// 28 of 39 requests got a 429, and nothing reported why.
 #[tokio::test(start_paused = true)]
 async fn a_layer_for_each_request_is_warned_of_once() {
-    let (warnings, _guard) = Warnings::heard();
+    let (warnings, _guard) = Log::warnings();
     let at_once = (0..39).map(async |_| {
         let client = ServiceBuilder::new()
             .layer(TogetherLayer::default())
@@ -161,7 +103,7 @@ async fn a_layer_for_each_request_is_warned_of_once() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_with_and_without_a_key_are_warned_of_once_for_each_limiter() {
-    let (warnings, _guard) = Warnings::heard();
+    let (warnings, _guard) = Log::warnings();
     let limiter = Limiter::default();
     let layer = TogetherRateLimitLayer::from(limiter.clone());
     send(&layer, chat("mixed-a")).await;
@@ -196,7 +138,7 @@ where
 
 #[tokio::test(start_paused = true)]
 async fn a_retry_layer_beneath_the_limiter_is_warned_of_once() {
-    let (warnings, _guard) = Warnings::heard();
+    let (warnings, _guard) = Log::warnings();
     let (limit, retry) = (
         TogetherRateLimitLayer::default(),
         TogetherRetryLayer::default(),
@@ -221,7 +163,7 @@ async fn a_retry_layer_beneath_the_limiter_is_warned_of_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hundred_requests_under_no_limit_are_warned_of_once() {
-    let (warnings, _guard) = Warnings::heard();
+    let (warnings, _guard) = Log::warnings();
     let layer = TogetherRateLimitLayer::default();
     let hundred = async |layer: &TogetherRateLimitLayer, url: &str| {
         for n in 0..99 {
@@ -247,7 +189,7 @@ async fn a_hundred_requests_under_no_limit_are_warned_of_once() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_that_are_not_meant_to_be_limited_are_not_warned_of() {
-    let (warnings, _guard) = Warnings::heard();
+    let (warnings, _guard) = Log::warnings();
     let hundred = async |layer: &TogetherRateLimitLayer, request: &dyn Fn() -> Request<Body>| {
         for _ in 0..200 {
             send(layer, request()).await;
@@ -283,7 +225,7 @@ async fn requests_that_are_not_meant_to_be_limited_are_not_warned_of() {
 
 #[tokio::test(start_paused = true)]
 async fn limiters_whose_limits_were_set_later_are_warned_of_too() {
-    let (warnings, _guard) = Warnings::heard();
+    let (warnings, _guard) = Log::warnings();
     for count in [0, 1] {
         let limiter = Limiter::new(Limits::none());
         let layer = TogetherRateLimitLayer::from(limiter.clone());
@@ -293,30 +235,4 @@ async fn limiters_whose_limits_were_set_later_are_warned_of_too() {
         assert_eq!(warnings.of(TWO), count);
         std::mem::forget(limiter);
     }
-}
-
-/// The error of a request that is sent once was not reported.
-#[tokio::test(start_paused = true)]
-async fn each_clients_error_is_told_with_its_attempts() {
-    let (warnings, _guard) = Warnings::heard();
-    for (retries, attempts) in [(0, "1"), (2, "3")] {
-        for by_layer in [false, true] {
-            let mut layer = TogetherRetryLayer::default();
-            let mut request = chat("told");
-            if by_layer {
-                layer = layer.with_max_retries(retries);
-            } else {
-                request.extensions_mut().insert(Retries::at_most(retries));
-            }
-            let service = layer.layer(service_fn(|_: Request<Body>| async {
-                Err::<Response<Body>, _>(std::io::Error::other("the connection broke"))
-            }));
-            service.oneshot(request).await.unwrap_err();
-            let told = warnings.0.lock().unwrap().pop();
-            let told = told.expect("an event");
-            assert!(told.contains("the client's error is returned"), "{told}");
-            assert!(told.contains(&format!("attempts={attempts}")), "{told}");
-        }
-    }
-    assert!(warnings.0.lock().unwrap().is_empty());
 }
