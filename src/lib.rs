@@ -51,7 +51,10 @@
 //! | the operation of a request; other hosts, proxies, other services | [`Endpoint`], [`Classify`] |
 //! | keys, callers, models, deadlines and retries of single requests | [`extension`] |
 //! | supported request bodies | [`body`] |
+//! | settings for a batch job, a web server, an interactive tool, many machines | [`guide::settings`] |
 //! | logs, and what to alert on | [`guide::logs`] |
+//! | what replaces governor, reqwest-retry, backoff, tower's own layers | [`guide::migrating`] |
+//! | blocking clients, other runtimes, WebAssembly | [`guide::unsupported`] |
 //! | tests of your own code, in virtual time and against a strict stand-in | [`stack`](stack#testing-your-own-code) |
 //!
 //! # Features

@@ -50,6 +50,7 @@ fn log(endpoint: &'static str, model: Option<&str>, change: Change) {
                 Unit::Requests => "requests",
                 Unit::Tokens => "tokens",
             };
+            let per_second = (per_second * 1_000.0).round() / 1_000.0;
             tracing::info!(target: LIMITER, endpoint, model, unit, per_second, "lane pace changed");
         }
         Change::TooManyJobs => {

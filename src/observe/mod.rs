@@ -69,7 +69,8 @@ pub(crate) fn jobs_unread(reason: &'static str, repeats: &Repeats) {
 
 #[cfg(feature = "tracing")]
 fn millis(wait: Duration) -> u64 {
-    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
+    // To the nearest: a wait of 1 s may have begun some microseconds ago.
+    u64::try_from((wait.as_micros() + 500) / 1_000).unwrap_or(u64::MAX)
 }
 
 /// The targets are names for users to filter by, and stay as they are wherever the code moves.
