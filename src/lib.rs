@@ -1,10 +1,13 @@
 //! Tower layers that keep any HTTP client within Together AI's rate limits, and retry its transient failures.
 //!
-//! Together AI limits each API key by operation: chat completions, embeddings, images, fine-tune jobs, batches.
-//! Sending too fast gets 429 responses; sending too slowly wastes paid quota. [`TogetherLayer`] goes in front of a
-//! program's HTTP client. It holds each request until the API will accept it. It retries a request that fails for
-//! a transient reason, after the wait that the server asks for. It combines two layers, which also work alone:
-//! [`TogetherRetryLayer`] over [`TogetherRateLimitLayer`].
+//! Together AI limits each organization, by operation (chat completions, embeddings, images, fine-tune jobs, batches)
+//! and model. Sending too fast gets 429 responses; sending too slowly wastes paid quota. [`TogetherLayer`] goes in
+//! front of a program's HTTP client. It holds each request until the API will accept it. It retries a request that
+//! fails for a transient reason, after the wait that the server asks for. It combines two layers, which also work
+//! alone: [`TogetherRetryLayer`] over [`TogetherRateLimitLayer`].
+//!
+//! A limiter counts by API key, and within it by operation and model. So give the keys of one organization one
+//! [name](extension::ApiKey::named).
 //!
 //! ```
 //! use http::Request;

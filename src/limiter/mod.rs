@@ -63,7 +63,7 @@
 //!
 //! # What it learns
 //!
-//! Together's limits are per organisation and model, unpublished, and they move
+//! Together's limits are per organization, operation and model, unpublished, and they move
 //! (docs.together.ai/docs/rate-limits). Each lane therefore finds its own pace, and keeps it while it works:
 //!
 //! | what the server does | what the lane does |

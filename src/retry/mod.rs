@@ -110,6 +110,8 @@
 //! - the body cannot be sent again ([`body`](crate::body));
 //! - it is the last 503 that an outer [fallback layer](crate::fallback) allows its model.
 //!
+//! With the feature `tracing`, an event [names the reason](crate::guide::logs).
+//!
 //! The deadline is checked again right before each attempt, including the first. A request is rejected at its
 //! deadline at the latest if its client is not ready, or if the rate limit layer has no turn for it, before
 //! then. The response carries [`Rejected`](crate::Rejected), and a

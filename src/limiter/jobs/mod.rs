@@ -12,7 +12,7 @@ use crate::words::{Endpoint, hash};
 
 pub(crate) use self::watch::{JobBook, Watcher};
 
-/// Every job that holds a slot, by the hash of its id and its key. Two keys of one organisation may see the
+/// Every job that holds a slot, by the hash of its id and its key. Two keys of one organization may see the
 /// same job.
 #[derive(Debug, Default)]
 pub(super) struct Jobs {

@@ -59,9 +59,8 @@ impl ApiKey {
         }
     }
 
-    /// A name instead of a key, for several keys of one organisation. Together limits the organisation, so
-    /// they share one set of limits. Unlike a key, the name is shown in [snapshots](crate::limiter::Snapshot)
-    /// and logs.
+    /// A name instead of a key, for several keys of one organization. Together limits the organization, so
+    /// they share one set of limits. Unlike a key, the name is shown in [snapshots](crate::limiter::Snapshot).
     pub fn named(name: &str) -> Self {
         Self {
             id: KeyId::of_name(name),
