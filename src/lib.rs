@@ -63,7 +63,6 @@
 //! | `reqwest` | the layers over a `reqwest::Client`, as it is or as a service of `http::Request`s |
 //! | `reqwest-middleware` | the layers as its middleware |
 //! | `tonic` | tonic's `Body` as a request body, and classifies its channel's errors; requires Rust 1.88 |
-//! | `tower` | the retry layer's rules as a policy for `tower::retry` |
 //! | `tower-http` | recognises responses of tower-http's `FollowRedirect` that are from another URL |
 //! | `tracing` | an event for each rejection, each 429, each retry, each client error with the number of attempts, and each wait for a job to end; a warning for each [mistake](limiter#mistakes) that nothing else shows |
 //!

@@ -40,8 +40,7 @@
 //! A 503 states that nothing was done (RFC 9110, section 9.2.2) if its body is JSON in the shape of the API's
 //! errors, or Envoy's message for a request that was not forwarded: "no healthy upstream", or a reset reason of
 //! connection failure, overflow or refused stream. Envoy's other reset reasons, such as connection termination,
-//! come after the request was forwarded. An empty body, HTML, and an unread body (`retry::Policy` alone reads
-//! none) state nothing.
+//! come after the request was forwarded. An empty body and HTML state nothing.
 //!
 //! # Redirects
 //!
@@ -241,8 +240,6 @@ mod future;
 mod hook;
 mod hops;
 mod layer;
-#[cfg(feature = "tower")]
-mod policy;
 mod read;
 mod resubmission;
 mod service;
@@ -251,8 +248,6 @@ mod settings;
 mod tries;
 mod verdict;
 
-#[cfg(feature = "tower")]
-pub use self::policy::{Policy, Wait};
 pub use self::{
     budget::Budget,
     future::ResponseFuture,
