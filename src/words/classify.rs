@@ -31,7 +31,7 @@ mod tests;
 ///
 /// let gateway = Classify::together().with_prefix("/llm/together");
 /// let other = Classify::together().with(|_, uri| match uri.path() {
-///     "/generate" => Some(Endpoint::Custom("generate")),
+///     "/generate" => Some(Endpoint::custom("generate")),
 ///     _ => None, // not our business: sent at once, never retried
 /// });
 /// ```
