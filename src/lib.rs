@@ -84,6 +84,7 @@ pub mod stack;
 mod wire;
 mod words;
 
+#[doc(inline)]
 pub use crate::{
     fallback::TogetherFallbackLayer,
     layer::{Together, TogetherLayer},
