@@ -82,6 +82,15 @@ pub(crate) fn beneath_limiter() {
     );
 }
 
+/// A retry layer is around the routes of a server.
+pub(crate) fn around_server() {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        "a TogetherRetryLayer is around a server's own routes, and runs their handlers again when they fail: put \
+         the layer around the client that the handlers use (a TogetherRateLimitLayer alone limits the callers)"
+    );
+}
+
 /// A request waits for a job to end.
 pub(crate) fn awaits_job(endpoint: Endpoint, is_watched: bool) {
     #[cfg(feature = "tracing")]

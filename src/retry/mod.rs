@@ -5,6 +5,9 @@
 //! layers of 3 retries each send one request 64 times. Some clients contain a retry layer of their own
 //! ([`stack`] names them).
 //!
+//! It goes around a client, not around a [server's routes](crate::TogetherLayer#not-around-a-servers-routes), whose
+//! handlers it would run again.
+//!
 //! [`stack`]: crate::stack
 //!
 //! # What is retried

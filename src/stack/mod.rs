@@ -15,12 +15,15 @@
 //! | `reqwest::Client`, with `http::Request`s | `.service(HttpOverReqwest::new(client))` | `reqwest` | [reqwest_http][e3] |
 //! | reqwest-middleware | `ClientBuilder::new(client).with(TogetherLayer::default())` | `reqwest-middleware` | [reqwest_middleware][e4] |
 //! | tonic's generated clients | `Client::new(TogetherLayer::default().layer(channel))` | `tonic` | [tonic][e5] |
-//! | tonic's server | `Server::builder().layer(..)` | `tonic` | [tonic][e5] |
-//! | axum, for incoming requests | `Router::layer`, `route_layer`, `MethodRouter::layer` | `axum` | [axum_in][e6] |
+//! | tonic's server | `Server::builder().layer(TogetherRateLimitLayer::default())` | `tonic` | [tonic][e5] |
+//! | axum, for incoming requests | `Router::layer(TogetherRateLimitLayer::default())`; `route_layer` and `MethodRouter::layer` too | `axum` | [axum_in][e6] |
 //! | axum, for outgoing requests | the client's stack, in `State` | `axum` | [axum_out][e7] |
-//! | a hyper server | `TowerToHyperService::new(layer.layer(service))` | `hyper` | [hyper_server][e8] |
+//! | a hyper server | `TowerToHyperService::new(TogetherRateLimitLayer::default().layer(service))` | `hyper` | [hyper_server][e8] |
 //! | async-openai | `.with_http_service(..)`, with `AsyncOpenAiLayer` outermost | `async-openai` | [async_openai][e9] |
 //! | anything else: a Tower service of `http::Request<B>` | any body of the [list](crate::body), or `Opaque` around it | | |
+//!
+//! Around a server's own routes only the rate limit layer belongs: a retry layer would run the handlers
+//! [again](crate::TogetherLayer#not-around-a-servers-routes).
 //!
 //! The features add bodies and errors. The layers also work without them. But an unsupported body must then be
 //! wrapped in [`Opaque`](crate::body::Opaque), and connection errors cannot be recognised as "not sent".
