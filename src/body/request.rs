@@ -90,8 +90,9 @@ use super::{
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a request body that tower-together knows",
     label = "no `RequestBody` for this body",
-    note = "wrap it: `tower_together::body::Opaque::new(body)`",
-    note = "for the bodies of axum, reqwest and tonic, and hyper's `Incoming`, enable the feature of that name"
+    note = "for the bodies of axum 0.8, reqwest 0.13 and tonic 0.14, and hyper's `Incoming`, enable the feature of that \
+            name",
+    note = "wrap any other body: `tower_together::body::Opaque::new(body)`"
 )]
 pub trait RequestBody: Sized {
     /// The data from which the body is built again.

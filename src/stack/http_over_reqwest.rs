@@ -108,7 +108,7 @@ where
 /// Implement it for a body of your own, from reqwest's: `reqwest::Body::wrap(self)`. Later releases of 1.x add methods
 /// only with a default.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a request body that reqwest can send",
+    message = "`{Self}` is not a request body that reqwest 0.13 can send",
     label = "no `ReqwestBody` for this body",
     note = "make reqwest's own of it: `request.map(reqwest::Body::wrap)`"
 )]
