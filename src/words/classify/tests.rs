@@ -30,7 +30,7 @@ fn together_is_on_any_host_by_default() {
 
 #[test]
 fn hosts_by_uri_or_header() {
-    const TOGETHER: &[&str] = &Classify::TOGETHER_HOSTS;
+    const TOGETHER: &[&str] = Classify::TOGETHER_HOSTS;
     #[rustfmt::skip]
     let table: &[(&[&str], &str, Option<&str>, bool)] = &[
         (TOGETHER, "https://api.together.ai/v1/rerank", None, true),
