@@ -9,7 +9,7 @@ use tower::ServiceExt;
 use tower_together::{Classify, Endpoint, Limiter, Limits, Quota, TogetherRateLimitLayer};
 use tower_together_stacks::{Failure, report};
 
-const GENERATE: Endpoint = Endpoint::Custom("generate");
+const GENERATE: Endpoint = Endpoint::custom("generate");
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {

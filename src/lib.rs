@@ -70,7 +70,6 @@
 //! | `reqwest` | the layers over a `reqwest::Client`, as it is or as a service of `http::Request`s |
 //! | `reqwest-middleware` | the layers as its middleware |
 //! | `tonic` | tonic's `Body` as a request body, and classifies its channel's errors; requires Rust 1.88 |
-//! | `tower` | the retry layer's rules as a policy for `tower::retry` |
 //! | `tower-http` | recognises responses of tower-http's `FollowRedirect` that are from another URL |
 //! | `tracing` | spans and events: waits, pauses, retries, and why a request is not retried ([`guide::logs`]); a warning for each [mistake](limiter#mistakes) that nothing else shows |
 //!

@@ -10,7 +10,7 @@ use tower_together::body::RequestBody;
 
 use crate::{
     requests::{Keys, Requests, json, keys},
-    retries::{both, by_hand, by_policy, retry},
+    retries::{both, by_hand, retry},
     row::Row,
     section::Section,
     services::{
@@ -136,11 +136,6 @@ where
     section.add(RETRY_BY_HAND, &by_hand(NoOp), body);
     section.add(BOTH, &both(NoOp), body);
     section.add(BOTH_BY_HAND, &by_hand(together(NoOp)), body);
-    section.add(
-        "tower::retry, our Policy, our limiter",
-        &by_policy(together(NoOp)),
-        body,
-    );
 }
 
 fn governors(rows: &mut Vec<Row>, heading: &'static str, keys: &[Keys; 2], one_key: Option<usize>) {

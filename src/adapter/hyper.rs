@@ -13,10 +13,6 @@ use crate::{
 impl RequestBody for Incoming {
     type Again = ();
 
-    fn peek<T>(&mut self, _: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        None
-    }
-
     fn replayable(self, _: &ReplayBuffer) -> (Self, ()) {
         (self, ())
     }

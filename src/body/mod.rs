@@ -1,6 +1,6 @@
 //! Request bodies that the layers can read and replay, and response bodies that they return.
 //!
-//! A layer works with any client whose request body implements [`RequestBody`]:
+//! A layer works with any client whose request body implements [`RequestBody`], as these do:
 //!
 //! | body | model and tokens are read from it | can be sent again |
 //! |---|---|---|

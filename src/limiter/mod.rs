@@ -109,6 +109,7 @@
 //! | two limiters limit one key, or ten of them in a row within a minute: a layer made for each request | once for each key, of the first 1,024 that are in use at a time |
 //! | one limiter limits requests with a key and requests without: [`Call::new`] without [`with_key`](Call::with_key), or `authorization` set beneath the layer for some requests | once for each limiter |
 //! | a retry layer stands beneath the limiter | once for each limiter |
+//! | a retry layer is around a [server's routes](crate::TogetherLayer#not-around-a-servers-routes), which it runs again | once for each layer, at a request without a host, or over HTTP/2, to a service that cannot fail |
 //! | a hundred requests pass to which no limit applies: a route that is unknown, or an endpoint that creates or generates something and is not in the table; or the layer's [`Classify`](crate::Classify) leaves all of them alone | once for each limiter |
 //!
 //! A table without any limit, and an [exempt](crate::Limits::exempt) model, are no mistakes.

@@ -54,3 +54,13 @@ pub(crate) fn beneath_limiter() {
          waiting for their turn: put the retry layer outside (TogetherLayer does)"
     );
 }
+
+/// A retry layer is around the routes of a server.
+pub(crate) fn around_server() {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        target: RETRY,
+        "a TogetherRetryLayer is around a server's own routes, and runs their handlers again when they fail: put \
+         the layer around the client that the handlers use (a TogetherRateLimitLayer alone limits the callers)"
+    );
+}

@@ -30,7 +30,9 @@ use crate::words::{Endpoint, extension::PassedOver};
 pub(crate) use self::{
     asked::Asked,
     lane::{Change, LaneEvents, LoggedPaces, Once},
-    mistakes::{another_limiter, beneath_limiter, left_alone, mixed_keys, unlimited},
+    mistakes::{
+        another_limiter, around_server, beneath_limiter, left_alone, mixed_keys, unlimited,
+    },
     repeats::Repeats,
 };
 

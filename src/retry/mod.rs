@@ -5,6 +5,9 @@
 //! layers of 3 retries each send one request 64 times. Some clients contain a retry layer of their own
 //! ([`stack`] names them).
 //!
+//! It goes around a client, not around a [server's routes](crate::TogetherLayer#not-around-a-servers-routes), whose
+//! handlers it would run again.
+//!
 //! [`stack`]: crate::stack
 //!
 //! # What is retried
@@ -40,8 +43,7 @@
 //! A 503 states that nothing was done (RFC 9110, section 9.2.2) if its body is JSON in the shape of the API's
 //! errors, or Envoy's message for a request that was not forwarded: "no healthy upstream", or a reset reason of
 //! connection failure, overflow or refused stream. Envoy's other reset reasons, such as connection termination,
-//! come after the request was forwarded. An empty body, HTML, and an unread body (`retry::Policy` alone reads
-//! none) state nothing.
+//! come after the request was forwarded. An empty body and HTML state nothing.
 //!
 //! # Redirects
 //!
@@ -243,8 +245,6 @@ mod future;
 mod hook;
 mod hops;
 mod layer;
-#[cfg(feature = "tower")]
-mod policy;
 mod read;
 mod resubmission;
 mod service;
@@ -253,8 +253,6 @@ mod settings;
 mod tries;
 mod verdict;
 
-#[cfg(feature = "tower")]
-pub use self::policy::{Policy, Wait};
 pub use self::{
     budget::Budget,
     future::ResponseFuture,

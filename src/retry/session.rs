@@ -1,6 +1,8 @@
 //! The state of one request, and the step that follows from each attempt.
 
 use std::{
+    any::TypeId,
+    convert::Infallible,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -8,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, response};
+use http::{Request, Response, Version, response};
 use http_body::Body;
 use tokio::{
     runtime::Handle,
@@ -58,6 +60,9 @@ where
         let Some(endpoint) = settings.classify.endpoint(&request) else {
             return request;
         };
+        if is_received::<B, E>(&request) {
+            settings.warn_of_server();
+        }
         let asked = Asked::of(endpoint, || body::model(&mut request, endpoint));
         let tries = Tries::begin(&request, endpoint, asked, settings, clock::now());
         let begun = session.insert(Self {
@@ -170,6 +175,13 @@ where
         let body = Whole::peeked(read.body);
         self.settle(failure, read.head, read.since, body)
     }
+}
+
+/// Whether a server has received the request, and calls its own routes: they never fail, and the request names no host,
+/// or came over HTTP/2. Clients can fail.
+fn is_received<B, E: 'static>(request: &Request<B>) -> bool {
+    TypeId::of::<E>() == TypeId::of::<Infallible>()
+        && (request.uri().authority().is_none() || request.version() == Version::HTTP_2)
 }
 
 impl<A> Session<A> {

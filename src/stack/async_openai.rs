@@ -27,6 +27,7 @@ use tower_service::Service;
 ///     .service(reqwest::Client::new());
 /// let client = Client::with_config(config).with_http_service(http);
 /// ```
+// A unit struct for good: it only converts types, and has nothing to set.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AsyncOpenAiLayer;
 

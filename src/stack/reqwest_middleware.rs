@@ -53,6 +53,7 @@ middleware!(
 
 /// Middleware that converts a rejection by a limiter beneath to an error, which carries the [`Rejected`]. Pass it
 /// to `ClientBuilder::with` before the layers: see the [module](super#rejections-as-errors).
+// A unit struct for good: it only converts types, and has nothing to set.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RejectionsAsErrors;
 

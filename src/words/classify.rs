@@ -31,7 +31,7 @@ mod tests;
 ///
 /// let gateway = Classify::together().with_prefix("/llm/together");
 /// let other = Classify::together().with(|_, uri| match uri.path() {
-///     "/generate" => Some(Endpoint::Custom("generate")),
+///     "/generate" => Some(Endpoint::custom("generate")),
 ///     _ => None, // not our business: sent at once, never retried
 /// });
 /// ```
@@ -69,7 +69,7 @@ type Custom = Arc<dyn Fn(&Method, &Uri) -> Option<Endpoint> + Send + Sync>;
 impl Classify {
     /// The hosts of Together's API: the one that the OpenAPI specification names, and the one that it named
     /// until April 2026, which still responds.
-    pub const TOGETHER_HOSTS: [&'static str; 2] = ["api.together.ai", "api.together.xyz"];
+    pub const TOGETHER_HOSTS: &'static [&'static str] = &["api.together.ai", "api.together.xyz"];
 
     /// Together's own routes, on any host. This is the default.
     #[must_use]

@@ -98,7 +98,6 @@ const LAYERS: [(&str, &[&str], &[&str]); 15] = [
             "http_body",
             "pin_project_lite",
             "tokio",
-            "tower",
             "tower_layer",
             "tower_service",
         ],

@@ -137,6 +137,9 @@ async fn mistakes() {
         .layer(TogetherRetryLayer::default())
         .into_inner();
     send(&beneath, script([]), post(CHAT)).await;
+    let app = axum::Router::new().layer(TogetherRetryLayer::default());
+    let received = Request::post("/v1/chat/completions").body(axum::body::Body::empty());
+    app.oneshot(received.unwrap()).await.unwrap();
     let together = Classify::together().only_hosts(["elsewhere"]);
     let alone = TogetherRateLimitLayer::default().with_classify(together);
     let speech = TogetherRateLimitLayer::default();

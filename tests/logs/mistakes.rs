@@ -4,7 +4,7 @@ use std::{convert::Infallible, fmt::Debug};
 
 use bytes::Bytes;
 use futures::future::join_all;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode, Version};
 use http_body_util::Empty;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_together::{
@@ -19,6 +19,7 @@ use crate::log::Log;
 const TWO: &str = "more than one limiter";
 const MIXED: &str = "with an API key and requests without";
 const BENEATH: &str = "beneath a TogetherRateLimitLayer";
+const SERVER: &str = "around a server's own routes";
 const UNLIMITED: &str = "to which no limit applies";
 
 type Body = Empty<Bytes>;
@@ -159,6 +160,53 @@ async fn a_retry_layer_beneath_the_limiter_is_warned_of_once() {
         .service_fn(nothing);
     twice(stack).await;
     assert_eq!(warnings.of(BENEATH), 2);
+}
+
+/// An app's own handlers ran five times for one request.
+#[tokio::test(start_paused = true)]
+async fn a_retry_layer_around_a_servers_own_routes_is_warned_of_once() {
+    let (warnings, _guard) = Log::warnings();
+    let received = |uri: &str, version| {
+        let request = Request::post(uri).version(version);
+        request.body(Body::new()).unwrap()
+    };
+    let http1 = || received("/v1/chat/completions", Version::HTTP_11);
+    let http2 = || received("http://app/v1/chat/completions", Version::HTTP_2);
+    // Each layer by itself, however a request arrives.
+    for request in [&http1 as &dyn Fn() -> Request<Body>, &http2] {
+        let before = warnings.of(SERVER);
+        let app = axum::Router::new().fallback(async || StatusCode::SERVICE_UNAVAILABLE);
+        let both = app.clone().layer(TogetherLayer::default());
+        let retry = app.layer(TogetherRetryLayer::default().with_max_retries(1));
+        for app in [both, retry] {
+            for _ in 0..2 {
+                let sent = app.clone().oneshot(request().map(axum::body::Body::new));
+                assert_eq!(sent.await.unwrap().status(), 503);
+            }
+        }
+        let server = TogetherLayer::default().layer(service_fn(nothing));
+        server.clone().oneshot(request()).await.unwrap();
+        server.oneshot(request()).await.unwrap();
+        assert_eq!(warnings.of(SERVER) - before, 3);
+    }
+
+    // A limit on an app's callers, a client that completes the URI itself, a mock, and routes left alone.
+    let before = warnings.of(SERVER);
+    let app = axum::Router::new().layer(TogetherRateLimitLayer::default());
+    let request = http1().map(axum::body::Body::new);
+    app.oneshot(request).await.unwrap();
+    let client =
+        service_fn(async |_: Request<Body>| Ok::<_, std::io::Error>(Response::new(Body::new())));
+    let client = TogetherLayer::default().layer(client);
+    client.clone().oneshot(http1()).await.unwrap();
+    client.oneshot(http2()).await.unwrap();
+    let mock = TogetherLayer::default().layer(service_fn(nothing));
+    mock.oneshot(chat("mocked")).await.unwrap();
+    let hosts = Classify::together().only_hosts(Classify::TOGETHER_HOSTS);
+    let alone = TogetherLayer::default().with_classify(hosts);
+    let alone = alone.layer(service_fn(nothing));
+    alone.oneshot(http1()).await.unwrap();
+    assert_eq!(warnings.of(SERVER), before);
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use testing::script::{Reply, Script, status};
-use tower::{BoxError, Layer, ServiceBuilder, ServiceExt, service_fn};
+use tower::{BoxError, Layer, ServiceExt, service_fn};
 use tower_together::{
     Endpoint, Limiter, Limits, Quota, TogetherRateLimitLayer, TogetherRetryLayer,
     extension::{Caller, Deadline, Failure, Retries, RetryReport},
@@ -201,22 +201,4 @@ async fn a_rejection_by_the_limiter_is_no_failed_attempt() {
         assert_eq!(answer.status(), expected);
     }
     assert_eq!(seen.lock().unwrap().len(), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_policy_for_towers_retry_has_the_hook_too() {
-    for (decision, sent) in [
-        (Decision::AsPlanned, 2),
-        (Decision::Reject, 1),
-        (Decision::Retry, 3),
-    ] {
-        let (layer, seen) = noting(exact(), decision);
-        let script = Script::new([status(500), status(404)]);
-        let client = ServiceBuilder::new()
-            .retry(layer.policy())
-            .service(script.client());
-        client.oneshot(post(CHAT)).await.unwrap();
-        assert_eq!(script.sent().len(), sent);
-        assert_eq!(seen.lock().unwrap().len(), sent.min(2));
-    }
 }

@@ -6,7 +6,6 @@ mod creates;
 mod deadlines;
 mod hook;
 mod late;
-mod policy;
 mod replay_buffer;
 mod settings;
 mod shares;

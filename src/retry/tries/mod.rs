@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// One request and all its attempts.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Tries {
     settings: Arc<Settings>,
     endpoint: Endpoint,

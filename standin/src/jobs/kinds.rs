@@ -2,6 +2,7 @@
 
 /// A kind of job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum JobKind {
     /// `POST /fine-tunes`
     FineTune,
