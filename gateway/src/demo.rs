@@ -41,12 +41,12 @@ pub(crate) fn start(address: SocketAddr, gateway: Arc<Gateway>) {
     }
     tokio::spawn(async move {
         loop {
-            sleep(BETWEEN_REFUSALS).await;
+            sleep(BETWEEN_REJECTIONS).await;
             if let Some(stand_in) = gateway.target.stand_in() {
-                let refusal = Answer::status(429).header("retry-after", 3);
+                let rejection = Answer::status(429).header("retry-after", 3);
                 let body =
                     json!({"error": {"message": "Rate limit reached", "type": "rate_limit"}});
-                stand_in.script("POST", "/embeddings", refusal.body(body.to_string()));
+                stand_in.script("POST", "/embeddings", rejection.body(body.to_string()));
             }
         }
     });
@@ -67,8 +67,8 @@ impl Program {
             .header("content-type", "application/json")
             .header("x-stainless-timeout", self.patience.as_secs())
             .body(self.body().to_string().into());
-        let mut answer = client.request(request.ok()?).await.ok()?;
-        while let Some(Ok(_)) = answer.frame().await {}
+        let mut response = client.request(request.ok()?).await.ok()?;
+        while let Some(Ok(_)) = response.frame().await {}
         Some(())
     }
 
@@ -132,4 +132,4 @@ const PROGRAMS: [Program; 5] = [
         patience: Duration::from_secs(4),
     },
 ];
-const BETWEEN_REFUSALS: Duration = Duration::from_secs(50);
+const BETWEEN_REJECTIONS: Duration = Duration::from_secs(50);

@@ -19,7 +19,7 @@ use crate::{
     shutdown::Shutdown,
     upstream::{
         client::{self, Sender, Watch},
-        refused::Complaint,
+        key_rejected::Complaint,
         target::Target,
     },
 };

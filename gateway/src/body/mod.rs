@@ -105,9 +105,9 @@ impl Memory {
                 Ok(Err(stop)) => {
                     // Gives its share of the memory back now.
                     drop(read);
-                    return Err(stop.answer(rest).await);
+                    return Err(stop.response(rest).await);
                 }
-                Err(_) => return Err(Stop::Slow.answer(rest).await),
+                Err(_) => return Err(Stop::Slow.response(rest).await),
             }
         };
         let read = Bytes::from_owner(read);
@@ -118,7 +118,7 @@ impl Memory {
         let body = match endpoint.takes_model() {
             true => match self.disk.keep(read, &mut rest).await {
                 Ok(body) => body,
-                Err(stop) => return Err(stop.answer(rest).await),
+                Err(stop) => return Err(stop.response(rest).await),
             },
             false => Body::from_stream(stream::iter([Ok(read)]).chain(rest)),
         };
@@ -152,7 +152,7 @@ impl Memory {
 }
 
 impl Stop {
-    async fn answer(self, rest: BodyDataStream) -> Response<Body> {
+    async fn response(self, rest: BodyDataStream) -> Response<Body> {
         match self {
             Self::Broken(error) => error::body_broken(&error),
             Self::Slow => error::body_too_slow(),

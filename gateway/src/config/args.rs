@@ -30,11 +30,11 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) http2: bool,
 
-    /// Refuse at once what could not leave within so many seconds
+    /// Reject at once a call that could not be sent within this time
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub(crate) max_wait: Duration,
 
-    /// Chat completions under way at a time, each to the end of its answer
+    /// Chat completions under way at a time, each to the end of its response
     #[arg(long, value_name = "N", default_value = "512")]
     pub(crate) max_streams: NonZeroU32,
 

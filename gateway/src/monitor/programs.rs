@@ -12,13 +12,13 @@ pub(crate) struct Programs(BTreeMap<Arc<str>, Program>);
 pub(crate) struct Program {
     /// Calls that wait for their turn.
     pub(crate) waiting: u64,
-    /// Calls that left.
+    /// Calls sent.
     pub(crate) sent: u64,
     /// Calls that the gateway rejected.
     pub(crate) rejected: u64,
     /// Calls that failed, rejected ones included.
     pub(crate) errors: u64,
-    /// The total wait of the calls that left, in seconds.
+    /// The total wait of the calls sent, in seconds.
     pub(crate) waited: f64,
 }
 
@@ -40,7 +40,7 @@ impl Programs {
 }
 
 impl Program {
-    pub(crate) fn leave(&mut self, waited: Duration) {
+    pub(crate) fn sent(&mut self, waited: Duration) {
         self.waiting -= 1;
         self.sent += 1;
         self.waited += waited.as_secs_f64();

@@ -63,7 +63,7 @@ struct Lane<'a> {
     overflow: bool,
     limits: Vec<Limit>,
     waiting: usize,
-    /// Seconds until the next request may leave, if that is known and not now.
+    /// Seconds until the next request may be sent, if that is known and not now.
     next_in: Option<f64>,
     /// Remaining seconds of the pause that the server asked for.
     paused_for: Option<f64>,
@@ -92,11 +92,11 @@ struct Limit {
 pub(crate) async fn lanes(State(gateway): State<Arc<Gateway>>, uri: Uri) -> Response<Body> {
     let query = uri.query().and_then(|query| query.strip_prefix("since="));
     let since = query.and_then(|tick| tick.parse().ok()).unwrap_or(0);
-    let mut answer = Response::new(Body::from(report(&gateway, since)));
-    let headers = answer.headers_mut();
+    let mut response = Response::new(Body::from(report(&gateway, since)));
+    let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+    response
 }
 
 fn report(gateway: &Gateway, since: u64) -> Vec<u8> {

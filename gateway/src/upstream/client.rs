@@ -46,7 +46,7 @@ pub(crate) fn sender(limiter: Limiter, target: &Target, memory: &Memory, watch: 
         .with_retry(TogetherRetryLayer::new().with_replay_buffer(again))
         .with_classify(classify);
     let service = layer.layer(client); // <- here
-    BoxCloneSyncService::new(service.map_response(|answer| answer.map(Body::new)))
+    BoxCloneSyncService::new(service.map_response(|response| response.map(Body::new)))
 }
 
 /// Counts each attempt of the layer as it passes.
@@ -76,7 +76,7 @@ impl Watch {
         let descriptor = self.descriptors.attempt().await;
         let record = request.extensions().get::<Arc<Record>>();
         let until = record.and_then(|record| {
-            self.monitor.leave(record);
+            self.monitor.sent(record);
             record.first_byte(self.first_byte)
         });
         let sending = client.request(request);
@@ -92,10 +92,10 @@ impl Watch {
         };
         let result = result.map_err(BoxError::from);
         self.monitor.came(match &result {
-            Ok(answer) => Ok(answer.status()),
+            Ok(response) => Ok(response.status()),
             Err(error) => Err(error::with_causes(&**error)),
         });
-        let answer = result?;
+        let response = result?;
         // Holds the descriptor until the body ends.
         let hold = move |body: Incoming| {
             body.map_frame(move |frame| {
@@ -103,7 +103,7 @@ impl Watch {
                 frame
             })
         };
-        Ok(answer.map(|body| Body::new(hold(body))))
+        Ok(response.map(|body| Body::new(hold(body))))
     }
 }
 
