@@ -88,11 +88,14 @@ fn requests(folder: &Path, count: usize) {
 fn batch_jobs_shows_its_progress_and_groups_what_failed() {
     let folder = folder("batch-own");
     for _ in 0..2 {
-        // The stand-in's answers mean nothing, and are written anew.
+        // The stand-in's responses mean nothing, and are written anew.
         let ended = run(&folder, "batch_jobs", &["--size", "250"]);
         assert_eq!(ended.code, Some(1), "{ended:?}");
         // One batch of four expires with half of its lines.
-        assert!(ended.said.contains("2250 of 2500 answered"), "{ended:?}");
+        assert!(
+            ended.said.contains("2250 of 2500 have a response"),
+            "{ended:?}"
+        );
         assert!(ended.progress.contains("EXPIRED"), "{ended:?}");
         assert!(
             ended.progress.contains("2500 of 2500 requests"),
@@ -128,7 +131,10 @@ async fn batches_under_way_when_batch_jobs_was_killed_are_awaited_by_the_same_co
     fs::write(folder.join("requests.jsonl"), format!("{new}\n{text}")).unwrap();
     let second = run(&folder, "batch_jobs", &arguments);
     assert_eq!(second.code, Some(1), "{second:?}");
-    assert!(second.said.contains("91 of 101 answered"), "{second:?}");
+    assert!(
+        second.said.contains("91 of 101 have a response"),
+        "{second:?}"
+    );
     assert!(second.progress.contains("EXPIRED"), "{second:?}");
     assert_eq!(server.jobs().len(), 6);
     // Their ids are in the journal: none was looked for.
@@ -158,7 +164,7 @@ async fn killed_at_any_moment_batch_jobs_sends_no_request_twice() {
     let server = StandIn::builder().jobs(jobs).start().await.unwrap();
     let url = format!("{}/v1", server.url());
     let arguments = ["--base-url", &url, "--size", "20", "requests.jsonl"];
-    // While files are uploaded, while batches are created, while they run, while answers are read.
+    // While files are uploaded, while batches are created, while they run, while responses are read.
     for more in [2, 7, 12, 16, 30] {
         let arrived = server.stats().arrived + more;
         let is_time = || server.stats().arrived >= arrived || server.jobs().len() == 5;
@@ -204,7 +210,7 @@ async fn kill_once(
 
 /// `batch_jobs missing.jsonl`, the way to resume, cut 2,200 responses to 300.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_command_sends_again_what_has_no_answer_and_nothing_else() {
+async fn the_same_command_sends_again_what_has_no_response_and_nothing_else() {
     let folder = folder("batch-again");
     requests(&folder, 100);
     let (server, url) = server(&[Fate::Completes, Fate::Expires, Fate::Completes]).await;
@@ -215,23 +221,26 @@ async fn the_same_command_sends_again_what_has_no_answer_and_nothing_else() {
         first.progress.contains("the same command sends again"),
         "{first:?}"
     );
-    let answers = folder.join("answers.jsonl");
-    let text = fs::read_to_string(&answers).unwrap();
-    let there = lines(&answers).len();
+    let responses = folder.join("answers.jsonl");
+    let text = fs::read_to_string(&responses).unwrap();
+    let there = lines(&responses).len();
     assert!(there < 100);
 
     let second = run(&folder, "batch_jobs", &arguments);
     assert_eq!(second.code, Some(0), "{second:?}");
-    assert!(second.said.contains("100 of 100 answered"), "{second:?}");
-    assert!(fs::read_to_string(&answers).unwrap().starts_with(&text));
-    let all = lines(&answers);
+    assert!(
+        second.said.contains("100 of 100 have a response"),
+        "{second:?}"
+    );
+    assert!(fs::read_to_string(&responses).unwrap().starts_with(&text));
+    let all = lines(&responses);
     assert_eq!(all.len(), 100);
     for number in 0..10 {
         let content = format!("What is {number}?");
         let like = all
             .iter()
             .filter(|line| line["request"]["messages"][0]["content"] == *content);
-        assert_eq!(like.count(), 10, "equal requests have an answer each");
+        assert_eq!(like.count(), 10, "equal requests have a response each");
     }
     let jobs = server.jobs().len();
     let third = run(&folder, "batch_jobs", &arguments);
@@ -244,14 +253,14 @@ async fn the_same_command_sends_again_what_has_no_answer_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_of_batches_that_fails_ends_early_and_deletes_no_answer() {
+async fn a_run_of_batches_that_fails_ends_early_and_deletes_no_response() {
     let folder = folder("batch-denied");
     requests(&folder, 20);
     let (server, url) = server(&[Fate::Completes]).await;
     let arguments = ["--base-url", &url, "--size", "1", "requests.jsonl"];
     assert_eq!(run(&folder, "batch_jobs", &arguments).code, Some(0));
-    let answers = folder.join("answers.jsonl");
-    let text = fs::read_to_string(&answers).unwrap();
+    let responses = folder.join("answers.jsonl");
+    let text = fs::read_to_string(&responses).unwrap();
 
     requests(&folder, 400);
     let denied = Answer::status(401).body(r#"{"error":{"message":"Invalid API key"}}"#);
@@ -270,7 +279,7 @@ async fn a_run_of_batches_that_fails_ends_early_and_deletes_no_answer() {
             "{ended:?}"
         );
         assert!(ended.progress.contains("ended early"), "{ended:?}");
-        assert_eq!(fs::read_to_string(&answers).unwrap(), text);
+        assert_eq!(fs::read_to_string(&responses).unwrap(), text);
     }
     assert!(server.stats().arrived - before < 50, "it ends early");
     fs::remove_dir_all(folder).unwrap();
@@ -278,7 +287,7 @@ async fn a_run_of_batches_that_fails_ends_early_and_deletes_no_answer() {
 
 /// A request that may be in a batch is not sent again unless its line is deleted.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_may_have_been_answered_is_not_sent_again() {
+async fn a_request_that_may_have_been_done_is_not_sent_again() {
     let folder = folder("batch-uncertain");
     requests(&folder, 2);
     let (server, url) = server(&[Fate::Completes]).await;
@@ -286,10 +295,10 @@ async fn a_request_that_may_have_been_answered_is_not_sent_again() {
     let arguments = ["--base-url", &url, "requests.jsonl"];
     let first = run(&folder, "batch_jobs", &arguments);
     assert_eq!(first.code, Some(1), "{first:?}");
-    let answers = lines(folder.join("answers.jsonl"));
+    let responses = lines(folder.join("answers.jsonl"));
     assert!(
-        answers.iter().all(|line| line["uncertain"].is_string()),
-        "{answers:?}"
+        responses.iter().all(|line| line["uncertain"].is_string()),
+        "{responses:?}"
     );
     let second = run(&folder, "batch_jobs", &arguments);
     assert_eq!(second.code, Some(1), "{second:?}");
@@ -299,7 +308,7 @@ async fn a_request_that_may_have_been_answered_is_not_sent_again() {
             .contains("2 requests may be in batches that cannot be found or read"),
         "{second:?}"
     );
-    assert!(second.said.contains("0 of 2 answered"), "{second:?}");
+    assert!(second.said.contains("0 of 2 have a response"), "{second:?}");
     assert!(server.jobs().is_empty());
     fs::remove_dir_all(folder).unwrap();
 }

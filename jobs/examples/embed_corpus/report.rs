@@ -111,13 +111,13 @@ impl Report {
         }
         let traffic = target.traffic();
         let Traffic {
-            requests, refused, ..
+            requests, rejected, ..
         } = traffic;
         let (embedded, failed) = (self.tally.succeeded(), self.tally.failed());
         let used = 100.0 * target.quota_used(&traffic, args);
         writeln!(
             io::stdout(),
-            "texts={embedded} requests={requests} failed={failed} 429s={refused} \
+            "texts={embedded} requests={requests} failed={failed} 429s={rejected} \
              quota_used={used:.1}% seconds={seconds:.1}"
         )
     }

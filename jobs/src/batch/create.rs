@@ -87,9 +87,9 @@ where
             "endpoint": "/v1/chat/completions",
             "completion_window": "24h",
         });
-        let read = |mut answer: Value| match answer.get_mut("job") {
+        let read = |mut response: Value| match response.get_mut("job") {
             Some(job) => id(job.take()),
-            None => id(answer),
+            None => id(response),
         };
         let mut tries = TRIES;
         loop {
@@ -143,5 +143,5 @@ const TRIES: u32 = 3;
 /// Looks for what may have been created.
 const LOOKS: u32 = 3;
 
-/// Bytes of an answer that is no file.
+/// Bytes of a response that is no file.
 const MOST: usize = 1 << 20;

@@ -70,7 +70,7 @@ impl<S> Batches<S> {
     /// waits for the batches that are under way, and reads their files, in place of sending those requests again.
     ///
     /// A request counts as under way until its [`Outcome`] has been taken, and the stream has been asked for the next
-    /// one: store an answer before you ask. A request whose outcome is a [`Missing`] is sent again by a later run, unless
+    /// one: store a response before you ask. A request whose outcome is a [`Missing`] is sent again by a later run, unless
     /// that is [`Reason::Lost`] or [`Reason::MayExist`]: a later run looks for its batch again. If you have looked and
     /// there is none, delete the file.
     ///
@@ -90,7 +90,7 @@ impl<S> Batches<S> {
     /// Sends all of the requests, bodies of `POST /chat/completions`, and gives what comes of each, in
     /// their order.
     ///
-    /// Nothing fails as a whole: what has no answer is an [`Outcome`] that says why, and has the request
+    /// Nothing fails as a whole: a request without a response has an [`Outcome`] that says why, and has the request
     /// with it. [`Reason::is_transient`] tells which requests to send again.
     ///
     /// No file is uploaded again, and no batch created again, because no list shows it. If the response is lost,

@@ -27,7 +27,7 @@ pub(super) struct Done {
     pub(super) begun: Option<(String, Vec<String>)>,
 }
 
-/// Has the requests answered as one batch, or waits for the one that an earlier run has begun with them.
+/// Runs the requests as one batch, or waits for the one that an earlier run has begun with them.
 pub(super) async fn run<S, R>(api: &JobsApi<S>, journal: Option<&Journal>, lines: Lines) -> Done
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
@@ -86,9 +86,9 @@ where
             }
         };
         let outcome = |line: cut::Line| match results.remove(&line.id) {
-            Some(Ok(answer)) => Outcome {
+            Some(Ok(response)) => Outcome {
                 index: line.index,
-                result: Ok(answer),
+                result: Ok(response),
             },
             Some(Err(reason)) => line.missing(reason),
             None => line.missing(missing.clone()),
@@ -116,7 +116,7 @@ where
         }
     }
 
-    /// Reads what an ended batch has made, and why the other lines have no answer. What can be read counts,
+    /// Reads what an ended batch has made, and why the other lines have no response. What can be read counts,
     /// whatever becomes of the rest.
     async fn results(&self, id: &str, job: &Value) -> (Results, Reason) {
         let mut results = Results::new();
@@ -155,5 +155,5 @@ where
 /// The states in which a batch stays (the SDK for Python, `togethercomputer/together-py`).
 const ENDED: [&str; 5] = ["COMPLETED", "FAILED", "EXPIRED", "CANCELLED", "CANCELED"];
 
-/// Bytes of a file of results: 50,000 answers of 20 KB.
+/// Bytes of a file of results: 50,000 responses of 20 KB.
 const LARGEST: usize = 1 << 30;

@@ -26,7 +26,7 @@ async fn a_killed_run_is_continued_by_the_same_command() {
     let (server, url) = stand_in(Rules::none()).await;
     let run = |args: &[&str]| example(&folder, &[&["--base-url", &url], args, &["."]].concat());
 
-    // Two answers, and none to the third request.
+    // Two responses, and none to the third request.
     let vectors = json!({"data": vec![json!({"embedding": [1.0]}); 20]});
     let two = Answer::status(200).body(vectors.to_string()).times(2);
     server.script("POST", "/embeddings", two);

@@ -21,11 +21,11 @@ impl Asked {
     }
 }
 
-/// A server that responds as `answer` says, given method and path, and the number of this request among
-/// those. `None` breaks the connection, and a status of 0 refuses it.
+/// A server that responds as `response` says, given method and path, and the number of this request among
+/// those. `None` breaks the connection, and a status of 0 refuses the connection.
 #[expect(clippy::disallowed_methods, reason = "virtual time")]
 pub(crate) fn server(
-    answer: impl Fn(&str, usize) -> Option<(u16, &'static str)> + Clone,
+    response: impl Fn(&str, usize) -> Option<(u16, &'static str)> + Clone,
 ) -> (
     impl Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>, Error = BoxError> + Clone,
     Asked,
@@ -34,16 +34,16 @@ pub(crate) fn server(
     let noted = asked.clone();
     let service = service_fn(move |request: Request<Full<Bytes>>| {
         let what = format!("{} {}", request.method(), request.uri().path());
-        let answer = answer(&what, noted.at(&what).len() + 1);
+        let response = response(&what, noted.at(&what).len() + 1);
         let second = start.elapsed().as_secs();
         noted.0.lock().unwrap().push((what, second));
         async move {
-            let (status, body) = answer.ok_or("the connection broke")?;
+            let (status, body) = response.ok_or("the connection broke")?;
             if status == 0 {
                 return Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into());
             }
-            let answer = Response::builder().status(status).body(Full::from(body));
-            Ok::<_, BoxError>(answer?)
+            let response = Response::builder().status(status).body(Full::from(body));
+            Ok::<_, BoxError>(response?)
         }
     });
     (service, asked)

@@ -10,11 +10,11 @@ use tower_together_jobs::{FineTune, FineTunes, JobsApi, Untrained};
 
 use crate::asked::{self, Asked};
 
-/// Runs one fine-tune, of suffix `s`, against a server that responds as `answer` says.
+/// Runs one fine-tune, of suffix `s`, against a server that responds as `response` says.
 pub(crate) async fn run(
-    answer: impl Fn(&str, usize) -> Option<(u16, &'static str)> + Clone,
+    response: impl Fn(&str, usize) -> Option<(u16, &'static str)> + Clone,
 ) -> (FineTune, Asked) {
-    let (server, asked) = asked::server(answer);
+    let (server, asked) = asked::server(response);
     let limiter = Limiter::new(Limits::none());
     let client = TogetherRateLimitLayer::from(limiter.clone()).layer(server);
     let api = JobsApi::new(client).with_base("http://server").unwrap();
