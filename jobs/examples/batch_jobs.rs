@@ -48,8 +48,8 @@ struct Args {
     #[arg(long, value_name = "FILE", default_value = "answers.jsonl")]
     answers: PathBuf,
 
-    /// A file to write down in which batches are under way [default: that of the responses with .journal behind its name,
-    /// and none for the stand-in]
+    /// A file to write down in which batches are under way [default: that of the responses with .journal behind its
+    /// name, and none for the stand-in]
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
 

@@ -40,19 +40,19 @@ pub(crate) struct Args {
     chat_tokens: u32,
 
     /// Limits that move: embeddings 300, 150, 600 a minute, the first two for 60 s each, with
-    /// headers on every answer
+    /// headers on every response
     #[arg(long, conflicts_with_all = ["rule", "chat", "embeddings", "images", "shared", "chat_tokens", "headers"])]
     moving: bool,
 
-    /// Refused requests count as well
+    /// Rejected requests count as well
     #[arg(long)]
     count_refused: bool,
 
-    /// Which answers carry rate limit headers
+    /// Which responses carry rate limit headers
     #[arg(long, value_enum, default_value_t = When::On429)]
     headers: When,
 
-    /// How long answers take, as 2..20 or 5
+    /// How long responses take, as 2..20 or 5
     #[arg(long, value_name = "A..B", default_value = "2..20", value_parser = latency)]
     latency_ms: RangeInclusive<Duration>,
 

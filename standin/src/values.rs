@@ -30,17 +30,17 @@ impl Rule {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum When {
-    /// Refusals, nothing but x-ratelimit-reset: the newest documents
+    /// Rejections, nothing but x-ratelimit-reset: the newest documents
     #[value(name = "reset-on-429")]
     ResetOn429,
-    /// Refusals, as they were seen on the wire
+    /// Rejections, as they were seen on the wire
     #[value(name = "on-429")]
     On429,
     /// None
     Never,
-    /// All answers
+    /// All responses
     Always,
-    /// All answers, in all spellings that there have been
+    /// All responses, in all spellings that there have been
     Everything,
 }
 

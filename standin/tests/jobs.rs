@@ -235,7 +235,7 @@ async fn a_cancelled_job_takes_a_moment_and_an_ended_one_is_not_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_answers_each_of_its_lines_in_some_order() {
+async fn a_batch_has_a_result_for_each_of_its_lines_in_some_order() {
     let (server, caller) = server(Jobs::default()).await;
     let content = line("1", "m") + &line("2", "unknown") + "\n" + &line("3", "m");
     let file = upload(&server, "batch-api", &content).await;
@@ -370,7 +370,7 @@ async fn every_fate_there_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_too_many_is_refused_and_lists_have_pages() {
+async fn one_too_many_is_rejected_and_lists_have_pages() {
     let (server, caller) = server(Jobs::default().fine_tunes(2).batches(1).page(1)).await;
     let file = upload(&server, "batch-api", &line("1", "m")).await;
     let first = fine_tune(&caller, &file, "a").await.json();
@@ -435,7 +435,7 @@ async fn a_create_takes_effect_after_a_while_even_if_its_caller_is_gone() {
 
 /// Together's SDK for Python asks for a model's limits and for a price before it creates a fine-tune.
 #[tokio::test(start_paused = true)]
-async fn what_an_sdk_asks_about_fine_tunes_is_answered() {
+async fn what_an_sdk_asks_about_fine_tunes_gets_a_response() {
     let (_server, caller) = server(Jobs::default()).await;
     let limits = caller.get("/v1/fine-tunes/models/limits").await.json();
     for of in ["lora_training", "full_training"] {

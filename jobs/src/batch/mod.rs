@@ -70,8 +70,8 @@ impl<S> Batches<S> {
     /// waits for the batches that are under way, and reads their files, in place of sending those requests again.
     ///
     /// A request counts as under way until its [`Outcome`] has been taken, and the stream has been asked for the next
-    /// one: store a response before you ask. A request whose outcome is a [`Missing`] is sent again by a later run, unless
-    /// that is [`Reason::Lost`] or [`Reason::MayExist`]: a later run looks for its batch again. If you have looked and
+    /// one: store a response before you ask. A request whose outcome is a [`Missing`] is sent again by a later run,
+    /// unless that is [`Reason::Lost`] or [`Reason::MayExist`]: a later run looks for its batch again. If you have looked and
     /// there is none, delete the file.
     ///
     /// If a run ended before the response to a create, its batch is looked for by its file, three times, an

@@ -71,13 +71,13 @@ impl World {
         }
     }
 
-    /// Answers it. `answer` is what comes of a batch's line.
+    /// Responds to it. `response` makes the result of a batch's line.
     pub(crate) fn ask(
         &mut self,
         asked: &Asked<'_>,
-        answer: impl Fn(&Line) -> Result<Value, String>,
+        response: impl Fn(&Line) -> Result<Value, String>,
     ) -> Answer {
-        self.settle(asked.now, answer);
+        self.settle(asked.now, response);
         let path: Vec<&str> = asked.path.split('/').skip(1).collect();
         let told = match (asked.method, &path[..]) {
             ("POST", ["files"]) if asked.upload.is_some_and(|upload| upload.bytes.is_none()) => {
@@ -138,7 +138,7 @@ impl World {
     }
 
     /// Does what has happened of itself by now.
-    fn settle(&mut self, now: Duration, answer: impl Fn(&Line) -> Result<Value, String>) {
+    fn settle(&mut self, now: Duration, response: impl Fn(&Line) -> Result<Value, String>) {
         let mut restarted = Vec::new();
         for job in &mut self.jobs {
             let standing = job.standing(now);
@@ -152,7 +152,7 @@ impl World {
                 let input = self.files.of(job.owner, input);
                 let lines = input.map(|file| batch::read(&file.bytes));
                 let lines = lines.and_then(Result::ok).unwrap_or_default();
-                let made = batch::results(&job.id, &lines, job.fate, &answer);
+                let made = batch::results(&job.id, &lines, job.fate, &response);
                 let names = ["output", "errors"];
                 for ((place, text), name) in job.made.iter_mut().zip(made).zip(names) {
                     if !text.is_empty() || name == "output" {

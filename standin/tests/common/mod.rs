@@ -244,7 +244,7 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A server that answers at once.
+/// A server that responds at once.
 pub(crate) fn quick() -> Builder {
     StandIn::builder().latency(Duration::ZERO..=Duration::ZERO)
 }
