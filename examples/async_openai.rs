@@ -33,7 +33,7 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-fn seen(answer: reqwest::Response) -> reqwest::Response {
-    let _ = report(answer.status(), answer.extensions());
-    answer
+fn seen(response: reqwest::Response) -> reqwest::Response {
+    let _ = report(response.status(), response.extensions());
+    response
 }

@@ -26,8 +26,8 @@ async fn main() -> Result<(), Failure> {
     for key in ["alice", "alice", "bob"] {
         let request = Request::post("/generate").header("authorization", format!("Bearer {key}"));
         // Calls the app as `axum::serve(listener, app)` would:
-        let answer = app.clone().oneshot(request.body(Body::empty())?).await?;
-        report(answer.status(), answer.extensions())?;
+        let response = app.clone().oneshot(request.body(Body::empty())?).await?;
+        report(response.status(), response.extensions())?;
     }
     Ok(())
 }

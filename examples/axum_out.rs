@@ -17,9 +17,9 @@ type Together = <TogetherLayer as Layer<reqwest::Client>>::Service;
 async fn hello(state: State<(Arc<Api>, Together)>) -> Result<Response, StatusCode> {
     let State((api, together)) = state;
     let request = api.chat::<reqwest::Body>().try_into().expect("a URL");
-    let answer = together.oneshot(request).await;
-    let answer = answer.map_err(|_| StatusCode::BAD_GATEWAY)?;
-    Ok(Response::from(answer).map(Body::new))
+    let response = together.oneshot(request).await;
+    let response = response.map_err(|_| StatusCode::BAD_GATEWAY)?;
+    Ok(Response::from(response).map(Body::new))
 }
 
 #[tokio::main]
@@ -31,8 +31,8 @@ async fn main() -> Result<(), Failure> {
 
     // Calls the app as `axum::serve(listener, app)` would:
     let calls = (0..5).map(|_| app.clone().oneshot(Request::new(Body::empty())));
-    for answer in try_join_all(calls).await? {
-        report(answer.status(), answer.extensions())?;
+    for response in try_join_all(calls).await? {
+        report(response.status(), response.extensions())?;
     }
     Ok(())
 }

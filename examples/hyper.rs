@@ -26,8 +26,8 @@ async fn main() -> Result<(), Failure> {
         .service(http);
 
     let calls = (0..5).map(|_| client.clone().oneshot(api.chat::<Full<Bytes>>()));
-    for answer in try_join_all(calls).await? {
-        report(answer.status(), answer.extensions())?;
+    for response in try_join_all(calls).await? {
+        report(response.status(), response.extensions())?;
     }
     Ok(())
 }

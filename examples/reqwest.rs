@@ -31,8 +31,8 @@ async fn main() -> Result<(), Failure> {
             .body(CHAT)
     };
     let calls = (0..5).map(|_| async { client.clone().oneshot(request().build()?).await });
-    for answer in try_join_all(calls).await? {
-        report(answer.status(), answer.extensions())?;
+    for response in try_join_all(calls).await? {
+        report(response.status(), response.extensions())?;
     }
     Ok(())
 }

@@ -25,8 +25,8 @@ async fn main() -> Result<(), Failure> {
         .service(HttpOverReqwest::new(http));
 
     let calls = (0..5).map(|_| client.clone().oneshot(api.chat::<reqwest::Body>()));
-    for answer in try_join_all(calls).await? {
-        report(answer.status(), answer.extensions())?;
+    for response in try_join_all(calls).await? {
+        report(response.status(), response.extensions())?;
     }
     Ok(())
 }

@@ -30,8 +30,8 @@ async fn main() -> Result<(), Failure> {
         let deadline = Deadline::within(Duration::from_secs(60));
         request.with_extension(deadline).send()
     });
-    for answer in try_join_all(calls).await? {
-        report(answer.status(), answer.extensions())?;
+    for response in try_join_all(calls).await? {
+        report(response.status(), response.extensions())?;
     }
     Ok(())
 }

@@ -28,8 +28,8 @@ async fn main() -> Result<(), Failure> {
     let client = ChatClient::new(channel);
 
     let calls = (0..5).map(|_| async { client.clone().complete(Prompt::from("hello")).await });
-    for answer in try_join_all(calls).await? {
-        report(http::StatusCode::OK, answer.extensions())?;
+    for response in try_join_all(calls).await? {
+        report(http::StatusCode::OK, response.extensions())?;
     }
     Ok(())
 }
