@@ -64,10 +64,10 @@ async fn a_server_that_comes_back_is_found() {
             request
         })
         .service(Client::new());
-    let answer = service.oneshot(post(&server.chat())).await.unwrap();
-    let report = answer.extensions().get::<RetryReport>().unwrap();
+    let response = service.oneshot(post(&server.chat())).await.unwrap();
+    let report = response.extensions().get::<RetryReport>().unwrap();
     assert_eq!(report.failures(), [Failure::NotSent]);
-    assert_eq!(answer.text().await.unwrap(), "well");
+    assert_eq!(response.text().await.unwrap(), "well");
 }
 
 /// An HTTP/2 server that resets the first stream of each connection with `ENHANCE_YOUR_CALM`.
@@ -175,11 +175,11 @@ async fn a_body_that_does_not_end_is_timeout_too() {
     let service = ServiceBuilder::new().layer(quick()).service(Client::new());
     let mut request = post(&server.chat());
     *request.timeout_mut() = Some(60 * MINUTE);
-    let answer = service.oneshot(request).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
+    let response = service.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
     // The head arrived in time. The clock now jumps to the timeout.
     pause();
-    let error = answer.bytes().await.unwrap_err();
+    let error = response.bytes().await.unwrap_err();
     assert!(error.is_timeout(), "{error:?}");
 }
 

@@ -26,9 +26,9 @@ pub(crate) async fn a_503_is_sent_again<S: Stack>() {
 async fn sent_twice<S: Stack>(fail: Fail) -> [Instant; 2] {
     let bench = Bench::<S>::fast().await;
     bench.upstream.next(Step::Fail(fail));
-    let answer = bench.send(Ask::whole("hello")).await;
-    assert_eq!((answer.status, &*answer.text), (200, "answer 1"));
-    if let Some(seen) = Bench::<S>::seen(&answer) {
+    let response = bench.send(Ask::whole("hello")).await;
+    assert_eq!((response.status, &*response.text), (200, "response 1"));
+    if let Some(seen) = Bench::<S>::seen(&response) {
         assert_eq!(seen.attempts, 2);
     }
     let arrivals = bench.upstream.arrivals();

@@ -15,9 +15,9 @@ use tower_together::extension::Deadline;
 
 use super::{Shows, Stack, serve};
 use crate::{
-    answer::{Answer, Seen},
     ask::{AnyBody, Ask, PATH, TIMEOUT},
     layers::Layers,
+    response::{AnyResponse, Seen},
     upstream::Upstream,
 };
 
@@ -31,14 +31,14 @@ impl Stack for AxumIn {
         let app = Router::new()
             .route(
                 PATH,
-                post(|request: Request<Body>| upstream.answer(request)),
+                post(|request: Request<Body>| upstream.respond(request)),
             )
             .layer(layers.both())
             .layer(MapResponseLayer::new(Seen::tell::<Body>));
         Self(Asked::new(app).await)
     }
 
-    fn send(&self, ask: Ask) -> BoxFuture<'static, Answer> {
+    fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
         self.0.send(ask)
     }
 }
@@ -61,7 +61,7 @@ impl Stack for AxumOut {
         Self(Asked::new(app).await)
     }
 
-    fn send(&self, ask: Ask) -> BoxFuture<'static, Answer> {
+    fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
         self.0.send(ask)
     }
 }
@@ -83,8 +83,8 @@ async fn pass_on(State(api): State<Api>, request: Request<Body>) -> Response<Bod
         head.extensions.insert(deadline);
     }
     let service = api.layers.both().layer(api.client);
-    let answer = service.oneshot(Request::from_parts(head, body)).await;
-    Seen::tell(answer.unwrap()).map(Body::new)
+    let response = service.oneshot(Request::from_parts(head, body)).await;
+    Seen::tell(response.unwrap()).map(Body::new)
 }
 
 struct Asked {
@@ -103,8 +103,8 @@ impl Asked {
         }
     }
 
-    fn send(&self, ask: Ask) -> BoxFuture<'static, Answer> {
-        let answer = self.client.request(ask.over_the_wire(&self.url));
-        async move { Answer::http(answer.await.unwrap(), ask.kind).await }.boxed()
+    fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
+        let response = self.client.request(ask.over_the_wire(&self.url));
+        async move { AnyResponse::http(response.await.unwrap(), ask.kind).await }.boxed()
     }
 }

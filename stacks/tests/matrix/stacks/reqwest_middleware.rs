@@ -8,9 +8,9 @@ use tower_together::extension::Deadline;
 
 use super::{Shows, Stack, serve};
 use crate::{
-    answer::Answer,
     ask::{Ask, Kind, PATH},
     layers::Layers,
+    response::AnyResponse,
     upstream::Upstream,
 };
 
@@ -24,7 +24,7 @@ impl Stack for Middleware {
         Self(Asked::new(upstream, client).await)
     }
 
-    fn send(&self, ask: Ask) -> BoxFuture<'static, Answer> {
+    fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
         self.0.send(ask)
     }
 }
@@ -43,7 +43,7 @@ impl Stack for TwoMiddlewares {
         Self(Asked::new(upstream, client).await)
     }
 
-    fn send(&self, ask: Ask) -> BoxFuture<'static, Answer> {
+    fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
         self.0.send(ask)
     }
 }
@@ -77,7 +77,7 @@ impl Asked {
         }
     }
 
-    fn send(&self, ask: Ask) -> BoxFuture<'static, Answer> {
+    fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
         let request = self.client.post(format!("{}{PATH}", self.url));
         let mut request = request.headers(ask.headers()).body(match ask.kind {
             Kind::Whole | Kind::Streamed => Body::from(ask.json()),
@@ -86,6 +86,7 @@ impl Asked {
         if let Some(deadline) = ask.deadline {
             request = request.with_extension(Deadline::within(deadline));
         }
-        async move { Answer::http(request.send().await.unwrap().into(), ask.kind).await }.boxed()
+        async move { AnyResponse::http(request.send().await.unwrap().into(), ask.kind).await }
+            .boxed()
     }
 }
