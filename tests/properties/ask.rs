@@ -15,7 +15,7 @@ use tower_together::{
 };
 
 use crate::{
-    play::{Answer, Event, Fate, Story, Visit, call},
+    play::{Event, Fate, ServerResponse, Story, Visit, call},
     tables::{MODELS, lanes},
 };
 
@@ -344,6 +344,6 @@ pub(crate) fn visit(lane: Lane, tokens: u64) -> Visit {
         deadline: None,
         fate: Fate::Awaited,
         takes: 0,
-        answer: Answer::Fine,
+        response: ServerResponse::Fine,
     }
 }

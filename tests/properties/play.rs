@@ -35,12 +35,12 @@ pub(crate) struct Visit {
     pub(crate) fate: Fate,
     /// The time that its response takes, in milliseconds.
     pub(crate) takes: u64,
-    pub(crate) answer: Answer,
+    pub(crate) response: ServerResponse,
 }
 
 /// The server's response.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Answer {
+pub(crate) enum ServerResponse {
     Fine,
     /// 429, with this wait.
     Throttled(Option<u64>),
@@ -66,7 +66,7 @@ pub(crate) type Story = Vec<(Duration, Event)>;
 pub(crate) enum Event {
     Came(usize),
     Left(usize),
-    Refused(usize, Reason),
+    Rejected(usize, Reason),
     Dropped(usize),
     /// The response ended.
     Ended(usize),
@@ -126,16 +126,16 @@ pub(crate) fn visits(most: usize) -> impl Strategy<Value = Vec<Visit>> {
 }
 
 /// Up to `most` requests of all kinds, of which the server rejects some.
-pub(crate) fn answered_visits(most: usize) -> impl Strategy<Value = Vec<Visit>> {
-    let answer = prop_oneof![
-        3 => Just(Answer::Fine),
-        1 => prop::option::of(1..3_000u64).prop_map(Answer::Throttled),
-        1 => (1..3_000u64).prop_map(Answer::Overloaded),
+pub(crate) fn visits_with_rejections(most: usize) -> impl Strategy<Value = Vec<Visit>> {
+    let response = prop_oneof![
+        3 => Just(ServerResponse::Fine),
+        1 => prop::option::of(1..3_000u64).prop_map(ServerResponse::Throttled),
+        1 => (1..3_000u64).prop_map(ServerResponse::Overloaded),
     ];
-    prop::collection::vec((visit(), answer), 1..=most).prop_map(|visits| {
-        let answered = visits.into_iter();
-        answered
-            .map(|(visit, answer)| Visit { answer, ..visit })
+    prop::collection::vec((visit(), response), 1..=most).prop_map(|visits| {
+        let responded = visits.into_iter();
+        responded
+            .map(|(visit, response)| Visit { response, ..visit })
             .collect()
     })
 }
@@ -183,7 +183,7 @@ fn visit() -> impl Strategy<Value = Visit> {
                 deadline,
                 fate,
                 takes,
-                answer: Answer::Fine,
+                response: ServerResponse::Fine,
             },
         )
 }
@@ -218,10 +218,10 @@ impl Stage {
             Ok(permit) => {
                 self.note(Event::Left(n));
                 sleep(ms(visit.takes)).await;
-                let paused = match visit.answer {
-                    Answer::Fine => None,
-                    Answer::Throttled(wait) => permit.throttled(wait.map(ms)),
-                    Answer::Overloaded(wait) => permit.overloaded(ms(wait)),
+                let paused = match visit.response {
+                    ServerResponse::Fine => None,
+                    ServerResponse::Throttled(wait) => permit.throttled(wait.map(ms)),
+                    ServerResponse::Overloaded(wait) => permit.overloaded(ms(wait)),
                 };
                 if let Some(until) = paused {
                     self.note(Event::Paused(n, until - self.start));
@@ -229,7 +229,7 @@ impl Stage {
                 self.note(Event::Ended(n));
                 drop(permit);
             }
-            Err(rejected) => self.note(Event::Refused(n, rejected.reason())),
+            Err(rejected) => self.note(Event::Rejected(n, rejected.reason())),
         }
     }
 

@@ -75,8 +75,8 @@ async fn nothing<B>(_: Request<B>) -> Result<Response<Empty<Bytes>>, Infallible>
 async fn a_body_that_is_at_its_end_holds_no_slot() {
     let layer = TogetherRateLimitLayer::new(Limits::none().in_flight(CHAT, NonZeroU32::MIN));
     let svc = layer.layer(service_fn(nothing));
-    let answer = svc.clone().oneshot(req()).await.unwrap();
-    assert!(http_body::Body::is_end_stream(answer.body()));
+    let response = svc.clone().oneshot(req()).await.unwrap();
+    assert!(http_body::Body::is_end_stream(response.body()));
     assert!(
         layer.limiter().try_acquire(chat()).is_ok(),
         "the body is at its end"

@@ -169,7 +169,7 @@ async fn x_should_retry_overrules_but_never_makes_two_of_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failures_without_an_answer() {
+async fn failures_without_a_response() {
     for (path, reply, again) in [
         (CHAT, Reply::Refused, true),
         (CHAT, Reply::Reset, true),

@@ -141,7 +141,7 @@ impl Stage {
         };
         let (head, body) = response.into_parts();
         if let Some(rejected) = head.extensions.get::<Rejected>() {
-            return self.story.note(Event::Refused(n, rejected.reason()));
+            return self.story.note(Event::Rejected(n, rejected.reason()));
         }
         self.story.note(Event::Head(n));
         if let Some(paused) = head.extensions.get::<Paused>() {
