@@ -3,6 +3,8 @@
 // Each test binary compiles this file and uses its own part of it.
 #![allow(dead_code)]
 
+pub(crate) mod jobs;
+
 use std::{
     convert::Infallible,
     error::Error as _,
