@@ -23,11 +23,13 @@ use tokio_test::{
 use tower_together::body::{Opaque, ReplayBuffer, RequestBody};
 
 use crate::{
+    attempt::Woken,
     source::{Meanwhile, Script, Size, Source, Tap},
-    world::{
+    story::{
         Step::{self, Again, Open, Settle, Wake},
-        Story, Woken, play, used,
+        Story,
     },
+    world::{play, used},
 };
 
 /// github.com/linkerd/linkerd2/issues/15649: the first bytes that an attempt read were sent twice if it began before
