@@ -17,7 +17,7 @@ use crate::gateway::Gateway;
 
 /// One made-up program. Each of its workers makes a call, reads the response, and rests.
 #[derive(Clone, Copy)]
-struct Program {
+struct DemoProgram {
     /// Its credential, which the gateway does not pass on.
     name: &'static str,
     path: &'static str,
@@ -52,7 +52,7 @@ pub(crate) fn start(address: SocketAddr, gateway: Arc<Gateway>) {
     });
 }
 
-impl Program {
+impl DemoProgram {
     async fn work(self, address: SocketAddr, client: Client<HttpConnector, Body>) {
         loop {
             sleep(self.rest.mul_f64(fastrand::f64())).await;
@@ -90,8 +90,8 @@ const EMBEDDINGS: &str = "/embeddings";
 const IMAGES: &str = "/images/generations";
 
 /// Together they ask for somewhat more than the limits allow.
-const PROGRAMS: [Program; 5] = [
-    Program {
+const PROGRAMS: [DemoProgram; 5] = [
+    DemoProgram {
         name: "chat-room",
         path: CHAT,
         model: "meta-llama/Llama-3.3-70B-Instruct-Turbo",
@@ -99,7 +99,7 @@ const PROGRAMS: [Program; 5] = [
         rest: Duration::from_secs(3),
         patience: Duration::from_secs(60),
     },
-    Program {
+    DemoProgram {
         name: "nightly-eval",
         path: CHAT,
         model: "Qwen/Qwen2.5-72B-Instruct-Turbo",
@@ -107,7 +107,7 @@ const PROGRAMS: [Program; 5] = [
         rest: Duration::from_secs(14),
         patience: Duration::from_secs(30),
     },
-    Program {
+    DemoProgram {
         name: "indexer",
         path: EMBEDDINGS,
         model: "intfloat/multilingual-e5-large-instruct",
@@ -115,7 +115,7 @@ const PROGRAMS: [Program; 5] = [
         rest: Duration::from_millis(600),
         patience: Duration::from_secs(60),
     },
-    Program {
+    DemoProgram {
         name: "search-box",
         path: EMBEDDINGS,
         model: "intfloat/multilingual-e5-large-instruct",
@@ -123,7 +123,7 @@ const PROGRAMS: [Program; 5] = [
         rest: Duration::from_secs(4),
         patience: Duration::from_secs(2),
     },
-    Program {
+    DemoProgram {
         name: "illustrator",
         path: IMAGES,
         model: "black-forest-labs/FLUX.1-schnell",

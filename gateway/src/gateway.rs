@@ -18,7 +18,7 @@ use crate::{
     monitor::{Monitor, log::Log, traffic::Traffic},
     shutdown::Shutdown,
     upstream::{
-        client::{self, Sender, Watch},
+        client::{self, Observer, Sender},
         key_rejected::Complaint,
         target::Target,
     },
@@ -60,7 +60,7 @@ impl Gateway {
                 limiter.clone(),
                 &target,
                 &memory,
-                Watch {
+                Observer {
                     first_byte: args.first_byte,
                     monitor: Arc::clone(&monitor),
                     descriptors: descriptors.clone(),

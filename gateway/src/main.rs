@@ -63,7 +63,7 @@ use tower::BoxError;
 use tower_together::Limiter;
 
 use crate::{
-    access::{Access, tokens::Tokens},
+    access::{Access, tokens::AccessTokens},
     app::app,
     config::{Config, args::Args},
     connection::descriptors::Descriptors,
@@ -90,7 +90,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args, config: Config) -> Result<ExitCode, BoxError> {
-    let mut tokens = Tokens::from_env()?;
+    let mut tokens = AccessTokens::from_env()?;
     for (name, token) in &config.tokens {
         tokens.add(name, token);
     }

@@ -22,18 +22,18 @@ use http::{
 
 use crate::access::{
     credentials::{bearer, credential, password},
-    tokens::Tokens,
+    tokens::AccessTokens,
 };
 
 /// The callers that are accepted: every program on this machine, or those that send one of the tokens.
 pub(crate) struct Access {
-    tokens: Tokens,
+    tokens: AccessTokens,
     /// The gateway's own host names.
     hosts: Vec<String>,
 }
 
 impl Access {
-    pub(crate) fn new(tokens: Tokens, hosts: Vec<String>) -> Self {
+    pub(crate) fn new(tokens: AccessTokens, hosts: Vec<String>) -> Self {
         Self { tokens, hosts }
     }
 

@@ -12,7 +12,7 @@ use clap::Parser;
 use http::Uri;
 use tower_together::{Endpoint, Limits};
 
-use crate::{config::limits::Limit, monitor::log::Format};
+use crate::{config::limits::LimitArg, monitor::log::Format};
 
 /// One key and one set of limits for many programs: point their base URL at it.
 #[derive(Debug, Parser)]
@@ -56,8 +56,8 @@ pub(crate) struct Args {
 
     /// Requests a minute to an endpoint, in place of the default: ENDPOINT=N. Of one model: ENDPOINT/MODEL=N.
     /// Tokens a minute: ENDPOINT=Ntokens. No limit: ENDPOINT=none. May be given several times
-    #[arg(long = "limit", value_name = "ENDPOINT=N", value_parser = Limit::parse)]
-    pub(crate) limits: Vec<Limit>,
+    #[arg(long = "limit", value_name = "ENDPOINT=N", value_parser = LimitArg::parse)]
+    pub(crate) limits: Vec<LimitArg>,
 
     /// A model that no limit applies to, as a dedicated endpoint; may be given several times
     #[arg(long, value_name = "MODEL")]

@@ -24,7 +24,7 @@ use crate::{
     gateway::Gateway,
     history::windows::{self, measure},
     metrics::outcomes::Outcomes,
-    monitor::{traffic::Counts, waits::Histogram},
+    monitor::{traffic::OpenCounts, waits::Histogram},
 };
 
 pub(crate) async fn metrics(
@@ -61,7 +61,7 @@ struct Numbers {
     /// The remaining amount of each limit of each lane.
     left: Vec<Vec<u64>>,
     waits: Vec<Histogram>,
-    open: Counts,
+    open: OpenCounts,
 }
 
 impl Collector for Numbers {

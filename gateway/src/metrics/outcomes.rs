@@ -10,7 +10,7 @@ use prometheus_client::{
 
 use crate::{
     metrics::gauge,
-    monitor::{Monitor, programs::Program},
+    monitor::{Monitor, programs::ProgramCounts},
 };
 
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct Outcomes {
     errors: BTreeMap<(&'static str, String), u64>,
     retries: BTreeMap<&'static str, u64>,
     unknown_tokens: u64,
-    programs: BTreeMap<String, Program>,
+    programs: BTreeMap<String, ProgramCounts>,
     in_outage: bool,
 }
 
@@ -64,7 +64,7 @@ impl Outcomes {
         to: &mut DescriptorEncoder<'_>,
         name: &str,
         help: &str,
-        value: fn(&Program) -> u64,
+        value: fn(&ProgramCounts) -> u64,
     ) -> fmt::Result {
         let mut family = to.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (name, program) in &self.programs {

@@ -18,7 +18,7 @@ use http::{Response, StatusCode};
 use tower_together::Endpoint;
 
 use crate::{
-    body::Said,
+    body::BodyFacts,
     monitor::{
         log::Log,
         outage::{Outage, works},
@@ -69,7 +69,7 @@ impl Monitor {
     }
 
     /// Reports a call that waits for its turn.
-    pub(crate) fn queue(&self, record: &Record, said: &Said) {
+    pub(crate) fn queue(&self, record: &Record, said: &BodyFacts) {
         record.queue(said);
         self.counts().programs.of(&record.program).waiting += 1;
     }

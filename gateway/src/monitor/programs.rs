@@ -6,10 +6,10 @@ use serde::Serialize;
 
 /// Programs beyond the first [`MOST`] are counted together.
 #[derive(Default)]
-pub(crate) struct Programs(BTreeMap<Arc<str>, Program>);
+pub(crate) struct Programs(BTreeMap<Arc<str>, ProgramCounts>);
 
 #[derive(Clone, Debug, Default, Serialize)]
-pub(crate) struct Program {
+pub(crate) struct ProgramCounts {
     /// Calls that wait for their turn.
     pub(crate) waiting: u64,
     /// Calls sent.
@@ -23,7 +23,7 @@ pub(crate) struct Program {
 }
 
 impl Programs {
-    pub(crate) fn of(&mut self, name: &Arc<str>) -> &mut Program {
+    pub(crate) fn of(&mut self, name: &Arc<str>) -> &mut ProgramCounts {
         let name = match self.0.len() < MOST || self.0.contains_key(name) {
             true => Arc::clone(name),
             false => OTHERS.into(),
@@ -31,7 +31,7 @@ impl Programs {
         self.0.entry(name).or_default()
     }
 
-    pub(crate) fn all(&self) -> BTreeMap<String, Program> {
+    pub(crate) fn all(&self) -> BTreeMap<String, ProgramCounts> {
         let programs = self.0.iter();
         programs
             .map(|(name, program)| (name.to_string(), program.clone()))
@@ -39,7 +39,7 @@ impl Programs {
     }
 }
 
-impl Program {
+impl ProgramCounts {
     pub(crate) fn sent(&mut self, waited: Duration) {
         self.waiting -= 1;
         self.sent += 1;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tower_together::{ApiError, Endpoint, Rejected};
 
-use crate::{body::Said, error::Own, monitor::Monitor};
+use crate::{body::BodyFacts, error::Own, monitor::Monitor};
 
 pub(crate) struct Record {
     pub(crate) program: Arc<str>,
@@ -74,7 +74,7 @@ impl Record {
     }
 
     /// The call's body has been read, and it waits for its turn.
-    pub(crate) fn queue(&self, said: &Said) {
+    pub(crate) fn queue(&self, said: &BodyFacts) {
         let mut facts = self.facts();
         facts.model = said.model.as_ref().map(|model| model.name().into());
         facts.streams = said.streams;

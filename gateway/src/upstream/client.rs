@@ -31,14 +31,19 @@ pub(crate) type Sender = BoxCloneSyncService<Request<Ahead>, Response<Body>, Box
 
 /// The state that observes each attempt.
 #[derive(Clone)]
-pub(crate) struct Watch {
+pub(crate) struct Observer {
     pub(crate) first_byte: Duration,
     pub(crate) monitor: Arc<Monitor>,
     pub(crate) descriptors: Descriptors,
 }
 
-pub(crate) fn sender(limiter: Limiter, target: &Target, memory: &Memory, watch: Watch) -> Sender {
-    let client = watched(http(target.http2), watch);
+pub(crate) fn sender(
+    limiter: Limiter,
+    target: &Target,
+    memory: &Memory,
+    observer: Observer,
+) -> Sender {
+    let client = observed(http(target.http2), observer);
     let classify = Classify::together().with_prefix(&target.prefix);
     // A body that was read ahead is already counted and can be sent again, so this buffer only keeps clones.
     let again = tower_together::body::ReplayBuffer::new(memory.each(), usize::MAX);
@@ -50,9 +55,9 @@ pub(crate) fn sender(limiter: Limiter, target: &Target, memory: &Memory, watch: 
 }
 
 /// Counts each attempt of the layer as it passes.
-fn watched<C>(
+fn observed<C>(
     client: Client<C, Ahead>,
-    watch: Watch,
+    observer: Observer,
 ) -> impl Service<Request<Ahead>, Response = Response<Body>, Error = BoxError, Future: Send>
 + Clone
 + Send
@@ -61,10 +66,10 @@ fn watched<C>(
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
-    service_fn(move |request| watch.clone().send(client.clone(), request))
+    service_fn(move |request| observer.clone().send(client.clone(), request))
 }
 
-impl Watch {
+impl Observer {
     async fn send<C>(
         self,
         client: Client<C, Ahead>,

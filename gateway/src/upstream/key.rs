@@ -11,13 +11,13 @@ use crate::{
     upstream::{mask::Mask, masked::Masked},
 };
 
-pub(crate) struct Key {
+pub(crate) struct UpstreamKey {
     header: HeaderValue,
     /// `None` if the API needs no key.
     secret: Option<Arc<[u8]>>,
 }
 
-impl Key {
+impl UpstreamKey {
     /// Reads `TOGETHER_API_KEY`, if it is set.
     pub(crate) fn from_env() -> Result<Self, BoxError> {
         let secret = args::env("TOGETHER_API_KEY")?.unwrap_or_default();
