@@ -99,7 +99,7 @@ where
 /// Asks again, over an outage too: hours of work hang on it.
 pub(crate) async fn patiently<T, F>(
     interval: Duration,
-    patience: Patience,
+    patience: Tolerance,
     ask: impl Fn() -> F,
 ) -> Result<T, Failure>
 where
@@ -117,14 +117,14 @@ where
 
 /// Which failures are waited out.
 #[derive(Clone, Copy)]
-pub(crate) enum Patience {
+pub(crate) enum Tolerance {
     /// Before anything is known of the server, an unreadable success means a wrong address.
     WithErrors,
     /// Later it is a page of a proxy, which is in order again soon.
     WithAll,
 }
 
-impl Patience {
+impl Tolerance {
     fn bears(self, failure: &Failure) -> bool {
         failure.is_transient() && (matches!(self, Self::WithAll) || !failure.unreadable)
     }

@@ -21,7 +21,7 @@ use tower_together::jobs::JobsApi;
 
 use self::{
     cut::{Cut, Piece},
-    journal::Journal,
+    journal::BatchJournal,
     one::Done,
 };
 use crate::failure::BoxError;
@@ -35,7 +35,7 @@ pub struct Batches<S> {
     api: JobsApi<S>,
     size: NonZeroUsize,
     at_once: NonZeroUsize,
-    journal: Option<Journal>,
+    journal: Option<BatchJournal>,
 }
 
 impl<S> Batches<S> {
@@ -83,7 +83,7 @@ impl<S> Batches<S> {
     ///
     /// If the file can be neither read nor made, or if another run goes on with it.
     pub fn with_journal(mut self, path: impl AsRef<Path>) -> io::Result<Self> {
-        self.journal = Some(Journal::open(path.as_ref())?);
+        self.journal = Some(BatchJournal::open(path.as_ref())?);
         Ok(self)
     }
 
