@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use clap::Parser;
 use together_standin::{Builder, Jobs, Route, Rules, StandIn};
 
-use crate::values::{Rule, When, latency};
+use crate::values::{HeadersArg, RuleArg, latency};
 
 /// A strict stand-in for Together AI's HTTP API, on loopback.
 #[derive(Debug, Parser)]
@@ -16,8 +16,8 @@ pub(crate) struct Args {
     listen: String,
 
     /// How requests are counted
-    #[arg(long, value_enum, default_value_t = Rule::Gcra)]
-    rule: Rule,
+    #[arg(long, value_enum, default_value_t = RuleArg::Gcra)]
+    rule: RuleArg,
 
     /// Chat completions a minute per key and model, and as many completions; 0 is no limit
     #[arg(long, value_name = "N", default_value_t = 600)]
@@ -49,8 +49,8 @@ pub(crate) struct Args {
     count_refused: bool,
 
     /// Which responses carry rate limit headers
-    #[arg(long, value_enum, default_value_t = When::On429)]
-    headers: When,
+    #[arg(long, value_enum, default_value_t = HeadersArg::On429)]
+    headers: HeadersArg,
 
     /// How long responses take, as 2..20 or 5
     #[arg(long, value_name = "A..B", default_value = "2..20", value_parser = latency)]

@@ -20,7 +20,7 @@ use crate::{
     call::{Call, announced_as_json, bearer},
     error::ApiError,
     fault::Fault,
-    jobs::{Asked, Line, World},
+    jobs::{JobRequest, Line, World},
     manner::Manner,
     replies::reply,
     route::{Route, unversioned},
@@ -103,8 +103,14 @@ impl Shared {
         verdict
     }
 
-    fn asked<'a>(&self, head: &'a Parts, key: &str, body: &'a [u8], now: Duration) -> Asked<'a> {
-        Asked {
+    fn asked<'a>(
+        &self,
+        head: &'a Parts,
+        key: &str,
+        body: &'a [u8],
+        now: Duration,
+    ) -> JobRequest<'a> {
+        JobRequest {
             method: head.method.as_str(),
             path: unversioned(head.uri.path()),
             query: head.uri.query().unwrap_or_default(),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     fine_tune::at,
-    job::{Job, Standing},
+    job::{Job, JobState},
     kinds::Fate,
 };
 use crate::{
@@ -125,16 +125,16 @@ pub(super) fn results(
     [output, errors]
 }
 
-pub(super) fn json(job: &Job, standing: Standing) -> Value {
+pub(super) fn json(job: &Job, state: JobState) -> Value {
     let mut json = json!({
         "id": job.id,
         "user_id": "standin",
         "input_file_id": job.said["input_file_id"],
-        "status": standing.status,
+        "status": state.status,
         "created_at": at(job.born.as_secs()),
         "job_deadline": at(job.born.as_secs()),
         "endpoint": job.said["endpoint"],
-        "progress": standing.progress,
+        "progress": state.progress,
     });
     let names = ["output_file_id", "error_file_id"];
     for (name, id) in names.into_iter().zip(&job.made) {
@@ -142,10 +142,10 @@ pub(super) fn json(job: &Job, standing: Standing) -> Value {
             json[name] = id.as_str().into();
         }
     }
-    if standing.over {
+    if state.over {
         json["completed_at"] = at((job.born + job.lasts).as_secs()).into();
     }
-    if standing.status == "FAILED" {
+    if state.status == "FAILED" {
         let error = job.invalid.as_deref();
         json["error"] = error.unwrap_or("something went wrong").into();
     }
