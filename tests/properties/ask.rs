@@ -15,7 +15,7 @@ use tower_together::{
 };
 
 use crate::{
-    play::{Event, Fate, ServerResponse, Story, Visit, call},
+    play::{Event, Handling, ServerResponse, Story, Visit, call},
     tables::{MODELS, lanes},
 };
 
@@ -342,7 +342,7 @@ pub(crate) fn visit(lane: Lane, tokens: u64) -> Visit {
         tokens,
         again: false,
         deadline: None,
-        fate: Fate::Awaited,
+        fate: Handling::Awaited,
         takes: 0,
         response: ServerResponse::Fine,
     }

@@ -32,7 +32,7 @@ pub(crate) struct Visit {
     pub(crate) tokens: u64,
     pub(crate) again: bool,
     pub(crate) deadline: Option<u64>,
-    pub(crate) fate: Fate,
+    pub(crate) fate: Handling,
     /// The time that its response takes, in milliseconds.
     pub(crate) takes: u64,
     pub(crate) response: ServerResponse,
@@ -50,7 +50,7 @@ pub(crate) enum ServerResponse {
 
 /// The caller's handling of its future.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Fate {
+pub(crate) enum Handling {
     Awaited,
     /// Dropped after this time, if it is not ready.
     Dropped(u64),
@@ -145,8 +145,8 @@ pub(crate) fn polled_visits(most: usize) -> impl Strategy<Value = Vec<Visit>> {
     visits(most).prop_map(|mut visits| {
         for visit in &mut visits {
             visit.deadline = None;
-            if let Fate::Unpolled(_) = visit.fate {
-                visit.fate = Fate::Awaited;
+            if let Handling::Unpolled(_) = visit.fate {
+                visit.fate = Handling::Awaited;
             }
         }
         visits
@@ -155,9 +155,9 @@ pub(crate) fn polled_visits(most: usize) -> impl Strategy<Value = Vec<Visit>> {
 
 fn visit() -> impl Strategy<Value = Visit> {
     let fate = prop_oneof![
-        4 => Just(Fate::Awaited),
-        2 => (0..4_000u64).prop_map(Fate::Dropped),
-        1 => (0..4_000u64).prop_map(Fate::Unpolled),
+        4 => Just(Handling::Awaited),
+        2 => (0..4_000u64).prop_map(Handling::Dropped),
+        1 => (0..4_000u64).prop_map(Handling::Unpolled),
     ];
     let caller = prop_oneof![Just("a"), Just("b"), Just("c")];
     let at = prop_oneof![Just(0), 0..4_000u64];
@@ -201,12 +201,12 @@ impl Stage {
         self.note(Event::Came(n));
         let mut turn = pin!(self.limiter.acquire(call(&visit)));
         let result = match visit.fate {
-            Fate::Awaited => turn.await,
-            Fate::Dropped(after) => match timeout(ms(after), turn).await {
+            Handling::Awaited => turn.await,
+            Handling::Dropped(after) => match timeout(ms(after), turn).await {
                 Ok(result) => result,
                 Err(_) => return self.note(Event::Dropped(n)),
             },
-            Fate::Unpolled(pause) => match futures::poll!(turn.as_mut()) {
+            Handling::Unpolled(pause) => match futures::poll!(turn.as_mut()) {
                 std::task::Poll::Ready(result) => result,
                 std::task::Poll::Pending => {
                     sleep(ms(pause)).await;

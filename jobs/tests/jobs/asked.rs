@@ -10,9 +10,9 @@ use tower::{BoxError, Service, service_fn};
 
 /// The requests that a server received, and the second of each.
 #[derive(Clone, Default)]
-pub(crate) struct Asked(Arc<Mutex<Vec<(String, u64)>>>);
+pub(crate) struct Received(Arc<Mutex<Vec<(String, u64)>>>);
 
-impl Asked {
+impl Received {
     /// The seconds at which this was requested.
     pub(crate) fn at(&self, what: &str) -> Vec<u64> {
         let asked = self.0.lock().unwrap();
@@ -28,9 +28,9 @@ pub(crate) fn server(
     response: impl Fn(&str, usize) -> Option<(u16, &'static str)> + Clone,
 ) -> (
     impl Service<Request<Full<Bytes>>, Response = Response<Full<Bytes>>, Error = BoxError> + Clone,
-    Asked,
+    Received,
 ) {
-    let (asked, start) = (Asked::default(), Instant::now());
+    let (asked, start) = (Received::default(), Instant::now());
     let noted = asked.clone();
     let service = service_fn(move |request: Request<Full<Bytes>>| {
         let what = format!("{} {}", request.method(), request.uri().path());

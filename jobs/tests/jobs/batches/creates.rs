@@ -5,7 +5,7 @@ use std::pin::pin;
 use futures_util::StreamExt;
 use tower_together_jobs::{Batches, JobsApi, Reason};
 
-use crate::asked::{self, Asked};
+use crate::asked::{self, Received};
 
 use super::{missing, request};
 
@@ -13,7 +13,7 @@ use super::{missing, request};
 /// has no response.
 pub(crate) async fn play(
     response: impl Fn(&str, usize) -> Option<(u16, &'static str)> + Clone,
-) -> (Reason, Asked) {
+) -> (Reason, Received) {
     let (server, asked) = asked::server(response);
     let api = JobsApi::new(server).with_base("http://server").unwrap();
     let outcomes: Vec<_> = pin!(Batches::new(api).run([request(0)])).collect().await;

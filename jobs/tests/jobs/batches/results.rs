@@ -10,14 +10,14 @@ use http_body_util::Full;
 use tower::ServiceExt;
 use tower_together_jobs::{Batches, JobsApi, Outcome, Reason};
 
-use crate::asked::{self, Asked};
+use crate::asked::{self, Received};
 
 use super::{creates::play, missing, request};
 
 /// Runs a batch of three requests, of which `response` tells what is read once it has ended.
 async fn read(
     response: impl Fn(&str, usize) -> Option<(u16, &'static str)> + Clone,
-) -> (Vec<Outcome>, Asked) {
+) -> (Vec<Outcome>, Received) {
     let (server, asked) = asked::server(move |what, nth| match what {
         "POST /files/upload" => Some((200, r#"{"id":"file-1"}"#)),
         "POST /batches" => Some((200, r#"{"job":{"id":"batch-1"}}"#)),

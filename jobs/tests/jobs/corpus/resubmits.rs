@@ -19,7 +19,7 @@ use tower_together::{
 };
 use tower_together_jobs::{Corpus, Failure, JobsApi};
 
-use crate::asked::{self, Asked};
+use crate::asked::{self, Received};
 
 use super::at_most;
 
@@ -29,7 +29,7 @@ async fn run(
     (method, path): (Method, &str),
     change: impl Fn(&mut Request<Full<Bytes>>),
     response: Option<(u16, &'static str)>,
-) -> (Failure, Asked) {
+) -> (Failure, Received) {
     let (server, asked) = asked::server(move |what, _| match what {
         _ if what.ends_with("/models") => Some((200, "{}")),
         _ => response,

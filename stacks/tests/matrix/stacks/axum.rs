@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// An app with the layers around its routes.
-pub(crate) struct AxumIn(Asked);
+pub(crate) struct AxumIn(UrlClient);
 
 impl Stack for AxumIn {
     const SHOWS: Shows = Shows::All;
@@ -35,7 +35,7 @@ impl Stack for AxumIn {
             )
             .layer(layers.both())
             .layer(MapResponseLayer::new(Seen::tell::<Body>));
-        Self(Asked::new(app).await)
+        Self(UrlClient::new(app).await)
     }
 
     fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
@@ -44,7 +44,7 @@ impl Stack for AxumIn {
 }
 
 /// An app whose handler calls the upstream through the layers.
-pub(crate) struct AxumOut(Asked);
+pub(crate) struct AxumOut(UrlClient);
 
 impl Stack for AxumOut {
     const SHOWS: Shows = Shows::All;
@@ -58,7 +58,7 @@ impl Stack for AxumOut {
             layers,
         };
         let app = Router::new().route(PATH, post(pass_on)).with_state(api);
-        Self(Asked::new(app).await)
+        Self(UrlClient::new(app).await)
     }
 
     fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
@@ -87,12 +87,12 @@ async fn pass_on(State(api): State<Api>, request: Request<Body>) -> Response<Bod
     Seen::tell(response.unwrap()).map(Body::new)
 }
 
-struct Asked {
+struct UrlClient {
     url: String,
     client: Client<HttpConnector, AnyBody>,
 }
 
-impl Asked {
+impl UrlClient {
     async fn new(app: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

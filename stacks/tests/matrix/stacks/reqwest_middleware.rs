@@ -14,14 +14,14 @@ use crate::{
     upstream::Upstream,
 };
 
-pub(crate) struct Middleware(Asked);
+pub(crate) struct Middleware(UrlClient);
 
 impl Stack for Middleware {
     const SHOWS: Shows = Shows::All;
 
     async fn start(upstream: Upstream, layers: Layers) -> Self {
         let client = ClientBuilder::new(Client::new()).with(layers.both());
-        Self(Asked::new(upstream, client).await)
+        Self(UrlClient::new(upstream, client).await)
     }
 
     fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
@@ -29,7 +29,7 @@ impl Stack for Middleware {
     }
 }
 
-pub(crate) struct TwoMiddlewares(Asked);
+pub(crate) struct TwoMiddlewares(UrlClient);
 
 impl Stack for TwoMiddlewares {
     const SHOWS: Shows = Shows::All;
@@ -40,7 +40,7 @@ impl Stack for TwoMiddlewares {
             .with(Passing)
             .with(layers.rate_limit)
             .with(Passing);
-        Self(Asked::new(upstream, client).await)
+        Self(UrlClient::new(upstream, client).await)
     }
 
     fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
@@ -63,12 +63,12 @@ impl reqwest_middleware::Middleware for Passing {
     }
 }
 
-struct Asked {
+struct UrlClient {
     url: String,
     client: ClientWithMiddleware,
 }
 
-impl Asked {
+impl UrlClient {
     async fn new(upstream: Upstream, client: ClientBuilder) -> Self {
         let url = serve::upstream(upstream).await;
         Self {
