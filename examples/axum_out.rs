@@ -9,7 +9,7 @@ use futures::future::try_join_all;
 use http::{Request, StatusCode};
 use tower::{Layer, ServiceExt};
 use tower_together::TogetherLayer;
-use tower_together_stacks::{Api, Failure, report};
+use tower_together_stacks::{Api, ExampleError, report};
 
 // The stack, which works with any other client too.
 type Together = <TogetherLayer as Layer<reqwest::Client>>::Service;
@@ -23,7 +23,7 @@ async fn hello(state: State<(Arc<Api>, Together)>) -> Result<Response, StatusCod
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Failure> {
+async fn main() -> Result<(), ExampleError> {
     let http = reqwest::Client::builder().retry(reqwest::retry::never());
     let together = TogetherLayer::default().layer(http.build()?);
     let state = (Arc::new(Api::from_env().await?), together);

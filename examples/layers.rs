@@ -9,10 +9,10 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use tower::{ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 use tower_http::{set_header::SetRequestHeaderLayer, trace::TraceLayer};
 use tower_together::{TogetherRateLimitLayer, TogetherRetryLayer, stack::HttpOverReqwest};
-use tower_together_stacks::{Api, Failure, report};
+use tower_together_stacks::{Api, ExampleError, report};
 
 #[tokio::main]
-async fn main() -> Result<(), Failure> {
+async fn main() -> Result<(), ExampleError> {
     let api = Api::from_env().await?;
     let key = HeaderValue::try_from(format!("Bearer {}", api.key))?;
     let http = reqwest::Client::builder().retry(reqwest::retry::never());

@@ -7,10 +7,10 @@ use std::time::Duration;
 use futures::future::try_join_all;
 use tower::{ServiceBuilder, ServiceExt};
 use tower_together::TogetherLayer;
-use tower_together_stacks::{Api, CHAT, Failure, report};
+use tower_together_stacks::{Api, CHAT, ExampleError, report};
 
 #[tokio::main]
-async fn main() -> Result<(), Failure> {
+async fn main() -> Result<(), ExampleError> {
     let api = Api::from_env().await?;
     let http = reqwest::Client::builder()
         .user_agent("my-program/1.0")

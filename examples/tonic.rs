@@ -6,11 +6,11 @@ use futures::future::try_join_all;
 use tonic::transport::{Channel, Server, server::TcpIncoming};
 use tower::ServiceBuilder;
 use tower_together::{Endpoint, Limits, Quota, TogetherLayer, TogetherRateLimitLayer};
-use tower_together_stacks::{Echo, Failure, Prompt, report};
+use tower_together_stacks::{Echo, ExampleError, Prompt, report};
 use tower_together_stacks::{chat_client::ChatClient, chat_server::ChatServer};
 
 #[tokio::main]
-async fn main() -> Result<(), Failure> {
+async fn main() -> Result<(), ExampleError> {
     let limits = Limits::none().requests(Endpoint::Other, Quota::per_minute(600)?);
 
     // The server's stack:
