@@ -231,23 +231,23 @@ fn keys_stay_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_stand_in_line_are_counted_and_no_longer() {
+async fn queued_requests_are_counted_and_no_longer() {
     let service = per_minute(60).layer(service_fn(nothing));
-    let in_line = QueueGauge::new();
+    let queued = QueueGauge::new();
     let send = || {
         let mut request = chat();
-        request.extensions_mut().insert(in_line.clone());
+        request.extensions_mut().insert(queued.clone());
         service.clone().oneshot(request)
     };
     send().await.unwrap();
     let (mut first, mut second) = (task::spawn(send()), task::spawn(send()));
     assert_pending!(first.poll());
     assert_pending!(second.poll());
-    assert_eq!(in_line.count(), 2);
+    assert_eq!(queued.count(), 2);
     assert_pending!(second.poll());
     drop(second);
-    assert_eq!(in_line.count(), 1);
+    assert_eq!(queued.count(), 1);
     sleep(Duration::from_secs(2)).await;
     assert_ready!(first.poll()).unwrap();
-    assert_eq!(in_line.count(), 0);
+    assert_eq!(queued.count(), 0);
 }

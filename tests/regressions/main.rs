@@ -97,7 +97,7 @@ async fn a_snapshot_counts_those_who_were_passed_by() {
 
 /// It asked for a request of no tokens.
 #[tokio::test(start_paused = true)]
-async fn a_snapshot_tells_when_the_first_in_line_may_go() {
+async fn a_snapshot_tells_when_the_first_of_the_queue_may_go() {
     let limiter = Limiter::new(Limits::none().tokens(CHAT, q(1000)));
     drop(limiter.try_acquire(chat().with_tokens(1000)).unwrap());
     let mut w = task::spawn(limiter.acquire(chat().with_tokens(10)));

@@ -239,7 +239,7 @@ async fn a_response_that_takes_too_long_is_paid_for_once() {
 
 /// A body that was read ahead can be retried, even if the layers alone would not keep it.
 #[tokio::test]
-async fn a_large_body_is_sent_again() {
+async fn a_large_body_is_retried() {
     let api = Api::start().await;
     let gateway = Gateway::before(&api.url(), &[]).await;
     let failed = http::Response::builder().status(503);

@@ -164,7 +164,7 @@ mod tests {
 
     /// Lines with 503, 429 and `batch_expired` were final.
     #[test]
-    fn a_line_whose_failure_is_transient_may_be_sent_again() {
+    fn a_line_whose_failure_is_transient_may_be_retried() {
         for (says, transient) in [
             (r#""response":{"status_code":503,"body":{}}"#, true),
             (r#""response":{"status_code":"503","body":{}}"#, true),

@@ -59,7 +59,7 @@ async fn an_error_that_concerns_all_ends_the_run_and_the_same_command_continues(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_bad_text_fails_alone_and_is_tried_again() {
+async fn one_bad_text_fails_alone_and_is_retried() {
     let folder = folder_with_text("bad-text", 3);
     let output = folder.join("embeddings.jsonl");
     let (server, url) = server::rejecting("1200 ").await;

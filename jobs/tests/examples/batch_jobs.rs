@@ -30,7 +30,7 @@ fn batch_jobs_shows_its_progress_and_groups_what_failed() {
 
 /// `batch_jobs missing.jsonl`, the way to resume, cut 2,200 responses to 300.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_command_sends_again_what_has_no_response_and_nothing_else() {
+async fn the_same_command_retries_what_has_no_response_and_nothing_else() {
     let folder = folder("batch-again");
     requests(&folder, 100);
     let (server, url) = server(&[Fate::Completes, Fate::Expires, Fate::Completes]).await;
@@ -107,7 +107,7 @@ async fn a_run_of_batches_that_fails_ends_early_and_deletes_no_response() {
 
 /// A request that may be in a batch is not sent again unless its line is deleted.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_may_have_been_done_is_not_sent_again() {
+async fn a_request_that_may_have_been_done_is_not_retried() {
     let folder = folder("batch-uncertain");
     requests(&folder, 2);
     let (server, url) = server(&[Fate::Completes]).await;

@@ -17,7 +17,7 @@ mod stacks;
 mod upstream;
 mod words;
 
-/// A test for each promise of each stack: `http1::a_503_is_sent_again`.
+/// A test for each promise of each stack: `http1::a_503_is_retried`.
 macro_rules! matrix {
     ($promises:tt of $($name:ident: $stack:ident,)*) => {$(
         mod $name {
@@ -41,8 +41,8 @@ matrix! {
         what_would_miss_its_deadline_is_rejected_at_once,
         what_is_dropped_while_it_waits_costs_nothing,
         what_is_dropped_under_way_gives_its_slot_back,
-        a_429_is_sent_again_when_the_server_said,
-        a_503_is_sent_again,
+        a_429_is_retried_when_the_server_said,
+        a_503_is_retried,
         a_stream_comes_piece_by_piece_and_holds_its_slot_to_its_end,
         a_stream_that_nobody_reads_on_gives_its_slot_back,
         a_large_upload_that_failed_arrives_whole_the_second_time,

@@ -188,7 +188,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const SOON: Duration = Duration::from_secs(20 * 60);
 
 #[tokio::test]
-async fn no_connection_is_tried_again_and_is_connect() {
+async fn no_connection_is_retried_and_is_connect() {
     let inside = Witness::default();
     let client = over(inside.clone());
     let error = client.post(CLOSED).send().await.unwrap_err();
@@ -209,7 +209,7 @@ async fn a_timeout_is_timeout() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_sent_is_not_tried_again() {
+async fn what_cannot_be_sent_is_not_retried() {
     let inside = Witness::default();
     let client = over(inside.clone());
     let url = "ftp://together/v1/chat/completions";
@@ -219,7 +219,7 @@ async fn what_cannot_be_sent_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn another_middlewares_failure_is_tried_again() {
+async fn another_middlewares_failure_is_retried() {
     let server = Server::failing(0).await;
     let inside = Witness::failing(1);
     let client = over(inside);

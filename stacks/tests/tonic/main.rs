@@ -61,7 +61,7 @@ async fn a_conversation_that_is_rejected_begins_again_and_goes_on() {
 }
 
 #[tokio::test]
-async fn what_failed_in_its_trailers_is_not_sent_again() {
+async fn what_failed_in_its_trailers_is_not_retried() {
     let (moody, url) = Moody::start([Mood::Midway]).await;
     let channel = Endpoint::from_shared(url).unwrap().connect_lazy();
     let mut client = ChatClient::new(ServiceBuilder::new().layer(quick()).service(channel));
@@ -97,7 +97,7 @@ async fn an_error_that_the_service_would_repeat_is_not_retried() {
 
 /// A gRPC service is unknown to the layer, so a call is retried only if it was certainly not processed.
 #[tokio::test]
-async fn no_connection_for_whatever_reason_is_tried_again() {
+async fn no_connection_for_whatever_reason_is_retried() {
     for kind in [io::ErrorKind::ConnectionRefused, io::ErrorKind::TimedOut] {
         let (moody, url) = Moody::start([]).await;
         let address = url.trim_start_matches("http://").to_owned();
@@ -124,7 +124,7 @@ async fn no_connection_for_whatever_reason_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_timeout_of_the_callers_is_not_sent_again_after_it() {
+async fn a_timeout_of_the_callers_is_not_retried_after_it() {
     let (moody, url) = Moody::start([Mood::Silent]).await;
     let channel = Endpoint::from_shared(url).unwrap().connect_lazy();
     let mut client = ChatClient::new(ServiceBuilder::new().layer(quick()).service(channel));

@@ -72,7 +72,7 @@ async fn a_batch_whose_create_had_no_response_when_the_run_ended_is_found_by_its
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_create_that_may_have_been_sent_is_not_sent_again() {
+async fn a_create_that_may_have_been_sent_is_not_retried() {
     let journal = journal("sent");
     let server = server(Jobs::default()).await;
     server.script(

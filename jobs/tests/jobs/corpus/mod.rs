@@ -115,7 +115,7 @@ async fn the_quota_is_used_however_long_responses_take() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn little_waits_in_line_and_nothing_for_nothing() {
+async fn the_queue_is_short_and_no_request_waits_in_vain() {
     let sent = Sent::default();
     let api = JobsApi::new(limited(300, server(&sent, Duration::from_millis(20))));
     let taken = Cell::new(0);
@@ -128,7 +128,7 @@ async fn little_waits_in_line_and_nothing_for_nothing() {
     for _ in 0..100 {
         items.next().await.unwrap();
     }
-    // One under way, sixteen in line.
+    // One under way, sixteen in the queue.
     assert!((100..=120).contains(&taken.get()), "{}", taken.get());
     // The stream is not polled, so nothing goes on.
     let before = (taken.get(), sent.count());
@@ -354,7 +354,7 @@ fn a_million_texts_take_no_more_memory_than_a_few_thousand() {
 
 fn compare(few: usize, count: usize) {
     let (few, many) = (held(few), held(count));
-    // Fifty requests under way, sixteen in line, one being gathered and one being given.
+    // Fifty requests under way, sixteen in the queue, one being gathered and one being given.
     assert!(many.0 <= (50 + 16 + 4) * 20, "{} texts at a time", many.0);
     // The server of this test notes when each request came.
     let noted = (2 * count / 20 * size_of::<Instant>()) as u64;

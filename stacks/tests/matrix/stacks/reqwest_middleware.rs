@@ -37,9 +37,9 @@ impl Stack for TwoMiddlewares {
     async fn start(upstream: Upstream, layers: Layers) -> Self {
         let client = ClientBuilder::new(Client::new())
             .with(layers.retry)
-            .with(Passing)
+            .with(PassThrough)
             .with(layers.rate_limit)
-            .with(Passing);
+            .with(PassThrough);
         Self(UrlClient::new(upstream, client).await)
     }
 
@@ -49,10 +49,10 @@ impl Stack for TwoMiddlewares {
 }
 
 /// A third party's middleware.
-struct Passing;
+struct PassThrough;
 
 #[tonic::async_trait]
-impl reqwest_middleware::Middleware for Passing {
+impl reqwest_middleware::Middleware for PassThrough {
     async fn handle(
         &self,
         request: Request,

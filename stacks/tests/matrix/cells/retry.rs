@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::{ask::Ask, bench::Bench, stacks::Stack, upstream::Step, words::Fail};
 
-pub(crate) async fn a_429_is_sent_again_when_the_server_said<S: Stack>() {
+pub(crate) async fn a_429_is_retried_when_the_server_said<S: Stack>() {
     let wait = Duration::from_millis(50);
     let fail = Fail {
         status: 429,
@@ -14,7 +14,7 @@ pub(crate) async fn a_429_is_sent_again_when_the_server_said<S: Stack>() {
     assert!(arrived - failed >= wait, "{:?}", arrived - failed);
 }
 
-pub(crate) async fn a_503_is_sent_again<S: Stack>() {
+pub(crate) async fn a_503_is_retried<S: Stack>() {
     sent_twice::<S>(Fail {
         status: 503,
         wait: None,
