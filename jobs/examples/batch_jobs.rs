@@ -175,7 +175,7 @@ async fn run(args: Args) -> Result<bool, BoxError> {
             "ended early, for it would fail for all; once that is put right, the same command continues",
         );
     } else if !whole {
-        say("the same command sends again what failed");
+        say("the same command retries what failed");
     }
     if let Some(journal) = journal.filter(|_| to_find > 0) {
         say(&format!(

@@ -100,7 +100,7 @@ pub(crate) fn env(name: &str) -> Result<Option<String>, String> {
         Ok(value) => Ok(Some(value)),
         Err(VarError::NotPresent) => Ok(None),
         // Ignoring it would start another program than was asked for. The value is secret, so it is not shown.
-        Err(VarError::NotUnicode(_)) => Err(format!("{name} is set and is no text: copy it anew")),
+        Err(VarError::NotUnicode(_)) => Err(format!("{name} is set and is no text: copy it again")),
     }
 }
 

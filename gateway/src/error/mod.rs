@@ -106,7 +106,7 @@ pub(crate) fn body_too_slow() -> Response<Body> {
 }
 
 pub(crate) fn full() -> Response<Body> {
-    let message = "the gateway has no memory left for another request's body: try again soon";
+    let message = "the gateway has no memory left for another request's body: retry soon";
     transient("gateway_full", message, Duration::from_secs(1))
 }
 

@@ -27,7 +27,7 @@ impl UpstreamKey {
     fn new(secret: &str) -> Result<Self, BoxError> {
         let sent = if secret.is_empty() { "none" } else { secret };
         let mut header = HeaderValue::try_from(format!("Bearer {sent}"))
-            .map_err(|_| "TOGETHER_API_KEY holds what no header may: copy it anew")?;
+            .map_err(|_| "TOGETHER_API_KEY holds what no header may: copy it again")?;
         // Keeps the key out of every output that shows headers, and out of HTTP/2's header table.
         header.set_sensitive(true);
         Ok(Self {

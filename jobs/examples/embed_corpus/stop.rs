@@ -69,7 +69,7 @@ impl Stop {
         let why = self.why.borrow().clone();
         match (why, all_succeeded) {
             (None, true) => return ExitCode::SUCCESS,
-            (None, false) => say("the same command tries again what failed"),
+            (None, false) => say("the same command retries what failed"),
             (Some(Why::CtrlC), _) => {
                 say("stopped; the same command continues");
                 return ExitCode::from(INTERRUPTED as u8);

@@ -164,7 +164,7 @@ impl fmt::Display for Reason {
             } => {
                 write!(f, "batch {batch} ended without a response to it ({status})")?;
                 match message.as_str() {
-                    "" => f.write_str("; send it again"),
+                    "" => f.write_str("; retry it"),
                     message => write!(f, ": {message}"),
                 }
             }
@@ -238,7 +238,7 @@ mod tests {
             ),
             (
                 ended(""),
-                "batch batch-1 ended without a response to it (EXPIRED); send it again",
+                "batch batch-1 ended without a response to it (EXPIRED); retry it",
                 true,
             ),
             (

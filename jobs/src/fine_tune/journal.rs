@@ -93,7 +93,7 @@ mod tests {
         let first = FineTuneJournal::open(&path).unwrap();
         let second = FineTuneJournal::open(&path).unwrap_err();
         assert!(
-            second.to_string().contains("a run that goes on"),
+            second.to_string().contains("another run is writing it"),
             "{second}"
         );
         let clone = first.clone();

@@ -73,7 +73,7 @@ async fn one_bad_text_fails_alone_and_is_retried() {
         "{ended:?}"
     );
     assert!(
-        ended.stderr.contains("the same command tries again"),
+        ended.stderr.contains("the same command retries"),
         "{ended:?}"
     );
     assert_eq!(lines(output.clone()).len(), 59);

@@ -152,7 +152,7 @@ async fn a_second_run_on_one_output_is_told_of_the_first() {
         let second = example(&folder, args).output().unwrap();
         assert_eq!(second.status.code(), Some(2), "{args:?}");
         let said = String::from_utf8(second.stderr).unwrap();
-        assert!(said.contains("a run that goes on writes it"), "{said}");
+        assert!(said.contains("another run is writing it"), "{said}");
     }
     first.kill().await.unwrap();
     assert_eq!(

@@ -38,7 +38,7 @@ async fn the_same_command_retries_what_has_no_response_and_nothing_else() {
     let first = run(&folder, "batch_jobs", &arguments);
     assert_eq!(first.code, Some(1), "{first:?}");
     assert!(
-        first.progress.contains("the same command sends again"),
+        first.progress.contains("the same command retries"),
         "{first:?}"
     );
     let responses = folder.join("answers.jsonl");

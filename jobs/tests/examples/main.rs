@@ -107,7 +107,7 @@ async fn a_second_run_of_a_job_example_is_told_of_the_first() {
         let second = run(&folder, name, arguments);
         assert_eq!(second.code, Some(2), "{name}: {second:?}");
         assert!(
-            second.progress.contains("a run that goes on writes it"),
+            second.progress.contains("another run is writing it"),
             "{second:?}"
         );
         first.kill().unwrap();

@@ -146,7 +146,7 @@ async fn a_second_run_with_the_journal_is_rejected() {
     let first = batches().with_journal(&journal).unwrap();
     let second = batches().with_journal(&journal).unwrap_err();
     assert!(
-        second.to_string().contains("a run that goes on"),
+        second.to_string().contains("another run is writing it"),
         "{second}"
     );
     drop(first);
