@@ -85,7 +85,7 @@ where
         response
     }
 
-    fn answered(&mut self, response: Response<R>) -> StepOf<Self, B, R, E> {
+    fn responded(&mut self, response: Response<R>) -> StepOf<Self, B, R, E> {
         let (mut head, body) = response.into_parts();
         let now = clock::now();
         if let Some(request) = self.next(&head, now) {
