@@ -27,7 +27,7 @@
 mod opaque;
 mod original;
 mod peek;
-mod refusal;
+mod rejection;
 pub(crate) mod replay;
 mod replay_buffer;
 mod request;
@@ -48,6 +48,6 @@ pub type Memory = ReplayBuffer;
 pub(crate) use self::{
     original::Original,
     peek::{Bound, Peek},
-    refusal::refusal,
+    rejection::refusal,
     timer::Timer,
 };
