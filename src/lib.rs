@@ -29,8 +29,8 @@
 //!     .header("authorization", "Bearer YOUR_KEY")
 //!     .header("content-type", "application/json")
 //!     .body(Full::from(r#"{"model":"BAAI/bge-base-en-v1.5","input":"hello"}"#))?;
-//! let answer = client.ready().await?.call(request).await?;
-//! assert!(answer.status().is_success());
+//! let response = client.ready().await?.call(request).await?;
+//! assert!(response.status().is_success());
 //! # Ok(())
 //! # }
 //! ```

@@ -94,12 +94,12 @@ mod tests {
         let (mut sender, connection) = handshake.unwrap();
         let connection = tokio::spawn(connection);
         sender.ready().await.unwrap();
-        let answer = tokio::spawn(sender.send_request(Request::new(Empty::new())));
+        let response = tokio::spawn(sender.send_request(Request::new(Empty::new())));
         // The request has arrived, and no response follows.
         let (mut server, _) = listener.accept().await.unwrap();
         assert!(server.read(&mut [0; 64]).await.unwrap() > 0);
         connection.abort();
-        let error = answer.await.unwrap().unwrap_err();
+        let error = response.await.unwrap().unwrap_err();
         assert!(error.is_user(), "{error:?}");
         assert_eq!(told(&error), Some(Failure::Interrupted));
     }

@@ -28,7 +28,7 @@ mod asked;
 mod opaque;
 mod original;
 mod peek;
-mod refusal;
+mod rejection;
 pub(crate) mod replay;
 mod replay_buffer;
 mod request;
@@ -50,6 +50,6 @@ pub(crate) use self::{
     asked::{asked, model},
     original::Original,
     peek::{Bound, Peek},
-    refusal::refusal,
+    rejection::refusal,
     timer::Timer,
 };

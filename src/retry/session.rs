@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    read::Read,
+    read::Reading,
     settings::Settings,
     tries::{Ended, Tries},
     verdict::failure,
@@ -49,7 +49,7 @@ where
     E: 'static,
 {
     type Settings = Arc<Settings>;
-    type Read = Read<R>;
+    type Read = Reading<R>;
     type Body = Whole<R>;
 
     fn begin(
@@ -104,13 +104,13 @@ where
         relay::listen();
     }
 
-    fn answered(&mut self, response: Response<R>) -> StepOf<Self, B, R, E> {
+    fn responded(&mut self, response: Response<R>) -> StepOf<Self, B, R, E> {
         let failure = failure(response.status(), response.headers(), response.extensions());
         let (head, body) = response.into_parts();
         let since = clock::now();
         let Some(failure) = failure else {
             return match self.success(&head, body) {
-                Ok(body) => Step::Read(Box::new(Read {
+                Ok(body) => Step::Read(Box::new(Reading {
                     body,
                     drains: true,
                     wait: None,
@@ -135,7 +135,7 @@ where
             true => self.tries.drain(),
             false => self.tries.error_body(),
         };
-        Step::Read(Box::new(Read {
+        Step::Read(Box::new(Reading {
             body: Peek::new(body, bound),
             drains: is_read,
             wait,
@@ -152,11 +152,11 @@ where
         next.unwrap_or(Step::Return(Err(error)))
     }
 
-    fn poll_read(read: &mut Read<R>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_read(read: &mut Reading<R>, cx: &mut Context<'_>) -> Poll<()> {
         read.body.poll_read(cx)
     }
 
-    fn read(&mut self, mut read: Box<Read<R>>) -> StepOf<Self, B, R, E> {
+    fn read(&mut self, mut read: Box<Reading<R>>) -> StepOf<Self, B, R, E> {
         let failure = match read.failure {
             Some(failure) => failure,
             None => match read.in_band() {
@@ -239,7 +239,7 @@ impl<A> Session<A> {
         head: response::Parts,
         since: Instant,
         body: Whole<R>,
-    ) -> Step<B, Read<R>, Whole<R>, E>
+    ) -> Step<B, Reading<R>, Whole<R>, E>
     where
         B: RequestBody<Again = A>,
         R: Body,
@@ -255,7 +255,7 @@ impl<A> Session<A> {
         &mut self,
         mut head: response::Parts,
         body: Whole<R>,
-    ) -> Step<B, Read<R>, Whole<R>, E> {
+    ) -> Step<B, Reading<R>, Whole<R>, E> {
         self.tries.report(&mut head.extensions);
         Step::Return(Ok(Response::from_parts(head, body)))
     }

@@ -181,8 +181,8 @@ async fn the_hook_is_told_what_failed() {
     let words = r#"{"error":{"message":"no such file"}}"#;
     let last = status(404).header("x-request-id", 7).body(words);
     let script = Script::new([Reply::Reset, last]);
-    let answer = layer.layer(script.client()).oneshot(post(CHAT)).await;
-    let (head, body) = answer.unwrap().into_parts();
+    let response = layer.layer(script.client()).oneshot(post(CHAT)).await;
+    let (head, body) = response.unwrap().into_parts();
     assert_eq!(head.status, 404);
     assert_eq!(head.extensions.get::<RetryReport>().unwrap().attempts(), 2);
     assert_eq!(body.collect().await.unwrap().to_bytes(), words);
@@ -197,8 +197,8 @@ async fn a_rejection_by_the_limiter_is_no_failed_attempt() {
     let script = Script::new([]);
     let client = layer.layer(TogetherRateLimitLayer::from(limiter).layer(script.client()));
     for expected in [200, 429] {
-        let answer = client.clone().oneshot(post(CHAT)).await.unwrap();
-        assert_eq!(answer.status(), expected);
+        let response = client.clone().oneshot(post(CHAT)).await.unwrap();
+        assert_eq!(response.status(), expected);
     }
     assert_eq!(seen.lock().unwrap().len(), 0);
 }

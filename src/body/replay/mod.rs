@@ -47,7 +47,7 @@ pub(crate) fn record<B: Body>(
 
 /// The error of an abandoned upload, for the error types that can be created here.
 pub(crate) fn given_up<E: 'static>() -> Option<E> {
-    const WHY: &str = "the upload was given up: its request was answered and is sent again";
+    const WHY: &str = "the upload was given up: its request got a response and is retried";
     let boxed: Box<dyn Error + Send + Sync> = WHY.into();
     let mut made: [Box<dyn Any>; 2] = [
         Box::new(Some(boxed)),

@@ -8,7 +8,7 @@ use crate::{
 
 /// Reads a response's body for the limiter, and reports when the body ends or is dropped. Then the permit is
 /// dropped.
-pub(super) struct Watch {
+pub(super) struct BodyReader {
     permit: Permit,
     readers: Readers,
 }
@@ -37,7 +37,7 @@ impl Readers {
     }
 }
 
-impl Watch {
+impl BodyReader {
     pub(super) fn new(permit: Permit, readers: Readers) -> Self {
         Self { permit, readers }
     }
@@ -76,7 +76,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for BodyReader {
     /// A truncated body counts as far as it was read. If it has no usage by then, the charge stands.
     fn drop(&mut self) {
         self.report_in_band();

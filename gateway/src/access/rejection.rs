@@ -19,14 +19,14 @@ pub(crate) fn unknown() -> Response<Body> {
 
 /// Makes a browser ask its user for the token.
 pub(crate) fn ask_for_token() -> Response<Body> {
-    let mut answer = error::lasting(
+    let mut response = error::lasting(
         StatusCode::UNAUTHORIZED,
         "invalid_gateway_token",
         "from other machines this is seen with one of the gateway's GATEWAY_TOKENS: in a browser as \
          the password, with any name; by a program as `authorization: Bearer TOKEN`",
     );
-    answer.headers_mut().insert(WWW_AUTHENTICATE, BASIC);
-    answer
+    response.headers_mut().insert(WWW_AUTHENTICATE, BASIC);
+    response
 }
 
 pub(crate) fn web_page() -> Response<Body> {

@@ -1,4 +1,4 @@
-//! Turns responses into reports for the limiter.
+//! A response's head: its report for the limiter, and what the layer adds to it.
 
 use std::time::Duration;
 

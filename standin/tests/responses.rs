@@ -1,4 +1,4 @@
-//! How refusals look, what can be scripted, how long answers take.
+//! How rejections look, what can be scripted, how long responses take.
 
 mod common;
 
@@ -18,24 +18,24 @@ const NAMES: [&str; 5] = [
     "x-ratelimit-reset",
 ];
 
-/// The rate limit headers of an accepted call and of the refused one after it.
+/// The rate limit headers of an accepted call and of the rejected one after it.
 async fn headers(headers: Headers, limit: Limit) -> [[Option<String>; 5]; 2] {
     let rules = Rules::none().limit(Route::Chat, limit);
     let builder = quick().rules(rules).headers(headers);
     let server = builder.start().await.unwrap();
     let caller = Caller::new(&server);
     let good = caller.post(PATH, &chat()).await;
-    let refused = caller.post(PATH, &chat()).await;
+    let rejected = caller.post(PATH, &chat()).await;
     let kind = "dynamic_request_limited".to_owned();
-    assert_eq!(refused.error(), (429, kind, None));
-    let message = refused.json()["error"]["message"].clone();
+    assert_eq!(rejected.error(), (429, kind, None));
+    let message = rejected.json()["error"]["message"].clone();
     assert!(
         message
             .as_str()
             .unwrap()
             .starts_with("You have been rate limited. ")
     );
-    [good, refused].map(|got| NAMES.map(|name| got.header(name).map(str::to_owned)))
+    [good, rejected].map(|got| NAMES.map(|name| got.header(name).map(str::to_owned)))
 }
 
 fn some(values: [&str; 5]) -> [Option<String>; 5] {
@@ -43,16 +43,16 @@ fn some(values: [&str; 5]) -> [Option<String>; 5] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_carries_the_headers_seen_on_the_wire() {
+async fn a_rejection_carries_the_headers_seen_on_the_wire() {
     // 1.2 requests a minute: the rate of a model once seen with these headers.
     let limit = Limit::sliding(1, Duration::from_secs(50));
-    let [good, refused] = headers(Headers::On429, limit).await;
+    let [good, rejected] = headers(Headers::On429, limit).await;
     assert_eq!(good, some([""; 5]));
-    assert_eq!(refused, some(["50", "true", "0.02", "0", "50"]));
+    assert_eq!(rejected, some(["50", "true", "0.02", "0", "50"]));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_can_be_bare() {
+async fn a_rejection_can_be_bare() {
     let limit = Limit::sliding(1, MINUTE);
     let got = headers(Headers::Never, limit).await;
     assert_eq!(got, [some([""; 5]), some([""; 5])]);
@@ -61,9 +61,9 @@ async fn a_refusal_can_be_bare() {
 #[tokio::test(start_paused = true)]
 async fn successes_can_carry_headers_too() {
     let limit = Limit::gcra(6, MINUTE, 1);
-    let [good, refused] = headers(Headers::Always, limit).await;
+    let [good, rejected] = headers(Headers::Always, limit).await;
     assert_eq!(good, some(["", "", "0.1", "0", "10"]));
-    assert_eq!(refused, some(["10", "true", "0.1", "0", "10"]));
+    assert_eq!(rejected, some(["10", "true", "0.1", "0", "10"]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,7 +112,7 @@ async fn a_script_goes_before_all_else_and_is_used_up() {
 }
 
 #[tokio::test]
-async fn other_routes_answer_what_is_scripted() {
+async fn other_routes_respond_as_scripted() {
     let server = quick().start().await.unwrap();
     let caller = Caller::new(&server);
     let job = json!({"job": {"id": "b", "status": "VALIDATING"}});
@@ -125,7 +125,7 @@ async fn other_routes_answer_what_is_scripted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_take_their_time() {
+async fn responses_take_their_time() {
     let took = async |server: &StandIn, path| {
         let caller = Caller::new(server);
         let since = Instant::now();

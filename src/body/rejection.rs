@@ -14,7 +14,7 @@ pub(crate) fn refusal<R>(rejected: Rejected, request: &HeaderMap) -> Response<Wh
 where
     R: Body<Data = Bytes>,
 {
-    answer(rejected, is_grpc(request)).map(Whole::own)
+    respond(rejected, is_grpc(request)).map(Whole::own)
 }
 
 /// Whether the request is gRPC, and so the response must be.
@@ -25,7 +25,7 @@ fn is_grpc(request: &HeaderMap) -> bool {
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
-fn answer(rejected: Rejected, grpc: bool) -> Response<Bytes> {
+fn respond(rejected: Rejected, grpc: bool) -> Response<Bytes> {
     let mut response = if grpc {
         in_grpc(&rejected)
     } else {
@@ -138,7 +138,7 @@ mod tests {
             (Reason::Closed, None, 503, None, Some("false")),
             (Reason::Closed, Some(2_500), 503, Some("3"), None),
         ] {
-            let response = answer(rejected(reason, wait), false);
+            let response = respond(rejected(reason, wait), false);
             assert_eq!(response.status(), status);
             assert_eq!(text(&response, "retry-after"), retry_after);
             assert_eq!(text(&response, "x-should-retry"), should_retry);
@@ -155,23 +155,23 @@ mod tests {
     #[test]
     fn the_longest_wait_is_told_too() {
         let rejected = || Rejected::new(Reason::Closed, Endpoint::Images, Some(Duration::MAX));
-        let response = answer(rejected(), false);
+        let response = respond(rejected(), false);
         assert_eq!(text(&response, "retry-after"), Some("18446744073709551615"));
-        let response = answer(rejected(), true);
+        let response = respond(rejected(), true);
         let wait = text(&response, "grpc-retry-pushback-ms");
         assert_eq!(wait, Some("9223372036854775807"));
     }
 
     #[test]
     fn grpc_is_told_in_grpc() {
-        let response = answer(rejected(Reason::Deadline, Some(1_500)), true);
+        let response = respond(rejected(Reason::Deadline, Some(1_500)), true);
         assert_eq!(response.status(), 200);
         assert_eq!(text(&response, "grpc-status"), Some("8"));
         assert_eq!(text(&response, "grpc-retry-pushback-ms"), Some("1500"));
         assert!(response.body().is_empty());
-        let closed = answer(rejected(Reason::Closed, None), true);
+        let closed = respond(rejected(Reason::Closed, None), true);
         assert_eq!(text(&closed, "grpc-retry-pushback-ms"), Some("-1"));
-        let restarting = answer(rejected(Reason::Closed, Some(2_500)), true);
+        let restarting = respond(rejected(Reason::Closed, Some(2_500)), true);
         assert_eq!(text(&restarting, "grpc-retry-pushback-ms"), Some("2500"));
     }
 

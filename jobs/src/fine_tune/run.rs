@@ -11,22 +11,22 @@ use tokio::time::sleep;
 use tower_service::Service;
 use tower_together::{Limiter, jobs::JobsApi};
 
-use super::{journal::Journal, outcome::Untrained, there::There};
+use super::{journal::FineTuneJournal, known::Known, outcome::Untrained};
 use crate::{
-    call::{Patience, json, patiently, state},
+    call::{Tolerance, json, patiently, state},
     failure::{BoxError, Failure, with_causes},
     list,
 };
 
 #[derive(Clone)]
-pub(super) struct Session<S> {
+pub(super) struct FineTuneRun<S> {
     api: JobsApi<S>,
-    there: Arc<There>,
+    known: Arc<Known>,
     settle: Duration,
-    journal: Option<Journal>,
+    journal: Option<FineTuneJournal>,
 }
 
-impl<S, R> Session<S>
+impl<S, R> FineTuneRun<S>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
     R: Body<Data = Bytes, Error: Into<BoxError>>,
@@ -35,17 +35,17 @@ where
         api: JobsApi<S>,
         limiter: &Limiter,
         settle: Duration,
-        journal: Option<Journal>,
+        journal: Option<FineTuneJournal>,
     ) -> Result<Self, String> {
         // The last request of a program that was killed may take effect only now.
         sleep(settle).await;
         let sync = limiter.sync_jobs(api.clone()).await;
         sync.map_err(|error| error.map_service(with_causes).to_string())?;
-        let there = read_all(&api, Patience::WithErrors).await;
-        let there = there.map_err(|failure| failure.to_string())?;
+        let known = read_all(&api, Tolerance::WithErrors).await;
+        let known = known.map_err(|failure| failure.to_string())?;
         Ok(Self {
             api,
-            there: Arc::new(there),
+            known: Arc::new(known),
             settle,
             journal,
         })
@@ -55,8 +55,13 @@ where
     pub(super) async fn train(&self, request: &Value) -> Result<Value, Untrained> {
         let suffix = request["suffix"].as_str().unwrap_or_default();
         let journal = self.journal.as_ref();
-        let known = || journal.and_then(|journal| journal.id(suffix));
-        let id = match self.there.newest(request).map(str::to_owned).or_else(known) {
+        let journaled = || journal.and_then(|journal| journal.id(suffix));
+        let id = match self
+            .known
+            .newest(request)
+            .map(str::to_owned)
+            .or_else(journaled)
+        {
             Some(id) => id,
             None => self.create(request).await?,
         };
@@ -87,9 +92,9 @@ where
         };
         for _ in 0..LOOKS {
             sleep(self.settle).await;
-            match read_all(&self.api, Patience::WithAll).await {
-                Ok(there) => {
-                    if let Some(id) = there.newest(request) {
+            match read_all(&self.api, Tolerance::WithAll).await {
+                Ok(known) => {
+                    if let Some(id) = known.newest(request) {
                         return Ok(id.to_owned());
                     }
                 }
@@ -118,10 +123,10 @@ where
                 "completed" => return Ok(job),
                 "error" => {
                     // Together may begin it again, under another id.
-                    let there = read_all(&self.api, Patience::WithAll)
+                    let known = read_all(&self.api, Tolerance::WithAll)
                         .await
                         .unwrap_or_default();
-                    match there.newest(request) {
+                    match known.newest(request) {
                         Some(other) if other != id => id = other.to_owned(),
                         _ => {
                             let status = status.to_owned();
@@ -140,7 +145,7 @@ where
 
     async fn job(&self, id: &str) -> Result<Value, Failure> {
         let path = format!("fine-tunes/{id}");
-        patiently(self.api.interval(), Patience::WithAll, || {
+        patiently(self.api.interval(), Tolerance::WithAll, || {
             json(&self.api, Method::GET, &path, None, state)
         })
         .await
@@ -148,14 +153,14 @@ where
 }
 
 /// The jobs there are, the newest first.
-async fn read_all<S, R>(api: &JobsApi<S>, patience: Patience) -> Result<There, Failure>
+async fn read_all<S, R>(api: &JobsApi<S>, patience: Tolerance) -> Result<Known, Failure>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    let mut there = There::default();
-    list::each(api, "fine-tunes", patience, |job| there.add(job)).await?;
-    Ok(there)
+    let mut known = Known::default();
+    list::each(api, "fine-tunes", patience, |job| known.add(job)).await?;
+    Ok(known)
 }
 
 /// Tries of what the layers have tried already.

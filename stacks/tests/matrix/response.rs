@@ -14,7 +14,7 @@ use tower_together::{
 use crate::ask::Kind;
 
 /// A response, in HTTP's terms.
-pub(crate) struct Answer {
+pub(crate) struct AnyResponse {
     pub(crate) status: u16,
     /// The upstream's text, or the error's message.
     pub(crate) text: String,
@@ -38,7 +38,7 @@ pub(crate) struct Seen {
     pub(crate) rejected: Option<String>,
 }
 
-impl Answer {
+impl AnyResponse {
     pub(crate) fn new(status: u16, text: impl Into<String>) -> Self {
         Self {
             status,
@@ -57,22 +57,22 @@ impl Answer {
         B::Error: std::fmt::Debug,
     {
         let (head, body) = response.into_parts();
-        let mut answer = Self::new(head.status.as_u16(), "");
-        answer.seen = Some(Seen::said(&head.headers, &head.extensions));
+        let mut response = Self::new(head.status.as_u16(), "");
+        response.seen = Some(Seen::said(&head.headers, &head.extensions));
         let seconds = head.headers.get("retry-after");
         let seconds = seconds.map(|value| value.to_str().unwrap().parse::<u64>().unwrap());
-        answer.retry_after = seconds.map(|seconds| seconds * 1_000);
+        response.retry_after = seconds.map(|seconds| seconds * 1_000);
         if kind == Kind::Streamed && head.status.is_success() {
-            answer.pieces = events(body).boxed();
-            return answer;
+            response.pieces = events(body).boxed();
+            return response;
         }
         let bytes = body.collect().await.unwrap().to_bytes();
         let json: Value = serde_json::from_slice(&bytes).unwrap();
         let text = json["text"].as_str().or(json["error"]["message"].as_str());
-        answer.text = text.unwrap().to_owned();
-        answer.code = json["error"]["code"].as_str().map(str::to_owned);
-        answer.bytes = Some(bytes);
-        answer
+        response.text = text.unwrap().to_owned();
+        response.code = json["error"]["code"].as_str().map(str::to_owned);
+        response.bytes = Some(bytes);
+        response
     }
 }
 

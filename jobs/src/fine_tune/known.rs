@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 #[derive(Debug, Default)]
-pub(super) struct There(Vec<Job>);
+pub(super) struct Known(Vec<KnownJob>);
 
 #[derive(Debug)]
-struct Job {
+struct KnownJob {
     id: String,
     suffix: Option<String>,
     /// The model it tunes.
@@ -16,11 +16,11 @@ struct Job {
     created: String,
 }
 
-impl There {
+impl Known {
     /// Adds a job of a list, the older after the newer.
     pub(super) fn add(&mut self, job: &Value) {
         let text = |name: &str| job[name].as_str().map(str::to_owned);
-        self.0.push(Job {
+        self.0.push(KnownJob {
             id: text("id").unwrap_or_default(),
             suffix: text("suffix"),
             base: text("model"),
@@ -33,14 +33,14 @@ impl There {
     /// for lists begin with the newest.
     pub(super) fn newest(&self, request: &Value) -> Option<&str> {
         let suffix = request["suffix"].as_str()?;
-        let own = |job: &&Job| job.is_of(suffix, request["model"].as_str());
+        let own = |job: &&KnownJob| job.is_of(suffix, request["model"].as_str());
         let newest = self.0.iter().filter(own).rev();
         let newest = newest.max_by(|one, other| one.created.cmp(&other.created));
         newest.map(|job| &*job.id)
     }
 }
 
-impl Job {
+impl KnownJob {
     /// Whether it says so. A job that names no suffix makes a model that is called `BASE-SUFFIX`, or that and
     /// eight digits of a hash: the whole name counts, for one suffix may end as another does.
     fn is_of(&self, suffix: &str, base: Option<&str>) -> bool {
@@ -70,18 +70,18 @@ mod tests {
 
     use super::*;
 
-    fn listed(jobs: Value) -> There {
-        let mut there = There::default();
+    fn listed(jobs: Value) -> Known {
+        let mut known = Known::default();
         jobs.as_array()
             .unwrap()
             .iter()
-            .for_each(|job| there.add(job));
-        there
+            .for_each(|job| known.add(job));
+        known
     }
 
     #[test]
     fn a_job_is_found_by_its_suffix_or_by_the_name_of_its_model() {
-        let there = listed(json!([
+        let known = listed(json!([
             {"id": "ft-9", "suffix": "a-1", "created_at": "2026-01-02"},
             {"id": "ft-8", "suffix": "a-1", "created_at": "2026-01-02"},
             {"id": "ft-7", "suffix": "a-1", "created_at": "2026-01-03"},
@@ -102,7 +102,7 @@ mod tests {
             ("x/M", "run-7", None),
         ] {
             let request = json!({"model": model, "suffix": suffix});
-            assert_eq!(there.newest(&request), id, "{model} {suffix}");
+            assert_eq!(known.newest(&request), id, "{model} {suffix}");
         }
         let same = listed(json!([{"id": "2", "suffix": "x"}, {"id": "1", "suffix": "x"}]));
         assert_eq!(same.newest(&json!({"suffix": "x"})), Some("2"));
@@ -118,16 +118,16 @@ mod tests {
         ] {
             for model in [None, Some("meta/M")] {
                 let job = json!({"id": "ft-1", "model": model, "model_output_name": name});
-                let there = listed(json!([job]));
+                let known = listed(json!([job]));
                 let found = |suffix: &str| {
                     let request = json!({"model": "meta/M", "suffix": suffix});
-                    there.newest(&request).is_some()
+                    known.newest(&request).is_some()
                 };
                 assert!(found("run-7-1"), "{name}");
                 for other in ["1", "7-1", "-1", "M-run-7-1", "run-7", "un-7-1", "0a1b2c3d"] {
                     assert!(!found(other), "{name} {other}");
                 }
-                assert!(there.newest(&json!({"suffix": "1"})).is_none());
+                assert!(known.newest(&json!({"suffix": "1"})).is_none());
             }
         }
     }

@@ -9,25 +9,25 @@ use tower_together::{Rejected, limiter::Reason};
 use crate::error;
 
 /// The limiter's response with another message.
-pub(crate) fn reword(answer: Response<Body>, max_wait: Duration) -> Response<Body> {
-    let kind = match answer.status() {
+pub(crate) fn reword(response: Response<Body>, max_wait: Duration) -> Response<Body> {
+    let kind = match response.status() {
         StatusCode::BAD_REQUEST => "invalid_request_error",
         StatusCode::SERVICE_UNAVAILABLE => "gateway_closed",
         _ => "local_rate_limited",
     };
-    let is_json = answer
+    let is_json = response
         .headers()
         .get(CONTENT_TYPE)
         .is_some_and(|kind| kind == "application/json");
-    match Rejected::of(answer.extensions()) {
+    match Rejected::of(response.extensions()) {
         // A gRPC rejection has its message in a header, and no body.
         Some(rejected) if is_json => {
             let reason = rejected.reason();
             let message = message(reason, max_wait);
             let body = Body::from(error::json(kind, reason.name(), &message));
-            answer.map(|_| body)
+            response.map(|_| body)
         }
-        _ => answer,
+        _ => response,
     }
 }
 

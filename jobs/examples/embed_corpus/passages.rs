@@ -17,7 +17,7 @@ use tower::BoxError;
 
 use crate::{
     args::Args,
-    text::{STANDARD_INPUT, Skipped, Source, find, is_source, pieces},
+    text::{STANDARD_INPUT, Skipped, TextFile, find, is_source, pieces},
     words::{Cutter, room},
 };
 
@@ -25,15 +25,15 @@ use crate::{
 pub(crate) type Passage = (Arc<str>, String);
 
 /// Passages, in the order of their files. Only their files are known, and none is in memory.
-pub(crate) struct Corpus {
-    sources: Vec<Source>,
+pub(crate) struct Passages {
+    sources: Vec<TextFile>,
     step: usize,
     /// The largest number of different passages to read.
     wanted: Option<usize>,
     skipped: Skipped,
 }
 
-impl Corpus {
+impl Passages {
     /// Finds the files that the command line names, or the text of the repository this was built from.
     pub(crate) fn find(args: &Args) -> Result<Self, BoxError> {
         let own = args.paths.is_empty();
@@ -54,7 +54,7 @@ impl Corpus {
         let enough = if args.moving { MOVING } else { REQUESTS };
         let wanted = requests.or(own.then_some(enough));
         let wanted = wanted.map(|requests| requests.saturating_mul(PER_REQUEST));
-        let words = |source: &Source| source.words.unwrap_or(usize::MAX);
+        let words = |source: &TextFile| source.words.unwrap_or(usize::MAX);
         let step = match wanted {
             // Our own text is short: its passages overlap more, until there are enough.
             Some(wanted) if own => {
@@ -86,7 +86,7 @@ impl Corpus {
 
     /// The number of passages, equal ones included; `None` if that is known only when all is read.
     pub(crate) fn len(&self) -> Option<u64> {
-        let passages = |source: &Source| Some(Cutter::passages(source.words?, self.step));
+        let passages = |source: &TextFile| Some(Cutter::passages(source.words?, self.step));
         let all = self.sources.iter().map(passages).sum::<Option<usize>>();
         let most = all.map(|all| all.min(self.wanted.unwrap_or(usize::MAX)));
         most.map(|most| most as u64)

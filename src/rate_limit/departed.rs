@@ -12,10 +12,11 @@ use http_body::Body;
 use tokio::time::Instant;
 
 use super::{
-    ResponseBody, answer,
-    jobs::Job,
+    ResponseBody,
+    body_reader::{Reader, Readers},
+    head,
+    jobs::JobRelation,
     wanted::Admitted,
-    watch::{Reader, Readers},
 };
 use crate::{
     adapter::relay,
@@ -30,14 +31,14 @@ use crate::{
 };
 
 /// A request that has been sent.
-pub(super) struct Left {
+pub(super) struct Departed {
     permit: Permit,
     /// The rates for which the permit reports a response. A call that is dropped has none.
     witness: Each<bool>,
     endpoint: Endpoint,
-    /// The instant until which the response's body may be read. Boxed, since it is rare and `Left` is often moved.
+    /// The instant until which the response's body may be read. Boxed, since it is rare and `Departed` is often moved.
     deadline: Option<Box<Instant>>,
-    job: Option<Box<Job>>,
+    job: Option<Box<JobRelation>>,
 }
 
 /// A response whose body is being read: an error, a created job, or the beginning of a success.
@@ -47,37 +48,38 @@ pub(super) struct Reading<R: Body> {
     /// Maximum bytes that are read.
     most: usize,
     wait: Option<Duration>,
-    left: Left,
+    departed: Departed,
     since: Instant,
 }
 
-pub(super) enum Answered<R: Body> {
+pub(super) enum Responded<R: Body> {
     Done(Response<ResponseBody<R>>),
     ToRead(Box<Reading<R>>),
 }
 
-impl<R: Body<Data = Bytes>> Answered<R> {
-    pub(super) fn of(answer: Response<R>, left: Option<Left>, bound: Bound) -> Self {
-        let Some(mut left) = left else {
-            return Self::Done(answer.map(|body| ResponseBody::of(Whole::inner(body))));
+impl<R: Body<Data = Bytes>> Responded<R> {
+    pub(super) fn of(response: Response<R>, departed: Option<Departed>, bound: Bound) -> Self {
+        let Some(mut departed) = departed else {
+            return Self::Done(response.map(|body| ResponseBody::of(Whole::inner(body))));
         };
-        left.permit.has_response(mem::take(&mut left.witness));
-        let (mut head, body) = answer.into_parts();
-        answer::waited(&mut head, &left.permit);
-        if answer::is_error(&head) || left.created_job(&head) {
+        let witness = mem::take(&mut departed.witness);
+        departed.permit.has_response(witness);
+        let (mut head, body) = response.into_parts();
+        head::waited(&mut head, &departed.permit);
+        if head::is_error(&head) || departed.created_job(&head) {
             let since = clock::now();
             let bound =
-                answer::bounded(&head, bound).until(left.deadline.as_deref().copied(), since);
+                head::bounded(&head, bound).until(departed.deadline.as_deref().copied(), since);
             return Self::ToRead(Box::new(Reading {
                 body: Peek::new(body, bound),
                 most: bound.bytes,
-                wait: answer::wait(&head),
+                wait: head::wait(&head),
                 head,
-                left,
+                departed,
                 since,
             }));
         }
-        let endpoint = left.endpoint;
+        let endpoint = departed.endpoint;
         let body = match Peek::success(endpoint, &head, body, Duration::ZERO) {
             Ok(body) => {
                 return Self::ToRead(Box::new(Reading {
@@ -85,15 +87,15 @@ impl<R: Body<Data = Bytes>> Answered<R> {
                     most: Bound::ERROR.bytes,
                     wait: None,
                     head,
-                    left,
+                    departed,
                     since: clock::now(),
                 }));
             }
             Err(body) => body,
         };
-        let told = left.answered(&mut head);
-        if head.status == StatusCode::SWITCHING_PROTOCOLS && left.permit.holds_slot() {
-            head.extensions.insert(Slot::new(left.permit));
+        let told = departed.report_head(&mut head);
+        if head.status == StatusCode::SWITCHING_PROTOCOLS && departed.permit.holds_slot() {
+            head.extensions.insert(Slot::new(departed.permit));
             return Self::Done(Response::from_parts(
                 head,
                 ResponseBody::of(Whole::inner(body)),
@@ -103,7 +105,7 @@ impl<R: Body<Data = Bytes>> Answered<R> {
             told,
             in_band: None,
         };
-        let body = ResponseBody::holding(Whole::inner(body), left.permit, readers);
+        let body = ResponseBody::holding(Whole::inner(body), departed.permit, readers);
         Self::Done(Response::from_parts(head, body))
     }
 }
@@ -119,18 +121,18 @@ impl<R: Body<Data = Bytes>> Reading<R> {
             return self.success(&reader);
         }
         let bytes = self.body.bytes(self.most);
-        if answer::is_error(&self.head) {
-            answer::name(&mut self.head, self.wait, &bytes, &self.left.permit);
+        if head::is_error(&self.head) {
+            head::name(&mut self.head, self.wait, &bytes, &self.departed.permit);
         }
         let mut head = self.head;
         // The server's wait counts from the arrival of its response.
         let late = clock::now().saturating_duration_since(self.since);
-        let mut report = answer::report(&head, &bytes, self.left.endpoint);
+        let mut report = head::report(&head, &bytes, self.departed.endpoint);
         // The rest of the body may still name the job.
-        let is_unnamed =
-            mem::take(&mut report.jobs.unnamed) || bytes.is_empty() && self.left.created_job(&head);
-        self.left.tell(&mut head, report.read_after(late));
-        let (body, permit) = (Whole::peeked(self.body), self.left.permit);
+        let is_unnamed = mem::take(&mut report.jobs.unnamed)
+            || bytes.is_empty() && self.departed.created_job(&head);
+        self.departed.tell(&mut head, report.read_after(late));
+        let (body, permit) = (Whole::peeked(self.body), self.departed.permit);
         let body = match is_unnamed {
             true => ResponseBody::for_job(body, permit),
             false => ResponseBody::holding(body, permit, Readers::default()),
@@ -140,23 +142,23 @@ impl<R: Body<Data = Bytes>> Reading<R> {
 
     /// A success, with the part of its body that arrived with the head.
     fn success(mut self, first: &InBandReader) -> Response<ResponseBody<R>> {
-        let (endpoint, mut head) = (self.left.endpoint, self.head);
-        let error = first.found(&head.headers, || answer::wait(&head));
+        let (endpoint, mut head) = (self.departed.endpoint, self.head);
+        let error = first.found(&head.headers, || head::wait(&head));
         // The body's own reader reads from the beginning again, for an error that comes later.
         let is_over = first.is_over() || self.body.is_whole() || error.is_some();
         let reader = || InBandReader::of(endpoint, head.status, &head.headers);
         let in_band = (!is_over).then(reader).flatten();
         if let Some(error) = error {
-            answer::insert(&mut head, error, &self.left.permit);
+            head::insert(&mut head, error, &self.departed.permit);
         }
-        let told = self.left.answered(&mut head);
+        let told = self.departed.report_head(&mut head);
         let readers = Readers { told, in_band };
-        let body = ResponseBody::holding(Whole::peeked(self.body), self.left.permit, readers);
+        let body = ResponseBody::holding(Whole::peeked(self.body), self.departed.permit, readers);
         Response::from_parts(head, body)
     }
 }
 
-impl Left {
+impl Departed {
     pub(super) fn of<B>(admitted: Admitted, request: &mut Request<B>) -> Self {
         let (mut permit, endpoint, deadline) = admitted;
         Self {
@@ -164,7 +166,7 @@ impl Left {
             permit,
             endpoint,
             deadline: deadline.map(Box::new),
-            job: Job::of(request, endpoint),
+            job: JobRelation::of(request, endpoint),
         }
     }
 
@@ -181,12 +183,12 @@ impl Left {
     }
 
     /// Reports the response's head. Returns a reader for the body, if the body may contain more.
-    fn answered(&mut self, head: &mut response::Parts) -> Option<Reader> {
+    fn report_head(&mut self, head: &mut response::Parts) -> Option<Reader> {
         let failed = head.extensions.get::<ApiError>().is_some();
         let is_silent =
             head.status.is_success() && !failed && !wire::response::speaks(&head.headers);
         if !is_silent || self.job.is_some() || self.permit.is_witness() {
-            let report = answer::report(head, &[], self.endpoint);
+            let report = head::report(head, &[], self.endpoint);
             self.tell(head, report);
         }
         self.reader(head)
@@ -200,7 +202,7 @@ impl Left {
         if !self.permit.counts_tokens() {
             report.tokens = None;
         }
-        answer::tell(head, &mut self.permit, self.endpoint, &report);
+        head::tell(head, &mut self.permit, self.endpoint, &report);
         if self.job.as_ref().is_some_and(|job| job.asks) {
             if let Some(book) = self.permit.job_book() {
                 head.extensions.insert(book);

@@ -23,8 +23,8 @@ async fn a_response_to_a_creation_is_read_only_if_it_may_tell_of_a_job_that_hold
     ] {
         let endless = service_fn(move |_: Request<Full<Bytes>>| async move {
             let frames = stream::pending::<Result<Frame<Bytes>, Infallible>>();
-            let answer = Response::builder().status(status);
-            Ok::<_, Infallible>(answer.body(StreamBody::new(frames)).unwrap())
+            let response = Response::builder().status(status);
+            Ok::<_, Infallible>(response.body(StreamBody::new(frames)).unwrap())
         });
         let service = TogetherRateLimitLayer::new(limits).layer(endless);
         let start = Instant::now();
@@ -58,8 +58,8 @@ fn server(
             let part = part.ok_or("the connection broke")?;
             Ok(Frame::data(Bytes::from(part)))
         });
-        let answer = Response::builder().header("content-type", "application/json");
-        Ok::<_, Infallible>(answer.body(StreamBody::new(Box::pin(frames))).unwrap())
+        let response = Response::builder().header("content-type", "application/json");
+        Ok::<_, Infallible>(response.body(StreamBody::new(Box::pin(frames))).unwrap())
     });
     TogetherRateLimitLayer::from(limiter.clone()).layer(server)
 }
@@ -90,8 +90,8 @@ async fn a_job_named_late_in_a_response_keeps_its_slot_until_it_ends() {
     ] {
         let limiter = one_job();
         let client = server(parts, "[]", &limiter);
-        let answer = client.clone().oneshot(create("one")).await.unwrap();
-        answer.into_body().collect().await.unwrap();
+        let response = client.clone().oneshot(create("one")).await.unwrap();
+        response.into_body().collect().await.unwrap();
         let jobs = limiter.snapshot().jobs;
         assert_eq!(jobs.len(), 1, "{parts:?}");
         assert_eq!(&*jobs[0].id, "ft-1");
@@ -116,11 +116,11 @@ async fn a_job_of_a_create_whose_response_cannot_be_read_keeps_its_slot_for_an_h
         for is_read in [true, false] {
             let limiter = one_job();
             let client = server(parts, "[]", &limiter);
-            let answer = client.clone().oneshot(create("one")).await.unwrap();
+            let response = client.clone().oneshot(create("one")).await.unwrap();
             if is_read {
-                let _ = answer.into_body().collect().await;
+                let _ = response.into_body().collect().await;
             } else {
-                drop(answer);
+                drop(response);
             }
             let start = Instant::now();
             client.oneshot(create("two")).await.unwrap();
@@ -143,8 +143,8 @@ async fn a_job_of_a_create_whose_response_cannot_be_read_keeps_its_slot_for_an_h
             let client = server(parts, "[]", &limiter);
             let start = Instant::now();
             for _ in 0..2 {
-                let answer = client.clone().oneshot(create("one")).await.unwrap();
-                answer.into_body().collect().await.unwrap();
+                let response = client.clone().oneshot(create("one")).await.unwrap();
+                response.into_body().collect().await.unwrap();
             }
             assert!(start.elapsed() < 4 * SECOND, "{nothing}");
         }

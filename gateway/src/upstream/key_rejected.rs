@@ -33,12 +33,12 @@ pub(crate) fn is_about_key(error: &ApiError) -> bool {
 }
 
 /// Replaces a 401, which would tell the program that its own key is wrong, and quote the gateway's.
-pub(crate) fn answer(name: &str, status: StatusCode) -> Response<Body> {
+pub(crate) fn response(name: &str, status: StatusCode) -> Response<Body> {
     error::lasting(
         StatusCode::BAD_GATEWAY,
         "gateway_key_refused",
         &format!(
-            "{name} refuses the gateway's own key ({status}), not yours: whoever runs the gateway \
+            "{name} rejects the gateway's own key ({status}), not yours: whoever runs the gateway \
              must check its TOGETHER_API_KEY"
         ),
     )
@@ -54,7 +54,7 @@ impl Complaint {
         }
         *last = Some(now);
         say(&format!(
-            "{name} refuses the gateway's key ({status}): check TOGETHER_API_KEY and its account, \
+            "{name} rejects the gateway's key ({status}): check TOGETHER_API_KEY and its account, \
              and start again"
         ));
     }

@@ -1,87 +1,24 @@
-//! Attempts at one body, side by side, and the promises of each.
+//! Attempts at one body, side by side.
+
+mod promises;
 
 use std::{
     collections::VecDeque,
     fmt::Display,
     mem,
-    pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, Wake, Waker},
+    sync::{Arc, Mutex, MutexGuard, Weak, atomic::Ordering},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
-use http_body::{Body, Frame};
-use proptest::prelude::*;
+use http_body::Body;
 use tower_together::body::{ReplayBuffer, RequestBody};
 
-use crate::source::{FAILED, Fails, Meanwhile, Script, Source, Tap, scripts};
-
-/// One step. A number selects the attempt, modulo the number of attempts.
-#[derive(Clone, Debug)]
-pub(crate) enum Step {
-    /// It is polled, whether it was woken or not.
-    Poll(usize),
-    /// It is polled by another task than before.
-    Move(usize),
-    Drop(usize),
-    Again,
-    /// The record is dropped.
-    LetGo,
-    /// Further frames of the source can be read.
-    Open(usize),
-    /// The source wakes the task that it owes a wake.
-    Wake,
-    /// The source is pending once, and wakes its task at once.
-    Stall,
-    /// Every woken attempt is polled, until none is woken.
-    Settle,
-    /// These steps happen during the next poll of the source, before it returns, as threads would do.
-    Meanwhile(Vec<Step>),
-}
-
-/// A body, and the steps performed on it.
-#[derive(Clone, Debug)]
-pub(crate) struct Story {
-    pub(crate) script: Script,
-    /// The bytes of it that may be kept.
-    pub(crate) each: usize,
-    pub(crate) steps: Vec<Step>,
-    /// The order in which everything is dropped in the end.
-    pub(crate) end: Vec<usize>,
-}
-
-pub(crate) fn stories() -> impl Strategy<Value = Story> {
-    let each = prop_oneof![3 => Just(1 << 20), 2 => 0..40usize];
-    let steps = prop_oneof![
-        8 => plain(),
-        2 => prop::collection::vec(plain(), 1..5).prop_map(Step::Meanwhile),
-    ];
-    let steps = prop::collection::vec(steps, 0..40);
-    let end = prop::collection::vec(0..8usize, 8);
-    (scripts(), each, steps, end).prop_map(|(script, each, steps, end)| Story {
-        script,
-        each,
-        steps,
-        end,
-    })
-}
-
-fn plain() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        12 => (0..8usize).prop_map(Step::Poll),
-        1 => (0..8usize).prop_map(Step::Move),
-        2 => (0..8usize).prop_map(Step::Drop),
-        3 => Just(Step::Again),
-        1 => Just(Step::LetGo),
-        5 => (1..4usize).prop_map(Step::Open),
-        4 => Just(Step::Wake),
-        1 => Just(Step::Stall),
-        2 => Just(Step::Settle),
-    ]
-}
+use crate::{
+    attempt::{Attempt, Woken},
+    source::{FAILED, Fails, Meanwhile, Script, Source, Tap},
+    story::{Step, Story},
+};
 
 pub(crate) struct World<B: RequestBody> {
     script: Arc<Script>,
@@ -101,18 +38,6 @@ enum Place<B> {
     Polled,
     Dropped,
 }
-
-struct Attempt<B> {
-    body: Pin<Box<B>>,
-    woken: Arc<Woken>,
-    /// The number of frames that it got, and their bytes.
-    next: usize,
-    passed: u64,
-    is_done: bool,
-}
-
-/// Whether the task was woken.
-pub(crate) struct Woken(AtomicBool);
 
 /// Plays a story, and asserts all promises.
 pub(crate) fn play<B, E>(story: &Story, tells: bool, wrap: impl FnOnce(Source<E>) -> B)
@@ -289,19 +214,6 @@ where
         self.assert_finished();
     }
 
-    fn assert_finished(&self) {
-        let attempts = self.attempts();
-        for (place, attempt) in attempts.iter().enumerate() {
-            let Place::Here(attempt) = attempt else {
-                continue;
-            };
-            let counts = place + 1 == attempts.len();
-            // An abandoned attempt that cannot be told so cannot be told of a failure either.
-            let may_wait = !counts && !self.tells && self.script.fails_at.is_some();
-            assert!(attempt.is_done || may_wait, "{place} waits for nothing");
-        }
-    }
-
     fn drop_all(&self, order: &[usize]) {
         for index in order {
             // One place more, which is the record.
@@ -318,38 +230,6 @@ where
         }
         assert_eq!(self.used(), 0, "some of the memory is gone");
         assert!(self.tap.is_dropped(), "who has the source?");
-    }
-
-    fn assert_all(&self) {
-        let attempts = self.attempts();
-        let newest = attempts.len();
-        for (place, attempt) in attempts.iter().enumerate() {
-            let Place::Here(attempt) = attempt else {
-                continue;
-            };
-            let (body, script) = (&attempt.body, &self.script);
-            if body.is_end_stream() {
-                assert_eq!(attempt.next, script.items(), "{place} looks ended");
-                assert_eq!(script.fails_at, None, "{place} looks ended");
-            } else if place + 1 == newest && !self.tap.is_polled() {
-                let is_known = script.tells_end || self.tap.has_ended();
-                let is_told = is_known && attempt.next == script.items();
-                assert!(!is_told || script.fails_at.is_some(), "{place} has ended");
-            }
-            let (hint, whole) = (body.size_hint(), script.hint());
-            assert_eq!(hint.lower(), whole.lower().saturating_sub(attempt.passed));
-            assert_eq!(
-                hint.upper(),
-                whole.upper().map(|upper| upper - attempt.passed)
-            );
-        }
-        drop(attempts);
-        let most = self.script.hint().upper().unwrap_or(self.script.data());
-        let used = self.used();
-        assert!(
-            used <= most + self.script.trailers_len(),
-            "{used} for {most}"
-        );
     }
 
     /// The number of bytes that are reserved.
@@ -375,40 +255,6 @@ where
         for step in steps.iter().flatten() {
             self.step(step);
         }
-    }
-}
-
-impl<B> Attempt<B> {
-    fn new(body: B) -> Box<Self> {
-        Box::new(Self {
-            body: Box::pin(body),
-            woken: Woken::yes(),
-            next: 0,
-            passed: 0,
-            is_done: false,
-        })
-    }
-
-    fn take(&mut self, frame: &Frame<Bytes>, script: &Script, place: usize) {
-        assert!(
-            script.is(self.next, frame),
-            "{place} got {frame:?} for number {}",
-            self.next
-        );
-        self.next += 1;
-        self.passed += frame.data_ref().map_or(0, |data| data.len() as u64);
-    }
-}
-
-impl Woken {
-    pub(crate) fn yes() -> Arc<Self> {
-        Arc::new(Self(AtomicBool::new(true)))
-    }
-}
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::SeqCst);
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::{ask::Ask, bench::Bench, stacks::Stack, upstream::Step, words::Fail};
 
-pub(crate) async fn a_429_is_sent_again_when_the_server_said<S: Stack>() {
+pub(crate) async fn a_429_is_retried_when_the_server_said<S: Stack>() {
     let wait = Duration::from_millis(50);
     let fail = Fail {
         status: 429,
@@ -14,7 +14,7 @@ pub(crate) async fn a_429_is_sent_again_when_the_server_said<S: Stack>() {
     assert!(arrived - failed >= wait, "{:?}", arrived - failed);
 }
 
-pub(crate) async fn a_503_is_sent_again<S: Stack>() {
+pub(crate) async fn a_503_is_retried<S: Stack>() {
     sent_twice::<S>(Fail {
         status: 503,
         wait: None,
@@ -26,9 +26,9 @@ pub(crate) async fn a_503_is_sent_again<S: Stack>() {
 async fn sent_twice<S: Stack>(fail: Fail) -> [Instant; 2] {
     let bench = Bench::<S>::fast().await;
     bench.upstream.next(Step::Fail(fail));
-    let answer = bench.send(Ask::whole("hello")).await;
-    assert_eq!((answer.status, &*answer.text), (200, "answer 1"));
-    if let Some(seen) = Bench::<S>::seen(&answer) {
+    let response = bench.send(Ask::whole("hello")).await;
+    assert_eq!((response.status, &*response.text), (200, "response 1"));
+    if let Some(seen) = Bench::<S>::seen(&response) {
         assert_eq!(seen.attempts, 2);
     }
     let arrivals = bench.upstream.arrivals();

@@ -1,21 +1,14 @@
 //! Deadlines, over services that are ready late, and responses whose body arrives slowly.
 
-use std::{
-    convert::Infallible,
-    future::{Future, poll_fn},
-    ops::Range,
-    pin::{Pin, pin},
-    sync::{Arc, Mutex},
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+mod api;
+
+use std::{convert::Infallible, future::poll_fn, pin::pin, time::Duration};
 
 use bytes::Bytes;
-use futures::{StreamExt, future::BoxFuture, stream, stream::BoxStream};
 use http::{HeaderValue, Request, Response, StatusCode};
-use http_body::{Body, Frame};
-use http_body_util::{Full, StreamBody};
-use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
+use http_body::Body;
+use http_body_util::Full;
+use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit};
 use tower_together::{
     ApiError, Limits, Rejected, TogetherFallbackLayer, TogetherRateLimitLayer,
@@ -23,129 +16,8 @@ use tower_together::{
     limiter::Reason,
 };
 
+use self::api::{Api, reply};
 use super::{CHAT, exact, post};
-
-type Dribble = StreamBody<BoxStream<'static, Result<Frame<Bytes>, Infallible>>>;
-
-/// A server behind a client that is sometimes not ready.
-#[derive(Clone)]
-struct Api {
-    start: Instant,
-    /// The periods in which the client is not ready, in milliseconds since the start.
-    busy: Arc<[Range<u64>]>,
-    replies: Arc<Mutex<Vec<Reply>>>,
-    /// The departure of each attempt, in milliseconds since the start.
-    sent: Arc<Mutex<Vec<u64>>>,
-}
-
-/// The response to one attempt: a head after `takes` milliseconds, and the parts of a body, `apart` milliseconds from
-/// each other.
-#[derive(Clone, Copy, Debug)]
-struct Reply {
-    status: u16,
-    takes: u64,
-    parts: u64,
-    apart: u64,
-}
-
-fn reply(status: u16) -> Reply {
-    Reply {
-        status,
-        takes: 0,
-        parts: 0,
-        apart: 0,
-    }
-}
-
-impl Reply {
-    fn takes(self, takes: u64) -> Self {
-        Self { takes, ..self }
-    }
-
-    fn dribbles(self, parts: u64, apart: u64) -> Self {
-        Self {
-            parts,
-            apart,
-            ..self
-        }
-    }
-}
-
-impl Api {
-    /// Gives these replies in order, and then successes.
-    fn new(replies: &[Reply], busy: &[Range<u64>]) -> Self {
-        Self {
-            start: Instant::now(),
-            busy: busy.into(),
-            replies: Arc::new(Mutex::new(replies.iter().rev().copied().collect())),
-            sent: Arc::default(),
-        }
-    }
-
-    fn client(&self) -> Client {
-        Client {
-            api: self.clone(),
-            sleep: None,
-        }
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap()
-    }
-
-    fn sent(&self) -> Vec<u64> {
-        self.sent.lock().unwrap().clone()
-    }
-}
-
-struct Client {
-    api: Api,
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-impl Clone for Client {
-    fn clone(&self) -> Self {
-        self.api.client()
-    }
-}
-
-impl Service<Request<Full<Bytes>>> for Client {
-    type Response = Response<Dribble>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response<Dribble>, Infallible>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        loop {
-            let now = self.api.now();
-            let Some(busy) = self.api.busy.iter().find(|busy| busy.contains(&now)) else {
-                return Poll::Ready(Ok(()));
-            };
-            let free = self.api.start + Duration::from_millis(busy.end);
-            let sleep = self
-                .sleep
-                .get_or_insert_with(|| Box::pin(sleep_until(free)));
-            ready!(sleep.as_mut().poll(cx));
-            self.sleep = None;
-        }
-    }
-
-    fn call(&mut self, _: Request<Full<Bytes>>) -> Self::Future {
-        let now = self.api.now();
-        self.api.sent.lock().unwrap().push(now);
-        let next = self.api.replies.lock().unwrap().pop();
-        let reply = next.unwrap_or(reply(200));
-        Box::pin(async move {
-            sleep(Duration::from_millis(reply.takes)).await;
-            let parts = stream::iter(0..reply.parts).then(move |_| async move {
-                sleep(Duration::from_millis(reply.apart)).await;
-                Ok(Frame::data(Bytes::from_static(b" ")))
-            });
-            let mut response = Response::new(StreamBody::new(parts.boxed()));
-            *response.status_mut() = StatusCode::from_u16(reply.status).unwrap();
-            Ok(response)
-        })
-    }
-}
 
 fn with_deadline(path: &str, millis: u64) -> Request<Full<Bytes>> {
     let mut request = post(path);

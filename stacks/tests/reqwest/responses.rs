@@ -27,7 +27,7 @@ async fn moved() -> Server {
 }
 
 #[tokio::test]
-async fn an_answer_knows_where_it_came_from() {
+async fn a_response_knows_where_it_came_from() {
     let server = moved().await;
     let plain = Client::new();
     let reqwests = ServiceBuilder::new().layer(quick()).service(plain.clone());
@@ -38,26 +38,26 @@ async fn an_answer_knows_where_it_came_from() {
         let url = format!("{}{path}", server.url);
         let expected = plain.get(&url).send().await.unwrap();
         let request = plain.get(&url).build().unwrap();
-        let answer = reqwests.clone().oneshot(request).await.unwrap();
+        let response = reqwests.clone().oneshot(request).await.unwrap();
         let request = http::Request::get(&url).body("").unwrap();
         let http = https
             .clone()
             .oneshot(request.map(reqwest::Body::from))
             .await;
         let http = reqwest::Response::from(http.unwrap().map(reqwest::Body::wrap));
-        for answer in [answer, http] {
-            assert_eq!(answer.url(), expected.url());
-            assert_eq!(answer.remote_addr(), expected.remote_addr());
-            assert!(answer.remote_addr().is_some());
-            assert_eq!(answer.version(), expected.version());
-            assert_eq!(answer.content_length(), Some(3));
-            assert_eq!(answer.text().await.unwrap(), "new");
+        for response in [response, http] {
+            assert_eq!(response.url(), expected.url());
+            assert_eq!(response.remote_addr(), expected.remote_addr());
+            assert!(response.remote_addr().is_some());
+            assert_eq!(response.version(), expected.version());
+            assert_eq!(response.content_length(), Some(3));
+            assert_eq!(response.text().await.unwrap(), "new");
         }
     }
 }
 
 #[tokio::test]
-async fn a_refusal_of_our_own_has_the_requests_url() {
+async fn a_rejection_of_our_own_has_the_requests_url() {
     let quota = Quota::new(1, Duration::from_secs(3_600)).unwrap();
     let limits = Limits::none().requests(Endpoint::ChatCompletions, quota);
     let limiter = Limiter::new(limits).with_max_wait(Duration::ZERO);
@@ -70,12 +70,12 @@ async fn a_refusal_of_our_own_has_the_requests_url() {
         service.clone().oneshot(request)
     };
     send().await.unwrap();
-    let answer = send().await.unwrap();
-    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(answer.url().as_str(), url);
-    assert_eq!(answer.remote_addr(), None);
-    assert!(answer.extensions().get::<Rejected>().is_some());
-    let error: serde_json::Value = answer.json().await.unwrap();
+    let response = send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(response.url().as_str(), url);
+    assert_eq!(response.remote_addr(), None);
+    assert!(response.extensions().get::<Rejected>().is_some());
+    let error: serde_json::Value = response.json().await.unwrap();
     assert_eq!(error["error"]["code"], "max_wait");
     assert_eq!(server.heads().len(), 1);
 }
