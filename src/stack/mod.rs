@@ -213,7 +213,7 @@
 //! | expected `Request`, found `Request<..>`; expected `Request<..>`, found `Request<..>` | the client decides the type of request: build that one, or put reqwest's client into `HttpOverReqwest` |
 //! | the trait bound `..: From<bytes::Bytes>` is not satisfied, with a `TogetherFallbackLayer` | it changes the model in the body: use a body that is made of `Bytes`, such as `Full<Bytes>` |
 //! | the trait bound `..: Clone` is not satisfied, at `.layer(..)` or `.service(..)` | wrap the client in a `tower::buffer::Buffer` |
-//! | cannot find value `AsyncOpenAiLayer` in module `tower_together::stack` | the feature `async-openai` is off |
+//! | unresolved import `tower_together::stack::AsyncOpenAiLayer` | the feature `async-openai` is off |
 //! | the trait bound `TogetherRetry<..>: tower::Service<HttpRequestFactory>` is not satisfied | `AsyncOpenAiLayer` is missing, or not outermost |
 //! | higher-ranked lifetime error, could not prove `{async block@..}: Send`, at `tokio::spawn` | the service beneath a retry layer names `Box<dyn Error>` in its type, as a closure, `MapErr` and `BoxCloneSyncService` do, and the compiler forgets that it is `'static` (rust-lang/rust#102211): box the call, `client.oneshot(request).boxed().await`, or call `client.ready().await?.call(request).await` |
 //! | expected `Infallible`, found `..`; the trait bound `Infallible: From<..>` is not satisfied, in axum | it is a client's stack: put it into `State`, not into `Router::layer` |
