@@ -1,19 +1,5 @@
-use super::{gcra::Gcra, slots::Slots, window::Window};
+use super::{admission::Admission, gcra::Gcra, slots::Slots, window::Window};
 use crate::words::{Cap, Count, Instant, Quota, Settled, Weight};
-
-/// The answer to "may this request depart?". Admission is never told by a duration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// The request may depart now.
-    Now,
-    /// The request may not depart before this instant.
-    At(Instant),
-    /// The request has to wait for a slot, which comes free at an unknown instant. Ask again at this instant
-    /// at the latest.
-    Full(Instant),
-    /// The request never fits, not even alone.
-    Never,
-}
 
 /// The state of one limit for one key.
 #[derive(Clone, Debug)]
@@ -34,11 +20,17 @@ impl Bucket {
 
     /// Asks for a request that costs `tokens`, with `ahead` of this limit's unit to depart before it. Has no
     /// visible effect.
-    pub(crate) fn ask(&mut self, cap: &Cap, tokens: Weight, ahead: Count, now: Instant) -> Verdict {
+    pub(crate) fn ask(
+        &mut self,
+        cap: &Cap,
+        tokens: Weight,
+        ahead: Count,
+        now: Instant,
+    ) -> Admission {
         let cost = cap.cost(tokens);
         let at = match (self, cap.quota()) {
             (Self::Slots(slots), Err(max)) => return slots.ask(max, now),
-            (_, Ok(quota)) if cost.0 > quota.max() => return Verdict::Never,
+            (_, Ok(quota)) if cost.0 > quota.max() => return Admission::Never,
             // A request that costs nothing passes, whatever is owed.
             _ if cost == Weight(0) => Instant::START,
             (Self::Paced(gcra), Ok(quota)) => gcra.next(quota, ahead, now),
@@ -46,9 +38,9 @@ impl Bucket {
             _ => Instant::START,
         };
         if at <= now {
-            Verdict::Now
+            Admission::Now
         } else {
-            Verdict::At(at)
+            Admission::At(at)
         }
     }
 
@@ -194,11 +186,11 @@ mod tests {
             for ms in [20_000, 61_200, 61_500] {
                 let at = Instant::START + Span::millis(ms);
                 let room = before.room(&cap, cost, ahead, at, now);
-                for (more, verdict) in [(room, true), (room + 1, false)] {
+                for (more, expected) in [(room, true), (room + 1, false)] {
                     let mut bucket = before.clone();
                     bucket.charge(&cap, Weight(ahead.0 + more), now, now);
-                    let leaves = bucket.ask(&cap, cost, Count(0), at + slack) == Verdict::Now;
-                    assert_eq!(leaves, verdict, "{cap:?} at {at:?}: {room}");
+                    let leaves = bucket.ask(&cap, cost, Count(0), at + slack) == Admission::Now;
+                    assert_eq!(leaves, expected, "{cap:?} at {at:?}: {room}");
                 }
             }
         }
@@ -208,12 +200,12 @@ mod tests {
     fn a_request_is_ready_from_the_instant_at_which_it_was_let_go() {
         for cap in quotas() {
             let mut bucket = charged(&cap, &[600]);
-            let Verdict::At(at) = bucket.ask(&cap, Weight(1), Count(0), at(1)) else {
+            let Admission::At(at) = bucket.ask(&cap, Weight(1), Count(0), at(1)) else {
                 panic!("{cap:?} lets 601 go");
             };
             assert_eq!(
                 bucket.ask(&cap, Weight(1), Count(0), at + Span::SECOND),
-                Verdict::Now
+                Admission::Now
             );
             assert_eq!(bucket.ready(&cap), at, "{cap:?}");
         }
@@ -267,7 +259,7 @@ mod tests {
             let mut bucket = charged(from, &[50]);
             bucket.rebase(from, to, at(2));
             // Earlier departures count.
-            assert_ne!(bucket.ask(to, Weight(600), Count(0), at(2)), Verdict::Now);
+            assert_ne!(bucket.ask(to, Weight(600), Count(0), at(2)), Admission::Now);
             assert_eq!(bucket.left(to, at(200)), left);
         }
     }

@@ -3,6 +3,7 @@
 //! `now` is an argument, an instant since the limiter was made. There is no clock, no lock and no await, and
 //! a rejection changes nothing: ask every limit, then charge all of them or none.
 
+mod admission;
 mod bucket;
 mod gate;
 mod gcra;
@@ -16,7 +17,8 @@ mod spent;
 mod window;
 
 pub(crate) use self::{
-    bucket::{Bucket, Verdict},
+    admission::Admission,
+    bucket::Bucket,
     gate::{Gate, News, Passage, Restart},
     left::Left,
     rate::Rate,

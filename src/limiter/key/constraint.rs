@@ -3,7 +3,7 @@
 use super::{Key, Limit, Wait};
 use crate::{
     limiter::{LaneIndex, LimitIndex, grant::Grant, lane::Lane, learned::Learned, rules::Rules},
-    quota::{Gate, Left, Passage, Rate, Verdict},
+    quota::{Admission, Gate, Left, Passage, Rate},
     words::{Count, Each, Instant, Rule, Span, Unit, Weight},
 };
 
@@ -21,7 +21,7 @@ enum Constraint<'a> {
 
 impl Constraint<'_> {
     /// Asks for a request of `tokens`, with `ahead` requests before it.
-    fn ask(&mut self, tokens: Weight, ahead: Count, now: Instant) -> Verdict {
+    fn ask(&mut self, tokens: Weight, ahead: Count, now: Instant) -> Admission {
         // The cost in tokens of the requests ahead is not known.
         let ahead = match self.counts() {
             Some(Unit::Requests) => ahead,
@@ -36,8 +36,8 @@ impl Constraint<'_> {
             Self::Left(_, left) => left.next(),
         };
         match at <= now {
-            true => Verdict::Now,
-            false => Verdict::At(at),
+            true => Admission::Now,
+            false => Admission::At(at),
         }
     }
 
@@ -102,18 +102,18 @@ impl Key {
         let mut fits = true;
         self.lanes[lane].each(&mut self.limits, rules, |mut constraint| {
             match constraint.ask(tokens, ahead, now) {
-                Verdict::Never => fits = false,
-                Verdict::Full(until) => {
+                Admission::Never => fits = false,
+                Admission::Full(until) => {
                     wait.full = wait.full.max(Some(until));
                     wait.binding = constraint.limit();
                 }
-                Verdict::At(at) if at > wait.at => {
+                Admission::At(at) if at > wait.at => {
                     wait.at = at;
                     if wait.full.is_none() {
                         wait.binding = constraint.limit();
                     }
                 }
-                Verdict::Now | Verdict::At(_) => {}
+                Admission::Now | Admission::At(_) => {}
             }
         });
         fits.then_some(wait)

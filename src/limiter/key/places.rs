@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use super::{Key, Limit, Wait, shares::Shares};
 use crate::{
     limiter::{LaneIndex, LimitIndex, lane::Lane, rules::Rules},
-    quota::Verdict,
+    quota::Admission,
     words::{Count, Instant, Quota, Settled, Span, Weight},
 };
 
@@ -135,7 +135,7 @@ impl Key {
             let ahead = ahead.map(|place| place.cost).sum::<u64>();
             let ahead = Count(ahead.saturating_add(shared.behind));
             match limit.bucket.ask(cap, tokens, ahead, now) {
-                Verdict::At(at) => until = until.max(Some(at.max(first))),
+                Admission::At(at) => until = until.max(Some(at.max(first))),
                 _ => until = until.max(blocked),
             }
         }
@@ -291,7 +291,7 @@ impl Shared {
 fn free(limit: &mut Limit, tokens: Weight, before: u64, rules: &Rules, now: Instant) -> Instant {
     let cap = rules.cap(limit.rule);
     match limit.bucket.ask(cap, tokens, Count(before), now) {
-        Verdict::At(at) => at,
+        Admission::At(at) => at,
         _ => now,
     }
 }
