@@ -10,6 +10,8 @@ use crate::{
     words::{Count, Each, Endpoint, Instant, NotNow, Rule, Said, Unit, Weight},
 };
 
+finds!(LaneIndex in SmallVec<[Lane; 1]>, Lane);
+
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) endpoint: Endpoint,

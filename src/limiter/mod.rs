@@ -128,6 +128,7 @@ mod alarm;
 mod clock;
 mod grant;
 mod handle;
+#[macro_use]
 mod ids;
 mod jobs;
 mod key;

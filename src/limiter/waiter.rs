@@ -2,8 +2,12 @@
 
 use std::task::Waker;
 
+use slab::Slab;
+
 use super::{KeyIndex, LaneIndex, line::Place};
 use crate::words::{Charge, Instant, Reason, Rejected};
+
+finds!(WaiterId in Slab<Waiter>, Waiter);
 
 #[derive(Debug)]
 pub(super) struct Waiter {

@@ -1,5 +1,6 @@
 //! The jobs that hold slots, and their watchers.
 
+mod book;
 mod slots;
 mod watch;
 
@@ -10,7 +11,7 @@ use slab::Slab;
 use super::{KeyIndex, KeyRef, RuleId};
 use crate::words::{Endpoint, hash};
 
-pub(crate) use self::watch::{JobBook, Watcher};
+pub(crate) use self::{book::JobBook, watch::Watcher};
 
 /// Every job that holds a slot, by the hash of its id and its key. Two keys of one organisation may see the
 /// same job.

@@ -43,6 +43,8 @@ pub(super) struct Key {
     places: Option<Box<Places>>,
 }
 
+finds!(LimitIndex in SmallVec<[Limit; 2]>, Limit);
+
 /// The state of one limit.
 #[derive(Debug)]
 pub(super) struct Limit {
