@@ -125,6 +125,8 @@
 mod acquire;
 #[cfg_attr(all(test, shuttle), path = "sync/alarm.rs")]
 mod alarm;
+#[cfg(all(test, shuttle))]
+mod checker;
 mod clock;
 mod grant;
 mod handle;
@@ -136,8 +138,6 @@ mod lane;
 mod learned;
 mod line;
 mod mistakes;
-#[cfg(all(test, shuttle))]
-mod model;
 mod moment;
 mod output;
 mod owners;
