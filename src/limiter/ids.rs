@@ -1,6 +1,8 @@
 //! Indices and ids of keys, lanes, limits, rules and waiters: one type for each.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::Arc};
+
+use crate::words::hash;
 
 macro_rules! index {
     ($(#[$doc:meta])+ $name:ident($number:ty)) => {
@@ -80,6 +82,21 @@ pub(super) struct KeyRef {
     pub(super) index: KeyIndex,
     /// The number of the key among all keys ever made.
     pub(super) born: u64,
+}
+
+/// The model of a lane, as a keyed hash of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ModelId(u64);
+
+impl ModelId {
+    /// No model.
+    pub(super) const NONE: Self = Self(0);
+    /// All models of a key without a lane of their own.
+    pub(super) const OVERFLOW: Self = Self(u64::MAX);
+
+    pub(super) fn of(model: &Arc<str>) -> Self {
+        Self(hash(model).clamp(1, u64::MAX - 1))
+    }
 }
 
 /// A rule, in this table and in the tables after it that limit the same thing.

@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
 
-use super::{LimitIndex, RuleId, grant::Grant, learned::Learned, line::Line, output::Output};
+use super::{
+    LimitIndex, ModelId, RuleId, grant::Grant, learned::Learned, line::Line, output::Output,
+};
 use crate::{
     quota::{Gate, News, Restart},
     words::{Count, Each, Endpoint, Instant, NotNow, Rule, Said, Unit, Weight},
@@ -15,8 +17,7 @@ finds!(LaneIndex in SmallVec<[Lane; 1]>, Lane);
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) endpoint: Endpoint,
-    /// The model's hash; 0 for no model, [`OVERFLOW`] for all models without a lane of their own.
-    pub(super) model_id: u64,
+    pub(super) model_id: ModelId,
     pub(super) model: Option<Arc<str>>,
     /// The places of its limits in its key's list.
     pub(super) limits: SmallVec<[LimitIndex; 4]>,
@@ -142,6 +143,3 @@ impl Lane {
         self.line.is_none()
     }
 }
-
-/// The model of the lane that a key's later models share.
-pub(super) const OVERFLOW: u64 = u64::MAX;

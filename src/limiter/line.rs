@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use smallvec::SmallVec;
 
 use super::{LimitIndex, WaiterId};
-use crate::words::{Instant, Span};
+use crate::words::{CallerId, Instant, Span};
 
 /// The queue of one lane. Callers are served in turn, and each one's requests in the order in which they
 /// came. Requests that the server has rejected before come before all of these.
@@ -14,10 +14,10 @@ use crate::words::{Instant, Span};
 #[derive(Debug, Default)]
 pub(super) struct Line {
     /// The retries: place to waiter.
-    again: BTreeMap<u64, WaiterId>,
+    again: BTreeMap<Order, WaiterId>,
     /// The turns: turn to caller.
-    turns: BTreeMap<u64, u64>,
-    callers: HashMap<u64, Caller>,
+    turns: BTreeMap<u64, CallerId>,
+    callers: HashMap<CallerId, Caller>,
     next_turn: u64,
     /// The number of absent waiters.
     absent: u32,
@@ -43,16 +43,28 @@ pub(super) struct Offer {
 /// The place of a waiter. Kept when the waiter is skipped, so that it comes back to the same place.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
-    pub(super) order: u64,
-    pub(super) caller: u64,
+    pub(super) order: Order,
+    pub(super) caller: CallerId,
     pub(super) again: bool,
+}
+
+/// The number of a place among all those given out: a lower one comes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Order(u64);
+
+impl Order {
+    /// Returns the place, and moves on to the next one.
+    pub(super) fn take_next(&mut self) -> Self {
+        self.0 += 1;
+        *self
+    }
 }
 
 #[derive(Debug)]
 struct Caller {
     turn: u64,
     absent: u32,
-    waiting: BTreeMap<u64, WaiterId>,
+    waiting: BTreeMap<Order, WaiterId>,
 }
 
 impl Line {
@@ -170,7 +182,7 @@ impl Line {
 
     /// The number of waiters that depart for certain before one that joins now. If there are many callers,
     /// only some are counted.
-    pub(super) fn ahead(&self, caller: u64, again: bool) -> u64 {
+    pub(super) fn ahead(&self, caller: CallerId, again: bool) -> u64 {
         if again {
             return self.again.len() as u64;
         }
@@ -216,7 +228,7 @@ impl Line {
     }
 
     /// Forgets a caller without requests. The turn of a caller whose requests are all absent waits.
-    fn tidy(&mut self, id: u64) {
+    fn tidy(&mut self, id: CallerId) {
         let Some(caller) = self.callers.get(&id) else {
             return;
         };
@@ -236,10 +248,14 @@ const LOOKED_AT: usize = 64;
 mod tests {
     use super::*;
 
-    fn place(order: u64, caller: u64, again: bool) -> Place {
+    fn caller(n: u64) -> CallerId {
+        CallerId::of_name(&n.to_string())
+    }
+
+    fn place(order: u64, n: u64, again: bool) -> Place {
         Place {
-            order,
-            caller,
+            order: Order(order),
+            caller: caller(n),
             again,
         }
     }
@@ -345,11 +361,11 @@ mod tests {
         for n in 0..100 {
             line.insert(place(n, 1, false), id(n));
         }
-        assert_eq!(line.ahead(1, false), 100);
-        assert_eq!(line.ahead(2, false), 0);
+        assert_eq!(line.ahead(caller(1), false), 100);
+        assert_eq!(line.ahead(caller(2), false), 0);
         line.insert(place(100, 2, false), id(100));
         line.insert(place(101, 2, false), id(101));
-        assert_eq!(line.ahead(2, false), 4);
-        assert_eq!(line.ahead(1, true), 0);
+        assert_eq!(line.ahead(caller(2), false), 4);
+        assert_eq!(line.ahead(caller(1), true), 0);
     }
 }

@@ -153,7 +153,7 @@ mod sync;
 mod turn;
 mod waiter;
 
-use self::ids::{KeyIndex, KeyRef, LaneIndex, LimitIndex, RuleId, RuleIndex, WaiterId};
+use self::ids::{KeyIndex, KeyRef, LaneIndex, LimitIndex, ModelId, RuleId, RuleIndex, WaiterId};
 pub use self::{
     acquire::Acquire,
     handle::Limiter,

@@ -4,8 +4,8 @@ use smallvec::SmallVec;
 use tokio::time;
 
 use super::{
-    LaneIndex, LimitIndex, WaiterId, clock::Clock, key::Key, lane::OVERFLOW, rules::Rules,
-    shared::Shared, state::State,
+    LaneIndex, LimitIndex, ModelId, WaiterId, clock::Clock, key::Key, rules::Rules, shared::Shared,
+    state::State,
 };
 use crate::{
     quota::Rate,
@@ -210,7 +210,7 @@ fn lane_of(
         key: label(key),
         endpoint: lane.endpoint,
         model: lane.model.clone(),
-        overflow: lane.model_id == OVERFLOW,
+        overflow: lane.model_id == ModelId::OVERFLOW,
         waiting: lane.waiting as usize,
         next,
         paused: lane.pause(now).and_then(|until| clock.instant(until)),

@@ -3,9 +3,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    Endpoint, KeyId,
+    CallerId, Endpoint, KeyId,
     extension::{ApiKey, Deadline},
-    hash,
 };
 
 /// One request as the limiter sees it: its endpoint, key, model, caller, cost and deadline.
@@ -30,7 +29,7 @@ pub struct Call {
     pub(crate) key: KeyId,
     pub(crate) key_name: Option<Arc<str>>,
     pub(crate) model: Option<Arc<str>>,
-    pub(crate) caller: u64,
+    pub(crate) caller: CallerId,
     pub(crate) charge: Charge,
     pub(crate) deadline: Option<Deadline>,
     pub(crate) again: bool,
@@ -45,7 +44,7 @@ impl Call {
             key: KeyId::ANONYMOUS,
             key_name: None,
             model: None,
-            caller: 0,
+            caller: CallerId::default(),
             charge: Charge::NOTHING,
             deadline: None,
             again: false,
@@ -75,7 +74,7 @@ impl Call {
     /// The caller of the request. Callers of one lane are served in turn.
     #[must_use]
     pub fn with_caller(mut self, caller: &str) -> Self {
-        self.caller = hash(&caller);
+        self.caller = CallerId::of_name(caller);
         self
     }
 

@@ -27,7 +27,7 @@ pub(crate) use self::{
     call::Charge,
     error::{Present, Told, is_transient},
     job::{Job, JobKind},
-    key::{KeyId, hash},
+    key::{CallerId, KeyId, hash},
     limits::{Cap, Rule},
     report::{JobNews, NotNow, Tokens},
     time::{Instant, Span},

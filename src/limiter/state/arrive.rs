@@ -126,7 +126,7 @@ impl State {
             lane,
             standing: WaiterState::Queued,
             place: Place {
-                order: self.places,
+                order: self.places.take_next(),
                 caller: call.caller,
                 again: call.again,
             },
@@ -155,7 +155,6 @@ impl State {
     }
 
     fn sit_down(&mut self, waiter: Waiter) -> WaiterId {
-        self.places += 1;
         let id = WaiterId::new(self.waiters.vacant_key());
         let key = self.registry.get_mut(waiter.key).expect(LOOKED_UP);
         key.waiting += 1;

@@ -15,6 +15,7 @@ use super::{
     jobs::Jobs,
     key::World,
     lane::Counts,
+    line::Order,
     mistakes::Seen,
     moment::Moment,
     registry::Registry,
@@ -47,8 +48,8 @@ pub(super) struct State {
     deadlines: BTreeSet<(Instant, WaiterId)>,
     pub(super) jobs: Jobs,
     pub(super) seen: Seen,
-    /// The number of places given out so far.
-    places: u64,
+    /// The last place given out.
+    places: Order,
     closed: bool,
     /// The wait before callers of a closed limiter retry; `None` if they are not to retry.
     reopens_in: Option<Duration>,
@@ -70,7 +71,7 @@ impl State {
             deadlines: BTreeSet::new(),
             jobs: Jobs::default(),
             seen: Seen::default(),
-            places: 0,
+            places: Order::default(),
             closed: false,
             reopens_in: None,
             now: Instant::START,

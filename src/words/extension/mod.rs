@@ -18,7 +18,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{KeyId, hash};
+use super::{CallerId, KeyId};
 
 mod fallback;
 mod jobs;
@@ -91,15 +91,15 @@ impl fmt::Debug for ApiKey {
 ///
 /// Callers of one lane are served in turn, so that one's thousand requests do not delay another's ten.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Caller(u64);
+pub struct Caller(CallerId);
 
 impl Caller {
     /// A caller by name. The name is hashed, so it may be a credential.
     pub fn new(name: &str) -> Self {
-        Self(hash(&name))
+        Self(CallerId::of_name(name))
     }
 
-    pub(crate) fn id(self) -> u64 {
+    pub(crate) fn id(self) -> CallerId {
         self.0
     }
 }
