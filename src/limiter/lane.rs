@@ -131,9 +131,9 @@ impl Lane {
         if let (Some(limit), Some(rate)) = (said.limit, &mut learned.rate) {
             rate.told(limit, grant.at, now);
         }
-        if let Some((left, time)) = said.left {
-            let of = learned.left.get_or_insert_default();
-            of.told(Count(left), time.into(), grant.at, since);
+        if let Some((remaining, time)) = said.remaining {
+            let of = learned.remaining.get_or_insert_default();
+            of.told(Count(remaining), time.into(), grant.at, since);
         }
     }
 

@@ -195,7 +195,7 @@ fn lane_of(
             measure,
             max,
             per,
-            left: limit.bucket.left(&rule.cap, now),
+            left: limit.bucket.remaining(&rule.cap, now),
             shared: shared || rule.endpoints.len() > 1,
             ceiling: rule.ceiling,
             learned: false,

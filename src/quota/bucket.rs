@@ -138,11 +138,11 @@ impl Bucket {
     }
 
     /// The cost that can depart at once now.
-    pub(crate) fn left(&mut self, cap: &Cap, now: Instant) -> u64 {
+    pub(crate) fn remaining(&mut self, cap: &Cap, now: Instant) -> u64 {
         match (self, cap.quota()) {
-            (Self::Paced(gcra), Ok(quota)) => gcra.left(quota, now),
-            (Self::Windowed(window), Ok(quota)) => window.left(quota, now),
-            (Self::Slots(slots), Err(max)) => slots.left(max, now).into(),
+            (Self::Paced(gcra), Ok(quota)) => gcra.remaining(quota, now),
+            (Self::Windowed(window), Ok(quota)) => window.remaining(quota, now),
+            (Self::Slots(slots), Err(max)) => slots.remaining(max, now).into(),
             _ => 0,
         }
     }
@@ -230,7 +230,7 @@ mod tests {
                 let mut expected = charged(&cap, &[20, to]);
                 for now in [2, 3, 4, 30].map(at) {
                     let [bucket, expected] =
-                        [&mut bucket, &mut expected].map(|bucket| bucket.left(&cap, now));
+                        [&mut bucket, &mut expected].map(|bucket| bucket.remaining(&cap, now));
                     assert_eq!(bucket, expected, "{cap:?} {from} -> {to}");
                 }
             }
@@ -241,26 +241,26 @@ mod tests {
     fn requests_of_one_instant_are_all_refunded() {
         for cap in quotas() {
             let mut bucket = Bucket::new(&cap);
-            let new = bucket.left(&cap, at(1));
+            let new = bucket.remaining(&cap, at(1));
             for _ in 0..2 {
                 bucket.charge(&cap, Weight(5), at(1), at(1));
             }
             for _ in 0..2 {
                 bucket.settle(&cap, at(1), settled(5, 0), at(1));
             }
-            assert_eq!(bucket.left(&cap, at(1)), new, "{cap:?}");
+            assert_eq!(bucket.remaining(&cap, at(1)), new, "{cap:?}");
         }
     }
 
     #[test]
     fn a_quota_becomes_paced_or_unpaced_at_once() {
         let [paced, _, unpaced] = quotas();
-        for (from, to, left) in [(&paced, &unpaced, 600), (&unpaced, &paced, 1)] {
+        for (from, to, remaining) in [(&paced, &unpaced, 600), (&unpaced, &paced, 1)] {
             let mut bucket = charged(from, &[50]);
             bucket.rebase(from, to, at(2));
             // Earlier departures count.
             assert_ne!(bucket.ask(to, Weight(600), Count(0), at(2)), Admission::Now);
-            assert_eq!(bucket.left(to, at(200)), left);
+            assert_eq!(bucket.remaining(to, at(200)), remaining);
         }
     }
 }

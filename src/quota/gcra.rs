@@ -102,7 +102,7 @@ impl Gcra {
     }
 
     /// The number of requests of cost 1 that can depart at once now.
-    pub(crate) fn left(&self, quota: &Quota, now: Instant) -> u64 {
+    pub(crate) fn remaining(&self, quota: &Quota, now: Instant) -> u64 {
         let spent = self.spent.as_ref();
         if spent.is_some_and(|spent| spent.next(quota.max()) > now) {
             return 0;
@@ -190,8 +190,8 @@ mod tests {
         let mut gcra = Gcra::new(&quota);
         assert!(gcra.next(&quota, Count(4), now) <= now);
         assert!(gcra.next(&quota, Count(5), now) > now);
-        for left in (1..=5).rev() {
-            assert_eq!(gcra.left(&quota, now), left);
+        for remaining in (1..=5).rev() {
+            assert_eq!(gcra.remaining(&quota, now), remaining);
             assert!(gcra.next(&quota, Count(0), now) <= now);
             gcra.charge(&quota, Weight(1), now, now);
         }
@@ -201,18 +201,21 @@ mod tests {
             assert_eq!(gcra.next(&quota, Count(0), now), due);
             assert_eq!(gcra.next(&quota, Count(2), now), due + interval * 2);
             assert_eq!(
-                (gcra.left(&quota, just_before(due)), gcra.left(&quota, due)),
+                (
+                    gcra.remaining(&quota, just_before(due)),
+                    gcra.remaining(&quota, due)
+                ),
                 (0, 1)
             );
             gcra.charge(&quota, Weight(1), due, due);
         }
         // The burst refills one by one, up to its size.
-        for left in 1..=5 {
+        for remaining in 1..=5 {
             due = due + interval;
-            assert_eq!(gcra.left(&quota, just_before(due)), left - 1);
-            assert_eq!(gcra.left(&quota, due), left);
+            assert_eq!(gcra.remaining(&quota, just_before(due)), remaining - 1);
+            assert_eq!(gcra.remaining(&quota, due), remaining);
         }
-        assert_eq!(gcra.left(&quota, due + Span::secs(3_600)), 5);
+        assert_eq!(gcra.remaining(&quota, due + Span::secs(3_600)), 5);
     }
 
     #[test]

@@ -7,10 +7,10 @@ mod admission;
 mod bucket;
 mod gate;
 mod gcra;
-mod left;
 mod pace;
 mod probe;
 mod rate;
+mod remaining;
 mod sent;
 mod slots;
 mod spent;
@@ -20,8 +20,8 @@ pub(crate) use self::{
     admission::Admission,
     bucket::Bucket,
     gate::{Gate, News, Passage, Restart},
-    left::Left,
     rate::Rate,
+    remaining::Remaining,
     slots::Slots,
 };
 

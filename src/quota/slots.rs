@@ -49,7 +49,7 @@ impl Slots {
         }
     }
 
-    pub(crate) fn left(&self, max: NonZeroU32, now: Instant) -> u32 {
+    pub(crate) fn remaining(&self, max: NonZeroU32, now: Instant) -> u32 {
         self.max(max, now).saturating_sub(self.used(now))
     }
 
@@ -186,7 +186,7 @@ mod tests {
         slots.release(START);
         // The server may allow one more by then.
         assert_eq!(slots.ask(THREE, START), Admission::Full(START + BELIEVED));
-        assert_eq!(slots.left(THREE, START), 0);
+        assert_eq!(slots.remaining(THREE, START), 0);
         let later = START + Span::SECOND;
         slots.release(later);
         assert_eq!(slots.ask(THREE, later), Admission::Now);
@@ -230,16 +230,16 @@ mod tests {
         let full = |until| Admission::Full(until + BELIEVED);
         assert_eq!(slots.ask(THREE, later), full(START));
         assert_eq!(slots.ask(THREE, START + BELIEVED), Admission::Now);
-        assert_eq!(slots.left(THREE, START + BELIEVED), 1);
-        assert_eq!(slots.left(THREE, later + BELIEVED), 2);
+        assert_eq!(slots.remaining(THREE, START + BELIEVED), 1);
+        assert_eq!(slots.remaining(THREE, later + BELIEVED), 2);
         assert_eq!(slots.fresh_at(), None);
         // The list was requested when the first job ran, so that job has a slot of its own.
         slots.named(START, later);
-        assert_eq!(slots.left(THREE, later), 1);
+        assert_eq!(slots.remaining(THREE, later), 1);
         slots.release(later);
         assert_eq!(slots.fresh_at(), Some(later + BELIEVED));
         slots.named(later, later);
-        assert_eq!(slots.left(THREE, later), 3);
+        assert_eq!(slots.remaining(THREE, later), 3);
         assert_eq!(slots.fresh_at(), Some(START));
     }
 

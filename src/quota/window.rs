@@ -79,7 +79,7 @@ impl Window {
             .map_or(Instant::START, |(at, _)| *at + quota.window())
     }
 
-    pub(crate) fn left(&mut self, quota: &Quota, now: Instant) -> u64 {
+    pub(crate) fn remaining(&mut self, quota: &Quota, now: Instant) -> u64 {
         self.forget(quota, now);
         quota.max().saturating_sub(self.used)
     }
@@ -137,7 +137,7 @@ mod tests {
             window.next(&quota, Weight(2), at(40)),
             at(20) + quota.window()
         );
-        assert_eq!(window.left(&quota, at(20) + quota.window()), 2);
+        assert_eq!(window.remaining(&quota, at(20) + quota.window()), 2);
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(crate) struct Said {
     /// The limit per second.
     pub(crate) limit: Option<f64>,
     /// The number that the server still takes, and the time until it takes more.
-    pub(crate) left: Option<(u64, Duration)>,
+    pub(crate) remaining: Option<(u64, Duration)>,
 }
 
 impl Unit {

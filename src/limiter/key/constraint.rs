@@ -3,7 +3,7 @@
 use super::{Key, Limit, Wait};
 use crate::{
     limiter::{LaneIndex, LimitIndex, grant::Grant, lane::Lane, learned::Learned, rules::Rules},
-    quota::{Admission, Gate, Left, Passage, Rate},
+    quota::{Admission, Gate, Passage, Rate, Remaining},
     words::{Count, Each, Instant, Rule, Span, Unit, Weight},
 };
 
@@ -14,7 +14,7 @@ enum Constraint<'a> {
     /// The pace that the lane has learned.
     Pace(Unit, &'a mut Rate),
     /// The remainder that the server named.
-    Left(Unit, &'a mut Left),
+    Remaining(Unit, &'a mut Remaining),
     /// A limit of the table, as its place in the key's list, its rule and its state.
     Limit(LimitIndex, &'a Rule, &'a mut Limit),
 }
@@ -33,7 +33,7 @@ impl Constraint<'_> {
             _ if self.is_free(tokens) => Instant::START,
             Self::Gate(gate) => gate.next(),
             Self::Pace(_, rate) => rate.next(ahead.0),
-            Self::Left(_, left) => left.next(),
+            Self::Remaining(_, remaining) => remaining.next(),
         };
         match at <= now {
             true => Admission::Now,
@@ -47,7 +47,7 @@ impl Constraint<'_> {
             _ if self.is_free(tokens) => Instant::START,
             Self::Gate(gate) => gate.next(),
             Self::Pace(_, rate) => rate.next(0),
-            Self::Left(_, left) => left.next(),
+            Self::Remaining(_, remaining) => remaining.next(),
             Self::Limit(_, rule, limit) => limit.bucket.ready(&rule.cap),
         }
     }
@@ -56,7 +56,7 @@ impl Constraint<'_> {
     fn counts(&self) -> Option<Unit> {
         match self {
             Self::Gate(_) => None,
-            Self::Pace(unit, _) | Self::Left(unit, _) => Some(*unit),
+            Self::Pace(unit, _) | Self::Remaining(unit, _) => Some(*unit),
             Self::Limit(_, rule, _) => rule.cap.unit(),
         }
     }
@@ -144,7 +144,7 @@ impl Key {
                 let held = kept.by_pace[unit];
                 witness[unit] = rate.leave(unit.weight(tokens), held, ready, now);
             }
-            Constraint::Left(unit, left) => left.leave(unit.weight(tokens)),
+            Constraint::Remaining(unit, remaining) => remaining.depart(unit.weight(tokens)),
             Constraint::Limit(index, rule, limit) => {
                 limit.bucket.charge(&rule.cap, tokens, ready, now);
                 if let (Some(places), Ok(quota)) = (&mut self.places, rule.cap.quota()) {
@@ -207,18 +207,18 @@ struct Kept {
 
 impl Lane {
     /// Calls `act` with everything that limits the lane. A number of requests or tokens that this crate
-    /// supplied is left out if the lane has learned its own.
+    /// supplied is omitted if the lane has learned its own.
     fn each(&mut self, limits: &mut [Limit], rules: &Rules, mut act: impl FnMut(Constraint<'_>)) {
         if let Some(gate) = &mut self.gate {
             act(Constraint::Gate(gate));
         }
         for unit in Unit::BOTH {
-            let Learned { rate, left } = &mut self.learned[unit];
+            let Learned { rate, remaining } = &mut self.learned[unit];
             if let Some(rate) = rate {
                 act(Constraint::Pace(unit, rate));
             }
-            if let Some(left) = left {
-                act(Constraint::Left(unit, left));
+            if let Some(remaining) = remaining {
+                act(Constraint::Remaining(unit, remaining));
             }
         }
         for &index in &self.limits {

@@ -119,7 +119,7 @@ impl Key {
                 &mut places.shared[usize::from(index)],
             );
             if cap.quota().is_err() {
-                if limit.bucket.left(cap, now) <= shared.behind {
+                if limit.bucket.remaining(cap, now) <= shared.behind {
                     until = until.max(Some(now));
                 }
                 continue;

@@ -56,7 +56,7 @@ impl State {
         for unit in learned {
             let mut said = report.limits[unit];
             // The pause replaces the remainder that the server named.
-            said.left = said.left.filter(|_| refused.is_none());
+            said.remaining = said.remaining.filter(|_| refused.is_none());
             key.lanes[lane].told(grant, unit, said, now);
         }
         let witness = std::mem::take(&mut grant.witness);
