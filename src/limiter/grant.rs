@@ -20,7 +20,7 @@ pub(super) struct Grant {
     /// Whether the lane had outgrown the token quotas that this crate supplies, which were not charged then.
     pub(super) outgrew: bool,
     /// The departures of its lane up to and including this one.
-    pub(super) gone: Each<Weight>,
+    pub(super) departed: Each<Weight>,
     /// The number of responses whose length is learned from, 255 at most.
     pub(super) answers: u8,
     /// Whether a token quota was charged, or would have been if the number of tokens had been known.

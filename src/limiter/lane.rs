@@ -62,7 +62,7 @@ impl Lane {
     }
 
     /// The departures so far.
-    pub(super) fn gone(&self) -> Each<Weight> {
+    pub(super) fn departed(&self) -> Each<Weight> {
         Each {
             requests: Weight(self.counts.admitted),
             tokens: Weight(self.spent),
@@ -126,7 +126,7 @@ impl Lane {
 
     /// The server named its limit or what remains, in the response to a request.
     pub(super) fn told(&mut self, grant: &Grant, of: Unit, said: Said, now: Instant) {
-        let since = self.gone()[of] - grant.gone[of];
+        let since = self.departed()[of] - grant.departed[of];
         let learned = &mut self.learned[of];
         if let (Some(limit), Some(rate)) = (said.limit, &mut learned.rate) {
             rate.told(limit, grant.at, now);

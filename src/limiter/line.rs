@@ -111,7 +111,7 @@ impl Line {
 
     /// The latest instant at which its first waiter departs if it can depart at `at`: half as late again as
     /// in its `turn`.
-    pub(super) fn leaves_by(&mut self, at: Instant, turn: impl FnOnce() -> Instant) -> Instant {
+    pub(super) fn departs_by(&mut self, at: Instant, turn: impl FnOnce() -> Instant) -> Instant {
         let by = self.by.get_or_insert_with(|| {
             let turn = turn().max(at);
             turn + (turn - self.since) / 2
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_skipped_waiter_that_is_dropped_leaves_nothing() {
+    fn nothing_remains_of_a_skipped_waiter_that_is_dropped() {
         for again in [false, true] {
             let mut line = Line::default();
             line.insert(place(0, 1, again), id(0));
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_whose_request_is_skipped_waits_its_turn_once_another_of_its_requests_left() {
+    fn a_caller_whose_request_is_skipped_waits_its_turn_once_another_of_its_requests_departed() {
         let mut line = Line::default();
         let [skipped, other, third] = [place(0, 1, false), place(1, 1, false), place(2, 2, false)];
         for (waiter, place) in [(0, skipped), (1, other), (2, third)] {
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn each_in_order_is_told_how_many_of_those_kept_leave_first() {
+    fn each_in_order_gets_the_number_of_kept_ones_that_depart_first() {
         let mut line = Line::default();
         for (n, caller) in [(0, 1), (1, 1), (2, 2), (3, 1), (4, 2)] {
             line.insert(place(n, caller, n == 3 || n == 4), id(n));
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn ahead_counts_only_those_who_leave_first_for_certain() {
+    fn ahead_counts_only_those_that_depart_first_for_certain() {
         let mut line = Line::default();
         for n in 0..100 {
             line.insert(place(n, 1, false), id(n));

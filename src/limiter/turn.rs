@@ -223,10 +223,10 @@ impl Turn {
         if seat.runtime == Some(runtime) {
             return;
         }
-        let left = seat.runtime.replace(runtime);
+        let before = seat.runtime.replace(runtime);
         shared.alarms(|alarms| {
-            if let Some(left) = left {
-                alarms.leave(left);
+            if let Some(before) = before {
+                alarms.leave(before);
             }
             alarms.enter(runtime, &shared.clock, || shared.bell());
         });
@@ -239,7 +239,7 @@ impl Drop for Turn {
         if let Some(seat) = &self.seat {
             let waiter = seat.waiter;
             self.shared()
-                .with(|state, moment| state.leave(waiter, moment));
+                .with(|state, moment| state.cancel(waiter, moment));
             self.stand_up();
         }
     }

@@ -189,8 +189,8 @@ mod tests {
                 for (more, expected) in [(room, true), (room + 1, false)] {
                     let mut bucket = before.clone();
                     bucket.charge(&cap, Weight(ahead.0 + more), now, now);
-                    let leaves = bucket.ask(&cap, cost, Count(0), at + slack) == Admission::Now;
-                    assert_eq!(leaves, expected, "{cap:?} at {at:?}: {room}");
+                    let departs = bucket.ask(&cap, cost, Count(0), at + slack) == Admission::Now;
+                    assert_eq!(departs, expected, "{cap:?} at {at:?}: {room}");
                 }
             }
         }

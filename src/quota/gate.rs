@@ -16,7 +16,7 @@ pub(crate) struct Gate {
     /// The start of the newest pause that a rejection caused, or 0. No two pauses start at the same instant.
     started: Instant,
     /// The number of requests sent since `started`.
-    left: u32,
+    departed: u32,
     /// The number of pauses in a row that were too short.
     blocked: u32,
     /// The length of the slow restart.
@@ -74,7 +74,7 @@ impl Gate {
     /// Counts a departure. `interval` is the shortest time between requests under the lane's own limits, if
     /// there is any.
     pub(crate) fn pass(&mut self, interval: Option<Span>, now: Instant) -> Passage {
-        self.left = self.left.saturating_add(1);
+        self.departed = self.departed.saturating_add(1);
         let since = now - self.until;
         let restart = self.restart.time();
         if since < restart {
@@ -82,7 +82,7 @@ impl Gate {
         }
         Passage {
             pause: self.started,
-            nth: self.left,
+            nth: self.departed,
         }
     }
 
@@ -97,7 +97,7 @@ impl Gate {
         let too_soon = self.started > Instant::START && sent.nth <= SOON;
         self.blocked = if too_soon { self.blocked + 1 } else { 0 };
         self.started = now.max(self.started + Span::nanos(1));
-        self.left = 0;
+        self.departed = 0;
         let backoff = backoff(self.blocked);
         let wait = match wait {
             // After the first such rejection the server's wait is kept to as it is, since the request may
@@ -279,21 +279,21 @@ mod tests {
     }
 
     #[test]
-    fn after_a_pause_they_leave_one_by_one_at_half_the_pace_and_then_at_their_own() {
+    fn after_a_pause_they_depart_one_by_one_at_half_the_pace_and_then_at_their_own() {
         let interval = Span::millis(100);
         let mut gate = Gate::default();
         gate.refused(Passage::default(), after(1), at(0));
         let mut now = gate.next();
-        let mut left = 0;
+        let mut departed = 0;
         gate.pass(Some(interval), now);
         assert_eq!(gate.next() - now, interval * 2);
         while now < at(9) {
             now = gate.next().max(now + interval);
             gate.pass(Some(interval), now);
-            left += 1;
+            departed += 1;
         }
         // 80 would depart at full pace. A pace that grows from one half to the whole allows this many.
-        assert!((54..=58).contains(&left), "{left}");
+        assert!((54..=58).contains(&departed), "{departed}");
         // The slow restart is over, and the gate adds no delay.
         assert!(gate.next() <= now + interval);
     }

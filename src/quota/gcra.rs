@@ -53,7 +53,7 @@ impl Gcra {
     /// Charges a request that could have departed since `ready`.
     pub(crate) fn charge(&mut self, quota: &Quota, cost: Weight, ready: Instant, now: Instant) {
         self.pace
-            .leave(self.interval * cost.0, quota.lateness(), ready, now);
+            .depart(self.interval * cost.0, quota.lateness(), ready, now);
     }
 
     /// Charges tokens, some of which [`settle`](Gcra::settle) may give back.
@@ -88,7 +88,7 @@ impl Gcra {
         let each = sent.div_ceil(GROUPS).max(1);
         let groups = (0..sent.div_ceil(each)).rev().map(|group| {
             let after = self.interval * (group * each);
-            let at = (self.pace.due - after).min(self.pace.left);
+            let at = (self.pace.due - after).min(self.pace.last);
             (at, each.min(sent - group * each))
         });
         groups.collect()
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_leaves_at_once_and_later_requests_one_interval_apart() {
+    fn a_burst_departs_at_once_and_later_requests_one_interval_apart() {
         let quota = Quota::per_minute(600).unwrap().with_burst(5).unwrap();
         let (interval, now) = (quota.interval(), at(100));
         let mut gcra = Gcra::new(&quota);

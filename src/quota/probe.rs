@@ -11,7 +11,7 @@ use crate::words::{Instant, Span};
 pub(crate) struct Probe {
     since: Instant,
     /// The number of departures since the last look, and how many of them the pace kept back.
-    left: u32,
+    departed: u32,
     held: u32,
     /// The number of requests that failed meanwhile without a sign that the server keeps up.
     failures: u32,
@@ -52,7 +52,7 @@ impl Probe {
     pub(crate) fn new(rate: f64, now: Instant) -> Self {
         Self {
             since: now,
-            left: 0,
+            departed: 0,
             held: 0,
             failures: 0,
             witnesses: 0,
@@ -68,10 +68,10 @@ impl Probe {
     }
 
     /// Counts a departure. `held` tells whether the pace kept it back.
-    pub(crate) fn leave(&mut self, held: bool, now: Instant) {
+    pub(crate) fn depart(&mut self, held: bool, now: Instant) {
         // Departures in the slow restart after a pause tell nothing.
         if now >= self.since {
-            self.left += 1;
+            self.departed += 1;
             self.held += u32::from(held);
         }
     }
@@ -84,7 +84,7 @@ impl Probe {
     /// Whether this departure is a witness: the first one is, and one in seven. For a caller that sends pairs and
     /// keeps the faster one, the witness is alternately the first and the second of a pair.
     pub(crate) fn is_witness(&mut self, now: Instant) -> bool {
-        let is_witness = now >= self.since && (self.witnesses == 0 || self.left % WITNESS == 0);
+        let is_witness = now >= self.since && (self.witnesses == 0 || self.departed % WITNESS == 0);
         self.witnesses += u32::from(is_witness);
         is_witness
     }
@@ -97,7 +97,7 @@ impl Probe {
     /// Whether half of the requests failed, or two thirds had no response, so that the success of the others proves
     /// nothing. A caller that sends each request twice and drops the slower one has a response to half.
     pub(crate) fn is_unproven(&self) -> bool {
-        self.failures * 2 >= self.left || self.answered * 3 < self.witnesses.max(1)
+        self.failures * 2 >= self.departed || self.answered * 3 < self.witnesses.max(1)
     }
 
     /// The time since the count was started.
@@ -130,7 +130,7 @@ impl Probe {
 
     /// Whether the pace, and not the demand, kept requests back.
     pub(crate) fn kept_back(&self) -> bool {
-        self.held * 5 >= self.left * 4
+        self.held * 5 >= self.departed * 4
     }
 
     /// The rate went well, and the server took `minute` a second in the last minute.
@@ -152,7 +152,7 @@ impl Probe {
     /// Starts the count at `now`.
     pub(crate) fn start(&mut self, now: Instant) {
         self.since = now;
-        self.left = 0;
+        self.departed = 0;
         self.held = 0;
         self.failures = 0;
         self.witnesses = 0;

@@ -89,7 +89,7 @@ impl Rate {
 
     /// Counts a departure that could have happened since `ready`. `held` tells whether the pace kept it back. Returns
     /// whether its response is worth knowing.
-    pub(crate) fn leave(
+    pub(crate) fn depart(
         &mut self,
         weight: Weight,
         held: bool,
@@ -99,14 +99,14 @@ impl Rate {
         if self.leads && now - self.known > REMEMBERED {
             self.forget(now);
         }
-        self.pace.leave(self.apart(weight), LATE, ready, now);
+        self.pace.depart(self.apart(weight), LATE, ready, now);
         self.bound(now);
         self.sent.add(weight, now);
         let (mean, seen) = &mut self.one;
         *seen = (*seen + 1).min(USUAL);
         *mean += (weight.0 as f64 - *mean) / f64::from(*seen);
         self.last = now;
-        self.probe.leave(held, now);
+        self.probe.depart(held, now);
         let hold = match self.leads {
             true => self.probe.hold(self.standing(now), now),
             false => FIRST,

@@ -73,14 +73,14 @@ impl Spent {
         if self.counts_until == Instant::START {
             return Instant::START;
         }
-        let mut left = self.sum;
+        let mut rest = self.sum;
         let mut part = self.newest.saturating_sub(PARTS);
-        while left >= max {
-            left = left.saturating_sub(self.parts[self.place(part)]);
+        while rest >= max {
+            rest = rest.saturating_sub(self.parts[self.place(part)]);
             part += 1;
         }
         // Either nothing has to leave the window, or the parts before this one suffice.
-        match left == self.sum {
+        match rest == self.sum {
             true => Instant::START,
             false => self.begin(part + PARTS).min(self.counts_until),
         }
@@ -100,8 +100,8 @@ impl Spent {
         if self.sum == 0 {
             return Instant::START;
         }
-        let left = self.newest.saturating_add(PARTS + 1);
-        self.begin(left).min(self.counts_until)
+        let end = self.newest.saturating_add(PARTS + 1);
+        self.begin(end).min(self.counts_until)
     }
 
     fn forget(&mut self, now: Instant) {

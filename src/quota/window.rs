@@ -23,8 +23,8 @@ impl Window {
         if fits(used) {
             return Instant::START;
         }
-        for (at, left) in &self.departures {
-            used = used.saturating_sub(*left);
+        for (at, freed) in &self.departures {
+            used = used.saturating_sub(*freed);
             if fits(used) {
                 return *at + quota.window();
             }
@@ -53,7 +53,7 @@ impl Window {
         if now + quota.window() <= at {
             return u64::MAX;
         }
-        let gone = |(left, _): &&(Instant, u64)| *left + quota.window() <= at;
+        let gone = |(departed, _): &&(Instant, u64)| *departed + quota.window() <= at;
         let freed = self.departures.iter().take_while(gone);
         let used = self.used.saturating_sub(sum(freed));
         quota.max().saturating_sub(used.saturating_add(cost.0))

@@ -142,13 +142,13 @@ impl Key {
             Constraint::Pace(Unit::Tokens, _) if tokens == Weight(0) => {}
             Constraint::Pace(unit, rate) => {
                 let held = kept.by_pace[unit];
-                witness[unit] = rate.leave(unit.weight(tokens), held, ready, now);
+                witness[unit] = rate.depart(unit.weight(tokens), held, ready, now);
             }
             Constraint::Remaining(unit, remaining) => remaining.depart(unit.weight(tokens)),
             Constraint::Limit(index, rule, limit) => {
                 limit.bucket.charge(&rule.cap, tokens, ready, now);
                 if let (Some(places), Ok(quota)) = (&mut self.places, rule.cap.quota()) {
-                    places.leave(lane, index, quota, rule.cap.cost(tokens), now);
+                    places.depart(lane, index, quota, rule.cap.cost(tokens), now);
                 }
             }
         });

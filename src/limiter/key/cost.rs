@@ -59,7 +59,7 @@ impl Key {
     /// Settles the charge of a grant to `tokens`, in every quota that was charged for it. If the table has
     /// changed since, an extra cost is charged to the quotas of the new table.
     fn settle(&mut self, grant: &mut Grant, tokens: Weight, rules: &Rules, now: Instant) {
-        // A charge under another table was paid off at that table's pace. The amount that is left is not
+        // A charge under another table was paid off at that table's pace. The amount that remains is not
         // known.
         let lost = grant.table != rules.number && tokens < grant.tokens;
         let (from, to) = (grant.tokens, tokens);

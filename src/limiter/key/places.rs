@@ -157,7 +157,7 @@ impl Key {
         let lacked_slot = line.lacked_slot;
         let by = match takes {
             true => at,
-            false => line.leaves_by(at, || {
+            false => line.departs_by(at, || {
                 let turn = costs.iter().map(|&(index, _)| {
                     let limit = &mut self.limits[index];
                     free(limit, tokens, all.before(index), rules, now)
@@ -255,7 +255,7 @@ impl Places {
 
     /// Counts a departure that costs `cost` of a quota. Its limit may idle for a part of the time that the
     /// cost takes.
-    pub(super) fn leave(
+    pub(super) fn depart(
         &mut self,
         lane: LaneIndex,
         index: LimitIndex,
@@ -265,7 +265,7 @@ impl Places {
     ) {
         if let Some(limit) = self.shared.get_mut(usize::from(index)) {
             if quota.is_windowed() && cost > 0 {
-                limit.shares.leave(lane, cost, quota, now);
+                limit.shares.depart(lane, cost, quota, now);
             }
             let idle = now - limit.idle_since;
             let earned = quota.interval() * cost / IDLE;

@@ -108,7 +108,7 @@ impl Key {
         if reason == Reason::NeverFits {
             rejected = self.never_fits(rejected, waiter.lane, waiter.charge, world.rules);
         }
-        self.leave(waiter);
+        self.give_up(waiter);
         waiter.standing = WaiterState::Rejected(Box::new(rejected));
         world.wakes.add(&waiter.waker);
     }

@@ -41,7 +41,7 @@ impl Key {
     }
 
     /// Gives up a waiter's place for good.
-    pub(in crate::limiter) fn leave(&mut self, waiter: &Waiter) {
+    pub(in crate::limiter) fn give_up(&mut self, waiter: &Waiter) {
         let line = self.lanes[waiter.lane].line();
         match waiter.standing {
             WaiterState::Queued => line.remove(waiter.place),

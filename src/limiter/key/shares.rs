@@ -29,7 +29,7 @@ struct Share {
 
 impl Shares {
     /// Counts a departure.
-    pub(super) fn leave(&mut self, lane: LaneIndex, cost: u64, quota: &Quota, now: Instant) {
+    pub(super) fn depart(&mut self, lane: LaneIndex, cost: u64, quota: &Quota, now: Instant) {
         self.forget(quota, now);
         self.departures.push_back((now, lane, 0));
         let share = self.change(self.departures.len() - 1, Settled::charge(Weight(cost)));

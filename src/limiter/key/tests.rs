@@ -124,7 +124,7 @@ async fn what_a_refused_request_would_have_cost_is_not_what_the_server_takes() {
 
 /// Regression: tokens of requests that waited when the server first named a token limit were not counted.
 #[tokio::test(start_paused = true)]
-async fn who_waits_uncounted_is_counted_before_it_leaves() {
+async fn a_request_that_waits_uncounted_is_counted_before_it_departs() {
     let limiter = Limiter::new(Limits::none());
     let call = Call::new(CHAT);
     let mut permit = limiter.acquire(call.clone()).await.unwrap();

@@ -188,7 +188,7 @@ impl State {
             tokens,
             table: self.rules.number,
             outgrew: of.learned.tokens.leads(),
-            gone: of.gone(),
+            departed: of.departed(),
             answers: charge.answers(),
             metered,
             unnamed: false,

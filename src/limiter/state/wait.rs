@@ -95,10 +95,10 @@ impl State {
     }
 
     /// Removes a waiter that is dropped.
-    pub(crate) fn leave(&mut self, id: WaiterId, moment: &mut Moment) {
+    pub(crate) fn cancel(&mut self, id: WaiterId, moment: &mut Moment) {
         let waiter = &self.waiters[id];
         let index = waiter.key;
-        self.registry.get_mut(index).expect(IN_USE).leave(waiter);
+        self.registry.get_mut(index).expect(IN_USE).give_up(waiter);
         self.take(id, moment);
         self.pump(index, None, moment);
     }

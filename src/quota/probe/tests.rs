@@ -110,7 +110,7 @@ fn a_lane_is_kept_back_if_the_pace_held_four_of_five_requests() {
     for (held, of, kept_back) in [(3, 5, false), (4, 5, true), (7, 10, false), (8, 10, true)] {
         let mut probe = Probe::new(10.0, at(0));
         for nth in 0..of {
-            probe.leave(nth < held, at(1));
+            probe.depart(nth < held, at(1));
         }
         assert_eq!(probe.kept_back(), kept_back, "{held} of {of}");
     }

@@ -25,7 +25,7 @@ fn about(is: f64, expected: f64) {
 fn send_at(rate: &mut Rate, per_second: u64, from: Instant, seconds: u64) -> Instant {
     let step = Span::SECOND / per_second;
     for nth in 0..seconds * per_second {
-        if rate.leave(Weight(1), false, from + step * nth, from + step * nth) {
+        if rate.depart(Weight(1), false, from + step * nth, from + step * nth) {
             rate.answered();
         }
     }
@@ -36,7 +36,7 @@ fn send_at(rate: &mut Rate, per_second: u64, from: Instant, seconds: u64) -> Ins
 fn send(rate: &mut Rate, from: Instant, seconds: u64) -> Instant {
     let mut now = from;
     while now < from + Span::secs(seconds) {
-        if rate.leave(Weight(1), true, now, now) {
+        if rate.depart(Weight(1), true, now, now) {
             rate.answered();
         }
         now = now + Span::nanos((SECOND / rate.per_second()) as u64);
@@ -54,7 +54,7 @@ fn the_table_is_believed_for_a_minute_of_work_and_then_there_may_be_more() {
     // The rate is not raised without demand, nor above the number that the user wrote.
     let mut idle = Rate::new(Unit::Requests, 10.0, f64::INFINITY, at(0));
     for second in 0..600 {
-        idle.leave(Weight(1), false, at(second), at(second));
+        idle.depart(Weight(1), false, at(second), at(second));
     }
     assert!(!idle.leads());
     let mut written = Rate::new(Unit::Requests, 10.0, 10.0, at(0));
@@ -162,7 +162,7 @@ fn a_server_that_counts_by_the_minute_is_not_taken_for_one_that_forgets() {
 fn what_is_owed_is_paid_at_the_new_rate_and_nothing_overflows() {
     let mut rate = Rate::new(Unit::Requests, 1.0, f64::INFINITY, at(0));
     rate.told(1.0, at(0), at(0));
-    rate.leave(Weight(1), true, at(1), at(1));
+    rate.depart(Weight(1), true, at(1), at(1));
     rate.told(10.0, at(1), at(1));
     let wait = rate.next(0) - at(1);
     assert!(
@@ -170,7 +170,7 @@ fn what_is_owed_is_paid_at_the_new_rate_and_nothing_overflows() {
         "{wait:?}"
     );
     let never = Instant::NEVER;
-    rate.leave(Weight(1), true, at(0), never);
+    rate.depart(Weight(1), true, at(0), never);
     rate.refused(at(0), Weight(1), Span::secs(u64::MAX), News::TooFast, never);
     rate.told(1.0, never, never);
     assert!(rate.next(u64::MAX) > at(0));
@@ -181,20 +181,20 @@ fn what_is_owed_is_paid_at_the_new_rate_and_nothing_overflows() {
 fn what_was_learned_is_forgotten_after_an_hour_without_a_reason_for_it() {
     let mut rate = named(Unit::Requests, 1.0);
     let hour = at(0) + REMEMBERED;
-    rate.leave(Weight(1), false, hour, hour);
+    rate.depart(Weight(1), false, hour, hour);
     assert!(rate.leads());
     let later = hour + Span::nanos(1);
-    rate.leave(Weight(1), false, later, later);
+    rate.depart(Weight(1), false, later, later);
     assert!(!rate.leads());
 }
 
 #[test]
 fn a_request_delays_the_next_by_its_weight_and_the_mean_weight_is_known() {
     let mut rate = learned(Unit::Tokens, 10.0, f64::INFINITY);
-    rate.leave(Weight(100), false, at(1), at(1));
+    rate.depart(Weight(100), false, at(1), at(1));
     assert_eq!(rate.next(0), at(11));
-    rate.leave(Weight(300), false, at(1), at(1));
-    rate.leave(Weight(800), false, at(1), at(1));
+    rate.depart(Weight(300), false, at(1), at(1));
+    rate.depart(Weight(800), false, at(1), at(1));
     assert_eq!(rate.standing(at(1)).one, 400.0);
 }
 
@@ -202,9 +202,9 @@ fn a_request_delays_the_next_by_its_weight_and_the_mean_weight_is_known() {
 fn the_next_is_delayed_by_what_a_response_says_its_request_weighed() {
     for (estimate, weight) in [(10, 100), (100, 40)] {
         let mut rate = learned(Unit::Tokens, 10.0, f64::INFINITY);
-        rate.leave(Weight(1), false, at(0), at(0));
+        rate.depart(Weight(1), false, at(0), at(0));
         let now = at(60);
-        rate.leave(Weight(estimate), false, now, now);
+        rate.depart(Weight(estimate), false, now, now);
         rate.settle(now, settled(estimate, weight), now);
         assert_eq!(rate.next(0), now + Span::SECOND / 10 * weight);
     }
@@ -213,7 +213,7 @@ fn the_next_is_delayed_by_what_a_response_says_its_request_weighed() {
 #[test]
 fn a_refund_leaves_no_more_than_the_rate_in_the_last_minute() {
     let mut rate = learned(Unit::Tokens, 10.0, f64::INFINITY);
-    rate.leave(Weight(600), false, at(0), at(0));
+    rate.depart(Weight(600), false, at(0), at(0));
     rate.set(5.0, at(30));
     assert_eq!(rate.next(0), at(90));
     // The limit is 300 a minute. 450 leave no room, 210 leave room for 90, and 200 for all 10.
@@ -230,7 +230,7 @@ fn a_refund_leaves_no_more_than_the_rate_in_the_last_minute() {
 fn what_comes_back_within_seconds_may_be_sent_at_once() {
     for (after, refund) in [(10, 6), (11, 0)] {
         let mut rate = learned(Unit::Tokens, 10.0, f64::INFINITY);
-        rate.leave(Weight(500), true, at(0), at(0));
+        rate.depart(Weight(500), true, at(0), at(0));
         let owed = rate.next(0);
         rate.settle(at(0), settled(500, 440), at(after));
         assert_eq!(owed - rate.next(0), Span::secs(refund));
@@ -286,7 +286,7 @@ fn a_named_limit_of_tokens_is_trimmed_at_each_refusal() {
 
 #[test]
 fn the_less_of_a_limit_a_lane_has_the_more_of_it_a_refusal_takes() {
-    for (of, part, left) in [
+    for (of, part, after) in [
         (Unit::Requests, 0.5, 0.8),
         (Unit::Requests, 0.7, 0.93),
         (Unit::Requests, 0.9, 0.985),
@@ -297,10 +297,10 @@ fn the_less_of_a_limit_a_lane_has_the_more_of_it_a_refusal_takes() {
         let mut rate = named(of, part);
         let now = at(10);
         rate.refused(now, Weight(1), Span::SECOND, News::TooFast, now);
-        about(rate.per_second(), 10.0 * part * left);
+        about(rate.per_second(), 10.0 * part * after);
         // The same limit, named again, does not undo the cut.
         rate.told(10.0 / SPREAD, now, now);
-        about(rate.per_second(), 10.0 * part * left);
+        about(rate.per_second(), 10.0 * part * after);
     }
 }
 
@@ -320,7 +320,7 @@ fn a_trimmed_limit_is_regained_every_10_s_though_each_response_names_it() {
             let now = at(0) + Span::millis(200) * fifth;
             for (rate, held) in [(&mut busy, true), (&mut idle, false)] {
                 rate.told(10.0 / SPREAD, now, now);
-                if rate.leave(Weight(1), held, now, now) {
+                if rate.depart(Weight(1), held, now, now) {
                     rate.answered();
                 }
             }
@@ -378,7 +378,7 @@ fn a_lane_with_half_of_a_limit_adds_little_and_one_with_most_of_it_a_fifth() {
 #[test]
 fn a_new_limit_leaves_what_was_due_before_as_it_was() {
     let mut rate = named(Unit::Requests, 1.0);
-    rate.leave(Weight(1), false, at(1), at(1));
+    rate.depart(Weight(1), false, at(1), at(1));
     let due = rate.next(0);
     rate.told(20.0, at(1), at(3));
     assert_eq!(rate.next(0), due);
@@ -387,7 +387,7 @@ fn a_new_limit_leaves_what_was_due_before_as_it_was() {
 #[test]
 fn only_what_was_charged_comes_back_be_it_forgotten_why_or_not() {
     let mut rate = Rate::new(Unit::Tokens, 10.0, f64::INFINITY, at(2));
-    rate.leave(Weight(100), false, at(3), at(3));
+    rate.depart(Weight(100), false, at(3), at(3));
     rate.forget(at(4));
     let due = rate.pace.due;
     rate.settle(at(1), settled(100, 0), at(5));
