@@ -48,7 +48,7 @@ pub(super) struct Lane {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) admitted: u64,
-    pub(super) refused: u64,
+    pub(super) rejected: u64,
     pub(super) throttled: u64,
 }
 
@@ -89,12 +89,12 @@ impl Lane {
             NotNow::Throttled { wait, of } => (wait.map(Into::into), of),
         };
         self.counts.throttled += 1;
-        let refused = self.gate().refused(grant.passage(), wait, now);
+        let rejection = self.gate().rejected(grant.passage(), wait, now);
         // A rejection for too many tokens tells nothing about the rate of requests.
         if let Some(rate) = &mut self.learned[of].rate {
-            let wait = refused.until - now;
-            let known = rate.refused(grant.at, grant.weight(of), wait, refused.news, now);
-            if refused.news != News::Nothing {
+            let wait = rejection.until - now;
+            let known = rate.rejected(grant.at, grant.weight(of), wait, rejection.news, now);
+            if rejection.news != News::Nothing {
                 // The number of tokens is known too late for a quick restart.
                 let restart = match of {
                     Unit::Requests if known => Restart::Quick,
@@ -103,7 +103,7 @@ impl Lane {
                 self.gate().restart(restart);
             }
         }
-        refused.until
+        rejection.until
     }
 
     /// A request had no response, or the server could not serve it.
@@ -116,10 +116,10 @@ impl Lane {
     }
 
     /// A witness had a response.
-    pub(super) fn answered(&mut self, witness: Each<bool>) {
+    pub(super) fn responded(&mut self, witness: Each<bool>) {
         for unit in Unit::BOTH.into_iter().filter(|unit| witness[*unit]) {
             if let Some(rate) = &mut self.learned[unit].rate {
-                rate.answered();
+                rate.responded();
             }
         }
     }

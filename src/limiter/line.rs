@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn callers_go_in_turn_and_the_refused_before_them() {
+    fn callers_go_in_turn_and_retries_before_them() {
         let places: Vec<_> = (0..8)
             .map(|n| {
                 let caller = if n < 4 { 1 } else { 2 };

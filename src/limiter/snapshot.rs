@@ -146,7 +146,7 @@ impl Snapshot {
             keys: state.registry.len(),
             waiting: state.waiting(),
             admitted: state.totals.admitted,
-            refused: state.totals.refused,
+            refused: state.totals.rejected,
             throttled_count: state.totals.throttled,
             #[expect(deprecated, reason = "the former name")]
             throttled: state.totals.throttled,
@@ -215,7 +215,7 @@ fn lane_of(
         next,
         paused: lane.pause(now).and_then(|until| clock.instant(until)),
         admitted: lane.counts.admitted,
-        refused: lane.counts.refused,
+        refused: lane.counts.rejected,
         throttled_count: lane.counts.throttled,
         #[expect(deprecated, reason = "the former name")]
         throttled: lane.counts.throttled,

@@ -112,7 +112,7 @@ impl Turn {
         let arrival = self.come(call, ready, Some(cx.waker()));
         match arrival {
             Arrival::Admitted(grant) => Poll::Ready(Ok(self.permit(grant))),
-            Arrival::Refused(rejected) => Poll::Ready(Err(Lost::Rejected(rejected))),
+            Arrival::Rejected(rejected) => Poll::Ready(Err(Lost::Rejected(rejected))),
             Arrival::Queued { id, keep } => {
                 self.sit_down(id, keep);
                 if !keep {
@@ -142,7 +142,7 @@ impl Turn {
                 }
                 return Poll::Pending;
             }
-            Look::Refused(rejected) => {
+            Look::Rejected(rejected) => {
                 self.stand_up();
                 return Poll::Ready(Err(Lost::Rejected(rejected)));
             }
@@ -172,7 +172,7 @@ impl Turn {
         let arrival = self.come(call, true, None);
         match arrival {
             Arrival::Admitted(grant) => Ok(self.permit(grant)),
-            Arrival::Refused(rejected) => Err(rejected),
+            Arrival::Rejected(rejected) => Err(rejected),
             Arrival::Queued { .. } => unreachable!("nobody to wake, so it was not queued"),
         }
     }

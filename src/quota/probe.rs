@@ -17,7 +17,7 @@ pub(crate) struct Probe {
     failures: u32,
     /// The number of departures that are witnesses, and of witnesses that had a response meanwhile.
     witnesses: u32,
-    answered: u32,
+    responses: u32,
     /// The number of steps up since a rejection, or since demand last fell short of the pace.
     steps: u32,
     /// The rate before the last of these steps.
@@ -25,7 +25,7 @@ pub(crate) struct Probe {
     /// The last rate that went well for a while.
     base: f64,
     /// The rate that was rejected last, until a higher one went well.
-    refused: Option<f64>,
+    rejected: Option<f64>,
     /// The number of steps in a row that were rejected at about that rate.
     failed: u32,
     /// The instant until which, or longer, the server is taken for one that counts by the minute.
@@ -56,11 +56,11 @@ impl Probe {
             held: 0,
             failures: 0,
             witnesses: 0,
-            answered: 0,
+            responses: 0,
             steps: 0,
             before: None,
             base: rate,
-            refused: None,
+            rejected: None,
             failed: 0,
             by_minute: Instant::START,
             best: (0.0, Instant::START),
@@ -90,14 +90,14 @@ impl Probe {
     }
 
     /// A witness had a response.
-    pub(crate) fn answered(&mut self) {
-        self.answered = self.answered.saturating_add(1);
+    pub(crate) fn responded(&mut self) {
+        self.responses = self.responses.saturating_add(1);
     }
 
     /// Whether half of the requests failed, or two thirds had no response, so that the success of the others proves
     /// nothing. A caller that sends each request twice and drops the slower one has a response to half.
     pub(crate) fn is_unproven(&self) -> bool {
-        self.failures * 2 >= self.departed || self.answered * 3 < self.witnesses.max(1)
+        self.failures * 2 >= self.departed || self.responses * 3 < self.witnesses.max(1)
     }
 
     /// The time since the count was started.
@@ -107,7 +107,7 @@ impl Probe {
 
     /// The time for which the rate must go well before the next step.
     pub(crate) fn hold(&self, at: Standing, now: Instant) -> Span {
-        let overshot = |refused| at.rate * OVERSHOT < refused;
+        let overshot = |rejected| at.rate * OVERSHOT < rejected;
         if at.told || at.shared {
             HOLD
         } else if self.steps > 0 {
@@ -117,7 +117,7 @@ impl Probe {
             }
         } else if self.has_fallen(at.rate, now) {
             self.patience().min(REGAIN)
-        } else if self.refused.is_some_and(overshot) {
+        } else if self.rejected.is_some_and(overshot) {
             STAGE
         } else {
             self.patience().min(LONGEST)
@@ -156,14 +156,14 @@ impl Probe {
         self.held = 0;
         self.failures = 0;
         self.witnesses = 0;
-        self.answered = 0;
+        self.responses = 0;
     }
 
     /// The next rate to try.
     pub(crate) fn step(&mut self, at: Standing, now: Instant) -> f64 {
         if self.steps > 2 && !at.shared {
             self.failed = 0;
-            self.refused = None;
+            self.rejected = None;
         }
         let next = at.rate * (1.0 + self.next_step(at, now));
         if self.age(now) >= HOLD {
@@ -184,10 +184,10 @@ impl Probe {
             // Each lane adds the same amount, whatever its rate, so that all come to have the same.
             return SHARED_STEP * f64::from(steps.max(1)) * at.table / at.rate;
         }
-        let Some(refused) = self.refused else {
+        let Some(rejected) = self.rejected else {
             return nth(if now < self.by_minute { MINUTE } else { BOLD });
         };
-        let half_way = Some((refused / at.rate).sqrt() - 1.0).filter(|step| *step > careful);
+        let half_way = Some((rejected / at.rate).sqrt() - 1.0).filter(|step| *step > careful);
         if self.has_fallen(at.rate, now) {
             self.steps = 1;
             let back = (self.best.0 * NEARLY / at.rate - 1.0).min(RECOVER);
@@ -218,12 +218,12 @@ impl Probe {
 
     /// `rate` was rejected. The lane continues after a pause that ends at `until`.
     pub(crate) fn fell(&mut self, rate: f64, until: Instant) {
-        match self.refused {
-            Some(refused) if rate > refused * AGAIN[1] => self.failed = 0,
-            Some(refused) if rate > refused * AGAIN[0] && self.before.is_some() => self.failed += 1,
+        match self.rejected {
+            Some(last) if rate > last * AGAIN[1] => self.failed = 0,
+            Some(last) if rate > last * AGAIN[0] && self.before.is_some() => self.failed += 1,
             _ => {}
         }
-        self.refused = Some(rate);
+        self.rejected = Some(rate);
         self.settle(until);
     }
 

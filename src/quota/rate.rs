@@ -144,7 +144,7 @@ impl Rate {
 
     /// The server rejected a request of this weight that departed at `at`, and the lane is paused for `wait`.
     /// Returns whether the rate that the server will take after that is known.
-    pub(crate) fn refused(
+    pub(crate) fn rejected(
         &mut self,
         at: Instant,
         weight: Weight,
@@ -152,7 +152,7 @@ impl Rate {
         news: News,
         now: Instant,
     ) -> bool {
-        self.sent.settle(at, Settled::refused(weight));
+        self.sent.settle(at, Settled::rejected(weight));
         let until = now + wait;
         if wait > LONG_WAIT || news == News::TooSoon {
             self.probe.counts_by_minute(now);
@@ -256,8 +256,8 @@ impl Rate {
     }
 
     /// A witness had a response.
-    pub(crate) fn answered(&mut self) {
-        self.probe.answered();
+    pub(crate) fn responded(&mut self) {
+        self.probe.responded();
     }
 
     /// Looks for a higher rate after a time without a cut. An outage causes no cuts either.

@@ -179,7 +179,7 @@ mod tests {
     const THREE: NonZeroU32 = NonZeroU32::new(3).unwrap();
 
     #[test]
-    fn what_the_server_refused_waits_until_one_of_those_before_has_ended() {
+    fn what_the_server_rejected_waits_until_one_of_those_before_has_ended() {
         let mut slots = Slots::default();
         (0..3).for_each(|_| slots.take());
         slots.crowded(START);

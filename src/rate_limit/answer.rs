@@ -53,7 +53,7 @@ pub(super) fn tell(head: &mut Parts, permit: &mut Permit, endpoint: Endpoint, re
     let told = report
         .wait()
         .and_then(|wait| clock::now().checked_add(wait));
-    if report.jobs.refused && permit.holds_job_slot() {
+    if report.jobs.rejected && permit.holds_job_slot() {
         observe::crowded(endpoint);
         let known = knows_jobs(permit, endpoint);
         head.extensions.insert(Crowded { told, known });

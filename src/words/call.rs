@@ -126,12 +126,12 @@ impl From<&Call> for Call {
 pub(crate) enum Charge {
     /// This number of tokens, as the caller stated it.
     Given(u64),
-    /// A prompt, and responses of a length that the lane has to guess.
+    /// A prompt, and choices of a length that the lane has to guess.
     Expected {
         prompt: u64,
-        /// The number of responses; 0 if the response has no text.
-        answers: u32,
-        /// The longest that each response may be.
+        /// The number of choices in the response (`n`); 0 if it has no text.
+        choices: u32,
+        /// The longest that each choice may be.
         most: Option<u64>,
     },
 }
@@ -139,11 +139,11 @@ pub(crate) enum Charge {
 impl Charge {
     pub(crate) const NOTHING: Self = Self::Given(0);
 
-    /// The number of responses whose length has to be guessed.
-    pub(crate) fn answers(self) -> u8 {
+    /// The number of choices whose length has to be guessed, 255 at most.
+    pub(crate) fn choices(self) -> u8 {
         match self {
             Self::Given(_) => 0,
-            Self::Expected { answers, .. } => u8::try_from(answers).unwrap_or(u8::MAX),
+            Self::Expected { choices, .. } => u8::try_from(choices).unwrap_or(u8::MAX),
         }
     }
 }

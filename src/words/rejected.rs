@@ -135,13 +135,13 @@ impl fmt::Display for Rejected {
             return write!(
                 f,
                 "it takes {tokens} tokens, and its whole quota is {max} tokens in {per:?}; make it \
-                 smaller, ask for fewer or shorter answers, or raise the quota of tokens"
+                 smaller, ask for fewer or shorter responses, or raise the quota of tokens"
             );
         }
         f.write_str(match self.reason {
-            Reason::Deadline => "it could not leave before its deadline; wait longer or send less",
+            Reason::Deadline => "it could not depart before its deadline; wait longer or send less",
             Reason::MaxWait => {
-                "the rate limit would hold it longer than max_wait; raise max_wait or send less"
+                "the rate limit would delay it longer than max_wait; raise max_wait or send less"
             }
             Reason::QueueFull => {
                 "too many requests wait already; send later or raise the queue bound"

@@ -39,7 +39,7 @@ pub(crate) enum Tokens {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct JobNews {
     /// The server runs too many jobs to create another.
-    pub(crate) refused: bool,
+    pub(crate) rejected: bool,
     /// The id of the job that the request created.
     pub(crate) created: Option<Arc<str>>,
     /// Whether the request created a job, as far as is known, that the response does not name.

@@ -88,7 +88,7 @@ impl Settled {
     }
 
     /// A departure that the server rejected.
-    pub(crate) fn refused(from: Weight) -> Self {
+    pub(crate) fn rejected(from: Weight) -> Self {
         Self {
             from,
             to: Weight(0),

@@ -41,13 +41,13 @@ impl Key {
         let tokens = match cost {
             Tokens::Exactly(tokens) => tokens,
             Tokens::Used(usage) => {
-                let answers = std::mem::take(&mut grant.answers);
-                let each = |output: u64| output.checked_div(answers.into());
+                let choices = std::mem::take(&mut grant.choices);
+                let each = |output: u64| output.checked_div(choices.into());
                 if let Some(each) = usage.output.and_then(each) {
                     self.lanes[grant.lane].output.learn(each);
                 }
                 // A given charge counts as it is. An expected one is raised as it was charged.
-                match answers {
+                match choices {
                     0 => usage.total,
                     _ => dear(usage.total),
                 }

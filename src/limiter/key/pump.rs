@@ -21,7 +21,7 @@ pub(in crate::limiter) struct World<'a> {
     pub(in crate::limiter) rules: &'a Rules,
     pub(in crate::limiter) waiters: &'a mut Slab<Waiter>,
     pub(in crate::limiter) wakes: &'a mut Wakes,
-    pub(in crate::limiter) refused: &'a mut u64,
+    pub(in crate::limiter) rejected: &'a mut u64,
     /// The waiter that is being polled now, and so needs no wake.
     pub(in crate::limiter) polled: Option<WaiterId>,
     pub(in crate::limiter) now: Instant,
@@ -67,7 +67,7 @@ impl Key {
             let (rules, now) = (world.rules, world.now);
             let tokens = self.tokens(lane, world.waiters[head].charge, rules);
             let Some(mut wait) = self.ask(lane, tokens, Count(0), rules, now) else {
-                self.refuse(head, Reason::NeverFits, None, world);
+                self.reject(head, Reason::NeverFits, None, world);
                 continue;
             };
             let costs = self.costs(lane, tokens, rules);
@@ -92,7 +92,7 @@ impl Key {
     }
 
     /// Rejects a waiter.
-    pub(in crate::limiter) fn refuse(
+    pub(in crate::limiter) fn reject(
         &mut self,
         id: WaiterId,
         reason: Reason,
@@ -101,8 +101,8 @@ impl Key {
     ) {
         let waiter = &mut world.waiters[id];
         let lane = &mut self.lanes[waiter.lane];
-        lane.counts.refused += 1;
-        *world.refused += 1;
+        lane.counts.rejected += 1;
+        *world.rejected += 1;
         let waited = (world.now - waiter.since).as_duration();
         let mut rejected = Rejected::new(reason, lane.endpoint, retry_after).after(waited);
         if reason == Reason::NeverFits {

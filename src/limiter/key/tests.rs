@@ -36,7 +36,7 @@ async fn tokens_are_counted_of_the_model_of_which_the_server_named_a_limit() {
 
 /// A request that may cost more than the lane takes in a minute is admitted for the cost of a minute.
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_only_feared_costs_no_more_than_a_minute_of_the_learned_tokens() {
+async fn a_response_that_is_only_feared_costs_no_more_than_a_minute_of_the_learned_tokens() {
     let limiter = Limiter::new(Limits::none());
     let mut permit = limiter.acquire(Call::new(CHAT)).await.unwrap();
     told_tokens(&mut permit, 10.0);
@@ -44,7 +44,7 @@ async fn an_answer_that_is_only_feared_costs_no_more_than_a_minute_of_the_learne
         let mut call = Call::new(CHAT);
         call.charge = Charge::Expected {
             prompt,
-            answers: 2,
+            choices: 2,
             most: Some(1_000),
         };
         let spent = || {
@@ -93,7 +93,7 @@ async fn a_number_that_the_user_wrote_bounds_what_is_learned() {
 
 /// The tokens of a rejected request are not among those that the server took.
 #[tokio::test(start_paused = true)]
-async fn what_a_refused_request_would_have_cost_is_not_what_the_server_takes() {
+async fn what_a_rejected_request_would_have_cost_is_not_what_the_server_takes() {
     let mut limits = Vec::new();
     for large in [1, 6_000] {
         let limiter = Limiter::new(Limits::none());
@@ -111,11 +111,11 @@ async fn what_a_refused_request_would_have_cost_is_not_what_the_server_takes() {
             );
             sleep(Duration::from_secs(1)).await;
         }
-        let mut refused = limiter
+        let mut rejected = limiter
             .acquire(Call::new(CHAT).with_tokens(large))
             .await
             .unwrap();
-        refused.report(&Report::throttled(None, Unit::Tokens));
+        rejected.report(&Report::throttled(None, Unit::Tokens));
         let lane = limiter.snapshot().lanes.remove(0);
         limits.push(lane.limits[0].max);
     }

@@ -35,7 +35,7 @@ pub(in crate::limiter) enum Arrival {
         id: WaiterId,
         keep: bool,
     },
-    Refused(Rejected),
+    Rejected(Rejected),
 }
 
 impl State {
@@ -66,7 +66,7 @@ impl State {
         }
         let tokens = key.tokens(lane, call.charge, &self.rules);
         let Some(limits) = key.ask(lane, tokens, Count(0), &self.rules, now) else {
-            return self.refuse_arrival(index, lane, call, Reason::NeverFits, None);
+            return self.reject_arrival(index, lane, call, Reason::NeverFits, None);
         };
         if limits.is_over(now) && comer.ready && comer.deadline >= now {
             let quiet = key.is_quiet();
@@ -89,7 +89,7 @@ impl State {
             None => {
                 let known = limits.full.is_none() && limits.at > now;
                 let wait = known.then(|| after(limits.at, now)).flatten();
-                self.refuse_arrival(index, lane, call, Reason::WouldWait, wait)
+                self.reject_arrival(index, lane, call, Reason::WouldWait, wait)
             }
         }
     }
@@ -109,16 +109,16 @@ impl State {
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
         let least = least_wait(key, lane, call, &self.rules, now);
         let at = least.map_or(now, |wait| wait.at.max(now));
-        let refusal = if deadline != Instant::NEVER && at > deadline {
+        let rejection = if deadline != Instant::NEVER && at > deadline {
             Some(Waiter::reason_of(impatient))
         } else if self.waiters.len() >= settings.max_waiting && !call.again {
             Some(Reason::QueueFull)
         } else {
             None
         };
-        if let Some(reason) = refusal {
+        if let Some(reason) = rejection {
             let wait = least.and_then(|wait| retry_after(reason, wait, now, settings));
-            return self.refuse_arrival(index, lane, call, reason, wait);
+            return self.reject_arrival(index, lane, call, reason, wait);
         }
         let waiter = Waiter {
             waker: waker.clone(),
@@ -167,7 +167,7 @@ impl State {
         id
     }
 
-    fn refuse_arrival(
+    fn reject_arrival(
         &mut self,
         index: KeyIndex,
         lane: LaneIndex,
@@ -176,18 +176,18 @@ impl State {
         retry_after: Option<Duration>,
     ) -> Arrival {
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
-        key.lanes[lane].counts.refused += 1;
-        self.totals.refused += 1;
+        key.lanes[lane].counts.rejected += 1;
+        self.totals.rejected += 1;
         let mut rejected = Rejected::new(reason, call.endpoint, retry_after);
         if reason == Reason::NeverFits {
             rejected = key.never_fits(rejected, lane, call.charge, &self.rules);
         }
-        Arrival::Refused(rejected)
+        Arrival::Rejected(rejected)
     }
 
     fn turn_away(&mut self, call: &Call, reason: Reason, retry_after: Option<Duration>) -> Arrival {
-        self.totals.refused += 1;
-        Arrival::Refused(Rejected::new(reason, call.endpoint, retry_after))
+        self.totals.rejected += 1;
+        Arrival::Rejected(Rejected::new(reason, call.endpoint, retry_after))
     }
 }
 

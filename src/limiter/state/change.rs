@@ -32,7 +32,7 @@ impl State {
         }
         self.registry.look_again(Instant::START);
         for index in waiting {
-            self.refuse_hopeless(index, moment);
+            self.reject_hopeless(index, moment);
             self.pump(index, None, moment);
         }
     }
@@ -46,13 +46,13 @@ impl State {
         let all: Vec<_> = all.collect();
         for id in all {
             if !matches!(self.waiters[id].standing, WaiterState::Rejected(_)) {
-                self.refuse(id, Reason::Closed, moment);
+                self.reject(id, Reason::Closed, moment);
             }
         }
     }
 
     /// Rejects a waiter, and lets the next move up.
-    pub(super) fn refuse(&mut self, id: WaiterId, reason: Reason, moment: &mut Moment) {
+    pub(super) fn reject(&mut self, id: WaiterId, reason: Reason, moment: &mut Moment) {
         let waiter = &self.waiters[id];
         let (index, lane) = (waiter.key, waiter.lane);
         self.deadlines.remove(&(waiter.deadline, id));
@@ -70,16 +70,16 @@ impl State {
             rules: &self.rules,
             waiters: &mut self.waiters,
             wakes: &mut moment.wakes,
-            refused: &mut self.totals.refused,
+            rejected: &mut self.totals.rejected,
             polled: None,
             now: moment.now,
         };
-        key.refuse(id, reason, retry_after, &mut world);
+        key.reject(id, reason, retry_after, &mut world);
         self.pump(index, None, moment);
     }
 
     /// Rejects waiters of a key that cannot be sent in time any more.
-    pub(super) fn refuse_hopeless(&mut self, index: KeyIndex, moment: &mut Moment) {
+    pub(super) fn reject_hopeless(&mut self, index: KeyIndex, moment: &mut Moment) {
         let key = self.registry.get_mut(index).expect(IN_USE);
         let mut hopeless = Vec::new();
         let (waiters, rules, now) = (&self.waiters, &self.rules, moment.now);
@@ -104,7 +104,7 @@ impl State {
         for (id, reason) in hopeless {
             // A waiter that never fits may have been rejected already, when the one before it let it move up.
             if !matches!(self.waiters[id].standing, WaiterState::Rejected(_)) {
-                self.refuse(id, reason, moment);
+                self.reject(id, reason, moment);
             }
         }
     }

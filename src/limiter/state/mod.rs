@@ -120,7 +120,7 @@ impl State {
             self.deadlines.pop_first();
             let waiter = &self.waiters[id];
             if !matches!(waiter.standing, WaiterState::Rejected(_)) {
-                self.refuse(id, waiter.reason(), moment);
+                self.reject(id, waiter.reason(), moment);
             }
         }
         while let Some(&(at, index)) = self.alarms.first() {
@@ -142,7 +142,7 @@ impl State {
             rules: &self.rules,
             waiters: &mut self.waiters,
             wakes: &mut moment.wakes,
-            refused: &mut self.totals.refused,
+            rejected: &mut self.totals.rejected,
             polled,
             now: moment.now,
         });
@@ -189,7 +189,7 @@ impl State {
             table: self.rules.number,
             outgrew: of.learned.tokens.leads(),
             departed: of.departed(),
-            answers: charge.answers(),
+            choices: charge.choices(),
             metered,
             unnamed: false,
             jobs: !self.jobs.is_empty(),

@@ -24,13 +24,13 @@ impl State {
         let (index, lane, now) = (grant.key.index, grant.lane, moment.now);
         let learning = self.settings.learning;
         // A pause is of no use to a job that waits for another one to end.
-        let crowded = grant.slots[Grant::JOB].filter(|_| report.jobs.refused);
+        let crowded = grant.slots[Grant::JOB].filter(|_| report.jobs.rejected);
         let not_now = report.not_now.filter(|_| crowded.is_none());
-        let refused = match not_now {
+        let throttled = match not_now {
             Some(NotNow::Throttled { of, .. }) => Some(of),
             _ => None,
         };
-        self.totals.throttled += u64::from(refused.is_some());
+        self.totals.throttled += u64::from(throttled.is_some());
         let key = self.registry.of(grant.key)?;
         // This comes first: a rejected request has cost nothing, and is no part of what the server took.
         if let Some(tokens) = report.tokens {
@@ -43,7 +43,7 @@ impl State {
             hurried.then(|| Some(key.ask(lane, Weight(1), Count(0), rules, now)?.at))
         };
         let before = earliest(key);
-        let speaks_of = |unit| refused == Some(unit) || report.limits[unit] != Said::default();
+        let speaks_of = |unit| throttled == Some(unit) || report.limits[unit] != Said::default();
         let units = Unit::BOTH.into_iter();
         let learned = units.filter(|unit| learning && speaks_of(*unit));
         for unit in learned.clone() {
@@ -56,13 +56,13 @@ impl State {
         for unit in learned {
             let mut said = report.limits[unit];
             // The pause replaces the remainder that the server named.
-            said.remaining = said.remaining.filter(|_| refused.is_none());
+            said.remaining = said.remaining.filter(|_| throttled.is_none());
             key.lanes[lane].told(grant, unit, said, now);
         }
         let witness = std::mem::take(&mut grant.witness);
         match report.failed {
             true => key.lanes[lane].failed(),
-            false => key.lanes[lane].answered(witness),
+            false => key.lanes[lane].responded(witness),
         }
         if let Some(rule) = crowded {
             key.slots(&self.rules, rule, |slots| slots.crowded(now));
@@ -70,7 +70,7 @@ impl State {
         let later = earliest(key) > before;
         self.take_jobs(grant, &report.jobs, now);
         if later {
-            self.refuse_hopeless(index, moment);
+            self.reject_hopeless(index, moment);
         }
         self.changed(index, moment);
         until

@@ -13,7 +13,7 @@ pub(in crate::limiter) enum Look {
     /// It is the waiter's turn, if the inner service is ready too.
     Go,
     Wait,
-    Refused(Rejected),
+    Rejected(Rejected),
 }
 
 impl State {
@@ -41,7 +41,7 @@ impl State {
         }
         if waiter.deadline < moment.now && !matches!(waiter.standing, WaiterState::Rejected(_)) {
             let reason = waiter.reason();
-            self.refuse(id, reason, moment);
+            self.reject(id, reason, moment);
         }
         let waiter = &mut self.waiters[id];
         match waiter.standing {
@@ -54,7 +54,7 @@ impl State {
             }
             WaiterState::Rejected(_) => {
                 if let WaiterState::Rejected(rejected) = self.take(id, moment) {
-                    return Look::Refused(*rejected);
+                    return Look::Rejected(*rejected);
                 }
             }
         }

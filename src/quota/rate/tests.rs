@@ -26,7 +26,7 @@ fn send_at(rate: &mut Rate, per_second: u64, from: Instant, seconds: u64) -> Ins
     let step = Span::SECOND / per_second;
     for nth in 0..seconds * per_second {
         if rate.depart(Weight(1), false, from + step * nth, from + step * nth) {
-            rate.answered();
+            rate.responded();
         }
     }
     from + Span::secs(seconds)
@@ -37,7 +37,7 @@ fn send(rate: &mut Rate, from: Instant, seconds: u64) -> Instant {
     let mut now = from;
     while now < from + Span::secs(seconds) {
         if rate.depart(Weight(1), true, now, now) {
-            rate.answered();
+            rate.responded();
         }
         now = now + Span::nanos((SECOND / rate.per_second()) as u64);
     }
@@ -63,16 +63,16 @@ fn the_table_is_believed_for_a_minute_of_work_and_then_there_may_be_more() {
 }
 
 #[test]
-fn a_refusal_cuts_once_and_never_by_more_than_half() {
+fn a_rejection_cuts_once_and_never_by_more_than_half() {
     let mut rate = Rate::new(Unit::Requests, 10.0, 10.0, at(0));
     let now = send(&mut rate, at(0), 30);
-    rate.refused(now, Weight(1), Span::SECOND, News::TooFast, now);
+    rate.rejected(now, Weight(1), Span::SECOND, News::TooFast, now);
     let cut = rate.per_second();
     assert!((5.0..=9.5).contains(&cut), "{cut}");
     // Rejections of requests that were in flight at the same time change nothing.
-    rate.refused(now, Weight(1), Span::SECOND, News::Nothing, now);
+    rate.rejected(now, Weight(1), Span::SECOND, News::Nothing, now);
     assert_eq!(rate.per_second(), cut);
-    rate.refused(now, Weight(1), Span::secs(3_600), News::TooFast, now);
+    rate.rejected(now, Weight(1), Span::secs(3_600), News::TooFast, now);
     assert!(rate.per_second() >= cut / 2.0);
     assert_eq!(rate.next(2) - rate.next(1), rate.interval().unwrap());
 }
@@ -82,7 +82,7 @@ fn a_step_too_many_goes_back_to_what_went_well() {
     let mut rate = Rate::new(Unit::Requests, 10.0, f64::INFINITY, at(0));
     let now = send(&mut rate, at(0), 62);
     assert!(rate.per_second() > 10.0);
-    rate.refused(now, Weight(1), Span::millis(100), News::TooFast, now);
+    rate.rejected(now, Weight(1), Span::millis(100), News::TooFast, now);
     assert!((9.0..=10.0).contains(&rate.per_second()), "{rate:?}");
 }
 
@@ -111,7 +111,7 @@ fn a_limit_far_above_what_the_user_allows_does_not_undo_a_cut() {
     let mut rate = Rate::new(Unit::Requests, 10.0, 10.0, at(0));
     rate.told(100.0, at(0), at(0));
     let now = send(&mut rate, at(0), 10);
-    rate.refused(now, Weight(1), Span::SECOND, News::TooFast, now);
+    rate.rejected(now, Weight(1), Span::SECOND, News::TooFast, now);
     let cut = rate.per_second();
     assert!(cut < 10.0, "{rate:?}");
     rate.told(100.0, now, now);
@@ -124,18 +124,18 @@ fn who_has_much_less_than_the_limit_shares_it_and_gives_a_part_up() {
     let mut now = at(0);
     for _ in 0..4 {
         now = send(&mut rate, now, 20);
-        rate.refused(now, Weight(1), Span::SECOND, News::TooFast, now);
+        rate.rejected(now, Weight(1), Span::SECOND, News::TooFast, now);
         rate.set(3.0, now);
     }
     now = send(&mut rate, now, 9);
-    rate.refused(now, Weight(1), Span::SECOND, News::TooFast, now);
+    rate.rejected(now, Weight(1), Span::SECOND, News::TooFast, now);
     assert!(rate.per_second() <= 3.0 * SHARED_CUT, "{rate:?}");
     // A number that this crate supplied is only a guess. A lane with less than that is taken to be alone.
     let mut guessed = Rate::new(Unit::Requests, 10.0, f64::INFINITY, at(0));
     guessed.leads = true;
     guessed.set(3.0, at(0));
     now = send(&mut guessed, at(0), 9);
-    guessed.refused(now, Weight(1), Span::SECOND, News::TooFast, now);
+    guessed.rejected(now, Weight(1), Span::SECOND, News::TooFast, now);
     assert!(guessed.per_second() > 3.0 * 0.9, "{guessed:?}");
 }
 
@@ -147,7 +147,7 @@ fn a_server_that_counts_by_the_minute_is_not_taken_for_one_that_forgets() {
     rate.set(20.0, now);
     now = send(&mut rate, now, 15);
     for _ in 0..3 {
-        rate.refused(now, Weight(1), Span::secs(4), News::TooFast, now);
+        rate.rejected(now, Weight(1), Span::secs(4), News::TooFast, now);
         now = now + Span::secs(4);
     }
     // The cut follows the last minute. The last seconds took much more.
@@ -171,7 +171,7 @@ fn what_is_owed_is_paid_at_the_new_rate_and_nothing_overflows() {
     );
     let never = Instant::NEVER;
     rate.depart(Weight(1), true, at(0), never);
-    rate.refused(at(0), Weight(1), Span::secs(u64::MAX), News::TooFast, never);
+    rate.rejected(at(0), Weight(1), Span::secs(u64::MAX), News::TooFast, never);
     rate.told(1.0, never, never);
     assert!(rate.next(u64::MAX) > at(0));
     assert_eq!(rate.fresh_at(), never);
@@ -238,7 +238,7 @@ fn what_comes_back_within_seconds_may_be_sent_at_once() {
 }
 
 #[test]
-fn a_server_that_asks_for_more_than_3_s_or_refuses_after_a_pause_counts_by_the_minute() {
+fn a_server_that_asks_for_more_than_3_s_or_rejects_after_a_pause_counts_by_the_minute() {
     for (wait, news, by_minute) in [
         (3, News::TooFast, false),
         (4, News::TooFast, true),
@@ -246,7 +246,7 @@ fn a_server_that_asks_for_more_than_3_s_or_refuses_after_a_pause_counts_by_the_m
         (3, News::Nothing, false),
     ] {
         let mut rate = learned(Unit::Requests, 10.0, f64::INFINITY);
-        rate.refused(at(1), Weight(1), Span::secs(wait), news, at(1));
+        rate.rejected(at(1), Weight(1), Span::secs(wait), news, at(1));
         let is = rate.probe.is_by_minute(at(1));
         assert_eq!(is, by_minute, "{wait} s {news:?}");
     }
@@ -257,7 +257,7 @@ fn a_server_that_took_over_twice_as_much_in_the_last_20_s_counts_by_the_minute()
     for (before, by_minute) in [(25, true), (15, false)] {
         let mut rate = learned(Unit::Requests, 10.0, f64::INFINITY);
         let now = send_at(&mut rate, before, at(0), 20);
-        rate.refused(now, Weight(1), Span::SECOND, News::TooFast, now);
+        rate.rejected(now, Weight(1), Span::SECOND, News::TooFast, now);
         about(rate.per_second(), 9.5);
         assert_eq!(rate.probe.is_by_minute(now), by_minute, "{before}");
     }
@@ -267,25 +267,25 @@ fn a_server_that_took_over_twice_as_much_in_the_last_20_s_counts_by_the_minute()
 fn a_named_limit_of_requests_is_trimmed_once_in_5_s_and_then_cut_to_what_the_server_took() {
     let mut rate = named(Unit::Requests, 1.0);
     let now = send(&mut rate, at(0), 10);
-    rate.refused(now, Weight(1), Span::secs(3), News::TooFast, now);
+    rate.rejected(now, Weight(1), Span::secs(3), News::TooFast, now);
     about(rate.per_second(), 10.0 * TRIMMED);
     let now = send_at(&mut rate, 6, now + Span::SECOND, 2);
-    rate.refused(now, Weight(1), Span::SECOND, News::TooFast, now);
+    rate.rejected(now, Weight(1), Span::SECOND, News::TooFast, now);
     about(rate.per_second(), 6.0 * BELOW);
 }
 
 #[test]
-fn a_named_limit_of_tokens_is_trimmed_at_each_refusal() {
+fn a_named_limit_of_tokens_is_trimmed_at_each_rejection() {
     let mut rate = named(Unit::Tokens, 1.0);
     let now = send(&mut rate, at(0), 4);
     for times in 1..=2 {
-        rate.refused(now, Weight(1), Span::secs(3), News::TooFast, now);
+        rate.rejected(now, Weight(1), Span::secs(3), News::TooFast, now);
         about(rate.per_second(), 10.0 * TOKENS_TRIMMED.powi(times));
     }
 }
 
 #[test]
-fn the_less_of_a_limit_a_lane_has_the_more_of_it_a_refusal_takes() {
+fn the_less_of_a_limit_a_lane_has_the_more_of_it_a_rejection_takes() {
     for (of, part, after) in [
         (Unit::Requests, 0.5, 0.8),
         (Unit::Requests, 0.7, 0.93),
@@ -296,7 +296,7 @@ fn the_less_of_a_limit_a_lane_has_the_more_of_it_a_refusal_takes() {
     ] {
         let mut rate = named(of, part);
         let now = at(10);
-        rate.refused(now, Weight(1), Span::SECOND, News::TooFast, now);
+        rate.rejected(now, Weight(1), Span::SECOND, News::TooFast, now);
         about(rate.per_second(), 10.0 * part * after);
         // The same limit, named again, does not undo the cut.
         rate.told(10.0 / SPREAD, now, now);
@@ -321,7 +321,7 @@ fn a_trimmed_limit_is_regained_every_10_s_though_each_response_names_it() {
             for (rate, held) in [(&mut busy, true), (&mut idle, false)] {
                 rate.told(10.0 / SPREAD, now, now);
                 if rate.depart(Weight(1), held, now, now) {
-                    rate.answered();
+                    rate.responded();
                 }
             }
         }
@@ -339,7 +339,7 @@ fn what_to_expect_is_known_once_the_limit_is_named_or_enough_was_sent() {
     ] {
         let now = send_at(&mut rate, 10, at(0), seconds);
         assert_eq!(
-            rate.refused(now, Weight(1), Span::SECOND, News::TooFast, now),
+            rate.rejected(now, Weight(1), Span::SECOND, News::TooFast, now),
             known,
             "{rate:?}"
         );
@@ -347,7 +347,7 @@ fn what_to_expect_is_known_once_the_limit_is_named_or_enough_was_sent() {
 }
 
 #[test]
-fn a_refusal_does_not_cut_tokens_that_the_user_wrote_while_most_of_them_are_taken() {
+fn a_rejection_does_not_cut_tokens_that_the_user_wrote_while_most_of_them_are_taken() {
     use Unit::{Requests, Tokens};
     for (of, per_second, seconds, leads, cut) in [
         (Tokens, 9, 61, false, false),
@@ -360,7 +360,7 @@ fn a_refusal_does_not_cut_tokens_that_the_user_wrote_while_most_of_them_are_take
         let mut rate = Rate::new(of, 10.0, 10.0, at(0));
         rate.leads = leads;
         let now = send_at(&mut rate, per_second, at(0), seconds);
-        rate.refused(now, Weight(1), Span::SECOND, News::TooFast, now);
+        rate.rejected(now, Weight(1), Span::SECOND, News::TooFast, now);
         assert_eq!(rate.per_second() < 10.0, cut, "{of:?} {per_second} {leads}");
     }
 }

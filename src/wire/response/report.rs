@@ -51,7 +51,7 @@ impl Report {
         let status = error.map_or(status, ApiError::status);
         if let Some(error) = error {
             report.not_now = not_now(error, endpoint);
-            report.jobs.refused = error.is_too_many_jobs();
+            report.jobs.rejected = error.is_too_many_jobs();
             if let Some(NotNow::Throttled { .. }) = report.not_now {
                 add_words(&mut report.limits, error.message());
             }
