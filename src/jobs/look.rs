@@ -47,7 +47,7 @@ where
             _ => break book,
         }
     };
-    book.named(kind, asked);
+    book.listed(kind, asked);
     // A job in no list may be too old for it, or deleted.
     for id in book.held(kind) {
         if seen.contains(&id) || !is_plain(&id) {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     quota::{Gate, News, Restart},
-    words::{Count, Each, Endpoint, Instant, NotNow, Rule, Said, Unit, Weight},
+    words::{Count, Each, Endpoint, Instant, NamedLimit, NotNow, Rule, Unit, Weight},
 };
 
 finds!(LaneIndex in SmallVec<[Lane; 1]>, Lane);
@@ -125,15 +125,15 @@ impl Lane {
     }
 
     /// The server named its limit or what remains, in the response to a request.
-    pub(super) fn told(&mut self, grant: &Grant, of: Unit, said: Said, now: Instant) {
+    pub(super) fn named(&mut self, grant: &Grant, of: Unit, named: NamedLimit, now: Instant) {
         let since = self.departed()[of] - grant.departed[of];
         let learned = &mut self.learned[of];
-        if let (Some(limit), Some(rate)) = (said.limit, &mut learned.rate) {
-            rate.told(limit, grant.at, now);
+        if let (Some(limit), Some(rate)) = (named.limit, &mut learned.rate) {
+            rate.named(limit, grant.at, now);
         }
-        if let Some((remaining, time)) = said.remaining {
+        if let Some((remaining, time)) = named.remaining {
             let of = learned.remaining.get_or_insert_default();
-            of.told(Count(remaining), time.into(), grant.at, since);
+            of.named(Count(remaining), time.into(), grant.at, since);
         }
     }
 

@@ -346,13 +346,13 @@ mod tests {
         for (n, caller) in [(0, 1), (1, 1), (2, 2), (3, 1), (4, 2)] {
             line.insert(place(n, caller, n == 3 || n == 4), id(n));
         }
-        let mut told = Vec::new();
+        let mut found = Vec::new();
         line.in_order(|waiter, ahead| {
-            told.push((waiter, ahead));
+            found.push((waiter, ahead));
             waiter != id(0)
         });
         let expected = [(3, 0), (4, 1), (0, 2), (1, 2), (2, 3)];
-        assert_eq!(told, expected.map(|(waiter, ahead)| (id(waiter), ahead)));
+        assert_eq!(found, expected.map(|(waiter, ahead)| (id(waiter), ahead)));
     }
 
     #[test]

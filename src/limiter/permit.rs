@@ -98,7 +98,7 @@ impl Permit {
     /// rejected again. A wait that the server names is kept to. From the second pause in a row that was too
     /// short, it is at least 2 s, doubling to 15 s. If several requests were in flight, the first rejection
     /// counts, and later ones can only lengthen the pause. A lane is paused for an hour at most. A request
-    /// that was told to wait longer should be retried no earlier than that.
+    /// whose response asked to wait longer should be retried no earlier than that.
     pub fn throttled(&self, wait: Option<Duration>) -> Option<Instant> {
         self.report_only(&Report::throttled(wait, Unit::Requests))
     }

@@ -128,7 +128,7 @@ impl Shared {
         }
         drop(state);
         moment.wakes.wake();
-        moment.mistakes.tell();
+        moment.mistakes.warn();
         if changed {
             self.kick();
         }

@@ -45,7 +45,7 @@ pub(crate) struct Standing {
     /// Whether others send under the same limit.
     pub(crate) shared: bool,
     /// Whether the server has named the limit.
-    pub(crate) told: bool,
+    pub(crate) named: bool,
 }
 
 impl Probe {
@@ -108,7 +108,7 @@ impl Probe {
     /// The time for which the rate must go well before the next step.
     pub(crate) fn hold(&self, at: Standing, now: Instant) -> Span {
         let overshot = |rejected| at.rate * OVERSHOT < rejected;
-        if at.told || at.shared {
+        if at.named || at.shared {
             HOLD
         } else if self.steps > 0 {
             match now < self.by_minute {

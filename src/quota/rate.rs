@@ -29,7 +29,7 @@ pub(crate) struct Rate {
     /// The part of a named limit that the server really grants, judged by its rejections.
     trim: f64,
     /// The departure of the request whose response named the limit.
-    told: Option<Instant>,
+    named: Option<Instant>,
     probe: Probe,
     sent: Sent,
     /// The mean weight of a request, and the number of requests that it is known from.
@@ -55,7 +55,7 @@ impl Rate {
             ceiling,
             table: rate,
             trim: 1.0,
-            told: None,
+            named: None,
             probe: Probe::new(rate, now),
             sent: Sent::default(),
             one: (1.0, 0),
@@ -172,10 +172,10 @@ impl Rate {
         if self.is_noise(now) || rate >= FASTEST {
             return false;
         }
-        let told = self.is_told(now);
+        let named = self.is_named(now);
         let most = self.most(rate, now);
         // A few requests do not tell how fast is too fast.
-        let once = told && (now - self.cut > AGAIN || self.of == Unit::Tokens);
+        let once = named && (now - self.cut > AGAIN || self.of == Unit::Tokens);
         let cut = if once || fastest.is_none() {
             most
         } else {
@@ -185,7 +185,7 @@ impl Rate {
             };
             (taken * BELOW).clamp((rate * DEEPEST_CUT).min(most), most)
         };
-        if told {
+        if named {
             // The named limit is right, apart from the network's effect on the pace, and from other programs
             // that send under the same limit.
             self.trim = (self.trim * cut / self.rate).max(LEAST_TRIM);
@@ -197,7 +197,7 @@ impl Rate {
         (self.cut, self.known) = (now, now);
         self.probe.fell(rate, until);
         self.leads = true;
-        told || fastest.is_some()
+        named || fastest.is_some()
     }
 
     /// Whether a rejection may mean nothing. The server counts a response's tokens in its own way, and so
@@ -211,7 +211,7 @@ impl Rate {
     /// The upper bound of the rate after a rejection. If others send under the same limit, a program with
     /// more gives up more.
     fn most(&self, rate: f64, now: Instant) -> f64 {
-        match (self.share(now), self.is_told(now)) {
+        match (self.share(now), self.is_named(now)) {
             (share, _) if share < SHARED => rate * SHARED_CUT,
             (share, _) if share < LESS => rate * LESS_CUT,
             (_, true) if self.of == Unit::Tokens => rate * TOKENS_TRIMMED,
@@ -221,11 +221,11 @@ impl Rate {
     }
 
     /// The server named its limit, in the response to a request that departed at `at`.
-    pub(crate) fn told(&mut self, limit: f64, at: Instant, now: Instant) {
-        if !limit.is_finite() || limit <= 0.0 || self.told.is_some_and(|told| at < told) {
+    pub(crate) fn named(&mut self, limit: f64, at: Instant, now: Instant) {
+        if !limit.is_finite() || limit <= 0.0 || self.named.is_some_and(|named| at < named) {
             return;
         }
-        self.told = Some(at);
+        self.named = Some(at);
         // The trim after rejections lowers the user's ceiling too, and not only the limit that the server
         // names.
         let rate = ((limit * SPREAD).min(self.ceiling) * self.trim).clamp(SLOWEST, FASTEST);
@@ -270,7 +270,7 @@ impl Rate {
         if kept_back {
             self.probe.went_well(self.sent.mean(60, now), now);
         }
-        if self.is_told(now) {
+        if self.is_named(now) {
             if kept_back && self.trim < 1.0 {
                 let before = self.trim;
                 let more = match before {
@@ -298,14 +298,14 @@ impl Rate {
             table: self.table,
             one: self.one.0,
             shared: self.share(now) < SHARED,
-            told: self.is_told(now),
+            named: self.is_named(now),
         }
     }
 
     /// The part of the limit that the lane has, if the limit is known: named by the server, or written by the
     /// user. If it is much less than 1, others have the rest.
     fn share(&self, now: Instant) -> f64 {
-        match self.is_told(now) {
+        match self.is_named(now) {
             true => self.trim,
             false if self.ceiling.is_finite() => self.rate / self.ceiling,
             false => 1.0,
@@ -313,8 +313,8 @@ impl Rate {
     }
 
     /// Whether the server has named its limit lately.
-    fn is_told(&self, now: Instant) -> bool {
-        self.told.is_some_and(|at| now - at < FRESH)
+    fn is_named(&self, now: Instant) -> bool {
+        self.named.is_some_and(|at| now - at < FRESH)
     }
 
     /// Continues at another rate. Debt is paid at the new rate.

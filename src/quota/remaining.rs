@@ -7,23 +7,23 @@ use crate::words::{Count, Instant, Span, Weight};
 /// others.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Remaining {
-    /// The departure of the request whose response said so.
-    told: Option<Instant>,
+    /// The departure of the request whose response named it.
+    named: Option<Instant>,
     until: Instant,
     remaining: Count,
 }
 
 impl Remaining {
-    /// The response to a request that departed at `at` said that `remaining` more may depart in the next `time`.
+    /// The response to a request that departed at `at` named `remaining`, for the next `time`.
     /// `since` has departed after that request.
     ///
     /// The numbers were true at the response's instant on the server, which is only known to be no earlier
     /// than the departure. A response that took long says nothing new.
-    pub(crate) fn told(&mut self, remaining: Count, time: Span, at: Instant, since: Weight) {
-        if self.told.is_some_and(|told| at < told) {
+    pub(crate) fn named(&mut self, remaining: Count, time: Span, at: Instant, since: Weight) {
+        if self.named.is_some_and(|named| at < named) {
             return;
         }
-        self.told = Some(at);
+        self.named = Some(at);
         self.until = at + time.min(LONGEST);
         self.remaining = remaining - since;
     }
@@ -56,7 +56,7 @@ mod tests {
     fn nothing_remaining_waits_for_the_reset() {
         let mut remaining = Remaining::default();
         assert_eq!(remaining.next(), at(0));
-        remaining.told(Count(0), Span::secs(5), at(1), Weight(0));
+        remaining.named(Count(0), Span::secs(5), at(1), Weight(0));
         assert_eq!(remaining.next(), at(6));
     }
 
@@ -64,7 +64,7 @@ mod tests {
     fn departures_since_the_response_no_longer_remain() {
         let mut remaining = Remaining::default();
         // Eight of the ten have departed since.
-        remaining.told(Count(10), Span::secs(60), at(0), Weight(8));
+        remaining.named(Count(10), Span::secs(60), at(0), Weight(8));
         for _ in 0..2 {
             assert_eq!(remaining.next(), at(0));
             remaining.depart(Weight(1));
@@ -75,22 +75,22 @@ mod tests {
     #[test]
     fn an_older_response_does_not_overrule_a_newer_one() {
         let mut remaining = Remaining::default();
-        remaining.told(Count(0), Span::secs(5), at(2), Weight(0));
-        remaining.told(Count(0), Span::secs(50), at(1), Weight(9));
+        remaining.named(Count(0), Span::secs(5), at(2), Weight(0));
+        remaining.named(Count(0), Span::secs(50), at(1), Weight(9));
         assert_eq!(remaining.next(), at(7));
-        remaining.told(Count(1_000), SECOND, at(3), Weight(0));
+        remaining.named(Count(1_000), SECOND, at(3), Weight(0));
         assert_eq!(remaining.next(), at(0));
         // The later response counts if two requests departed at the same instant.
-        remaining.told(Count(0), SECOND, at(3), Weight(0));
+        remaining.named(Count(0), SECOND, at(3), Weight(0));
         assert_eq!(remaining.next(), at(4));
     }
 
     #[test]
     fn an_absurd_time_is_an_hour_and_nothing_overflows() {
         let mut remaining = Remaining::default();
-        remaining.told(Count(0), Span::secs(u64::MAX), at(1), Weight(u64::MAX));
+        remaining.named(Count(0), Span::secs(u64::MAX), at(1), Weight(u64::MAX));
         assert_eq!(remaining.next(), at(1) + LONGEST);
-        remaining.told(
+        remaining.named(
             Count(u64::MAX),
             Span::secs(u64::MAX),
             Instant::NEVER,

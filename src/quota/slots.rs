@@ -78,9 +78,9 @@ impl Slots {
 
     /// The server has listed the running jobs that were created by `until`. Each of these has a slot of its
     /// own now.
-    pub(crate) fn named(&mut self, until: Instant, now: Instant) {
-        let named = self.unnamed.partition_point(|since| *since <= until);
-        for _ in self.unnamed.drain(..named) {
+    pub(crate) fn listed(&mut self, until: Instant, now: Instant) {
+        let listed = self.unnamed.partition_point(|since| *since <= until);
+        for _ in self.unnamed.drain(..listed) {
             self.used = self.used.saturating_sub(1);
             self.freed = now;
         }
@@ -234,11 +234,11 @@ mod tests {
         assert_eq!(slots.remaining(THREE, later + BELIEVED), 2);
         assert_eq!(slots.fresh_at(), None);
         // The list was requested when the first job ran, so that job has a slot of its own.
-        slots.named(START, later);
+        slots.listed(START, later);
         assert_eq!(slots.remaining(THREE, later), 1);
         slots.release(later);
         assert_eq!(slots.fresh_at(), Some(later + BELIEVED));
-        slots.named(later, later);
+        slots.listed(later, later);
         assert_eq!(slots.remaining(THREE, later), 3);
         assert_eq!(slots.fresh_at(), Some(START));
     }

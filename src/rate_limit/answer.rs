@@ -56,7 +56,10 @@ pub(super) fn tell(head: &mut Parts, permit: &mut Permit, endpoint: Endpoint, re
     if report.jobs.rejected && permit.holds_job_slot() {
         observe::crowded(endpoint);
         let known = knows_jobs(permit, endpoint);
-        head.extensions.insert(Crowded { told, known });
+        head.extensions.insert(Crowded {
+            not_before: told,
+            known,
+        });
     } else if let Some(NotNow::Throttled { .. }) = report.not_now {
         observe::throttled(endpoint);
     }
@@ -78,7 +81,7 @@ pub(super) fn wait(head: &Parts) -> Option<Duration> {
 
 /// Adds the parsed error to the response's extensions.
 pub(super) fn name(head: &mut Parts, wait: Option<Duration>, body: &[u8], permit: &Permit) {
-    let error = ApiError::told(head.status, &head.headers, body, wait);
+    let error = ApiError::read(head.status, &head.headers, body, wait);
     insert(head, error, permit);
 }
 

@@ -25,12 +25,12 @@ pub use self::{
 };
 pub(crate) use self::{
     call::Charge,
-    error::{Present, Told, is_transient},
+    error::{Parts, Present, is_transient},
     job::{Job, JobKind},
     key::{CallerId, KeyId, hash},
     limits::{Cap, Rule},
     report::{JobNews, NotNow, Tokens},
     time::{Instant, Span},
-    unit::{Count, Each, Said, Settled, Unit, Weight},
+    unit::{Count, Each, NamedLimit, Settled, Unit, Weight},
     usage::Usage,
 };

@@ -33,9 +33,9 @@ pub(crate) struct Settled {
     pub(crate) to: Weight,
 }
 
-/// The server's statements about a limit.
+/// A limit as the server names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Said {
+pub(crate) struct NamedLimit {
     /// The limit per second.
     pub(crate) limit: Option<f64>,
     /// The number that the server still takes, and the time until it takes more.

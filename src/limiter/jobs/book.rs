@@ -26,9 +26,9 @@ impl JobBook {
 
     /// The server has listed the running jobs that were created by an instant. Each has a slot, so the slots
     /// that were kept for jobs without a name are given back.
-    pub(crate) fn named(&self, kind: JobKind, until: Instant) {
+    pub(crate) fn listed(&self, kind: JobKind, until: Instant) {
         let shared = &self.shared;
-        shared.with(|state, moment| state.named_jobs(self.key, kind, until, moment));
+        shared.with(|state, moment| state.listed_jobs(self.key, kind, until, moment));
     }
 
     /// The ids of the jobs that hold slots.

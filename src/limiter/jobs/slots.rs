@@ -95,7 +95,7 @@ impl State {
     }
 
     /// The server has listed the running jobs of a key that were created by an instant.
-    pub(crate) fn named_jobs(
+    pub(crate) fn listed_jobs(
         &mut self,
         key: KeyRef,
         kind: JobKind,
@@ -103,7 +103,7 @@ impl State {
         moment: &mut Moment,
     ) {
         if let Some(of) = self.registry.of(key) {
-            of.named_jobs(&self.rules, kind.creation(), until, moment.now);
+            of.listed_jobs(&self.rules, kind.creation(), until, moment.now);
             self.changed(key.index, moment);
         }
     }

@@ -23,7 +23,7 @@ impl Key {
     }
 
     /// The server has listed the running jobs that such requests had created by an instant.
-    pub(in crate::limiter) fn named_jobs(
+    pub(in crate::limiter) fn listed_jobs(
         &mut self,
         rules: &Rules,
         creation: Endpoint,
@@ -33,7 +33,7 @@ impl Key {
         let lanes = self.lanes.iter().filter(|lane| lane.endpoint == creation);
         let under: Vec<_> = lanes.filter_map(|lane| lane.slots[Grant::JOB]).collect();
         for rule in under {
-            self.slots(rules, rule, |slots| slots.named(until, now));
+            self.slots(rules, rule, |slots| slots.listed(until, now));
         }
     }
 

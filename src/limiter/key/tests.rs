@@ -18,7 +18,7 @@ fn of_model(model: &str) -> Call {
 }
 
 /// Reports how many tokens a second the server allows.
-fn told_tokens(permit: &mut Permit, per_second: f64) {
+fn name_tokens(permit: &mut Permit, per_second: f64) {
     permit.report(&Report::limit(Unit::Tokens, per_second));
 }
 
@@ -29,7 +29,7 @@ async fn tokens_are_counted_of_the_model_of_which_the_server_named_a_limit() {
         drop(limiter.acquire(of_model(model)).await.unwrap());
     }
     let mut permit = limiter.acquire(of_model("second")).await.unwrap();
-    told_tokens(&mut permit, 100.0);
+    name_tokens(&mut permit, 100.0);
     let counts = |model| limiter.turn().counts_tokens(&of_model(model));
     assert_eq!(["first", "second", "new"].map(counts), [false, true, false]);
 }
@@ -39,7 +39,7 @@ async fn tokens_are_counted_of_the_model_of_which_the_server_named_a_limit() {
 async fn a_response_that_is_only_feared_costs_no_more_than_a_minute_of_the_learned_tokens() {
     let limiter = Limiter::new(Limits::none());
     let mut permit = limiter.acquire(Call::new(CHAT)).await.unwrap();
-    told_tokens(&mut permit, 10.0);
+    name_tokens(&mut permit, 10.0);
     for (prompt, least) in [(300, 300), (500, 590)] {
         let mut call = Call::new(CHAT);
         call.charge = Charge::Expected {
@@ -64,7 +64,7 @@ async fn a_response_that_is_only_feared_costs_no_more_than_a_minute_of_the_learn
 async fn a_request_without_tokens_passes_one_that_owes_them() {
     let limiter = Limiter::new(Limits::none());
     let mut permit = limiter.acquire(of_model("m").with_tokens(1)).await.unwrap();
-    told_tokens(&mut permit, 1.0);
+    name_tokens(&mut permit, 1.0);
     drop(
         limiter
             .acquire(of_model("m").with_tokens(30))
@@ -101,7 +101,7 @@ async fn what_a_rejected_request_would_have_cost_is_not_what_the_server_takes() 
             .acquire(Call::new(CHAT).with_tokens(1))
             .await
             .unwrap();
-        told_tokens(&mut first, 1_000.0);
+        name_tokens(&mut first, 1_000.0);
         for _ in 0..30 {
             drop(
                 limiter
@@ -134,7 +134,7 @@ async fn a_request_that_waits_uncounted_is_counted_before_it_departs() {
     let mut inner = Nothing;
     assert!(turn.arrive(&call, &mut inner, &mut cx).is_pending());
     assert!(!turn.is_uncounted(CHAT));
-    told_tokens(&mut permit, 10.0);
+    name_tokens(&mut permit, 10.0);
     assert!(turn.is_uncounted(CHAT));
     turn.count(Charge::Given(50));
     assert!(!turn.is_uncounted(CHAT));

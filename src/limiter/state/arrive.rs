@@ -206,8 +206,8 @@ fn least_wait(
     key.ask(lane, tokens, ahead, rules, now)
 }
 
-/// The wait that a rejected request is told before a retry; `None` if it is not known. The instant at which a
-/// slot, or a place in a full queue, comes free is not known. A client that is told nothing retries at once.
+/// The wait before a retry, as a rejection states it; `None` if it is not known. The instant at which a
+/// slot, or a place in a full queue, comes free is not known. A client without one retries at once.
 pub(super) fn retry_after(
     reason: Reason,
     wait: Wait,

@@ -9,7 +9,7 @@ use crate::{
         moment::Moment,
         rules::bit,
     },
-    words::{Count, Instant, NotNow, Report, Said, Unit, Weight},
+    words::{Count, Instant, NotNow, Report, Unit, Weight},
 };
 
 impl State {
@@ -43,7 +43,7 @@ impl State {
             hurried.then(|| Some(key.ask(lane, Weight(1), Count(0), rules, now)?.at))
         };
         let before = earliest(key);
-        let speaks_of = |unit| throttled == Some(unit) || report.limits[unit] != Said::default();
+        let speaks_of = |unit| throttled == Some(unit) || report.limits[unit] != Default::default();
         let units = Unit::BOTH.into_iter();
         let learned = units.filter(|unit| learning && speaks_of(*unit));
         for unit in learned.clone() {
@@ -54,10 +54,10 @@ impl State {
         }
         let until = not_now.map(|not_now| key.lanes[lane].not_now(grant, not_now, now));
         for unit in learned {
-            let mut said = report.limits[unit];
+            let mut limit = report.limits[unit];
             // The pause replaces the remainder that the server named.
-            said.remaining = said.remaining.filter(|_| throttled.is_none());
-            key.lanes[lane].told(grant, unit, said, now);
+            limit.remaining = limit.remaining.filter(|_| throttled.is_none());
+            key.lanes[lane].named(grant, unit, limit, now);
         }
         let witness = std::mem::take(&mut grant.witness);
         match report.failed {

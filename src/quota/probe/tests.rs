@@ -6,7 +6,7 @@ const ALONE: Standing = Standing {
     table: 10.0,
     one: 1.0,
     shared: false,
-    told: false,
+    named: false,
 };
 
 fn of(rate: f64) -> Standing {
@@ -67,7 +67,7 @@ fn the_wait_before_a_step_depends_on_what_is_known() {
         failed.fell(12.0, at(0));
     }
     let named = Standing {
-        told: true,
+        named: true,
         ..ALONE
     };
     let shared = Standing {

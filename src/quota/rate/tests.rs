@@ -12,7 +12,7 @@ fn learned(of: Unit, per_second: f64, ceiling: f64) -> Rate {
 fn named(of: Unit, part: f64) -> Rate {
     let mut rate = Rate::new(of, 10.0, f64::INFINITY, at(0));
     rate.trim = part;
-    rate.told(10.0 / SPREAD, at(0), at(0));
+    rate.named(10.0 / SPREAD, at(0), at(0));
     rate
 }
 
@@ -89,32 +89,32 @@ fn a_step_too_many_goes_back_to_what_went_well() {
 #[test]
 fn what_the_server_names_counts_and_the_newest_of_it() {
     let mut rate = Rate::new(Unit::Requests, 10.0, 20.0, at(0));
-    rate.told(4.0, at(10), at(20));
+    rate.named(4.0, at(10), at(20));
     assert!(rate.leads());
     assert!((3.9..4.0).contains(&rate.per_second()));
     // A response to an earlier request is ignored.
-    rate.told(9.0, at(5), at(30));
+    rate.named(9.0, at(5), at(30));
     assert!(rate.per_second() < 4.0);
-    rate.told(100.0, at(40), at(50));
+    rate.named(100.0, at(40), at(50));
     assert_eq!(rate.per_second(), 20.0);
     for absurd in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
-        rate.told(absurd, at(60), at(70));
+        rate.named(absurd, at(60), at(70));
         assert_eq!(rate.per_second(), 20.0);
     }
     // The later response counts if two requests departed at the same instant.
-    rate.told(4.0, at(40), at(70));
+    rate.named(4.0, at(40), at(70));
     assert!(rate.per_second() < 4.0);
 }
 
 #[test]
 fn a_limit_far_above_what_the_user_allows_does_not_undo_a_cut() {
     let mut rate = Rate::new(Unit::Requests, 10.0, 10.0, at(0));
-    rate.told(100.0, at(0), at(0));
+    rate.named(100.0, at(0), at(0));
     let now = send(&mut rate, at(0), 10);
     rate.rejected(now, Weight(1), Span::SECOND, News::TooFast, now);
     let cut = rate.per_second();
     assert!(cut < 10.0, "{rate:?}");
-    rate.told(100.0, now, now);
+    rate.named(100.0, now, now);
     assert!((rate.per_second() / cut - 1.0).abs() <= SAME, "{rate:?}");
 }
 
@@ -161,9 +161,9 @@ fn a_server_that_counts_by_the_minute_is_not_taken_for_one_that_forgets() {
 #[test]
 fn what_is_owed_is_paid_at_the_new_rate_and_nothing_overflows() {
     let mut rate = Rate::new(Unit::Requests, 1.0, f64::INFINITY, at(0));
-    rate.told(1.0, at(0), at(0));
+    rate.named(1.0, at(0), at(0));
     rate.depart(Weight(1), true, at(1), at(1));
-    rate.told(10.0, at(1), at(1));
+    rate.named(10.0, at(1), at(1));
     let wait = rate.next(0) - at(1);
     assert!(
         (Span::SECOND / 11..Span::SECOND / 9).contains(&wait),
@@ -172,7 +172,7 @@ fn what_is_owed_is_paid_at_the_new_rate_and_nothing_overflows() {
     let never = Instant::NEVER;
     rate.depart(Weight(1), true, at(0), never);
     rate.rejected(at(0), Weight(1), Span::secs(u64::MAX), News::TooFast, never);
-    rate.told(1.0, never, never);
+    rate.named(1.0, never, never);
     assert!(rate.next(u64::MAX) > at(0));
     assert_eq!(rate.fresh_at(), never);
 }
@@ -299,7 +299,7 @@ fn the_less_of_a_limit_a_lane_has_the_more_of_it_a_rejection_takes() {
         rate.rejected(now, Weight(1), Span::SECOND, News::TooFast, now);
         about(rate.per_second(), 10.0 * part * after);
         // The same limit, named again, does not undo the cut.
-        rate.told(10.0 / SPREAD, now, now);
+        rate.named(10.0 / SPREAD, now, now);
         about(rate.per_second(), 10.0 * part * after);
     }
 }
@@ -319,7 +319,7 @@ fn a_trimmed_limit_is_regained_every_10_s_though_each_response_names_it() {
         for fifth in 0..=50 {
             let now = at(0) + Span::millis(200) * fifth;
             for (rate, held) in [(&mut busy, true), (&mut idle, false)] {
-                rate.told(10.0 / SPREAD, now, now);
+                rate.named(10.0 / SPREAD, now, now);
                 if rate.depart(Weight(1), held, now, now) {
                     rate.responded();
                 }
@@ -380,7 +380,7 @@ fn a_new_limit_leaves_what_was_due_before_as_it_was() {
     let mut rate = named(Unit::Requests, 1.0);
     rate.depart(Weight(1), false, at(1), at(1));
     let due = rate.next(0);
-    rate.told(20.0, at(1), at(3));
+    rate.named(20.0, at(1), at(3));
     assert_eq!(rate.next(0), due);
 }
 

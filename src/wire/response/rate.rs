@@ -6,19 +6,19 @@ use http::{HeaderMap, HeaderName};
 
 use super::wait::duration;
 use crate::wire::json::number;
-use crate::words::{Each, Said, Unit};
+use crate::words::{Each, NamedLimit, Unit};
 
 /// Limits in a response's headers, in units per second; a few a minute give a fraction.
 ///
 /// If both kinds are sent, the dynamic limit is the one in force (docs.together.ai/docs/rate-limits, early
 /// 2026, which says of both that they are per second).
-pub(crate) fn limits(headers: &HeaderMap) -> Each<Said> {
+pub(crate) fn limits(headers: &HeaderMap) -> Each<NamedLimit> {
     if !headers.keys().any(names_limit) {
         return Each::default();
     }
     Each {
-        requests: said(headers, Unit::Requests, &REQUESTS),
-        tokens: said(headers, Unit::Tokens, &TOKENS),
+        requests: named_limit(headers, Unit::Requests, &REQUESTS),
+        tokens: named_limit(headers, Unit::Tokens, &TOKENS),
     }
 }
 
@@ -74,7 +74,7 @@ fn per(words: &[&str]) -> Option<f64> {
     }
 }
 
-fn said(headers: &HeaderMap, unit: Unit, names: &Names) -> Said {
+fn named_limit(headers: &HeaderMap, unit: Unit, names: &Names) -> NamedLimit {
     let text = |name: &&str| Some(headers.get(*name)?.to_str().ok()?.trim());
     let find = |names: &[&str]| names.iter().filter_map(text).find_map(number);
     let find_limit = |name: &&str| believable(find(&[name])?, unit);
@@ -89,7 +89,7 @@ fn said(headers: &HeaderMap, unit: Unit, names: &Names) -> Said {
     // Beside a rate per second, a reset of one second adds nothing to the pace. Rounded up, it would pause for a
     // second a lane that has to wait only a tenth.
     let reset = reset.filter(|reset| limit.is_none() || *reset > A_SECOND);
-    Said {
+    NamedLimit {
         limit,
         remaining: remaining.zip(reset),
     }

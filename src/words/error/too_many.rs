@@ -41,11 +41,11 @@ fn places(words: &[&str], phrases: &[&[&str]], others: &[&str]) -> Vec<usize> {
     let is = |word: &&str, other: &&str| word.eq_ignore_ascii_case(other);
     let begins = |rest: &[&str], phrase: &[&str]| {
         let mut after = rest.iter();
-        let said = phrase
+        let fits = phrase
             .iter()
             .all(|word| after.next().is_some_and(|next| is(next, word)));
         let next = after.next();
-        said && !next.is_some_and(|next| others.iter().any(|other| is(next, other)))
+        fits && !next.is_some_and(|next| others.iter().any(|other| is(next, other)))
     };
     (0..words.len())
         .filter(|place| {

@@ -232,12 +232,12 @@ impl Waited {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Paused {
     until: Instant,
-    told: Option<Instant>,
+    named: Option<Instant>,
 }
 
 impl Paused {
-    pub(crate) fn new(until: Instant, told: Option<Instant>) -> Self {
-        Self { until, told }
+    pub(crate) fn new(until: Instant, named: Option<Instant>) -> Self {
+        Self { until, named }
     }
 
     /// The end of the lane's pause.
@@ -248,6 +248,6 @@ impl Paused {
     /// The earliest instant at which this request may be retried: the one that the server named, or the end
     /// of the lane's pause if that is later.
     pub fn not_before(self) -> Instant {
-        self.told.map_or(self.until, |told| told.max(self.until))
+        self.named.map_or(self.until, |named| named.max(self.until))
     }
 }

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn of(headers: &[(&'static str, &str)]) -> Each<Said> {
+fn of(headers: &[(&'static str, &str)]) -> Each<NamedLimit> {
     let headers: HeaderMap = headers
         .iter()
         .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
@@ -29,13 +29,13 @@ const ABSURD: [&str; 10] = [
 fn every_spelling_of_a_limit_per_second_and_the_dynamic_one_first() {
     for (unit, names) in [(Unit::Requests, REQUESTS), (Unit::Tokens, TOKENS)] {
         let limit = |headers: &[(&'static str, &str)]| {
-            let said = of(headers);
+            let limits = of(headers);
             let other = match unit {
-                Unit::Requests => said.tokens,
-                Unit::Tokens => said.requests,
+                Unit::Requests => limits.tokens,
+                Unit::Tokens => limits.requests,
             };
-            assert_eq!(other, Said::default(), "{headers:?}");
-            said[unit].limit
+            assert_eq!(other, NamedLimit::default(), "{headers:?}");
+            limits[unit].limit
         };
         for name in names.limit {
             assert_eq!(limit(&[(name, "1000")]), Some(1_000.0), "{name}");
@@ -62,18 +62,21 @@ fn every_spelling_of_a_limit_per_second_and_the_dynamic_one_first() {
 /// The headers of a 429 as seen on the wire (github.com/oumi-ai/oumi/pull/1474).
 #[test]
 fn the_two_budgets_are_independent() {
-    let said = of(&[
+    let limits = of(&[
         ("x-ratelimit-limit", "0.02"),
         ("x-ratelimit-limit-tokens", "1000"),
         ("x-ratelimit-remaining", "0"),
         ("x-ratelimit-remaining-tokens", "1000"),
         ("x-ratelimit-reset", "43"),
     ]);
-    assert_eq!(said.requests.limit, Some(0.02));
-    assert_eq!(said.requests.remaining, Some((0, Duration::from_secs(43))));
-    assert_eq!(said.tokens.limit, Some(1_000.0));
+    assert_eq!(limits.requests.limit, Some(0.02));
+    assert_eq!(
+        limits.requests.remaining,
+        Some((0, Duration::from_secs(43)))
+    );
+    assert_eq!(limits.tokens.limit, Some(1_000.0));
     // The reset does not belong to the tokens.
-    assert_eq!(said.tokens.remaining, None);
+    assert_eq!(limits.tokens.remaining, None);
 }
 
 #[test]
@@ -190,8 +193,8 @@ proptest! {
 
     #[test]
     fn what_remains_is_for_a_time_that_can_be(remaining in "[ -~]{0,9}", reset in "[ -~]{0,9}") {
-        let said = of(&[("x-ratelimit-remaining", &remaining), ("x-ratelimit-reset", &reset)]);
-        if let Some((_, reset)) = said.requests.remaining {
+        let limits = of(&[("x-ratelimit-remaining", &remaining), ("x-ratelimit-reset", &reset)]);
+        if let Some((_, reset)) = limits.requests.remaining {
             prop_assert!(!reset.is_zero() && reset < Duration::from_secs(1_000_000_000));
         }
     }
