@@ -17,7 +17,7 @@ pub(super) struct Line {
     again: BTreeMap<Order, WaiterId>,
     /// The turns: turn to caller.
     turns: BTreeMap<u64, CallerId>,
-    callers: HashMap<CallerId, Caller>,
+    callers: HashMap<CallerId, CallerQueue>,
     next_turn: u64,
     /// The number of absent waiters.
     absent: u32,
@@ -60,8 +60,9 @@ impl Order {
     }
 }
 
+/// The waiting requests of one caller.
 #[derive(Debug)]
-struct Caller {
+struct CallerQueue {
     turn: u64,
     absent: u32,
     waiting: BTreeMap<Order, WaiterId>,
@@ -126,7 +127,7 @@ impl Line {
         }
         let caller = self.callers.entry(place.caller).or_insert_with(|| {
             self.next_turn += 1;
-            Caller {
+            CallerQueue {
                 turn: self.next_turn,
                 absent: 0,
                 waiting: BTreeMap::new(),
