@@ -19,7 +19,7 @@ pub(super) struct Lane {
     pub(super) endpoint: Endpoint,
     pub(super) model_id: ModelId,
     pub(super) model: Option<Arc<str>>,
-    /// The places of its limits in its key's list.
+    /// The indices of its limits in its key's list.
     pub(super) limits: SmallVec<[LimitIndex; 4]>,
     /// The rules whose slots its requests take.
     pub(super) slots: [Option<RuleId>; 2],

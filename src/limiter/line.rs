@@ -10,10 +10,10 @@ use crate::words::{CallerId, Instant, Span};
 /// The queue of one lane. Callers are served in turn, and each one's requests in the order in which they
 /// came. Requests that the server has rejected before come before all of these.
 ///
-/// A waiter that is skipped is absent. Its place, its caller's turn, and its lane's turn are kept.
+/// A waiter that is skipped is absent. Its position, its caller's turn, and its lane's turn are kept.
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    /// The retries: place to waiter.
+    /// The retries: position to waiter.
     again: BTreeMap<Order, WaiterId>,
     /// The turns: turn to caller.
     turns: BTreeMap<u64, CallerId>,
@@ -40,20 +40,20 @@ pub(super) struct Offer {
     pub(super) until: Instant,
 }
 
-/// The place of a waiter. Kept when the waiter is skipped, so that it comes back to the same place.
+/// The position of a waiter. Kept when the waiter is skipped, so that it comes back to the same position.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct Position {
     pub(super) order: Order,
     pub(super) caller: CallerId,
     pub(super) again: bool,
 }
 
-/// The number of a place among all those given out: a lower one comes first.
+/// The number of a position among all those given out: a lower one comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Order(u64);
 
 impl Order {
-    /// Returns the place, and moves on to the next one.
+    /// Returns the position, and moves on to the next one.
     pub(super) fn take_next(&mut self) -> Self {
         self.0 += 1;
         *self
@@ -103,11 +103,11 @@ impl Line {
     }
 
     /// Adds a waiter.
-    pub(super) fn join(&mut self, place: Place, waiter: WaiterId, now: Instant) {
+    pub(super) fn join(&mut self, position: Position, waiter: WaiterId, now: Instant) {
         if self.is_empty() {
             self.since = now;
         }
-        self.insert(place, waiter);
+        self.insert(position, waiter);
     }
 
     /// The latest instant at which its first waiter departs if it can depart at `at`: half as late again as
@@ -120,12 +120,12 @@ impl Line {
         at.max(*by)
     }
 
-    fn insert(&mut self, place: Place, waiter: WaiterId) {
-        if place.again {
-            self.again.insert(place.order, waiter);
+    fn insert(&mut self, position: Position, waiter: WaiterId) {
+        if position.again {
+            self.again.insert(position.order, waiter);
             return;
         }
-        let caller = self.callers.entry(place.caller).or_insert_with(|| {
+        let caller = self.callers.entry(position.caller).or_insert_with(|| {
             self.next_turn += 1;
             CallerQueue {
                 turn: self.next_turn,
@@ -133,49 +133,49 @@ impl Line {
                 waiting: BTreeMap::new(),
             }
         });
-        self.turns.insert(caller.turn, place.caller);
-        caller.waiting.insert(place.order, waiter);
+        self.turns.insert(caller.turn, position.caller);
+        caller.waiting.insert(position.order, waiter);
     }
 
     /// Takes a waiter out for good.
-    pub(super) fn remove(&mut self, place: Place) {
-        self.take(place, 0);
+    pub(super) fn remove(&mut self, position: Position) {
+        self.take(position, 0);
     }
 
     /// Skips a waiter until it is back.
-    pub(super) fn skip(&mut self, place: Place) {
+    pub(super) fn skip(&mut self, position: Position) {
         self.absent += 1;
-        self.take(place, 1);
+        self.take(position, 1);
     }
 
-    /// Puts a waiter that was skipped back in its place.
-    pub(super) fn back(&mut self, place: Place, waiter: WaiterId) {
-        self.insert(place, waiter);
-        self.forget(place);
+    /// Puts a waiter that was skipped back in its position.
+    pub(super) fn back(&mut self, position: Position, waiter: WaiterId) {
+        self.insert(position, waiter);
+        self.forget(position);
     }
 
-    /// Gives up the place of a waiter that was skipped.
-    pub(super) fn forget(&mut self, place: Place) {
+    /// Gives up the position of a waiter that was skipped.
+    pub(super) fn forget(&mut self, position: Position) {
         self.absent -= 1;
-        if !place.again {
-            if let Some(caller) = self.callers.get_mut(&place.caller) {
+        if !position.again {
+            if let Some(caller) = self.callers.get_mut(&position.caller) {
                 caller.absent -= 1;
-                self.tidy(place.caller);
+                self.tidy(position.caller);
             }
         }
     }
 
     /// Takes out the waiter that departs, and ends its caller's turn.
-    pub(super) fn depart(&mut self, place: Place, now: Instant) {
-        self.remove(place);
+    pub(super) fn depart(&mut self, position: Position, now: Instant) {
+        self.remove(position);
         (self.lacked_slot, self.since, self.by) = (false, now, None);
-        if place.again {
+        if position.again {
             return;
         }
-        if let Some(caller) = self.callers.get_mut(&place.caller) {
+        if let Some(caller) = self.callers.get_mut(&position.caller) {
             self.next_turn += 1;
             if self.turns.remove(&caller.turn).is_some() {
-                self.turns.insert(self.next_turn, place.caller);
+                self.turns.insert(self.next_turn, position.caller);
             }
             caller.turn = self.next_turn;
         }
@@ -215,15 +215,15 @@ impl Line {
     }
 
     /// Takes a waiter out of the queue. `absent` is 1 if it is to be absent, and 0 otherwise.
-    fn take(&mut self, place: Place, absent: u32) {
-        let taken = match self.callers.get_mut(&place.caller) {
-            Some(caller) if !place.again => {
+    fn take(&mut self, position: Position, absent: u32) {
+        let taken = match self.callers.get_mut(&position.caller) {
+            Some(caller) if !position.again => {
                 caller.absent += absent;
-                let taken = caller.waiting.remove(&place.order);
-                self.tidy(place.caller);
+                let taken = caller.waiting.remove(&position.order);
+                self.tidy(position.caller);
                 taken
             }
-            _ => self.again.remove(&place.order),
+            _ => self.again.remove(&position.order),
         };
         self.offer = self.offer.filter(|offer| Some(offer.waiter) != taken);
     }
@@ -253,8 +253,8 @@ mod tests {
         CallerId::of_name(&n.to_string())
     }
 
-    fn place(order: u64, n: u64, again: bool) -> Place {
-        Place {
+    fn position(order: u64, n: u64, again: bool) -> Position {
+        Position {
             order: Order(order),
             caller: caller(n),
             again,
@@ -266,11 +266,11 @@ mod tests {
     }
 
     /// Sends all waiters, and returns their order.
-    fn drain(line: &mut Line, places: &[(WaiterId, Place)]) -> Vec<WaiterId> {
+    fn drain(line: &mut Line, positions: &[(WaiterId, Position)]) -> Vec<WaiterId> {
         std::iter::from_fn(|| {
             let head = line.head()?;
             line.depart(
-                places.iter().find(|(waiter, _)| *waiter == head)?.1,
+                positions.iter().find(|(waiter, _)| *waiter == head)?.1,
                 Instant::START,
             );
             Some(head)
@@ -280,37 +280,40 @@ mod tests {
 
     #[test]
     fn callers_go_in_turn_and_retries_before_them() {
-        let places: Vec<_> = (0..8)
+        let positions: Vec<_> = (0..8)
             .map(|n| {
                 let caller = if n < 4 { 1 } else { 2 };
-                (id(n), place(n, caller, n == 7))
+                (id(n), position(n, caller, n == 7))
             })
             .collect();
         let mut line = Line::default();
-        for (waiter, place) in &places {
-            line.insert(*place, *waiter);
+        for (waiter, position) in &positions {
+            line.insert(*position, *waiter);
         }
-        assert_eq!(drain(&mut line, &places), [7, 0, 4, 1, 5, 2, 6, 3].map(id));
+        assert_eq!(
+            drain(&mut line, &positions),
+            [7, 0, 4, 1, 5, 2, 6, 3].map(id)
+        );
         assert!(line.is_empty());
     }
 
     #[test]
     fn a_skipped_waiter_comes_back_to_its_place_and_to_its_caller_s_turn() {
         for callers in [1, 4] {
-            let places = (0..4).map(|n| (id(n), place(n, n % callers, n == 3)));
-            let places: Vec<_> = places.collect();
+            let positions = (0..4).map(|n| (id(n), position(n, n % callers, n == 3)));
+            let positions: Vec<_> = positions.collect();
             let mut line = Line::default();
-            for (waiter, place) in &places {
-                line.insert(*place, *waiter);
+            for (waiter, position) in &positions {
+                line.insert(*position, *waiter);
             }
             assert_eq!(line.head(), Some(id(3)));
-            line.skip(places[3].1);
+            line.skip(positions[3].1);
             assert_eq!(line.head(), Some(id(0)));
-            line.skip(places[0].1);
+            line.skip(positions[0].1);
             assert_eq!(line.head(), Some(id(1)));
-            line.back(places[0].1, id(0));
-            line.back(places[3].1, id(3));
-            assert_eq!(drain(&mut line, &places), [3, 0, 1, 2].map(id));
+            line.back(positions[0].1, id(0));
+            line.back(positions[3].1, id(3));
+            assert_eq!(drain(&mut line, &positions), [3, 0, 1, 2].map(id));
             assert!(line.is_empty());
         }
     }
@@ -319,11 +322,11 @@ mod tests {
     fn nothing_remains_of_a_skipped_waiter_that_is_dropped() {
         for again in [false, true] {
             let mut line = Line::default();
-            line.insert(place(0, 1, again), id(0));
-            line.skip(place(0, 1, again));
+            line.insert(position(0, 1, again), id(0));
+            line.skip(position(0, 1, again));
             assert_eq!(line.head(), None);
             assert!(!line.is_empty());
-            line.forget(place(0, 1, again));
+            line.forget(position(0, 1, again));
             assert!(line.is_empty() && line.callers.is_empty());
         }
     }
@@ -331,9 +334,13 @@ mod tests {
     #[test]
     fn a_caller_whose_request_is_skipped_waits_its_turn_once_another_of_its_requests_departed() {
         let mut line = Line::default();
-        let [skipped, other, third] = [place(0, 1, false), place(1, 1, false), place(2, 2, false)];
-        for (waiter, place) in [(0, skipped), (1, other), (2, third)] {
-            line.insert(place, id(waiter));
+        let [skipped, other, third] = [
+            position(0, 1, false),
+            position(1, 1, false),
+            position(2, 2, false),
+        ];
+        for (waiter, position) in [(0, skipped), (1, other), (2, third)] {
+            line.insert(position, id(waiter));
         }
         line.skip(skipped);
         line.depart(other, Instant::START);
@@ -345,7 +352,7 @@ mod tests {
     fn each_in_order_gets_the_number_of_kept_ones_that_depart_first() {
         let mut line = Line::default();
         for (n, caller) in [(0, 1), (1, 1), (2, 2), (3, 1), (4, 2)] {
-            line.insert(place(n, caller, n == 3 || n == 4), id(n));
+            line.insert(position(n, caller, n == 3 || n == 4), id(n));
         }
         let mut found = Vec::new();
         line.in_order(|waiter, ahead| {
@@ -360,12 +367,12 @@ mod tests {
     fn ahead_counts_only_those_that_depart_first_for_certain() {
         let mut line = Line::default();
         for n in 0..100 {
-            line.insert(place(n, 1, false), id(n));
+            line.insert(position(n, 1, false), id(n));
         }
         assert_eq!(line.ahead(caller(1), false), 100);
         assert_eq!(line.ahead(caller(2), false), 0);
-        line.insert(place(100, 2, false), id(100));
-        line.insert(place(101, 2, false), id(101));
+        line.insert(position(100, 2, false), id(100));
+        line.insert(position(101, 2, false), id(101));
         assert_eq!(line.ahead(caller(2), false), 4);
         assert_eq!(line.ahead(caller(1), true), 0);
     }

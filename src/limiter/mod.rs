@@ -48,7 +48,7 @@
 //! waking the request, and the request *claims* it in its own poll: all its limits are asked and charged
 //! under one lock, in the same poll in which it is sent. A turn that is not claimed within 10 ms, because its
 //! owner is not polled or the inner service is not ready, passes to the next. Its owner is skipped until it
-//! is polled again, and keeps its place among lanes, callers and requests.
+//! is polled again, and keeps its position among lanes, callers and requests.
 //!
 //! Lanes wait in the order of their last departures, and a lane keeps its place in *every* limit that it
 //! shares until it sends. A place is not a hold: a later lane sends first if that makes no earlier lane

@@ -57,7 +57,7 @@ impl Rules {
         self.ids[usize::from(index)]
     }
 
-    /// The place of a rule in this table, if it is in it.
+    /// The index of a rule in this table, if it is in it.
     pub(super) fn index(&self, id: RuleId) -> Option<RuleIndex> {
         let index = self.ids.iter().position(|other| *other == id)?;
         Some(RuleIndex::new(index))

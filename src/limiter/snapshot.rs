@@ -171,15 +171,15 @@ fn lane_of(
     let next = wait.map(|wait| wait.at).filter(|at| *at > now);
     let next = next.and_then(|at| clock.instant(at));
     let lane = &key.lanes[index];
-    let in_force = lane.limits.iter().filter(|place| {
-        let limit = &key.limits[**place];
+    let in_force = lane.limits.iter().filter(|index| {
+        let limit = &key.limits[**index];
         !lane.outgrew(rules.rule(limit.rule))
     });
     let in_force: SmallVec<[LimitIndex; 4]> = in_force.copied().collect();
-    let limits = in_force.into_iter().map(|place| {
-        let sharing = key.lanes.iter().filter(|lane| lane.limits.contains(&place));
+    let limits = in_force.into_iter().map(|index| {
+        let sharing = key.lanes.iter().filter(|lane| lane.limits.contains(&index));
         let shared = sharing.count() > 1;
-        let limit = &mut key.limits[place];
+        let limit = &mut key.limits[index];
         let rule = rules.rule(limit.rule);
         let (measure, max, per) = match rule.cap {
             Cap::Requests(quota) => (Measure::Requests, quota.max(), Some(quota.per())),

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::words::{Call, Charge, Endpoint, Instant, Rejected};
 
-/// A place in the queue, or none yet. If it is dropped, the next request moves up.
+/// A position in the queue, or none yet. If it is dropped, the next request moves up.
 #[derive(Debug)]
 pub(crate) struct Turn {
     /// Moves into the permit at the end: two threads that count references to one thing slow each other down.
@@ -207,7 +207,7 @@ impl Turn {
         self.follow();
     }
 
-    /// Forgets the place, which has been given up already.
+    /// Forgets the position, which has been given up already.
     fn stand_up(&mut self) {
         if let Some(runtime) = self.seat.take().and_then(|seat| seat.runtime) {
             self.shared().alarms(|alarms| alarms.leave(runtime));
@@ -215,7 +215,7 @@ impl Turn {
     }
 
     /// Has an alarm in the runtime that polls, since a future may move between two polls. A request that need
-    /// not wait needs no runtime. If there is no runtime, `Drop` gives the place back.
+    /// not wait needs no runtime. If there is no runtime, `Drop` gives the position up.
     fn follow(&mut self) {
         let runtime = this_runtime();
         let shared = self.shared.as_ref().expect(NOT_OVER);

@@ -4,7 +4,7 @@ use std::task::Waker;
 
 use slab::Slab;
 
-use super::{KeyIndex, LaneIndex, line::Place};
+use super::{KeyIndex, LaneIndex, line::Position};
 use crate::words::{Charge, Instant, Reason, Rejected};
 
 finds!(WaiterId in Slab<Waiter>, Waiter);
@@ -15,7 +15,7 @@ pub(super) struct Waiter {
     pub(super) key: KeyIndex,
     pub(super) lane: LaneIndex,
     pub(super) standing: WaiterState,
-    pub(super) place: Place,
+    pub(super) position: Position,
     pub(super) charge: Charge,
     pub(super) since: Instant,
     /// The instant since which nothing but the limits has delayed it.
@@ -30,7 +30,7 @@ pub(super) enum WaiterState {
     /// In its lane's queue.
     Queued,
     /// Not polled in its turn, or its inner service was not ready. It is skipped until it is polled, and
-    /// keeps its place.
+    /// keeps its position.
     Lapsed,
     /// Rejected. It learns of this at its next poll.
     Rejected(Box<Rejected>),

@@ -38,7 +38,7 @@ pub(crate) enum Restart {
 pub(crate) struct Passage {
     /// The start of the newest pause, or 0.
     pub(crate) pause: Instant,
-    /// The request's place among those sent after that pause, from 1; 0 if there was no gate yet.
+    /// The request's number among those sent after that pause, from 1; 0 if there was no gate yet.
     pub(crate) nth: u32,
 }
 

@@ -57,13 +57,13 @@ impl Spent {
     fn set(&mut self, at: Instant, Settled { from, to }: Settled) {
         let part = at / self.part;
         if part <= self.newest && self.newest - part <= PARTS {
-            let place = self.place(part);
-            let settled = self.parts[place]
+            let index = self.index(part);
+            let settled = self.parts[index]
                 .saturating_sub(from.0)
                 .saturating_add(to.0);
-            self.sum = self.sum.saturating_sub(self.parts[place]);
+            self.sum = self.sum.saturating_sub(self.parts[index]);
             self.sum = self.sum.saturating_add(settled);
-            self.parts[place] = settled;
+            self.parts[index] = settled;
         }
     }
 
@@ -76,7 +76,7 @@ impl Spent {
         let mut rest = self.sum;
         let mut part = self.newest.saturating_sub(PARTS);
         while rest >= max {
-            rest = rest.saturating_sub(self.parts[self.place(part)]);
+            rest = rest.saturating_sub(self.parts[self.index(part)]);
             part += 1;
         }
         // Either nothing has to leave the window, or the parts before this one suffice.
@@ -91,7 +91,7 @@ impl Spent {
         let parts = self.newest.saturating_sub(PARTS)..=self.newest;
         parts.map(|part| {
             let last = self.begin(part.saturating_add(1)) - Span::nanos(1);
-            (last, self.parts[self.place(part)])
+            (last, self.parts[self.index(part)])
         })
     }
 
@@ -107,8 +107,8 @@ impl Spent {
     fn forget(&mut self, now: Instant) {
         let newest = now / self.part;
         for part in self.newest.saturating_add(1)..=newest.min(self.newest + PARTS + 1) {
-            let place = self.place(part);
-            let gone = std::mem::take(&mut self.parts[place]);
+            let index = self.index(part);
+            let gone = std::mem::take(&mut self.parts[index]);
             self.sum = self.sum.saturating_sub(gone);
         }
         self.newest = self.newest.max(newest);
@@ -119,7 +119,7 @@ impl Spent {
         Instant::START + self.part * part
     }
 
-    fn place(&self, part: u64) -> usize {
+    fn index(&self, part: u64) -> usize {
         (part % (PARTS + 1)) as usize
     }
 }

@@ -141,7 +141,7 @@ fn a_slot_that_comes_free_is_used() {
         &[
             |limiter| drop(acquire(limiter).unwrap()),
             |limiter| {
-                // The same thread gives the place back. Otherwise it would wait for itself.
+                // The same thread gives up the position. Otherwise it would wait for itself.
                 let parked = park(limiter);
                 thread::yield_now();
                 drop(parked);

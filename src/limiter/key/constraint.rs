@@ -15,7 +15,7 @@ enum Constraint<'a> {
     Pace(Unit, &'a mut Rate),
     /// The remainder that the server named.
     Remaining(Unit, &'a mut Remaining),
-    /// A limit of the table, as its place in the key's list, its rule and its state.
+    /// A limit of the table, as its index in the key's list, its rule and its state.
     Limit(LimitIndex, &'a Rule, &'a mut Limit),
 }
 
@@ -66,7 +66,7 @@ impl Constraint<'_> {
         tokens == Weight(0) && self.counts() == Some(Unit::Tokens)
     }
 
-    /// The place in the key's list, if it is a limit of the table.
+    /// The index in the key's list, if it is a limit of the table.
     fn limit(&self) -> Option<LimitIndex> {
         match self {
             Self::Limit(index, ..) => Some(*index),

@@ -118,7 +118,7 @@ impl Key {
         let line = self.lanes[lane].line.as_mut()?;
         if let Some(offer) = line.offer.filter(|offer| offer.until <= world.now) {
             let waiter = &mut world.waiters[offer.waiter];
-            line.skip(waiter.place);
+            line.skip(waiter.position);
             waiter.standing = WaiterState::Lapsed;
         }
         line.head()

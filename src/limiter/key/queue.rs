@@ -27,25 +27,25 @@ impl Key {
     /// Puts a waiter in its queue.
     pub(in crate::limiter) fn join(&mut self, id: WaiterId, waiter: &Waiter) {
         let line = self.lanes[waiter.lane].line();
-        line.join(waiter.place, id, waiter.since);
+        line.join(waiter.position, id, waiter.since);
         if !self.turns.contains(&waiter.lane) {
             self.turns.push(waiter.lane);
         }
     }
 
-    /// Puts a waiter that was skipped back in its place.
+    /// Puts a waiter that was skipped back in its position.
     pub(in crate::limiter) fn back(&mut self, id: WaiterId, waiter: &mut Waiter) {
         waiter.standing = WaiterState::Queued;
         let line = self.lanes[waiter.lane].line();
-        line.back(waiter.place, id);
+        line.back(waiter.position, id);
     }
 
-    /// Gives up a waiter's place for good.
+    /// Gives up a waiter's position for good.
     pub(in crate::limiter) fn give_up(&mut self, waiter: &Waiter) {
         let line = self.lanes[waiter.lane].line();
         match waiter.standing {
-            WaiterState::Queued => line.remove(waiter.place),
-            WaiterState::Lapsed => line.forget(waiter.place),
+            WaiterState::Queued => line.remove(waiter.position),
+            WaiterState::Lapsed => line.forget(waiter.position),
             WaiterState::Rejected(_) => {}
         }
     }
@@ -53,7 +53,7 @@ impl Key {
     /// Takes a waiter out of its queue to send its request. The lane's next turn comes after all others.
     pub(in crate::limiter) fn depart(&mut self, waiter: &Waiter, now: Instant) {
         let line = self.lanes[waiter.lane].line();
-        line.depart(waiter.place, now);
+        line.depart(waiter.position, now);
         if let Some(turn) = self.turns.iter().position(|turn| *turn == waiter.lane) {
             self.turns[turn..].rotate_left(1);
         }

@@ -8,7 +8,7 @@ use crate::{
         KeyIndex, LaneIndex, WaiterId,
         grant::Grant,
         key::{Key, Wait},
-        line::Place,
+        line::Position,
         moment::Moment,
         rules::Rules,
         settings::Settings,
@@ -125,8 +125,8 @@ impl State {
             key: index,
             lane,
             standing: WaiterState::Queued,
-            place: Place {
-                order: self.places.take_next(),
+            position: Position {
+                order: self.positions.take_next(),
                 caller: call.caller,
                 again: call.again,
             },

@@ -48,8 +48,8 @@ pub(super) struct State {
     deadlines: BTreeSet<(Instant, WaiterId)>,
     pub(super) jobs: Jobs,
     pub(super) seen: Seen,
-    /// The last place given out.
-    places: Order,
+    /// The last position given out.
+    positions: Order,
     closed: bool,
     /// The wait before callers of a closed limiter retry; `None` if they are not to retry.
     reopens_in: Option<Duration>,
@@ -71,7 +71,7 @@ impl State {
             deadlines: BTreeSet::new(),
             jobs: Jobs::default(),
             seen: Seen::default(),
-            places: Order::default(),
+            positions: Order::default(),
             closed: false,
             reopens_in: None,
             now: Instant::START,
@@ -213,7 +213,7 @@ impl State {
         key.is_some_and(|key| key.offers(id, waiter))
     }
 
-    /// Ends a wait, with whatever result. The place in the queue is given up already.
+    /// Ends a wait, with whatever result. The position in the queue is given up already.
     fn take(&mut self, id: WaiterId, moment: &mut Moment) -> WaiterState {
         let waiter = self.waiters.remove(id.into());
         self.deadlines.remove(&(waiter.deadline, id));
