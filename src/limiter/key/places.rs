@@ -28,7 +28,7 @@ pub(super) type Costs = SmallVec<[(LimitIndex, u64); 4]>;
 pub(super) struct Places {
     places: Vec<Place>,
     /// One entry for each limit.
-    shared: Vec<Shared>,
+    limits: Vec<Contention>,
 }
 
 /// The place of a lane in a limit.
@@ -42,9 +42,9 @@ struct Place {
     room: u64,
 }
 
-/// The state that a limit keeps for all lanes.
+/// The state of a limit under which several lanes wait.
 #[derive(Debug)]
-struct Shared {
+struct Contention {
     /// The cost of lanes without a place that send before any later lane, or the number of slots kept free.
     behind: u64,
     /// The instant since which the limit idles: a lane that could send waits for an earlier lane.
@@ -61,10 +61,10 @@ impl Key {
     /// Forgets all places before a pass that gives them anew. A single lane gets none.
     pub(super) fn clear_places(&mut self) {
         if self.lanes.len() > 1 {
-            let Places { places, shared } = &mut **self.places.get_or_insert_default();
+            let Places { places, limits } = &mut **self.places.get_or_insert_default();
             places.clear();
-            shared.resize_with(self.limits.len(), Shared::new);
-            shared.iter_mut().for_each(|limit| limit.behind = 0);
+            limits.resize_with(self.limits.len(), Contention::new);
+            limits.iter_mut().for_each(|limit| limit.behind = 0);
         }
     }
 
@@ -92,7 +92,7 @@ impl Key {
                     Some((other, elsewhere))
                 });
                 let others: SmallVec<[_; 8]> = others.collect();
-                let shares = &mut places.shared[usize::from(index)].shares;
+                let shares = &mut places.limits[usize::from(index)].shares;
                 until = until.max(shares.spares(lane, cost, &others, quota, now));
             }
         }
@@ -114,12 +114,12 @@ impl Key {
         let mut until = None;
         for &(index, cost) in costs {
             let limit = &mut self.limits[index];
-            let (cap, shared) = (
+            let (cap, state) = (
                 rules.cap(limit.rule),
-                &mut places.shared[usize::from(index)],
+                &mut places.limits[usize::from(index)],
             );
             if cap.quota().is_err() {
-                if limit.bucket.remaining(cap, now) <= shared.behind {
+                if limit.bucket.remaining(cap, now) <= state.behind {
                     until = until.max(Some(now));
                 }
                 continue;
@@ -128,12 +128,12 @@ impl Key {
             let blocking = places().filter(|place| place.room < cost);
             let blocked = blocking.map(|place| place.at).max();
             if blocked.is_some() && wait.is_over(now) {
-                shared.idle_since = shared.idle_since.min(now);
+                state.idle_since = state.idle_since.min(now);
             }
             let first = blocked.unwrap_or(now);
             let ahead = places().filter(|place| place.at <= first);
             let ahead = ahead.map(|place| place.cost).sum::<u64>();
-            let ahead = Count(ahead.saturating_add(shared.behind));
+            let ahead = Count(ahead.saturating_add(state.behind));
             match limit.bucket.ask(cap, tokens, ahead, now) {
                 Admission::At(at) => until = until.max(Some(at.max(first))),
                 _ => until = until.max(blocked),
@@ -167,18 +167,18 @@ impl Key {
         };
         for &(index, cost) in costs {
             let limit = &mut self.limits[index];
-            let (cap, shared) = (rules.cap(limit.rule), &mut all.shared[usize::from(index)]);
+            let (cap, state) = (rules.cap(limit.rule), &mut all.limits[usize::from(index)]);
             if let Err(slots) = cap.quota() {
-                let keeps = match shared.taken_for {
+                let keeps = match state.taken_for {
                     Some(time) => at - now < time / u64::from(slots.get()),
                     None => lacked_slot && at - now <= A_MINUTE,
                 };
-                shared.behind += u64::from(takes || keeps);
+                state.behind += u64::from(takes || keeps);
                 continue;
             }
             let mut places = all.places.iter_mut().filter(|place| place.limit == index);
             if places.any(|place| place.room == 0) {
-                shared.behind = shared.behind.saturating_add(cost);
+                state.behind = state.behind.saturating_add(cost);
                 continue;
             }
             let mut before = 0_u64;
@@ -191,10 +191,10 @@ impl Key {
             }
             // The time that the lane waits for this limit itself does not count as idle.
             let idle = match free(limit, tokens, before, rules, now) {
-                free if free < at => at - free.min(shared.idle_since),
+                free if free < at => at - free.min(state.idle_since),
                 _ => Span::ZERO,
             };
-            let latest = if idle > shared.may_idle { by } else { at };
+            let latest = if idle > state.may_idle { by } else { at };
             let bucket = &limit.bucket;
             let room = bucket.room(cap, Weight(cost), Count(before), latest, now);
             all.places.push(Place {
@@ -227,12 +227,12 @@ impl Places {
     fn before(&self, index: LimitIndex) -> u64 {
         let places = self.places.iter().filter(|place| place.limit == index);
         let before = places.map(|place| place.cost).sum::<u64>();
-        before.saturating_add(self.shared[usize::from(index)].behind)
+        before.saturating_add(self.limits[usize::from(index)].behind)
     }
 
     /// A slot came free that was taken for `time`.
     pub(super) fn freed(&mut self, index: LimitIndex, time: Span) {
-        if let Some(limit) = self.shared.get_mut(usize::from(index)) {
+        if let Some(limit) = self.limits.get_mut(usize::from(index)) {
             let mean = limit.taken_for.unwrap_or(time);
             limit.taken_for = Some((mean * 7 + time) / 8);
         }
@@ -247,7 +247,7 @@ impl Places {
         at: Instant,
         settled: Settled,
     ) {
-        let limit = self.shared.get_mut(usize::from(index));
+        let limit = self.limits.get_mut(usize::from(index));
         if let Some(limit) = limit.filter(|_| quota.is_windowed()) {
             limit.shares.settle(lane, at, settled);
         }
@@ -263,7 +263,7 @@ impl Places {
         Weight(cost): Weight,
         now: Instant,
     ) {
-        if let Some(limit) = self.shared.get_mut(usize::from(index)) {
+        if let Some(limit) = self.limits.get_mut(usize::from(index)) {
             if quota.is_windowed() && cost > 0 {
                 limit.shares.depart(lane, cost, quota, now);
             }
@@ -275,7 +275,7 @@ impl Places {
     }
 }
 
-impl Shared {
+impl Contention {
     fn new() -> Self {
         Self {
             behind: 0,
