@@ -26,7 +26,7 @@ pub(super) struct Line {
     /// Whether its first waiter lacked only a slot.
     pub(super) lacked_slot: bool,
     /// The instant at which each limit last delayed its first waiter.
-    kept_by: SmallVec<[(LimitIndex, Instant); 2]>,
+    delayed_by: SmallVec<[(LimitIndex, Instant); 2]>,
     /// The instant since which its first waiter is the first.
     since: Instant,
     /// The instant until which later lanes may delay its first waiter, once that is known.
@@ -70,22 +70,22 @@ struct CallerQueue {
 
 impl Line {
     /// Notes that a limit delays its first waiter.
-    pub(super) fn keep(&mut self, limit: LimitIndex, now: Instant) {
-        match self.kept_by.iter_mut().find(|(by, _)| *by == limit) {
+    pub(super) fn delay(&mut self, limit: LimitIndex, now: Instant) {
+        match self.delayed_by.iter_mut().find(|(by, _)| *by == limit) {
             Some((_, at)) => *at = now,
-            None => self.kept_by.push((limit, now)),
+            None => self.delayed_by.push((limit, now)),
         }
     }
 
     /// Whether another limit than `limit` has delayed its first waiter within `window`.
-    pub(super) fn was_kept_beside(&self, limit: LimitIndex, window: Span, now: Instant) -> bool {
-        let mut others = self.kept_by.iter().filter(|(by, _)| *by != limit);
+    pub(super) fn was_delayed_beside(&self, limit: LimitIndex, window: Span, now: Instant) -> bool {
+        let mut others = self.delayed_by.iter().filter(|(by, _)| *by != limit);
         others.any(|&(_, at)| now - at < window)
     }
 
     /// Forgets which limits have delayed its first waiter, since the limits have changed.
     pub(super) fn move_on(&mut self) {
-        self.kept_by.clear();
+        self.delayed_by.clear();
     }
 
     /// Whether no waiter is in the queue or absent.

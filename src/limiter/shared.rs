@@ -102,10 +102,10 @@ impl Shared {
         }
     }
 
-    /// Whether `holds` is true of the state, if the tokens of any request to an endpoint are counted. Costs a
+    /// Whether `test` is true of the state, if the tokens of any request to an endpoint are counted. Costs a
     /// read of one number if they are not.
-    pub(super) fn metered(&self, endpoint: Endpoint, holds: impl FnOnce(&State) -> bool) -> bool {
-        self.may_count_tokens(endpoint) && holds(&lock(&self.state))
+    pub(super) fn metered(&self, endpoint: Endpoint, test: impl FnOnce(&State) -> bool) -> bool {
+        self.may_count_tokens(endpoint) && test(&lock(&self.state))
     }
 
     /// Whether the tokens of any request to an endpoint are counted.

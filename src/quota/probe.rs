@@ -10,9 +10,9 @@ use crate::words::{Instant, Span};
 #[derive(Clone, Debug)]
 pub(crate) struct Probe {
     since: Instant,
-    /// The number of departures since the last look, and how many of them the pace kept back.
+    /// The number of departures since the last look, and how many of them the pace delayed.
     departed: u32,
-    held: u32,
+    delayed: u32,
     /// The number of requests that failed meanwhile without a sign that the server keeps up.
     failures: u32,
     /// The number of departures that are witnesses, and of witnesses that had a response meanwhile.
@@ -53,7 +53,7 @@ impl Probe {
         Self {
             since: now,
             departed: 0,
-            held: 0,
+            delayed: 0,
             failures: 0,
             witnesses: 0,
             responses: 0,
@@ -67,12 +67,12 @@ impl Probe {
         }
     }
 
-    /// Counts a departure. `held` tells whether the pace kept it back.
-    pub(crate) fn depart(&mut self, held: bool, now: Instant) {
+    /// Counts a departure. `delayed` tells whether the pace delayed it.
+    pub(crate) fn depart(&mut self, delayed: bool, now: Instant) {
         // Departures in the slow restart after a pause tell nothing.
         if now >= self.since {
             self.departed += 1;
-            self.held += u32::from(held);
+            self.delayed += u32::from(delayed);
         }
     }
 
@@ -106,10 +106,10 @@ impl Probe {
     }
 
     /// The time for which the rate must go well before the next step.
-    pub(crate) fn hold(&self, at: Standing, now: Instant) -> Span {
+    pub(crate) fn step_after(&self, at: Standing, now: Instant) -> Span {
         let overshot = |rejected| at.rate * OVERSHOT < rejected;
         if at.named || at.shared {
-            HOLD
+            STEP_AFTER
         } else if self.steps > 0 {
             match now < self.by_minute {
                 true => MINUTE_STAGE,
@@ -125,12 +125,12 @@ impl Probe {
     }
 
     fn patience(&self) -> Span {
-        HOLD * (1 << self.failed.min(MOST_FAILED))
+        STEP_AFTER * (1 << self.failed.min(MOST_FAILED))
     }
 
-    /// Whether the pace, and not the demand, kept requests back.
-    pub(crate) fn kept_back(&self) -> bool {
-        self.held * 5 >= self.departed * 4
+    /// Whether the pace, and not the demand, delayed requests.
+    pub(crate) fn was_delayed(&self) -> bool {
+        self.delayed * 5 >= self.departed * 4
     }
 
     /// The rate went well, and the server took `minute` a second in the last minute.
@@ -153,7 +153,7 @@ impl Probe {
     pub(crate) fn start(&mut self, now: Instant) {
         self.since = now;
         self.departed = 0;
-        self.held = 0;
+        self.delayed = 0;
         self.failures = 0;
         self.witnesses = 0;
         self.responses = 0;
@@ -166,7 +166,7 @@ impl Probe {
             self.rejected = None;
         }
         let next = at.rate * (1.0 + self.next_step(at, now));
-        if self.age(now) >= HOLD {
+        if self.age(now) >= STEP_AFTER {
             self.base = at.rate;
         }
         self.before = Some(at.rate);
@@ -254,7 +254,7 @@ fn time_of(many: f64, rate: f64) -> Span {
 const WITNESS: u32 = 7;
 
 /// The wait after a rejection before the next look for a higher rate. It doubles while steps are rejected.
-const HOLD: Span = Span::secs(10);
+const STEP_AFTER: Span = Span::secs(10);
 const MOST_FAILED: u32 = 5;
 const LONGEST: Span = Span::secs(240);
 

@@ -10,7 +10,7 @@ use crate::words::{Instant, Settled, Span, Unit, Weight};
 /// names.
 ///
 /// It falls when a request sent after the newest pause is rejected, to the rate that the server took in the
-/// time before. It is probed upward while the pace, and not the demand, keeps requests back. Until there is a
+/// time before. It is probed upward while the pace, and not the demand, delays requests. Until there is a
 /// reason to lead, the table does, and this only watches.
 ///
 /// Rates are in requests, or in tokens, per second. A request weighs its tokens.
@@ -87,12 +87,12 @@ impl Rate {
         self.pace.due + self.apart(Weight(1)) * ahead
     }
 
-    /// Counts a departure that could have happened since `ready`. `held` tells whether the pace kept it back. Returns
+    /// Counts a departure that could have happened since `ready`. `delayed` tells whether the pace delayed it. Returns
     /// whether its response is worth knowing.
     pub(crate) fn depart(
         &mut self,
         weight: Weight,
-        held: bool,
+        delayed: bool,
         ready: Instant,
         now: Instant,
     ) -> bool {
@@ -106,12 +106,12 @@ impl Rate {
         *seen = (*seen + 1).min(USUAL);
         *mean += (weight.0 as f64 - *mean) / f64::from(*seen);
         self.last = now;
-        self.probe.depart(held, now);
-        let hold = match self.leads {
-            true => self.probe.hold(self.standing(now), now),
+        self.probe.depart(delayed, now);
+        let due = match self.leads {
+            true => self.probe.step_after(self.standing(now), now),
             false => FIRST,
         };
-        if self.probe.age(now) >= hold {
+        if self.probe.age(now) >= due {
             self.look_up(now);
         }
         self.probe.is_witness(now)
@@ -266,12 +266,12 @@ impl Rate {
             self.probe.start(now);
             return;
         }
-        let kept_back = self.probe.kept_back();
-        if kept_back {
+        let was_delayed = self.probe.was_delayed();
+        if was_delayed {
             self.probe.went_well(self.sent.mean(60, now), now);
         }
         if self.is_named(now) {
-            if kept_back && self.trim < 1.0 {
+            if was_delayed && self.trim < 1.0 {
                 let before = self.trim;
                 let more = match before {
                     ..SHARED => SHARED_MORE,
@@ -283,7 +283,7 @@ impl Rate {
                 self.set(self.rate * self.trim / before, now);
             }
             self.probe.start(now);
-        } else if kept_back && self.rate < self.ceiling {
+        } else if was_delayed && self.rate < self.ceiling {
             (self.leads, self.known) = (true, now);
             let next = self.probe.step(self.standing(now), now);
             self.set(next, now);

@@ -134,15 +134,15 @@ impl Key {
         of.counts.admitted += 1;
         of.in_flight += u32::from(of.slots[Grant::IN_FLIGHT].is_some());
         of.spent = of.spent.saturating_add(tokens.0);
-        let kept = self.kept(lane, tokens, ready, rules, now);
-        let ready = kept.until;
+        let delay = self.delay(lane, tokens, ready, rules, now);
+        let ready = delay.until;
         let (mut passage, mut witness) = (Passage::default(), Each::default());
         self.lanes[lane].each(&mut self.limits, rules, |constraint| match constraint {
-            Constraint::Gate(gate) => passage = gate.pass(kept.apart, now),
+            Constraint::Gate(gate) => passage = gate.pass(delay.apart, now),
             Constraint::Pace(Unit::Tokens, _) if tokens == Weight(0) => {}
             Constraint::Pace(unit, rate) => {
-                let held = kept.by_pace[unit];
-                witness[unit] = rate.depart(unit.weight(tokens), held, ready, now);
+                let delayed = delay.by_pace[unit];
+                witness[unit] = rate.depart(unit.weight(tokens), delayed, ready, now);
             }
             Constraint::Remaining(unit, remaining) => remaining.depart(unit.weight(tokens)),
             Constraint::Limit(index, rule, limit) => {
@@ -157,28 +157,28 @@ impl Key {
 
     /// The delay of a request of `tokens` that nothing but the limits has delayed since `came`. A request is
     /// late by how long it departs after all of them allowed it.
-    fn kept(
+    fn delay(
         &mut self,
         lane: LaneIndex,
         tokens: Weight,
         came: Instant,
         rules: &Rules,
         now: Instant,
-    ) -> Kept {
-        let mut kept = Kept {
+    ) -> Delay {
+        let mut delay = Delay {
             until: came,
             apart: None,
             by_pace: Each::default(),
         };
         // All limits have allowed the request, so one that comes now was not delayed.
         if came == now && self.lanes[lane].gate.is_none() {
-            return kept;
+            return delay;
         }
         let mut paces = Each::<(bool, Instant)>::default();
         self.lanes[lane].each(&mut self.limits, rules, |constraint| {
             let at = constraint.ready(tokens);
-            kept.until = kept.until.max(at);
-            kept.apart = kept.apart.max(constraint.interval());
+            delay.until = delay.until.max(at);
+            delay.apart = delay.apart.max(constraint.interval());
             // The pace is the one that the lane has learned, if it leads, and otherwise the table's.
             match (&constraint, constraint.counts()) {
                 (Constraint::Pace(_, rate), Some(unit)) => paces[unit] = (rate.leads(), at),
@@ -190,14 +190,14 @@ impl Key {
         });
         for unit in Unit::BOTH {
             let (_, at) = paces[unit];
-            kept.by_pace[unit] = at > came && at == kept.until;
+            delay.by_pace[unit] = at > came && at == delay.until;
         }
-        kept
+        delay
     }
 }
 
 /// The delay of a request.
-struct Kept {
+struct Delay {
     until: Instant,
     /// The longest time between requests under the lane's limits, if there is one.
     apart: Option<Span>,

@@ -88,7 +88,7 @@ impl Key {
                     let Lane { line, limits, .. } = &self.lanes[other];
                     let line = line.as_ref().filter(|_| limits.contains(&index))?;
                     line.head()?;
-                    let elsewhere = line.was_kept_beside(index, quota.window(), now);
+                    let elsewhere = line.was_delayed_beside(index, quota.window(), now);
                     Some((other, elsewhere))
                 });
                 let others: SmallVec<[_; 8]> = others.collect();

@@ -81,7 +81,7 @@ impl Key {
                 next = next.min(self.offer(lane, head, world));
                 self.place(lane, &costs, tokens, (now, true), rules, now);
             } else {
-                next = next.min(self.hold_back(lane, wait, rules, now));
+                next = next.min(self.note_delay(lane, wait, rules, now));
                 if wait.full.is_none() {
                     self.place(lane, &costs, tokens, (at, false), rules, now);
                 }
@@ -125,13 +125,13 @@ impl Key {
     }
 
     /// Notes what delays a lane. Returns the instant at which to ask again.
-    fn hold_back(&mut self, lane: LaneIndex, wait: Wait, rules: &Rules, now: Instant) -> Instant {
+    fn note_delay(&mut self, lane: LaneIndex, wait: Wait, rules: &Rules, now: Instant) -> Instant {
         let lane = &mut self.lanes[lane];
         lane.line().offer = None;
         let binding = wait.binding.map(|index| rules.cap(self.limits[index].rule));
         lane.awaits_job = matches!(binding, Some(Cap::Jobs(_)));
         if let Some(limit) = wait.binding {
-            lane.line().keep(limit, now);
+            lane.line().delay(limit, now);
         }
         lane.line().lacked_slot |= wait.at <= now && wait.full.is_some();
         // A lane that only places delay is asked again after the lanes before it have sent.

@@ -81,7 +81,7 @@ impl Shares {
             share.used > 0 && rounds > u128::from(quota.max()) * u128::from(share.cost)
         };
         let needs =
-            |&(other, kept): &(LaneIndex, bool)| kept && of(other).filter(exceeds).is_none();
+            |&(other, delayed): &(LaneIndex, bool)| delayed && of(other).filter(exceeds).is_none();
         match of(lane).filter(exceeds) {
             Some(_) if others.iter().any(needs) => self.due(quota),
             _ => Instant::START,

@@ -151,7 +151,7 @@ async fn a_request_that_waits_uncounted_is_counted_before_it_departs() {
 
 /// Demand that stays below the pace of a lane tells nothing about the limit.
 #[tokio::test(start_paused = true)]
-async fn the_learned_pace_rises_only_where_it_is_what_keeps_requests_back() {
+async fn the_learned_pace_rises_only_where_it_delays_requests() {
     let mut learned = Vec::new();
     for every in [0, 2_000] {
         let limiter = Limiter::new(Limits::none());

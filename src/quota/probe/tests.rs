@@ -26,18 +26,18 @@ fn a_step_goes_half_way_to_what_was_rejected_and_past_it_with_care() {
 #[test]
 fn what_is_rejected_again_and_again_is_tried_ever_more_seldom() {
     let mut probe = Probe::new(10.0, at(0));
-    let mut holds = Vec::new();
+    let mut waits = Vec::new();
     for _ in 0..8 {
         probe.step(ALONE, at(0));
         probe.fell(10.5, at(0));
-        holds.push(probe.hold(ALONE, at(0)) / Span::SECOND);
+        waits.push(probe.step_after(ALONE, at(0)) / Span::SECOND);
     }
-    assert_eq!(holds, [10, 20, 40, 80, 160, 240, 240, 240]);
+    assert_eq!(waits, [10, 20, 40, 80, 160, 240, 240, 240]);
     // After a much higher rate went well, the earlier rejections no longer count.
     let steps: Vec<_> = (0..5).map(|_| probe.step(of(20.0), at(0)) / 20.0).collect();
     assert!(steps[0] < 1.1 && steps[4] > 1.4, "{steps:?}");
     probe.fell(40.0, at(0));
-    assert_eq!(probe.hold(of(39.0), at(0)), HOLD);
+    assert_eq!(probe.step_after(of(39.0), at(0)), STEP_AFTER);
 }
 
 #[test]
@@ -48,10 +48,10 @@ fn who_was_much_faster_of_late_looks_up_sooner() {
         probe.step(of(5.0), at(1));
         probe.fell(5.2, at(1));
     }
-    assert_eq!(probe.hold(of(5.0), at(1)), REGAIN);
-    assert_eq!(probe.hold(of(9.5), at(1)), HOLD * 8);
+    assert_eq!(probe.step_after(of(5.0), at(1)), REGAIN);
+    assert_eq!(probe.step_after(of(9.5), at(1)), STEP_AFTER * 8);
     // The wait is bounded.
-    assert_eq!(probe.hold(of(5.0), at(601)), HOLD * 8);
+    assert_eq!(probe.step_after(of(5.0), at(601)), STEP_AFTER * 8);
 }
 
 #[test]
@@ -99,20 +99,24 @@ fn the_wait_before_a_step_depends_on_what_is_known() {
         ),
         ("ten minutes after that", &by_minute, ALONE, 601, 5),
     ] {
-        assert_eq!(probe.hold(standing, at(now)), Span::secs(seconds), "{why}");
+        assert_eq!(
+            probe.step_after(standing, at(now)),
+            Span::secs(seconds),
+            "{why}"
+        );
     }
     assert!(!stepped.is_by_minute(at(0)) && by_minute.is_by_minute(at(0)));
     assert!(!by_minute.is_by_minute(later));
 }
 
 #[test]
-fn a_lane_is_kept_back_if_the_pace_held_four_of_five_requests() {
-    for (held, of, kept_back) in [(3, 5, false), (4, 5, true), (7, 10, false), (8, 10, true)] {
+fn a_pace_is_too_low_if_it_delayed_four_of_five_requests() {
+    for (delayed, of, was_delayed) in [(3, 5, false), (4, 5, true), (7, 10, false), (8, 10, true)] {
         let mut probe = Probe::new(10.0, at(0));
         for nth in 0..of {
-            probe.depart(nth < held, at(1));
+            probe.depart(nth < delayed, at(1));
         }
-        assert_eq!(probe.kept_back(), kept_back, "{held} of {of}");
+        assert_eq!(probe.was_delayed(), was_delayed, "{delayed} of {of}");
     }
 }
 
@@ -128,7 +132,7 @@ fn the_best_minute_counts_until_nothing_like_it_was_seen_for_ten_minutes() {
         for (minute, second) in minutes {
             probe.went_well(*minute, at(*second));
         }
-        probe.hold(of(rate), at(now)) == REGAIN
+        probe.step_after(of(rate), at(now)) == REGAIN
     };
     for (why, minutes, rate, now, soon) in [
         ("lower", &[(10.0, 0), (5.0, 60)], 5.0, 90, true),
@@ -276,13 +280,13 @@ fn a_failure_is_a_step_that_is_rejected_at_about_the_same_rate_again() {
             probe.step(ALONE, at(0));
             probe.fell(10.5, at(0));
         }
-        assert_eq!(probe.hold(ALONE, at(0)), Span::secs(80));
+        assert_eq!(probe.step_after(ALONE, at(0)), Span::secs(80));
         if stepped {
             probe.step(ALONE, at(0));
         }
         probe.fell(rejected, at(0));
         assert_eq!(
-            probe.hold(of(rejected), at(0)),
+            probe.step_after(of(rejected), at(0)),
             Span::secs(seconds),
             "{why}"
         );

@@ -318,9 +318,9 @@ fn a_trimmed_limit_is_regained_every_10_s_though_each_response_names_it() {
         let [mut busy, mut idle] = [(); 2].map(|()| named(of, part));
         for fifth in 0..=50 {
             let now = at(0) + Span::millis(200) * fifth;
-            for (rate, held) in [(&mut busy, true), (&mut idle, false)] {
+            for (rate, delayed) in [(&mut busy, true), (&mut idle, false)] {
                 rate.named(10.0 / SPREAD, now, now);
-                if rate.depart(Weight(1), held, now, now) {
+                if rate.depart(Weight(1), delayed, now, now) {
                     rate.responded();
                 }
             }
