@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, task::Waker};
 
-use super::Held;
+use super::JobSlot;
 use crate::{
     limiter::{KeyIndex, KeyRef, WaiterId, grant::Grant, lane::Lane, moment::Moment, state::State},
     words::{Call, Endpoint, Instant, Job, JobKind, JobNews, KeyId},
@@ -35,7 +35,7 @@ impl State {
         // One job has one slot. A job that is named again gives back the slot it had.
         self.end_job(grant.key.index, id, now);
         grant.slots[Grant::JOB] = None;
-        self.jobs.insert(Held {
+        self.jobs.insert(JobSlot {
             id: Arc::clone(id),
             creation,
             key: grant.key,
@@ -85,7 +85,7 @@ impl State {
             return;
         };
         of.slots(&self.rules, rule, |slots| slots.adopt(moment.now));
-        self.jobs.insert(Held {
+        self.jobs.insert(JobSlot {
             id: Arc::clone(&job.id),
             creation: call.endpoint,
             key,
@@ -152,7 +152,7 @@ impl State {
     /// Takes slots of the table now in force for the jobs that run.
     pub(crate) fn rebase_jobs(&mut self, now: Instant) {
         let rules = &self.rules;
-        let lost = |held: &&mut Held| rules.index(held.rule).is_none();
+        let lost = |held: &&mut JobSlot| rules.index(held.rule).is_none();
         for held in self.jobs.iter_mut().filter(lost) {
             let Some(key) = self.registry.of(held.key) else {
                 continue;
