@@ -1,6 +1,6 @@
 //! Everything that limits a lane, as one list that is asked, charged and settled.
 
-use super::{Key, Limit, Wait};
+use super::{Earliest, Key, Limit};
 use crate::{
     limiter::{LaneIndex, LimitIndex, grant::Grant, lane::Lane, learned::Learned, rules::Rules},
     quota::{Admission, Gate, Passage, Rate, Remaining},
@@ -93,8 +93,8 @@ impl Key {
         ahead: Count,
         rules: &Rules,
         now: Instant,
-    ) -> Option<Wait> {
-        let mut wait = Wait {
+    ) -> Option<Earliest> {
+        let mut wait = Earliest {
             at: now,
             full: None,
             binding: None,

@@ -52,9 +52,9 @@ pub(super) struct Limit {
     pub(super) bucket: Bucket,
 }
 
-/// The instant at which a request may be sent, as far as its limits are concerned.
+/// The earliest instant at which the limits of a request allow it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wait {
+pub(super) struct Earliest {
     /// The request may not be sent before this instant.
     pub(super) at: Instant,
     /// The request may not be sent before a slot comes free either. Ask again at this instant at the latest.
@@ -63,8 +63,8 @@ pub(super) struct Wait {
     binding: Option<LimitIndex>,
 }
 
-impl Wait {
-    pub(super) fn is_over(&self, now: Instant) -> bool {
+impl Earliest {
+    pub(super) fn is_now(&self, now: Instant) -> bool {
         self.at <= now && self.full.is_none()
     }
 }

@@ -13,7 +13,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Key, Limit, Wait, shares::Shares};
+use super::{Earliest, Key, Limit, shares::Shares};
 use crate::{
     limiter::{LaneIndex, LimitIndex, lane::Lane, rules::Rules},
     quota::Admission,
@@ -106,7 +106,7 @@ impl Key {
         &mut self,
         costs: &Costs,
         tokens: Weight,
-        wait: Wait,
+        wait: Earliest,
         rules: &Rules,
         now: Instant,
     ) -> Option<Instant> {
@@ -127,7 +127,7 @@ impl Key {
             let places = || places.places.iter().filter(|place| place.limit == index);
             let blocking = places().filter(|place| place.room < cost);
             let blocked = blocking.map(|place| place.at).max();
-            if blocked.is_some() && wait.is_over(now) {
+            if blocked.is_some() && wait.is_now(now) {
                 state.idle_since = state.idle_since.min(now);
             }
             let first = blocked.unwrap_or(now);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use super::{Key, Wait};
+use super::{Earliest, Key};
 use crate::{
     limiter::{
         LaneIndex, WaiterId,
@@ -77,7 +77,7 @@ impl Key {
                 Some(_) => None,
             };
             let at = blocked.map_or(wait.at, |until| until.max(wait.at));
-            if wait.is_over(now) && blocked.is_none() {
+            if wait.is_now(now) && blocked.is_none() {
                 next = next.min(self.offer(lane, head, world));
                 self.place(lane, &costs, tokens, (now, true), rules, now);
             } else {
@@ -125,7 +125,13 @@ impl Key {
     }
 
     /// Notes what delays a lane. Returns the instant at which to ask again.
-    fn note_delay(&mut self, lane: LaneIndex, wait: Wait, rules: &Rules, now: Instant) -> Instant {
+    fn note_delay(
+        &mut self,
+        lane: LaneIndex,
+        wait: Earliest,
+        rules: &Rules,
+        now: Instant,
+    ) -> Instant {
         let lane = &mut self.lanes[lane];
         lane.line().offer = None;
         let binding = wait.binding.map(|index| rules.cap(self.limits[index].rule));

@@ -1,6 +1,6 @@
 //! Waiting requests in the lanes of a key.
 
-use super::{Key, Wait};
+use super::{Earliest, Key};
 use crate::{
     limiter::{LaneIndex, WaiterId, rules::Rules, waiter::Waiter, waiter::WaiterState},
     words::{Instant, Weight},
@@ -13,7 +13,7 @@ impl Key {
         &mut self,
         lane: LaneIndex,
         tokens: Weight,
-        wait: Wait,
+        wait: Earliest,
         rules: &Rules,
         now: Instant,
     ) -> bool {

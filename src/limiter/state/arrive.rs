@@ -7,7 +7,7 @@ use crate::{
     limiter::{
         KeyIndex, LaneIndex, WaiterId,
         grant::Grant,
-        key::{Key, Wait},
+        key::{Earliest, Key},
         line::Position,
         moment::Moment,
         rules::Rules,
@@ -68,7 +68,7 @@ impl State {
         let Some(limits) = key.ask(lane, tokens, Count(0), &self.rules, now) else {
             return self.reject_arrival(index, lane, call, Reason::NeverFits, None);
         };
-        if limits.is_over(now) && comer.ready && comer.deadline >= now {
+        if limits.is_now(now) && comer.ready && comer.deadline >= now {
             let quiet = key.is_quiet();
             if !quiet {
                 self.pump(index, None, moment);
@@ -199,7 +199,7 @@ fn least_wait(
     call: &Call,
     rules: &Rules,
     now: Instant,
-) -> Option<Wait> {
+) -> Option<Earliest> {
     let line = key.lanes[lane].line.as_ref();
     let ahead = line.map_or(Count(0), |line| Count(line.ahead(call.caller, call.again)));
     let tokens = key.tokens(lane, call.charge, rules);
@@ -210,7 +210,7 @@ fn least_wait(
 /// slot, or a place in a full queue, comes free is not known. A client without one retries at once.
 pub(super) fn retry_after(
     reason: Reason,
-    wait: Wait,
+    wait: Earliest,
     now: Instant,
     settings: &Settings,
 ) -> Option<Duration> {
