@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use smallvec::SmallVec;
 
 use super::{
-    LimitIndex, ModelId, RuleId, grant::Grant, learned::Learned, line::Line, output::Output,
+    LimitIndex, ModelId, RuleId, grant::Grant, learned::Learned, output::Output, queue::Queue,
 };
 use crate::{
     quota::{Gate, News, Restart},
@@ -29,7 +29,7 @@ pub(super) struct Lane {
     pub(super) gate: Option<Box<Gate>>,
     pub(super) learned: Each<Learned>,
     /// The waiting requests. Made when a request waits.
-    pub(super) line: Option<Box<Line>>,
+    pub(super) queue: Option<Box<Queue>>,
     /// The length of its responses.
     pub(super) output: Output,
     /// The number of waiting requests, in the queue or skipped.
@@ -53,8 +53,8 @@ pub(super) struct Counts {
 }
 
 impl Lane {
-    pub(super) fn line(&mut self) -> &mut Line {
-        self.line.get_or_insert_default()
+    pub(super) fn queue(&mut self) -> &mut Queue {
+        self.queue.get_or_insert_default()
     }
 
     pub(super) fn gate(&mut self) -> &mut Gate {
@@ -75,7 +75,7 @@ impl Lane {
         Some(gate.until()).filter(|at| *at > now)
     }
 
-    /// Whether a line of the table does not apply because the lane has learned its own pace. This concerns
+    /// Whether a rule does not apply because the lane has learned its own pace. This concerns
     /// numbers of requests or tokens that this crate supplied.
     pub(super) fn outgrew(&self, rule: &Rule) -> bool {
         let unit = rule.cap.unit();
@@ -139,7 +139,7 @@ impl Lane {
 
     /// Frees the memory of an empty queue. Returns whether no request waits.
     pub(super) fn tidy(&mut self) -> bool {
-        self.line = self.line.take().filter(|line| !line.is_empty());
-        self.line.is_none()
+        self.queue = self.queue.take().filter(|queue| !queue.is_empty());
+        self.queue.is_none()
     }
 }

@@ -4,7 +4,7 @@ use std::task::Waker;
 
 use slab::Slab;
 
-use super::{KeyIndex, LaneIndex, line::Position};
+use super::{KeyIndex, LaneIndex, queue::Position};
 use crate::words::{Charge, Instant, Reason, Rejected};
 
 finds!(WaiterId in Slab<Waiter>, Waiter);

@@ -157,7 +157,7 @@ impl State {
             let Some(key) = self.registry.of(held.key) else {
                 continue;
             };
-            // The first lane under a new line of the table tells which line that is.
+            // The first lane under a new rule of the table tells which rule that is.
             let creates = |lane: &&Lane| lane.endpoint == held.creation;
             let mut lanes = key.lanes.iter().filter(creates);
             if let Some(rule) = lanes.find_map(|lane| lane.slots[Grant::JOB]) {

@@ -69,7 +69,7 @@ impl Key {
             in_flight: 0,
             gate: None,
             learned: Each::default(),
-            line: None,
+            queue: None,
             output: Output::default(),
             waiting: 0,
             awaits_job: false,

@@ -6,11 +6,11 @@ mod cost;
 mod lanes;
 mod places;
 mod pump;
-mod queue;
 mod shares;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod waiters;
 
 use std::sync::Arc;
 

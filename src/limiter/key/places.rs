@@ -85,10 +85,10 @@ impl Key {
             if let Some(quota) = quota.ok().filter(|quota| quota.is_windowed()) {
                 let others = self.turns.iter().filter(|other| **other != lane);
                 let others = others.filter_map(|&other| {
-                    let Lane { line, limits, .. } = &self.lanes[other];
-                    let line = line.as_ref().filter(|_| limits.contains(&index))?;
-                    line.head()?;
-                    let elsewhere = line.was_delayed_beside(index, quota.window(), now);
+                    let Lane { queue, limits, .. } = &self.lanes[other];
+                    let queue = queue.as_ref().filter(|_| limits.contains(&index))?;
+                    queue.head()?;
+                    let elsewhere = queue.was_delayed_beside(index, quota.window(), now);
                     Some((other, elsewhere))
                 });
                 let others: SmallVec<[_; 8]> = others.collect();
@@ -153,11 +153,11 @@ impl Key {
         now: Instant,
     ) {
         let Some(all) = &mut self.places else { return };
-        let line = self.lanes[lane].line();
-        let lacked_slot = line.lacked_slot;
+        let queue = self.lanes[lane].queue();
+        let lacked_slot = queue.lacked_slot;
         let by = match takes {
             true => at,
-            false => line.departs_by(at, || {
+            false => queue.departs_by(at, || {
                 let turn = costs.iter().map(|&(index, _)| {
                     let limit = &mut self.limits[index];
                     free(limit, tokens, all.before(index), rules, now)

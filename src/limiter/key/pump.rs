@@ -8,8 +8,8 @@ use super::{Earliest, Key};
 use crate::{
     limiter::{
         LaneIndex, WaiterId,
-        line::Offer,
         moment::Wakes,
+        queue::Offer,
         rules::Rules,
         waiter::{Waiter, WaiterState},
     },
@@ -30,15 +30,16 @@ pub(in crate::limiter) struct World<'a> {
 impl Key {
     /// Whether it is this waiter's turn.
     pub(in crate::limiter) fn offers(&self, id: WaiterId, waiter: &Waiter) -> bool {
-        let line = self.lanes[waiter.lane].line.as_ref();
-        line.and_then(|line| line.offer)
+        let queue = self.lanes[waiter.lane].queue.as_ref();
+        queue
+            .and_then(|queue| queue.offer)
             .is_some_and(|offer| offer.waiter == id)
     }
 
     /// Keeps a turn that is being claimed now from lapsing, since its owner would not be woken again.
     pub(in crate::limiter) fn renew(&mut self, id: WaiterId, waiter: &Waiter, now: Instant) {
-        let line = self.lanes[waiter.lane].line.as_mut();
-        if let Some(offer) = line.and_then(|line| line.offer.as_mut()) {
+        let queue = self.lanes[waiter.lane].queue.as_mut();
+        if let Some(offer) = queue.and_then(|queue| queue.offer.as_mut()) {
             if offer.waiter == id {
                 offer.until = now + OFFER;
             }
@@ -115,13 +116,13 @@ impl Key {
 
     /// The first waiter in a lane that keeps its turn.
     fn head(&mut self, lane: LaneIndex, world: &mut World<'_>) -> Option<WaiterId> {
-        let line = self.lanes[lane].line.as_mut()?;
-        if let Some(offer) = line.offer.filter(|offer| offer.until <= world.now) {
+        let queue = self.lanes[lane].queue.as_mut()?;
+        if let Some(offer) = queue.offer.filter(|offer| offer.until <= world.now) {
             let waiter = &mut world.waiters[offer.waiter];
-            line.skip(waiter.position);
+            queue.skip(waiter.position);
             waiter.standing = WaiterState::Lapsed;
         }
-        line.head()
+        queue.head()
     }
 
     /// Notes what delays a lane. Returns the instant at which to ask again.
@@ -133,13 +134,13 @@ impl Key {
         now: Instant,
     ) -> Instant {
         let lane = &mut self.lanes[lane];
-        lane.line().offer = None;
+        lane.queue().offer = None;
         let binding = wait.binding.map(|index| rules.cap(self.limits[index].rule));
         lane.awaits_job = matches!(binding, Some(Cap::Jobs(_)));
         if let Some(limit) = wait.binding {
-            lane.line().delay(limit, now);
+            lane.queue().delay(limit, now);
         }
-        lane.line().lacked_slot |= wait.at <= now && wait.full.is_some();
+        lane.queue().lacked_slot |= wait.at <= now && wait.full.is_some();
         // A lane that only places delay is asked again after the lanes before it have sent.
         let at = if wait.at > now {
             wait.at
@@ -151,12 +152,12 @@ impl Key {
 
     /// Offers the turn to the head of a lane. Returns the instant at which the offer ends.
     fn offer(&mut self, lane: LaneIndex, head: WaiterId, world: &mut World<'_>) -> Instant {
-        let line = self.lanes[lane].line();
-        match line.offer {
+        let queue = self.lanes[lane].queue();
+        match queue.offer {
             Some(offer) if offer.waiter == head => offer.until,
             _ => {
                 let until = world.now + OFFER;
-                line.offer = Some(Offer {
+                queue.offer = Some(Offer {
                     waiter: head,
                     until,
                 });

@@ -8,8 +8,8 @@ use crate::{
         KeyIndex, LaneIndex, WaiterId,
         grant::Grant,
         key::{Earliest, Key},
-        line::Position,
         moment::Moment,
+        queue::Position,
         rules::Rules,
         settings::Settings,
         waiter::{Waiter, WaiterState},
@@ -200,8 +200,10 @@ fn least_wait(
     rules: &Rules,
     now: Instant,
 ) -> Option<Earliest> {
-    let line = key.lanes[lane].line.as_ref();
-    let ahead = line.map_or(Count(0), |line| Count(line.ahead(call.caller, call.again)));
+    let queue = key.lanes[lane].queue.as_ref();
+    let ahead = queue.map_or(Count(0), |queue| {
+        Count(queue.ahead(call.caller, call.again))
+    });
     let tokens = key.tokens(lane, call.charge, rules);
     key.ask(lane, tokens, ahead, rules, now)
 }

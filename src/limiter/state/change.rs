@@ -84,11 +84,11 @@ impl State {
         let mut hopeless = Vec::new();
         let (waiters, rules, now) = (&self.waiters, &self.rules, moment.now);
         for lane in key.lane_indices() {
-            let Some(line) = key.lanes[lane].line.take() else {
+            let Some(queue) = key.lanes[lane].queue.take() else {
                 continue;
             };
             // A rejected waiter is no longer before the next one.
-            line.in_order(|id, ahead| {
+            queue.in_order(|id, ahead| {
                 let waiter = &waiters[id];
                 let tokens = key.tokens(lane, waiter.charge, rules);
                 let reason = match key.ask(lane, tokens, Count(ahead), rules, now) {
@@ -99,7 +99,7 @@ impl State {
                 hopeless.push((id, reason));
                 false
             });
-            key.lanes[lane].line = Some(line);
+            key.lanes[lane].queue = Some(queue);
         }
         for (id, reason) in hopeless {
             // A waiter that never fits may have been rejected already, when the one before it let it move up.

@@ -12,7 +12,7 @@ use crate::words::{CallerId, Instant, Span};
 ///
 /// A waiter that is skipped is absent. Its position, its caller's turn, and its lane's turn are kept.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(super) struct Queue {
     /// The retries: position to waiter.
     again: BTreeMap<Order, WaiterId>,
     /// The turns: turn to caller.
@@ -68,7 +68,7 @@ struct CallerQueue {
     waiting: BTreeMap<Order, WaiterId>,
 }
 
-impl Line {
+impl Queue {
     /// Notes that a limit delays its first waiter.
     pub(super) fn delay(&mut self, limit: LimitIndex, now: Instant) {
         match self.delayed_by.iter_mut().find(|(by, _)| *by == limit) {
@@ -266,10 +266,10 @@ mod tests {
     }
 
     /// Sends all waiters, and returns their order.
-    fn drain(line: &mut Line, positions: &[(WaiterId, Position)]) -> Vec<WaiterId> {
+    fn drain(queue: &mut Queue, positions: &[(WaiterId, Position)]) -> Vec<WaiterId> {
         std::iter::from_fn(|| {
-            let head = line.head()?;
-            line.depart(
+            let head = queue.head()?;
+            queue.depart(
                 positions.iter().find(|(waiter, _)| *waiter == head)?.1,
                 Instant::START,
             );
@@ -286,15 +286,15 @@ mod tests {
                 (id(n), position(n, caller, n == 7))
             })
             .collect();
-        let mut line = Line::default();
+        let mut queue = Queue::default();
         for (waiter, position) in &positions {
-            line.insert(*position, *waiter);
+            queue.insert(*position, *waiter);
         }
         assert_eq!(
-            drain(&mut line, &positions),
+            drain(&mut queue, &positions),
             [7, 0, 4, 1, 5, 2, 6, 3].map(id)
         );
-        assert!(line.is_empty());
+        assert!(queue.is_empty());
     }
 
     #[test]
@@ -302,60 +302,60 @@ mod tests {
         for callers in [1, 4] {
             let positions = (0..4).map(|n| (id(n), position(n, n % callers, n == 3)));
             let positions: Vec<_> = positions.collect();
-            let mut line = Line::default();
+            let mut queue = Queue::default();
             for (waiter, position) in &positions {
-                line.insert(*position, *waiter);
+                queue.insert(*position, *waiter);
             }
-            assert_eq!(line.head(), Some(id(3)));
-            line.skip(positions[3].1);
-            assert_eq!(line.head(), Some(id(0)));
-            line.skip(positions[0].1);
-            assert_eq!(line.head(), Some(id(1)));
-            line.back(positions[0].1, id(0));
-            line.back(positions[3].1, id(3));
-            assert_eq!(drain(&mut line, &positions), [3, 0, 1, 2].map(id));
-            assert!(line.is_empty());
+            assert_eq!(queue.head(), Some(id(3)));
+            queue.skip(positions[3].1);
+            assert_eq!(queue.head(), Some(id(0)));
+            queue.skip(positions[0].1);
+            assert_eq!(queue.head(), Some(id(1)));
+            queue.back(positions[0].1, id(0));
+            queue.back(positions[3].1, id(3));
+            assert_eq!(drain(&mut queue, &positions), [3, 0, 1, 2].map(id));
+            assert!(queue.is_empty());
         }
     }
 
     #[test]
     fn nothing_remains_of_a_skipped_waiter_that_is_dropped() {
         for again in [false, true] {
-            let mut line = Line::default();
-            line.insert(position(0, 1, again), id(0));
-            line.skip(position(0, 1, again));
-            assert_eq!(line.head(), None);
-            assert!(!line.is_empty());
-            line.forget(position(0, 1, again));
-            assert!(line.is_empty() && line.callers.is_empty());
+            let mut queue = Queue::default();
+            queue.insert(position(0, 1, again), id(0));
+            queue.skip(position(0, 1, again));
+            assert_eq!(queue.head(), None);
+            assert!(!queue.is_empty());
+            queue.forget(position(0, 1, again));
+            assert!(queue.is_empty() && queue.callers.is_empty());
         }
     }
 
     #[test]
     fn a_caller_whose_request_is_skipped_waits_its_turn_once_another_of_its_requests_departed() {
-        let mut line = Line::default();
+        let mut queue = Queue::default();
         let [skipped, other, third] = [
             position(0, 1, false),
             position(1, 1, false),
             position(2, 2, false),
         ];
         for (waiter, position) in [(0, skipped), (1, other), (2, third)] {
-            line.insert(position, id(waiter));
+            queue.insert(position, id(waiter));
         }
-        line.skip(skipped);
-        line.depart(other, Instant::START);
-        line.back(skipped, id(0));
-        assert_eq!(line.head(), Some(id(2)));
+        queue.skip(skipped);
+        queue.depart(other, Instant::START);
+        queue.back(skipped, id(0));
+        assert_eq!(queue.head(), Some(id(2)));
     }
 
     #[test]
     fn each_in_order_gets_the_number_of_kept_ones_that_depart_first() {
-        let mut line = Line::default();
+        let mut queue = Queue::default();
         for (n, caller) in [(0, 1), (1, 1), (2, 2), (3, 1), (4, 2)] {
-            line.insert(position(n, caller, n == 3 || n == 4), id(n));
+            queue.insert(position(n, caller, n == 3 || n == 4), id(n));
         }
         let mut found = Vec::new();
-        line.in_order(|waiter, ahead| {
+        queue.in_order(|waiter, ahead| {
             found.push((waiter, ahead));
             waiter != id(0)
         });
@@ -365,15 +365,15 @@ mod tests {
 
     #[test]
     fn ahead_counts_only_those_that_depart_first_for_certain() {
-        let mut line = Line::default();
+        let mut queue = Queue::default();
         for n in 0..100 {
-            line.insert(position(n, 1, false), id(n));
+            queue.insert(position(n, 1, false), id(n));
         }
-        assert_eq!(line.ahead(caller(1), false), 100);
-        assert_eq!(line.ahead(caller(2), false), 0);
-        line.insert(position(100, 2, false), id(100));
-        line.insert(position(101, 2, false), id(101));
-        assert_eq!(line.ahead(caller(2), false), 4);
-        assert_eq!(line.ahead(caller(1), true), 0);
+        assert_eq!(queue.ahead(caller(1), false), 100);
+        assert_eq!(queue.ahead(caller(2), false), 0);
+        queue.insert(position(100, 2, false), id(100));
+        queue.insert(position(101, 2, false), id(101));
+        assert_eq!(queue.ahead(caller(2), false), 4);
+        assert_eq!(queue.ahead(caller(1), true), 0);
     }
 }

@@ -17,7 +17,7 @@ impl Key {
         rules: &Rules,
         now: Instant,
     ) -> bool {
-        let alone = self.lanes[lane].line.is_none();
+        let alone = self.lanes[lane].queue.is_none();
         let costs = self.costs(lane, tokens, rules);
         alone
             && self.spares(lane, &costs, rules, now) <= now
@@ -26,8 +26,8 @@ impl Key {
 
     /// Puts a waiter in its queue.
     pub(in crate::limiter) fn join(&mut self, id: WaiterId, waiter: &Waiter) {
-        let line = self.lanes[waiter.lane].line();
-        line.join(waiter.position, id, waiter.since);
+        let queue = self.lanes[waiter.lane].queue();
+        queue.join(waiter.position, id, waiter.since);
         if !self.turns.contains(&waiter.lane) {
             self.turns.push(waiter.lane);
         }
@@ -36,24 +36,24 @@ impl Key {
     /// Puts a waiter that was skipped back in its position.
     pub(in crate::limiter) fn back(&mut self, id: WaiterId, waiter: &mut Waiter) {
         waiter.standing = WaiterState::Queued;
-        let line = self.lanes[waiter.lane].line();
-        line.back(waiter.position, id);
+        let queue = self.lanes[waiter.lane].queue();
+        queue.back(waiter.position, id);
     }
 
     /// Gives up a waiter's position for good.
     pub(in crate::limiter) fn give_up(&mut self, waiter: &Waiter) {
-        let line = self.lanes[waiter.lane].line();
+        let queue = self.lanes[waiter.lane].queue();
         match waiter.standing {
-            WaiterState::Queued => line.remove(waiter.position),
-            WaiterState::Lapsed => line.forget(waiter.position),
+            WaiterState::Queued => queue.remove(waiter.position),
+            WaiterState::Lapsed => queue.forget(waiter.position),
             WaiterState::Rejected(_) => {}
         }
     }
 
     /// Takes a waiter out of its queue to send its request. The lane's next turn comes after all others.
     pub(in crate::limiter) fn depart(&mut self, waiter: &Waiter, now: Instant) {
-        let line = self.lanes[waiter.lane].line();
-        line.depart(waiter.position, now);
+        let queue = self.lanes[waiter.lane].queue();
+        queue.depart(waiter.position, now);
         if let Some(turn) = self.turns.iter().position(|turn| *turn == waiter.lane) {
             self.turns[turn..].rotate_left(1);
         }
