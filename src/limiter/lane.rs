@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     quota::{Gate, News, Restart},
-    words::{Count, Each, Endpoint, Instant, NamedLimit, NotNow, Rule, Unit, Weight},
+    words::{Amount, Each, Endpoint, Instant, NamedLimit, NotNow, Rule, Unit, Weight},
 };
 
 finds!(LaneIndex in SmallVec<[Lane; 1]>, Lane);
@@ -133,7 +133,7 @@ impl Lane {
         }
         if let Some((remaining, time)) = named.remaining {
             let of = learned.remaining.get_or_insert_default();
-            of.named(Count(remaining), time.into(), grant.at, since);
+            of.named(Amount(remaining), time.into(), grant.at, since);
         }
     }
 

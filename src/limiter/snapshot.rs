@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     quota::Rate,
-    words::{Cap, Charge, Count, Endpoint, Instant, Unit},
+    words::{Amount, Cap, Charge, Endpoint, Instant, Unit},
 };
 
 /// The state of a limiter at one instant, from [`Limiter::snapshot`](super::Limiter::snapshot).
@@ -170,7 +170,7 @@ fn lane_of(
     // If no request waits, for a request of one token.
     let charge = head.map_or(Charge::Given(1), charge_of);
     let tokens = key.tokens(index, charge, rules);
-    let wait = key.ask(index, tokens, Count(0), rules, now);
+    let wait = key.ask(index, tokens, Amount(0), rules, now);
     let next = wait.map(|wait| wait.at).filter(|at| *at > now);
     let next = next.and_then(|at| clock.instant(at));
     let lane = &key.lanes[index];

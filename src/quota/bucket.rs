@@ -1,5 +1,5 @@
 use super::{admission::Admission, gcra::Gcra, slots::Slots, window::Window};
-use crate::words::{Cap, Count, Instant, Quota, Settled, Weight};
+use crate::words::{Amount, Cap, Instant, Quota, Settled, Weight};
 
 /// The state of one limit for one key.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ impl Bucket {
         &mut self,
         cap: &Cap,
         tokens: Weight,
-        ahead: Count,
+        ahead: Amount,
         now: Instant,
     ) -> Admission {
         let cost = cap.cost(tokens);
@@ -49,7 +49,7 @@ impl Bucket {
         &self,
         cap: &Cap,
         cost: Weight,
-        ahead: Count,
+        ahead: Amount,
         at: Instant,
         now: Instant,
     ) -> u64 {
@@ -64,7 +64,7 @@ impl Bucket {
     /// instant is known.
     pub(crate) fn ready(&self, cap: &Cap) -> Instant {
         match (self, cap.quota()) {
-            (Self::Paced(gcra), Ok(quota)) => gcra.next(quota, Count(0), Instant::START),
+            (Self::Paced(gcra), Ok(quota)) => gcra.next(quota, Amount(0), Instant::START),
             (Self::Windowed(window), _) => window.ready(),
             (Self::Slots(slots), _) => slots.freed(),
             _ => Instant::START,
@@ -178,7 +178,7 @@ mod tests {
     /// Exact within a hundredth of the interval.
     #[test]
     fn room_is_the_most_that_does_not_delay_a_request() {
-        let (cost, ahead, now) = (Weight(1), Count(3), at(2));
+        let (cost, ahead, now) = (Weight(1), Amount(3), at(2));
         for cap in quotas() {
             let before = charged(&cap, &[20, 30]);
             let paced = cap.quota().ok().filter(|quota| !quota.is_windowed());
@@ -189,7 +189,7 @@ mod tests {
                 for (more, expected) in [(room, true), (room + 1, false)] {
                     let mut bucket = before.clone();
                     bucket.charge(&cap, Weight(ahead.0 + more), now, now);
-                    let departs = bucket.ask(&cap, cost, Count(0), at + slack) == Admission::Now;
+                    let departs = bucket.ask(&cap, cost, Amount(0), at + slack) == Admission::Now;
                     assert_eq!(departs, expected, "{cap:?} at {at:?}: {room}");
                 }
             }
@@ -200,11 +200,11 @@ mod tests {
     fn a_request_is_ready_from_the_instant_at_which_it_was_let_go() {
         for cap in quotas() {
             let mut bucket = charged(&cap, &[600]);
-            let Admission::At(at) = bucket.ask(&cap, Weight(1), Count(0), at(1)) else {
+            let Admission::At(at) = bucket.ask(&cap, Weight(1), Amount(0), at(1)) else {
                 panic!("{cap:?} lets 601 go");
             };
             assert_eq!(
-                bucket.ask(&cap, Weight(1), Count(0), at + Span::SECOND),
+                bucket.ask(&cap, Weight(1), Amount(0), at + Span::SECOND),
                 Admission::Now
             );
             assert_eq!(bucket.ready(&cap), at, "{cap:?}");
@@ -259,7 +259,10 @@ mod tests {
             let mut bucket = charged(from, &[50]);
             bucket.rebase(from, to, at(2));
             // Earlier departures count.
-            assert_ne!(bucket.ask(to, Weight(600), Count(0), at(2)), Admission::Now);
+            assert_ne!(
+                bucket.ask(to, Weight(600), Amount(0), at(2)),
+                Admission::Now
+            );
             assert_eq!(bucket.remaining(to, at(200)), remaining);
         }
     }

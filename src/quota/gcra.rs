@@ -1,5 +1,5 @@
 use super::{pace::Pace, spent::Spent};
-use crate::words::{Count, Instant, Quota, Settled, Span, Weight};
+use crate::words::{Amount, Instant, Quota, Settled, Span, Weight};
 
 /// A paced quota in 32 bytes (the generic cell rate algorithm).
 ///
@@ -30,8 +30,8 @@ impl Gcra {
 
     /// The earliest instant at which the next request may depart, after `ahead` of cost have departed before
     /// it.
-    pub(crate) fn next(&self, quota: &Quota, ahead: Count, now: Instant) -> Instant {
-        let due = if ahead == Count(0) {
+    pub(crate) fn next(&self, quota: &Quota, ahead: Amount, now: Instant) -> Instant {
+        let due = if ahead == Amount(0) {
             self.pace.due
         } else {
             self.after(quota, ahead, now)
@@ -44,7 +44,7 @@ impl Gcra {
     /// The cost that can be charged now, beside what is `ahead`, so that the next request can still depart at
     /// `at`, or a hundredth of an interval later. Intervals are rounded up, so those of 300 and of 600 a
     /// minute never match to the nanosecond.
-    pub(crate) fn room(&self, quota: &Quota, ahead: Count, at: Instant, now: Instant) -> u64 {
+    pub(crate) fn room(&self, quota: &Quota, ahead: Amount, at: Instant, now: Instant) -> u64 {
         let slack = self.interval / 100;
         let latest = at + self.tolerance(quota) + slack;
         (latest - self.after(quota, ahead, now)) / self.interval
@@ -157,7 +157,7 @@ impl Gcra {
     }
 
     /// The earliest instant at which the next request is due, if those ahead of it depart from now on.
-    fn after(&self, quota: &Quota, ahead: Count, now: Instant) -> Instant {
+    fn after(&self, quota: &Quota, ahead: Amount, now: Instant) -> Instant {
         self.pace.due.max(now - quota.lateness()) + self.interval * ahead.0
     }
 
@@ -188,18 +188,18 @@ mod tests {
         let quota = Quota::per_minute(600).unwrap().with_burst(5).unwrap();
         let (interval, now) = (quota.interval(), at(100));
         let mut gcra = Gcra::new(&quota);
-        assert!(gcra.next(&quota, Count(4), now) <= now);
-        assert!(gcra.next(&quota, Count(5), now) > now);
+        assert!(gcra.next(&quota, Amount(4), now) <= now);
+        assert!(gcra.next(&quota, Amount(5), now) > now);
         for remaining in (1..=5).rev() {
             assert_eq!(gcra.remaining(&quota, now), remaining);
-            assert!(gcra.next(&quota, Count(0), now) <= now);
+            assert!(gcra.next(&quota, Amount(0), now) <= now);
             gcra.charge(&quota, Weight(1), now, now);
         }
         let mut due = now;
         for _ in 0..3 {
             due = due + interval;
-            assert_eq!(gcra.next(&quota, Count(0), now), due);
-            assert_eq!(gcra.next(&quota, Count(2), now), due + interval * 2);
+            assert_eq!(gcra.next(&quota, Amount(0), now), due);
+            assert_eq!(gcra.next(&quota, Amount(2), now), due + interval * 2);
             assert_eq!(
                 (
                     gcra.remaining(&quota, just_before(due)),
@@ -223,11 +223,11 @@ mod tests {
         let quota = Quota::per_minute(600).unwrap();
         let mut gcra = Gcra::new(&quota);
         gcra.charge(&quota, Weight(1), at(1), at(1));
-        let second = gcra.next(&quota, Count(0), at(1));
+        let second = gcra.next(&quota, Amount(0), at(1));
         // The second departs 20 ms late. The third is due as if the second had been on time.
         gcra.charge(&quota, Weight(1), second, second + Span::millis(20));
         assert_eq!(
-            gcra.next(&quota, Count(0), at(0)),
+            gcra.next(&quota, Amount(0), at(0)),
             second + quota.interval()
         );
     }
@@ -238,10 +238,10 @@ mod tests {
         let mut gcra = Gcra::new(&quota);
         let hour = at(3_600);
         gcra.charge(&quota, Weight(1), hour, hour);
-        assert_eq!(gcra.next(&quota, Count(0), hour), hour + quota.interval());
+        assert_eq!(gcra.next(&quota, Amount(0), hour), hour + quota.interval());
         // Lateness counts only up to its bound, however early the request could have departed.
         gcra.charge(&quota, Weight(1), hour, at(7_200));
-        let next = gcra.next(&quota, Count(0), at(7_200));
+        let next = gcra.next(&quota, Amount(0), at(7_200));
         assert_eq!(next, at(7_200) + quota.interval() - quota.lateness());
     }
 
@@ -251,7 +251,7 @@ mod tests {
         let slow = Quota::per_minute(6).unwrap();
         let mut gcra = Gcra::new(&fast);
         gcra.charge(&fast, Weight(1), at(1), at(1));
-        let half = at(1) + (gcra.next(&fast, Count(0), at(1)) - at(1)) / 2;
+        let half = at(1) + (gcra.next(&fast, Amount(0), at(1)) - at(1)) / 2;
         let before = gcra.pace.due - half;
         gcra.rebase(1, &slow, half);
         let after = gcra.pace.due - half;
@@ -265,9 +265,9 @@ mod tests {
         let [fast, slow] = [600, 6].map(|max| Quota::per_minute(max).unwrap());
         let mut gcra = Gcra::new(&fast);
         gcra.charge(&fast, Weight(1), at(1), at(1));
-        let before = gcra.next(&fast, Count(0), at(0));
+        let before = gcra.next(&fast, Amount(0), at(0));
         gcra.rebase(1, &slow, at(100));
-        assert_eq!(gcra.next(&slow, Count(0), at(0)), before);
+        assert_eq!(gcra.next(&slow, Amount(0), at(0)), before);
     }
 
     /// A key is forgotten once it owes nothing. Refunded tokens count for a whole window.
@@ -294,6 +294,6 @@ mod tests {
         gcra.settle(&quota, at(0), settled(u64::MAX, 0), at(0));
         gcra.settle(&quota, never, settled(0, u64::MAX), never);
         gcra.rebase(1, &quota, at(1));
-        assert!(gcra.next(&quota, Count(u64::MAX), at(5)) > at(0));
+        assert!(gcra.next(&quota, Amount(u64::MAX), at(5)) > at(0));
     }
 }

@@ -1,4 +1,4 @@
-use crate::words::{Count, Instant, Span, Weight};
+use crate::words::{Amount, Instant, Span, Weight};
 
 /// The number of requests or tokens that a server says it still takes, until an instant that it names.
 ///
@@ -10,7 +10,7 @@ pub(crate) struct Remaining {
     /// The departure of the request whose response named it.
     named: Option<Instant>,
     until: Instant,
-    remaining: Count,
+    remaining: Amount,
 }
 
 impl Remaining {
@@ -19,7 +19,7 @@ impl Remaining {
     ///
     /// The numbers were true at the response's instant on the server, which is only known to be no earlier
     /// than the departure. A response that took long says nothing new.
-    pub(crate) fn named(&mut self, remaining: Count, time: Span, at: Instant, since: Weight) {
+    pub(crate) fn named(&mut self, remaining: Amount, time: Span, at: Instant, since: Weight) {
         if self.named.is_some_and(|named| at < named) {
             return;
         }
@@ -31,7 +31,7 @@ impl Remaining {
     /// The instant before which the next request may not depart.
     pub(crate) fn next(&self) -> Instant {
         match self.remaining {
-            Count(0) => self.until,
+            Amount(0) => self.until,
             _ => Instant::START,
         }
     }
@@ -56,7 +56,7 @@ mod tests {
     fn nothing_remaining_waits_for_the_reset() {
         let mut remaining = Remaining::default();
         assert_eq!(remaining.next(), at(0));
-        remaining.named(Count(0), Span::secs(5), at(1), Weight(0));
+        remaining.named(Amount(0), Span::secs(5), at(1), Weight(0));
         assert_eq!(remaining.next(), at(6));
     }
 
@@ -64,7 +64,7 @@ mod tests {
     fn departures_since_the_response_no_longer_remain() {
         let mut remaining = Remaining::default();
         // Eight of the ten have departed since.
-        remaining.named(Count(10), Span::secs(60), at(0), Weight(8));
+        remaining.named(Amount(10), Span::secs(60), at(0), Weight(8));
         for _ in 0..2 {
             assert_eq!(remaining.next(), at(0));
             remaining.depart(Weight(1));
@@ -75,23 +75,23 @@ mod tests {
     #[test]
     fn an_older_response_does_not_overrule_a_newer_one() {
         let mut remaining = Remaining::default();
-        remaining.named(Count(0), Span::secs(5), at(2), Weight(0));
-        remaining.named(Count(0), Span::secs(50), at(1), Weight(9));
+        remaining.named(Amount(0), Span::secs(5), at(2), Weight(0));
+        remaining.named(Amount(0), Span::secs(50), at(1), Weight(9));
         assert_eq!(remaining.next(), at(7));
-        remaining.named(Count(1_000), SECOND, at(3), Weight(0));
+        remaining.named(Amount(1_000), SECOND, at(3), Weight(0));
         assert_eq!(remaining.next(), at(0));
         // The later response counts if two requests departed at the same instant.
-        remaining.named(Count(0), SECOND, at(3), Weight(0));
+        remaining.named(Amount(0), SECOND, at(3), Weight(0));
         assert_eq!(remaining.next(), at(4));
     }
 
     #[test]
     fn an_absurd_time_is_an_hour_and_nothing_overflows() {
         let mut remaining = Remaining::default();
-        remaining.named(Count(0), Span::secs(u64::MAX), at(1), Weight(u64::MAX));
+        remaining.named(Amount(0), Span::secs(u64::MAX), at(1), Weight(u64::MAX));
         assert_eq!(remaining.next(), at(1) + LONGEST);
         remaining.named(
-            Count(u64::MAX),
+            Amount(u64::MAX),
             Span::secs(u64::MAX),
             Instant::NEVER,
             Weight(0),

@@ -119,7 +119,7 @@ fn sum<'a>(departures: impl Iterator<Item = &'a (Instant, u64)>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{quota::at, words::Count};
+    use crate::{quota::at, words::Amount};
 
     #[test]
     fn a_burst_then_exactly_the_window() {
@@ -144,7 +144,7 @@ mod tests {
     fn each_full_window_ahead_is_a_window_of_waiting() {
         let quota = Quota::per_minute(3).unwrap().unpaced();
         let windows = |ahead, cost| {
-            let next = Window::default().next(&quota, Weight(cost) + Count(ahead), at(10));
+            let next = Window::default().next(&quota, Weight(cost) + Amount(ahead), at(10));
             (next - at(10)) / quota.window()
         };
         let ahead = [0, 2, 3, 5, 6, 9].map(|ahead| windows(ahead, 1));

@@ -31,6 +31,6 @@ pub(crate) use self::{
     limits::{Cap, Rule},
     report::{JobNews, NotNow, Tokens},
     time::{Instant, Span},
-    unit::{Count, Each, NamedLimit, Settled, Unit, Weight},
+    unit::{Amount, Each, NamedLimit, Settled, Unit, Weight},
     usage::Usage,
 };

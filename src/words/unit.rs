@@ -20,7 +20,7 @@ pub(crate) struct Each<T> {
 /// A number of requests or tokens that are still to depart: those ahead of a request, or those that a limit
 /// still allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Count(pub(crate) u64);
+pub(crate) struct Amount(pub(crate) u64);
 
 /// The cost of departures, in the unit of a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,7 +54,7 @@ impl Unit {
     }
 }
 
-impl Sub<Weight> for Count {
+impl Sub<Weight> for Amount {
     type Output = Self;
 
     fn sub(self, departed: Weight) -> Self {
@@ -62,10 +62,10 @@ impl Sub<Weight> for Count {
     }
 }
 
-impl Add<Count> for Weight {
+impl Add<Amount> for Weight {
     type Output = Self;
 
-    fn add(self, ahead: Count) -> Self {
+    fn add(self, ahead: Amount) -> Self {
         Self(self.0.saturating_add(ahead.0))
     }
 }

@@ -4,7 +4,7 @@ use super::{Earliest, Key, Limit};
 use crate::{
     limiter::{LaneIndex, LimitIndex, grant::Grant, lane::Lane, learned::Learned, rules::Rules},
     quota::{Admission, Gate, Passage, Rate, Remaining},
-    words::{Count, Each, Instant, Rule, Span, Unit, Weight},
+    words::{Amount, Each, Instant, Rule, Span, Unit, Weight},
 };
 
 /// One thing that limits a lane.
@@ -21,11 +21,11 @@ enum Constraint<'a> {
 
 impl Constraint<'_> {
     /// Asks for a request of `tokens`, with `ahead` requests before it.
-    fn ask(&mut self, tokens: Weight, ahead: Count, now: Instant) -> Admission {
+    fn ask(&mut self, tokens: Weight, ahead: Amount, now: Instant) -> Admission {
         // The cost in tokens of the requests ahead is not known.
         let ahead = match self.counts() {
             Some(Unit::Requests) => ahead,
-            _ => Count(0),
+            _ => Amount(0),
         };
         let at = match self {
             Self::Limit(_, rule, limit) => return limit.bucket.ask(&rule.cap, tokens, ahead, now),
@@ -90,7 +90,7 @@ impl Key {
         &mut self,
         lane: LaneIndex,
         tokens: Weight,
-        ahead: Count,
+        ahead: Amount,
         rules: &Rules,
         now: Instant,
     ) -> Option<Earliest> {

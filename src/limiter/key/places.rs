@@ -17,7 +17,7 @@ use super::{Earliest, Key, Limit, shares::Shares};
 use crate::{
     limiter::{LaneIndex, LimitIndex, lane::Lane, rules::Rules},
     quota::Admission,
-    words::{Count, Instant, Quota, Settled, Span, Weight},
+    words::{Amount, Instant, Quota, Settled, Span, Weight},
 };
 
 /// The cost of a request in each of its limits.
@@ -133,7 +133,7 @@ impl Key {
             let first = blocked.unwrap_or(now);
             let ahead = places().filter(|place| place.at <= first);
             let ahead = ahead.map(|place| place.cost).sum::<u64>();
-            let ahead = Count(ahead.saturating_add(state.behind));
+            let ahead = Amount(ahead.saturating_add(state.behind));
             match limit.bucket.ask(cap, tokens, ahead, now) {
                 Admission::At(at) => until = until.max(Some(at.max(first))),
                 _ => until = until.max(blocked),
@@ -196,7 +196,7 @@ impl Key {
             };
             let latest = if idle > state.may_idle { by } else { at };
             let bucket = &limit.bucket;
-            let room = bucket.room(cap, Weight(cost), Count(before), latest, now);
+            let room = bucket.room(cap, Weight(cost), Amount(before), latest, now);
             all.places.push(Place {
                 limit: index,
                 at,
@@ -290,7 +290,7 @@ impl Contention {
 /// The instant at which a limit allows a request after `before` has been charged.
 fn free(limit: &mut Limit, tokens: Weight, before: u64, rules: &Rules, now: Instant) -> Instant {
     let cap = rules.cap(limit.rule);
-    match limit.bucket.ask(cap, tokens, Count(before), now) {
+    match limit.bucket.ask(cap, tokens, Amount(before), now) {
         Admission::At(at) => at,
         _ => now,
     }

@@ -13,7 +13,7 @@ use crate::{
         rules::Rules,
         waiter::{Waiter, WaiterState},
     },
-    words::{Cap, Count, Instant, Reason, Rejected, Span},
+    words::{Amount, Cap, Instant, Reason, Rejected, Span},
 };
 
 /// Everything outside the key that a pass over the lanes needs.
@@ -67,7 +67,7 @@ impl Key {
             };
             let (rules, now) = (world.rules, world.now);
             let tokens = self.tokens(lane, world.waiters[head].charge, rules);
-            let Some(mut wait) = self.ask(lane, tokens, Count(0), rules, now) else {
+            let Some(mut wait) = self.ask(lane, tokens, Amount(0), rules, now) else {
                 self.reject(head, Reason::NeverFits, None, world);
                 continue;
             };

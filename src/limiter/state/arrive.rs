@@ -14,7 +14,7 @@ use crate::{
         settings::Settings,
         waiter::{Waiter, WaiterState},
     },
-    words::{Call, Count, Instant, Reason, Rejected, Unit},
+    words::{Amount, Call, Instant, Reason, Rejected, Unit},
 };
 
 /// A request that arrives.
@@ -65,7 +65,7 @@ impl State {
             self.seen.unlimited(call, &self.rules, mistakes);
         }
         let tokens = key.tokens(lane, call.charge, &self.rules);
-        let Some(limits) = key.ask(lane, tokens, Count(0), &self.rules, now) else {
+        let Some(limits) = key.ask(lane, tokens, Amount(0), &self.rules, now) else {
             return self.reject_arrival(index, lane, call, Reason::NeverFits, None);
         };
         if limits.is_now(now) && comer.ready && comer.deadline >= now {
@@ -201,8 +201,8 @@ fn least_wait(
     now: Instant,
 ) -> Option<Earliest> {
     let queue = key.lanes[lane].queue.as_ref();
-    let ahead = queue.map_or(Count(0), |queue| {
-        Count(queue.ahead(call.caller, call.again))
+    let ahead = queue.map_or(Amount(0), |queue| {
+        Amount(queue.ahead(call.caller, call.again))
     });
     let tokens = key.tokens(lane, call.charge, rules);
     key.ask(lane, tokens, ahead, rules, now)

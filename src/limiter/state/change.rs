@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{IN_USE, State, arrive::retry_after};
 use crate::{
     limiter::{KeyIndex, WaiterId, key::World, moment::Moment, rules::Rules, waiter::WaiterState},
-    words::{Count, Instant, Limits, Reason},
+    words::{Amount, Instant, Limits, Reason},
 };
 
 impl State {
@@ -62,7 +62,7 @@ impl State {
             Reason::NeverFits => None,
             _ => {
                 let tokens = key.tokens(lane, waiter.charge, &self.rules);
-                let wait = key.ask(lane, tokens, Count(0), &self.rules, moment.now);
+                let wait = key.ask(lane, tokens, Amount(0), &self.rules, moment.now);
                 wait.and_then(|wait| retry_after(reason, wait, moment.now, &self.settings))
             }
         };
@@ -91,7 +91,7 @@ impl State {
             queue.in_order(|id, ahead| {
                 let waiter = &waiters[id];
                 let tokens = key.tokens(lane, waiter.charge, rules);
-                let reason = match key.ask(lane, tokens, Count(ahead), rules, now) {
+                let reason = match key.ask(lane, tokens, Amount(ahead), rules, now) {
                     None => Reason::NeverFits,
                     Some(wait) if wait.at > waiter.deadline => waiter.reason(),
                     Some(_) => return true,

@@ -9,7 +9,7 @@ use crate::{
         moment::Moment,
         rules::bit,
     },
-    words::{Count, Instant, NotNow, Report, Unit, Weight},
+    words::{Amount, Instant, NotNow, Report, Unit, Weight},
 };
 
 impl State {
@@ -40,7 +40,7 @@ impl State {
         let hurried = !self.deadlines.is_empty();
         let rules = &self.rules;
         let earliest = |key: &mut Key| {
-            hurried.then(|| Some(key.ask(lane, Weight(1), Count(0), rules, now)?.at))
+            hurried.then(|| Some(key.ask(lane, Weight(1), Amount(0), rules, now)?.at))
         };
         let before = earliest(key);
         let speaks_of = |unit| throttled == Some(unit) || report.limits[unit] != Default::default();
