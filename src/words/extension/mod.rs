@@ -156,10 +156,10 @@ impl Cost {
 /// returned. The deadline is checked again right before each attempt, and no error's body is read past it. A
 /// response that is under way is not cut short: use a timeout for that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deadline(When);
+pub struct Deadline(Expiry);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum When {
+enum Expiry {
     At(Instant),
     Within(Duration),
 }
@@ -167,12 +167,12 @@ enum When {
 impl Deadline {
     /// Expires at this instant.
     pub fn at(instant: Instant) -> Self {
-        Self(When::At(instant))
+        Self(Expiry::At(instant))
     }
 
     /// Expires `duration` after the request's future is first polled.
     pub fn within(duration: Duration) -> Self {
-        Self(When::Within(duration))
+        Self(Expiry::Within(duration))
     }
 
     /// The sooner of the two deadlines, for a request that arrived at `now`.
@@ -184,8 +184,8 @@ impl Deadline {
     /// The instant of the deadline, for a request that arrived at `now`; `None` if it is centuries away.
     pub(crate) fn counted_from(self, now: Instant) -> Option<Instant> {
         match self.0 {
-            When::At(instant) => Some(instant),
-            When::Within(duration) => now.checked_add(duration),
+            Expiry::At(instant) => Some(instant),
+            Expiry::Within(duration) => now.checked_add(duration),
         }
     }
 }
