@@ -166,8 +166,8 @@ impl Shared {
     }
 
     /// The waker that the timers wake.
-    pub(super) fn bell(self: &Arc<Self>) -> Waker {
-        Waker::from(Arc::new(Bell(Arc::downgrade(self))))
+    pub(super) fn timer_waker(self: &Arc<Self>) -> Waker {
+        Waker::from(Arc::new(TimerWaker(Arc::downgrade(self))))
     }
 
     pub(super) fn alarms<T>(&self, act: impl FnOnce(&mut Alarms) -> T) -> T {
@@ -175,10 +175,10 @@ impl Shared {
     }
 }
 
-/// Rings for a limiter that still exists. A timer must not keep it alive.
-struct Bell(Weak<Shared>);
+/// Kicks a limiter that still exists. A timer must not keep it alive.
+struct TimerWaker(Weak<Shared>);
 
-impl Wake for Bell {
+impl Wake for TimerWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }

@@ -228,7 +228,7 @@ impl Turn {
             if let Some(before) = before {
                 alarms.leave(before);
             }
-            alarms.enter(runtime, &shared.clock, || shared.bell());
+            alarms.enter(runtime, &shared.clock, || shared.timer_waker());
         });
         shared.kick();
     }
