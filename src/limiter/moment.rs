@@ -1,4 +1,4 @@
-//! One turn at the lock: its instant, and the work that follows once the lock is released.
+//! One hold of the lock: its instant, and the work that follows once the lock is released.
 
 use std::task::Waker;
 

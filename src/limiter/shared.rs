@@ -38,8 +38,8 @@ pub(super) struct Shared {
     marked: AtomicUsize,
     /// The number of requests that layers have passed through.
     left_alone: AtomicUsize,
-    /// How often the alarms were to be set since no thread was setting them; 0 if no thread is.
-    turns: AtomicUsize,
+    /// The calls of `kick` since no thread was doing its work; 0 if none is.
+    kicks: AtomicUsize,
 }
 
 impl Shared {
@@ -52,7 +52,7 @@ impl Shared {
             alarms: Mutex::new(Alarms::default()),
             marked: AtomicUsize::new(0),
             left_alone: AtomicUsize::new(0),
-            turns: AtomicUsize::new(0),
+            kicks: AtomicUsize::new(0),
             learning: AtomicBool::default(),
             max_silence: AtomicU64::default(),
         };
@@ -140,7 +140,7 @@ impl Shared {
     /// One thread does this at a time: a thread that finds another at it leaves a note and returns. It is
     /// therefore safe to call this from a timer that fires while it is being set.
     pub(super) fn kick(&self) {
-        if self.turns.fetch_add(1, Ordering::AcqRel) > 0 {
+        if self.kicks.fetch_add(1, Ordering::AcqRel) > 0 {
             return;
         }
         let mut seen = 1;
@@ -156,7 +156,7 @@ impl Shared {
                 continue;
             }
             match self
-                .turns
+                .kicks
                 .compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Acquire)
             {
                 Ok(_) => return,

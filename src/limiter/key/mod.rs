@@ -37,8 +37,8 @@ pub(super) struct Key {
     turns: Vec<LaneIndex>,
     /// The number of waiting requests, in the queue or skipped.
     pub(super) waiting: u32,
-    /// The instant of the next look at the key.
-    pub(super) alarm: Instant,
+    /// The instant at which it is due for another look.
+    pub(super) due: Instant,
     /// The places of the lanes in `turns` in their limits, from the last pass.
     places: Option<Box<Places>>,
 }
@@ -79,7 +79,7 @@ impl Key {
             lanes: SmallVec::new(),
             turns: Vec::new(),
             waiting: 0,
-            alarm: Instant::NEVER,
+            due: Instant::NEVER,
             places: None,
         }
     }

@@ -42,8 +42,8 @@ pub(super) struct State {
     pub(super) waiters: Slab<Waiter>,
     /// The endpoints whose tokens are counted, as bits.
     pub(super) metered: usize,
-    /// The instant of the next look at each key.
-    alarms: BTreeSet<(Instant, KeyIndex)>,
+    /// The instant at which each key is due for another look.
+    due: BTreeSet<(Instant, KeyIndex)>,
     /// The deadline of each waiter that has one.
     deadlines: BTreeSet<(Instant, WaiterId)>,
     pub(super) jobs: Jobs,
@@ -67,7 +67,7 @@ impl State {
             registry: Registry::default(),
             totals: Counts::default(),
             waiters: Slab::new(),
-            alarms: BTreeSet::new(),
+            due: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             jobs: Jobs::default(),
             seen: Seen::default(),
@@ -106,9 +106,9 @@ impl State {
 
     /// The next instant at which work is due.
     pub(super) fn next_due(&self) -> Instant {
-        let alarm = self.alarms.first().map_or(Instant::NEVER, |(at, _)| *at);
+        let key = self.due.first().map_or(Instant::NEVER, |(at, _)| *at);
         let deadline = self.deadlines.first().map_or(Instant::NEVER, |(at, _)| *at);
-        alarm.min(deadline)
+        key.min(deadline)
     }
 
     /// Does the work that is due by now.
@@ -123,7 +123,7 @@ impl State {
                 self.reject(id, waiter.reason(), moment);
             }
         }
-        while let Some(&(at, index)) = self.alarms.first() {
+        while let Some(&(at, index)) = self.due.first() {
             if at > moment.now {
                 break;
             }
@@ -146,11 +146,11 @@ impl State {
             polled,
             now: moment.now,
         });
-        if next != key.alarm {
-            self.alarms.remove(&(key.alarm, index));
-            key.alarm = next;
+        if next != key.due {
+            self.due.remove(&(key.due, index));
+            key.due = next;
             if next != Instant::NEVER {
-                self.alarms.insert((next, index));
+                self.due.insert((next, index));
             }
         }
         if !waited && key.awaits_jobs() {
