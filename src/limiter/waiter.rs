@@ -14,7 +14,7 @@ pub(super) struct Waiter {
     pub(super) waker: Waker,
     pub(super) key: KeyIndex,
     pub(super) lane: LaneIndex,
-    pub(super) standing: WaiterState,
+    pub(super) state: WaiterState,
     pub(super) position: Position,
     pub(super) charge: Charge,
     pub(super) since: Instant,
@@ -37,6 +37,10 @@ pub(super) enum WaiterState {
 }
 
 impl Waiter {
+    pub(super) fn is_rejected(&self) -> bool {
+        matches!(self.state, WaiterState::Rejected(_))
+    }
+
     /// The reason of its rejection when its deadline passes.
     pub(super) fn reason(&self) -> Reason {
         Self::reason_of(self.impatient)

@@ -110,7 +110,7 @@ impl Key {
             rejected = self.never_fits(rejected, waiter.lane, waiter.charge, world.rules);
         }
         self.give_up(waiter);
-        waiter.standing = WaiterState::Rejected(Box::new(rejected));
+        waiter.state = WaiterState::Rejected(Box::new(rejected));
         world.wakes.add(&waiter.waker);
     }
 
@@ -120,7 +120,7 @@ impl Key {
         if let Some(offer) = queue.offer.filter(|offer| offer.until <= world.now) {
             let waiter = &mut world.waiters[offer.waiter];
             queue.skip(waiter.position);
-            waiter.standing = WaiterState::Lapsed;
+            waiter.state = WaiterState::Lapsed;
         }
         queue.head()
     }

@@ -35,7 +35,7 @@ impl Key {
 
     /// Puts a waiter that was skipped back in its position.
     pub(in crate::limiter) fn back(&mut self, id: WaiterId, waiter: &mut Waiter) {
-        waiter.standing = WaiterState::Queued;
+        waiter.state = WaiterState::Queued;
         let queue = self.lanes[waiter.lane].queue();
         queue.back(waiter.position, id);
     }
@@ -43,7 +43,7 @@ impl Key {
     /// Gives up a waiter's position for good.
     pub(in crate::limiter) fn give_up(&mut self, waiter: &Waiter) {
         let queue = self.lanes[waiter.lane].queue();
-        match waiter.standing {
+        match waiter.state {
             WaiterState::Queued => queue.remove(waiter.position),
             WaiterState::Lapsed => queue.forget(waiter.position),
             WaiterState::Rejected(_) => {}

@@ -124,7 +124,7 @@ impl State {
             waker: waker.clone(),
             key: index,
             lane,
-            standing: WaiterState::Queued,
+            state: WaiterState::Queued,
             position: Position {
                 order: self.positions.take_next(),
                 caller: call.caller,

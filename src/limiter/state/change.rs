@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{IN_USE, State, arrive::retry_after};
 use crate::{
-    limiter::{KeyIndex, WaiterId, key::World, moment::Moment, rules::Rules, waiter::WaiterState},
+    limiter::{KeyIndex, WaiterId, key::World, moment::Moment, rules::Rules},
     words::{Amount, Instant, Limits, Reason},
 };
 
@@ -45,7 +45,7 @@ impl State {
         let all = self.waiters.iter().map(|(id, _)| WaiterId::new(id));
         let all: Vec<_> = all.collect();
         for id in all {
-            if !matches!(self.waiters[id].standing, WaiterState::Rejected(_)) {
+            if !self.waiters[id].is_rejected() {
                 self.reject(id, Reason::Closed, moment);
             }
         }
@@ -103,7 +103,7 @@ impl State {
         }
         for (id, reason) in hopeless {
             // A waiter that never fits may have been rejected already, when the one before it let it move up.
-            if !matches!(self.waiters[id].standing, WaiterState::Rejected(_)) {
+            if !self.waiters[id].is_rejected() {
                 self.reject(id, reason, moment);
             }
         }

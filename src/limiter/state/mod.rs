@@ -119,7 +119,7 @@ impl State {
             }
             self.deadlines.pop_first();
             let waiter = &self.waiters[id];
-            if !matches!(waiter.standing, WaiterState::Rejected(_)) {
+            if !waiter.is_rejected() {
                 self.reject(id, waiter.reason(), moment);
             }
         }
@@ -225,7 +225,7 @@ impl State {
             self.freed(waiter.key);
         }
         moment.wakes.bury(waiter.waker);
-        waiter.standing
+        waiter.state
     }
 }
 

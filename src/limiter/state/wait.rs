@@ -39,12 +39,12 @@ impl State {
             let old = std::mem::replace(&mut waiter.waker, waker.clone());
             moment.wakes.bury(old);
         }
-        if waiter.deadline < moment.now && !matches!(waiter.standing, WaiterState::Rejected(_)) {
+        if waiter.deadline < moment.now && !waiter.is_rejected() {
             let reason = waiter.reason();
             self.reject(id, reason, moment);
         }
         let waiter = &mut self.waiters[id];
-        match waiter.standing {
+        match waiter.state {
             WaiterState::Queued => {}
             WaiterState::Lapsed => {
                 let index = waiter.key;
@@ -76,7 +76,7 @@ impl State {
         let waiter = &mut self.waiters[id];
         let index = waiter.key;
         let key = self.registry.get_mut(index).expect(IN_USE);
-        match waiter.standing {
+        match waiter.state {
             WaiterState::Queued => key.renew(id, waiter, moment.now),
             WaiterState::Lapsed => key.back(id, waiter),
             // The waiter was woken, and learns of this at its next poll.
