@@ -38,7 +38,7 @@ pub(super) struct Lane {
     pub(super) awaits_job: bool,
     pub(super) counts: Counts,
     /// The tokens charged to admitted requests.
-    pub(super) spent: u64,
+    pub(super) charged: u64,
     /// The total time that admitted requests waited. Nanoseconds in 64 bits would overflow, since each of
     /// many waiting requests adds a second every second.
     pub(super) waited: Duration,
@@ -65,7 +65,7 @@ impl Lane {
     pub(super) fn departed(&self) -> Each<Weight> {
         Each {
             requests: Weight(self.counts.admitted),
-            tokens: Weight(self.spent),
+            tokens: Weight(self.charged),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::words::{Each, Report, Tokens, Unit};
 /// Permission to send one request, from [`Limiter::acquire`](super::Limiter::acquire).
 ///
 /// Keep it until the response's body has ended, then drop it. That gives back its in-flight slot. Its share
-/// of the rate stays spent.
+/// of the rate stays charged.
 #[must_use = "dropping it says that the response has ended"]
 pub struct Permit {
     /// `None` once its slots are given back.

@@ -78,7 +78,7 @@ impl Bucket {
             (Self::Slots(slots), Err(_)) => slots.take(),
             _ if cost == Weight(0) => {}
             (Self::Paced(gcra), Ok(quota)) if matches!(cap, Cap::Tokens(_)) => {
-                gcra.spend(quota, cost, ready, now);
+                gcra.charge_tokens(quota, cost, ready, now);
             }
             (Self::Paced(gcra), Ok(quota)) => gcra.charge(quota, cost, ready, now),
             (Self::Windowed(window), Ok(quota)) => window.charge(quota, cost, now),

@@ -1,4 +1,4 @@
-use super::{pace::Pace, spent::Spent};
+use super::{counter::Counter, pace::Pace};
 use crate::words::{Amount, Instant, Quota, Settled, Span, Weight};
 
 /// A paced quota in 32 bytes (the generic cell rate algorithm).
@@ -16,7 +16,7 @@ pub(crate) struct Gcra {
     pace: Pace,
     interval: Span,
     /// The tokens that its windows hold. Only a quota of tokens has it, since their cost is settled later.
-    spent: Option<Box<Spent>>,
+    counter: Option<Box<Counter>>,
 }
 
 impl Gcra {
@@ -24,7 +24,7 @@ impl Gcra {
         Self {
             pace: Pace::default(),
             interval: quota.interval(),
-            spent: None,
+            counter: None,
         }
     }
 
@@ -37,8 +37,8 @@ impl Gcra {
             self.after(quota, ahead, now)
         };
         let next = due - self.tolerance(quota);
-        let spent = self.spent.as_ref();
-        spent.map_or(next, |spent| next.max(spent.next(quota.max())))
+        let counter = self.counter.as_ref();
+        counter.map_or(next, |counter| next.max(counter.next(quota.max())))
     }
 
     /// The cost that can be charged now, beside what is `ahead`, so that the next request can still depart at
@@ -57,9 +57,15 @@ impl Gcra {
     }
 
     /// Charges tokens, some of which [`settle`](Gcra::settle) may give back.
-    pub(crate) fn spend(&mut self, quota: &Quota, tokens: Weight, ready: Instant, now: Instant) {
+    pub(crate) fn charge_tokens(
+        &mut self,
+        quota: &Quota,
+        tokens: Weight,
+        ready: Instant,
+        now: Instant,
+    ) {
         self.charge(quota, tokens, ready, now);
-        self.spent(quota, now).charge(tokens, now);
+        self.counter(quota, now).charge(tokens, now);
     }
 
     /// A quota whose window holds these departures, each with its instant and cost.
@@ -74,14 +80,14 @@ impl Gcra {
             gcra.pace.due = gcra.pace.due.min(over);
         }
         let departures = departures.iter().copied();
-        gcra.spent = Some(Box::new(Spent::of(quota.window(), departures, now)));
+        gcra.counter = Some(Box::new(Counter::of(quota.window(), departures, now)));
         gcra
     }
 
     /// Upper bounds of the departures in a window that ends now: the latest instants and the highest costs.
     pub(crate) fn departures(&self, quota: &Quota, now: Instant) -> Vec<(Instant, u64)> {
-        if let Some(spent) = &self.spent {
-            return spent.departures().collect();
+        if let Some(counter) = &self.counter {
+            return counter.departures().collect();
         }
         let sent = self.pace.due - (now - quota.window());
         let sent = sent.as_nanos().div_ceil(self.interval.as_nanos());
@@ -97,14 +103,14 @@ impl Gcra {
     /// The instant from which on this is no different from a new one.
     pub(crate) fn fresh_at(&self, quota: &Quota) -> Instant {
         let paid = self.pace.due + quota.lateness();
-        let spent = self.spent.as_ref();
-        spent.map_or(paid, |spent| paid.max(spent.over()))
+        let counter = self.counter.as_ref();
+        counter.map_or(paid, |counter| paid.max(counter.over()))
     }
 
     /// The number of requests of cost 1 that can depart at once now.
     pub(crate) fn remaining(&self, quota: &Quota, now: Instant) -> u64 {
-        let spent = self.spent.as_ref();
-        if spent.is_some_and(|spent| spent.next(quota.max()) > now) {
+        let counter = self.counter.as_ref();
+        if counter.is_some_and(|counter| counter.next(quota.max()) > now) {
             return 0;
         }
         let due = self.pace.due.max(now);
@@ -137,14 +143,14 @@ impl Gcra {
         let without = self.pace.due.max(now) + quota.interval() * larger;
         self.pace.due = self.pace.due.max(sent.min(without));
         self.interval = interval;
-        if let Some(spent) = &mut self.spent {
-            **spent = Spent::of(quota.window(), spent.departures(), now);
+        if let Some(counter) = &mut self.counter {
+            **counter = Counter::of(quota.window(), counter.departures(), now);
         }
     }
 
     /// Settles what was charged at an instant.
     pub(crate) fn settle(&mut self, quota: &Quota, at: Instant, settled: Settled, now: Instant) {
-        self.spent(quota, now).settle(at, settled, now);
+        self.counter(quota, now).settle(at, settled, now);
         let [less, more] = [settled.from, settled.to].map(|cost| self.interval * cost.0);
         self.pace.due = if less > more {
             self.pace.due - (less - more)
@@ -161,9 +167,9 @@ impl Gcra {
         self.pace.due.max(now - quota.lateness()) + self.interval * ahead.0
     }
 
-    fn spent(&mut self, quota: &Quota, now: Instant) -> &mut Spent {
-        let nothing = || Spent::of(quota.window(), std::iter::empty(), now);
-        self.spent.get_or_insert_with(|| Box::new(nothing()))
+    fn counter(&mut self, quota: &Quota, now: Instant) -> &mut Counter {
+        let nothing = || Counter::of(quota.window(), std::iter::empty(), now);
+        self.counter.get_or_insert_with(|| Box::new(nothing()))
     }
 
     fn tolerance(&self, quota: &Quota) -> Span {

@@ -5,6 +5,7 @@
 
 mod admission;
 mod bucket;
+mod counter;
 mod gate;
 mod gcra;
 mod pace;
@@ -13,7 +14,6 @@ mod rate;
 mod remaining;
 mod sent;
 mod slots;
-mod spent;
 mod window;
 
 pub(crate) use self::{

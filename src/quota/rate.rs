@@ -11,7 +11,7 @@ use crate::words::{Instant, Settled, Span, Unit, Weight};
 ///
 /// It falls when a request sent after the newest pause is rejected, to the rate that the server took in the
 /// time before. It is probed upward while the pace, and not the demand, delays requests. Until there is a
-/// reason to lead, the table does, and this only watches.
+/// reason to lead, the table does, and this only measures.
 ///
 /// Rates are in requests, or in tokens, per second. A request weighs its tokens.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    /// Watches a lane whose table allows `rate` a second, and which must not exceed `ceiling`.
+    /// Measures a lane whose table allows `rate` a second, and which must not exceed `ceiling`.
     pub(crate) fn new(of: Unit, rate: f64, ceiling: f64, now: Instant) -> Self {
         let rate = rate.min(ceiling).min(FASTEST);
         Self {

@@ -133,7 +133,7 @@ impl Key {
         let of = &mut self.lanes[lane];
         of.counts.admitted += 1;
         of.in_flight += u32::from(of.slots[Grant::IN_FLIGHT].is_some());
-        of.spent = of.spent.saturating_add(tokens.0);
+        of.charged = of.charged.saturating_add(tokens.0);
         let delay = self.delay(lane, tokens, ready, rules, now);
         let ready = delay.until;
         let (mut passage, mut witness) = (Passage::default(), Each::default());

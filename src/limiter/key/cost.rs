@@ -37,7 +37,13 @@ impl Key {
 
     /// Takes the cost of a request from its response, and learns from the length of the response, once a
     /// request.
-    pub(crate) fn spent(&mut self, grant: &mut Grant, cost: Tokens, rules: &Rules, now: Instant) {
+    pub(crate) fn take_cost(
+        &mut self,
+        grant: &mut Grant,
+        cost: Tokens,
+        rules: &Rules,
+        now: Instant,
+    ) {
         let tokens = match cost {
             Tokens::Exactly(tokens) => tokens,
             Tokens::Used(usage) => {

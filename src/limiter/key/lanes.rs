@@ -74,7 +74,7 @@ impl Key {
             waiting: 0,
             awaits_job: false,
             counts: Counts::default(),
-            spent: 0,
+            charged: 0,
             waited: Duration::ZERO,
         });
         let lane = LaneIndex::new(self.lanes.len() - 1);
@@ -103,7 +103,7 @@ impl Key {
         }
     }
 
-    /// The pace of a lane. If there was none, it is watched from now on, and begins with the table's number.
+    /// The pace of a lane. If there was none, it is measured from now on, and begins with the table's number.
     pub(in crate::limiter) fn rate(
         &mut self,
         lane: LaneIndex,

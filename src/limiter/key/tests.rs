@@ -47,16 +47,16 @@ async fn a_response_that_is_only_feared_costs_no_more_than_a_minute_of_the_learn
             choices: 2,
             most: Some(1_000),
         };
-        let spent = || {
-            let lane = |key: &Key| key.lanes[0].spent;
+        let charged = || {
+            let lane = |key: &Key| key.lanes[0].charged;
             limiter
                 .shared
                 .with(|state, _| state.registry.get(KeyIndex::MIN).map_or(0, lane))
         };
-        let before = spent();
+        let before = charged();
         drop(limiter.acquire(call).await.unwrap());
-        let charged = spent() - before;
-        assert!((least..=600).contains(&charged), "{prompt}: {charged}");
+        let cost = charged() - before;
+        assert!((least..=600).contains(&cost), "{prompt}: {cost}");
     }
 }
 
@@ -144,7 +144,7 @@ async fn a_request_that_waits_uncounted_is_counted_before_it_departs() {
     assert_eq!(
         limiter
             .shared
-            .with(|state, _| state.registry.get(KeyIndex::MIN).unwrap().lanes[0].spent),
+            .with(|state, _| state.registry.get(KeyIndex::MIN).unwrap().lanes[0].charged),
         50
     );
 }

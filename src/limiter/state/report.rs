@@ -34,7 +34,7 @@ impl State {
         let key = self.registry.of(grant.key)?;
         // This comes first: a rejected request has cost nothing, and is no part of what the server took.
         if let Some(tokens) = report.tokens {
-            key.spent(grant, tokens, &self.rules, now);
+            key.take_cost(grant, tokens, &self.rules, now);
         }
         // A longer wait in a lane matters only to waiters with a deadline.
         let hurried = !self.deadlines.is_empty();
