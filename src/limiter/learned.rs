@@ -28,10 +28,7 @@ impl Learned {
     pub(super) fn fresh_at(&self) -> Instant {
         let rate = self.rate.as_deref();
         let rate = rate.map_or(Instant::START, Rate::fresh_at);
-        rate.max(
-            self.remaining
-                .as_deref()
-                .map_or(Instant::START, Remaining::next),
-        )
+        let remaining = self.remaining.as_deref();
+        rate.max(remaining.map_or(Instant::START, Remaining::next))
     }
 }

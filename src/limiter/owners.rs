@@ -34,7 +34,7 @@ struct Owner {
     /// row began.
     row: u32,
     since: Instant,
-    is_warned: bool,
+    warned: bool,
 }
 
 impl Owner {
@@ -43,7 +43,7 @@ impl Owner {
             limiter: Arc::downgrade(limiter),
             row: 1,
             since: now,
-            is_warned: false,
+            warned: false,
         }
     }
 
@@ -71,8 +71,7 @@ impl Owner {
 impl Owners {
     fn has_another(&mut self, key: KeyId, limiter: &Arc<()>, now: Instant) -> bool {
         if let Some(owner) = self.of.get_mut(&key) {
-            return owner.has_another(limiter, now)
-                && !std::mem::replace(&mut owner.is_warned, true);
+            return owner.has_another(limiter, now) && !std::mem::replace(&mut owner.warned, true);
         }
         if self.has_room() {
             self.of.insert(key, Owner::new(limiter, now));

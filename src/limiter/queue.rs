@@ -49,16 +49,8 @@ pub(super) struct Position {
 }
 
 /// The number of a position among all those given out: a lower one comes first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Order(u64);
-
-impl Order {
-    /// Returns the position, and moves on to the next one.
-    pub(super) fn take_next(&mut self) -> Self {
-        self.0 += 1;
-        *self
-    }
-}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Order(pub(super) u64);
 
 /// The waiting requests of one caller.
 #[derive(Debug)]
@@ -249,14 +241,10 @@ const LOOKED_AT: usize = 64;
 mod tests {
     use super::*;
 
-    fn caller(n: u64) -> CallerId {
-        CallerId::of_name(&n.to_string())
-    }
-
-    fn position(order: u64, n: u64, again: bool) -> Position {
+    fn at(order: u64, caller: u64, again: bool) -> Position {
         Position {
             order: Order(order),
-            caller: caller(n),
+            caller: CallerId(caller),
             again,
         }
     }
@@ -266,11 +254,11 @@ mod tests {
     }
 
     /// Sends all waiters, and returns their order.
-    fn drain(queue: &mut Queue, positions: &[(WaiterId, Position)]) -> Vec<WaiterId> {
+    fn drain(queue: &mut Queue, all: &[(WaiterId, Position)]) -> Vec<WaiterId> {
         std::iter::from_fn(|| {
             let head = queue.head()?;
             queue.depart(
-                positions.iter().find(|(waiter, _)| *waiter == head)?.1,
+                all.iter().find(|(waiter, _)| *waiter == head)?.1,
                 Instant::START,
             );
             Some(head)
@@ -280,40 +268,37 @@ mod tests {
 
     #[test]
     fn callers_go_in_turn_and_retries_before_them() {
-        let positions: Vec<_> = (0..8)
+        let all: Vec<_> = (0..8)
             .map(|n| {
                 let caller = if n < 4 { 1 } else { 2 };
-                (id(n), position(n, caller, n == 7))
+                (id(n), at(n, caller, n == 7))
             })
             .collect();
         let mut queue = Queue::default();
-        for (waiter, position) in &positions {
+        for (waiter, position) in &all {
             queue.insert(*position, *waiter);
         }
-        assert_eq!(
-            drain(&mut queue, &positions),
-            [7, 0, 4, 1, 5, 2, 6, 3].map(id)
-        );
+        assert_eq!(drain(&mut queue, &all), [7, 0, 4, 1, 5, 2, 6, 3].map(id));
         assert!(queue.is_empty());
     }
 
     #[test]
-    fn a_skipped_waiter_comes_back_to_its_place_and_to_its_caller_s_turn() {
+    fn a_skipped_waiter_comes_back_to_its_position_and_to_its_caller_s_turn() {
         for callers in [1, 4] {
-            let positions = (0..4).map(|n| (id(n), position(n, n % callers, n == 3)));
-            let positions: Vec<_> = positions.collect();
+            let all = (0..4).map(|n| (id(n), at(n, n % callers, n == 3)));
+            let all: Vec<_> = all.collect();
             let mut queue = Queue::default();
-            for (waiter, position) in &positions {
+            for (waiter, position) in &all {
                 queue.insert(*position, *waiter);
             }
             assert_eq!(queue.head(), Some(id(3)));
-            queue.skip(positions[3].1);
+            queue.skip(all[3].1);
             assert_eq!(queue.head(), Some(id(0)));
-            queue.skip(positions[0].1);
+            queue.skip(all[0].1);
             assert_eq!(queue.head(), Some(id(1)));
-            queue.back(positions[0].1, id(0));
-            queue.back(positions[3].1, id(3));
-            assert_eq!(drain(&mut queue, &positions), [3, 0, 1, 2].map(id));
+            queue.back(all[0].1, id(0));
+            queue.back(all[3].1, id(3));
+            assert_eq!(drain(&mut queue, &all), [3, 0, 1, 2].map(id));
             assert!(queue.is_empty());
         }
     }
@@ -322,11 +307,11 @@ mod tests {
     fn nothing_remains_of_a_skipped_waiter_that_is_dropped() {
         for again in [false, true] {
             let mut queue = Queue::default();
-            queue.insert(position(0, 1, again), id(0));
-            queue.skip(position(0, 1, again));
+            queue.insert(at(0, 1, again), id(0));
+            queue.skip(at(0, 1, again));
             assert_eq!(queue.head(), None);
             assert!(!queue.is_empty());
-            queue.forget(position(0, 1, again));
+            queue.forget(at(0, 1, again));
             assert!(queue.is_empty() && queue.callers.is_empty());
         }
     }
@@ -334,11 +319,7 @@ mod tests {
     #[test]
     fn a_caller_whose_request_is_skipped_waits_its_turn_once_another_of_its_requests_departed() {
         let mut queue = Queue::default();
-        let [skipped, other, third] = [
-            position(0, 1, false),
-            position(1, 1, false),
-            position(2, 2, false),
-        ];
+        let [skipped, other, third] = [at(0, 1, false), at(1, 1, false), at(2, 2, false)];
         for (waiter, position) in [(0, skipped), (1, other), (2, third)] {
             queue.insert(position, id(waiter));
         }
@@ -352,7 +333,7 @@ mod tests {
     fn each_in_order_gets_the_number_of_kept_ones_that_depart_first() {
         let mut queue = Queue::default();
         for (n, caller) in [(0, 1), (1, 1), (2, 2), (3, 1), (4, 2)] {
-            queue.insert(position(n, caller, n == 3 || n == 4), id(n));
+            queue.insert(at(n, caller, n == 3 || n == 4), id(n));
         }
         let mut found = Vec::new();
         queue.in_order(|waiter, ahead| {
@@ -367,13 +348,13 @@ mod tests {
     fn ahead_counts_only_those_that_depart_first_for_certain() {
         let mut queue = Queue::default();
         for n in 0..100 {
-            queue.insert(position(n, 1, false), id(n));
+            queue.insert(at(n, 1, false), id(n));
         }
-        assert_eq!(queue.ahead(caller(1), false), 100);
-        assert_eq!(queue.ahead(caller(2), false), 0);
-        queue.insert(position(100, 2, false), id(100));
-        queue.insert(position(101, 2, false), id(101));
-        assert_eq!(queue.ahead(caller(2), false), 4);
-        assert_eq!(queue.ahead(caller(1), true), 0);
+        assert_eq!(queue.ahead(CallerId(1), false), 100);
+        assert_eq!(queue.ahead(CallerId(2), false), 0);
+        queue.insert(at(100, 2, false), id(100));
+        queue.insert(at(101, 2, false), id(101));
+        assert_eq!(queue.ahead(CallerId(2), false), 4);
+        assert_eq!(queue.ahead(CallerId(1), true), 0);
     }
 }

@@ -163,10 +163,8 @@ fn lane_of(
     clock: &Clock,
     now: Instant,
 ) -> LaneSnapshot {
-    let head = key.lanes[index]
-        .queue
-        .as_ref()
-        .and_then(|queue| queue.head());
+    let queue = key.lanes[index].queue.as_ref();
+    let head = queue.and_then(|queue| queue.head());
     // If no request waits, for a request of one token.
     let charge = head.map_or(Charge::Given(1), charge_of);
     let tokens = key.tokens(index, charge, rules);

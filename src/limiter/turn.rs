@@ -157,8 +157,8 @@ impl Turn {
             Poll::Ready(Err(error)) => return Poll::Ready(Err(Lost::Inner(error))),
             Poll::Ready(Ok(())) => {}
         }
-        let delayed = std::mem::take(&mut seat.keeps);
-        let grant = shared.with(|state, moment| state.claim(waiter, delayed, moment));
+        let busy = std::mem::take(&mut seat.keeps);
+        let grant = shared.with(|state, moment| state.claim(waiter, busy, moment));
         let Some(grant) = grant else {
             inner.let_go();
             return Poll::Pending;

@@ -206,13 +206,8 @@ mod tests {
             due = due + interval;
             assert_eq!(gcra.next(&quota, Amount(0), now), due);
             assert_eq!(gcra.next(&quota, Amount(2), now), due + interval * 2);
-            assert_eq!(
-                (
-                    gcra.remaining(&quota, just_before(due)),
-                    gcra.remaining(&quota, due)
-                ),
-                (0, 1)
-            );
+            let free = [just_before(due), due].map(|at| gcra.remaining(&quota, at));
+            assert_eq!(free, [0, 1]);
             gcra.charge(&quota, Weight(1), due, due);
         }
         // The burst refills one by one, up to its size.

@@ -50,21 +50,18 @@ pub(super) fn waited(head: &mut Parts, permit: &Permit) {
 
 /// Reports to the limiter, and adds the consequences to the response.
 pub(super) fn tell(head: &mut Parts, permit: &mut Permit, endpoint: Endpoint, report: &Report) {
-    let told = report
+    let not_before = report
         .wait()
         .and_then(|wait| clock::now().checked_add(wait));
     if report.jobs.rejected && permit.holds_job_slot() {
         observe::crowded(endpoint);
         let known = knows_jobs(permit, endpoint);
-        head.extensions.insert(Crowded {
-            not_before: told,
-            known,
-        });
+        head.extensions.insert(Crowded { not_before, known });
     } else if let Some(NotNow::Throttled { .. }) = report.not_now {
         observe::throttled(endpoint);
     }
     if let Some(until) = permit.report(report) {
-        head.extensions.insert(Paused::new(until, told));
+        head.extensions.insert(Paused::new(until, not_before));
     }
 }
 

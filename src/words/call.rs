@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::{
     CallerId, Endpoint, KeyId,
-    extension::{ApiKey, Deadline},
+    extension::{ApiKey, Caller, Deadline},
 };
 
 /// One request as the limiter sees it: its endpoint, key, model, caller, cost and deadline.
@@ -74,7 +74,7 @@ impl Call {
     /// The caller of the request. Callers of one lane are served in turn.
     #[must_use]
     pub fn with_caller(mut self, caller: &str) -> Self {
-        self.caller = CallerId::of_name(caller);
+        self.caller = Caller::new(caller).id();
         self
     }
 

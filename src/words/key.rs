@@ -30,13 +30,7 @@ impl KeyId {
 
 /// The caller of a request, as a keyed hash of its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct CallerId(u64);
-
-impl CallerId {
-    pub(crate) fn of_name(name: &str) -> Self {
-        Self(hash(&name))
-    }
-}
+pub(crate) struct CallerId(pub(crate) u64);
 
 /// This process's own keyed hash.
 pub(crate) fn hash(value: &impl Hash) -> u64 {

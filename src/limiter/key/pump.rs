@@ -31,9 +31,8 @@ impl Key {
     /// Whether it is this waiter's turn.
     pub(in crate::limiter) fn offers(&self, id: WaiterId, waiter: &Waiter) -> bool {
         let queue = self.lanes[waiter.lane].queue.as_ref();
-        queue
-            .and_then(|queue| queue.offer)
-            .is_some_and(|offer| offer.waiter == id)
+        let offer = queue.and_then(|queue| queue.offer);
+        offer.is_some_and(|offer| offer.waiter == id)
     }
 
     /// Keeps a turn that is being claimed now from lapsing, since its owner would not be woken again.
@@ -82,7 +81,7 @@ impl Key {
                 next = next.min(self.offer(lane, head, world));
                 self.place(lane, &costs, tokens, (now, true), rules, now);
             } else {
-                next = next.min(self.note_delay(lane, wait, rules, now));
+                next = next.min(self.defer(lane, wait, rules, now));
                 if wait.full.is_none() {
                     self.place(lane, &costs, tokens, (at, false), rules, now);
                 }
@@ -126,13 +125,7 @@ impl Key {
     }
 
     /// Notes what delays a lane. Returns the instant at which to ask again.
-    fn note_delay(
-        &mut self,
-        lane: LaneIndex,
-        wait: Earliest,
-        rules: &Rules,
-        now: Instant,
-    ) -> Instant {
+    fn defer(&mut self, lane: LaneIndex, wait: Earliest, rules: &Rules, now: Instant) -> Instant {
         let lane = &mut self.lanes[lane];
         lane.queue().offer = None;
         let binding = wait.binding.map(|index| rules.cap(self.limits[index].rule));

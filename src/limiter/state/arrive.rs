@@ -9,7 +9,7 @@ use crate::{
         grant::Grant,
         key::{Earliest, Key},
         moment::Moment,
-        queue::Position,
+        queue::{Order, Position},
         rules::Rules,
         settings::Settings,
         waiter::{Waiter, WaiterState},
@@ -126,7 +126,7 @@ impl State {
             lane,
             state: WaiterState::Queued,
             position: Position {
-                order: self.positions.take_next(),
+                order: Order(self.positions),
                 caller: call.caller,
                 again: call.again,
             },
@@ -155,6 +155,7 @@ impl State {
     }
 
     fn sit_down(&mut self, waiter: Waiter) -> WaiterId {
+        self.positions += 1;
         let id = WaiterId::new(self.waiters.vacant_key());
         let key = self.registry.get_mut(waiter.key).expect(LOOKED_UP);
         key.waiting += 1;
@@ -201,11 +202,9 @@ fn least_wait(
     now: Instant,
 ) -> Option<Earliest> {
     let queue = key.lanes[lane].queue.as_ref();
-    let ahead = queue.map_or(Amount(0), |queue| {
-        Amount(queue.ahead(call.caller, call.again))
-    });
+    let ahead = queue.map_or(0, |queue| queue.ahead(call.caller, call.again));
     let tokens = key.tokens(lane, call.charge, rules);
-    key.ask(lane, tokens, ahead, rules, now)
+    key.ask(lane, tokens, Amount(ahead), rules, now)
 }
 
 /// The wait before a retry, as a rejection states it; `None` if it is not known. The instant at which a

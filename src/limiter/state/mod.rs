@@ -17,7 +17,6 @@ use super::{
     lane::Counts,
     mistakes::Seen,
     moment::Moment,
-    queue::Order,
     registry::Registry,
     rules::Rules,
     settings::Settings,
@@ -48,8 +47,8 @@ pub(super) struct State {
     deadlines: BTreeSet<(Instant, WaiterId)>,
     pub(super) jobs: Jobs,
     pub(super) seen: Seen,
-    /// The last position given out.
-    positions: Order,
+    /// The number of positions given out so far.
+    positions: u64,
     closed: bool,
     /// The wait before callers of a closed limiter retry; `None` if they are not to retry.
     reopens_in: Option<Duration>,
@@ -71,7 +70,7 @@ impl State {
             deadlines: BTreeSet::new(),
             jobs: Jobs::default(),
             seen: Seen::default(),
-            positions: Order::default(),
+            positions: 0,
             closed: false,
             reopens_in: None,
             now: Instant::START,

@@ -66,13 +66,8 @@ impl State {
     }
 
     /// Claims the turn of a waiter whose inner service is ready. It is charged in all limits, or in none and
-    /// waits on. A delay by the inner service (`delayed`) does not count as lateness.
-    pub(crate) fn claim(
-        &mut self,
-        id: WaiterId,
-        delayed: bool,
-        moment: &mut Moment,
-    ) -> Option<Grant> {
+    /// waits on. A delay by the inner service (`busy`) does not count as lateness.
+    pub(crate) fn claim(&mut self, id: WaiterId, busy: bool, moment: &mut Moment) -> Option<Grant> {
         let waiter = &mut self.waiters[id];
         let index = waiter.key;
         let key = self.registry.get_mut(index).expect(IN_USE);
@@ -91,7 +86,7 @@ impl State {
         let key = self.registry.get_mut(index).expect(IN_USE);
         key.depart(waiter, moment.now);
         let (lane, charge, since) = (waiter.lane, waiter.charge, waiter.since);
-        let ready = if delayed { moment.now } else { waiter.ready };
+        let ready = if busy { moment.now } else { waiter.ready };
         let charge = (charge, key.tokens(lane, charge, &self.rules));
         let grant = self.grant(index, lane, charge, (since, ready), moment.now);
         self.take(id, moment);

@@ -99,11 +99,8 @@ fn the_wait_before_a_step_depends_on_what_is_known() {
         ),
         ("ten minutes after that", &by_minute, ALONE, 601, 5),
     ] {
-        assert_eq!(
-            probe.step_after(standing, at(now)),
-            Span::secs(seconds),
-            "{why}"
-        );
+        let after = probe.step_after(standing, at(now));
+        assert_eq!(after, Span::secs(seconds), "{why}");
     }
     assert!(!stepped.is_by_minute(at(0)) && by_minute.is_by_minute(at(0)));
     assert!(!by_minute.is_by_minute(later));
@@ -285,10 +282,7 @@ fn a_failure_is_a_step_that_is_rejected_at_about_the_same_rate_again() {
             probe.step(ALONE, at(0));
         }
         probe.fell(rejected, at(0));
-        assert_eq!(
-            probe.step_after(of(rejected), at(0)),
-            Span::secs(seconds),
-            "{why}"
-        );
+        let after = probe.step_after(of(rejected), at(0));
+        assert_eq!(after, Span::secs(seconds), "{why}");
     }
 }

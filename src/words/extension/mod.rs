@@ -18,7 +18,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{CallerId, KeyId};
+use super::{CallerId, KeyId, hash};
 
 mod fallback;
 mod jobs;
@@ -96,7 +96,7 @@ pub struct Caller(CallerId);
 impl Caller {
     /// A caller by name. The name is hashed, so it may be a credential.
     pub fn new(name: &str) -> Self {
-        Self(CallerId::of_name(name))
+        Self(CallerId(hash(&name)))
     }
 
     pub(crate) fn id(self) -> CallerId {

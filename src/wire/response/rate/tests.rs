@@ -70,10 +70,8 @@ fn the_two_budgets_are_independent() {
         ("x-ratelimit-reset", "43"),
     ]);
     assert_eq!(limits.requests.limit, Some(0.02));
-    assert_eq!(
-        limits.requests.remaining,
-        Some((0, Duration::from_secs(43)))
-    );
+    let until = Duration::from_secs(43);
+    assert_eq!(limits.requests.remaining, Some((0, until)));
     assert_eq!(limits.tokens.limit, Some(1_000.0));
     // The reset does not belong to the tokens.
     assert_eq!(limits.tokens.remaining, None);
@@ -116,8 +114,7 @@ fn what_is_left_and_until_when() {
         // The API documents no reset for tokens.
         (&[("x-ratelimit-remaining-tokens", "0"), (reset, "5")], None),
     ] {
-        let expected =
-            expected.map(|(remaining, millis)| (remaining, Duration::from_millis(millis)));
+        let expected = expected.map(|(number, millis)| (number, Duration::from_millis(millis)));
         assert_eq!(of(headers).requests.remaining, expected, "{headers:?}");
     }
     for name in TOKENS.remaining {
@@ -128,11 +125,8 @@ fn what_is_left_and_until_when() {
             "{name}"
         );
         let own = of(&[(name, "9"), ("x-tokenlimit-reset", "5")]);
-        assert_eq!(
-            own.tokens.remaining,
-            Some((9, Duration::from_secs(5))),
-            "{name}"
-        );
+        let expected = Some((9, Duration::from_secs(5)));
+        assert_eq!(own.tokens.remaining, expected, "{name}");
     }
 }
 
