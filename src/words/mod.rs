@@ -10,6 +10,7 @@ mod key;
 mod limits;
 mod rejected;
 mod report;
+#[macro_use]
 mod time;
 mod unit;
 mod usage;

@@ -54,6 +54,7 @@ impl From<Duration> for Span {
     }
 }
 
+/// An operator between two types.
 macro_rules! operator {
     ($op:ident::$name:ident($left:ident: $l:ty, $right:ident: $r:ty) -> $output:ty { $result:expr }) => {
         impl $op<$r> for $l {

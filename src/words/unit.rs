@@ -54,29 +54,9 @@ impl Unit {
     }
 }
 
-impl Sub<Weight> for Amount {
-    type Output = Self;
-
-    fn sub(self, departed: Weight) -> Self {
-        Self(self.0.saturating_sub(departed.0))
-    }
-}
-
-impl Add<Amount> for Weight {
-    type Output = Self;
-
-    fn add(self, ahead: Amount) -> Self {
-        Self(self.0.saturating_add(ahead.0))
-    }
-}
-
-impl Sub for Weight {
-    type Output = Self;
-
-    fn sub(self, earlier: Self) -> Self {
-        Self(self.0.saturating_sub(earlier.0))
-    }
-}
+operator!(Sub::sub(all: Amount, departed: Weight) -> Amount { Amount(all.0.saturating_sub(departed.0)) });
+operator!(Add::add(own: Weight, ahead: Amount) -> Weight { Weight(own.0.saturating_add(ahead.0)) });
+operator!(Sub::sub(all: Weight, earlier: Weight) -> Weight { Weight(all.0.saturating_sub(earlier.0)) });
 
 impl Settled {
     /// A departure that was not charged before.
