@@ -27,14 +27,14 @@ impl Bucket {
         ahead: Amount,
         now: Instant,
     ) -> Admission {
-        let cost = cap.cost(tokens);
+        let weight = cap.weight(tokens);
         let at = match (self, cap.quota()) {
             (Self::Slots(slots), Err(max)) => return slots.ask(max, now),
-            (_, Ok(quota)) if cost.0 > quota.max() => return Admission::Never,
+            (_, Ok(quota)) if weight.0 > quota.max() => return Admission::Never,
             // A request that costs nothing passes, whatever is owed.
-            _ if cost == Weight(0) => Instant::START,
+            _ if weight == Weight(0) => Instant::START,
             (Self::Paced(gcra), Ok(quota)) => gcra.next(quota, ahead, now),
-            (Self::Windowed(window), Ok(quota)) => window.next(quota, cost + ahead, now),
+            (Self::Windowed(window), Ok(quota)) => window.next(quota, weight + ahead, now),
             _ => Instant::START,
         };
         if at <= now {
@@ -44,18 +44,18 @@ impl Bucket {
         }
     }
 
-    /// The cost that can be charged now, beside what is `ahead`, so that `cost` can still depart at `at`.
+    /// The weight that can be charged now, beside what is `ahead`, so that `weight` can still depart at `at`.
     pub(crate) fn room(
         &self,
         cap: &Cap,
-        cost: Weight,
+        weight: Weight,
         ahead: Amount,
         at: Instant,
         now: Instant,
     ) -> u64 {
         match (self, cap.quota()) {
             (Self::Paced(gcra), Ok(quota)) => gcra.room(quota, ahead, at, now),
-            (Self::Windowed(window), Ok(quota)) => window.room(quota, cost + ahead, at, now),
+            (Self::Windowed(window), Ok(quota)) => window.room(quota, weight + ahead, at, now),
             _ => u64::MAX,
         }
     }
@@ -73,15 +73,15 @@ impl Bucket {
 
     /// Charges a request that could have departed since `ready`.
     pub(crate) fn charge(&mut self, cap: &Cap, tokens: Weight, ready: Instant, now: Instant) {
-        let cost = cap.cost(tokens);
+        let weight = cap.weight(tokens);
         match (self, cap.quota()) {
             (Self::Slots(slots), Err(_)) => slots.take(),
-            _ if cost == Weight(0) => {}
+            _ if weight == Weight(0) => {}
             (Self::Paced(gcra), Ok(quota)) if matches!(cap, Cap::Tokens(_)) => {
-                gcra.charge_tokens(quota, cost, ready, now);
+                gcra.charge_tokens(quota, weight, ready, now);
             }
-            (Self::Paced(gcra), Ok(quota)) => gcra.charge(quota, cost, ready, now),
-            (Self::Windowed(window), Ok(quota)) => window.charge(quota, cost, now),
+            (Self::Paced(gcra), Ok(quota)) => gcra.charge(quota, weight, ready, now),
+            (Self::Windowed(window), Ok(quota)) => window.charge(quota, weight, now),
             _ => {}
         }
     }
@@ -137,7 +137,7 @@ impl Bucket {
         }
     }
 
-    /// The cost that can depart at once now.
+    /// The weight that can depart at once now.
     pub(crate) fn remaining(&mut self, cap: &Cap, now: Instant) -> u64 {
         match (self, cap.quota()) {
             (Self::Paced(gcra), Ok(quota)) => gcra.remaining(quota, now),
@@ -178,18 +178,18 @@ mod tests {
     /// Exact within a hundredth of the interval.
     #[test]
     fn room_is_the_most_that_does_not_delay_a_request() {
-        let (cost, ahead, now) = (Weight(1), Amount(3), at(2));
+        let (weight, ahead, now) = (Weight(1), Amount(3), at(2));
         for cap in quotas() {
             let before = charged(&cap, &[20, 30]);
             let paced = cap.quota().ok().filter(|quota| !quota.is_windowed());
             let slack = paced.map_or(Span::ZERO, |quota| quota.interval() / 100);
             for ms in [20_000, 61_200, 61_500] {
                 let at = Instant::START + Span::millis(ms);
-                let room = before.room(&cap, cost, ahead, at, now);
+                let room = before.room(&cap, weight, ahead, at, now);
                 for (more, expected) in [(room, true), (room + 1, false)] {
                     let mut bucket = before.clone();
                     bucket.charge(&cap, Weight(ahead.0 + more), now, now);
-                    let departs = bucket.ask(&cap, cost, Amount(0), at + slack) == Admission::Now;
+                    let departs = bucket.ask(&cap, weight, Amount(0), at + slack) == Admission::Now;
                     assert_eq!(departs, expected, "{cap:?} at {at:?}: {room}");
                 }
             }

@@ -20,7 +20,7 @@ pub(crate) struct Counter {
 }
 
 impl Counter {
-    /// Counts these departures of the last window, each with its instant and cost.
+    /// Counts these departures of the last window, each with its instant and weight.
     pub(crate) fn of(
         window: Span,
         departures: impl Iterator<Item = (Instant, u64)>,
@@ -35,15 +35,15 @@ impl Counter {
             newest: now / part,
             counts_until: Instant::START,
         };
-        for (at, cost) in departures {
-            counter.set(at.min(now), Settled::charge(Weight(cost)));
+        for (at, weight) in departures {
+            counter.set(at.min(now), Settled::charge(Weight(weight)));
         }
         counter
     }
 
-    pub(crate) fn charge(&mut self, cost: Weight, now: Instant) {
+    pub(crate) fn charge(&mut self, weight: Weight, now: Instant) {
         self.forget(now);
-        self.set(now, Settled::charge(cost));
+        self.set(now, Settled::charge(weight));
     }
 
     /// Settles what was charged at the instant `at`.
@@ -86,7 +86,7 @@ impl Counter {
         }
     }
 
-    /// The departures, each with the latest instant at which it may have departed, and its cost.
+    /// The departures, each with the latest instant at which it may have departed, and its weight.
     pub(crate) fn departures(&self) -> impl Iterator<Item = (Instant, u64)> {
         let parts = self.newest.saturating_sub(PARTS)..=self.newest;
         parts.map(|part| {

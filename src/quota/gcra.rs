@@ -4,7 +4,7 @@ use crate::words::{Amount, Instant, Quota, Settled, Span, Weight};
 /// A paced quota in 32 bytes (the generic cell rate algorithm).
 ///
 /// `due` is the instant at which the next request is due if all are evenly spaced. A request may depart up to
-/// a burst before that, and moves `due` on by its cost. A request that could have departed a little earlier
+/// a burst before that, and moves `due` on by its weight. A request that could have departed a little earlier
 /// moves `due` on as if it had, since late timers would add up otherwise. A request that comes after a quiet
 /// time was not late.
 ///
@@ -28,7 +28,7 @@ impl Gcra {
         }
     }
 
-    /// The earliest instant at which the next request may depart, after `ahead` of cost have departed before
+    /// The earliest instant at which the next request may depart, after `ahead` of weight has departed before
     /// it.
     pub(crate) fn next(&self, quota: &Quota, ahead: Amount, now: Instant) -> Instant {
         let due = if ahead == Amount(0) {
@@ -41,7 +41,7 @@ impl Gcra {
         counter.map_or(next, |counter| next.max(counter.next(quota.max())))
     }
 
-    /// The cost that can be charged now, beside what is `ahead`, so that the next request can still depart at
+    /// The weight that can be charged now, beside what is `ahead`, so that the next request can still depart at
     /// `at`, or a hundredth of an interval later. Intervals are rounded up, so those of 300 and of 600 a
     /// minute never match to the nanosecond.
     pub(crate) fn room(&self, quota: &Quota, ahead: Amount, at: Instant, now: Instant) -> u64 {
@@ -51,9 +51,9 @@ impl Gcra {
     }
 
     /// Charges a request that could have departed since `ready`.
-    pub(crate) fn charge(&mut self, quota: &Quota, cost: Weight, ready: Instant, now: Instant) {
+    pub(crate) fn charge(&mut self, quota: &Quota, weight: Weight, ready: Instant, now: Instant) {
         self.pace
-            .depart(self.interval * cost.0, quota.lateness(), ready, now);
+            .depart(self.interval * weight.0, quota.lateness(), ready, now);
     }
 
     /// Charges tokens, some of which [`settle`](Gcra::settle) may give back.
@@ -68,11 +68,11 @@ impl Gcra {
         self.counter(quota, now).charge(tokens, now);
     }
 
-    /// A quota whose window holds these departures, each with its instant and cost.
+    /// A quota whose window holds these departures, each with its instant and weight.
     pub(crate) fn after_window(quota: &Quota, departures: &[(Instant, u64)], now: Instant) -> Self {
         let mut gcra = Self::new(quota);
-        for &(at, cost) in departures {
-            gcra.charge(quota, Weight(cost), at, at);
+        for &(at, weight) in departures {
+            gcra.charge(quota, Weight(weight), at, at);
         }
         // After `last` has left the window no window holds any of them, however long they take at this pace.
         if let Some((last, _)) = departures.last() {
@@ -84,7 +84,7 @@ impl Gcra {
         gcra
     }
 
-    /// Upper bounds of the departures in a window that ends now: the latest instants and the highest costs.
+    /// Upper bounds of the departures in a window that ends now: the latest instants and the highest weights.
     pub(crate) fn departures(&self, quota: &Quota, now: Instant) -> Vec<(Instant, u64)> {
         if let Some(counter) = &self.counter {
             return counter.departures().collect();
@@ -107,7 +107,7 @@ impl Gcra {
         counter.map_or(paid, |counter| paid.max(counter.over()))
     }
 
-    /// The number of requests of cost 1 that can depart at once now.
+    /// The number of requests of weight 1 that can depart at once now.
     pub(crate) fn remaining(&self, quota: &Quota, now: Instant) -> u64 {
         let counter = self.counter.as_ref();
         if counter.is_some_and(|counter| counter.next(quota.max()) > now) {
@@ -151,11 +151,11 @@ impl Gcra {
     /// Settles what was charged at an instant.
     pub(crate) fn settle(&mut self, quota: &Quota, at: Instant, settled: Settled, now: Instant) {
         self.counter(quota, now).settle(at, settled, now);
-        let [less, more] = [settled.from, settled.to].map(|cost| self.interval * cost.0);
+        let [less, more] = [settled.from, settled.to].map(|weight| self.interval * weight.0);
         self.pace.due = if less > more {
             self.pace.due - (less - more)
         } else {
-            // `due` must not begin before the departure, since a quiet time would pay for the extra cost
+            // `due` must not begin before the departure, since a quiet time would pay for the extra weight
             // otherwise.
             let due = self.pace.due.max(at - quota.lateness());
             due + (more - less)

@@ -22,11 +22,11 @@ pub(crate) struct Each<T> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Amount(pub(crate) u64);
 
-/// The cost of departures, in the unit of a limit.
+/// The cost of departures in the unit of a limit: 1 for each request, or its tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Weight(pub(crate) u64);
 
-/// The cost that a departure was charged, and the cost that it proves to have.
+/// The weight that a departure was charged, and the weight that it proves to have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settled {
     pub(crate) from: Weight,

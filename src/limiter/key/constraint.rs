@@ -148,7 +148,7 @@ impl Key {
             Constraint::Limit(index, rule, limit) => {
                 limit.bucket.charge(&rule.cap, tokens, ready, now);
                 if let (Some(places), Ok(quota)) = (&mut self.places, rule.cap.quota()) {
-                    places.depart(lane, index, quota, rule.cap.cost(tokens), now);
+                    places.depart(lane, index, quota, rule.cap.weight(tokens), now);
                 }
             }
         });

@@ -1,7 +1,7 @@
 //! The places that waiting lanes keep in the limits they are under.
 //!
 //! A pass gives each lane in turn a place in all of its limits. A place holds the instant at which the lane
-//! can send, as far as it is known, and the cost. A place is not a hold. A later lane sends first if that
+//! can send, as far as it is known, and the weight. A place is not a hold. A later lane sends first if that
 //! makes no earlier lane later, or if a limit would otherwise idle for more than a 32nd of its time. By the
 //! second rule an earlier lane may send later than in its turn, by half of its wait at most. After that it is
 //! not delayed any more. As a result, no lane starves between two limits that other lanes keep busy in turn,
@@ -20,8 +20,8 @@ use crate::{
     words::{Amount, Instant, Quota, Settled, Span, Weight},
 };
 
-/// The cost of a request in each of its limits.
-pub(super) type Costs = SmallVec<[(LimitIndex, u64); 4]>;
+/// The weight of a request in each of its limits.
+pub(super) type Weights = SmallVec<[(LimitIndex, u64); 4]>;
 
 /// The places in the limits of a key, from the last pass.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ struct Place {
     limit: LimitIndex,
     /// The instant at which the lane can send.
     at: Instant,
-    cost: u64,
+    weight: u64,
     /// The most that later lanes may be charged before it.
     room: u64,
 }
@@ -45,7 +45,7 @@ struct Place {
 /// The state of a limit under which several lanes wait.
 #[derive(Debug)]
 struct Contention {
-    /// The cost of lanes without a place that send before any later lane, or the number of slots kept free.
+    /// The weight of lanes without a place that send before any later lane, or the number of slots kept free.
     behind: u64,
     /// The instant since which the limit idles: a lane that could send waits for an earlier lane.
     idle_since: Instant,
@@ -72,7 +72,7 @@ impl Key {
     pub(super) fn spares(
         &mut self,
         lane: LaneIndex,
-        costs: &Costs,
+        weights: &Weights,
         rules: &Rules,
         now: Instant,
     ) -> Instant {
@@ -80,7 +80,7 @@ impl Key {
         let Some(places) = &mut self.places else {
             return until;
         };
-        for &(index, cost) in costs {
+        for &(index, weight) in weights {
             let quota = rules.cap(self.limits[index].rule).quota();
             if let Some(quota) = quota.ok().filter(|quota| quota.is_windowed()) {
                 let others = self.turns.iter().filter(|other| **other != lane);
@@ -93,7 +93,7 @@ impl Key {
                 });
                 let others: SmallVec<[_; 8]> = others.collect();
                 let shares = &mut places.limits[usize::from(index)].shares;
-                until = until.max(shares.spares(lane, cost, &others, quota, now));
+                until = until.max(shares.spares(lane, weight, &others, quota, now));
             }
         }
         until
@@ -104,7 +104,7 @@ impl Key {
     /// is not known when one comes free.
     pub(super) fn blocked(
         &mut self,
-        costs: &Costs,
+        weights: &Weights,
         tokens: Weight,
         wait: Earliest,
         rules: &Rules,
@@ -112,7 +112,7 @@ impl Key {
     ) -> Option<Instant> {
         let places = self.places.as_mut()?;
         let mut until = None;
-        for &(index, cost) in costs {
+        for &(index, weight) in weights {
             let limit = &mut self.limits[index];
             let (cap, state) = (
                 rules.cap(limit.rule),
@@ -125,14 +125,14 @@ impl Key {
                 continue;
             }
             let places = || places.places.iter().filter(|place| place.limit == index);
-            let blocking = places().filter(|place| place.room < cost);
+            let blocking = places().filter(|place| place.room < weight);
             let blocked = blocking.map(|place| place.at).max();
             if blocked.is_some() && wait.is_now(now) {
                 state.idle_since = state.idle_since.min(now);
             }
             let first = blocked.unwrap_or(now);
             let ahead = places().filter(|place| place.at <= first);
-            let ahead = ahead.map(|place| place.cost).sum::<u64>();
+            let ahead = ahead.map(|place| place.weight).sum::<u64>();
             let ahead = Amount(ahead.saturating_add(state.behind));
             match limit.bucket.ask(cap, tokens, ahead, now) {
                 Admission::At(at) => until = until.max(Some(at.max(first))),
@@ -146,7 +146,7 @@ impl Key {
     pub(super) fn place(
         &mut self,
         lane: LaneIndex,
-        costs: &Costs,
+        weights: &Weights,
         tokens: Weight,
         (at, takes): (Instant, bool),
         rules: &Rules,
@@ -158,14 +158,14 @@ impl Key {
         let by = match takes {
             true => at,
             false => queue.departs_by(at, || {
-                let turn = costs.iter().map(|&(index, _)| {
+                let turn = weights.iter().map(|&(index, _)| {
                     let limit = &mut self.limits[index];
                     free(limit, tokens, all.before(index), rules, now)
                 });
                 turn.max().unwrap_or(at)
             }),
         };
-        for &(index, cost) in costs {
+        for &(index, weight) in weights {
             let limit = &mut self.limits[index];
             let (cap, state) = (rules.cap(limit.rule), &mut all.limits[usize::from(index)]);
             if let Err(slots) = cap.quota() {
@@ -178,15 +178,15 @@ impl Key {
             }
             let mut places = all.places.iter_mut().filter(|place| place.limit == index);
             if places.any(|place| place.room == 0) {
-                state.behind = state.behind.saturating_add(cost);
+                state.behind = state.behind.saturating_add(weight);
                 continue;
             }
             let mut before = 0_u64;
             for place in all.places.iter_mut().filter(|place| place.limit == index) {
                 if place.at <= at {
-                    before = before.saturating_add(place.cost);
+                    before = before.saturating_add(place.weight);
                 } else {
-                    place.room = place.room.saturating_sub(cost);
+                    place.room = place.room.saturating_sub(weight);
                 }
             }
             // The time that the lane waits for this limit itself does not count as idle.
@@ -196,37 +196,37 @@ impl Key {
             };
             let latest = if idle > state.may_idle { by } else { at };
             let bucket = &limit.bucket;
-            let room = bucket.room(cap, Weight(cost), Amount(before), latest, now);
+            let room = bucket.room(cap, Weight(weight), Amount(before), latest, now);
             all.places.push(Place {
                 limit: index,
                 at,
-                cost,
+                weight,
                 room,
             });
         }
     }
 
-    /// The limits in which a request of the lane costs something, with the cost. Empty if no places are
+    /// The limits in which a request of the lane weighs something, with that weight. Empty if no places are
     /// given.
-    pub(super) fn costs(&self, lane: LaneIndex, tokens: Weight, rules: &Rules) -> Costs {
+    pub(super) fn weights(&self, lane: LaneIndex, tokens: Weight, rules: &Rules) -> Weights {
         if self.places.is_none() {
             return SmallVec::new();
         }
         let lane = &self.lanes[lane];
-        let costs = lane.limits.iter().filter_map(|&index| {
+        let weights = lane.limits.iter().filter_map(|&index| {
             let rule = rules.rule(self.limits[index].rule);
-            let Weight(cost) = rule.cap.cost(tokens);
-            (cost > 0 && !lane.outgrew(rule)).then_some((index, cost))
+            let Weight(weight) = rule.cap.weight(tokens);
+            (weight > 0 && !lane.outgrew(rule)).then_some((index, weight))
         });
-        costs.collect()
+        weights.collect()
     }
 }
 
 impl Places {
-    /// The cost of all lanes that send before a later lane in its turn.
+    /// The weight of all lanes that send before a later lane in its turn.
     fn before(&self, index: LimitIndex) -> u64 {
         let places = self.places.iter().filter(|place| place.limit == index);
-        let before = places.map(|place| place.cost).sum::<u64>();
+        let before = places.map(|place| place.weight).sum::<u64>();
         before.saturating_add(self.limits[usize::from(index)].behind)
     }
 
@@ -253,22 +253,21 @@ impl Places {
         }
     }
 
-    /// Counts a departure that costs `cost` of a quota. Its limit may idle for a part of the time that the
-    /// cost takes.
+    /// Counts a departure. Its limit may idle for a part of the time that its weight takes.
     pub(super) fn depart(
         &mut self,
         lane: LaneIndex,
         index: LimitIndex,
         quota: &Quota,
-        Weight(cost): Weight,
+        Weight(weight): Weight,
         now: Instant,
     ) {
         if let Some(limit) = self.limits.get_mut(usize::from(index)) {
-            if quota.is_windowed() && cost > 0 {
-                limit.shares.depart(lane, cost, quota, now);
+            if quota.is_windowed() && weight > 0 {
+                limit.shares.depart(lane, weight, quota, now);
             }
             let idle = now - limit.idle_since;
-            let earned = quota.interval() * cost / IDLE;
+            let earned = quota.interval() * weight / IDLE;
             limit.idle_since = Instant::NEVER;
             limit.may_idle = (limit.may_idle - idle + earned).min(quota.window() / IDLE);
         }

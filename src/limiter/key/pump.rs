@@ -70,20 +70,20 @@ impl Key {
                 self.reject(head, Reason::NeverFits, None, world);
                 continue;
             };
-            let costs = self.costs(lane, tokens, rules);
-            wait.at = wait.at.max(self.spares(lane, &costs, rules, now));
+            let weights = self.weights(lane, tokens, rules);
+            wait.at = wait.at.max(self.spares(lane, &weights, rules, now));
             let blocked = match wait.full {
-                None => self.blocked(&costs, tokens, wait, rules, now),
+                None => self.blocked(&weights, tokens, wait, rules, now),
                 Some(_) => None,
             };
             let at = blocked.map_or(wait.at, |until| until.max(wait.at));
             if wait.is_now(now) && blocked.is_none() {
                 next = next.min(self.offer(lane, head, world));
-                self.place(lane, &costs, tokens, (now, true), rules, now);
+                self.place(lane, &weights, tokens, (now, true), rules, now);
             } else {
                 next = next.min(self.defer(lane, wait, rules, now));
                 if wait.full.is_none() {
-                    self.place(lane, &costs, tokens, (at, false), rules, now);
+                    self.place(lane, &weights, tokens, (at, false), rules, now);
                 }
             }
             turn += 1;

@@ -18,10 +18,10 @@ impl Key {
         now: Instant,
     ) -> bool {
         let alone = self.lanes[lane].queue.is_none();
-        let costs = self.costs(lane, tokens, rules);
+        let weights = self.weights(lane, tokens, rules);
         alone
-            && self.spares(lane, &costs, rules, now) <= now
-            && self.blocked(&costs, tokens, wait, rules, now).is_none()
+            && self.spares(lane, &weights, rules, now) <= now
+            && self.blocked(&weights, tokens, wait, rules, now).is_none()
     }
 
     /// Puts a waiter in its queue.
