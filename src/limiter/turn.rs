@@ -11,7 +11,7 @@ use super::{
     grant::Grant,
     permit::Permit,
     shared::Shared,
-    state::{Arrival, Comer, Look, State},
+    state::{Arrival, Arriving, Look, State},
 };
 use crate::words::{Call, Charge, Endpoint, Instant, Rejected};
 
@@ -20,11 +20,11 @@ use crate::words::{Call, Charge, Endpoint, Instant, Rejected};
 pub(crate) struct Turn {
     /// Moves into the permit at the end: two threads that count references to one thing slow each other down.
     shared: Option<Arc<Shared>>,
-    seat: Option<Seat>,
+    entry: Option<Entry>,
 }
 
 #[derive(Debug)]
-struct Seat {
+struct Entry {
     waiter: WaiterId,
     /// The runtime of its alarm, once it has one.
     runtime: Option<Runtime>,
@@ -53,13 +53,13 @@ impl Turn {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared: Some(shared),
-            seat: None,
+            entry: None,
         }
     }
 
     /// Whether the request waits in the queue.
     pub(crate) fn is_queued(&self) -> bool {
-        self.seat.is_some()
+        self.entry.is_some()
     }
 
     /// Whether the tokens of any request to an endpoint are counted.
@@ -75,14 +75,16 @@ impl Turn {
 
     /// Whether the request waits as one that costs no tokens, in a lane that counts them by now.
     pub(crate) fn is_uncounted(&self, endpoint: Endpoint) -> bool {
-        let Some(seat) = &self.seat else { return false };
-        let uncounted = |state: &State| state.is_uncounted(seat.waiter);
+        let Some(entry) = &self.entry else {
+            return false;
+        };
+        let uncounted = |state: &State| state.is_uncounted(entry.waiter);
         self.shared().metered(endpoint, uncounted)
     }
 
     /// Whether jobs are watched, if the request waits in the queue until a job ends.
     pub(crate) fn awaits_job(&self) -> Option<bool> {
-        let waiter = self.seat.as_ref()?.waiter;
+        let waiter = self.entry.as_ref()?.waiter;
         self.shared().with(|state, _| {
             let waits = state.waits_for_job(waiter);
             waits.then(|| !state.jobs.watchers.is_empty())
@@ -91,9 +93,9 @@ impl Turn {
 
     /// Sets the cost of a request that waits in the queue.
     pub(crate) fn count(&self, charge: Charge) {
-        if let Some(seat) = &self.seat {
+        if let Some(entry) = &self.entry {
             self.shared()
-                .with(|state, moment| state.count(seat.waiter, charge, moment));
+                .with(|state, moment| state.count(entry.waiter, charge, moment));
         }
     }
 
@@ -109,12 +111,12 @@ impl Turn {
             Poll::Ready(Err(error)) => return Poll::Ready(Err(Lost::Inner(error))),
             Poll::Pending => false,
         };
-        let arrival = self.come(call, ready, Some(cx.waker()));
+        let arrival = self.enter(call, ready, Some(cx.waker()));
         match arrival {
             Arrival::Admitted(grant) => Poll::Ready(Ok(self.permit(grant))),
             Arrival::Rejected(rejected) => Poll::Ready(Err(Lost::Rejected(rejected))),
             Arrival::Queued { id, keep } => {
-                self.sit_down(id, keep);
+                self.enqueue(id, keep);
                 if !keep {
                     inner.let_go();
                 }
@@ -131,19 +133,19 @@ impl Turn {
     ) -> Poll<Result<Permit, Lost<I::Error>>> {
         self.follow();
         let shared = Arc::clone(self.shared());
-        let seat = self.seat.as_mut().expect("it stands in the queue");
-        let waiter = seat.waiter;
+        let entry = self.entry.as_mut().expect("it waits in the queue");
+        let waiter = entry.waiter;
         let look = shared.with(|state, moment| state.look(waiter, cx.waker(), moment));
         match look {
             Look::Wait => {
                 // The inner service woke it, and it is not its turn. Nothing is held.
-                if std::mem::take(&mut seat.keeps) {
+                if std::mem::take(&mut entry.keeps) {
                     inner.let_go();
                 }
                 return Poll::Pending;
             }
             Look::Rejected(rejected) => {
-                self.stand_up();
+                self.dequeue();
                 return Poll::Ready(Err(Lost::Rejected(rejected)));
             }
             Look::Go => {}
@@ -151,25 +153,25 @@ impl Turn {
         match inner.poll_ready(cx) {
             // The turn passes on if this takes longer than a turn lasts.
             Poll::Pending => {
-                seat.keeps = true;
+                entry.keeps = true;
                 return Poll::Pending;
             }
             Poll::Ready(Err(error)) => return Poll::Ready(Err(Lost::Inner(error))),
             Poll::Ready(Ok(())) => {}
         }
-        let busy = std::mem::take(&mut seat.keeps);
+        let busy = std::mem::take(&mut entry.keeps);
         let grant = shared.with(|state, moment| state.claim(waiter, busy, moment));
         let Some(grant) = grant else {
             inner.let_go();
             return Poll::Pending;
         };
-        self.stand_up();
+        self.dequeue();
         Poll::Ready(Ok(self.permit(grant)))
     }
 
     /// Asks for a permit once, without waiting.
     pub(super) fn at_once(mut self, call: &Call) -> Result<Permit, Rejected> {
-        let arrival = self.come(call, true, None);
+        let arrival = self.enter(call, true, None);
         match arrival {
             Arrival::Admitted(grant) => Ok(self.permit(grant)),
             Arrival::Rejected(rejected) => Err(rejected),
@@ -177,16 +179,16 @@ impl Turn {
         }
     }
 
-    fn come(&self, call: &Call, ready: bool, waker: Option<&Waker>) -> Arrival {
+    fn enter(&self, call: &Call, ready: bool, waker: Option<&Waker>) -> Arrival {
         let shared = self.shared();
         shared.with(|state, moment| {
-            let comer = Comer {
+            let arriving = Arriving {
                 call,
                 deadline: deadline(call, shared, moment.now),
                 ready,
                 waker,
             };
-            state.arrive(&comer, moment)
+            state.arrive(&arriving, moment)
         })
     }
 
@@ -198,8 +200,8 @@ impl Turn {
         Permit::new(self.shared.take().expect(NOT_OVER), grant)
     }
 
-    fn sit_down(&mut self, waiter: WaiterId, keeps: bool) {
-        self.seat = Some(Seat {
+    fn enqueue(&mut self, waiter: WaiterId, keeps: bool) {
+        self.entry = Some(Entry {
             waiter,
             runtime: None,
             keeps,
@@ -208,8 +210,8 @@ impl Turn {
     }
 
     /// Forgets the position, which has been given up already.
-    fn stand_up(&mut self) {
-        if let Some(runtime) = self.seat.take().and_then(|seat| seat.runtime) {
+    fn dequeue(&mut self) {
+        if let Some(runtime) = self.entry.take().and_then(|entry| entry.runtime) {
             self.shared().alarms(|alarms| alarms.leave(runtime));
         }
     }
@@ -219,11 +221,11 @@ impl Turn {
     fn follow(&mut self) {
         let runtime = this_runtime();
         let shared = self.shared.as_ref().expect(NOT_OVER);
-        let Some(seat) = &mut self.seat else { return };
-        if seat.runtime == Some(runtime) {
+        let Some(entry) = &mut self.entry else { return };
+        if entry.runtime == Some(runtime) {
             return;
         }
-        let before = seat.runtime.replace(runtime);
+        let before = entry.runtime.replace(runtime);
         shared.alarms(|alarms| {
             if let Some(before) = before {
                 alarms.leave(before);
@@ -236,11 +238,11 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if let Some(seat) = &self.seat {
-            let waiter = seat.waiter;
+        if let Some(entry) = &self.entry {
+            let waiter = entry.waiter;
             self.shared()
                 .with(|state, moment| state.cancel(waiter, moment));
-            self.stand_up();
+            self.dequeue();
         }
     }
 }

@@ -135,7 +135,7 @@ impl State {
     /// Wakes `waker` when a request begins to wait for a job to end, or when the limiter is closed.
     pub(crate) fn watch_jobs(&mut self, watcher: usize, waker: &Waker, moment: &mut Moment) {
         if let Some(old) = self.jobs.watchers[watcher].replace(waker.clone()) {
-            moment.wakes.bury(old);
+            moment.wakes.discard(old);
         }
     }
 
@@ -144,7 +144,7 @@ impl State {
         for (_, watcher) in &mut self.jobs.watchers {
             if let Some(waker) = watcher.take() {
                 moment.wakes.add(&waker);
-                moment.wakes.bury(waker);
+                moment.wakes.discard(waker);
             }
         }
     }

@@ -84,7 +84,7 @@ impl Drop for Watcher {
     fn drop(&mut self) {
         self.shared.with(|state, moment| {
             if let Some(waker) = state.jobs.watchers.remove(self.index) {
-                moment.wakes.bury(waker);
+                moment.wakes.discard(waker);
             }
         });
     }

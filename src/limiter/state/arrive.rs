@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A request that arrives.
-pub(in crate::limiter) struct Comer<'a> {
+pub(in crate::limiter) struct Arriving<'a> {
     pub(crate) call: &'a Call,
     pub(crate) deadline: Instant,
     /// Whether the inner service could take it now.
@@ -39,10 +39,10 @@ pub(in crate::limiter) enum Arrival {
 }
 
 impl State {
-    pub(crate) fn arrive(&mut self, comer: &Comer<'_>, moment: &mut Moment) -> Arrival {
-        let (call, settings, now) = (comer.call, &self.settings, moment.now);
+    pub(crate) fn arrive(&mut self, arriving: &Arriving<'_>, moment: &mut Moment) -> Arrival {
+        let (call, settings, now) = (arriving.call, &self.settings, moment.now);
         if self.closed {
-            return self.turn_away(call, Reason::Closed, self.reopens_in);
+            return self.reject_early(call, Reason::Closed, self.reopens_in);
         }
         let found = self
             .registry
@@ -51,7 +51,7 @@ impl State {
             Ok(index) => index,
             Err(at) => {
                 let wait = after(at, now).unwrap_or(settings.shortest_retry);
-                return self.turn_away(call, Reason::KeysFull, Some(wait));
+                return self.reject_early(call, Reason::KeysFull, Some(wait));
             }
         };
         let (lane, is_new) = self.registry.lane(index, call, settings, &self.rules);
@@ -68,7 +68,7 @@ impl State {
         let Some(limits) = key.ask(lane, tokens, Amount(0), &self.rules, now) else {
             return self.reject_arrival(index, lane, call, Reason::NeverFits, None);
         };
-        if limits.is_now(now) && comer.ready && comer.deadline >= now {
+        if limits.is_now(now) && arriving.ready && arriving.deadline >= now {
             let quiet = key.is_quiet();
             if !quiet {
                 self.pump(index, None, moment);
@@ -84,8 +84,8 @@ impl State {
                 ));
             }
         }
-        match comer.waker {
-            Some(waker) => self.queue(index, lane, comer, waker, moment),
+        match arriving.waker {
+            Some(waker) => self.queue(index, lane, arriving, waker, moment),
             None => {
                 let known = limits.full.is_none() && limits.at > now;
                 let wait = known.then(|| after(limits.at, now)).flatten();
@@ -98,14 +98,14 @@ impl State {
         &mut self,
         index: KeyIndex,
         lane: LaneIndex,
-        comer: &Comer<'_>,
+        arriving: &Arriving<'_>,
         waker: &Waker,
         moment: &mut Moment,
     ) -> Arrival {
-        let (call, settings, now) = (comer.call, &self.settings, moment.now);
+        let (call, settings, now) = (arriving.call, &self.settings, moment.now);
         let patience = settings.max_wait.map_or(Instant::NEVER, |wait| now + wait);
-        let deadline = comer.deadline.min(patience);
-        let impatient = patience < comer.deadline;
+        let deadline = arriving.deadline.min(patience);
+        let impatient = patience < arriving.deadline;
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
         let least = least_wait(key, lane, call, &self.rules, now);
         let at = least.map_or(now, |wait| wait.at.max(now));
@@ -143,10 +143,10 @@ impl State {
                 key.rate(lane, Unit::Tokens, &self.rules, now);
             }
         }
-        let id = self.sit_down(waiter);
+        let id = self.enqueue(waiter);
         self.pump(index, Some(id), moment);
-        let keep = self.is_offered(id) && !comer.ready;
-        if self.is_offered(id) && comer.ready {
+        let keep = self.is_offered(id) && !arriving.ready;
+        if self.is_offered(id) && arriving.ready {
             if let Some(grant) = self.claim(id, false, moment) {
                 return Arrival::Admitted(grant);
             }
@@ -154,7 +154,7 @@ impl State {
         Arrival::Queued { id, keep }
     }
 
-    fn sit_down(&mut self, waiter: Waiter) -> WaiterId {
+    fn enqueue(&mut self, waiter: Waiter) -> WaiterId {
         self.positions += 1;
         let id = WaiterId::new(self.waiters.vacant_key());
         let key = self.registry.get_mut(waiter.key).expect(LOOKED_UP);
@@ -186,7 +186,12 @@ impl State {
         Arrival::Rejected(rejected)
     }
 
-    fn turn_away(&mut self, call: &Call, reason: Reason, retry_after: Option<Duration>) -> Arrival {
+    fn reject_early(
+        &mut self,
+        call: &Call,
+        reason: Reason,
+        retry_after: Option<Duration>,
+    ) -> Arrival {
         self.totals.rejected += 1;
         Arrival::Rejected(Rejected::new(reason, call.endpoint, retry_after))
     }

@@ -28,7 +28,7 @@ use crate::{
 };
 
 pub(super) use self::{
-    arrive::{Arrival, Comer},
+    arrive::{Arrival, Arriving},
     wait::Look,
 };
 
@@ -223,7 +223,7 @@ impl State {
         if quiet {
             self.freed(waiter.key);
         }
-        moment.wakes.bury(waiter.waker);
+        moment.wakes.discard(waiter.waker);
         waiter.state
     }
 }

@@ -37,7 +37,7 @@ impl State {
         let waiter = &mut self.waiters[id];
         if !waiter.waker.will_wake(waker) {
             let old = std::mem::replace(&mut waiter.waker, waker.clone());
-            moment.wakes.bury(old);
+            moment.wakes.discard(old);
         }
         if waiter.deadline < moment.now && !waiter.is_rejected() {
             let reason = waiter.reason();
