@@ -14,7 +14,7 @@ use crate::words::{CallerId, Instant, Span};
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     /// The retries: position to waiter.
-    again: BTreeMap<Order, WaiterId>,
+    retries: BTreeMap<Order, WaiterId>,
     /// The turns: turn to caller.
     turns: BTreeMap<u64, CallerId>,
     callers: HashMap<CallerId, CallerQueue>,
@@ -45,7 +45,7 @@ pub(super) struct Offer {
 pub(super) struct Position {
     pub(super) order: Order,
     pub(super) caller: CallerId,
-    pub(super) again: bool,
+    pub(super) retry: bool,
 }
 
 /// The number of a position among all those given out: a lower one comes first.
@@ -82,11 +82,11 @@ impl Queue {
 
     /// Whether no waiter is in the queue or absent.
     pub(super) fn is_empty(&self) -> bool {
-        self.again.is_empty() && self.turns.is_empty() && self.absent == 0
+        self.retries.is_empty() && self.turns.is_empty() && self.absent == 0
     }
 
     pub(super) fn head(&self) -> Option<WaiterId> {
-        if let Some((_, waiter)) = self.again.first_key_value() {
+        if let Some((_, waiter)) = self.retries.first_key_value() {
             return Some(*waiter);
         }
         let (_, caller) = self.turns.first_key_value()?;
@@ -113,8 +113,8 @@ impl Queue {
     }
 
     fn insert(&mut self, position: Position, waiter: WaiterId) {
-        if position.again {
-            self.again.insert(position.order, waiter);
+        if position.retry {
+            self.retries.insert(position.order, waiter);
             return;
         }
         let caller = self.callers.entry(position.caller).or_insert_with(|| {
@@ -149,7 +149,7 @@ impl Queue {
     /// Gives up the position of a waiter that was skipped.
     pub(super) fn forget(&mut self, position: Position) {
         self.absent -= 1;
-        if !position.again {
+        if !position.retry {
             if let Some(caller) = self.callers.get_mut(&position.caller) {
                 caller.absent -= 1;
                 self.tidy(position.caller);
@@ -161,7 +161,7 @@ impl Queue {
     pub(super) fn depart(&mut self, position: Position, now: Instant) {
         self.remove(position);
         (self.lacked_slot, self.since, self.by) = (false, now, None);
-        if position.again {
+        if position.retry {
             return;
         }
         if let Some(caller) = self.callers.get_mut(&position.caller) {
@@ -175,22 +175,22 @@ impl Queue {
 
     /// The number of waiters that depart for certain before one that joins now. If there are many callers,
     /// only some are counted.
-    pub(super) fn ahead(&self, caller: CallerId, again: bool) -> u64 {
-        if again {
-            return self.again.len() as u64;
+    pub(super) fn ahead(&self, caller: CallerId, retry: bool) -> u64 {
+        if retry {
+            return self.retries.len() as u64;
         }
         let own = self.callers.get(&caller).map_or(0, |own| own.waiting.len());
         let others = self.callers.iter().filter(|(id, _)| **id != caller);
         let others = others.take(if own == 0 { 0 } else { LOOKED_AT });
         let others: usize = others.map(|(_, other)| other.waiting.len().min(own)).sum();
-        (self.again.len() + own + others) as u64
+        (self.retries.len() + own + others) as u64
     }
 
     /// Goes through all waiters in the order in which they depart if no other request comes. Calls `keep`
     /// with the number of kept waiters that depart before each one.
     pub(super) fn in_order(&self, mut keep: impl FnMut(WaiterId, u64) -> bool) {
         let mut ahead = 0;
-        for waiter in self.again.values() {
+        for waiter in self.retries.values() {
             ahead += u64::from(keep(*waiter, ahead));
         }
         let callers = self
@@ -209,13 +209,13 @@ impl Queue {
     /// Takes a waiter out of the queue. `absent` is 1 if it is to be absent, and 0 otherwise.
     fn take(&mut self, position: Position, absent: u32) {
         let taken = match self.callers.get_mut(&position.caller) {
-            Some(caller) if !position.again => {
+            Some(caller) if !position.retry => {
                 caller.absent += absent;
                 let taken = caller.waiting.remove(&position.order);
                 self.tidy(position.caller);
                 taken
             }
-            _ => self.again.remove(&position.order),
+            _ => self.retries.remove(&position.order),
         };
         self.offer = self.offer.filter(|offer| Some(offer.waiter) != taken);
     }
@@ -241,11 +241,11 @@ const LOOKED_AT: usize = 64;
 mod tests {
     use super::*;
 
-    fn at(order: u64, caller: u64, again: bool) -> Position {
+    fn at(order: u64, caller: u64, retry: bool) -> Position {
         Position {
             order: Order(order),
             caller: CallerId(caller),
-            again,
+            retry,
         }
     }
 
@@ -305,13 +305,13 @@ mod tests {
 
     #[test]
     fn nothing_remains_of_a_skipped_waiter_that_is_dropped() {
-        for again in [false, true] {
+        for retry in [false, true] {
             let mut queue = Queue::default();
-            queue.insert(at(0, 1, again), id(0));
-            queue.skip(at(0, 1, again));
+            queue.insert(at(0, 1, retry), id(0));
+            queue.skip(at(0, 1, retry));
             assert_eq!(queue.head(), None);
             assert!(!queue.is_empty());
-            queue.forget(at(0, 1, again));
+            queue.forget(at(0, 1, retry));
             assert!(queue.is_empty() && queue.callers.is_empty());
         }
     }

@@ -89,7 +89,7 @@ pub(super) fn call<B: RequestBody>(
     call.caller = caller.unwrap_or_default();
     let cost = said.get::<Cost>().copied();
     call.charge = cost.map_or(Charge::NOTHING, |cost| Charge::Given(cost.get()));
-    call.again = said
+    call.retry = said
         .get::<Attempt>()
         .is_some_and(|attempt| attempt.number() > 1);
     call.deadline = said

@@ -32,7 +32,7 @@ pub struct Call {
     pub(crate) caller: CallerId,
     pub(crate) charge: Charge,
     pub(crate) deadline: Option<Deadline>,
-    pub(crate) again: bool,
+    pub(crate) retry: bool,
 }
 
 impl Call {
@@ -47,7 +47,7 @@ impl Call {
             caller: CallerId::default(),
             charge: Charge::NOTHING,
             deadline: None,
-            again: false,
+            retry: false,
         }
     }
 
@@ -103,7 +103,7 @@ impl Call {
     /// the queue bound.
     #[must_use]
     pub fn as_retry(mut self) -> Self {
-        self.again = true;
+        self.retry = true;
         self
     }
 

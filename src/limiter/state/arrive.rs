@@ -111,7 +111,7 @@ impl State {
         let at = least.map_or(now, |wait| wait.at.max(now));
         let rejection = if deadline != Instant::NEVER && at > deadline {
             Some(Waiter::reason_of(impatient))
-        } else if self.waiters.len() >= settings.max_waiting && !call.again {
+        } else if self.waiters.len() >= settings.max_waiting && !call.retry {
             Some(Reason::QueueFull)
         } else {
             None
@@ -128,7 +128,7 @@ impl State {
             position: Position {
                 order: Order(self.positions),
                 caller: call.caller,
-                again: call.again,
+                retry: call.retry,
             },
             charge: call.charge,
             since: now,
@@ -207,7 +207,7 @@ fn least_wait(
     now: Instant,
 ) -> Option<Earliest> {
     let queue = key.lanes[lane].queue.as_ref();
-    let ahead = queue.map_or(0, |queue| queue.ahead(call.caller, call.again));
+    let ahead = queue.map_or(0, |queue| queue.ahead(call.caller, call.retry));
     let tokens = key.tokens(lane, call.charge, rules);
     key.ask(lane, tokens, Amount(ahead), rules, now)
 }
