@@ -144,7 +144,7 @@ impl Snapshot {
             jobs: jobs.collect(),
             lanes,
             keys: state.registry.len(),
-            waiting: state.waiting(),
+            waiting: state.waiters.len(),
             admitted: state.totals.admitted,
             refused: state.totals.rejected,
             throttled_count: state.totals.throttled,

@@ -75,11 +75,10 @@ impl Turn {
 
     /// Whether the request waits as one that costs no tokens, in a lane that counts them by now.
     pub(crate) fn is_uncounted(&self, endpoint: Endpoint) -> bool {
-        let Some(entry) = &self.entry else {
-            return false;
-        };
-        let uncounted = |state: &State| state.is_uncounted(entry.waiter);
-        self.shared().metered(endpoint, uncounted)
+        self.entry.as_ref().is_some_and(|entry| {
+            let uncounted = |state: &State| state.is_uncounted(entry.waiter);
+            self.shared().metered(endpoint, uncounted)
+        })
     }
 
     /// Whether jobs are watched, if the request waits in the queue until a job ends.

@@ -58,8 +58,7 @@ impl Jobs {
     }
 
     pub(super) fn of(&self, key: KeyRef) -> impl Iterator<Item = &JobSlot> {
-        let held = self.held.values();
-        held.filter(move |held| held.key == key)
+        self.iter().filter(move |held| held.key == key)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &JobSlot> {

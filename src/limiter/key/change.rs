@@ -30,7 +30,7 @@ impl Key {
             // A limit is kept even if no lane is under it now, since its requests may still be in flight.
             match self.limits.iter_mut().find(|limit| limit.rule == rule) {
                 Some(limit) => limit.bucket = bucket,
-                None => self.limits.push(Limit::new(rule, bucket)),
+                None => self.limits.push(Limit { rule, bucket }),
             }
         }
         self.recount(new);

@@ -91,7 +91,8 @@ impl Key {
             let cap = rules.cap(rule);
             let known = limits.iter().position(|limit| limit.rule == rule);
             let index = known.unwrap_or_else(|| {
-                limits.push(Limit::new(rule, Bucket::new(cap)));
+                let bucket = Bucket::new(cap);
+                limits.push(Limit { rule, bucket });
                 limits.len() - 1
             });
             lane.limits.push(LimitIndex::new(index));

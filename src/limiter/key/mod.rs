@@ -122,9 +122,3 @@ impl Key {
         self.turns.is_empty()
     }
 }
-
-impl Limit {
-    fn new(rule: RuleIndex, bucket: Bucket) -> Self {
-        Self { rule, bucket }
-    }
-}

@@ -84,11 +84,6 @@ impl State {
         self.now
     }
 
-    /// The number of waiting requests.
-    pub(super) fn waiting(&self) -> usize {
-        self.waiters.len()
-    }
-
     pub(super) fn is_closed(&self) -> bool {
         self.closed
     }
