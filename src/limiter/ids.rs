@@ -1,4 +1,4 @@
-//! Indices and ids of keys, lanes, limits, rules and waiters: one type for each.
+//! Indices and ids of keys, lanes, limits, models, rules and waiters: one type for each.
 
 use std::{num::NonZeroU32, sync::Arc};
 

@@ -52,7 +52,6 @@ pub(super) struct Position {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Order(pub(super) u64);
 
-/// The waiting requests of one caller.
 #[derive(Debug)]
 struct CallerQueue {
     turn: u64,
