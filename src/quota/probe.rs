@@ -143,7 +143,7 @@ impl Probe {
     }
 
     /// The demand fell short of the pace. The rate that went well counts as proven.
-    pub(crate) fn settle(&mut self, now: Instant) {
+    pub(crate) fn reset(&mut self, now: Instant) {
         self.steps = 0;
         self.before = None;
         self.start(now);
@@ -224,7 +224,7 @@ impl Probe {
             _ => {}
         }
         self.rejected = Some(rate);
-        self.settle(until);
+        self.reset(until);
     }
 
     /// The server counts by the minute: it rejects what is sent soon after a pause, or asks for long waits.

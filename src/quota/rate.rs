@@ -231,7 +231,7 @@ impl Rate {
         let rate = ((limit * SPREAD).min(self.ceiling) * self.trim).clamp(SLOWEST, FASTEST);
         if !self.leads || (rate / self.rate - 1.0).abs() > SAME {
             self.set(rate, now);
-            self.probe.settle(now);
+            self.probe.reset(now);
         }
         self.leads = true;
         self.known = now;
@@ -288,7 +288,7 @@ impl Rate {
             let next = self.probe.step(self.standing(now), now);
             self.set(next, now);
         } else {
-            self.probe.settle(now);
+            self.probe.reset(now);
         }
     }
 
