@@ -90,11 +90,11 @@ impl Turn {
         })
     }
 
-    /// Sets the cost of a request that waits in the queue.
-    pub(crate) fn count(&self, charge: Charge) {
+    /// Sets the charge of a request that waits in the queue.
+    pub(crate) fn set_charge(&self, charge: Charge) {
         if let Some(entry) = &self.entry {
             self.shared()
-                .with(|state, moment| state.count(entry.waiter, charge, moment));
+                .with(|state, moment| state.set_charge(entry.waiter, charge, moment));
         }
     }
 

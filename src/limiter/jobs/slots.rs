@@ -49,7 +49,7 @@ impl State {
             return false;
         };
         if let Some(key) = self.registry.of(held.key) {
-            key.free(&self.rules, held.rule, now);
+            key.give_back(&self.rules, held.rule, now);
         }
         true
     }

@@ -160,7 +160,7 @@ impl Key {
             false => queue.departs_by(at, || {
                 let turn = weights.iter().map(|&(index, _)| {
                     let limit = &mut self.limits[index];
-                    free(limit, tokens, all.before(index), rules, now)
+                    next(limit, tokens, all.before(index), rules, now)
                 });
                 turn.max().unwrap_or(at)
             }),
@@ -190,8 +190,8 @@ impl Key {
                 }
             }
             // The time that the lane waits for this limit itself does not count as idle.
-            let idle = match free(limit, tokens, before, rules, now) {
-                free if free < at => at - free.min(state.idle_since),
+            let idle = match next(limit, tokens, before, rules, now) {
+                allowed if allowed < at => at - allowed.min(state.idle_since),
                 _ => Span::ZERO,
             };
             let latest = if idle > state.may_idle { by } else { at };
@@ -287,7 +287,7 @@ impl Contention {
 }
 
 /// The instant at which a limit allows a request after `before` has been charged.
-fn free(limit: &mut Limit, tokens: Weight, before: u64, rules: &Rules, now: Instant) -> Instant {
+fn next(limit: &mut Limit, tokens: Weight, before: u64, rules: &Rules, now: Instant) -> Instant {
     let cap = rules.cap(limit.rule);
     match limit.bucket.ask(cap, tokens, Amount(before), now) {
         Admission::At(at) => at,

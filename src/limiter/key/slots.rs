@@ -69,7 +69,7 @@ impl Key {
             }
         }
         for rule in slots.into_iter().flatten() {
-            self.free(rules, rule, now);
+            self.give_back(rules, rule, now);
         }
     }
 
@@ -92,7 +92,7 @@ impl Key {
     }
 
     /// Gives back a slot of a rule.
-    pub(in crate::limiter) fn free(&mut self, rules: &Rules, rule: RuleId, now: Instant) {
+    pub(in crate::limiter) fn give_back(&mut self, rules: &Rules, rule: RuleId, now: Instant) {
         self.slots(rules, rule, |slots| slots.release(now));
     }
 

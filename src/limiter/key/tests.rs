@@ -136,7 +136,7 @@ async fn a_request_that_waits_uncounted_is_counted_before_it_departs() {
     assert!(!turn.is_uncounted(CHAT));
     name_tokens(&mut permit, 10.0);
     assert!(turn.is_uncounted(CHAT));
-    turn.count(Charge::Given(50));
+    turn.set_charge(Charge::Given(50));
     assert!(!turn.is_uncounted(CHAT));
     sleep(Duration::from_secs(2)).await;
     let polled = turn.wait(&mut inner, &mut cx);

@@ -194,7 +194,7 @@ impl State {
     }
 
     /// Notes that a key may be forgettable sooner than was known.
-    fn freed(&mut self, index: KeyIndex) {
+    fn note_unused(&mut self, index: KeyIndex) {
         let key = self.registry.get(index);
         if let Some(at) = key.and_then(|key| key.unused_at(&self.rules)) {
             self.registry.look_again(at);
@@ -216,7 +216,7 @@ impl State {
         key.lanes[waiter.lane].waiting -= 1;
         let quiet = key.waiting == 0;
         if quiet {
-            self.freed(waiter.key);
+            self.note_unused(waiter.key);
         }
         moment.wakes.discard(waiter.waker);
         waiter.state

@@ -26,7 +26,7 @@ impl State {
     }
 
     /// Sets the charge of a waiter.
-    pub(crate) fn count(&mut self, id: WaiterId, charge: Charge, moment: &mut Moment) {
+    pub(crate) fn set_charge(&mut self, id: WaiterId, charge: Charge, moment: &mut Moment) {
         let waiter = &mut self.waiters[id];
         waiter.charge = charge;
         let index = waiter.key;
