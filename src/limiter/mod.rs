@@ -48,7 +48,7 @@
 //! waking the request, and the request *claims* it in its own poll: all its limits are asked and charged
 //! under one lock, in the same poll in which it is sent. A turn that is not claimed within 10 ms, because its
 //! owner is not polled or the inner service is not ready, passes to the next. Its owner is skipped until it
-//! is polled again, and keeps its place among lanes, callers and requests.
+//! is polled again, and keeps its position among lanes, callers and requests.
 //!
 //! Lanes wait in the order of their last departures, and a lane keeps its place in *every* limit that it
 //! shares until it sends. A place is not a hold: a later lane sends first if that makes no earlier lane
@@ -126,22 +126,23 @@
 mod acquire;
 #[cfg_attr(all(test, shuttle), path = "sync/alarm.rs")]
 mod alarm;
+#[cfg(all(test, shuttle))]
+mod checker;
 mod clock;
 mod grant;
 mod handle;
+#[macro_use]
 mod ids;
 mod jobs;
 mod key;
 mod lane;
 mod learned;
-mod line;
 mod mistakes;
-#[cfg(all(test, shuttle))]
-mod model;
 mod moment;
 mod output;
 mod owners;
 mod permit;
+mod queue;
 mod registry;
 mod rules;
 mod settings;
@@ -153,7 +154,7 @@ mod sync;
 mod turn;
 mod waiter;
 
-use self::ids::{KeyIndex, KeyRef, LaneIndex, LimitIndex, RuleId, RuleIndex, WaiterId};
+use self::ids::{KeyIndex, KeyRef, LaneIndex, LimitIndex, ModelId, RuleId, RuleIndex, WaiterId};
 pub use self::{
     acquire::Acquire,
     handle::Limiter,

@@ -1,4 +1,4 @@
-//! One turn at the lock: its instant, and the work that follows once the lock is released.
+//! One hold of the lock: its instant, and the work that follows once the lock is released.
 
 use std::task::Waker;
 
@@ -18,7 +18,7 @@ pub(super) struct Moment {
 #[derive(Debug, Default)]
 pub(super) struct Wakes {
     wake: Vec<Waker>,
-    bury: Vec<Waker>,
+    discard: Vec<Waker>,
 }
 
 impl Moment {
@@ -37,19 +37,19 @@ impl Wakes {
         self.wake.push(waker.clone());
     }
 
-    pub(super) fn bury(&mut self, waker: Waker) {
-        self.bury.push(waker);
+    pub(super) fn discard(&mut self, waker: Waker) {
+        self.discard.push(waker);
     }
 
     pub(super) fn wake(self) {
         // Usually there is nothing to do.
-        if self.wake.is_empty() && self.bury.is_empty() {
+        if self.wake.is_empty() && self.discard.is_empty() {
             return;
         }
         for waker in self.wake {
             shielded(move || waker.wake());
         }
-        for waker in self.bury {
+        for waker in self.discard {
             shielded(move || drop(waker));
         }
     }

@@ -3,23 +3,25 @@
 //! `now` is an argument, an instant since the limiter was made. There is no clock, no lock and no await, and
 //! a rejection changes nothing: ask every limit, then charge all of them or none.
 
+mod admission;
 mod bucket;
+mod counter;
 mod gate;
 mod gcra;
-mod left;
 mod pace;
 mod probe;
 mod rate;
+mod remaining;
 mod sent;
 mod slots;
-mod spent;
 mod window;
 
 pub(crate) use self::{
-    bucket::{Bucket, Verdict},
+    admission::Admission,
+    bucket::Bucket,
     gate::{Gate, News, Passage, Restart},
-    left::Left,
     rate::Rate,
+    remaining::Remaining,
     slots::Slots,
 };
 

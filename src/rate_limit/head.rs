@@ -50,15 +50,15 @@ pub(super) fn waited(head: &mut Parts, permit: &Permit) {
 
 /// Reports to the limiter, and adds the consequences to the response.
 pub(super) fn tell(head: &mut Parts, permit: &mut Permit, endpoint: Endpoint, report: &Report) {
-    let told = report
+    let not_before = report
         .wait()
         .and_then(|wait| clock::now().checked_add(wait));
-    if report.jobs.refused && permit.holds_job_slot() {
+    if report.jobs.rejected && permit.holds_job_slot() {
         let known = knows_jobs(permit, endpoint);
-        head.extensions.insert(Crowded { told, known });
+        head.extensions.insert(Crowded { not_before, known });
     }
     if let Some(until) = permit.report(report) {
-        head.extensions.insert(Paused::new(until, told));
+        head.extensions.insert(Paused::new(until, not_before));
     }
 }
 
@@ -75,7 +75,7 @@ pub(super) fn wait(head: &Parts) -> Option<Duration> {
 
 /// Adds the parsed error to the response's extensions.
 pub(super) fn name(head: &mut Parts, wait: Option<Duration>, body: &[u8], permit: &Permit) {
-    let error = ApiError::told(head.status, &head.headers, body, wait);
+    let error = ApiError::read(head.status, &head.headers, body, wait);
     insert(head, error, permit);
 }
 

@@ -79,10 +79,11 @@ pub(super) fn call<B: RequestBody>(
     } else if let Some(value) = request.headers().get(AUTHORIZATION) {
         call.key = KeyId::of_secret(wire::request::credentials(value.as_bytes()));
     }
-    call.caller = said.get::<Caller>().map_or(0, |caller| caller.id());
+    let caller = said.get::<Caller>().map(|caller| caller.id());
+    call.caller = caller.unwrap_or_default();
     let cost = said.get::<Cost>().copied();
     call.charge = cost.map_or(Charge::NOTHING, |cost| Charge::Given(cost.get()));
-    call.again = said
+    call.retry = said
         .get::<Attempt>()
         .is_some_and(|attempt| attempt.number() > 1);
     call.deadline = said

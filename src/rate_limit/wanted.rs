@@ -70,7 +70,7 @@ where
     let polled = if turn.is_queued() {
         if turn.is_uncounted(endpoint) {
             let call = read::call(inner.request, endpoint, false);
-            turn.count(tokens::charge(inner.request, &call, tokenizer));
+            turn.set_charge(tokens::charge(inner.request, &call, tokenizer));
         }
         ready!(turn.wait(&mut inner, cx))
     } else {

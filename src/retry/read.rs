@@ -46,7 +46,7 @@ impl<R: Body<Data = Bytes>> Reading<R> {
         let known = self.head.extensions.get::<ApiError>();
         if known.is_none_or(|error| error.text().len() < bytes.len()) {
             let present = known.map(|error| error.0.present).unwrap_or_default();
-            let error = ApiError::told(self.head.status, &self.head.headers, &bytes, self.wait);
+            let error = ApiError::read(self.head.status, &self.head.headers, &bytes, self.wait);
             let error = error.past(present);
             self.head.extensions.insert(error);
         }

@@ -11,6 +11,7 @@ mod limits;
 mod not_retried;
 mod rejected;
 mod report;
+#[macro_use]
 mod time;
 mod unit;
 mod usage;
@@ -26,13 +27,13 @@ pub use self::{
 };
 pub(crate) use self::{
     call::Charge,
-    error::{Present, Told, is_transient},
+    error::{Parts, Present, is_transient},
     job::{Job, JobKind},
-    key::{KeyId, hash},
+    key::{CallerId, KeyId, hash},
     limits::{Cap, Rule},
     not_retried::NotRetried,
     report::{JobNews, NotNow, Tokens},
     time::{Instant, Span},
-    unit::{Count, Each, Said, Settled, Unit, Weight},
+    unit::{Amount, Each, NamedLimit, Settled, Unit, Weight},
     usage::Usage,
 };

@@ -18,6 +18,7 @@
 
 mod bell;
 mod cursor;
+mod kept;
 mod record;
 
 use std::{any::Any, error::Error, io};
@@ -25,7 +26,7 @@ use std::{any::Any, error::Error, io};
 use http_body::Body;
 
 pub(crate) use self::cursor::Replay;
-pub use self::record::Kept;
+pub use self::kept::Kept;
 use super::ReplayBuffer;
 
 /// Makes the error that ends an abandoned upload, if the error type has one.

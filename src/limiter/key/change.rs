@@ -18,8 +18,8 @@ impl Key {
             // The rates were learned under the old table.
             self.lanes[index].learned = Each::default();
             self.limit_lane(index, new);
-            if let Some(line) = &mut self.lanes[index].line {
-                line.move_on();
+            if let Some(queue) = &mut self.lanes[index].queue {
+                queue.move_on();
             }
         }
         for (before, mut bucket) in before {
@@ -30,7 +30,7 @@ impl Key {
             // A limit is kept even if no lane is under it now, since its requests may still be in flight.
             match self.limits.iter_mut().find(|limit| limit.rule == rule) {
                 Some(limit) => limit.bucket = bucket,
-                None => self.limits.push(Limit::new(rule, bucket)),
+                None => self.limits.push(Limit { rule, bucket }),
             }
         }
         self.recount(new);

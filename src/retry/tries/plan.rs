@@ -133,8 +133,8 @@ impl Tries {
         now: Instant,
         random: impl FnOnce() -> f64,
     ) -> Result<When, NotRetried> {
-        if let Some(Crowded { told, .. }) = extensions.get() {
-            return self.in_its_lane(now, told.unwrap_or(now), now);
+        if let Some(Crowded { not_before, .. }) = extensions.get() {
+            return self.in_its_lane(now, not_before.unwrap_or(now), now);
         }
         match extensions.get::<Paused>() {
             Some(paused) => self.in_its_lane(paused.until(), paused.not_before(), now),

@@ -18,9 +18,9 @@ pub(crate) struct Asked {
     pub(crate) model: Option<Arc<str>>,
     /// Prompt size, in tokens.
     pub(crate) prompt: u64,
-    /// Number of completions (`n`).
-    pub(crate) answers: u32,
-    /// Maximum tokens per completion (`max_tokens`, `max_completion_tokens`; the smaller of the two).
+    /// Number of choices (`n`).
+    pub(crate) choices: u32,
+    /// Maximum tokens per choice (`max_tokens`, `max_completion_tokens`; the smaller of the two).
     pub(crate) most: Option<u64>,
 }
 
@@ -30,7 +30,7 @@ impl Default for Asked {
         Self {
             model: None,
             prompt: 0,
-            answers: 1,
+            choices: 1,
             most: None,
         }
     }
@@ -131,7 +131,7 @@ impl<'de> ObjectReader<'_, 'de> {
             }
             "n" => {
                 let n = whole(&map.next_value()?).unwrap_or(1);
-                asked.answers = u32::try_from(n).unwrap_or(u32::MAX).max(1);
+                asked.choices = u32::try_from(n).unwrap_or(u32::MAX).max(1);
                 return Ok(());
             }
             _ => return map.next_value::<IgnoredAny>().map(drop),

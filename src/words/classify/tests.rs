@@ -135,7 +135,7 @@ fn your_own_classification_replaces_the_routes_but_not_the_hosts() {
 }
 
 #[test]
-fn what_cannot_fit_is_refused() {
+fn what_cannot_fit_is_rejected() {
     for host in [
         "",
         "https://api.together.ai",
@@ -147,12 +147,12 @@ fn what_cannot_fit_is_refused() {
         "::1",
         "two words",
     ] {
-        let refused = std::panic::catch_unwind(|| Classify::together().only_hosts([host]));
-        assert!(refused.is_err(), "{host:?}");
+        let rejected = std::panic::catch_unwind(|| Classify::together().only_hosts([host]));
+        assert!(rejected.is_err(), "{host:?}");
     }
     for prefix in ["https://proxy/llm", "/llm?key=1", "/llm#top"] {
-        let refused = std::panic::catch_unwind(|| Classify::together().with_prefix(prefix));
-        assert!(refused.is_err(), "{prefix:?}");
+        let rejected = std::panic::catch_unwind(|| Classify::together().with_prefix(prefix));
+        assert!(rejected.is_err(), "{prefix:?}");
     }
 }
 

@@ -386,7 +386,7 @@ fn path() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn any_path_has_an_answer(method in method(), path in any::<String>()) {
+    fn any_path_has_an_endpoint(method in method(), path in any::<String>()) {
         prop_assert!(!matches!(Endpoint::of(&method, &path), Custom(_)));
     }
 

@@ -7,7 +7,7 @@ use std::fmt;
 
 pub use self::api::ApiError;
 pub(crate) use self::{
-    api::{Present, Told},
+    api::{Parts, Present},
     transient::is_transient,
 };
 

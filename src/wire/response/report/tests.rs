@@ -180,5 +180,5 @@ fn jobs_are_created_rejected_and_ended() {
         &json,
         r#"{"error":"too many running jobs"}"#,
     );
-    assert!(crowded.jobs.refused);
+    assert!(crowded.jobs.rejected);
 }

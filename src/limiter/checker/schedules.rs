@@ -15,7 +15,7 @@ fn draw(acts: u32) -> u32 {
     thread_rng().gen_range(0..acts)
 }
 
-/// Draws a small table. Two tables share some lines and differ in others.
+/// Draws a small table. Two tables share some rules and differ in others.
 fn table() -> Limits {
     let per_second = |max| Quota::per_second(max).unwrap();
     let one = std::num::NonZeroU32::MIN;

@@ -141,7 +141,7 @@ fn a_slot_that_comes_free_is_used() {
         &[
             |limiter| drop(acquire(limiter).unwrap()),
             |limiter| {
-                // The same thread gives the place back. Otherwise it would wait for itself.
+                // The same thread gives up the position. Otherwise it would wait for itself.
                 let parked = park(limiter);
                 thread::yield_now();
                 drop(parked);
@@ -204,12 +204,12 @@ struct Narrow {
     waiting: Vec<Waker>,
 }
 
-struct Behind {
+struct NarrowClone {
     narrow: Arc<Mutex<Narrow>>,
     ready: bool,
 }
 
-impl Inner for Behind {
+impl Inner for NarrowClone {
     type Error = ();
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
@@ -235,7 +235,7 @@ impl Inner for Behind {
     }
 }
 
-impl Drop for Behind {
+impl Drop for NarrowClone {
     fn drop(&mut self) {
         self.let_go();
     }
@@ -246,7 +246,7 @@ thread_local!(static NARROW: Cell<Option<Arc<Mutex<Narrow>>>> = const { Cell::ne
 fn call(limiter: &Limiter) {
     let narrow = NARROW.take().unwrap_or_default();
     NARROW.set(Some(Arc::clone(&narrow)));
-    let mut behind = Behind {
+    let mut behind = NarrowClone {
         narrow,
         ready: false,
     };
