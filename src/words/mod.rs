@@ -27,7 +27,7 @@ pub use self::{
 };
 pub(crate) use self::{
     call::Charge,
-    error::{Parts, Present, is_transient},
+    error::{ErrorFields, Present, is_transient},
     job::{Job, JobKind},
     key::{CallerId, KeyId, hash},
     limits::{Cap, Rule},

@@ -9,7 +9,7 @@ use super::wait::{duration, wait};
 use crate::wire::{media::is_plain, read_json};
 use crate::{
     clock,
-    words::{ApiError, Parts},
+    words::{ApiError, ErrorFields},
 };
 
 impl ApiError {
@@ -29,27 +29,27 @@ impl ApiError {
         retry_after: Option<Duration>,
     ) -> Self {
         let body = if is_plain(headers) { body } else { &[] };
-        let mut parts = Parts {
+        let mut fields = ErrorFields {
             status,
             retry_after,
-            ..Parts::default()
+            ..ErrorFields::default()
         };
         match read_json(body) {
-            Ok(Value::Object(object)) => read_object(&mut parts, &object),
-            Ok(Value::String(text)) => parts.message = cut(&text, LONGEST_MESSAGE),
-            _ => parts.message = cut(first_words(&String::from_utf8_lossy(body)), LONGEST_MESSAGE),
+            Ok(Value::Object(object)) => read_object(&mut fields, &object),
+            Ok(Value::String(text)) => fields.message = cut(&text, LONGEST_MESSAGE),
+            _ => fields.message = cut(first_words(&String::from_utf8_lossy(body)), LONGEST_MESSAGE),
         }
         let id = [REQUEST_ID, TRACE_ID]
             .into_iter()
             .find_map(|name| said(headers.get(name)?.to_str().ok()?, LONGEST_NAME));
-        parts.request_id = id.or(parts.request_id);
-        parts.text = String::from_utf8_lossy(body).into_owned();
-        Self(Arc::new(parts))
+        fields.request_id = id.or(fields.request_id);
+        fields.text = String::from_utf8_lossy(body).into_owned();
+        Self(Arc::new(fields))
     }
 }
 
 /// Looks for each field inside an object `error` and beside it, since shapes differ.
-fn read_object(parts: &mut Parts, outer: &Map<String, Value>) {
+fn read_object(fields: &mut ErrorFields, outer: &Map<String, Value>) {
     let inner = outer.get("error").and_then(Value::as_object);
     let places = [inner, Some(outer)].into_iter().flatten();
     let find = |names: &[&str], longest| {
@@ -59,25 +59,25 @@ fn read_object(parts: &mut Parts, outer: &Map<String, Value>) {
         });
         found.next()
     };
-    parts.is_json = true;
-    parts.kind = find(&["error_type"], LONGEST_NAME).or_else(|| find(&["type"], LONGEST_NAME));
-    parts.code = find(&["code"], LONGEST_NAME);
-    parts.request_id = find(&["request_id", "id"], LONGEST_NAME);
+    fields.is_json = true;
+    fields.kind = find(&["error_type"], LONGEST_NAME).or_else(|| find(&["type"], LONGEST_NAME));
+    fields.code = find(&["code"], LONGEST_NAME);
+    fields.request_id = find(&["request_id", "id"], LONGEST_NAME);
     let mut waits = WAITS.iter().filter_map(|(name, unit)| {
         let mut found = places.clone().filter_map(|place| place.get(*name));
         found.find_map(|value| duration(&text(value, LONGEST_NAME)?, *unit))
     });
-    parts.retry_after = parts.retry_after.or_else(|| waits.next());
+    fields.retry_after = fields.retry_after.or_else(|| waits.next());
     // A bare string says more than the `message` beside it in old responses.
     let bare = outer.get("error").and_then(Value::as_str);
-    parts.message = bare
+    fields.message = bare
         .and_then(|bare| said(bare, LONGEST_MESSAGE))
         .or_else(|| find(&["message", "detail"], LONGEST_MESSAGE))
         .unwrap_or_default();
     // A proxy's object with only a message is not an error of the API.
-    let named = parts.kind.is_some() || parts.code.is_some();
+    let named = fields.kind.is_some() || fields.code.is_some();
     let is_error = inner.is_some() || bare.is_some() || named;
-    parts.is_shaped = is_error && !parts.message.is_empty();
+    fields.is_shaped = is_error && !fields.message.is_empty();
 }
 
 /// A non-empty string, or a number as text: codes come as either.

@@ -28,11 +28,11 @@ use super::{declined, is_transient, too_many};
 /// assert!(error.hint().unwrap().contains("GET /v1/models"));
 /// ```
 #[derive(Clone)]
-pub struct ApiError(pub(crate) Arc<Parts>);
+pub struct ApiError(pub(crate) Arc<ErrorFields>);
 
 /// The parts that were read.
 #[derive(Default)]
-pub(crate) struct Parts {
+pub(crate) struct ErrorFields {
     pub(crate) status: StatusCode,
     pub(crate) kind: Option<String>,
     pub(crate) code: Option<String>,
