@@ -6,10 +6,10 @@ use async_openai::{Client, config::OpenAIConfig, types::chat::CreateChatCompleti
 use futures::future::try_join_all;
 use tower::ServiceBuilder;
 use tower_together::{TogetherLayer, stack::AsyncOpenAiLayer};
-use tower_together_stacks::{Api, CHAT, Failure, report};
+use tower_together_stacks::{Api, CHAT, ExampleError, report};
 
 #[tokio::main]
-async fn main() -> Result<(), Failure> {
+async fn main() -> Result<(), ExampleError> {
     let api = Api::from_env().await?;
     let config = OpenAIConfig::new()
         .with_api_base(format!("{}/v1", api.url))
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-fn seen(answer: reqwest::Response) -> reqwest::Response {
-    let _ = report(answer.status(), answer.extensions());
-    answer
+fn seen(response: reqwest::Response) -> reqwest::Response {
+    let _ = report(response.status(), response.extensions());
+    response
 }

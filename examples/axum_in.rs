@@ -7,12 +7,12 @@ use std::time::Duration;
 use axum::{Router, body::Body, http::Request, routing::post};
 use tower::ServiceExt;
 use tower_together::{Classify, Endpoint, Limiter, Limits, Quota, TogetherRateLimitLayer};
-use tower_together_stacks::{Failure, report};
+use tower_together_stacks::{ExampleError, report};
 
-const GENERATE: Endpoint = Endpoint::Custom("generate");
+const GENERATE: Endpoint = Endpoint::custom("generate");
 
 #[tokio::main]
-async fn main() -> Result<(), Failure> {
+async fn main() -> Result<(), ExampleError> {
     // The stack: one a minute for each key, and no request waits.
     let limits = Limits::none().requests(GENERATE, Quota::per_minute(1)?);
     let limiter = Limiter::new(limits).with_max_wait(Duration::ZERO);
@@ -26,8 +26,8 @@ async fn main() -> Result<(), Failure> {
     for key in ["alice", "alice", "bob"] {
         let request = Request::post("/generate").header("authorization", format!("Bearer {key}"));
         // Calls the app as `axum::serve(listener, app)` would:
-        let answer = app.clone().oneshot(request.body(Body::empty())?).await?;
-        report(answer.status(), answer.extensions())?;
+        let response = app.clone().oneshot(request.body(Body::empty())?).await?;
+        report(response.status(), response.extensions())?;
     }
     Ok(())
 }

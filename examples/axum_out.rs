@@ -9,7 +9,7 @@ use futures::future::try_join_all;
 use http::{Request, StatusCode};
 use tower::{Layer, ServiceExt};
 use tower_together::TogetherLayer;
-use tower_together_stacks::{Api, Failure, report};
+use tower_together_stacks::{Api, ExampleError, report};
 
 // The stack, which works with any other client too.
 type Together = <TogetherLayer as Layer<reqwest::Client>>::Service;
@@ -17,13 +17,13 @@ type Together = <TogetherLayer as Layer<reqwest::Client>>::Service;
 async fn hello(state: State<(Arc<Api>, Together)>) -> Result<Response, StatusCode> {
     let State((api, together)) = state;
     let request = api.chat::<reqwest::Body>().try_into().expect("a URL");
-    let answer = together.oneshot(request).await;
-    let answer = answer.map_err(|_| StatusCode::BAD_GATEWAY)?;
-    Ok(Response::from(answer).map(Body::new))
+    let response = together.oneshot(request).await;
+    let response = response.map_err(|_| StatusCode::BAD_GATEWAY)?;
+    Ok(Response::from(response).map(Body::new))
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Failure> {
+async fn main() -> Result<(), ExampleError> {
     let http = reqwest::Client::builder().retry(reqwest::retry::never());
     let together = TogetherLayer::default().layer(http.build()?);
     let state = (Arc::new(Api::from_env().await?), together);
@@ -31,8 +31,8 @@ async fn main() -> Result<(), Failure> {
 
     // Calls the app as `axum::serve(listener, app)` would:
     let calls = (0..5).map(|_| app.clone().oneshot(Request::new(Body::empty())));
-    for answer in try_join_all(calls).await? {
-        report(answer.status(), answer.extensions())?;
+    for response in try_join_all(calls).await? {
+        report(response.status(), response.extensions())?;
     }
     Ok(())
 }

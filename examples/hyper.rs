@@ -9,10 +9,10 @@ use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tower::{ServiceBuilder, ServiceExt};
 use tower_together::TogetherLayer;
-use tower_together_stacks::{Api, Failure, report};
+use tower_together_stacks::{Api, ExampleError, report};
 
 #[tokio::main]
-async fn main() -> Result<(), Failure> {
+async fn main() -> Result<(), ExampleError> {
     let api = Api::from_env().await?;
     let https = HttpsConnectorBuilder::new().with_webpki_roots();
     let https = https.https_or_http().enable_all_versions().build();
@@ -26,8 +26,8 @@ async fn main() -> Result<(), Failure> {
         .service(http);
 
     let calls = (0..5).map(|_| client.clone().oneshot(api.chat::<Full<Bytes>>()));
-    for answer in try_join_all(calls).await? {
-        report(answer.status(), answer.extensions())?;
+    for response in try_join_all(calls).await? {
+        report(response.status(), response.extensions())?;
     }
     Ok(())
 }

@@ -9,14 +9,14 @@ use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tower::{Layer, service_fn};
 use tower_together::{Endpoint, Limiter, Limits, Quota, TogetherRateLimitLayer};
-use tower_together_stacks::{Failure, report};
+use tower_together_stacks::{ExampleError, report};
 
 async fn hello(_: Request<Incoming>) -> Result<Response<String>, Infallible> {
     Ok(Response::new("hello".to_owned()))
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Failure> {
+async fn main() -> Result<(), ExampleError> {
     // The stack: one a minute for each key, and no request waits.
     let limits = Limits::none().requests(Endpoint::Other, Quota::per_minute(1)?);
     let limiter = Limiter::new(limits).with_max_wait(Duration::ZERO);

@@ -7,10 +7,10 @@ use futures::{StreamExt, stream};
 use tower::ServiceBuilder;
 use tower_together::{TogetherLayer, stack::HttpOverReqwest};
 use tower_together_jobs::{Corpus, JobsApi};
-use tower_together_stacks::{Api, Failure, report};
+use tower_together_stacks::{Api, ExampleError, report};
 
 #[tokio::main]
-async fn main() -> Result<(), Failure> {
+async fn main() -> Result<(), ExampleError> {
     let api = Api::from_env().await?;
     let http = reqwest::Client::builder()
         .retry(reqwest::retry::never())
@@ -25,10 +25,10 @@ async fn main() -> Result<(), Failure> {
         .with_base(&format!("{}/v1", api.url))?
         .with_key(&api.key)?;
     let chats = stream::iter((0..5).map(|number| (number, api.chat())));
-    let mut answers = pin!(Corpus::new(jobs).ordered().run(chats));
-    while let Some(item) = answers.next().await {
-        let answer = item.result?;
-        report(answer.status(), answer.extensions())?;
+    let mut responses = pin!(Corpus::new(jobs).ordered().run(chats));
+    while let Some(item) = responses.next().await {
+        let response = item.result?;
+        report(response.status(), response.extensions())?;
     }
     Ok(())
 }

@@ -9,17 +9,17 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use tower::{ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 use tower_http::{set_header::SetRequestHeaderLayer, trace::TraceLayer};
 use tower_together::{TogetherRateLimitLayer, TogetherRetryLayer, stack::HttpOverReqwest};
-use tower_together_stacks::{Api, Failure, report};
+use tower_together_stacks::{Api, ExampleError, report};
 
 #[tokio::main]
-async fn main() -> Result<(), Failure> {
+async fn main() -> Result<(), ExampleError> {
     let api = Api::from_env().await?;
     let key = HeaderValue::try_from(format!("Bearer {}", api.key))?;
     let http = reqwest::Client::builder().retry(reqwest::retry::never());
 
     let client = ServiceBuilder::new()
         .layer(BoxCloneSyncService::layer()) // one name for all of it
-        .load_shed() // refuses at once what is more than
+        .load_shed() // rejects at once what is more than
         .concurrency_limit(100) // a hundred calls, waiting or under way
         .timeout(Duration::from_secs(60)) // for a call as a whole
         .layer(SetRequestHeaderLayer::overriding(AUTHORIZATION, key)) // the limits are this key's
@@ -32,8 +32,8 @@ async fn main() -> Result<(), Failure> {
         .service(HttpOverReqwest::new(http.build()?));
 
     let calls = (0..5).map(|_| client.clone().oneshot(api.chat::<reqwest::Body>()));
-    for answer in try_join_all(calls).await? {
-        report(answer.status(), answer.extensions())?;
+    for response in try_join_all(calls).await? {
+        report(response.status(), response.extensions())?;
     }
     Ok(())
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use futures::future::try_join_all;
 use tower::{ServiceBuilder, ServiceExt};
 use tower_together::TogetherLayer;
-use tower_together_stacks::{Api, CHAT, Failure, report};
+use tower_together_stacks::{Api, CHAT, ExampleError, report};
 
 #[tokio::main]
-async fn main() -> Result<(), Failure> {
+async fn main() -> Result<(), ExampleError> {
     let api = Api::from_env().await?;
     let http = reqwest::Client::builder()
         .user_agent("my-program/1.0")
@@ -31,8 +31,8 @@ async fn main() -> Result<(), Failure> {
             .body(CHAT)
     };
     let calls = (0..5).map(|_| async { client.clone().oneshot(request().build()?).await });
-    for answer in try_join_all(calls).await? {
-        report(answer.status(), answer.extensions())?;
+    for response in try_join_all(calls).await? {
+        report(response.status(), response.extensions())?;
     }
     Ok(())
 }

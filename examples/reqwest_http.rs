@@ -7,10 +7,10 @@ use http::{HeaderValue, header::USER_AGENT};
 use tower::{ServiceBuilder, ServiceExt};
 use tower_http::{set_header::SetRequestHeaderLayer, trace::TraceLayer};
 use tower_together::{TogetherLayer, stack::HttpOverReqwest};
-use tower_together_stacks::{Api, Failure, report};
+use tower_together_stacks::{Api, ExampleError, report};
 
 #[tokio::main]
-async fn main() -> Result<(), Failure> {
+async fn main() -> Result<(), ExampleError> {
     let api = Api::from_env().await?;
     let http = reqwest::Client::builder()
         .retry(reqwest::retry::never())
@@ -25,8 +25,8 @@ async fn main() -> Result<(), Failure> {
         .service(HttpOverReqwest::new(http));
 
     let calls = (0..5).map(|_| client.clone().oneshot(api.chat::<reqwest::Body>()));
-    for answer in try_join_all(calls).await? {
-        report(answer.status(), answer.extensions())?;
+    for response in try_join_all(calls).await? {
+        report(response.status(), response.extensions())?;
     }
     Ok(())
 }

@@ -39,7 +39,9 @@ async fn work(url: &str) -> Result<(), Box<dyn Error>> {
     let limits = Limits::none().requests(Endpoint::ChatCompletions, Quota::new(MAX as u64, PER)?);
     let limiter = Limiter::new(limits).shared_by(Redis::new(url)?);
     loop {
-        let permit = limiter.acquire(Call::new(Endpoint::ChatCompletions)).await?;
+        let permit = limiter
+            .acquire(Call::new(Endpoint::ChatCompletions))
+            .await?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as u64;
         let mut output = std::io::stdout().lock();
         output.write_all(&now.to_le_bytes())?;
@@ -72,7 +74,9 @@ fn lead() -> Result<(), Box<dyn Error>> {
             40 => workers[0].0.kill()?,
             _ => {}
         }
-        thread::sleep((start + Duration::from_secs(second)).saturating_duration_since(Instant::now()));
+        thread::sleep(
+            (start + Duration::from_secs(second)).saturating_duration_since(Instant::now()),
+        );
         draw(second, &departures, &mut log);
     }
     drop(workers);
@@ -109,7 +113,11 @@ fn start_redis(socket: &PathBuf) -> Result<Child, Box<dyn Error>> {
     Ok(child)
 }
 
-fn start_worker(worker: usize, url: &str, sender: Sender<(u64, usize)>) -> Result<Running, Box<dyn Error>> {
+fn start_worker(
+    worker: usize,
+    url: &str,
+    sender: Sender<(u64, usize)>,
+) -> Result<Running, Box<dyn Error>> {
     let mut child = Command::new(env::current_exe()?)
         .arg(url)
         .stdout(Stdio::piped())
@@ -133,14 +141,23 @@ fn draw(second: u64, departures: &Receiver<(u64, usize)>, log: &mut Vec<(u64, us
         counts[departure.1] += 1;
         log.push(departure);
     }
-    let bars = counts.map(|count| format!("{:<20}", "▇".repeat(count).chars().take(19).collect::<String>()));
+    let bars = counts.map(|count| {
+        format!(
+            "{:<20}",
+            "▇".repeat(count).chars().take(19).collect::<String>()
+        )
+    });
     let event = match second {
         21 => "Redis was killed",
         24 => "Redis is back, empty",
         41 => "worker 1 was killed",
         _ => "",
     };
-    println!("{second:>2} s {:>4} {} {event}", counts.iter().sum::<usize>(), bars.concat());
+    println!(
+        "{second:>2} s {:>4} {} {event}",
+        counts.iter().sum::<usize>(),
+        bars.concat()
+    );
 }
 
 /// Writes the line that proves the limit.
@@ -153,9 +170,13 @@ fn judge(mut log: Vec<(u64, usize)>) {
         }
         most = most.max(index + 1 - first);
     }
-    let seconds = log.last().zip(log.first()).map_or(0.0, |(last, first)| (last.0 - first.0) as f64 / 1e9);
+    let seconds = log
+        .last()
+        .zip(log.first())
+        .map_or(0.0, |(last, first)| (last.0 - first.0) as f64 / 1e9);
     let used = log.len() as f64 * PER.as_secs_f64() / (MAX as f64 * seconds);
-    let alive = (1..WORKERS).map(|worker| log.iter().filter(|(_, of)| *of == worker).count() as f64);
+    let alive =
+        (1..WORKERS).map(|worker| log.iter().filter(|(_, of)| *of == worker).count() as f64);
     let alive: Vec<_> = alive.collect();
     let mean = alive.iter().sum::<f64>() / alive.len() as f64;
     let least = alive.iter().copied().fold(f64::INFINITY, f64::min) / mean;

@@ -6,11 +6,11 @@ use futures::future::try_join_all;
 use tonic::transport::{Channel, Server, server::TcpIncoming};
 use tower::ServiceBuilder;
 use tower_together::{Endpoint, Limits, Quota, TogetherLayer, TogetherRateLimitLayer};
-use tower_together_stacks::{Echo, Failure, Prompt, report};
+use tower_together_stacks::{Echo, ExampleError, Prompt, report};
 use tower_together_stacks::{chat_client::ChatClient, chat_server::ChatServer};
 
 #[tokio::main]
-async fn main() -> Result<(), Failure> {
+async fn main() -> Result<(), ExampleError> {
     let limits = Limits::none().requests(Endpoint::Other, Quota::per_minute(600)?);
 
     // The server's stack:
@@ -28,8 +28,8 @@ async fn main() -> Result<(), Failure> {
     let client = ChatClient::new(channel);
 
     let calls = (0..5).map(|_| async { client.clone().complete(Prompt::from("hello")).await });
-    for answer in try_join_all(calls).await? {
-        report(http::StatusCode::OK, answer.extensions())?;
+    for response in try_join_all(calls).await? {
+        report(http::StatusCode::OK, response.extensions())?;
     }
     Ok(())
 }

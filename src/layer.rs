@@ -34,6 +34,17 @@ use crate::{
 ///     .layer(TogetherRateLimitLayer::new(Limits::default().scaled(9, 10)?));
 /// # Ok::<(), tower_together::Error>(())
 /// ```
+///
+/// # Not around a server's routes
+///
+/// The layer goes around a client. `axum::Router::layer(TogetherLayer::default())` compiles, since a router is a
+/// service too. But the layer then runs the app's own handlers again when they fail, and holds the app's callers to
+/// Together's limits. Give the handlers a client with this layer instead, in `State` ([example][out]). To limit an
+/// app's callers, use [`TogetherRateLimitLayer`] alone ([example][in]). The same is true of tonic's and hyper's
+/// servers. With the feature `tracing`, the [mistake](crate::limiter#mistakes) is warned of.
+///
+/// [out]: https://docs.rs/crate/tower-together/latest/source/examples/axum_out.rs
+/// [in]: https://docs.rs/crate/tower-together/latest/source/examples/axum_in.rs
 #[derive(Clone, Debug, Default)]
 pub struct TogetherLayer {
     rate_limit: TogetherRateLimitLayer,

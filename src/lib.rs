@@ -1,10 +1,13 @@
 //! Tower layers that keep any HTTP client within Together AI's rate limits, and retry its transient failures.
 //!
-//! Together AI limits each API key by operation: chat completions, embeddings, images, fine-tune jobs, batches.
-//! Sending too fast gets 429 responses; sending too slowly wastes paid quota. [`TogetherLayer`] goes in front of a
-//! program's HTTP client. It holds each request until the API will accept it. It retries a request that fails for
-//! a transient reason, after the wait that the server asks for. It combines two layers, which also work alone:
-//! [`TogetherRetryLayer`] over [`TogetherRateLimitLayer`].
+//! Together AI limits each organization, by operation (chat completions, embeddings, images, fine-tune jobs, batches)
+//! and model. Sending too fast gets 429 responses; sending too slowly wastes paid quota. [`TogetherLayer`] goes in
+//! front of a program's HTTP client. It holds each request until the API will accept it. It retries a request that
+//! fails for a transient reason, after the wait that the server asks for. It combines two layers, which also work
+//! alone: [`TogetherRetryLayer`] over [`TogetherRateLimitLayer`].
+//!
+//! A limiter counts by API key, and within it by operation and model. So give the keys of one organization one
+//! [name](extension::ApiKey::named).
 //!
 //! ```
 //! use http::Request;
@@ -26,8 +29,8 @@
 //!     .header("authorization", "Bearer YOUR_KEY")
 //!     .header("content-type", "application/json")
 //!     .body(Full::from(r#"{"model":"BAAI/bge-base-en-v1.5","input":"hello"}"#))?;
-//! let answer = client.ready().await?.call(request).await?;
-//! assert!(answer.status().is_success());
+//! let response = client.ready().await?.call(request).await?;
+//! assert!(response.status().is_success());
 //! # Ok(())
 //! # }
 //! ```
@@ -51,6 +54,10 @@
 //! | the operation of a request; other hosts, proxies, other services | [`Endpoint`], [`Classify`] |
 //! | keys, callers, models, deadlines and retries of single requests | [`extension`] |
 //! | supported request bodies | [`body`] |
+//! | settings for a batch job, a web server, an interactive tool, many machines | [`guide::settings`] |
+//! | logs, and what to alert on | [`guide::logs`] |
+//! | what replaces governor, reqwest-retry, backoff, tower's own layers | [`guide::migrating`] |
+//! | blocking clients, other runtimes, WebAssembly | [`guide::unsupported`] |
 //! | tests of your own code, in virtual time and against a strict stand-in | [`stack`](stack#testing-your-own-code) |
 //!
 //! # Features
@@ -63,9 +70,8 @@
 //! | `reqwest` | the layers over a `reqwest::Client`, as it is or as a service of `http::Request`s |
 //! | `reqwest-middleware` | the layers as its middleware |
 //! | `tonic` | tonic's `Body` as a request body, and classifies its channel's errors; requires Rust 1.88 |
-//! | `tower` | the retry layer's rules as a policy for `tower::retry` |
 //! | `tower-http` | recognises responses of tower-http's `FollowRedirect` that are from another URL |
-//! | `tracing` | an event for each rejection, each 429, each retry, each client error with the number of attempts, and each wait for a job to end; a warning for each [mistake](limiter#mistakes) that nothing else shows |
+//! | `tracing` | spans and events: waits, pauses, retries, and why a request is not retried ([`guide::logs`]); a warning for each [mistake](limiter#mistakes) that nothing else shows |
 //!
 //! None is on by default, and none changes the behaviour of the rest.
 
@@ -73,6 +79,7 @@ mod adapter;
 pub mod body;
 mod clock;
 pub mod fallback;
+pub mod guide;
 pub mod jobs;
 mod layer;
 pub mod limiter;
@@ -87,6 +94,7 @@ pub mod stack;
 mod wire;
 mod words;
 
+#[doc(inline)]
 pub use crate::{
     fallback::TogetherFallbackLayer,
     layer::{Together, TogetherLayer},

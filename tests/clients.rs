@@ -83,11 +83,11 @@ async fn hundred_at_once(http2: bool) {
         );
     }
     let mut waited = 0;
-    while let Some(answer) = calls.join_next().await {
-        let answer = answer.unwrap().unwrap();
-        assert_eq!(answer.status(), StatusCode::OK);
-        waited += u32::from(answer.extensions().get::<Waited>().is_some());
-        let body = answer.into_body().collect().await.unwrap().to_bytes();
+    while let Some(response) = calls.join_next().await {
+        let response = response.unwrap().unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        waited += u32::from(response.extensions().get::<Waited>().is_some());
+        let body = response.into_body().collect().await.unwrap().to_bytes();
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert!(body["choices"].is_array(), "{body}");
     }
@@ -116,8 +116,8 @@ async fn without_the_layer_a_server_takes_what_it_takes_at_once() {
         let request = chat(&server.url(), Full::from(BODY));
         calls.spawn(client::<Full<Bytes>>(false).oneshot(request));
     }
-    while let Some(answer) = calls.join_next().await {
-        answer.unwrap().unwrap();
+    while let Some(response) = calls.join_next().await {
+        response.unwrap().unwrap();
     }
     let stats = server.stats();
     assert_eq!((stats.accepted, stats.refused), (40, 60));
@@ -132,9 +132,9 @@ where
 {
     for http2 in [false, true] {
         let service = TogetherRateLimitLayer::new(fast()).layer(client::<B>(http2));
-        let answer = service.oneshot(chat(&server.url(), body())).await.unwrap();
+        let response = service.oneshot(chat(&server.url(), body())).await.unwrap();
         let name = std::any::type_name::<B>();
-        assert_eq!(answer.status(), StatusCode::OK, "{name}, HTTP/2: {http2}");
+        assert_eq!(response.status(), StatusCode::OK, "{name}, HTTP/2: {http2}");
     }
 }
 
@@ -153,8 +153,8 @@ async fn every_listed_body_arrives_whole() {
             .header("authorization", "Bearer key")
             .body(Empty::<Bytes>::new());
         let service = TogetherRateLimitLayer::new(fast()).layer(client(http2));
-        let answer = service.oneshot(get.unwrap()).await.unwrap();
-        assert_eq!(answer.status(), StatusCode::OK);
+        let response = service.oneshot(get.unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
     }
 }
 
@@ -227,11 +227,11 @@ where
     let mut statuses = [StatusCode::OK; 2];
     for status in &mut statuses {
         let request = Request::get("/v1/chat/completions");
-        let answer = app
+        let response = app
             .clone()
             .oneshot(request.body(Body::empty()).unwrap())
             .await;
-        *status = answer.unwrap().status();
+        *status = response.unwrap().status();
     }
     statuses
 }
@@ -246,12 +246,12 @@ async fn an_axum_app_limits_its_own_callers() {
             .with(|_, uri| (uri.path() == PATH).then_some(Endpoint::ChatCompletions));
         impatient().with_classify(classify)
     };
-    let refused = [StatusCode::OK, StatusCode::TOO_MANY_REQUESTS];
+    let rejected = [StatusCode::OK, StatusCode::TOO_MANY_REQUESTS];
     let router = Router::new().route(PATH, get(hi));
-    assert_eq!(two_calls(router.clone().layer(layer())).await, refused);
-    assert_eq!(two_calls(router.route_layer(layer())).await, refused);
+    assert_eq!(two_calls(router.clone().layer(layer())).await, rejected);
+    assert_eq!(two_calls(router.route_layer(layer())).await, rejected);
     let router = Router::new().route(PATH, get(hi).layer(layer()));
-    assert_eq!(two_calls(router).await, refused);
+    assert_eq!(two_calls(router).await, rejected);
 }
 
 #[tokio::test]
@@ -276,17 +276,17 @@ async fn a_hyper_server_limits_its_own_callers() {
     });
     let url = format!("http://{address}");
     let client = client::<Full<Bytes>>(false);
-    let answer = client.request(chat(&url, Full::from(BODY))).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
-    let answer = client.request(chat(&url, Full::from(BODY))).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
-    let seconds: u64 = answer.headers()["retry-after"]
+    let response = client.request(chat(&url, Full::from(BODY))).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let response = client.request(chat(&url, Full::from(BODY))).await.unwrap();
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    let seconds: u64 = response.headers()["retry-after"]
         .to_str()
         .unwrap()
         .parse()
         .unwrap();
     assert!((1_800..=3_601).contains(&seconds), "{seconds}");
-    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
     assert!(String::from_utf8_lossy(&body).contains("max_wait"));
 }
 
@@ -302,15 +302,15 @@ async fn a_body_that_streams_in_streams_out() {
             let (mut parts, body) = request.into_parts();
             parts.uri = format!("{url}{}", parts.uri.path()).parse().unwrap();
             parts.headers.remove("host");
-            let answer = service.oneshot(Request::from_parts(parts, body)).await;
-            answer.unwrap().map(Body::new)
+            let response = service.oneshot(Request::from_parts(parts, body)).await;
+            response.unwrap().map(Body::new)
         }
     });
     let address = serve(app).await;
     let client = client::<Full<Bytes>>(false);
     let request = chat(&format!("http://{address}"), Full::from(BODY));
-    let answer = client.request(request).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
+    let response = client.request(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(upstream.stats().accepted, 1);
 }
 
@@ -322,7 +322,7 @@ async fn serve(app: Router) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn a_deadline_that_cannot_be_met_is_refused_before_anything_is_sent() {
+async fn a_deadline_that_cannot_be_met_is_rejected_before_anything_is_sent() {
     let server = free().await;
     let service = TogetherRateLimitLayer::new(one_an_hour()).layer(client::<Full<Bytes>>(true));
     let send = || {
@@ -331,11 +331,11 @@ async fn a_deadline_that_cannot_be_met_is_refused_before_anything_is_sent() {
             .oneshot(with_deadline(chat(&server.url(), Full::from(BODY))))
     };
     assert_eq!(send().await.unwrap().status(), StatusCode::OK);
-    let answer = send().await.unwrap();
-    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    let response = send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     // It was rejected on arrival.
-    assert!(answer.extensions().get::<Waited>().is_none());
-    let rejected = answer.extensions().get::<Rejected>().unwrap();
+    assert!(response.extensions().get::<Waited>().is_none());
+    let rejected = response.extensions().get::<Rejected>().unwrap();
     assert_eq!(rejected.reason(), Reason::Deadline);
     assert_eq!(server.stats().arrived, 1);
 }

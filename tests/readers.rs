@@ -58,7 +58,7 @@ async fn a_model_is_read_and_has_its_own_lane() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_prompt_and_its_longest_answer_are_charged() {
+async fn a_prompt_and_its_longest_response_are_charged() {
     let members = r#""messages":[{"role":"user","content":"why is it so"}],"max_tokens":900"#;
     let expected = charged(format!("{{{members}}}").as_bytes()).await;
     assert!(expected > 900);

@@ -32,11 +32,11 @@ impl<B: Clone, R, E> Policy<Request<B>, Response<R>, E> for Cloning {
 
     fn retry(&mut self, _: &mut Request<B>, result: &mut Result<Response<R>, E>) -> Option<Sleep> {
         let asked = match result {
-            Ok(answer) if !is_transient(answer.status()) => {
+            Ok(response) if !is_transient(response.status()) => {
                 self.budget.deposit();
                 return None;
             }
-            Ok(answer) => retry_after(answer.headers()),
+            Ok(response) => retry_after(response.headers()),
             Err(_) => None,
         };
         if self.left == 0 || !self.budget.withdraw() {

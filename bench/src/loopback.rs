@@ -125,14 +125,14 @@ where
 }
 
 /// Reads the body to its end, so that the connection can be reused.
-async fn read<R, E>(answer: Result<impl Into<Response<R>>, E>)
+async fn read<R, E>(response: Result<impl Into<Response<R>>, E>)
 where
     R: Body<Data = Bytes, Error: fmt::Debug>,
     E: fmt::Debug,
 {
-    let answer = answer.expect("the server answers").into();
-    assert_eq!(answer.status(), StatusCode::OK);
-    let mut body = pin!(answer.into_body());
+    let response = response.expect("the server responds").into();
+    assert_eq!(response.status(), StatusCode::OK);
+    let mut body = pin!(response.into_body());
     while let Some(frame) = body.frame().await {
         black_box(frame.expect("the server is still there"));
     }

@@ -5,9 +5,7 @@ use tower::{
     retry::{Retry, RetryLayer},
 };
 use tower_together::{
-    TogetherLayer, TogetherRetryLayer,
-    rate_limit::TogetherRateLimit,
-    retry::{Policy, TogetherRetry},
+    TogetherLayer, TogetherRetryLayer, rate_limit::TogetherRateLimit, retry::TogetherRetry,
 };
 
 use crate::{by_hand::Cloning, services::limits};
@@ -22,8 +20,4 @@ pub(crate) fn both<S: Clone>(inner: S) -> TogetherRetry<TogetherRateLimit<S>> {
 
 pub(crate) fn by_hand<S>(inner: S) -> Retry<Cloning, S> {
     RetryLayer::new(Cloning::default()).layer(inner)
-}
-
-pub(crate) fn by_policy<S>(inner: S) -> Retry<Policy, S> {
-    RetryLayer::new(TogetherRetryLayer::default().policy()).layer(inner)
 }

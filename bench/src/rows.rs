@@ -10,7 +10,7 @@ use tower_together::body::RequestBody;
 
 use crate::{
     requests::{Keys, Requests, json, keys},
-    retries::{both, by_hand, by_policy, retry},
+    retries::{both, by_hand, retry},
     row::Row,
     section::Section,
     services::{
@@ -98,7 +98,12 @@ fn bodies(rows: &mut Vec<Row>, keys: &[Keys; 2]) {
 }
 
 fn learning(rows: &mut Vec<Row>, keys: &[Keys; 2], runtime: &Runtime) {
-    let mut section = Section::new(rows, "no headers in the answer, no body, 1 key", keys, None);
+    let mut section = Section::new(
+        rows,
+        "no headers in the response, no body, 1 key",
+        keys,
+        None,
+    );
     let body = Empty::<Bytes>::new();
     section.add("no-op", &NoOp, &body);
     section.add(NOT_LEARNING, &learner(false).layer(NoOp), &body);
@@ -116,7 +121,7 @@ fn learning(rows: &mut Vec<Row>, keys: &[Keys; 2], runtime: &Runtime) {
 }
 
 fn learning_from_headers(rows: &mut Vec<Row>, keys: &[Keys; 2]) {
-    let heading = "six rate limit headers in each answer, no body, 10 keys";
+    let heading = "six rate limit headers in each response, no body, 10 keys";
     let mut section = Section::new(rows, heading, keys, None);
     let (told, body) = (Told::new(), Empty::<Bytes>::new());
     section.add("no-op", &told, &body);
@@ -136,11 +141,6 @@ where
     section.add(RETRY_BY_HAND, &by_hand(NoOp), body);
     section.add(BOTH, &both(NoOp), body);
     section.add(BOTH_BY_HAND, &by_hand(together(NoOp)), body);
-    section.add(
-        "tower::retry, our Policy, our limiter",
-        &by_policy(together(NoOp)),
-        body,
-    );
 }
 
 fn governors(rows: &mut Vec<Row>, heading: &'static str, keys: &[Keys; 2], one_key: Option<usize>) {

@@ -53,27 +53,27 @@ async fn serve(listener: TcpListener, connections: &AtomicUsize) {
         stream.set_nodelay(true).expect("it is open");
         connections.fetch_add(1, Ordering::Relaxed);
         let connection =
-            http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
+            http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(respond));
         // A client that disconnects is no failure.
         tokio::spawn(async { drop(connection.await) });
     }
 }
 
 /// Reads the request to its end, so that the connection can be reused.
-async fn answer(request: Request<Incoming>) -> hyper::Result<Response<Answer>> {
+async fn respond(request: Request<Incoming>) -> hyper::Result<Response<ServerResponse>> {
     let streams = request.uri().query() == Some("stream");
     request.into_body().collect().await?;
-    let (answer, content_type) = if streams {
+    let (response, content_type) = if streams {
         (Events::new().boxed(), "text/event-stream")
     } else {
-        (Full::new(ANSWER).boxed(), "application/json")
+        (Full::new(RESPONSE).boxed(), "application/json")
     };
-    let mut answer = Response::new(answer);
+    let mut response = Response::new(response);
     let content_type = HeaderValue::from_static(content_type);
-    answer.headers_mut().insert(CONTENT_TYPE, content_type);
-    Ok(answer)
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    Ok(response)
 }
 
-type Answer = BoxBody<Bytes, Infallible>;
+type ServerResponse = BoxBody<Bytes, Infallible>;
 
-const ANSWER: Bytes = Bytes::from_static(br#"{"choices":[]}"#);
+const RESPONSE: Bytes = Bytes::from_static(br#"{"choices":[]}"#);

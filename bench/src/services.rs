@@ -72,9 +72,9 @@ impl<B> Service<Request<B>> for Told {
     }
 
     fn call(&mut self, _: Request<B>) -> Self::Future {
-        let mut answer = Response::new(Empty::new());
-        *answer.headers_mut() = self.headers.clone();
-        ready(Ok(answer))
+        let mut response = Response::new(Empty::new());
+        *response.headers_mut() = self.headers.clone();
+        ready(Ok(response))
     }
 }
 

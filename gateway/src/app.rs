@@ -54,12 +54,12 @@ async fn serve_pages(
     if !gateway.access.wants_token() || !cors::is_of_page(request.headers()) {
         return next.run(request).await;
     }
-    if let Some(answer) = cors::preflight(&request) {
-        return answer;
+    if let Some(response) = cors::preflight(&request) {
+        return response;
     }
-    let mut answer = next.run(request).await;
-    cors::allow(answer.headers_mut());
-    answer
+    let mut response = next.run(request).await;
+    cors::allow(response.headers_mut());
+    response
 }
 
 /// Closes the connection after its response while descriptors are scarce, so that another program's is accepted.
@@ -78,11 +78,11 @@ async fn look(
     request: Request,
     next: Next,
 ) -> Response<Body> {
-    let refusal = gateway
+    let rejection = gateway
         .access
-        .refuses_look(request.uri(), request.headers(), peer.ip());
-    match refusal {
-        Some(refusal) => refusal,
+        .rejects_look(request.uri(), request.headers(), peer.ip());
+    match rejection {
+        Some(rejection) => rejection,
         None => next.run(request).await,
     }
 }

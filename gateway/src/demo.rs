@@ -17,7 +17,7 @@ use crate::gateway::Gateway;
 
 /// One made-up program. Each of its workers makes a call, reads the response, and rests.
 #[derive(Clone, Copy)]
-struct Program {
+struct DemoProgram {
     /// Its credential, which the gateway does not pass on.
     name: &'static str,
     path: &'static str,
@@ -41,18 +41,18 @@ pub(crate) fn start(address: SocketAddr, gateway: Arc<Gateway>) {
     }
     tokio::spawn(async move {
         loop {
-            sleep(BETWEEN_REFUSALS).await;
+            sleep(BETWEEN_REJECTIONS).await;
             if let Some(stand_in) = gateway.target.stand_in() {
-                let refusal = Answer::status(429).header("retry-after", 3);
+                let rejection = Answer::status(429).header("retry-after", 3);
                 let body =
                     json!({"error": {"message": "Rate limit reached", "type": "rate_limit"}});
-                stand_in.script("POST", "/embeddings", refusal.body(body.to_string()));
+                stand_in.script("POST", "/embeddings", rejection.body(body.to_string()));
             }
         }
     });
 }
 
-impl Program {
+impl DemoProgram {
     async fn work(self, address: SocketAddr, client: Client<HttpConnector, Body>) {
         loop {
             sleep(self.rest.mul_f64(fastrand::f64())).await;
@@ -67,8 +67,8 @@ impl Program {
             .header("content-type", "application/json")
             .header("x-stainless-timeout", self.patience.as_secs())
             .body(self.body().to_string().into());
-        let mut answer = client.request(request.ok()?).await.ok()?;
-        while let Some(Ok(_)) = answer.frame().await {}
+        let mut response = client.request(request.ok()?).await.ok()?;
+        while let Some(Ok(_)) = response.frame().await {}
         Some(())
     }
 
@@ -90,8 +90,8 @@ const EMBEDDINGS: &str = "/embeddings";
 const IMAGES: &str = "/images/generations";
 
 /// Together they ask for somewhat more than the limits allow.
-const PROGRAMS: [Program; 5] = [
-    Program {
+const PROGRAMS: [DemoProgram; 5] = [
+    DemoProgram {
         name: "chat-room",
         path: CHAT,
         model: "meta-llama/Llama-3.3-70B-Instruct-Turbo",
@@ -99,7 +99,7 @@ const PROGRAMS: [Program; 5] = [
         rest: Duration::from_secs(3),
         patience: Duration::from_secs(60),
     },
-    Program {
+    DemoProgram {
         name: "nightly-eval",
         path: CHAT,
         model: "Qwen/Qwen2.5-72B-Instruct-Turbo",
@@ -107,7 +107,7 @@ const PROGRAMS: [Program; 5] = [
         rest: Duration::from_secs(14),
         patience: Duration::from_secs(30),
     },
-    Program {
+    DemoProgram {
         name: "indexer",
         path: EMBEDDINGS,
         model: "intfloat/multilingual-e5-large-instruct",
@@ -115,7 +115,7 @@ const PROGRAMS: [Program; 5] = [
         rest: Duration::from_millis(600),
         patience: Duration::from_secs(60),
     },
-    Program {
+    DemoProgram {
         name: "search-box",
         path: EMBEDDINGS,
         model: "intfloat/multilingual-e5-large-instruct",
@@ -123,7 +123,7 @@ const PROGRAMS: [Program; 5] = [
         rest: Duration::from_secs(4),
         patience: Duration::from_secs(2),
     },
-    Program {
+    DemoProgram {
         name: "illustrator",
         path: IMAGES,
         model: "black-forest-labs/FLUX.1-schnell",
@@ -132,4 +132,4 @@ const PROGRAMS: [Program; 5] = [
         patience: Duration::from_secs(4),
     },
 ];
-const BETWEEN_REFUSALS: Duration = Duration::from_secs(50);
+const BETWEEN_REJECTIONS: Duration = Duration::from_secs(50);

@@ -18,8 +18,8 @@ use crate::{
     monitor::{Monitor, log::Log, traffic::Traffic},
     shutdown::Shutdown,
     upstream::{
-        client::{self, Sender, Watch},
-        refused::Complaint,
+        client::{self, Observer, Sender},
+        key_rejected::Complaint,
         target::Target,
     },
 };
@@ -60,7 +60,7 @@ impl Gateway {
                 limiter.clone(),
                 &target,
                 &memory,
-                Watch {
+                Observer {
                     first_byte: args.first_byte,
                     monitor: Arc::clone(&monitor),
                     descriptors: descriptors.clone(),

@@ -22,9 +22,9 @@
 //! | `page`, `metrics` | show the lanes to people (`/`), as JSON (`/lanes`), and to Prometheus |
 //! | `jobs` | asks what became of fine-tunes and batches |
 //! | `gateway` | holds what all calls share |
-//! | `upstream` | knows the API's address (`target`, `path`) and key, hides the key in responses (`mask`), tells when the API rejects it (`refused`), and sends (`client`) |
+//! | `upstream` | knows the API's address (`target`, `path`) and key, hides the key in responses (`mask`), tells when the API rejects it (`key_rejected`), and sends (`client`) |
 //! | `connection` | serves one connection of a program, within the system's file descriptors |
-//! | `access` | lets programs in by token, address or web page, or rejects them (`refusal`) |
+//! | `access` | lets programs in by token, address or web page, or rejects them (`rejection`) |
 //! | `config` | reads the command line and the file of `--config` |
 //! | `history` | keeps the last five minutes of each lane, and computes what remains of a limit (`windows`) |
 //! | `monitor` | follows each call, counts what came of it, and logs it; notices an outage |
@@ -63,7 +63,7 @@ use tower::BoxError;
 use tower_together::Limiter;
 
 use crate::{
-    access::{Access, tokens::Tokens},
+    access::{Access, tokens::AccessTokens},
     app::app,
     config::{Config, args::Args},
     connection::descriptors::Descriptors,
@@ -90,7 +90,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args, config: Config) -> Result<ExitCode, BoxError> {
-    let mut tokens = Tokens::from_env()?;
+    let mut tokens = AccessTokens::from_env()?;
     for (name, token) in &config.tokens {
         tokens.add(name, token);
     }

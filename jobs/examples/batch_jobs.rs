@@ -34,26 +34,26 @@ use tower_together_jobs::{Batches, Missing, Reason, Results};
 
 use crate::shared::{Progress, Target, exit, say};
 
-/// Has chat requests answered as batches. With TOGETHER_API_KEY they cost money.
+/// Runs chat requests as batches. With TOGETHER_API_KEY they cost money.
 ///
-/// The exit status is 0; 1 if a request has no answer; 2 if it could not work at all.
+/// The exit status is 0; 1 if a request has no response; 2 if it could not work at all.
 #[derive(Debug, Parser)]
 struct Args {
     /// A file of requests, one a line [default: 2,500 of our own, for the stand-in]
     #[arg(value_name = "FILE")]
     requests: Option<PathBuf>,
 
-    /// File for the answers, one a line. A request that has its line there is not sent again: the same command
-    /// sends what has none. A request whose line in the batch's file cannot be read has a line too
+    /// File for the responses, one a line. A request that has its line there is not sent again: the same command
+    /// sends the others. A request whose line in the batch's file cannot be read has a line too
     #[arg(long, value_name = "FILE", default_value = "answers.jsonl")]
     answers: PathBuf,
 
-    /// A file to write down in which batches are under way [default: that of the answers with .journal behind its name,
-    /// and none for the stand-in]
+    /// A file to write down in which batches are under way [default: that of the responses with .journal behind its
+    /// name, and none for the stand-in]
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
 
-    /// Delete the answers that are there, with the first new one, and forget the batches that are under way
+    /// Delete the responses that are there, with the first new one, and forget the batches that are under way
     #[arg(long)]
     restart: bool,
 
@@ -66,14 +66,14 @@ struct Args {
     base_url: Option<String>,
 }
 
-/// A line of the answers.
+/// A line of the file of responses.
 #[derive(Serialize, Deserialize)]
 struct Line {
     from: String,
     request: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     answer: Option<Value>,
-    /// Why it may have been answered.
+    /// Why it may have been done.
     #[serde(skip_serializing_if = "Option::is_none")]
     uncertain: Option<String>,
 }
@@ -105,7 +105,7 @@ async fn run(args: Args) -> Result<bool, BoxError> {
         true => "the stand-in",
         false => &target.base,
     };
-    let (mut results, uncertain) = open_answers(&args, from, target.is_stand_in())?;
+    let (mut results, uncertain) = open_responses(&args, from, target.is_stand_in())?;
 
     let all = requests.len();
     let mut progress = Progress::new("requests", all);
@@ -133,10 +133,10 @@ async fn run(args: Args) -> Result<bool, BoxError> {
     let mut outcomes = pin!(batches.run(wanted.take_while(|_| !stop.get())));
     while let Some(outcome) = progress.next(outcomes.as_mut()).await {
         let (number, key, request) = &open[outcome.index];
-        let (answer, uncertain) = match outcome.result {
-            Ok(answer) => {
+        let (response, uncertain) = match outcome.result {
+            Ok(response) => {
                 progress.tally.success();
-                (Some(answer), None)
+                (Some(response), None)
             }
             Err(Missing { reason, .. }) => {
                 let name = format!("request {number}");
@@ -149,11 +149,11 @@ async fn run(args: Args) -> Result<bool, BoxError> {
                 (None, is_uncertain.then(|| reason.to_string()))
             }
         };
-        if answer.is_some() || uncertain.is_some() {
+        if response.is_some() || uncertain.is_some() {
             let line = Line {
                 from: from.to_owned(),
                 request: request.clone(),
-                answer,
+                answer: response,
                 uncertain,
             };
             results.write(key, &line)?;
@@ -164,18 +164,18 @@ async fn run(args: Args) -> Result<bool, BoxError> {
     let path = args.answers.display();
     if to_look_for > 0 {
         say(&format!(
-            "{to_look_for} requests may have been answered before, see `uncertain` in {path}: they are not sent \
+            "{to_look_for} requests may have been done before, see `uncertain` in {path}: they are not sent \
              again unless you delete these lines"
         ));
     }
-    let answered = progress.tally.done() - progress.tally.failed() - to_look_for;
-    let whole = answered == all as u64;
+    let succeeded = progress.tally.done() - progress.tally.failed() - to_look_for;
+    let whole = succeeded == all as u64;
     if stop.get() {
         say(
             "ended early, for it would fail for all; once that is put right, the same command continues",
         );
     } else if !whole {
-        say("the same command sends again what failed");
+        say("the same command retries what failed");
     }
     if let Some(journal) = journal.filter(|_| to_find > 0) {
         say(&format!(
@@ -184,13 +184,13 @@ async fn run(args: Args) -> Result<bool, BoxError> {
             journal.display()
         ));
     }
-    println!("{answered} of {all} answered, in {path}");
+    println!("{succeeded} of {all} have a response, in {path}");
     Ok(whole)
 }
 
-/// Opens the answers, which are of one server, and finds those that are uncertain. The stand-in's are of a
-/// demonstration, and begin anew each time.
-fn open_answers(args: &Args, from: &str, anew: bool) -> io::Result<(Results, HashSet<Key>)> {
+/// Opens the file of responses, which are of one server, and finds the uncertain lines. The stand-in's responses are
+/// a demonstration's, and begin anew each time.
+fn open_responses(args: &Args, from: &str, anew: bool) -> io::Result<(Results, HashSet<Key>)> {
     let (mut seen, mut uncertain) = (HashMap::new(), HashSet::new());
     if args.restart {
         return Ok((Results::restart(&args.answers)?, uncertain));
@@ -198,7 +198,7 @@ fn open_answers(args: &Args, from: &str, anew: bool) -> io::Result<(Results, Has
     let results = Results::open(&args.answers, |line: Line| {
         if line.from != from {
             return Err(format!(
-                "an answer of {}, and not of {from}: name another file with --answers, or delete what is there \
+                "a response of {}, and not of {from}: name another file with --answers, or delete what is there \
                  with --restart",
                 line.from
             ));
@@ -225,7 +225,7 @@ fn journal(args: &Args) -> io::Result<PathBuf> {
     };
     let path = args.journal.clone().unwrap_or_else(beside);
     if args.restart {
-        // The answers are locked, so that no run goes on with it.
+        // The file of responses is locked, so that no run goes on with it.
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

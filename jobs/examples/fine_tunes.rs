@@ -123,8 +123,8 @@ async fn upload(api: &JobsApi<Client>) -> Result<String, BoxError> {
         .request(Method::POST, "files/upload")
         .header("content-type", "multipart/form-data; boundary=cut")
         .body(form.into())?;
-    let answer = api.get_ref().clone().oneshot(request).await?;
-    let body = answer.into_body().collect().await?.to_bytes();
+    let response = api.get_ref().clone().oneshot(request).await?;
+    let body = response.into_body().collect().await?.to_bytes();
     let file: Value = serde_json::from_slice(&body)?;
     Ok(file["id"].as_str().ok_or("no file was made")?.to_owned())
 }

@@ -36,14 +36,14 @@ where
         None => request.body(Full::default()),
     };
     let request = request.map_err(Failure::wrong)?;
-    answer(api, request, most, |rules, response| {
+    send(api, request, most, |rules, response| {
         read(response.body()).map_err(|why| Failure::unreadable(rules, why))
     })
     .await
 }
 
 /// Sends a request, and reads its response, if that is a success.
-pub(crate) async fn answer<S, R, T>(
+pub(crate) async fn send<S, R, T>(
     api: &JobsApi<S>,
     request: Request<Full<Bytes>>,
     most: usize,
@@ -58,9 +58,9 @@ where
     let mut service = api.get_ref().clone();
     let ready = poll_fn(|cx| service.poll_ready(cx)).await;
     ready.map_err(|error| Failure::not_ready(rules, error))?;
-    let answer = service.call(request).await;
-    let answer = answer.map_err(|error| Failure::broken(rules, error))?;
-    let (head, body) = answer.into_parts();
+    let response = service.call(request).await;
+    let response = response.map_err(|error| Failure::broken(rules, error))?;
+    let (head, body) = response.into_parts();
     let body = Limited::new(body, most).collect().await;
     let body = body.map_err(|error| match error.is::<LengthLimitError>() {
         true => Failure::too_long(rules, most),
@@ -72,7 +72,7 @@ where
         false => Some(ApiError::parse(head.status, &head.headers, &body)),
     };
     match error {
-        Some(error) => Err(Failure::answered(rules, &head, &error)),
+        Some(error) => Err(Failure::of_response(rules, &head, &error)),
         None => read(rules, Response::from_parts(head, body)),
     }
 }
@@ -99,7 +99,7 @@ where
 /// Asks again, over an outage too: hours of work hang on it.
 pub(crate) async fn patiently<T, F>(
     interval: Duration,
-    patience: Patience,
+    patience: Tolerance,
     ask: impl Fn() -> F,
 ) -> Result<T, Failure>
 where
@@ -117,14 +117,14 @@ where
 
 /// Which failures are waited out.
 #[derive(Clone, Copy)]
-pub(crate) enum Patience {
+pub(crate) enum Tolerance {
     /// Before anything is known of the server, an unreadable success means a wrong address.
     WithErrors,
     /// Later it is a page of a proxy, which is in order again soon.
     WithAll,
 }
 
-impl Patience {
+impl Tolerance {
     fn bears(self, failure: &Failure) -> bool {
         failure.is_transient() && (matches!(self, Self::WithAll) || !failure.unreadable)
     }
@@ -133,7 +133,7 @@ impl Patience {
 /// Tries of asking, each after an interval: with that of 30 s, an hour.
 const PATIENCE: u32 = 120;
 
-/// Bytes of an answer that is no file: a list of thousands of batches.
+/// Bytes of a response that is no file: a list of thousands of batches.
 const MOST: usize = 16 << 20;
 
 /// Checks that a response is a job, which has a state.

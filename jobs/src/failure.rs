@@ -17,25 +17,25 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Failure {
     status: Option<StatusCode>,
     rejected: Option<Reason>,
-    passing: bool,
+    transient: bool,
     may_be_done: bool,
     /// Whether it is a success that does not say what it should.
     pub(crate) unreadable: bool,
     /// Whether it failed for what is in it, so that a part of it may succeed.
     own: bool,
     concerns_all: bool,
-    unanswered: bool,
+    no_response: bool,
     request_id: Option<String>,
     message: String,
 }
 
 impl Failure {
-    /// The error it was answered with; `None` if there was no answer, or none that says what it should.
+    /// The status of the error response; `None` if there was no response, or a success that does not say what it should.
     pub fn status(&self) -> Option<StatusCode> {
         self.status
     }
 
-    /// Why the limiter itself refused it, which then was not sent.
+    /// Why the limiter rejected the request, which then was not sent.
     pub fn rejected(&self) -> Option<Reason> {
         self.rejected
     }
@@ -44,7 +44,7 @@ impl Failure {
     /// [table](tower_together::retry): the failure is transient, and the request creates nothing or
     /// [surely did nothing](Self::may_be_done).
     pub fn is_transient(&self) -> bool {
-        self.passing
+        self.transient
     }
 
     /// The former name of [`is_transient`](Self::is_transient).
@@ -77,7 +77,7 @@ impl Failure {
     /// Whether there was a response, of the server or of the limiter; false after an error of the client, such as a
     /// refused connection or a timeout.
     pub fn was_answered(&self) -> bool {
-        !self.unanswered
+        !self.no_response
     }
 
     pub(crate) fn is_own(&self) -> bool {
@@ -99,22 +99,22 @@ impl Failure {
         Self {
             status: None,
             rejected: None,
-            passing: false,
+            transient: false,
             may_be_done: false,
             unreadable: false,
             own: false,
             concerns_all: false,
-            unanswered: false,
+            no_response: false,
             request_id: None,
             message: error.to_string(),
         }
     }
 
     /// A line of a batch that failed, as the batch's files tell.
-    pub(crate) fn of_line(status: Option<StatusCode>, passing: bool, message: String) -> Self {
+    pub(crate) fn of_line(status: Option<StatusCode>, transient: bool, message: String) -> Self {
         Self {
             status,
-            passing,
+            transient,
             ..Self::wrong(message)
         }
     }
@@ -124,7 +124,7 @@ impl Failure {
     pub(crate) fn unreadable(rules: &Resubmission, why: String) -> Self {
         Self {
             unreadable: true,
-            unanswered: false,
+            no_response: false,
             ..Self::broken(rules, why)
         }
     }
@@ -133,8 +133,8 @@ impl Failure {
     pub(crate) fn too_long(rules: &Resubmission, most: usize) -> Self {
         let most = most >> 20;
         Self {
-            passing: false,
-            unanswered: false,
+            transient: false,
+            no_response: false,
             ..Self::broken(rules, format!("the response is longer than {most} MiB"))
         }
     }
@@ -143,7 +143,7 @@ impl Failure {
     pub(crate) fn broken(rules: &Resubmission, error: impl Into<BoxError>) -> Self {
         let error = error.into();
         Self {
-            unanswered: true,
+            no_response: true,
             ..Self::after(rules.after_error(&error), with_causes(error))
         }
     }
@@ -158,18 +158,22 @@ impl Failure {
 
     fn after(aftermath: Aftermath, message: String) -> Self {
         Self {
-            passing: aftermath.may_resubmit(),
+            transient: aftermath.may_resubmit(),
             may_be_done: aftermath.may_be_done(),
             ..Self::wrong(message)
         }
     }
 
     /// A response that is an error.
-    pub(crate) fn answered(rules: &Resubmission, head: &response::Parts, error: &ApiError) -> Self {
+    pub(crate) fn of_response(
+        rules: &Resubmission,
+        head: &response::Parts,
+        error: &ApiError,
+    ) -> Self {
         let failure = match head.extensions.get::<Rejected>() {
             Some(rejected) => Self {
                 rejected: Some(rejected.reason()),
-                passing: error.is_transient() && rejected.reason() != Reason::Closed,
+                transient: error.is_transient() && rejected.reason() != Reason::Closed,
                 ..Self::wrong(rejected)
             },
             None => Self {
@@ -272,15 +276,15 @@ mod tests {
         Resubmission::of(&Request::new(()), endpoint)
     }
 
-    fn answered(rules: &Resubmission, head: &response::Parts, body: &[u8]) -> Failure {
+    fn of_response(rules: &Resubmission, head: &response::Parts, body: &[u8]) -> Failure {
         let error = ApiError::parse(head.status, &head.headers, body);
-        Failure::answered(rules, head, &error)
+        Failure::of_response(rules, head, &error)
     }
 
     #[test]
     fn it_is_known_what_may_pass_and_what_may_have_been_done() {
         let broke = r#"{"error":{"message":"Credit limit exceeded","code":"insufficient_quota"}}"#;
-        for (status, body, passing, may_be_done) in [
+        for (status, body, transient, may_be_done) in [
             (500, "", true, true),
             (503, "{}", true, true),
             (503, r#"{"error":{"message":"overloaded"}}"#, true, false),
@@ -295,15 +299,15 @@ mod tests {
             (530, "", true, true),
             (402, broke, false, false),
         ] {
-            let answer = Response::builder().status(status).body(()).unwrap();
-            let head = answer.into_parts().0;
-            let failure = |endpoint| answered(&rules(endpoint), &head, body.as_bytes());
-            let said = |failure: Failure| (failure.passing, failure.may_be_done);
+            let response = Response::builder().status(status).body(()).unwrap();
+            let head = response.into_parts().0;
+            let failure = |endpoint| of_response(&rules(endpoint), &head, body.as_bytes());
+            let said = |failure: Failure| (failure.transient, failure.may_be_done);
             let read = said(failure(Endpoint::BatchGet));
-            assert_eq!(read, (passing, may_be_done), "{status} {body}");
+            assert_eq!(read, (transient, may_be_done), "{status} {body}");
             let created = said(failure(Endpoint::BatchCreate));
-            let passing = passing && !may_be_done;
-            assert_eq!(created, (passing, may_be_done), "{status} {body}");
+            let transient = transient && !may_be_done;
+            assert_eq!(created, (transient, may_be_done), "{status} {body}");
         }
     }
 
@@ -332,10 +336,10 @@ mod tests {
             (404, json!({"message": "a bad text"}), false),
             (401, json!({"message": "a bad token"}), false),
         ] {
-            let answer = Response::builder().status(status).body(()).unwrap();
+            let response = Response::builder().status(status).body(()).unwrap();
             let body = json!({"error": body}).to_string();
             let rules = rules(Endpoint::Embeddings);
-            let failure = answered(&rules, &answer.into_parts().0, body.as_bytes());
+            let failure = of_response(&rules, &response.into_parts().0, body.as_bytes());
             assert_eq!(failure.is_own(), own, "{status} {body}");
             assert_eq!(failure.concerns_all(), !own, "{status} {body}");
         }
@@ -353,10 +357,10 @@ mod tests {
             (500, "", false),
             (503, "", false),
         ] {
-            let answer = Response::builder().status(status).body(()).unwrap();
-            let head = answer.into_parts().0;
+            let response = Response::builder().status(status).body(()).unwrap();
+            let head = response.into_parts().0;
             let rules = rules(Endpoint::Embeddings);
-            let failure = answered(&rules, &head, body.as_bytes());
+            let failure = of_response(&rules, &head, body.as_bytes());
             assert_eq!(failure.concerns_all(), all, "{status} {body}");
         }
     }
@@ -364,9 +368,9 @@ mod tests {
     #[test]
     fn failures_of_two_requests_are_of_one_kind() {
         let failure = |id: &str| {
-            let answer = Response::builder().status(402).header("x-request-id", id);
-            let head = answer.body(()).unwrap().into_parts().0;
-            answered(&rules(Endpoint::Embeddings), &head, b"")
+            let response = Response::builder().status(402).header("x-request-id", id);
+            let head = response.body(()).unwrap().into_parts().0;
+            of_response(&rules(Endpoint::Embeddings), &head, b"")
         };
         let (one, other) = (failure("oAbc-1"), failure("oAbc-2"));
         assert!(one.to_string().contains("oAbc-1"), "{one}");
@@ -380,14 +384,14 @@ mod tests {
         limiter.close();
         let chat = Call::new(Endpoint::ChatCompletions);
         let rejected = limiter.try_acquire(&chat).unwrap_err();
-        let answer = || Response::builder().status(503);
-        let failure = |answer: response::Builder| {
-            let (head, ()) = answer.body(()).unwrap().into_parts();
-            answered(&rules(Endpoint::ChatCompletions), &head, b"{}")
+        let response = || Response::builder().status(503);
+        let failure = |response: response::Builder| {
+            let (head, ()) = response.body(()).unwrap().into_parts();
+            of_response(&rules(Endpoint::ChatCompletions), &head, b"{}")
         };
-        let local = failure(answer().extension(rejected));
+        let local = failure(response().extension(rejected));
         assert_eq!(local.rejected(), Some(Reason::Closed));
         assert!(!local.is_transient() && !local.may_be_done());
-        assert_eq!(failure(answer()).rejected(), None);
+        assert_eq!(failure(response()).rejected(), None);
     }
 }

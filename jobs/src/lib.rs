@@ -1,7 +1,7 @@
 //! Batches, fine-tunes and corpora for Together AI, over any stack of [`tower_together`].
 //!
 //! [`Corpus`] sends a lot of requests, or embeds a lot of texts; [`FineTunes`] creates fine-tunes, each once,
-//! whatever happens to the program; [`Batches`] has many chat requests answered at half the price. [`Results`] keeps
+//! whatever happens to the program; [`Batches`] runs many chat requests at half the price. [`Results`] keeps
 //! what comes of them in a file, to which a later run adds what is missing, and [`Tally`] says how far a run is and
 //! what failed.
 //!
@@ -10,15 +10,15 @@
 //!
 //! # Batches
 //!
-//! A batch is a file of chat requests that Together answers within 24 hours, mostly sooner, at half the
+//! A batch is a file of chat requests that Together runs within 24 hours, mostly sooner, at half the
 //! price of live calls, and under limits of its own
 //! (docs.together.ai/docs/inference/batch/overview). [`Batches`] cuts any number of requests into such
-//! files, uploads them, has batches made of them, waits, and gives the answers in the order of the
+//! files, uploads them, has batches made of them, waits, and gives the responses in the order of the
 //! requests.
 //!
 //! Use it for a corpus of chat requests that nobody waits for: evaluations, extraction, synthetic data.
-//! Not where an answer is wanted now, nor for a handful of requests; and embeddings have no batches: they
-//! are what [`TogetherLayer`](tower_together::TogetherLayer) is for.
+//! It is not for a response that is wanted now, nor for a handful of requests. Embeddings have no batches:
+//! use [`TogetherLayer`](tower_together::TogetherLayer).
 //!
 //! ```
 //! use std::{pin::pin, time::Duration};
@@ -49,7 +49,7 @@
 //! let mut again = Vec::new();
 //! while let Some(outcome) = outcomes.next().await {
 //!     match outcome.result {
-//!         Ok(answer) => println!("{}", answer["choices"][0]["message"]["content"]),
+//!         Ok(response) => println!("{}", response["choices"][0]["message"]["content"]),
 //!         Err(missing) => {
 //!             eprintln!("{}: {missing}", outcome.index);
 //!             again.push(missing.request);

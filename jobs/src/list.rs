@@ -11,7 +11,7 @@ use tower_service::Service;
 use tower_together::jobs::{JobsApi, read_json};
 
 use crate::{
-    call::{Patience, call, patiently},
+    call::{Tolerance, call, patiently},
     failure::{BoxError, Failure},
 };
 
@@ -24,7 +24,7 @@ use crate::{
 pub(crate) async fn each<S, R>(
     api: &JobsApi<S>,
     path: &str,
-    patience: Patience,
+    patience: Tolerance,
     mut see: impl FnMut(&Value),
 ) -> Result<(), Failure>
 where

@@ -29,7 +29,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
         Ok(()) => Ok(file),
         Err(TryLockError::Error(error)) => Err(at(error)),
         Err(TryLockError::WouldBlock) => {
-            let error = "a run that goes on writes it: wait for its end, or name another file";
+            let error = "another run is writing it: wait for its end, or name another file";
             Err(at(io::Error::new(io::ErrorKind::WouldBlock, error)))
         }
     }

@@ -38,7 +38,7 @@ const FILES: [&str; 5] = [
     "jobs/src/**",
 ];
 /// Compiled under the model checker only.
-const EXCLUDED: [&str; 2] = ["src/limiter/model/**", "src/limiter/sync/**"];
+const EXCLUDED: [&str; 2] = ["src/limiter/checker/**", "src/limiter/sync/**"];
 /// Conditions (`cfg`) that do not hold in these tests.
 const NOT_COMPILED: [&str; 2] = ["all(test,shuttle)", "feature=\"reqwest\""];
 /// Tests that use more processor time are skipped unless `--slow` is given.

@@ -70,9 +70,9 @@ impl Network {
     /// Sends a client's request to a model's server, and returns the response.
     pub async fn send(&self, client: usize, model: usize) -> Response<Full<Bytes>> {
         sleep(self.leave(model)).await;
-        let (answer, takes) = self.arrive(client, model);
+        let (response, takes) = self.arrive(client, model);
         sleep(takes).await;
-        answer
+        response
     }
 
     /// Lets the workers send until the setting's time has passed. Returns a tally for each model.
@@ -133,21 +133,21 @@ impl World {
         tally.arrived(now, client, verdict.wait.is_none());
         let takes = match verdict.wait {
             None => between(random, THINKS),
-            Some(_) => REFUSES,
+            Some(_) => REJECTS,
         };
         let takes = takes + between(random, self.delay);
-        (self.answer(verdict, random), takes)
+        (self.respond(verdict, random), takes)
     }
 
-    fn answer(&self, verdict: Verdict, random: &mut Rng) -> Response<Full<Bytes>> {
-        let mut answer = Response::new(Full::from("{}"));
+    fn respond(&self, verdict: Verdict, random: &mut Rng) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::from("{}"));
         let wait = verdict.wait.map(whole_seconds);
         if let Some(wait) = wait {
-            *answer.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+            *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
             let error = random.choice(self.errors).copied();
-            *answer.body_mut() = Full::from(error.unwrap_or_default());
+            *response.body_mut() = Full::from(error.unwrap_or_default());
             if matches!(self.says, Says::Limits | Says::Wait) {
-                answer.headers_mut().insert(RETRY_AFTER, wait.into());
+                response.headers_mut().insert(RETRY_AFTER, wait.into());
             }
         }
         if matches!(self.says, Says::Limits | Says::Exact) {
@@ -156,12 +156,12 @@ impl World {
                 (_, Some(wait)) => wait.as_secs_f64() + HALF_A_MILLI,
                 (_, None) => verdict.reset.as_secs_f64(),
             };
-            let headers = answer.headers_mut();
+            let headers = response.headers_mut();
             put(headers, "x-ratelimit-limit", verdict.limit);
             put(headers, "x-ratelimit-remaining", verdict.remaining.into());
             put(headers, "x-ratelimit-reset", reset);
         }
-        answer
+        response
     }
 }
 
@@ -183,4 +183,4 @@ fn whole_seconds(wait: Duration) -> u64 {
 const THINKS: (u64, u64) = (500, 3_500);
 /// The most that rounding to the thousandth removes.
 const HALF_A_MILLI: f64 = 0.000_5;
-const REFUSES: Duration = Duration::from_millis(5);
+const REJECTS: Duration = Duration::from_millis(5);

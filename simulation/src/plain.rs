@@ -23,11 +23,11 @@ impl Plain {
     pub(crate) async fn work(self, network: Network, client: usize) {
         loop {
             sleep_until(self.token()).await;
-            let answer = network.send(client, 0).await;
-            if answer.status().is_success() {
+            let response = network.send(client, 0).await;
+            if response.status().is_success() {
                 continue;
             }
-            let seconds = answer.headers().get(RETRY_AFTER);
+            let seconds = response.headers().get(RETRY_AFTER);
             let seconds = seconds.map(|seconds| seconds.to_str().unwrap().parse().unwrap());
             let wait = seconds.map_or(UNTOLD, Duration::from_secs);
             // A little longer than the server says, each time by another amount.

@@ -97,8 +97,8 @@ async fn work<S, B>(
 {
     loop {
         let Ok(service) = service.ready().await;
-        let Ok(answer) = service.call(request()).await;
-        if !answer.status().is_success() {
+        let Ok(response) = service.call(request()).await;
+        if !response.status().is_success() {
             lost.fetch_add(1, Ordering::Relaxed);
         }
     }

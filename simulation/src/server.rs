@@ -13,7 +13,7 @@ pub struct Rules {
     pub kind: Kind,
     pub moves: Moves,
     /// Whether rejected requests count too.
-    pub counts_refused: bool,
+    pub counts_rejected: bool,
     pub tenant: Tenant,
 }
 
@@ -79,7 +79,7 @@ impl Server {
         if accepted {
             self.limit.accepted(now);
         }
-        if accepted || self.rules.counts_refused {
+        if accepted || self.rules.counts_rejected {
             self.counter.take(now);
         }
         let told = match self.rules.tenant {

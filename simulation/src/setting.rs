@@ -48,7 +48,7 @@ pub fn rules(kind: Kind, moves: Moves) -> Rules {
     Rules {
         kind,
         moves,
-        counts_refused: false,
+        counts_rejected: false,
         tenant: Tenant::None,
     }
 }

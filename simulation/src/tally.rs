@@ -9,7 +9,7 @@ pub struct Tally {
     /// The number that the server would have allowed in each second.
     pub allowed: Vec<f64>,
     pub sent: Vec<u32>,
-    pub refused: Vec<u32>,
+    pub rejected: Vec<u32>,
     pub accepted: Vec<u32>,
     /// The number of accepted requests of each client.
     pub of_client: Vec<u32>,
@@ -22,7 +22,7 @@ impl Tally {
             from: from as usize,
             allowed: vec![0.0; seconds],
             sent: vec![0; seconds],
-            refused: vec![0; seconds],
+            rejected: vec![0; seconds],
             accepted: vec![0; seconds],
             of_client: vec![0; clients],
         }
@@ -37,7 +37,7 @@ impl Tally {
             add(&mut self.accepted, now);
             self.of_client[client] += 1;
         } else {
-            add(&mut self.refused, now);
+            add(&mut self.rejected, now);
         }
     }
 
@@ -53,9 +53,9 @@ impl Tally {
     }
 
     /// The share of requests that got a 429, in percent.
-    pub fn refused_share(&self) -> f64 {
-        let refused = f64::from(total(&self.refused[self.from..]));
-        100.0 * refused / (refused + f64::from(total(&self.accepted[self.from..])))
+    pub fn rejected_share(&self) -> f64 {
+        let rejected = f64::from(total(&self.rejected[self.from..]));
+        100.0 * rejected / (rejected + f64::from(total(&self.accepted[self.from..])))
     }
 
     /// The mean sent in the ten seconds before `second`, as a share of the limit in it.
@@ -91,8 +91,8 @@ impl Tally {
             let end = (second + 10).min(self.sent.len());
             let allowed: f64 = self.allowed[second..end].iter().sum();
             let sent = total(&self.sent[second..end]);
-            let refused = total(&self.refused[second..end]);
-            format!("{second:>6} s {allowed:>6.0} allowed {sent:>6} sent {refused:>5} 429s\n")
+            let rejected = total(&self.rejected[second..end]);
+            format!("{second:>6} s {allowed:>6.0} allowed {sent:>6} sent {rejected:>5} 429s\n")
         };
         (0..self.sent.len()).step_by(10).map(line).collect()
     }

@@ -5,10 +5,6 @@ use crate::body::{Kept, ReplayBuffer, RequestBody, replay};
 impl RequestBody for Body {
     type Again = Option<Kept<Body>>;
 
-    fn peek<T>(&mut self, _: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        None
-    }
-
     fn replayable(self, memory: &ReplayBuffer) -> (Self, Self::Again) {
         replay::record(self, memory, Body::new, given_up)
     }

@@ -13,10 +13,6 @@ use crate::{
 impl RequestBody for Incoming {
     type Again = ();
 
-    fn peek<T>(&mut self, _: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        None
-    }
-
     fn replayable(self, _: &ReplayBuffer) -> (Self, ()) {
         (self, ())
     }
@@ -98,12 +94,12 @@ mod tests {
         let (mut sender, connection) = handshake.unwrap();
         let connection = tokio::spawn(connection);
         sender.ready().await.unwrap();
-        let answer = tokio::spawn(sender.send_request(Request::new(Empty::new())));
+        let response = tokio::spawn(sender.send_request(Request::new(Empty::new())));
         // The request has arrived, and no response follows.
         let (mut server, _) = listener.accept().await.unwrap();
         assert!(server.read(&mut [0; 64]).await.unwrap() > 0);
         connection.abort();
-        let error = answer.await.unwrap().unwrap_err();
+        let error = response.await.unwrap().unwrap_err();
         assert!(error.is_user(), "{error:?}");
         assert_eq!(told(&error), Some(Failure::Interrupted));
     }

@@ -10,10 +10,6 @@ use crate::{
 impl RequestBody for Body {
     type Again = Option<Kept<Body>>;
 
-    fn peek<T>(&mut self, _: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        None
-    }
-
     fn replayable(self, memory: &ReplayBuffer) -> (Self, Self::Again) {
         replay::record(self, memory, Body::new, given_up)
     }

@@ -1,6 +1,6 @@
 //! Request bodies that the layers can read and replay, and response bodies that they return.
 //!
-//! A layer works with any client whose request body implements [`RequestBody`]:
+//! A layer works with any client whose request body implements [`RequestBody`], as these do:
 //!
 //! | body | model and tokens are read from it | can be sent again |
 //! |---|---|---|
@@ -24,10 +24,11 @@
 //! response is returned, whatever it is. Nothing is kept of a request whose retries are
 //! [turned off](crate::extension::Retries::off).
 
+mod asked;
 mod opaque;
 mod original;
 mod peek;
-mod refusal;
+mod rejection;
 pub(crate) mod replay;
 mod replay_buffer;
 mod request;
@@ -46,8 +47,9 @@ pub use self::{
 pub type Memory = ReplayBuffer;
 
 pub(crate) use self::{
+    asked::{asked, model},
     original::Original,
     peek::{Bound, Peek},
-    refusal::refusal,
+    rejection::refusal,
     timer::Timer,
 };

@@ -53,10 +53,6 @@ impl<B: Body> Opaque<B> {
 impl<B: Body<Data: Clone, Error: 'static>> RequestBody for Opaque<B> {
     type Again = Option<Kept<B>>;
 
-    fn peek<T>(&mut self, _: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        None
-    }
-
     fn replayable(self, memory: &ReplayBuffer) -> (Self, Self::Again) {
         let body = match self.kind {
             Kind::Plain { body } => body,

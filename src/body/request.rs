@@ -17,21 +17,92 @@ use super::{
 
 /// A request body that the layers can read, if it is in memory, and send again.
 ///
-/// The layers keep its type, so the same client accepts it. For a body type of your own use
-/// [`Opaque`](super::Opaque), or implement these methods. If it is not to be sent again, `Again` is `()`, and
-/// `again` returns `None`.
+/// The layers keep its type, so the same client accepts it. [`Opaque`](super::Opaque) wraps any body, and records it
+/// while it is sent. Implement the trait for a body that does better: one of several kinds, or one that needs no
+/// record, since it can be opened again.
+///
+/// ```
+/// use std::{io, path::Path, pin::Pin, sync::Arc, task::{Context, Poll}};
+/// use bytes::Bytes;
+/// use http_body::{Body, Frame};
+/// use tower_together::body::{ReplayBuffer, RequestBody};
+///
+/// /// A file of any size. Each attempt opens it anew.
+/// struct Upload {
+///     path: Arc<Path>,
+///     # frame: Option<Bytes>,
+///     // ..
+/// }
+///
+/// impl Upload {
+///     fn open(path: Arc<Path>) -> io::Result<Self> {
+///         // ..
+///         # Ok(Self { frame: Some(std::fs::read(&path)?.into()), path })
+///     }
+/// }
+///
+/// impl RequestBody for Upload {
+///     type Again = Arc<Path>;
+///
+///     fn replayable(self, _: &ReplayBuffer) -> (Self, Arc<Path>) {
+///         let path = Arc::clone(&self.path);
+///         (self, path)
+///     }
+///
+///     fn again(path: &Arc<Path>) -> Option<Self> {
+///         Self::open(Arc::clone(path)).ok()
+///     }
+/// }
+/// # impl Body for Upload {
+/// #     type Data = Bytes;
+/// #     type Error = io::Error;
+/// #     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+/// #         Poll::Ready(self.frame.take().map(|bytes| Ok(Frame::data(bytes))))
+/// #     }
+/// # }
+/// # use http::{Request, Response};
+/// # use http_body_util::{BodyExt, Empty};
+/// # use tower::{ServiceBuilder, ServiceExt, service_fn};
+/// # use tower_together::extension::Attempt;
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let path = std::env::temp_dir().join(format!("tower-together-upload-{}", std::process::id()));
+/// # std::fs::write(&path, "spoken")?;
+/// # let client = ServiceBuilder::new()
+/// #     .layer(tower_together::TogetherLayer::default())
+/// #     .service(service_fn(async |request: Request<Upload>| {
+/// #         let is_retry = request.extensions().get::<Attempt>().is_some();
+/// #         assert_eq!(request.into_body().collect().await?.to_bytes(), "spoken");
+/// #         let response = Response::builder().status(if is_retry { 200 } else { 503 });
+/// #         Ok::<_, io::Error>(response.body(Empty::<Bytes>::new()).unwrap())
+/// #     }));
+/// # let request = Request::post("https://api.together.ai/v1/audio/transcriptions");
+/// # let response = client.oneshot(request.body(Upload::open(path.as_path().into())?)?).await?;
+/// # assert_eq!(response.status(), 200);
+/// # std::fs::remove_file(path)?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// If a body cannot be sent again, `Again` is `()`, and `again` returns `None`.
+///
+/// The trait is open to implementations, and stays so: later releases of 1.x add methods only with a default.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a request body that tower-together knows",
     label = "no `RequestBody` for this body",
-    note = "wrap it: `tower_together::body::Opaque::new(body)`",
-    note = "for the bodies of axum, reqwest and tonic, and hyper's `Incoming`, enable the feature of that name"
+    note = "for the bodies of axum 0.8, reqwest 0.13 and tonic 0.14, and hyper's `Incoming`, enable the feature of that \
+            name",
+    note = "wrap any other body: `tower_together::body::Opaque::new(body)`"
 )]
 pub trait RequestBody: Sized {
     /// The data from which the body is built again.
     type Again;
 
-    /// Reads the whole body if it is in memory; otherwise, or if this is unknown, returns `None`.
-    fn peek<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> Option<T>;
+    /// Reads the whole body if it is in memory; otherwise, or if this is unknown, returns `None`, as by default.
+    fn peek<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        let _ = read;
+        None
+    }
 
     /// Returns the body to send, and the data to build it again from. Copies are reserved from `memory`; if there
     /// is no room, the body is sent and cannot be built again.
@@ -158,10 +229,6 @@ macro_rules! boxed {
             E: Send + 'static,
         {
             type Again = Option<Kept<Self>>;
-
-            fn peek<T>(&mut self, _: impl FnOnce(&[u8]) -> T) -> Option<T> {
-                None
-            }
 
             fn replayable(self, memory: &ReplayBuffer) -> (Self, Self::Again) {
                 replay::record(self, memory, Self::new, replay::given_up)

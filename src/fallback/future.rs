@@ -12,8 +12,8 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
-    session::{Drain, Session},
-    settings::Settings,
+    session::{Drain, FallbackSession},
+    settings::FallbackSettings,
 };
 use crate::{body::RequestBody, resend::Resend};
 
@@ -34,7 +34,7 @@ pin_project_lite::pin_project! {
         R: Body,
     {
         #[pin]
-        pub(super) resend: Resend<S, B, Session<B::Again>, Drain<B, R>, Arc<Settings>>,
+        pub(super) resend: Resend<S, B, FallbackSession<B::Again>, Drain<B, R>, Arc<FallbackSettings>>,
     }
 }
 

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tower_layer::Layer;
 
-use super::{TogetherFallback, settings::Settings};
+use super::{TogetherFallback, settings::FallbackSettings};
 use crate::{
     body::ReplayBuffer,
     words::{Classify, extension::Fallback},
@@ -11,7 +11,7 @@ use crate::{
 /// Sends a request to the next model if its own cannot serve it. See the [module](super).
 #[derive(Clone, Debug, Default)]
 pub struct TogetherFallbackLayer {
-    settings: Arc<Settings>,
+    settings: Arc<FallbackSettings>,
 }
 
 impl TogetherFallbackLayer {
@@ -51,14 +51,14 @@ impl TogetherFallbackLayer {
     ///
     /// # Panics
     ///
-    /// If `answers` is 0.
+    /// If `responses` is 0.
     #[must_use]
-    pub fn with_max_503s(self, answers: u32) -> Self {
+    pub fn with_max_503s(self, responses: u32) -> Self {
         assert!(
-            answers > 0,
+            responses > 0,
             "a model is tried before it is passed over: write 1 to go on after its first 503"
         );
-        self.with(|settings| settings.max_503s = answers)
+        self.with(|settings| settings.max_503s = responses)
     }
 
     /// The maximum time that a request waits for its turn before it goes to the next model. It goes at once if the
@@ -91,7 +91,7 @@ impl TogetherFallbackLayer {
         self.with(|settings| settings.classify = classify)
     }
 
-    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+    fn with(mut self, change: impl FnOnce(&mut FallbackSettings)) -> Self {
         change(Arc::make_mut(&mut self.settings));
         self
     }

@@ -50,14 +50,14 @@
 //! let request = Request::post("https://api.together.ai/v1/chat/completions")
 //!     .header("content-type", "application/json")
 //!     .body(Full::from(r#"{"model":"large","messages":[]}"#))?;
-//! let answer = client.oneshot(request).await?;
-//! assert!(answer.status().is_success());
-//! if let Some(served) = answer.extensions().get::<Served>() {
+//! let response = client.oneshot(request).await?;
+//! assert!(response.status().is_success());
+//! if let Some(served) = response.extensions().get::<Served>() {
 //!     for (model, why) in served.passed_over() {
 //!         println!("{} instead of {model}: {why}", served.model());
 //!     }
 //! }
-//! # assert_eq!(answer.extensions().get::<Served>().unwrap().model(), "middling");
+//! # assert_eq!(response.extensions().get::<Served>().unwrap().model(), "middling");
 //! # Ok(())
 //! # }
 //! ```

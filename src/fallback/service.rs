@@ -8,18 +8,18 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{ResponseFuture, settings::Settings};
+use super::{ResponseFuture, settings::FallbackSettings};
 use crate::{body::RequestBody, resend::Resend};
 
 /// A service that sends a request to the next model if its own cannot serve it. See the [module](super).
 #[derive(Clone, Debug)]
 pub struct TogetherFallback<S> {
     inner: S,
-    settings: Arc<Settings>,
+    settings: Arc<FallbackSettings>,
 }
 
 impl<S> TogetherFallback<S> {
-    pub(super) fn new(inner: S, settings: Arc<Settings>) -> Self {
+    pub(super) fn new(inner: S, settings: Arc<FallbackSettings>) -> Self {
         Self { inner, settings }
     }
 

@@ -11,7 +11,7 @@ use http::{Request, Response, StatusCode, header::CONTENT_LENGTH, response};
 use http_body::Body;
 use tokio::time::Instant;
 
-use super::settings::{Chained, Settings};
+use super::settings::{Chained, FallbackSettings};
 use crate::{
     body::{Bound, Original, Peek, RequestBody},
     clock, observe,
@@ -24,8 +24,8 @@ use crate::{
 };
 
 /// The original request, and the models tried so far.
-pub(super) struct Session<A> {
-    settings: Arc<Settings>,
+pub(super) struct FallbackSession<A> {
+    settings: Arc<FallbackSettings>,
     original: Original<A>,
     chained: Chained,
     model: Arc<str>,
@@ -43,19 +43,19 @@ pub(super) struct Drain<B, R: Body> {
     request: Request<B>,
 }
 
-impl<B, R, E> Strategy<B, R, E> for Session<B::Again>
+impl<B, R, E> Strategy<B, R, E> for FallbackSession<B::Again>
 where
     B: RequestBody + From<Bytes>,
     R: Body<Data = Bytes>,
 {
-    type Settings = Arc<Settings>;
+    type Settings = Arc<FallbackSettings>;
     type Read = Drain<B, R>;
     type Body = R;
 
     fn begin(
         session: &mut Option<Self>,
         mut request: Request<B>,
-        settings: Arc<Settings>,
+        settings: Arc<FallbackSettings>,
     ) -> Request<B> {
         let now = clock::now();
         let Some(chained) = settings.chain(&mut request) else {
@@ -85,7 +85,7 @@ where
         response
     }
 
-    fn answered(&mut self, response: Response<R>) -> StepOf<Self, B, R, E> {
+    fn responded(&mut self, response: Response<R>) -> StepOf<Self, B, R, E> {
         let (mut head, body) = response.into_parts();
         let now = clock::now();
         if let Some(request) = self.next(&head, now) {
@@ -114,7 +114,7 @@ where
     }
 }
 
-impl<A> Session<A> {
+impl<A> FallbackSession<A> {
     /// The request for the next model; `None` if this response is returned.
     fn next<B>(&mut self, head: &response::Parts, now: Instant) -> Option<Request<B>>
     where
@@ -131,7 +131,9 @@ impl<A> Session<A> {
         let request = self.renamed(next)?;
         let before = mem::replace(&mut self.model, Arc::clone(next));
         self.before.push((before, why));
-        observe::fell_back(self.chained.endpoint, why);
+        let (passed, _) = self.before.last()?;
+        let request_of = (self.chained.endpoint, self.sent);
+        observe::fell_back(request_of, [passed, next], why, &self.settings.repeats);
         Some(request)
     }
 

@@ -4,18 +4,20 @@ use http::Request;
 
 use crate::{
     body::{ReplayBuffer, RequestBody},
+    observe::Repeats,
     wire::request::ModelPlaces,
     words::{Classify, Endpoint, extension::Fallback},
 };
 
 /// A layer's settings, shared by its clones and services.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
+pub(super) struct FallbackSettings {
     pub(super) chains: HashMap<Arc<str>, Fallback>,
     pub(super) max_503s: u32,
     pub(super) max_wait: Option<Duration>,
     pub(super) memory: ReplayBuffer,
     pub(super) classify: Classify,
+    pub(super) repeats: Repeats,
 }
 
 /// A request that other models may serve.
@@ -26,7 +28,7 @@ pub(super) struct Chained {
     pub(super) others: Vec<Arc<str>>,
 }
 
-impl Settings {
+impl FallbackSettings {
     /// The models that may serve the request; `None` if there is only its own.
     pub(super) fn chain<B: RequestBody>(&self, request: &mut Request<B>) -> Option<Chained> {
         let endpoint = self.classify.endpoint(request)?;
@@ -71,7 +73,7 @@ fn may_be_renamed(endpoint: Endpoint) -> bool {
 }
 
 /// The layer's setters give the source of each number.
-impl Default for Settings {
+impl Default for FallbackSettings {
     fn default() -> Self {
         Self {
             chains: HashMap::new(),
@@ -79,6 +81,7 @@ impl Default for Settings {
             max_wait: None,
             memory: ReplayBuffer::default(),
             classify: Classify::default(),
+            repeats: Repeats::default(),
         }
     }
 }

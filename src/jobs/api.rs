@@ -148,8 +148,8 @@ impl<S> JobsApi<S> {
         poll_fn(|cx| service.poll_ready(cx))
             .await
             .map_err(JobsError::Service)?;
-        let answer = service.call(request).await.map_err(JobsError::Service)?;
-        let (head, body) = answer.into_parts();
+        let response = service.call(request).await.map_err(JobsError::Service)?;
+        let (head, body) = response.into_parts();
         if let Some(rejected) = head.extensions.get::<Rejected>() {
             return Err(JobsError::Rejected(rejected.clone()));
         }

@@ -36,7 +36,7 @@ impl<E> JobsError<E> {
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Service(_) => "service",
-            Self::Answered(_) => "answered",
+            Self::Answered(_) => "error_response",
             Self::Rejected(_) => "rejected",
             Self::Unreadable => "unreadable",
             Self::NotLimited => "not_limited",
@@ -64,7 +64,7 @@ impl<E: fmt::Display> fmt::Display for JobsError<E> {
             Self::Answered(error) => write!(f, "{error}"),
             Self::Rejected(rejected) => write!(f, "{rejected}"),
             Self::Unreadable => f.write_str(
-                "the answer is no list of jobs; check the base URL, which ends with /v1",
+                "the response is no list of jobs; check the base URL, which ends with /v1",
             ),
             Self::NotLimited => f.write_str(
                 "the service does not pass through this limiter; give the one with its layer around",

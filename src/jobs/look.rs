@@ -29,7 +29,7 @@ where
     let mut page = kind.path().to_owned();
     let book = loop {
         let (book, body) = api.get(&page).await?;
-        if !book.is_of(limiter) {
+        if !limiter.owns(&book) {
             return Err(JobsError::NotLimited);
         }
         let listed = wire::response::jobs(&body).filter(|listed| listed.is_list);
@@ -47,7 +47,7 @@ where
             _ => break book,
         }
     };
-    book.named(kind, asked);
+    book.listed(kind, asked);
     // A job in no list may be too old for it, or deleted.
     for id in book.held(kind) {
         if seen.contains(&id) || !is_plain(&id) {

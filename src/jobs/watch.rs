@@ -8,7 +8,7 @@ use tower_service::Service;
 use super::{JobsApi, JobsError, look::look};
 use crate::{
     limiter::{JobBook, Limiter, Watcher},
-    observe,
+    observe::{self, Repeats},
 };
 
 impl Limiter {
@@ -78,12 +78,13 @@ impl Limiter {
         async move {
             let watcher = Watcher::new(&limiter);
             let mut book: Option<JobBook> = None;
+            let repeats = Repeats::default();
             while let Some(awaited) = watcher.awaited(book.as_ref()).await {
                 for kind in awaited {
                     match look(&limiter, &mut api, kind).await {
                         Ok(key) => book = Some(key),
                         Err(error) if error.is_final() => return Err(error),
-                        Err(error) => observe::jobs_unread(error.name()),
+                        Err(error) => observe::jobs_unread(error.name(), &repeats),
                     }
                 }
                 // Random, so that programs that started together do not poll together.

@@ -24,7 +24,7 @@ use crate::words::Instant;
 #[derive(Default)]
 pub(super) struct Alarms {
     /// The waker that the timers wake, made when a request first waits.
-    bell: Option<Waker>,
+    waker: Option<Waker>,
     alarms: Vec<Alarm>,
 }
 
@@ -55,8 +55,8 @@ pub(super) fn this_runtime() -> Runtime {
 
 impl Alarms {
     /// A request starts to wait in the runtime that is polling now. Its alarm is not set yet.
-    pub(super) fn enter(&mut self, runtime: Runtime, clock: &Clock, bell: impl FnOnce() -> Waker) {
-        self.bell.get_or_insert_with(bell);
+    pub(super) fn enter(&mut self, runtime: Runtime, clock: &Clock, waker: impl FnOnce() -> Waker) {
+        self.waker.get_or_insert_with(waker);
         if let Some(alarm) = self.find(runtime) {
             alarm.waiting += 1;
             return;
@@ -83,7 +83,7 @@ impl Alarms {
     /// Sets all alarms. Returns whether the instant has passed already.
     #[must_use]
     pub(super) fn set(&mut self, at: Instant, clock: &Clock) -> bool {
-        let (Some(instant), Some(bell)) = (clock.instant(at), &self.bell) else {
+        let (Some(instant), Some(waker)) = (clock.instant(at), &self.waker) else {
             return false;
         };
         let mut passed = false;
@@ -98,7 +98,7 @@ impl Alarms {
                 // more, and a timer panics when it is polled.
                 instant <= clock.instant_now()
             } else {
-                alarm.listen(bell)
+                alarm.listen(waker)
             };
         }
         passed

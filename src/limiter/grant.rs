@@ -20,9 +20,9 @@ pub(super) struct Grant {
     /// Whether the lane had outgrown the token quotas that this crate supplies, which were not charged then.
     pub(super) outgrew: bool,
     /// The departures of its lane up to and including this one.
-    pub(super) gone: Each<Weight>,
-    /// The number of responses whose length is learned from, 255 at most.
-    pub(super) answers: u8,
+    pub(super) departed: Each<Weight>,
+    /// The number of choices whose length is learned from, 255 at most.
+    pub(super) choices: u8,
     /// Whether a token quota was charged, or would have been if the number of tokens had been known.
     pub(super) metered: bool,
     /// Whether it has created a job of unknown name.

@@ -1,17 +1,11 @@
-//! Indices and ids of keys, lanes, limits, rules and waiters: one type for each.
+//! Indices and ids of keys, lanes, limits, models, rules and waiters: one type for each.
 
-use std::{
-    num::NonZeroU32,
-    ops::{Index, IndexMut},
-};
+use std::{num::NonZeroU32, sync::Arc};
 
-use slab::Slab;
-use smallvec::SmallVec;
-
-use super::{key::Limit, lane::Lane, waiter::Waiter};
+use crate::words::hash;
 
 macro_rules! index {
-    ($(#[$doc:meta])+ $name:ident($number:ty) $(in $list:ty, $item:ty)?) => {
+    ($(#[$doc:meta])+ $name:ident($number:ty)) => {
         $(#[$doc])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub(super) struct $name($number);
@@ -28,50 +22,53 @@ macro_rules! index {
                 index.0 as usize
             }
         }
+    };
+}
 
-        $(
-            impl Index<$name> for $list {
-                type Output = $item;
+/// Lets an index of this kind alone find an item of such a list.
+macro_rules! finds {
+    ($index:ident in $list:ty, $item:ty) => {
+        impl std::ops::Index<$crate::limiter::$index> for $list {
+            type Output = $item;
 
-                #[inline]
-                fn index(&self, index: $name) -> &$item {
-                    &self[usize::from(index)]
-                }
+            #[inline]
+            fn index(&self, index: $crate::limiter::$index) -> &$item {
+                &self[usize::from(index)]
             }
+        }
 
-            impl IndexMut<$name> for $list {
-                #[inline]
-                fn index_mut(&mut self, index: $name) -> &mut $item {
-                    &mut self[usize::from(index)]
-                }
+        impl std::ops::IndexMut<$crate::limiter::$index> for $list {
+            #[inline]
+            fn index_mut(&mut self, index: $crate::limiter::$index) -> &mut $item {
+                &mut self[usize::from(index)]
             }
-        )?
+        }
     };
 }
 
 index! {
-    /// The place of a key in the registry. Another key may have it later.
+    /// A key in the registry. Another key may have the same index later.
     KeyIndex(u32)
 }
 
 index! {
-    /// The place of a lane in its key.
-    LaneIndex(u16) in SmallVec<[Lane; 1]>, Lane
+    /// A lane in its key.
+    LaneIndex(u16)
 }
 
 index! {
-    /// The place of a limit in its key.
-    LimitIndex(u16) in SmallVec<[Limit; 2]>, Limit
+    /// A limit in its key.
+    LimitIndex(u16)
 }
 
 index! {
-    /// The place of a rule in the table in force.
+    /// A rule in the table in force.
     RuleIndex(u32)
 }
 
 index! {
     /// A waiting request. Another request may have the same id later.
-    WaiterId(u32) in Slab<Waiter>, Waiter
+    WaiterId(u32)
 }
 
 impl KeyIndex {
@@ -85,6 +82,21 @@ pub(super) struct KeyRef {
     pub(super) index: KeyIndex,
     /// The number of the key among all keys ever made.
     pub(super) born: u64,
+}
+
+/// The model of a lane, as a keyed hash of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ModelId(u64);
+
+impl ModelId {
+    /// No model.
+    pub(super) const NONE: Self = Self(0);
+    /// All models of a key without a lane of their own.
+    pub(super) const OVERFLOW: Self = Self(u64::MAX);
+
+    pub(super) fn of(model: &Arc<str>) -> Self {
+        Self(hash(model).clamp(1, u64::MAX - 1))
+    }
 }
 
 /// A rule, in this table and in the tables after it that limit the same thing.

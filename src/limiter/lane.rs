@@ -5,21 +5,23 @@ use std::{sync::Arc, time::Duration};
 use smallvec::SmallVec;
 
 use super::{
-    LimitIndex, RuleId, grant::Grant, learned::Learned, line::Line, output::Output,
+    LimitIndex, ModelId, RuleId, grant::Grant, learned::Learned, output::Output, queue::Queue,
     share::LaneShare,
 };
 use crate::{
+    observe::{Change, LaneEvents, LoggedPaces},
     quota::{Gate, News, Restart},
-    words::{Count, Each, Endpoint, Instant, NotNow, Rule, Said, Unit, Weight},
+    words::{Amount, Each, Endpoint, Instant, NamedLimit, NotNow, Rule, Unit, Weight},
 };
+
+finds!(LaneIndex in SmallVec<[Lane; 1]>, Lane);
 
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) endpoint: Endpoint,
-    /// The model's hash; 0 for no model, [`OVERFLOW`] for all models without a lane of their own.
-    pub(super) model_id: u64,
+    pub(super) model_id: ModelId,
     pub(super) model: Option<Arc<str>>,
-    /// The places of its limits in its key's list.
+    /// The indices of its limits in its key's list.
     pub(super) limits: SmallVec<[LimitIndex; 4]>,
     /// The rules whose slots its requests take.
     pub(super) slots: [Option<RuleId>; 2],
@@ -29,7 +31,7 @@ pub(super) struct Lane {
     pub(super) gate: Option<Box<Gate>>,
     pub(super) learned: Each<Learned>,
     /// The waiting requests. Made when a request waits.
-    pub(super) line: Option<Box<Line>>,
+    pub(super) queue: Option<Box<Queue>>,
     /// The length of its responses.
     pub(super) output: Output,
     /// The number of waiting requests, in the queue or skipped.
@@ -38,10 +40,11 @@ pub(super) struct Lane {
     pub(super) awaits_job: bool,
     pub(super) counts: Counts,
     /// The tokens charged to admitted requests.
-    pub(super) spent: u64,
+    pub(super) charged: u64,
     /// The total time that admitted requests waited. Nanoseconds in 64 bits would overflow, since each of
     /// many waiting requests adds a second every second.
     pub(super) waited: Duration,
+    pub(super) logged: LoggedPaces,
     /// The part that processes share.
     pub(super) share: Option<Box<LaneShare>>,
 }
@@ -50,13 +53,13 @@ pub(super) struct Lane {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     pub(super) admitted: u64,
-    pub(super) refused: u64,
+    pub(super) rejected: u64,
     pub(super) throttled: u64,
 }
 
 impl Lane {
-    pub(super) fn line(&mut self) -> &mut Line {
-        self.line.get_or_insert_default()
+    pub(super) fn queue(&mut self) -> &mut Queue {
+        self.queue.get_or_insert_default()
     }
 
     pub(super) fn gate(&mut self) -> &mut Gate {
@@ -64,10 +67,10 @@ impl Lane {
     }
 
     /// The departures so far.
-    pub(super) fn gone(&self) -> Each<Weight> {
+    pub(super) fn departed(&self) -> Each<Weight> {
         Each {
             requests: Weight(self.counts.admitted),
-            tokens: Weight(self.spent),
+            tokens: Weight(self.charged),
         }
     }
 
@@ -77,7 +80,7 @@ impl Lane {
         Some(gate.until()).filter(|at| *at > now)
     }
 
-    /// Whether a line of the table does not apply because the lane has learned its own pace. This concerns
+    /// Whether a rule does not apply because the lane has learned its own pace. This concerns
     /// numbers of requests or tokens that this crate supplied.
     pub(super) fn outgrew(&self, rule: &Rule) -> bool {
         let unit = rule.cap.unit();
@@ -95,13 +98,13 @@ impl Lane {
             NotNow::Throttled { wait, of } => (wait.map(Into::into), of),
         };
         self.counts.throttled += 1;
-        let refused = self.gate().refused(grant.passage(), wait, now);
-        self.share_pause(refused.news != News::Nothing, refused.until);
+        let rejection = self.gate().rejected(grant.passage(), wait, now);
+        self.share_pause(rejection.news != News::Nothing, rejection.until);
         // A rejection for too many tokens tells nothing about the rate of requests.
         if let Some(rate) = &mut self.learned[of].rate {
-            let wait = refused.until - now;
-            let known = rate.refused(grant.at, grant.weight(of), wait, refused.news, now);
-            if refused.news != News::Nothing {
+            let wait = rejection.until - now;
+            let known = rate.rejected(grant.at, grant.weight(of), wait, rejection.news, now);
+            if rejection.news != News::Nothing {
                 // The number of tokens is known too late for a quick restart.
                 let restart = match of {
                     Unit::Requests if known => Restart::Quick,
@@ -110,7 +113,7 @@ impl Lane {
                 self.gate().restart(restart);
             }
         }
-        refused.until
+        rejection.until
     }
 
     /// Tells the other processes of a pause.
@@ -130,33 +133,55 @@ impl Lane {
     }
 
     /// A witness had a response.
-    pub(super) fn answered(&mut self, witness: Each<bool>) {
+    pub(super) fn responded(&mut self, witness: Each<bool>) {
         for unit in Unit::BOTH.into_iter().filter(|unit| witness[*unit]) {
             if let Some(rate) = &mut self.learned[unit].rate {
-                rate.answered();
+                rate.responded();
             }
         }
     }
 
     /// The server named its limit or what remains, in the response to a request.
-    pub(super) fn told(&mut self, grant: &Grant, of: Unit, said: Said, now: Instant) {
-        let since = self.gone()[of] - grant.gone[of];
+    pub(super) fn named(&mut self, grant: &Grant, of: Unit, named: NamedLimit, now: Instant) {
+        let since = self.departed()[of] - grant.departed[of];
         let learned = &mut self.learned[of];
-        if let (Some(limit), Some(rate)) = (said.limit, &mut learned.rate) {
-            rate.told(limit, grant.at, now);
+        if let (Some(limit), Some(rate)) = (named.limit, &mut learned.rate) {
+            rate.named(limit, grant.at, now);
         }
-        if let Some((left, time)) = said.left {
-            let of = learned.left.get_or_insert_default();
-            of.told(Count(left), time.into(), grant.at, since);
+        if let Some((remaining, time)) = named.remaining {
+            let of = learned.remaining.get_or_insert_default();
+            of.named(Amount(remaining), time.into(), grant.at, since);
+        }
+    }
+
+    /// Notes an event of the lane.
+    pub(super) fn note(&self, change: Change, events: &mut LaneEvents) {
+        events.add(self.endpoint, self.model.as_ref(), change);
+    }
+
+    /// Notes that the queue waits for a job to end: once, however many requests wait in it for a job each.
+    pub(super) fn note_job_wait(&mut self, is_watched: bool, events: &mut LaneEvents) {
+        if self.awaits_job && self.queue().job_event.is_first() {
+            self.note(Change::AwaitsJob { is_watched }, events);
+        }
+    }
+
+    /// Notes the paces that a report has changed.
+    pub(super) fn note_paces(&mut self, events: &mut LaneEvents) {
+        for unit in Unit::BOTH {
+            let rate = self.learned[unit].rate.as_ref();
+            let pace = rate
+                .filter(|rate| rate.leads())
+                .map(|rate| rate.per_second());
+            if let Some(pace) = pace.filter(|pace| self.logged.change(unit, *pace)) {
+                self.note(Change::Pace(unit, pace), events);
+            }
         }
     }
 
     /// Frees the memory of an empty queue. Returns whether no request waits.
     pub(super) fn tidy(&mut self) -> bool {
-        self.line = self.line.take().filter(|line| !line.is_empty());
-        self.line.is_none()
+        self.queue = self.queue.take().filter(|queue| !queue.is_empty());
+        self.queue.is_none()
     }
 }
-
-/// The model of the lane that a key's later models share.
-pub(super) const OVERFLOW: u64 = u64::MAX;

@@ -1,7 +1,7 @@
 //! The requests or tokens that a lane has learned it may send.
 
 use crate::{
-    quota::{Left, Rate},
+    quota::{Rate, Remaining},
     words::Instant,
 };
 
@@ -10,7 +10,7 @@ pub(super) struct Learned {
     /// The learned pace. It is made when a request waits, or when the server names a limit.
     pub(super) rate: Option<Box<Rate>>,
     /// The remainder that the server named. It is made when the server names one.
-    pub(super) left: Option<Box<Left>>,
+    pub(super) remaining: Option<Box<Remaining>>,
 }
 
 impl Learned {
@@ -28,6 +28,7 @@ impl Learned {
     pub(super) fn fresh_at(&self) -> Instant {
         let rate = self.rate.as_deref();
         let rate = rate.map_or(Instant::START, Rate::fresh_at);
-        rate.max(self.left.as_deref().map_or(Instant::START, Left::next))
+        let remaining = self.remaining.as_deref();
+        rate.max(remaining.map_or(Instant::START, Remaining::next))
     }
 }

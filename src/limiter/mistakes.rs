@@ -58,7 +58,7 @@ impl Seen {
 }
 
 impl Mistakes {
-    pub(super) fn tell(&self) {
+    pub(super) fn warn(&self) {
         if self.mixed {
             observe::mixed_keys();
         }

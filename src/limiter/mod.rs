@@ -48,7 +48,7 @@
 //! waking the request, and the request *claims* it in its own poll: all its limits are asked and charged
 //! under one lock, in the same poll in which it is sent. A turn that is not claimed within 10 ms, because its
 //! owner is not polled or the inner service is not ready, passes to the next. Its owner is skipped until it
-//! is polled again, and keeps its place among lanes, callers and requests.
+//! is polled again, and keeps its position among lanes, callers and requests.
 //!
 //! Lanes wait in the order of their last departures, and a lane keeps its place in *every* limit that it
 //! shares until it sends. A place is not a hold: a later lane sends first if that makes no earlier lane
@@ -63,7 +63,7 @@
 //!
 //! # What it learns
 //!
-//! Together's limits are per organisation and model, unpublished, and they move
+//! Together's limits are per organization, operation and model, unpublished, and they move
 //! (docs.together.ai/docs/rate-limits). Each lane therefore finds its own pace, and keeps it while it works:
 //!
 //! | what the server does | what the lane does |
@@ -109,6 +109,7 @@
 //! | two limiters limit one key, or ten of them in a row within a minute: a layer made for each request | once for each key, of the first 1,024 that are in use at a time |
 //! | one limiter limits requests with a key and requests without: [`Call::new`] without [`with_key`](Call::with_key), or `authorization` set beneath the layer for some requests | once for each limiter |
 //! | a retry layer stands beneath the limiter | once for each limiter |
+//! | a retry layer is around a [server's routes](crate::TogetherLayer#not-around-a-servers-routes), which it runs again | once for each layer, at a request without a host, or over HTTP/2, to a service that cannot fail |
 //! | a hundred requests pass to which no limit applies: a route that is unknown, or an endpoint that creates or generates something and is not in the table; or the layer's [`Classify`](crate::Classify) leaves all of them alone | once for each limiter |
 //!
 //! A table without any limit, and an [exempt](crate::Limits::exempt) model, are no mistakes.
@@ -125,22 +126,23 @@
 mod acquire;
 #[cfg_attr(all(test, shuttle), path = "sync/alarm.rs")]
 mod alarm;
+#[cfg(all(test, shuttle))]
+mod checker;
 mod clock;
 mod grant;
 mod handle;
+#[macro_use]
 mod ids;
 mod jobs;
 mod key;
 mod lane;
 mod learned;
-mod line;
 mod mistakes;
-#[cfg(all(test, shuttle))]
-mod model;
 mod moment;
 mod output;
 mod owners;
 mod permit;
+mod queue;
 mod registry;
 mod rules;
 mod settings;
@@ -154,7 +156,7 @@ mod sync;
 mod turn;
 mod waiter;
 
-use self::ids::{KeyIndex, KeyRef, LaneIndex, LimitIndex, RuleId, RuleIndex, WaiterId};
+use self::ids::{KeyIndex, KeyRef, LaneIndex, LimitIndex, ModelId, RuleId, RuleIndex, WaiterId};
 pub use self::{
     acquire::Acquire,
     handle::Limiter,

@@ -1,15 +1,16 @@
-//! One turn at the lock: its instant, and the work that follows once the lock is released.
+//! One hold of the lock: its instant, and the work that follows once the lock is released.
 
 use std::task::Waker;
 
 use super::mistakes::Mistakes;
-use crate::words::Instant;
+use crate::{observe::LaneEvents, words::Instant};
 
 #[derive(Debug)]
 pub(super) struct Moment {
     pub(super) now: Instant,
     pub(super) wakes: Wakes,
     pub(super) mistakes: Mistakes,
+    pub(super) lanes: LaneEvents,
 }
 
 /// Wakers to use, and wakers to drop, once the lock is released. Waking may run anything. Dropping a waker
@@ -17,7 +18,7 @@ pub(super) struct Moment {
 #[derive(Debug, Default)]
 pub(super) struct Wakes {
     wake: Vec<Waker>,
-    bury: Vec<Waker>,
+    discard: Vec<Waker>,
 }
 
 impl Moment {
@@ -26,6 +27,7 @@ impl Moment {
             now,
             wakes: Wakes::default(),
             mistakes: Mistakes::default(),
+            lanes: LaneEvents::default(),
         }
     }
 }
@@ -35,19 +37,19 @@ impl Wakes {
         self.wake.push(waker.clone());
     }
 
-    pub(super) fn bury(&mut self, waker: Waker) {
-        self.bury.push(waker);
+    pub(super) fn discard(&mut self, waker: Waker) {
+        self.discard.push(waker);
     }
 
     pub(super) fn wake(self) {
         // Usually there is nothing to do.
-        if self.wake.is_empty() && self.bury.is_empty() {
+        if self.wake.is_empty() && self.discard.is_empty() {
             return;
         }
         for waker in self.wake {
             shielded(move || waker.wake());
         }
-        for waker in self.bury {
+        for waker in self.discard {
             shielded(move || drop(waker));
         }
     }

@@ -28,12 +28,12 @@ impl Output {
             Charge::Given(tokens) => tokens,
             Charge::Expected {
                 prompt,
-                answers,
+                choices,
                 most,
             } => {
                 let reserved = most.filter(|_| reserves);
                 let each = reserved.unwrap_or_else(|| self.expect(most));
-                let total = prompt.saturating_add(each.saturating_mul(answers.into()));
+                let total = prompt.saturating_add(each.saturating_mul(choices.into()));
                 if prompt > room || reserved.is_some() && total > room {
                     total
                 } else {
@@ -75,10 +75,10 @@ const LONGEST: u64 = 1 << 20;
 mod tests {
     use super::*;
 
-    fn expected(prompt: u64, answers: u32, most: Option<u64>) -> Charge {
+    fn expected(prompt: u64, choices: u32, most: Option<u64>) -> Charge {
         Charge::Expected {
             prompt,
-            answers,
+            choices,
             most,
         }
     }

@@ -34,7 +34,7 @@ struct Owner {
     /// row began.
     row: u32,
     since: Instant,
-    is_told: bool,
+    warned: bool,
 }
 
 impl Owner {
@@ -43,7 +43,7 @@ impl Owner {
             limiter: Arc::downgrade(limiter),
             row: 1,
             since: now,
-            is_told: false,
+            warned: false,
         }
     }
 
@@ -71,7 +71,7 @@ impl Owner {
 impl Owners {
     fn has_another(&mut self, key: KeyId, limiter: &Arc<()>, now: Instant) -> bool {
         if let Some(owner) = self.of.get_mut(&key) {
-            return owner.has_another(limiter, now) && !std::mem::replace(&mut owner.is_told, true);
+            return owner.has_another(limiter, now) && !std::mem::replace(&mut owner.warned, true);
         }
         if self.has_room() {
             self.of.insert(key, Owner::new(limiter, now));
@@ -104,7 +104,7 @@ mod tests {
     use crate::clock::now;
 
     #[test]
-    fn another_limiter_is_told_of_once_for_each_key() {
+    fn another_limiter_is_warned_of_once_for_each_key() {
         let mut owners = Owners::default();
         let [one, other] = [(); 2].map(|()| Arc::new(()));
         for key in [KeyId(1), KeyId(2)] {
@@ -119,14 +119,14 @@ mod tests {
     fn a_limiter_that_is_gone_is_no_other_unless_it_is_one_of_ten_in_a_minute() {
         let mut owners = Owners::default();
         let start = now();
-        let mut told = |n: u32, apart| {
+        let mut warned = |n: u32, apart| {
             let at = start + apart * n;
             owners.has_another(KeyId(1), &Arc::new(()), at)
         };
         let apart = MINUTE / 8;
-        assert!((0..100).all(|n| !told(n, apart)));
-        let told: Vec<_> = (1_000..1_030).filter(|n| told(*n, MINUTE / 10)).collect();
-        assert_eq!(told.len(), 1);
+        assert!((0..100).all(|n| !warned(n, apart)));
+        let warned: Vec<_> = (1_000..1_030).filter(|n| warned(*n, MINUTE / 10)).collect();
+        assert_eq!(warned.len(), 1);
     }
 
     #[test]

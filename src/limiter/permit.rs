@@ -12,8 +12,8 @@ use crate::words::{Each, Report, Tokens, Unit};
 /// Permission to send one request, from [`Limiter::acquire`](super::Limiter::acquire).
 ///
 /// Keep it until the response's body has ended, then drop it. That gives back its in-flight slot. Its share
-/// of the rate stays spent.
-#[must_use = "dropping it says that the request's answer has ended"]
+/// of the rate stays charged.
+#[must_use = "dropping it says that the response has ended"]
 pub struct Permit {
     /// `None` once its slots are given back.
     shared: Option<Arc<Shared>>,
@@ -98,7 +98,7 @@ impl Permit {
     /// rejected again. A wait that the server names is kept to. From the second pause in a row that was too
     /// short, it is at least 2 s, doubling to 15 s. If several requests were in flight, the first rejection
     /// counts, and later ones can only lengthen the pause. A lane is paused for an hour at most. A request
-    /// that was told to wait longer should be retried no earlier than that.
+    /// whose response asked to wait longer should be retried no earlier than that.
     pub fn throttled(&self, wait: Option<Duration>) -> Option<Instant> {
         self.report_only(&Report::throttled(wait, Unit::Requests))
     }
@@ -235,7 +235,7 @@ fn concerns(shared: &Shared, grant: &Grant, report: &Report) -> bool {
     report.not_now.is_some()
         || report.tokens.is_some_and(|tokens| tokens != charged)
         || shared.learns() && (report.failed || report.limits != Each::default())
-        || grant.holds_job_slot() && (jobs.refused || jobs.unnamed || jobs.created.is_some())
+        || grant.holds_job_slot() && (jobs.rejected || jobs.unnamed || jobs.created.is_some())
         || !jobs.ended.is_empty()
         || grant.witness != Each::default()
 }
@@ -289,7 +289,7 @@ mod tests {
     fn a_report_that_cannot_concern_its_request_takes_no_lock() {
         let learned = Report::limit(Unit::Requests, 2.0);
         let mut crowded = Report::default();
-        crowded.jobs.refused = true;
+        crowded.jobs.rejected = true;
         for (learning, report) in [
             (true, Report::default()),
             (true, Report::cost(Tokens::Exactly(0))),

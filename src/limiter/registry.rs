@@ -20,7 +20,7 @@ pub(super) struct Registry {
     born: u64,
     /// The number of lanes of all keys.
     lanes: usize,
-    /// The place of the next look for a key to forget.
+    /// The index of the next look for a key to forget.
     hand: usize,
     /// Before this instant there is no key to forget.
     none_before: Instant,

@@ -57,7 +57,7 @@ impl Rules {
         self.ids[usize::from(index)]
     }
 
-    /// The place of a rule in this table, if it is in it.
+    /// The index of a rule in this table, if it is in it.
     pub(super) fn index(&self, id: RuleId) -> Option<RuleIndex> {
         let index = self.ids.iter().position(|other| *other == id)?;
         Some(RuleIndex::new(index))
@@ -139,12 +139,12 @@ impl Rules {
             others.any(|other| own(other) && other.limits_the_same(rule))
         };
         let exempt = model.is_some_and(|model| self.limits.exempts(model));
-        let holds = move |rule: &Rule| {
+        let applies = move |rule: &Rule| {
             let about = !exempt && rule.endpoints.contains(&endpoint);
             about && (own(rule) || rule.model.is_none() && !replaced(rule))
         };
-        let held = (0..rules.len()).filter(move |index| holds(&rules[*index]));
-        held.map(RuleIndex::new)
+        let applying = (0..rules.len()).filter(move |index| applies(&rules[*index]));
+        applying.map(RuleIndex::new)
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
     sync::{AtomicUsize, Mutex, Ordering, lock},
 };
 use crate::{
-    observe,
+    observe::{self, Repeats},
     words::{Endpoint, Limits, Span},
 };
 
@@ -38,8 +38,10 @@ pub(super) struct Shared {
     marked: AtomicUsize,
     /// The number of requests that layers have passed through.
     left_alone: AtomicUsize,
-    /// How often the alarms were to be set since no thread was setting them; 0 if no thread is.
-    turns: AtomicUsize,
+    /// The calls of `kick` since no thread was doing its work; 0 if none is.
+    kicks: AtomicUsize,
+    /// The rejections that were logged.
+    pub(super) repeats: Repeats,
 }
 
 impl Shared {
@@ -52,9 +54,10 @@ impl Shared {
             alarms: Mutex::new(Alarms::default()),
             marked: AtomicUsize::new(0),
             left_alone: AtomicUsize::new(0),
-            turns: AtomicUsize::new(0),
+            kicks: AtomicUsize::new(0),
             learning: AtomicBool::default(),
             max_silence: AtomicU64::default(),
+            repeats: Repeats::default(),
         };
         shared.set(|_| {});
         Arc::new(shared)
@@ -102,10 +105,10 @@ impl Shared {
         }
     }
 
-    /// Whether `holds` is true of the state, if the tokens of any request to an endpoint are counted. Costs a
+    /// Whether `test` is true of the state, if the tokens of any request to an endpoint are counted. Costs a
     /// read of one number if they are not.
-    pub(super) fn metered(&self, endpoint: Endpoint, holds: impl FnOnce(&State) -> bool) -> bool {
-        self.may_count_tokens(endpoint) && holds(&lock(&self.state))
+    pub(super) fn metered(&self, endpoint: Endpoint, test: impl FnOnce(&State) -> bool) -> bool {
+        self.may_count_tokens(endpoint) && test(&lock(&self.state))
     }
 
     /// Whether the tokens of any request to an endpoint are counted.
@@ -129,7 +132,8 @@ impl Shared {
         }
         drop(state);
         moment.wakes.wake();
-        moment.mistakes.tell();
+        moment.mistakes.warn();
+        moment.lanes.log();
         if let Some(dispatch) = dispatch {
             dispatch.run();
         }
@@ -144,7 +148,7 @@ impl Shared {
     /// One thread does this at a time: a thread that finds another at it leaves a note and returns. It is
     /// therefore safe to call this from a timer that fires while it is being set.
     pub(super) fn kick(&self) {
-        if self.turns.fetch_add(1, Ordering::AcqRel) > 0 {
+        if self.kicks.fetch_add(1, Ordering::AcqRel) > 0 {
             return;
         }
         let mut seen = 1;
@@ -157,6 +161,7 @@ impl Shared {
             let dispatch = state.dispatch();
             drop(state);
             moment.wakes.wake();
+            moment.lanes.log();
             if let Some(dispatch) = dispatch {
                 dispatch.run();
             }
@@ -164,7 +169,7 @@ impl Shared {
                 continue;
             }
             match self
-                .turns
+                .kicks
                 .compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Acquire)
             {
                 Ok(_) => return,
@@ -174,8 +179,8 @@ impl Shared {
     }
 
     /// The waker that the timers wake.
-    pub(super) fn bell(self: &Arc<Self>) -> Waker {
-        Waker::from(Arc::new(Bell(Arc::downgrade(self))))
+    pub(super) fn timer_waker(self: &Arc<Self>) -> Waker {
+        Waker::from(Arc::new(TimerWaker(Arc::downgrade(self))))
     }
 
     pub(super) fn alarms<T>(&self, act: impl FnOnce(&mut Alarms) -> T) -> T {
@@ -183,10 +188,10 @@ impl Shared {
     }
 }
 
-/// Rings for a limiter that still exists. A timer must not keep it alive.
-struct Bell(Weak<Shared>);
+/// Kicks a limiter that still exists. A timer must not keep it alive.
+struct TimerWaker(Weak<Shared>);
 
-impl Wake for Bell {
+impl Wake for TimerWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }

@@ -4,12 +4,12 @@ use smallvec::SmallVec;
 use tokio::time;
 
 use super::{
-    LaneIndex, LimitIndex, WaiterId, clock::Clock, key::Key, lane::OVERFLOW, rules::Rules,
-    shared::Shared, state::State,
+    LaneIndex, LimitIndex, ModelId, WaiterId, clock::Clock, key::Key, rules::Rules, shared::Shared,
+    state::State,
 };
 use crate::{
     quota::Rate,
-    words::{Cap, Charge, Count, Endpoint, Instant, Unit},
+    words::{Amount, Cap, Charge, Endpoint, Instant, Unit},
 };
 
 /// The state of a limiter at one instant, from [`Limiter::snapshot`](super::Limiter::snapshot).
@@ -144,9 +144,9 @@ impl Snapshot {
             jobs: jobs.collect(),
             lanes,
             keys: state.registry.len(),
-            waiting: state.waiting(),
+            waiting: state.waiters.len(),
             admitted: state.totals.admitted,
-            refused: state.totals.refused,
+            refused: state.totals.rejected,
             throttled_count: state.totals.throttled,
             #[expect(deprecated, reason = "the former name")]
             throttled: state.totals.throttled,
@@ -163,23 +163,24 @@ fn lane_of(
     clock: &Clock,
     now: Instant,
 ) -> LaneSnapshot {
-    let head = key.lanes[index].line.as_ref().and_then(|line| line.head());
+    let queue = key.lanes[index].queue.as_ref();
+    let head = queue.and_then(|queue| queue.head());
     // If no request waits, for a request of one token.
     let charge = head.map_or(Charge::Given(1), charge_of);
     let tokens = key.tokens(index, charge, rules);
-    let wait = key.ask(index, tokens, Count(0), rules, now);
+    let wait = key.ask(index, tokens, Amount(0), rules, now);
     let next = wait.map(|wait| wait.at).filter(|at| *at > now);
     let next = next.and_then(|at| clock.instant(at));
     let lane = &key.lanes[index];
-    let in_force = lane.limits.iter().filter(|place| {
-        let limit = &key.limits[**place];
+    let in_force = lane.limits.iter().filter(|index| {
+        let limit = &key.limits[**index];
         !lane.outgrew(rules.rule(limit.rule))
     });
     let in_force: SmallVec<[LimitIndex; 4]> = in_force.copied().collect();
-    let limits = in_force.into_iter().map(|place| {
-        let sharing = key.lanes.iter().filter(|lane| lane.limits.contains(&place));
+    let limits = in_force.into_iter().map(|index| {
+        let sharing = key.lanes.iter().filter(|lane| lane.limits.contains(&index));
         let shared = sharing.count() > 1;
-        let limit = &mut key.limits[place];
+        let limit = &mut key.limits[index];
         let rule = rules.rule(limit.rule);
         let (measure, max, per) = match rule.cap {
             Cap::Requests(quota) => (Measure::Requests, quota.max(), Some(quota.per())),
@@ -195,7 +196,7 @@ fn lane_of(
             measure,
             max,
             per,
-            left: limit.bucket.left(&rule.cap, now),
+            left: limit.bucket.remaining(&rule.cap, now),
             shared: shared || rule.endpoints.len() > 1,
             ceiling: rule.ceiling,
             learned: false,
@@ -210,12 +211,12 @@ fn lane_of(
         key: label(key),
         endpoint: lane.endpoint,
         model: lane.model.clone(),
-        overflow: lane.model_id == OVERFLOW,
+        overflow: lane.model_id == ModelId::OVERFLOW,
         waiting: lane.waiting as usize,
         next,
         paused: lane.pause(now).and_then(|until| clock.instant(until)),
         admitted: lane.counts.admitted,
-        refused: lane.counts.refused,
+        refused: lane.counts.rejected,
         throttled_count: lane.counts.throttled,
         #[expect(deprecated, reason = "the former name")]
         throttled: lane.counts.throttled,

@@ -11,20 +11,23 @@ use super::{
     grant::Grant,
     permit::Permit,
     shared::Shared,
-    state::{Arrival, Comer, Look, State},
+    state::{Arrival, Arriving, Look, State},
 };
-use crate::words::{Call, Charge, Endpoint, Instant, Rejected};
+use crate::{
+    observe::Repeats,
+    words::{Call, Charge, Endpoint, Instant, Rejected},
+};
 
-/// A place in the queue, or none yet. If it is dropped, the next request moves up.
+/// A position in the queue, or none yet. If it is dropped, the next request moves up.
 #[derive(Debug)]
 pub(crate) struct Turn {
     /// Moves into the permit at the end: two threads that count references to one thing slow each other down.
     shared: Option<Arc<Shared>>,
-    seat: Option<Seat>,
+    entry: Option<Entry>,
 }
 
 #[derive(Debug)]
-struct Seat {
+struct Entry {
     waiter: WaiterId,
     /// The runtime of its alarm, once it has one.
     runtime: Option<Runtime>,
@@ -53,13 +56,13 @@ impl Turn {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared: Some(shared),
-            seat: None,
+            entry: None,
         }
     }
 
     /// Whether the request waits in the queue.
     pub(crate) fn is_queued(&self) -> bool {
-        self.seat.is_some()
+        self.entry.is_some()
     }
 
     /// Whether the tokens of any request to an endpoint are counted.
@@ -75,25 +78,22 @@ impl Turn {
 
     /// Whether the request waits as one that costs no tokens, in a lane that counts them by now.
     pub(crate) fn is_uncounted(&self, endpoint: Endpoint) -> bool {
-        let Some(seat) = &self.seat else { return false };
-        let uncounted = |state: &State| state.is_uncounted(seat.waiter);
-        self.shared().metered(endpoint, uncounted)
-    }
-
-    /// Whether jobs are watched, if the request waits in the queue until a job ends.
-    pub(crate) fn awaits_job(&self) -> Option<bool> {
-        let waiter = self.seat.as_ref()?.waiter;
-        self.shared().with(|state, _| {
-            let waits = state.waits_for_job(waiter);
-            waits.then(|| !state.jobs.watchers.is_empty())
+        self.entry.as_ref().is_some_and(|entry| {
+            let uncounted = |state: &State| state.is_uncounted(entry.waiter);
+            self.shared().metered(endpoint, uncounted)
         })
     }
 
-    /// Sets the cost of a request that waits in the queue.
-    pub(crate) fn count(&self, charge: Charge) {
-        if let Some(seat) = &self.seat {
+    /// The rejections that were logged.
+    pub(crate) fn repeats(&self) -> &Repeats {
+        &self.shared().repeats
+    }
+
+    /// Sets the charge of a request that waits in the queue.
+    pub(crate) fn set_charge(&self, charge: Charge) {
+        if let Some(entry) = &self.entry {
             self.shared()
-                .with(|state, moment| state.count(seat.waiter, charge, moment));
+                .with(|state, moment| state.set_charge(entry.waiter, charge, moment));
         }
     }
 
@@ -109,12 +109,12 @@ impl Turn {
             Poll::Ready(Err(error)) => return Poll::Ready(Err(Lost::Inner(error))),
             Poll::Pending => false,
         };
-        let arrival = self.come(call, ready, Some(cx.waker()));
+        let arrival = self.enter(call, ready, Some(cx.waker()));
         match arrival {
             Arrival::Admitted(grant) => Poll::Ready(Ok(self.permit(grant))),
-            Arrival::Refused(rejected) => Poll::Ready(Err(Lost::Rejected(rejected))),
+            Arrival::Rejected(rejected) => Poll::Ready(Err(Lost::Rejected(rejected))),
             Arrival::Queued { id, keep } => {
-                self.sit_down(id, keep);
+                self.enqueue(id, keep);
                 if !keep {
                     inner.let_go();
                 }
@@ -131,19 +131,19 @@ impl Turn {
     ) -> Poll<Result<Permit, Lost<I::Error>>> {
         self.follow();
         let shared = Arc::clone(self.shared());
-        let seat = self.seat.as_mut().expect("it stands in the queue");
-        let waiter = seat.waiter;
+        let entry = self.entry.as_mut().expect("it waits in the queue");
+        let waiter = entry.waiter;
         let look = shared.with(|state, moment| state.look(waiter, cx.waker(), moment));
         match look {
             Look::Wait => {
                 // The inner service woke it, and it is not its turn. Nothing is held.
-                if std::mem::take(&mut seat.keeps) {
+                if std::mem::take(&mut entry.keeps) {
                     inner.let_go();
                 }
                 return Poll::Pending;
             }
-            Look::Refused(rejected) => {
-                self.stand_up();
+            Look::Rejected(rejected) => {
+                self.dequeue();
                 return Poll::Ready(Err(Lost::Rejected(rejected)));
             }
             Look::Go => {}
@@ -151,42 +151,42 @@ impl Turn {
         match inner.poll_ready(cx) {
             // The turn passes on if this takes longer than a turn lasts.
             Poll::Pending => {
-                seat.keeps = true;
+                entry.keeps = true;
                 return Poll::Pending;
             }
             Poll::Ready(Err(error)) => return Poll::Ready(Err(Lost::Inner(error))),
             Poll::Ready(Ok(())) => {}
         }
-        let kept = std::mem::take(&mut seat.keeps);
-        let grant = shared.with(|state, moment| state.claim(waiter, kept, moment));
+        let busy = std::mem::take(&mut entry.keeps);
+        let grant = shared.with(|state, moment| state.claim(waiter, busy, moment));
         let Some(grant) = grant else {
             inner.let_go();
             return Poll::Pending;
         };
-        self.stand_up();
+        self.dequeue();
         Poll::Ready(Ok(self.permit(grant)))
     }
 
     /// Asks for a permit once, without waiting.
     pub(super) fn at_once(mut self, call: &Call) -> Result<Permit, Rejected> {
-        let arrival = self.come(call, true, None);
+        let arrival = self.enter(call, true, None);
         match arrival {
             Arrival::Admitted(grant) => Ok(self.permit(grant)),
-            Arrival::Refused(rejected) => Err(rejected),
+            Arrival::Rejected(rejected) => Err(rejected),
             Arrival::Queued { .. } => unreachable!("nobody to wake, so it was not queued"),
         }
     }
 
-    fn come(&self, call: &Call, ready: bool, waker: Option<&Waker>) -> Arrival {
+    fn enter(&self, call: &Call, ready: bool, waker: Option<&Waker>) -> Arrival {
         let shared = self.shared();
         shared.with(|state, moment| {
-            let comer = Comer {
+            let arriving = Arriving {
                 call,
                 deadline: deadline(call, shared, moment.now),
                 ready,
                 waker,
             };
-            state.arrive(&comer, moment)
+            state.arrive(&arriving, moment)
         })
     }
 
@@ -198,8 +198,8 @@ impl Turn {
         Permit::new(self.shared.take().expect(NOT_OVER), grant)
     }
 
-    fn sit_down(&mut self, waiter: WaiterId, keeps: bool) {
-        self.seat = Some(Seat {
+    fn enqueue(&mut self, waiter: WaiterId, keeps: bool) {
+        self.entry = Some(Entry {
             waiter,
             runtime: None,
             keeps,
@@ -207,28 +207,28 @@ impl Turn {
         self.follow();
     }
 
-    /// Forgets the place, which has been given up already.
-    fn stand_up(&mut self) {
-        if let Some(runtime) = self.seat.take().and_then(|seat| seat.runtime) {
+    /// Forgets the position, which has been given up already.
+    fn dequeue(&mut self) {
+        if let Some(runtime) = self.entry.take().and_then(|entry| entry.runtime) {
             self.shared().alarms(|alarms| alarms.leave(runtime));
         }
     }
 
     /// Has an alarm in the runtime that polls, since a future may move between two polls. A request that need
-    /// not wait needs no runtime. If there is no runtime, `Drop` gives the place back.
+    /// not wait needs no runtime. If there is no runtime, `Drop` gives the position up.
     fn follow(&mut self) {
         let runtime = this_runtime();
         let shared = self.shared.as_ref().expect(NOT_OVER);
-        let Some(seat) = &mut self.seat else { return };
-        if seat.runtime == Some(runtime) {
+        let Some(entry) = &mut self.entry else { return };
+        if entry.runtime == Some(runtime) {
             return;
         }
-        let left = seat.runtime.replace(runtime);
+        let before = entry.runtime.replace(runtime);
         shared.alarms(|alarms| {
-            if let Some(left) = left {
-                alarms.leave(left);
+            if let Some(before) = before {
+                alarms.leave(before);
             }
-            alarms.enter(runtime, &shared.clock, || shared.bell());
+            alarms.enter(runtime, &shared.clock, || shared.timer_waker());
         });
         shared.kick();
     }
@@ -236,11 +236,11 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if let Some(seat) = &self.seat {
-            let waiter = seat.waiter;
+        if let Some(entry) = &self.entry {
+            let waiter = entry.waiter;
             self.shared()
-                .with(|state, moment| state.leave(waiter, moment));
-            self.stand_up();
+                .with(|state, moment| state.cancel(waiter, moment));
+            self.dequeue();
         }
     }
 }

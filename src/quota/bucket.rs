@@ -1,19 +1,5 @@
-use super::{gcra::Gcra, slots::Slots, window::Window};
-use crate::words::{Cap, Count, Instant, Quota, Settled, Weight};
-
-/// The answer to "may this request depart?". Admission is never told by a duration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// The request may depart now.
-    Now,
-    /// The request may not depart before this instant.
-    At(Instant),
-    /// The request has to wait for a slot, which comes free at an unknown instant. Ask again at this instant
-    /// at the latest.
-    Full(Instant),
-    /// The request never fits, not even alone.
-    Never,
-}
+use super::{admission::Admission, gcra::Gcra, slots::Slots, window::Window};
+use crate::words::{Amount, Cap, Instant, Quota, Settled, Weight};
 
 /// The state of one limit for one key.
 #[derive(Clone, Debug)]
@@ -34,36 +20,42 @@ impl Bucket {
 
     /// Asks for a request that costs `tokens`, with `ahead` of this limit's unit to depart before it. Has no
     /// visible effect.
-    pub(crate) fn ask(&mut self, cap: &Cap, tokens: Weight, ahead: Count, now: Instant) -> Verdict {
-        let cost = cap.cost(tokens);
+    pub(crate) fn ask(
+        &mut self,
+        cap: &Cap,
+        tokens: Weight,
+        ahead: Amount,
+        now: Instant,
+    ) -> Admission {
+        let weight = cap.weight(tokens);
         let at = match (self, cap.quota()) {
             (Self::Slots(slots), Err(max)) => return slots.ask(max, now),
-            (_, Ok(quota)) if cost.0 > quota.max() => return Verdict::Never,
+            (_, Ok(quota)) if weight.0 > quota.max() => return Admission::Never,
             // A request that costs nothing passes, whatever is owed.
-            _ if cost == Weight(0) => Instant::START,
+            _ if weight == Weight(0) => Instant::START,
             (Self::Paced(gcra), Ok(quota)) => gcra.next(quota, ahead, now),
-            (Self::Windowed(window), Ok(quota)) => window.next(quota, cost + ahead, now),
+            (Self::Windowed(window), Ok(quota)) => window.next(quota, weight + ahead, now),
             _ => Instant::START,
         };
         if at <= now {
-            Verdict::Now
+            Admission::Now
         } else {
-            Verdict::At(at)
+            Admission::At(at)
         }
     }
 
-    /// The cost that can be charged now, beside what is `ahead`, so that `cost` can still depart at `at`.
+    /// The weight that can be charged now, beside what is `ahead`, so that `weight` can still depart at `at`.
     pub(crate) fn room(
         &self,
         cap: &Cap,
-        cost: Weight,
-        ahead: Count,
+        weight: Weight,
+        ahead: Amount,
         at: Instant,
         now: Instant,
     ) -> u64 {
         match (self, cap.quota()) {
             (Self::Paced(gcra), Ok(quota)) => gcra.room(quota, ahead, at, now),
-            (Self::Windowed(window), Ok(quota)) => window.room(quota, cost + ahead, at, now),
+            (Self::Windowed(window), Ok(quota)) => window.room(quota, weight + ahead, at, now),
             _ => u64::MAX,
         }
     }
@@ -72,7 +64,7 @@ impl Bucket {
     /// instant is known.
     pub(crate) fn ready(&self, cap: &Cap) -> Instant {
         match (self, cap.quota()) {
-            (Self::Paced(gcra), Ok(quota)) => gcra.next(quota, Count(0), Instant::START),
+            (Self::Paced(gcra), Ok(quota)) => gcra.next(quota, Amount(0), Instant::START),
             (Self::Windowed(window), _) => window.ready(),
             (Self::Slots(slots), _) => slots.freed(),
             _ => Instant::START,
@@ -81,15 +73,15 @@ impl Bucket {
 
     /// Charges a request that could have departed since `ready`.
     pub(crate) fn charge(&mut self, cap: &Cap, tokens: Weight, ready: Instant, now: Instant) {
-        let cost = cap.cost(tokens);
+        let weight = cap.weight(tokens);
         match (self, cap.quota()) {
             (Self::Slots(slots), Err(_)) => slots.take(),
-            _ if cost == Weight(0) => {}
+            _ if weight == Weight(0) => {}
             (Self::Paced(gcra), Ok(quota)) if matches!(cap, Cap::Tokens(_)) => {
-                gcra.spend(quota, cost, ready, now);
+                gcra.charge_tokens(quota, weight, ready, now);
             }
-            (Self::Paced(gcra), Ok(quota)) => gcra.charge(quota, cost, ready, now),
-            (Self::Windowed(window), Ok(quota)) => window.charge(quota, cost, now),
+            (Self::Paced(gcra), Ok(quota)) => gcra.charge(quota, weight, ready, now),
+            (Self::Windowed(window), Ok(quota)) => window.charge(quota, weight, now),
             _ => {}
         }
     }
@@ -145,12 +137,12 @@ impl Bucket {
         }
     }
 
-    /// The cost that can depart at once now.
-    pub(crate) fn left(&mut self, cap: &Cap, now: Instant) -> u64 {
+    /// The weight that can depart at once now.
+    pub(crate) fn remaining(&mut self, cap: &Cap, now: Instant) -> u64 {
         match (self, cap.quota()) {
-            (Self::Paced(gcra), Ok(quota)) => gcra.left(quota, now),
-            (Self::Windowed(window), Ok(quota)) => window.left(quota, now),
-            (Self::Slots(slots), Err(max)) => slots.left(max, now).into(),
+            (Self::Paced(gcra), Ok(quota)) => gcra.remaining(quota, now),
+            (Self::Windowed(window), Ok(quota)) => window.remaining(quota, now),
+            (Self::Slots(slots), Err(max)) => slots.remaining(max, now).into(),
             _ => 0,
         }
     }
@@ -186,19 +178,19 @@ mod tests {
     /// Exact within a hundredth of the interval.
     #[test]
     fn room_is_the_most_that_does_not_delay_a_request() {
-        let (cost, ahead, now) = (Weight(1), Count(3), at(2));
+        let (weight, ahead, now) = (Weight(1), Amount(3), at(2));
         for cap in quotas() {
             let before = charged(&cap, &[20, 30]);
             let paced = cap.quota().ok().filter(|quota| !quota.is_windowed());
             let slack = paced.map_or(Span::ZERO, |quota| quota.interval() / 100);
             for ms in [20_000, 61_200, 61_500] {
                 let at = Instant::START + Span::millis(ms);
-                let room = before.room(&cap, cost, ahead, at, now);
-                for (more, verdict) in [(room, true), (room + 1, false)] {
+                let room = before.room(&cap, weight, ahead, at, now);
+                for (more, expected) in [(room, true), (room + 1, false)] {
                     let mut bucket = before.clone();
                     bucket.charge(&cap, Weight(ahead.0 + more), now, now);
-                    let leaves = bucket.ask(&cap, cost, Count(0), at + slack) == Verdict::Now;
-                    assert_eq!(leaves, verdict, "{cap:?} at {at:?}: {room}");
+                    let departs = bucket.ask(&cap, weight, Amount(0), at + slack) == Admission::Now;
+                    assert_eq!(departs, expected, "{cap:?} at {at:?}: {room}");
                 }
             }
         }
@@ -208,12 +200,12 @@ mod tests {
     fn a_request_is_ready_from_the_instant_at_which_it_was_let_go() {
         for cap in quotas() {
             let mut bucket = charged(&cap, &[600]);
-            let Verdict::At(at) = bucket.ask(&cap, Weight(1), Count(0), at(1)) else {
+            let Admission::At(at) = bucket.ask(&cap, Weight(1), Amount(0), at(1)) else {
                 panic!("{cap:?} lets 601 go");
             };
             assert_eq!(
-                bucket.ask(&cap, Weight(1), Count(0), at + Span::SECOND),
-                Verdict::Now
+                bucket.ask(&cap, Weight(1), Amount(0), at + Span::SECOND),
+                Admission::Now
             );
             assert_eq!(bucket.ready(&cap), at, "{cap:?}");
         }
@@ -238,7 +230,7 @@ mod tests {
                 let mut expected = charged(&cap, &[20, to]);
                 for now in [2, 3, 4, 30].map(at) {
                     let [bucket, expected] =
-                        [&mut bucket, &mut expected].map(|bucket| bucket.left(&cap, now));
+                        [&mut bucket, &mut expected].map(|bucket| bucket.remaining(&cap, now));
                     assert_eq!(bucket, expected, "{cap:?} {from} -> {to}");
                 }
             }
@@ -249,26 +241,29 @@ mod tests {
     fn requests_of_one_instant_are_all_refunded() {
         for cap in quotas() {
             let mut bucket = Bucket::new(&cap);
-            let new = bucket.left(&cap, at(1));
+            let new = bucket.remaining(&cap, at(1));
             for _ in 0..2 {
                 bucket.charge(&cap, Weight(5), at(1), at(1));
             }
             for _ in 0..2 {
                 bucket.settle(&cap, at(1), settled(5, 0), at(1));
             }
-            assert_eq!(bucket.left(&cap, at(1)), new, "{cap:?}");
+            assert_eq!(bucket.remaining(&cap, at(1)), new, "{cap:?}");
         }
     }
 
     #[test]
     fn a_quota_becomes_paced_or_unpaced_at_once() {
         let [paced, _, unpaced] = quotas();
-        for (from, to, left) in [(&paced, &unpaced, 600), (&unpaced, &paced, 1)] {
+        for (from, to, remaining) in [(&paced, &unpaced, 600), (&unpaced, &paced, 1)] {
             let mut bucket = charged(from, &[50]);
             bucket.rebase(from, to, at(2));
             // Earlier departures count.
-            assert_ne!(bucket.ask(to, Weight(600), Count(0), at(2)), Verdict::Now);
-            assert_eq!(bucket.left(to, at(200)), left);
+            assert_ne!(
+                bucket.ask(to, Weight(600), Amount(0), at(2)),
+                Admission::Now
+            );
+            assert_eq!(bucket.remaining(to, at(200)), remaining);
         }
     }
 }

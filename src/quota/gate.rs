@@ -16,7 +16,7 @@ pub(crate) struct Gate {
     /// The start of the newest pause that a rejection caused, or 0. No two pauses start at the same instant.
     started: Instant,
     /// The number of requests sent since `started`.
-    left: u32,
+    departed: u32,
     /// The number of pauses in a row that were too short.
     blocked: u32,
     /// The length of the slow restart.
@@ -38,13 +38,13 @@ pub(crate) enum Restart {
 pub(crate) struct Passage {
     /// The start of the newest pause, or 0.
     pub(crate) pause: Instant,
-    /// The request's place among those sent after that pause, from 1; 0 if there was no gate yet.
+    /// The request's number among those sent after that pause, from 1; 0 if there was no gate yet.
     pub(crate) nth: u32,
 }
 
 /// The result of a rejection.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Refused {
+pub(crate) struct Rejection {
     /// The end of the lane's pause.
     pub(crate) until: Instant,
     pub(crate) news: News,
@@ -74,7 +74,7 @@ impl Gate {
     /// Counts a departure. `interval` is the shortest time between requests under the lane's own limits, if
     /// there is any.
     pub(crate) fn pass(&mut self, interval: Option<Span>, now: Instant) -> Passage {
-        self.left = self.left.saturating_add(1);
+        self.departed = self.departed.saturating_add(1);
         let since = now - self.until;
         let restart = self.restart.time();
         if since < restart {
@@ -82,14 +82,19 @@ impl Gate {
         }
         Passage {
             pause: self.started,
-            nth: self.left,
+            nth: self.departed,
         }
     }
 
     /// The server rejected a request, and asked to wait for `wait` if that is not `None`.
-    pub(crate) fn refused(&mut self, sent: Passage, wait: Option<Span>, now: Instant) -> Refused {
+    pub(crate) fn rejected(
+        &mut self,
+        sent: Passage,
+        wait: Option<Span>,
+        now: Instant,
+    ) -> Rejection {
         if sent.pause < self.started {
-            return Refused {
+            return Rejection {
                 until: wait.map_or(self.until, |wait| self.pause(wait, now)),
                 news: News::Nothing,
             };
@@ -97,7 +102,7 @@ impl Gate {
         let too_soon = self.started > Instant::START && sent.nth <= SOON;
         self.blocked = if too_soon { self.blocked + 1 } else { 0 };
         self.started = now.max(self.started + Span::nanos(1));
-        self.left = 0;
+        self.departed = 0;
         let backoff = backoff(self.blocked);
         let wait = match wait {
             // After the first such rejection the server's wait is kept to as it is, since the request may
@@ -107,7 +112,7 @@ impl Gate {
             None => backoff,
         };
         let stubborn = sent.nth > 1 && self.blocked % STUBBORN == 0;
-        Refused {
+        Rejection {
             until: self.pause(wait, now),
             news: match too_soon && !stubborn {
                 true => News::TooSoon,
@@ -117,10 +122,10 @@ impl Gate {
     }
 
     /// Another process has begun a pause.
-    #[allow(dead_code)]
+    #[cfg(feature = "redis")]
     pub(crate) fn paused_elsewhere(&mut self, until: Instant, now: Instant) {
         self.started = now.max(self.started + Span::nanos(1));
-        self.left = 0;
+        self.departed = 0;
         self.until = self.until.max(until);
     }
 
@@ -199,19 +204,19 @@ mod tests {
     }
 
     #[test]
-    fn one_refusal_pauses_and_stragglers_only_lengthen_it() {
+    fn one_rejection_pauses_and_stragglers_only_lengthen_it() {
         let mut gate = Gate::default();
         let early = Passage::default();
-        assert_eq!(gate.refused(early, after(3), at(1)).until, at(4));
+        assert_eq!(gate.rejected(early, after(3), at(1)).until, at(4));
         // The request was sent before the pause. Shorter and unknown waits change nothing, a longer one
         // counts.
-        assert_eq!(gate.refused(early, after(1), at(2)).until, at(4));
-        assert_eq!(gate.refused(early, None, at(3)).until, at(4));
-        assert_eq!(gate.refused(early, after(5), at(3)).until, at(8));
+        assert_eq!(gate.rejected(early, after(1), at(2)).until, at(4));
+        assert_eq!(gate.rejected(early, None, at(3)).until, at(4));
+        assert_eq!(gate.rejected(early, after(5), at(3)).until, at(8));
         assert_eq!(gate.started, at(1));
         assert_eq!(gate.next(), at(8));
         // An unknown wait does not start the slow restart again either, once the pause is over.
-        assert_eq!(gate.refused(early, None, at(9)).until, at(8));
+        assert_eq!(gate.rejected(early, None, at(9)).until, at(8));
     }
 
     #[test]
@@ -219,16 +224,16 @@ mod tests {
         let mut gate = Gate::default();
         let before = [gate.pass(None, at(1)), gate.pass(None, at(1))];
         // All at one instant. The second pause starts a nanosecond after the first.
-        let first = gate.refused(before[0], after(0), at(1));
+        let first = gate.rejected(before[0], after(0), at(1));
         let between = gate.pass(None, at(1));
-        let second = gate.refused(between, after(0), at(1));
+        let second = gate.rejected(between, after(0), at(1));
         let last = gate.pass(None, at(1));
         assert_eq!([first.news, second.news], [News::TooFast, News::TooSoon]);
         assert_eq!([first.until, second.until], [at(1), at(1)]);
         for straggler in [before[1], between] {
-            assert_eq!(gate.refused(straggler, None, at(1)).news, News::Nothing);
+            assert_eq!(gate.rejected(straggler, None, at(1)).news, News::Nothing);
         }
-        assert_eq!(gate.refused(last, after(1), at(1)).news, News::TooSoon);
+        assert_eq!(gate.rejected(last, after(1), at(1)).news, News::TooSoon);
         assert_eq!(gate.started, at(1) + Span::nanos(2));
     }
 
@@ -238,7 +243,7 @@ mod tests {
         let mut now = Instant::START;
         let mut passage = Passage::default();
         for seconds in [1, 2, 4, 8, 16, 30, 30] {
-            let until = gate.refused(passage, None, now).until;
+            let until = gate.rejected(passage, None, now).until;
             assert_eq!(until - now, Span::secs(seconds));
             now = until;
             passage = gate.pass(None, now);
@@ -247,7 +252,7 @@ mod tests {
         for _ in 0..3 {
             passage = gate.pass(None, now);
         }
-        assert_eq!(gate.refused(passage, None, now).until - now, Span::SECOND);
+        assert_eq!(gate.rejected(passage, None, now).until - now, Span::SECOND);
     }
 
     #[test]
@@ -261,14 +266,14 @@ mod tests {
             (Span::secs(2), News::TooSoon),
             (Span::secs(4), News::TooSoon),
         ] {
-            let refused = gate.refused(passage, Some(named), now);
-            assert_eq!((refused.until - now, refused.news), (pause, news));
-            now = refused.until;
+            let rejection = gate.rejected(passage, Some(named), now);
+            assert_eq!((rejection.until - now, rejection.news), (pause, news));
+            now = rejection.until;
             passage = gate.pass(None, now);
         }
         // A longer wait counts as it is.
         assert_eq!(
-            gate.refused(passage, after(60), now).until - now,
+            gate.rejected(passage, after(60), now).until - now,
             Span::secs(60)
         );
     }
@@ -276,32 +281,32 @@ mod tests {
     #[test]
     fn where_several_pauses_were_too_short_it_is_the_rate() {
         let mut gate = Gate::default();
-        gate.refused(Passage::default(), after(1), at(0));
+        gate.rejected(Passage::default(), after(1), at(0));
         let mut news = Vec::new();
         for _ in 0..3 {
             gate.pass(None, gate.until());
             let second = gate.pass(None, gate.until());
-            news.push(gate.refused(second, after(1), gate.until()).news);
+            news.push(gate.rejected(second, after(1), gate.until()).news);
         }
         assert_eq!(news, [News::TooSoon, News::TooSoon, News::TooFast]);
     }
 
     #[test]
-    fn after_a_pause_they_leave_one_by_one_at_half_the_pace_and_then_at_their_own() {
+    fn after_a_pause_they_depart_one_by_one_at_half_the_pace_and_then_at_their_own() {
         let interval = Span::millis(100);
         let mut gate = Gate::default();
-        gate.refused(Passage::default(), after(1), at(0));
+        gate.rejected(Passage::default(), after(1), at(0));
         let mut now = gate.next();
-        let mut left = 0;
+        let mut departed = 0;
         gate.pass(Some(interval), now);
         assert_eq!(gate.next() - now, interval * 2);
         while now < at(9) {
             now = gate.next().max(now + interval);
             gate.pass(Some(interval), now);
-            left += 1;
+            departed += 1;
         }
         // 80 would depart at full pace. A pace that grows from one half to the whole allows this many.
-        assert!((54..=58).contains(&left), "{left}");
+        assert!((54..=58).contains(&departed), "{departed}");
         // The slow restart is over, and the gate adds no delay.
         assert!(gate.next() <= now + interval);
     }
@@ -309,7 +314,7 @@ mod tests {
     #[test]
     fn where_nothing_is_limited_a_pause_does_not_end_with_everybody_at_once() {
         let mut gate = Gate::default();
-        gate.refused(Passage::default(), after(1), at(0));
+        gate.rejected(Passage::default(), after(1), at(0));
         let mut now = gate.next();
         for _ in 0..10 {
             gate.pass(None, now);
@@ -330,7 +335,7 @@ mod tests {
     #[test]
     fn a_quick_restart_adds_nothing_between_requests() {
         let mut gate = Gate::default();
-        gate.refused(Passage::default(), after(1), at(0));
+        gate.rejected(Passage::default(), after(1), at(0));
         gate.restart(Restart::Quick);
         for interval in [None, after(1)] {
             gate.pass(interval, gate.until());
@@ -342,7 +347,7 @@ mod tests {
     fn no_server_pauses_a_lane_for_more_than_an_hour() {
         let mut gate = Gate::default();
         let until = gate
-            .refused(Passage::default(), after(u64::MAX), at(1))
+            .rejected(Passage::default(), after(u64::MAX), at(1))
             .until;
         assert_eq!(until, at(1) + LONGEST);
         gate.pause(Span::secs(u64::MAX), Instant::NEVER);

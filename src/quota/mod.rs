@@ -3,25 +3,27 @@
 //! `now` is an argument, an instant since the limiter was made. There is no clock, no lock and no await, and
 //! a rejection changes nothing: ask every limit, then charge all of them or none.
 
+mod admission;
 mod bucket;
+mod counter;
 mod gate;
 mod gcra;
-mod left;
 mod pace;
 mod probe;
 mod rate;
+mod remaining;
 mod sent;
 #[cfg(feature = "redis")]
 pub(crate) mod shared;
 mod slots;
-mod spent;
 mod window;
 
 pub(crate) use self::{
-    bucket::{Bucket, Verdict},
+    admission::Admission,
+    bucket::Bucket,
     gate::{Gate, News, Passage, Restart},
-    left::Left,
     rate::Rate,
+    remaining::Remaining,
     slots::Slots,
 };
 

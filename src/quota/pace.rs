@@ -5,7 +5,7 @@ use crate::words::{Instant, Span};
 pub(super) struct Pace {
     pub(super) due: Instant,
     /// The instant of the last departure.
-    pub(super) left: Instant,
+    pub(super) last: Instant,
 }
 
 impl Pace {
@@ -13,13 +13,13 @@ impl Pace {
     ///
     /// Its lateness, up to `lateness`, is made up for. So is any lateness of earlier departures that has not
     /// been made up for: several departures may follow one late timer. A quiet time is not lateness.
-    pub(super) fn leave(&mut self, apart: Span, lateness: Span, ready: Instant, now: Instant) {
-        let behind = self.left - self.due;
-        let fresh = now - self.left <= lateness;
+    pub(super) fn depart(&mut self, apart: Span, lateness: Span, ready: Instant, now: Instant) {
+        let behind = self.last - self.due;
+        let fresh = now - self.last <= lateness;
         let late = now - ready + if fresh { behind } else { Span::ZERO };
         let on_time = now - late.min(lateness);
         self.due = self.due.max(on_time) + apart;
-        self.left = self.left.max(now);
+        self.last = self.last.max(now);
     }
 }
 
@@ -36,27 +36,27 @@ mod tests {
     /// Regression: ten thousand a second, by a timer of a millisecond. A request right after a late one was
     /// not late itself, and half of the quota was lost.
     #[test]
-    fn faster_than_the_timer_several_leave_together() {
-        let (mut pace, mut left) = (Pace::default(), 0);
+    fn faster_than_the_timer_several_depart_together() {
+        let (mut pace, mut departed) = (Pace::default(), 0);
         for now in (0..1_000).map(at) {
             // The first request has waited. Each of the others follows as soon as the one before has
             // departed.
             let mut ready = pace.due;
             while pace.due <= now {
-                pace.leave(Span::nanos(100_000), LATE, ready, now);
-                left += 1;
+                pace.depart(Span::nanos(100_000), LATE, ready, now);
+                departed += 1;
                 ready = now;
             }
         }
-        assert!((9_980..=10_000).contains(&left), "{left}");
+        assert!((9_980..=10_000).contains(&departed), "{departed}");
     }
 
     #[test]
     fn a_quiet_time_is_nobody_s_lateness() {
         let mut pace = Pace::default();
-        pace.leave(Span::millis(1), LATE, at(0), at(40));
+        pace.depart(Span::millis(1), LATE, at(0), at(40));
         assert_eq!(pace.due, at(1));
-        pace.leave(Span::millis(1), LATE, at(200), at(200));
+        pace.depart(Span::millis(1), LATE, at(200), at(200));
         assert_eq!(pace.due, at(201));
     }
 }

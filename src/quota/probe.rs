@@ -10,14 +10,14 @@ use crate::words::{Instant, Span};
 #[derive(Clone, Debug)]
 pub(crate) struct Probe {
     since: Instant,
-    /// The number of departures since the last look, and how many of them the pace kept back.
-    left: u32,
-    held: u32,
+    /// The number of departures since the last look, and how many of them the pace delayed.
+    departed: u32,
+    delayed: u32,
     /// The number of requests that failed meanwhile without a sign that the server keeps up.
     failures: u32,
     /// The number of departures that are witnesses, and of witnesses that had a response meanwhile.
     witnesses: u32,
-    answered: u32,
+    responses: u32,
     /// The number of steps up since a rejection, or since demand last fell short of the pace.
     steps: u32,
     /// The rate before the last of these steps.
@@ -25,7 +25,7 @@ pub(crate) struct Probe {
     /// The last rate that went well for a while.
     base: f64,
     /// The rate that was rejected last, until a higher one went well.
-    refused: Option<f64>,
+    rejected: Option<f64>,
     /// The number of steps in a row that were rejected at about that rate.
     failed: u32,
     /// The instant until which, or longer, the server is taken for one that counts by the minute.
@@ -45,34 +45,34 @@ pub(crate) struct Standing {
     /// Whether others send under the same limit.
     pub(crate) shared: bool,
     /// Whether the server has named the limit.
-    pub(crate) told: bool,
+    pub(crate) named: bool,
 }
 
 impl Probe {
     pub(crate) fn new(rate: f64, now: Instant) -> Self {
         Self {
             since: now,
-            left: 0,
-            held: 0,
+            departed: 0,
+            delayed: 0,
             failures: 0,
             witnesses: 0,
-            answered: 0,
+            responses: 0,
             steps: 0,
             before: None,
             base: rate,
-            refused: None,
+            rejected: None,
             failed: 0,
             by_minute: Instant::START,
             best: (0.0, Instant::START),
         }
     }
 
-    /// Counts a departure. `held` tells whether the pace kept it back.
-    pub(crate) fn leave(&mut self, held: bool, now: Instant) {
+    /// Counts a departure. `delayed` tells whether the pace delayed it.
+    pub(crate) fn depart(&mut self, delayed: bool, now: Instant) {
         // Departures in the slow restart after a pause tell nothing.
         if now >= self.since {
-            self.left += 1;
-            self.held += u32::from(held);
+            self.departed += 1;
+            self.delayed += u32::from(delayed);
         }
     }
 
@@ -84,20 +84,20 @@ impl Probe {
     /// Whether this departure is a witness: the first one is, and one in seven. For a caller that sends pairs and
     /// keeps the faster one, the witness is alternately the first and the second of a pair.
     pub(crate) fn is_witness(&mut self, now: Instant) -> bool {
-        let is_witness = now >= self.since && (self.witnesses == 0 || self.left % WITNESS == 0);
+        let is_witness = now >= self.since && (self.witnesses == 0 || self.departed % WITNESS == 0);
         self.witnesses += u32::from(is_witness);
         is_witness
     }
 
     /// A witness had a response.
-    pub(crate) fn answered(&mut self) {
-        self.answered = self.answered.saturating_add(1);
+    pub(crate) fn responded(&mut self) {
+        self.responses = self.responses.saturating_add(1);
     }
 
     /// Whether half of the requests failed, or two thirds had no response, so that the success of the others proves
     /// nothing. A caller that sends each request twice and drops the slower one has a response to half.
     pub(crate) fn is_unproven(&self) -> bool {
-        self.failures * 2 >= self.left || self.answered * 3 < self.witnesses.max(1)
+        self.failures * 2 >= self.departed || self.responses * 3 < self.witnesses.max(1)
     }
 
     /// The time since the count was started.
@@ -106,10 +106,10 @@ impl Probe {
     }
 
     /// The time for which the rate must go well before the next step.
-    pub(crate) fn hold(&self, at: Standing, now: Instant) -> Span {
-        let overshot = |refused| at.rate * OVERSHOT < refused;
-        if at.told || at.shared {
-            HOLD
+    pub(crate) fn step_after(&self, at: Standing, now: Instant) -> Span {
+        let overshot = |rejected| at.rate * OVERSHOT < rejected;
+        if at.named || at.shared {
+            STEP_AFTER
         } else if self.steps > 0 {
             match now < self.by_minute {
                 true => MINUTE_STAGE,
@@ -117,7 +117,7 @@ impl Probe {
             }
         } else if self.has_fallen(at.rate, now) {
             self.patience().min(REGAIN)
-        } else if self.refused.is_some_and(overshot) {
+        } else if self.rejected.is_some_and(overshot) {
             STAGE
         } else {
             self.patience().min(LONGEST)
@@ -125,12 +125,12 @@ impl Probe {
     }
 
     fn patience(&self) -> Span {
-        HOLD * (1 << self.failed.min(MOST_FAILED))
+        STEP_AFTER * (1 << self.failed.min(MOST_FAILED))
     }
 
-    /// Whether the pace, and not the demand, kept requests back.
-    pub(crate) fn kept_back(&self) -> bool {
-        self.held * 5 >= self.left * 4
+    /// Whether the pace, and not the demand, delayed requests.
+    pub(crate) fn was_delayed(&self) -> bool {
+        self.delayed * 5 >= self.departed * 4
     }
 
     /// The rate went well, and the server took `minute` a second in the last minute.
@@ -143,7 +143,7 @@ impl Probe {
     }
 
     /// The demand fell short of the pace. The rate that went well counts as proven.
-    pub(crate) fn settle(&mut self, now: Instant) {
+    pub(crate) fn reset(&mut self, now: Instant) {
         self.steps = 0;
         self.before = None;
         self.start(now);
@@ -152,21 +152,21 @@ impl Probe {
     /// Starts the count at `now`.
     pub(crate) fn start(&mut self, now: Instant) {
         self.since = now;
-        self.left = 0;
-        self.held = 0;
+        self.departed = 0;
+        self.delayed = 0;
         self.failures = 0;
         self.witnesses = 0;
-        self.answered = 0;
+        self.responses = 0;
     }
 
     /// The next rate to try.
     pub(crate) fn step(&mut self, at: Standing, now: Instant) -> f64 {
         if self.steps > 2 && !at.shared {
             self.failed = 0;
-            self.refused = None;
+            self.rejected = None;
         }
         let next = at.rate * (1.0 + self.next_step(at, now));
-        if self.age(now) >= HOLD {
+        if self.age(now) >= STEP_AFTER {
             self.base = at.rate;
         }
         self.before = Some(at.rate);
@@ -184,10 +184,10 @@ impl Probe {
             // Each lane adds the same amount, whatever its rate, so that all come to have the same.
             return SHARED_STEP * f64::from(steps.max(1)) * at.table / at.rate;
         }
-        let Some(refused) = self.refused else {
+        let Some(rejected) = self.rejected else {
             return nth(if now < self.by_minute { MINUTE } else { BOLD });
         };
-        let half_way = Some((refused / at.rate).sqrt() - 1.0).filter(|step| *step > careful);
+        let half_way = Some((rejected / at.rate).sqrt() - 1.0).filter(|step| *step > careful);
         if self.has_fallen(at.rate, now) {
             self.steps = 1;
             let back = (self.best.0 * NEARLY / at.rate - 1.0).min(RECOVER);
@@ -218,13 +218,13 @@ impl Probe {
 
     /// `rate` was rejected. The lane continues after a pause that ends at `until`.
     pub(crate) fn fell(&mut self, rate: f64, until: Instant) {
-        match self.refused {
-            Some(refused) if rate > refused * AGAIN[1] => self.failed = 0,
-            Some(refused) if rate > refused * AGAIN[0] && self.before.is_some() => self.failed += 1,
+        match self.rejected {
+            Some(last) if rate > last * AGAIN[1] => self.failed = 0,
+            Some(last) if rate > last * AGAIN[0] && self.before.is_some() => self.failed += 1,
             _ => {}
         }
-        self.refused = Some(rate);
-        self.settle(until);
+        self.rejected = Some(rate);
+        self.reset(until);
     }
 
     /// The server counts by the minute: it rejects what is sent soon after a pause, or asks for long waits.
@@ -254,7 +254,7 @@ fn time_of(many: f64, rate: f64) -> Span {
 const WITNESS: u32 = 7;
 
 /// The wait after a rejection before the next look for a higher rate. It doubles while steps are rejected.
-const HOLD: Span = Span::secs(10);
+const STEP_AFTER: Span = Span::secs(10);
 const MOST_FAILED: u32 = 5;
 const LONGEST: Span = Span::secs(240);
 

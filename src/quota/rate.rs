@@ -10,8 +10,8 @@ use crate::words::{Instant, Settled, Span, Unit, Weight};
 /// names.
 ///
 /// It falls when a request sent after the newest pause is rejected, to the rate that the server took in the
-/// time before. It is probed upward while the pace, and not the demand, keeps requests back. Until there is a
-/// reason to lead, the table does, and this only watches.
+/// time before. It is probed upward while the pace, and not the demand, delays requests. Until there is a
+/// reason to lead, the table does, and this only measures.
 ///
 /// Rates are in requests, or in tokens, per second. A request weighs its tokens.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct Rate {
     /// The part of a named limit that the server really grants, judged by its rejections.
     trim: f64,
     /// The departure of the request whose response named the limit.
-    told: Option<Instant>,
+    named: Option<Instant>,
     probe: Probe,
     sent: Sent,
     /// The mean weight of a request, and the number of requests that it is known from.
@@ -43,7 +43,7 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    /// Watches a lane whose table allows `rate` a second, and which must not exceed `ceiling`.
+    /// Measures a lane whose table allows `rate` a second, and which must not exceed `ceiling`.
     pub(crate) fn new(of: Unit, rate: f64, ceiling: f64, now: Instant) -> Self {
         let rate = rate.min(ceiling).min(FASTEST);
         Self {
@@ -55,7 +55,7 @@ impl Rate {
             ceiling,
             table: rate,
             trim: 1.0,
-            told: None,
+            named: None,
             probe: Probe::new(rate, now),
             sent: Sent::default(),
             one: (1.0, 0),
@@ -87,31 +87,31 @@ impl Rate {
         self.pace.due + self.apart(Weight(1)) * ahead
     }
 
-    /// Counts a departure that could have happened since `ready`. `held` tells whether the pace kept it back. Returns
+    /// Counts a departure that could have happened since `ready`. `delayed` tells whether the pace delayed it. Returns
     /// whether its response is worth knowing.
-    pub(crate) fn leave(
+    pub(crate) fn depart(
         &mut self,
         weight: Weight,
-        held: bool,
+        delayed: bool,
         ready: Instant,
         now: Instant,
     ) -> bool {
         if self.leads && now - self.known > REMEMBERED {
             self.forget(now);
         }
-        self.pace.leave(self.apart(weight), LATE, ready, now);
+        self.pace.depart(self.apart(weight), LATE, ready, now);
         self.bound(now);
         self.sent.add(weight, now);
         let (mean, seen) = &mut self.one;
         *seen = (*seen + 1).min(USUAL);
         *mean += (weight.0 as f64 - *mean) / f64::from(*seen);
         self.last = now;
-        self.probe.leave(held, now);
-        let hold = match self.leads {
-            true => self.probe.hold(self.standing(now), now),
+        self.probe.depart(delayed, now);
+        let due = match self.leads {
+            true => self.probe.step_after(self.standing(now), now),
             false => FIRST,
         };
-        if self.probe.age(now) >= hold {
+        if self.probe.age(now) >= due {
             self.look_up(now);
         }
         self.probe.is_witness(now)
@@ -144,7 +144,7 @@ impl Rate {
 
     /// The server rejected a request of this weight that departed at `at`, and the lane is paused for `wait`.
     /// Returns whether the rate that the server will take after that is known.
-    pub(crate) fn refused(
+    pub(crate) fn rejected(
         &mut self,
         at: Instant,
         weight: Weight,
@@ -152,7 +152,7 @@ impl Rate {
         news: News,
         now: Instant,
     ) -> bool {
-        self.sent.settle(at, Settled::refused(weight));
+        self.sent.settle(at, Settled::rejected(weight));
         let until = now + wait;
         if wait > LONG_WAIT || news == News::TooSoon {
             self.probe.counts_by_minute(now);
@@ -172,10 +172,10 @@ impl Rate {
         if self.is_noise(now) || rate >= FASTEST {
             return false;
         }
-        let told = self.is_told(now);
+        let named = self.is_named(now);
         let most = self.most(rate, now);
         // A few requests do not tell how fast is too fast.
-        let once = told && (now - self.cut > AGAIN || self.of == Unit::Tokens);
+        let once = named && (now - self.cut > AGAIN || self.of == Unit::Tokens);
         let cut = if once || fastest.is_none() {
             most
         } else {
@@ -185,7 +185,7 @@ impl Rate {
             };
             (taken * BELOW).clamp((rate * DEEPEST_CUT).min(most), most)
         };
-        if told {
+        if named {
             // The named limit is right, apart from the network's effect on the pace, and from other programs
             // that send under the same limit.
             self.trim = (self.trim * cut / self.rate).max(LEAST_TRIM);
@@ -197,7 +197,7 @@ impl Rate {
         (self.cut, self.known) = (now, now);
         self.probe.fell(rate, until);
         self.leads = true;
-        told || fastest.is_some()
+        named || fastest.is_some()
     }
 
     /// Whether a rejection may mean nothing. The server counts a response's tokens in its own way, and so
@@ -211,7 +211,7 @@ impl Rate {
     /// The upper bound of the rate after a rejection. If others send under the same limit, a program with
     /// more gives up more.
     fn most(&self, rate: f64, now: Instant) -> f64 {
-        match (self.share(now), self.is_told(now)) {
+        match (self.share(now), self.is_named(now)) {
             (share, _) if share < SHARED => rate * SHARED_CUT,
             (share, _) if share < LESS => rate * LESS_CUT,
             (_, true) if self.of == Unit::Tokens => rate * TOKENS_TRIMMED,
@@ -221,17 +221,17 @@ impl Rate {
     }
 
     /// The server named its limit, in the response to a request that departed at `at`.
-    pub(crate) fn told(&mut self, limit: f64, at: Instant, now: Instant) {
-        if !limit.is_finite() || limit <= 0.0 || self.told.is_some_and(|told| at < told) {
+    pub(crate) fn named(&mut self, limit: f64, at: Instant, now: Instant) {
+        if !limit.is_finite() || limit <= 0.0 || self.named.is_some_and(|named| at < named) {
             return;
         }
-        self.told = Some(at);
+        self.named = Some(at);
         // The trim after rejections lowers the user's ceiling too, and not only the limit that the server
         // names.
         let rate = ((limit * SPREAD).min(self.ceiling) * self.trim).clamp(SLOWEST, FASTEST);
         if !self.leads || (rate / self.rate - 1.0).abs() > SAME {
             self.set(rate, now);
-            self.probe.settle(now);
+            self.probe.reset(now);
         }
         self.leads = true;
         self.known = now;
@@ -256,8 +256,8 @@ impl Rate {
     }
 
     /// A witness had a response.
-    pub(crate) fn answered(&mut self) {
-        self.probe.answered();
+    pub(crate) fn responded(&mut self) {
+        self.probe.responded();
     }
 
     /// Looks for a higher rate after a time without a cut. An outage causes no cuts either.
@@ -266,12 +266,12 @@ impl Rate {
             self.probe.start(now);
             return;
         }
-        let kept_back = self.probe.kept_back();
-        if kept_back {
+        let was_delayed = self.probe.was_delayed();
+        if was_delayed {
             self.probe.went_well(self.sent.mean(60, now), now);
         }
-        if self.is_told(now) {
-            if kept_back && self.trim < 1.0 {
+        if self.is_named(now) {
+            if was_delayed && self.trim < 1.0 {
                 let before = self.trim;
                 let more = match before {
                     ..SHARED => SHARED_MORE,
@@ -283,12 +283,12 @@ impl Rate {
                 self.set(self.rate * self.trim / before, now);
             }
             self.probe.start(now);
-        } else if kept_back && self.rate < self.ceiling {
+        } else if was_delayed && self.rate < self.ceiling {
             (self.leads, self.known) = (true, now);
             let next = self.probe.step(self.standing(now), now);
             self.set(next, now);
         } else {
-            self.probe.settle(now);
+            self.probe.reset(now);
         }
     }
 
@@ -298,14 +298,14 @@ impl Rate {
             table: self.table,
             one: self.one.0,
             shared: self.share(now) < SHARED,
-            told: self.is_told(now),
+            named: self.is_named(now),
         }
     }
 
     /// The part of the limit that the lane has, if the limit is known: named by the server, or written by the
     /// user. If it is much less than 1, others have the rest.
     fn share(&self, now: Instant) -> f64 {
-        match self.is_told(now) {
+        match self.is_named(now) {
             true => self.trim,
             false if self.ceiling.is_finite() => self.rate / self.ceiling,
             false => 1.0,
@@ -313,8 +313,8 @@ impl Rate {
     }
 
     /// Whether the server has named its limit lately.
-    fn is_told(&self, now: Instant) -> bool {
-        self.told.is_some_and(|at| now - at < FRESH)
+    fn is_named(&self, now: Instant) -> bool {
+        self.named.is_some_and(|at| now - at < FRESH)
     }
 
     /// Continues at another rate. Debt is paid at the new rate.

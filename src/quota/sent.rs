@@ -32,7 +32,7 @@ impl Sent {
     pub(crate) fn settle(&mut self, at: Instant, Settled { from, to }: Settled) {
         let second = at / Span::SECOND;
         if second <= self.newest && self.newest - second < LENGTH as u64 {
-            let count = &mut self.counts[place(second)];
+            let count = &mut self.counts[index(second)];
             let settled = u64::from(*count)
                 .saturating_sub(from.0)
                 .saturating_add(to.0);
@@ -87,7 +87,7 @@ impl Sent {
         self.forget(second);
         let seconds = seconds.min(second.saturating_sub(self.oldest));
         let last = (second - seconds)..=second;
-        let counts = last.map(|second| u64::from(self.counts[place(second)]));
+        let counts = last.map(|second| u64::from(self.counts[index(second)]));
         let count = counts.sum();
         (count, Span::secs(seconds) + now % Span::SECOND)
     }
@@ -98,13 +98,13 @@ impl Sent {
         }
         let gone = (second - self.newest).min(LENGTH as u64);
         for second in second - gone + 1..=second {
-            self.counts[place(second)] = 0;
+            self.counts[index(second)] = 0;
         }
         self.newest = second;
     }
 }
 
-fn place(second: u64) -> usize {
+fn index(second: u64) -> usize {
     (second % LENGTH as u64) as usize
 }
 

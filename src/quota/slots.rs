@@ -1,6 +1,6 @@
 use std::num::NonZeroU32;
 
-use super::Verdict;
+use super::admission::Admission;
 use crate::words::{Instant, Span};
 
 /// Slots that are taken and given back, by requests in flight or by running jobs.
@@ -26,17 +26,17 @@ struct Crowd {
 }
 
 impl Slots {
-    pub(crate) fn ask(&self, max: NonZeroU32, now: Instant) -> Verdict {
+    pub(crate) fn ask(&self, max: NonZeroU32, now: Instant) -> Admission {
         let used = self.used(now);
         if used >= self.max(max, now) {
             let crowd = self.crowd.filter(|_| used < max.get());
             let until = crowd.map_or(Instant::NEVER, Crowd::doubted);
             let mut unnamed = self.unnamed.iter().map(|since| *since + BELIEVED);
-            return Verdict::Full(unnamed.find(|over| now < *over).unwrap_or(until).min(until));
+            return Admission::Full(unnamed.find(|over| now < *over).unwrap_or(until).min(until));
         }
         match self.crowd {
-            Some(crowd) if used == 0 && now < crowd.over() => Verdict::At(crowd.over()),
-            _ => Verdict::Now,
+            Some(crowd) if used == 0 && now < crowd.over() => Admission::At(crowd.over()),
+            _ => Admission::Now,
         }
     }
 
@@ -49,7 +49,7 @@ impl Slots {
         }
     }
 
-    pub(crate) fn left(&self, max: NonZeroU32, now: Instant) -> u32 {
+    pub(crate) fn remaining(&self, max: NonZeroU32, now: Instant) -> u32 {
         self.max(max, now).saturating_sub(self.used(now))
     }
 
@@ -78,9 +78,9 @@ impl Slots {
 
     /// The server has listed the running jobs that were created by `until`. Each of these has a slot of its
     /// own now.
-    pub(crate) fn named(&mut self, until: Instant, now: Instant) {
-        let named = self.unnamed.partition_point(|since| *since <= until);
-        for _ in self.unnamed.drain(..named) {
+    pub(crate) fn listed(&mut self, until: Instant, now: Instant) {
+        let listed = self.unnamed.partition_point(|since| *since <= until);
+        for _ in self.unnamed.drain(..listed) {
             self.used = self.used.saturating_sub(1);
             self.freed = now;
         }
@@ -179,22 +179,22 @@ mod tests {
     const THREE: NonZeroU32 = NonZeroU32::new(3).unwrap();
 
     #[test]
-    fn what_the_server_refused_waits_until_one_of_those_before_has_ended() {
+    fn what_the_server_rejected_waits_until_one_of_those_before_has_ended() {
         let mut slots = Slots::default();
         (0..3).for_each(|_| slots.take());
         slots.crowded(START);
         slots.release(START);
         // The server may allow one more by then.
-        assert_eq!(slots.ask(THREE, START), Verdict::Full(START + BELIEVED));
-        assert_eq!(slots.left(THREE, START), 0);
+        assert_eq!(slots.ask(THREE, START), Admission::Full(START + BELIEVED));
+        assert_eq!(slots.remaining(THREE, START), 0);
         let later = START + Span::SECOND;
         slots.release(later);
-        assert_eq!(slots.ask(THREE, later), Verdict::Now);
+        assert_eq!(slots.ask(THREE, later), Admission::Now);
         slots.take();
         slots.accepted(later);
-        assert_eq!(slots.ask(THREE, later), Verdict::Full(START + BELIEVED));
+        assert_eq!(slots.ask(THREE, later), Admission::Full(START + BELIEVED));
         // An hour later there may be room for more.
-        assert_eq!(slots.ask(THREE, START + BELIEVED), Verdict::Now);
+        assert_eq!(slots.ask(THREE, START + BELIEVED), Admission::Now);
     }
 
     #[test]
@@ -207,17 +207,17 @@ mod tests {
             slots.crowded(now);
             assert_eq!(slots.fresh_at(), None);
             slots.release(now);
-            assert_eq!(slots.ask(THREE, now), Verdict::At(later));
+            assert_eq!(slots.ask(THREE, now), Admission::At(later));
             assert_eq!(slots.fresh_at(), Some(later));
             now = later;
-            assert_eq!(slots.ask(THREE, now), Verdict::Now);
+            assert_eq!(slots.ask(THREE, now), Admission::Now);
         }
         // The server's jobs are known. The lane waits for one of them to end.
         slots.crowded(now);
         slots.adopt(now);
-        assert_eq!(slots.ask(THREE, now), Verdict::Full(now + BELIEVED));
+        assert_eq!(slots.ask(THREE, now), Admission::Full(now + BELIEVED));
         slots.release(now);
-        assert_eq!(slots.ask(THREE, now + LONGEST), Verdict::Now);
+        assert_eq!(slots.ask(THREE, now + LONGEST), Admission::Now);
     }
 
     #[test]
@@ -227,26 +227,26 @@ mod tests {
         let later = START + MINUTE;
         slots.keep_unnamed(START);
         slots.keep_unnamed(later);
-        let full = |until| Verdict::Full(until + BELIEVED);
+        let full = |until| Admission::Full(until + BELIEVED);
         assert_eq!(slots.ask(THREE, later), full(START));
-        assert_eq!(slots.ask(THREE, START + BELIEVED), Verdict::Now);
-        assert_eq!(slots.left(THREE, START + BELIEVED), 1);
-        assert_eq!(slots.left(THREE, later + BELIEVED), 2);
+        assert_eq!(slots.ask(THREE, START + BELIEVED), Admission::Now);
+        assert_eq!(slots.remaining(THREE, START + BELIEVED), 1);
+        assert_eq!(slots.remaining(THREE, later + BELIEVED), 2);
         assert_eq!(slots.fresh_at(), None);
         // The list was requested when the first job ran, so that job has a slot of its own.
-        slots.named(START, later);
-        assert_eq!(slots.left(THREE, later), 1);
+        slots.listed(START, later);
+        assert_eq!(slots.remaining(THREE, later), 1);
         slots.release(later);
         assert_eq!(slots.fresh_at(), Some(later + BELIEVED));
-        slots.named(later, later);
-        assert_eq!(slots.left(THREE, later), 3);
+        slots.listed(later, later);
+        assert_eq!(slots.remaining(THREE, later), 3);
         assert_eq!(slots.fresh_at(), Some(START));
     }
 
     #[test]
     fn the_next_to_be_doubted_is_a_job_without_a_name_or_the_server_s_word() {
         let later = START + MINUTE;
-        let full = |until| Verdict::Full(until + BELIEVED);
+        let full = |until| Admission::Full(until + BELIEVED);
         let mut slots = Slots::default();
         (0..4).for_each(|_| slots.take());
         slots.keep_unnamed(START);
@@ -274,7 +274,7 @@ mod tests {
         let mut slots = believed();
         slots.crowded(later);
         slots.release(later);
-        assert_eq!(slots.ask(THREE, later), Verdict::At(later + MINUTE));
+        assert_eq!(slots.ask(THREE, later), Admission::At(later + MINUTE));
         assert_eq!(slots.fresh_at(), Some(later + MINUTE));
         // A job found in a list is waited for.
         slots.adopt(later);
@@ -296,6 +296,6 @@ mod tests {
         slots.crowded(START);
         slots.accepted(START);
         slots.release(START);
-        assert_eq!(slots.ask(THREE, START), Verdict::Now);
+        assert_eq!(slots.ask(THREE, START), Admission::Now);
     }
 }

@@ -5,7 +5,7 @@ use crate::words::{Instant, Quota, Weight};
 /// An exact sliding window of departures and their instants. It uses more memory than a pace, and allows
 /// bursts.
 ///
-/// The limit is never exceeded: the costs of the last `per + margin` never sum to more than `max`.
+/// The limit is never exceeded: the weights of the last `per + margin` never sum to more than `max`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Window {
     departures: VecDeque<(Instant, u64)>,
@@ -15,25 +15,25 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// The earliest instant at which `cost` fits.
-    pub(crate) fn next(&mut self, quota: &Quota, cost: Weight, now: Instant) -> Instant {
+    /// The earliest instant at which `weight` fits.
+    pub(crate) fn next(&mut self, quota: &Quota, weight: Weight, now: Instant) -> Instant {
         self.forget(quota, now);
-        let fits = |used: u64| used.saturating_add(cost.0) <= quota.max();
+        let fits = |used: u64| used.saturating_add(weight.0) <= quota.max();
         let mut used = self.used;
         if fits(used) {
             return Instant::START;
         }
-        for (at, left) in &self.departures {
-            used = used.saturating_sub(*left);
+        for (at, freed) in &self.departures {
+            used = used.saturating_sub(*freed);
             if fits(used) {
                 return *at + quota.window();
             }
         }
         // The requests ahead fill more than one window. Each full window ahead takes at least one window.
-        now + quota.window() * (cost.0 - quota.max()).div_ceil(quota.max())
+        now + quota.window() * (weight.0 - quota.max()).div_ceil(quota.max())
     }
 
-    /// A window that holds these departures, each with its instant and cost, in order.
+    /// A window that holds these departures, each with its instant and weight, in order.
     pub(crate) fn of(departures: impl Iterator<Item = (Instant, u64)>) -> Self {
         let departures: VecDeque<_> = departures.collect();
         Self {
@@ -43,29 +43,29 @@ impl Window {
         }
     }
 
-    /// The departures in the window, each with its instant and cost, in order.
+    /// The departures in the window, each with its instant and weight, in order.
     pub(crate) fn departures(&mut self) -> &[(Instant, u64)] {
         self.departures.make_contiguous()
     }
 
-    /// The cost that can be charged now so that `cost` still fits at `at`.
-    pub(crate) fn room(&self, quota: &Quota, cost: Weight, at: Instant, now: Instant) -> u64 {
+    /// The weight that can be charged now so that `weight` still fits at `at`.
+    pub(crate) fn room(&self, quota: &Quota, weight: Weight, at: Instant, now: Instant) -> u64 {
         if now + quota.window() <= at {
             return u64::MAX;
         }
-        let gone = |(left, _): &&(Instant, u64)| *left + quota.window() <= at;
+        let gone = |(departed, _): &&(Instant, u64)| *departed + quota.window() <= at;
         let freed = self.departures.iter().take_while(gone);
         let used = self.used.saturating_sub(sum(freed));
-        quota.max().saturating_sub(used.saturating_add(cost.0))
+        quota.max().saturating_sub(used.saturating_add(weight.0))
     }
 
-    pub(crate) fn charge(&mut self, quota: &Quota, cost: Weight, now: Instant) {
+    pub(crate) fn charge(&mut self, quota: &Quota, weight: Weight, now: Instant) {
         self.forget(quota, now);
         match self.departures.back_mut() {
-            Some((at, used)) if *at == now => *used = used.saturating_add(cost.0),
-            _ => self.departures.push_back((now, cost.0)),
+            Some((at, used)) if *at == now => *used = used.saturating_add(weight.0),
+            _ => self.departures.push_back((now, weight.0)),
         }
-        self.used = self.used.saturating_add(cost.0);
+        self.used = self.used.saturating_add(weight.0);
     }
 
     /// The instant since which there has been as much room as there is now.
@@ -79,12 +79,12 @@ impl Window {
             .map_or(Instant::START, |(at, _)| *at + quota.window())
     }
 
-    pub(crate) fn left(&mut self, quota: &Quota, now: Instant) -> u64 {
+    pub(crate) fn remaining(&mut self, quota: &Quota, now: Instant) -> u64 {
         self.forget(quota, now);
         quota.max().saturating_sub(self.used)
     }
 
-    /// Settles what was charged at an instant: `extra` is added to the cost, and may be negative.
+    /// Settles what was charged at an instant: `extra` is added to the weight, and may be negative.
     pub(crate) fn settle(&mut self, at: Instant, extra: i64) {
         let found = self.departures.binary_search_by_key(&at, |(at, _)| *at);
         let index = found.unwrap_or_else(|index| {
@@ -93,33 +93,33 @@ impl Window {
             self.departures.insert(index, (at, 0));
             index
         });
-        let (_, cost) = &mut self.departures[index];
-        let settled = cost.saturating_add_signed(extra);
-        self.used = self.used.saturating_sub(*cost).saturating_add(settled);
-        *cost = settled;
+        let (_, weight) = &mut self.departures[index];
+        let settled = weight.saturating_add_signed(extra);
+        self.used = self.used.saturating_sub(*weight).saturating_add(settled);
+        *weight = settled;
     }
 
     fn forget(&mut self, quota: &Quota, now: Instant) {
-        while let Some((at, cost)) = self.departures.front() {
+        while let Some((at, weight)) = self.departures.front() {
             if *at + quota.window() > now {
                 break;
             }
-            self.used = self.used.saturating_sub(*cost);
+            self.used = self.used.saturating_sub(*weight);
             self.freed = *at + quota.window();
             self.departures.pop_front();
         }
     }
 }
 
-/// The sum of these costs, saturated if a server states absurd costs.
+/// The sum of these weights, saturated if a server states absurd costs.
 fn sum<'a>(departures: impl Iterator<Item = &'a (Instant, u64)>) -> u64 {
-    departures.fold(0, |sum, (_, cost)| sum.saturating_add(*cost))
+    departures.fold(0, |sum, (_, weight)| sum.saturating_add(*weight))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{quota::at, words::Count};
+    use crate::{quota::at, words::Amount};
 
     #[test]
     fn a_burst_then_exactly_the_window() {
@@ -137,14 +137,14 @@ mod tests {
             window.next(&quota, Weight(2), at(40)),
             at(20) + quota.window()
         );
-        assert_eq!(window.left(&quota, at(20) + quota.window()), 2);
+        assert_eq!(window.remaining(&quota, at(20) + quota.window()), 2);
     }
 
     #[test]
     fn each_full_window_ahead_is_a_window_of_waiting() {
         let quota = Quota::per_minute(3).unwrap().unpaced();
-        let windows = |ahead, cost| {
-            let next = Window::default().next(&quota, Weight(cost) + Count(ahead), at(10));
+        let windows = |ahead, weight| {
+            let next = Window::default().next(&quota, Weight(weight) + Amount(ahead), at(10));
             (next - at(10)) / quota.window()
         };
         let ahead = [0, 2, 3, 5, 6, 9].map(|ahead| windows(ahead, 1));

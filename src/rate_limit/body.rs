@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::watch::{Reader, Readers, Watch};
+use super::body_reader::{BodyReader, Reader, Readers};
 use crate::{
     body::{Timer, Whole},
     limiter::{Permit, SlotGuard},
@@ -36,7 +36,7 @@ pin_project_lite::pin_project! {
 #[derive(Default)]
 struct Held {
     // Dropped before the slots, which let the next request leave.
-    watch: Option<Box<Watch>>,
+    reader: Option<Box<BodyReader>>,
     slots: Option<SlotGuard>,
     /// Runs from the first wait for a frame that has not come.
     silence: Timer,
@@ -61,7 +61,7 @@ impl<R: Body<Data = Bytes>> ResponseBody<R> {
             },
             false => Held {
                 slots: permit.take_slots(),
-                watch: Some(Box::new(Watch::new(permit, readers))),
+                reader: Some(Box::new(BodyReader::new(permit, readers))),
                 silence: Timer::default(),
             },
         };
@@ -75,9 +75,10 @@ impl<R: Body<Data = Bytes>> ResponseBody<R> {
             told: Some(Reader::Created(JobsReader::default())),
             ..Readers::default()
         };
-        let watch = Some(Box::new(Watch::new(permit, readers))).filter(|_| !body.is_end_stream());
+        let reader =
+            Some(Box::new(BodyReader::new(permit, readers))).filter(|_| !body.is_end_stream());
         let held = Held {
-            watch,
+            reader,
             ..Held::default()
         };
         Self { body, held }
@@ -115,15 +116,15 @@ impl<R: Body<Data = Bytes>> Body for ResponseBody<R> {
 }
 impl Held {
     fn holds_slot(&self) -> bool {
-        let watch = self.watch.as_ref();
-        self.slots.is_some() || watch.is_some_and(|watch| watch.max_silence().is_some())
+        let reader = self.reader.as_ref();
+        self.slots.is_some() || reader.is_some_and(|reader| reader.max_silence().is_some())
     }
 
     /// Reads a frame as it passes.
     fn pass(&mut self, frame: &Frame<Bytes>, is_last: bool) {
-        if let (Some(watch), Some(data)) = (&mut self.watch, frame.data_ref()) {
-            if !watch.read(data) {
-                self.watch = None;
+        if let (Some(reader), Some(data)) = (&mut self.reader, frame.data_ref()) {
+            if !reader.read(data) {
+                self.reader = None;
             }
         }
         self.silence = Timer::default();
@@ -135,14 +136,11 @@ impl Held {
     /// Called when the server has no more data yet.
     fn wait(&mut self, cx: &mut Context<'_>) {
         let slots = self.slots.as_ref().map(SlotGuard::max_silence);
-        let max = slots.or_else(|| self.watch.as_ref()?.max_silence());
+        let max = slots.or_else(|| self.reader.as_ref()?.max_silence());
         let max = max.filter(|max| *max < Duration::MAX);
         if max.and_then(|max| self.silence.poll(max, cx)) == Some(Poll::Ready(())) {
             self.slots = None;
-            self.watch = self
-                .watch
-                .take()
-                .filter(|watch| watch.max_silence().is_none());
+            drop(self.reader.take_if(|reader| reader.max_silence().is_some()));
         }
     }
 }
@@ -152,7 +150,7 @@ impl<R: Body> fmt::Debug for ResponseBody<R> {
         f.debug_struct("ResponseBody")
             .field("body", &self.body)
             .field("holds_slot", &self.held.holds_slot())
-            .field("is_read", &self.held.watch.is_some())
+            .field("is_read", &self.held.reader.is_some())
             .finish_non_exhaustive()
     }
 }

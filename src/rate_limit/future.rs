@@ -12,13 +12,12 @@ use tower_service::Service;
 
 use super::{
     ResponseBody,
-    left::{Answered, Left, Reading},
+    departed::{Departed, Reading, Responded},
     wanted::{Wanted, poll_turn},
 };
 use crate::{
     body::{Bound, RequestBody, refusal},
     limiter::Lost,
-    observe,
     words::extension::{QueueGauge, Stand},
 };
 
@@ -61,8 +60,8 @@ pin_project_lite::pin_project! {
         },
         Calling {
             #[pin]
-            answer: F,
-            left: Option<Left>,
+            response: F,
+            departed: Option<Departed>,
         },
         Reading { read: Option<Box<Reading<R>>> },
         Done,
@@ -126,44 +125,43 @@ where
                         }
                         Poll::Ready(Ok(permit)) => permit,
                         Poll::Ready(Err(lost)) => {
-                            let answer = match lost {
+                            let response = match lost {
                                 Lost::Inner(error) => Err(error),
                                 Lost::Rejected(rejected) => {
-                                    observe::refused(&rejected);
                                     Ok(refusal(rejected, taken.headers()).map(ResponseBody::of))
                                 }
                             };
                             state.set(State::Done);
-                            return Poll::Ready(answer);
+                            return Poll::Ready(response);
                         }
                     };
                     // Charged and called in the same poll, so that the limiter counts exactly what is sent.
-                    let left = permit.map(|admitted| Left::of(admitted, taken));
+                    let departed = permit.map(|admitted| Departed::of(admitted, taken));
                     let request = request.take().expect("taken only when called");
-                    let answer = inner.call(request);
-                    state.set(State::Calling { answer, left });
+                    let response = inner.call(request);
+                    state.set(State::Calling { response, departed });
                 }
                 // Goes to Reading once the response has come, if the beginning of its body may be an error or
                 // name a job. Goes to Done with any other response, and with an error of the service.
-                StateProj::Calling { answer, left } => {
-                    let answer = match ready!(answer.poll(cx)) {
-                        Ok(answer) => Answered::of(answer, left.take(), *this.bound),
+                StateProj::Calling { response, departed } => {
+                    let response = match ready!(response.poll(cx)) {
+                        Ok(response) => Responded::of(response, departed.take(), *this.bound),
                         Err(error) => {
-                            if let Some(left) = left.take() {
-                                left.failed();
+                            if let Some(departed) = departed.take() {
+                                departed.failed();
                             }
                             state.set(State::Done);
                             return Poll::Ready(Err(error));
                         }
                     };
-                    match answer {
-                        Answered::ToRead(read) => {
+                    match response {
+                        Responded::ToRead(read) => {
                             let read = Some(read);
                             state.set(State::Reading { read });
                         }
-                        Answered::Done(answer) => {
+                        Responded::Done(response) => {
                             state.set(State::Done);
-                            return Poll::Ready(Ok(answer));
+                            return Poll::Ready(Ok(response));
                         }
                     }
                 }

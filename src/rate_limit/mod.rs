@@ -63,11 +63,11 @@
 //!     .service(client);
 //! # let request = || Request::post("https://api.together.ai/v1/embeddings").body(Empty::new());
 //! # client.clone().oneshot(request()?).await?;
-//! let answer = client.oneshot(request()?).await?;
-//! if let Some(waited) = answer.extensions().get::<Waited>() {
+//! let response = client.oneshot(request()?).await?;
+//! if let Some(waited) = response.extensions().get::<Waited>() {
 //!     println!("held back for {:?}", waited.duration());
 //! }
-//! # assert!(answer.extensions().get::<Waited>().is_some());
+//! # assert!(response.extensions().get::<Waited>().is_some());
 //! # Ok(())
 //! # }
 //! ```
@@ -151,17 +151,17 @@
 //!
 //! A request that must wait panics when polled outside a Tokio runtime with its timer enabled.
 
-mod answer;
 mod body;
+mod body_reader;
+mod departed;
 mod future;
+mod head;
 mod jobs;
 mod layer;
-mod left;
 mod read;
 mod service;
 mod tokens;
 mod wanted;
-mod watch;
 
 pub use self::{
     body::ResponseBody, future::ResponseFuture, layer::TogetherRateLimitLayer,

@@ -1,18 +1,12 @@
 //! Reads a request for the limiter.
 
-use http::{
-    Request,
-    header::{AUTHORIZATION, CONTENT_TYPE},
-};
+use http::{Request, header::AUTHORIZATION};
 
 use super::tokens::{self, Tokenizer};
 use crate::{
-    body::RequestBody,
+    body::{RequestBody, asked},
     clock,
-    wire::{
-        self,
-        request::{Asked, Count},
-    },
+    wire::{self, request::Count},
     words::{
         Call, Charge, Endpoint, Identity, KeyId,
         extension::{ApiKey, Attempt, Caller, Cost, Deadline, Model, Patience},
@@ -86,10 +80,11 @@ pub(super) fn call<B: RequestBody>(
         call.key = KeyId::of_secret(wire::request::credentials(value.as_bytes()));
         call.identity = Identity::of_header(value, wire::request::credentials);
     }
-    call.caller = said.get::<Caller>().map_or(0, |caller| caller.id());
+    let caller = said.get::<Caller>().map(|caller| caller.id());
+    call.caller = caller.unwrap_or_default();
     let cost = said.get::<Cost>().copied();
     call.charge = cost.map_or(Charge::NOTHING, |cost| Charge::Given(cost.get()));
-    call.again = said
+    call.retry = said
         .get::<Attempt>()
         .is_some_and(|attempt| attempt.number() > 1);
     call.deadline = said
@@ -116,24 +111,4 @@ pub(super) fn hurry<B>(call: &mut Call, request: &Request<B>) {
         let sooner = Deadline::within(wait).or_sooner(call.deadline, clock::now());
         call.deadline = Some(sooner);
     }
-}
-
-/// Reads what a JSON object or a form asks for.
-fn asked<B: RequestBody>(request: &mut Request<B>, count: Option<Count<'_>>) -> Option<Asked> {
-    let in_json = request.body_mut().peek(|body| match body.first() {
-        // No form begins like JSON, and an empty body asks for nothing.
-        None | Some(b'{') => Some(wire::request::asked(body, count)),
-        Some(_) => None,
-    })?;
-    in_json.or_else(|| {
-        let content_type = request.headers().get(CONTENT_TYPE);
-        let boundary = content_type.and_then(|value| wire::request::boundary(value.as_bytes()));
-        request.body_mut().peek(|body| match &boundary {
-            Some(boundary) => Asked {
-                model: wire::request::form_model(boundary, body),
-                ..Asked::default()
-            },
-            None => wire::request::asked(body, count),
-        })
-    })
 }

@@ -51,7 +51,7 @@ pub(super) fn expected(asked: &Asked, endpoint: Endpoint) -> Charge {
     let writes = matches!(endpoint, Endpoint::ChatCompletions | Endpoint::Completions);
     Charge::Expected {
         prompt: asked.prompt,
-        answers: if writes { asked.answers } else { 0 },
+        choices: if writes { asked.choices } else { 0 },
         most: asked.most,
     }
 }

@@ -14,14 +14,19 @@ use crate::{
     body::RequestBody,
     clock,
     limiter::{Inner, Lost, Permit, Turn},
-    observe,
-    words::{Charge, Endpoint, JobKind, extension::LetGo},
+    observe::Asked,
+    words::{
+        Charge, Endpoint,
+        extension::{Attempt, LetGo},
+    },
 };
 
 /// A request that waits for its turn.
 pub(super) struct Wanted {
     turn: Turn,
     endpoint: Endpoint,
+    /// For the events of a request that waits or is rejected.
+    asked: Asked,
     /// Counts the request's tokens.
     tokenizer: Option<Tokenizer>,
     /// The caller's deadline, computed at the first poll.
@@ -33,6 +38,7 @@ impl Wanted {
         Self {
             turn,
             endpoint,
+            asked: Asked::default(),
             tokenizer,
             deadline: None,
         }
@@ -64,7 +70,7 @@ where
     let polled = if turn.is_queued() {
         if turn.is_uncounted(endpoint) {
             let call = read::call(inner.request, endpoint, false);
-            turn.count(tokens::charge(inner.request, &call, tokenizer));
+            turn.set_charge(tokens::charge(inner.request, &call, tokenizer));
         }
         ready!(turn.wait(&mut inner, cx))
     } else {
@@ -77,17 +83,33 @@ where
             call.charge = tokens::charge(inner.request, &call, tokenizer);
         }
         let polled = turn.arrive(&call, &mut inner, cx);
-        if polled.is_pending() && JobKind::of(endpoint).is_some() {
-            if let Some(is_watched) = turn.awaits_job() {
-                observe::awaits_job(endpoint, is_watched);
-            }
+        if !matches!(polled, Poll::Ready(Ok(_))) {
+            wanted.asked = Asked::of(endpoint, || call.model);
+        }
+        if polled.is_pending() {
+            wanted.asked.wait(attempt(request));
         }
         ready!(polled)
     };
-    if polled.as_ref().is_ok_and(Permit::marks) {
-        mark(request.extensions_mut());
+    match &polled {
+        Ok(permit) => {
+            wanted.asked.departed(permit.waited());
+            if permit.marks() {
+                mark(request.extensions_mut());
+            }
+        }
+        Err(Lost::Rejected(rejected)) => {
+            let attempt = attempt(request);
+            wanted.asked.rejected(attempt, rejected, turn.repeats());
+        }
+        Err(Lost::Inner(_)) => {}
     }
     Poll::Ready(polled.map(|permit| Some((permit, endpoint, wanted.deadline))))
+}
+
+fn attempt<B>(request: &Request<B>) -> u32 {
+    let attempt = request.extensions().get::<Attempt>();
+    attempt.map_or(1, |attempt| attempt.number())
 }
 
 /// Runs once for each limiter. It is out of line, so that other requests are not moved one more time.

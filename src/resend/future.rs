@@ -96,7 +96,7 @@ where
                     St::listen();
                     let result = ready!(attempt.poll(cx));
                     match (strategy.as_mut(), result) {
-                        (Some(strategy), Ok(response)) => strategy.answered(response),
+                        (Some(strategy), Ok(response)) => strategy.responded(response),
                         (Some(strategy), Err(error)) => strategy.failed(error),
                         (None, result) => Step::Return(result.map(St::untouched)),
                     }

@@ -35,7 +35,7 @@ pub(crate) trait Strategy<B, R, E>: Sized {
     /// Called before each poll of an attempt, also of a request that is passed through.
     fn listen() {}
 
-    fn answered(&mut self, response: Response<R>) -> StepOf<Self, B, R, E>;
+    fn responded(&mut self, response: Response<R>) -> StepOf<Self, B, R, E>;
 
     fn failed(&mut self, error: E) -> StepOf<Self, B, R, E>;
 

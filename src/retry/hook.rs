@@ -19,6 +19,7 @@ pub struct Failed<'a> {
 
 /// A [hook](super::TogetherRetryLayer::with_hook)'s decision about a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Decision {
     /// The layer does what it would do without a hook.
     AsPlanned,

@@ -5,6 +5,9 @@
 //! layers of 3 retries each send one request 64 times. Some clients contain a retry layer of their own
 //! ([`stack`] names them).
 //!
+//! It goes around a client, not around a [server's routes](crate::TogetherLayer#not-around-a-servers-routes), whose
+//! handlers it would run again.
+//!
 //! [`stack`]: crate::stack
 //!
 //! # What is retried
@@ -40,8 +43,7 @@
 //! A 503 states that nothing was done (RFC 9110, section 9.2.2) if its body is JSON in the shape of the API's
 //! errors, or Envoy's message for a request that was not forwarded: "no healthy upstream", or a reset reason of
 //! connection failure, overflow or refused stream. Envoy's other reset reasons, such as connection termination,
-//! come after the request was forwarded. An empty body, HTML, and an unread body (`retry::Policy` alone reads
-//! none) state nothing.
+//! come after the request was forwarded. An empty body and HTML state nothing.
 //!
 //! # Redirects
 //!
@@ -109,6 +111,8 @@
 //!   (twenty for all);
 //! - the body cannot be sent again ([`body`](crate::body));
 //! - it is the last 503 that an outer [fallback layer](crate::fallback) allows its model.
+//!
+//! With the feature `tracing`, an event [names the reason](crate::guide::logs).
 //!
 //! The deadline is checked again right before each attempt, including the first. A request is rejected at its
 //! deadline at the latest if its client is not ready, or if the rate limit layer has no turn for it, before
@@ -241,8 +245,6 @@ mod future;
 mod hook;
 mod hops;
 mod layer;
-#[cfg(feature = "tower")]
-mod policy;
 mod read;
 mod resubmission;
 mod service;
@@ -251,8 +253,6 @@ mod settings;
 mod tries;
 mod verdict;
 
-#[cfg(feature = "tower")]
-pub use self::policy::{Policy, Wait};
 pub use self::{
     budget::Budget,
     future::ResponseFuture,

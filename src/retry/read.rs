@@ -15,7 +15,7 @@ use crate::{
 
 /// A failed response whose body is being read: first for its error, and then to its end if the request is to be
 /// retried.
-pub(super) struct Read<R: Body> {
+pub(super) struct Reading<R: Body> {
     pub(super) head: response::Parts,
     pub(super) body: Peek<R>,
     /// The wait that the server asks for.
@@ -26,7 +26,7 @@ pub(super) struct Read<R: Body> {
     pub(super) drains: bool,
 }
 
-impl<R: Body<Data = Bytes>> Read<R> {
+impl<R: Body<Data = Bytes>> Reading<R> {
     /// The failure of a success whose beginning is an error.
     pub(super) fn in_band(&mut self) -> Option<Failure> {
         let reader = self.body.take_reader()?;
@@ -46,7 +46,7 @@ impl<R: Body<Data = Bytes>> Read<R> {
         let known = self.head.extensions.get::<ApiError>();
         if known.is_none_or(|error| error.text().len() < bytes.len()) {
             let present = known.map(|error| error.0.present).unwrap_or_default();
-            let error = ApiError::told(self.head.status, &self.head.headers, &bytes, self.wait);
+            let error = ApiError::read(self.head.status, &self.head.headers, &bytes, self.wait);
             let error = error.past(present);
             self.head.extensions.insert(error);
         }

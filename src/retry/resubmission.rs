@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::{
     hops::Hops,
-    verdict::{Nature, Verdict, may_be_done, verdict},
+    verdict::{Nature, may_be_done, verdict},
 };
 use crate::{
     clock, wire,
@@ -89,7 +89,7 @@ impl Resubmission {
         let too_many = self.endpoint.creates() && error.is_too_many_jobs();
         let verdict = verdict(self.nature, failure, &head.headers, Some(error), too_many);
         Aftermath {
-            may_resubmit: verdict != Verdict::No && !self.once,
+            may_resubmit: verdict.is_ok() && !self.once,
             may_be_done: may_be_done(failure, Some(error)),
         }
     }
@@ -105,7 +105,7 @@ impl Resubmission {
         let none = http::HeaderMap::new();
         let verdict = verdict(self.nature, failure, &none, None, false);
         Aftermath {
-            may_resubmit: verdict != Verdict::No && !self.once,
+            may_resubmit: verdict.is_ok() && !self.once,
             may_be_done: may_be_done(failure, None),
         }
     }

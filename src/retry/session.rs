@@ -1,6 +1,8 @@
 //! The state of one request, and the step that follows from each attempt.
 
 use std::{
+    any::TypeId,
+    convert::Infallible,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -8,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, response};
+use http::{Request, Response, Version, response};
 use http_body::Body;
 use tokio::{
     runtime::Handle,
@@ -16,15 +18,16 @@ use tokio::{
 };
 
 use super::{
-    read::Read,
+    read::Reading,
     settings::Settings,
     tries::{Ended, Tries},
     verdict::failure,
 };
 use crate::{
     adapter::relay,
-    body::{Original, Peek, RequestBody, Whole, refusal},
-    clock, observe,
+    body::{self, Original, Peek, RequestBody, Whole, refusal},
+    clock,
+    observe::Asked,
     resend::{Step, StepOf, Strategy},
     wire,
     words::{ApiError, extension::Failure},
@@ -46,18 +49,22 @@ where
     E: 'static,
 {
     type Settings = Arc<Settings>;
-    type Read = Read<R>;
+    type Read = Reading<R>;
     type Body = Whole<R>;
 
     fn begin(
         session: &mut Option<Self>,
-        request: Request<B>,
+        mut request: Request<B>,
         settings: Arc<Settings>,
     ) -> Request<B> {
         let Some(endpoint) = settings.classify.endpoint(&request) else {
             return request;
         };
-        let tries = Tries::begin(&request, endpoint, settings, clock::now());
+        if is_received::<B, E>(&request) {
+            settings.warn_of_server();
+        }
+        let asked = Asked::of(endpoint, || body::model(&mut request, endpoint));
+        let tries = Tries::begin(&request, endpoint, asked, settings, clock::now());
         let begun = session.insert(Self {
             tries,
             original: None,
@@ -88,7 +95,6 @@ where
             return Poll::Ready(None);
         }
         let rejected = self.tries.late();
-        observe::refused(&rejected);
         let mut response = refusal(rejected, request.headers());
         self.tries.report(response.extensions_mut());
         Poll::Ready(Some(response))
@@ -98,13 +104,13 @@ where
         relay::listen();
     }
 
-    fn answered(&mut self, response: Response<R>) -> StepOf<Self, B, R, E> {
+    fn responded(&mut self, response: Response<R>) -> StepOf<Self, B, R, E> {
         let failure = failure(response.status(), response.headers(), response.extensions());
         let (head, body) = response.into_parts();
         let since = clock::now();
         let Some(failure) = failure else {
             return match self.success(&head, body) {
-                Ok(body) => Step::Read(Box::new(Read {
+                Ok(body) => Step::Read(Box::new(Reading {
                     body,
                     drains: true,
                     wait: None,
@@ -129,7 +135,7 @@ where
             true => self.tries.drain(),
             false => self.tries.error_body(),
         };
-        Step::Read(Box::new(Read {
+        Step::Read(Box::new(Reading {
             body: Peek::new(body, bound),
             drains: is_read,
             wait,
@@ -146,11 +152,11 @@ where
         next.unwrap_or(Step::Return(Err(error)))
     }
 
-    fn poll_read(read: &mut Read<R>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_read(read: &mut Reading<R>, cx: &mut Context<'_>) -> Poll<()> {
         read.body.poll_read(cx)
     }
 
-    fn read(&mut self, mut read: Box<Read<R>>) -> StepOf<Self, B, R, E> {
+    fn read(&mut self, mut read: Box<Reading<R>>) -> StepOf<Self, B, R, E> {
         let failure = match read.failure {
             Some(failure) => failure,
             None => match read.in_band() {
@@ -169,6 +175,13 @@ where
         let body = Whole::peeked(read.body);
         self.settle(failure, read.head, read.since, body)
     }
+}
+
+/// Whether a server has received the request, and calls its own routes: they never fail, and the request names no host,
+/// or came over HTTP/2. Clients can fail.
+fn is_received<B, E: 'static>(request: &Request<B>) -> bool {
+    TypeId::of::<E>() == TypeId::of::<Infallible>()
+        && (request.uri().authority().is_none() || request.version() == Version::HTTP_2)
 }
 
 impl<A> Session<A> {
@@ -208,11 +221,11 @@ impl<A> Session<A> {
     where
         B: RequestBody<Again = A>,
     {
+        let said = head.map(|head| (&head.headers, &head.extensions));
         let Some(original) = &self.original else {
-            self.tries.left_at(&ended);
+            self.tries.end_unkept(ended, said, now);
             return None;
         };
-        let said = head.map(|head| (&head.headers, &head.extensions));
         let body = || original.again();
         let (when, mut request) = self.tries.again(ended, original.head(), said, now, body)?;
         self.tries.mark(request.extensions_mut());
@@ -226,7 +239,7 @@ impl<A> Session<A> {
         head: response::Parts,
         since: Instant,
         body: Whole<R>,
-    ) -> Step<B, Read<R>, Whole<R>, E>
+    ) -> Step<B, Reading<R>, Whole<R>, E>
     where
         B: RequestBody<Again = A>,
         R: Body,
@@ -242,7 +255,7 @@ impl<A> Session<A> {
         &mut self,
         mut head: response::Parts,
         body: Whole<R>,
-    ) -> Step<B, Read<R>, Whole<R>, E> {
+    ) -> Step<B, Reading<R>, Whole<R>, E> {
         self.tries.report(&mut head.extensions);
         Step::Return(Ok(Response::from_parts(head, body)))
     }

@@ -1,8 +1,15 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use super::{Budget, backoff::Backoff, hook::Hook};
 use crate::{
     body::{Bound, ReplayBuffer},
+    observe::{self, Repeats},
     words::Classify,
 };
 
@@ -23,6 +30,17 @@ pub(super) struct Settings {
     pub(super) first_frame: Duration,
     pub(super) classify: Classify,
     pub(super) hook: Option<Hook>,
+    pub(super) repeats: Repeats,
+    warned: Arc<AtomicBool>,
+}
+
+impl Settings {
+    /// Warns once that the layer is around a server's own routes.
+    pub(super) fn warn_of_server(&self) {
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            observe::around_server();
+        }
+    }
 }
 
 /// The layer's setters give the source of each number.
@@ -41,6 +59,8 @@ impl Default for Settings {
             first_frame: Duration::ZERO,
             classify: Classify::default(),
             hook: None,
+            repeats: Repeats::default(),
+            warned: Arc::default(),
         }
     }
 }

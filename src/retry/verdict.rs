@@ -4,7 +4,10 @@ use http::{Extensions, HeaderMap, HeaderName, Method, StatusCode};
 
 use crate::{
     wire::response::{Pushback, RESOURCE_EXHAUSTED, UNAVAILABLE, grpc_failure, pushback},
-    words::{ApiError, Endpoint, Rejected, extension::Failure, extension::Retries, is_transient},
+    words::{
+        ApiError, Endpoint, NotRetried, Rejected, extension::Failure, extension::Retries,
+        is_transient,
+    },
 };
 
 /// Whether a request may be executed twice.
@@ -14,12 +17,6 @@ pub(super) enum Nature {
     Repeatable,
     /// The request creates or changes something, and no idempotency key protects it.
     Once,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    No,
-    Again(Pace),
 }
 
 /// How the wait before a retry is chosen.
@@ -78,21 +75,21 @@ pub(super) fn failure(
     failed.then_some(Failure::Status(status))
 }
 
-/// Whether to retry a failed attempt. `too_many_jobs`: the request was to create a job, and the server says
-/// that too many run.
+/// The pace of a failed attempt's retry, or the reason why there is none. `too_many_jobs`: the request was to create
+/// a job, and the server says that too many run.
 pub(super) fn verdict(
     nature: Nature,
     failure: Failure,
     headers: &HeaderMap,
     error: Option<&ApiError>,
     too_many_jobs: bool,
-) -> Verdict {
+) -> Result<Pace, NotRetried> {
     if let Failure::Grpc(status) = failure {
         return grpc_verdict(status, headers);
     }
     let said = headers.get(SHOULD_RETRY).map(|said| said.as_bytes());
     if said == Some(b"false") {
-        return Verdict::No;
+        return Err(NotRetried::Final);
     }
     let states_it = match failure {
         Failure::Status(status) => matches!(status.as_u16(), 429 | 503),
@@ -102,11 +99,10 @@ pub(super) fn verdict(
     let may = nature == Nature::Repeatable || is_certain;
     let wanted = said == Some(b"true") || too_many_jobs || may_pass(failure, error);
     match failure {
-        _ if !may || !wanted => Verdict::No,
-        Failure::Status(StatusCode::TOO_MANY_REQUESTS) | Failure::Throttled => {
-            Verdict::Again(Pace::Throttled)
-        }
-        _ => Verdict::Again(Pace::Failed),
+        _ if !wanted => Err(NotRetried::Final),
+        _ if !may => Err(NotRetried::MayBeDone),
+        Failure::Status(StatusCode::TOO_MANY_REQUESTS) | Failure::Throttled => Ok(Pace::Throttled),
+        _ => Ok(Pace::Failed),
     }
 }
 
@@ -132,16 +128,16 @@ fn may_pass(failure: Failure, error: Option<&ApiError>) -> bool {
     }
 }
 
-fn grpc_verdict(status: u32, headers: &HeaderMap) -> Verdict {
+fn grpc_verdict(status: u32, headers: &HeaderMap) -> Result<Pace, NotRetried> {
     let pace = match status {
         RESOURCE_EXHAUSTED => Pace::Throttled,
         UNAVAILABLE => Pace::Failed,
-        _ => return Verdict::No,
+        _ => return Err(NotRetried::Final),
     };
     match pushback(headers) {
-        Pushback::None => Verdict::Again(pace),
-        Pushback::Wait(wait) => Verdict::Again(Pace::Pushback(wait)),
-        Pushback::Never => Verdict::No,
+        Pushback::None => Ok(pace),
+        Pushback::Wait(wait) => Ok(Pace::Pushback(wait)),
+        Pushback::Never => Err(NotRetried::Final),
     }
 }
 

@@ -27,6 +27,7 @@ use tower_service::Service;
 ///     .service(reqwest::Client::new());
 /// let client = Client::with_config(config).with_http_service(http);
 /// ```
+// A unit struct for good: it only converts types, and has nothing to set.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AsyncOpenAiLayer;
 
@@ -70,14 +71,14 @@ where
 }
 
 /// The response to a request of async-openai.
-pub struct OpenAiFuture(Pin<Box<dyn Future<Output = Answer> + Send>>);
+pub struct OpenAiFuture(Pin<Box<dyn Future<Output = OpenAiResult> + Send>>);
 
-type Answer = Result<reqwest::Response, OpenAIError>;
+type OpenAiResult = Result<reqwest::Response, OpenAIError>;
 
 impl Future for OpenAiFuture {
-    type Output = Answer;
+    type Output = OpenAiResult;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<OpenAiResult> {
         self.0.as_mut().poll(cx)
     }
 }

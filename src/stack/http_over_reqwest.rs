@@ -90,21 +90,25 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match AsWritten::restore(request.map(B::into_reqwest)) {
-            Ok(request) => HttpFuture::Calling {
+        let state = match AsWritten::restore(request.map(B::into_reqwest)) {
+            Ok(request) => State::Calling {
                 url: request.url().clone(),
                 answer: self.inner.call(request),
             },
-            Err(error) => HttpFuture::Failed {
+            Err(error) => State::Failed {
                 error: Some(error.into()),
             },
-        }
+        };
+        HttpFuture { state }
     }
 }
 
 /// A request body that reqwest can send.
+///
+/// Implement it for a body of your own, from reqwest's: `reqwest::Body::wrap(self)`. Later releases of 1.x add methods
+/// only with a default.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a request body that reqwest can send",
+    message = "`{Self}` is not a request body that reqwest 0.13 can send",
     label = "no `ReqwestBody` for this body",
     note = "make reqwest's own of it: `request.map(reqwest::Body::wrap)`"
 )]
@@ -144,11 +148,16 @@ impl ReqwestBody for Empty<Bytes> {
 
 pin_project_lite::pin_project! {
     /// The response to a request that is sent through a reqwest client.
-    #[project = HttpFutureProj]
-    pub enum HttpFuture<F, E> {
-        #[doc(hidden)]
+    pub struct HttpFuture<F, E> {
+        #[pin]
+        state: State<F, E>,
+    }
+}
+
+pin_project_lite::pin_project! {
+    #[project = StateProj]
+    enum State<F, E> {
         Calling { url: Url, #[pin] answer: F },
-        #[doc(hidden)]
         Failed { error: Option<E> },
     }
 }
@@ -160,8 +169,8 @@ where
     type Output = Result<Response<Body>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project() {
-            HttpFutureProj::Calling { url: asked, answer } => {
+        match self.project().state.project() {
+            StateProj::Calling { url: asked, answer } => {
                 let answer = ready!(answer.poll(cx))?;
                 let url = answer.url().clone();
                 let failed = !answer.status().is_success();
@@ -174,7 +183,7 @@ where
                 answer.extensions_mut().extend(extensions(url));
                 Poll::Ready(Ok(answer))
             }
-            HttpFutureProj::Failed { error } => {
+            StateProj::Failed { error } => {
                 Poll::Ready(Err(error.take().expect("polled after it was ready")))
             }
         }

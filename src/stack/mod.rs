@@ -15,12 +15,15 @@
 //! | `reqwest::Client`, with `http::Request`s | `.service(HttpOverReqwest::new(client))` | `reqwest` | [reqwest_http][e3] |
 //! | reqwest-middleware | `ClientBuilder::new(client).with(TogetherLayer::default())` | `reqwest-middleware` | [reqwest_middleware][e4] |
 //! | tonic's generated clients | `Client::new(TogetherLayer::default().layer(channel))` | `tonic` | [tonic][e5] |
-//! | tonic's server | `Server::builder().layer(..)` | `tonic` | [tonic][e5] |
-//! | axum, for incoming requests | `Router::layer`, `route_layer`, `MethodRouter::layer` | `axum` | [axum_in][e6] |
+//! | tonic's server | `Server::builder().layer(TogetherRateLimitLayer::default())` | `tonic` | [tonic][e5] |
+//! | axum, for incoming requests | `Router::layer(TogetherRateLimitLayer::default())`; `route_layer` and `MethodRouter::layer` too | `axum` | [axum_in][e6] |
 //! | axum, for outgoing requests | the client's stack, in `State` | `axum` | [axum_out][e7] |
-//! | a hyper server | `TowerToHyperService::new(layer.layer(service))` | `hyper` | [hyper_server][e8] |
+//! | a hyper server | `TowerToHyperService::new(TogetherRateLimitLayer::default().layer(service))` | `hyper` | [hyper_server][e8] |
 //! | async-openai | `.with_http_service(..)`, with `AsyncOpenAiLayer` outermost | `async-openai` | [async_openai][e9] |
 //! | anything else: a Tower service of `http::Request<B>` | any body of the [list](crate::body), or `Opaque` around it | | |
+//!
+//! Around a server's own routes only the rate limit layer belongs: a retry layer would run the handlers
+//! [again](crate::TogetherLayer#not-around-a-servers-routes).
 //!
 //! The features add bodies and errors. The layers also work without them. But an unsupported body must then be
 //! wrapped in [`Opaque`](crate::body::Opaque), and connection errors cannot be recognised as "not sent".
@@ -194,18 +197,28 @@
 //!
 //! # Compile errors
 //!
-//! For a full message about an unsupported body or client, call `ServiceExt::oneshot(client, request)`, or write a
-//! function that returns `impl Service<Request<B>>`. The method call, `client.oneshot(request)` or
-//! `client.ready()`, only reports that "its trait bounds were not satisfied" (E0599).
+//! The method calls `client.oneshot(request)` and `client.ready()` only report that "its trait bounds were not
+//! satisfied". For the cause, call `ServiceExt::oneshot(client, request)`, or write a function that returns
+//! `impl Service<Request<B>>`. Below, `..` stands for types.
 //!
 //! | message | solution |
 //! |---|---|
-//! | `..` is not a request body that tower-together knows | `Opaque::new(body)`, or the feature of its crate |
-//! | `..: Clone` is not satisfied, at `.layer(..)` or `.service(..)` | wrap the client in a `tower::buffer::Buffer` |
-//! | `TogetherRetry<..>: Service<HttpRequestFactory>` is not satisfied | `AsyncOpenAiLayer` is missing, or not outermost |
-//! | `TogetherRetry<..>: Service<reqwest::Request>` is not satisfied | the feature `reqwest` is off |
-//! | higher-ranked lifetime error, could not prove `..: Send`, at `tokio::spawn(async move { .. })` | the client's error is a `Box<dyn Error>`, like `Buffer`'s and `Timeout`'s, and the compiler forgets that it is `'static` (rust-lang/rust#102211): box the call beneath a retry layer, `client.oneshot(request).boxed().await` |
-//! | expected `Infallible`, found `..`, in axum | it is a client's stack: put it into `State`, not into `Router::layer` |
+//! | the method `oneshot` exists for struct `TogetherRetry<..>`, but its trait bounds were not satisfied | the feature of the client's crate is off (`reqwest`), or the crate has another version (reqwest 0.12), or the body is unknown |
+//! | the trait bound `Client: tower::Service<http::request::Request<_>>` is not satisfied | the feature `reqwest` is off |
+//! | the trait bound `TogetherRetry<..>: tower::Service<reqwest::Request>` is not satisfied | the feature `reqwest` is off, or the client is not reqwest 0.13's |
+//! | the trait bound `TogetherLayer: reqwest_middleware::Middleware` is not satisfied | the feature `reqwest-middleware` is off, or the client is not reqwest-middleware 0.5's |
+//! | the trait bound `ServiceBuilder<..>: Middleware` is not satisfied | reqwest-middleware takes layers one by one: `.with(..)` for each, the outermost first |
+//! | `..` is not a request body that tower-together knows | the feature of the body's crate; `Opaque::new(body)` for other bodies |
+//! | `..` is not a request body that reqwest 0.13 can send | `request.map(reqwest::Body::wrap)` |
+//! | expected `Request`, found `Request<..>`; expected `Request<..>`, found `Request<..>` | the client decides the type of request: build that one, or put reqwest's client into `HttpOverReqwest` |
+//! | the trait bound `..: From<bytes::Bytes>` is not satisfied, with a `TogetherFallbackLayer` | it changes the model in the body: use a body that is made of `Bytes`, such as `Full<Bytes>` |
+//! | the trait bound `..: Clone` is not satisfied, at `.layer(..)` or `.service(..)` | wrap the client in a `tower::buffer::Buffer` |
+//! | unresolved import `tower_together::stack::AsyncOpenAiLayer` | the feature `async-openai` is off |
+//! | the trait bound `TogetherRetry<..>: tower::Service<HttpRequestFactory>` is not satisfied | `AsyncOpenAiLayer` is missing, or not outermost |
+//! | higher-ranked lifetime error, could not prove `{async block@..}: Send`, at `tokio::spawn` | the service beneath a retry layer names `Box<dyn Error>` in its type, as a closure, `MapErr` and `BoxCloneSyncService` do, and the compiler forgets that it is `'static` (rust-lang/rust#102211): box the call, `client.oneshot(request).boxed().await`, or call `client.ready().await?.call(request).await` |
+//! | expected `Infallible`, found `..`; the trait bound `Infallible: From<..>` is not satisfied, in axum | it is a client's stack: put it into `State`, not into `Router::layer` |
+//!
+//! A `TogetherLayer` around a server's own routes compiles: see [there](crate::TogetherLayer#not-around-a-servers-routes).
 //!
 //! [e1]: https://docs.rs/crate/tower-together/latest/source/examples/hyper.rs
 //! [e2]: https://docs.rs/crate/tower-together/latest/source/examples/reqwest.rs

@@ -45,8 +45,8 @@ macro_rules! over_reqwest {
                 match AsWritten::keep(request) {
                     Ok(request) => {
                         let inner = HttpOverReqwest::new(self.get_ref().clone());
-                        let answer = self.over(inner).call(request);
-                        ReqwestFuture::new(url, State::Calling { answer })
+                        let response = self.over(inner).call(request);
+                        ReqwestFuture::new(url, State::Calling { response })
                     }
                     Err(error) => ReqwestFuture::new(
                         url,
@@ -76,7 +76,7 @@ pin_project_lite::pin_project! {
 pin_project_lite::pin_project! {
     #[project = StateProj]
     enum State<F, E> {
-        Calling { #[pin] answer: F },
+        Calling { #[pin] response: F },
         Failed { error: Option<E> },
     }
 }
@@ -99,18 +99,18 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         match this.state.project() {
-            StateProj::Calling { answer } => {
+            StateProj::Calling { response } => {
                 relay::listen();
-                let mut answer = ready!(answer.poll(cx)).inspect_err(|error| {
+                let mut response = ready!(response.poll(cx)).inspect_err(|error| {
                     let _ = failure(error).map(relay::hear);
                 })?;
                 if let Some(url) = this.url.take() {
                     // The response's own extensions take precedence, since a server's response has its own URL.
                     let mut known = extensions(url);
-                    known.extend(mem::take(answer.extensions_mut()));
-                    *answer.extensions_mut() = known;
+                    known.extend(mem::take(response.extensions_mut()));
+                    *response.extensions_mut() = known;
                 }
-                Poll::Ready(Ok(answer.map(Body::wrap).into()))
+                Poll::Ready(Ok(response.map(Body::wrap).into()))
             }
             StateProj::Failed { error } => {
                 Poll::Ready(Err(error.take().expect("polled after it was ready")))

@@ -36,9 +36,9 @@ macro_rules! middleware {
                 // A copy, so that a dropped call leaves its caller's extensions unchanged.
                 let rest = Rest::new(next, extensions.clone());
                 // Always ready: see the service's own `poll_ready`.
-                let answer = self.layer(rest.clone()).call(request).await;
+                let response = self.layer(rest.clone()).call(request).await;
                 *extensions = mem::take(&mut *rest.extensions());
-                answer
+                response
             }
         }
     )*};
@@ -53,6 +53,7 @@ middleware!(
 
 /// Middleware that converts a rejection by a limiter beneath to an error, which carries the [`Rejected`]. Pass it
 /// to `ClientBuilder::with` before the layers: see the [module](super#rejections-as-errors).
+// A unit struct for good: it only converts types, and has nothing to set.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RejectionsAsErrors;
 
@@ -105,9 +106,9 @@ impl<'a> Service<Request> for Rest<'a> {
         let rest = self.clone();
         Box::pin(async move {
             let mut extensions = rest.extensions().clone();
-            let answer = rest.next.clone().run(request, &mut extensions).await;
+            let response = rest.next.clone().run(request, &mut extensions).await;
             *rest.extensions() = extensions;
-            answer
+            response
         })
     }
 }
@@ -124,7 +125,7 @@ mod tests {
 
     /// Responds with its model, or that the model is overloaded.
     async fn server() -> std::io::Result<String> {
-        let answer = async |request: axum::extract::Request| {
+        let response = async |request: axum::extract::Request| {
             let body = to_bytes(request.into_body(), usize::MAX).await;
             let body = String::from_utf8_lossy(&body.unwrap_or_default()).into_owned();
             let overloaded = body.contains("large");
@@ -136,15 +137,15 @@ mod tests {
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/v1/chat/completions", listener.local_addr()?);
-        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(response)).await });
         Ok(url)
     }
 
-    async fn check(answer: Response) {
-        let served = answer.extensions().get::<Served>().map(Served::model);
+    async fn check(response: Response) {
+        let served = response.extensions().get::<Served>().map(Served::model);
         assert_eq!(served, Some("small"));
-        assert!(answer.url().path().ends_with("completions"));
-        assert_eq!(answer.text().await.unwrap(), r#"{"model":"small"}"#);
+        assert!(response.url().path().ends_with("completions"));
+        assert_eq!(response.text().await.unwrap(), r#"{"model":"small"}"#);
     }
 
     /// A fallback also works over the layers that accept reqwest's requests.

@@ -3,9 +3,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    Endpoint, Identity, KeyId,
-    extension::{ApiKey, Deadline},
-    hash,
+    CallerId, Endpoint, Identity, KeyId,
+    extension::{ApiKey, Caller, Deadline},
 };
 
 /// One request as the limiter sees it: its endpoint, key, model, caller, cost and deadline.
@@ -31,10 +30,10 @@ pub struct Call {
     pub(crate) identity: Identity,
     pub(crate) key_name: Option<Arc<str>>,
     pub(crate) model: Option<Arc<str>>,
-    pub(crate) caller: u64,
+    pub(crate) caller: CallerId,
     pub(crate) charge: Charge,
     pub(crate) deadline: Option<Deadline>,
-    pub(crate) again: bool,
+    pub(crate) retry: bool,
 }
 
 impl Call {
@@ -47,10 +46,10 @@ impl Call {
             identity: Identity::Anonymous,
             key_name: None,
             model: None,
-            caller: 0,
+            caller: CallerId::default(),
             charge: Charge::NOTHING,
             deadline: None,
-            again: false,
+            retry: false,
         }
     }
 
@@ -78,7 +77,7 @@ impl Call {
     /// The caller of the request. Callers of one lane are served in turn.
     #[must_use]
     pub fn with_caller(mut self, caller: &str) -> Self {
-        self.caller = hash(&caller);
+        self.caller = Caller::new(caller).id();
         self
     }
 
@@ -107,7 +106,7 @@ impl Call {
     /// the queue bound.
     #[must_use]
     pub fn as_retry(mut self) -> Self {
-        self.again = true;
+        self.retry = true;
         self
     }
 
@@ -130,12 +129,12 @@ impl From<&Call> for Call {
 pub(crate) enum Charge {
     /// This number of tokens, as the caller stated it.
     Given(u64),
-    /// A prompt, and responses of a length that the lane has to guess.
+    /// A prompt, and choices of a length that the lane has to guess.
     Expected {
         prompt: u64,
-        /// The number of responses; 0 if the response has no text.
-        answers: u32,
-        /// The longest that each response may be.
+        /// The number of choices in the response (`n`); 0 if it has no text.
+        choices: u32,
+        /// The longest that each choice may be.
         most: Option<u64>,
     },
 }
@@ -143,11 +142,11 @@ pub(crate) enum Charge {
 impl Charge {
     pub(crate) const NOTHING: Self = Self::Given(0);
 
-    /// The number of responses whose length has to be guessed.
-    pub(crate) fn answers(self) -> u8 {
+    /// The number of choices whose length has to be guessed, 255 at most.
+    pub(crate) fn choices(self) -> u8 {
         match self {
             Self::Given(_) => 0,
-            Self::Expected { answers, .. } => u8::try_from(answers).unwrap_or(u8::MAX),
+            Self::Expected { choices, .. } => u8::try_from(choices).unwrap_or(u8::MAX),
         }
     }
 }

@@ -31,7 +31,7 @@ mod tests;
 ///
 /// let gateway = Classify::together().with_prefix("/llm/together");
 /// let other = Classify::together().with(|_, uri| match uri.path() {
-///     "/generate" => Some(Endpoint::Custom("generate")),
+///     "/generate" => Some(Endpoint::custom("generate")),
 ///     _ => None, // not our business: sent at once, never retried
 /// });
 /// ```
@@ -53,11 +53,11 @@ mod tests;
 #[derive(Clone, Default)]
 pub struct Classify {
     /// `None` is the default, which then costs no pointer to follow.
-    rules: Option<Arc<Rules>>,
+    config: Option<Arc<Config>>,
 }
 
 #[derive(Clone, Default)]
-struct Rules {
+struct Config {
     hosts: Option<Vec<Host>>,
     /// The prefixes, longest first, with a leading slash and none at the end.
     prefixes: Vec<String>,
@@ -69,7 +69,7 @@ type Custom = Arc<dyn Fn(&Method, &Uri) -> Option<Endpoint> + Send + Sync>;
 impl Classify {
     /// The hosts of Together's API: the one that the OpenAPI specification names, and the one that it named
     /// until April 2026, which still responds.
-    pub const TOGETHER_HOSTS: [&'static str; 2] = ["api.together.ai", "api.together.xyz"];
+    pub const TOGETHER_HOSTS: &'static [&'static str] = &["api.together.ai", "api.together.xyz"];
 
     /// Together's own routes, on any host. This is the default.
     #[must_use]
@@ -96,9 +96,9 @@ impl Classify {
         if path.is_empty() {
             return self;
         }
-        self.change(|rules| {
-            rules.prefixes.push(format!("/{path}"));
-            rules.prefixes.sort_by_key(|p| std::cmp::Reverse(p.len()));
+        self.change(|config| {
+            config.prefixes.push(format!("/{path}"));
+            config.prefixes.sort_by_key(|p| std::cmp::Reverse(p.len()));
         })
     }
 
@@ -120,7 +120,7 @@ impl Classify {
     {
         let hosts = hosts.into_iter().map(|host| Host::new(host.as_ref()));
         let hosts = hosts.collect();
-        self.change(|rules| rules.hosts = Some(hosts))
+        self.change(|config| config.hosts = Some(hosts))
     }
 
     /// Classifies with `f` instead of Together's routes.
@@ -133,35 +133,35 @@ impl Classify {
     where
         F: Fn(&Method, &Uri) -> Option<Endpoint> + Send + Sync + 'static,
     {
-        self.change(|rules| rules.custom = Some(Arc::new(f)))
+        self.change(|config| config.custom = Some(Arc::new(f)))
     }
 
     /// The endpoint of the request, or `None` if it is to be passed through.
     pub(crate) fn endpoint<B>(&self, request: &Request<B>) -> Option<Endpoint> {
         let stated = request.extensions().get::<Endpoint>().copied();
-        let Some(rules) = &self.rules else {
+        let Some(config) = &self.config else {
             let route = || Endpoint::of(request.method(), request.uri().path());
             return Some(stated.unwrap_or_else(route));
         };
-        if let Some(hosts) = &rules.hosts {
+        if let Some(hosts) = &config.hosts {
             let target = Target::of(request)?;
             if !hosts.iter().any(|host| host.fits(&target)) {
                 return None;
             }
         }
-        match &rules.custom {
+        match &config.custom {
             Some(custom) => custom(request.method(), request.uri()),
             None => {
-                Some(stated.unwrap_or_else(|| rules.route(request.method(), request.uri().path())))
+                Some(stated.unwrap_or_else(|| config.route(request.method(), request.uri().path())))
             }
         }
     }
 
-    fn change(self, change: impl FnOnce(&mut Rules)) -> Self {
-        let mut rules = self.rules.map(Arc::unwrap_or_clone).unwrap_or_default();
-        change(&mut rules);
+    fn change(self, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = self.config.map(Arc::unwrap_or_clone).unwrap_or_default();
+        change(&mut config);
         Self {
-            rules: Some(Arc::new(rules)),
+            config: Some(Arc::new(config)),
         }
     }
 }
@@ -170,21 +170,21 @@ impl Classify {
 impl fmt::Debug for Classify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Classify");
-        if let Some(rules) = &self.rules {
-            if let Some(hosts) = &rules.hosts {
+        if let Some(config) = &self.config {
+            if let Some(hosts) = &config.hosts {
                 out.field("hosts", hosts);
             }
-            if rules.custom.is_some() {
+            if config.custom.is_some() {
                 out.field("with", &format_args!(".."));
-            } else if !rules.prefixes.is_empty() {
-                out.field("prefixes", &rules.prefixes);
+            } else if !config.prefixes.is_empty() {
+                out.field("prefixes", &config.prefixes);
             }
         }
         out.finish()
     }
 }
 
-impl Rules {
+impl Config {
     fn route(&self, method: &Method, path: &str) -> Endpoint {
         let path = &*normal(path);
         self.prefixes

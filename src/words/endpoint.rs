@@ -178,9 +178,19 @@ pub enum Endpoint {
 
     /// A path or method that is not known to be Together's.
     Other,
-    /// An operation of some other service, by a name of your own. [`of`](Endpoint::of) never returns it; see
-    /// [`Classify::with`](crate::Classify::with).
-    Custom(&'static str),
+    /// An operation of some other service, made by [`custom`](Endpoint::custom). [`of`](Endpoint::of) never
+    /// returns it.
+    Custom(CustomName),
+}
+
+/// The name of a [`custom`](Endpoint::custom) endpoint. It is private, so that it can be stored in another way.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CustomName(&'static str);
+
+impl fmt::Debug for CustomName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 impl Endpoint {
@@ -194,9 +204,24 @@ impl Endpoint {
         route::route(method, path)
     }
 
+    /// An operation of some other service, by a name of your own. Return it from
+    /// [`Classify::with`](crate::Classify::with), and give it limits.
+    ///
+    /// ```
+    /// use tower_together::{Endpoint, Limits, Quota};
+    ///
+    /// const GENERATE: Endpoint = Endpoint::custom("generate");
+    /// let limits = Limits::none().requests(GENERATE, Quota::per_minute(60)?);
+    /// # Ok::<(), tower_together::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn custom(name: &'static str) -> Self {
+        Self::Custom(CustomName(name))
+    }
+
     /// A stable name in kebab case, made for metric labels.
     ///
-    /// Names do not change between releases. A [`Custom`](Endpoint::Custom) endpoint has the name that it was
+    /// Names do not change between releases. A [`custom`](Endpoint::custom) endpoint has the name that it was
     /// given.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -268,7 +293,7 @@ impl Endpoint {
             Self::ShapingRead => "shaping-read",
             Self::ShapingCancel => "shaping-cancel",
             Self::Other => "other",
-            Self::Custom(name) => name,
+            Self::Custom(CustomName(name)) => name,
         }
     }
 
@@ -276,7 +301,7 @@ impl Endpoint {
     /// create two.
     ///
     /// No idempotency key protects these: the specification has none and no SDK sends one. `false` for
-    /// [`Other`](Endpoint::Other) and [`Custom`](Endpoint::Custom), whose effect is unknown: decide by the
+    /// [`Other`](Endpoint::Other) and [`custom`](Endpoint::custom) endpoints, whose effect is unknown: decide by the
     /// method there.
     #[must_use]
     pub const fn creates(self) -> bool {

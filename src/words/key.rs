@@ -28,6 +28,10 @@ impl KeyId {
     }
 }
 
+/// The caller of a request, as a keyed hash of its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct CallerId(pub(crate) u64);
+
 /// This process's own keyed hash.
 pub(crate) fn hash(value: &impl Hash) -> u64 {
     static STATE: OnceLock<RandomState> = OnceLock::new();

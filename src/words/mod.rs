@@ -10,8 +10,10 @@ mod identity;
 mod job;
 mod key;
 mod limits;
+mod not_retried;
 mod rejected;
 mod report;
+#[macro_use]
 mod time;
 mod unit;
 mod usage;
@@ -29,13 +31,14 @@ pub use self::{
 };
 pub(crate) use self::{
     call::Charge,
-    error::{Present, Told, is_transient},
+    error::{ErrorFields, Present, is_transient},
     identity::Identity,
     job::{Job, JobKind},
-    key::{KeyId, hash},
+    key::{CallerId, KeyId, hash},
     limits::{Cap, Rule},
+    not_retried::NotRetried,
     report::{JobNews, NotNow, Tokens},
     time::{Instant, Span},
-    unit::{Count, Each, Said, Settled, Unit, Weight},
+    unit::{Amount, Each, NamedLimit, Settled, Unit, Weight},
     usage::Usage,
 };

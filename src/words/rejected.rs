@@ -28,12 +28,12 @@ pub struct Rejected {
     endpoint: Endpoint,
     retry_after: Option<Duration>,
     waited: Duration,
-    costs: Option<Costs>,
+    excess: Option<Excess>,
 }
 
 /// The cost of a request that never fits, and the quota that it exceeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Costs {
+struct Excess {
     tokens: u64,
     max: u64,
     per: Duration,
@@ -69,13 +69,13 @@ impl Rejected {
             endpoint,
             retry_after,
             waited: Duration::ZERO,
-            costs: None,
+            excess: None,
         }
     }
 
     /// Adds the cost of a request that exceeds a whole quota.
     pub(crate) fn costing(mut self, tokens: u64, quota: Quota) -> Self {
-        self.costs = Some(Costs {
+        self.excess = Some(Excess {
             tokens,
             max: quota.max(),
             per: quota.per(),
@@ -135,17 +135,17 @@ impl Reason {
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} request not sent: ", self.endpoint)?;
-        if let Some(Costs { tokens, max, per }) = self.costs {
+        if let Some(Excess { tokens, max, per }) = self.excess {
             return write!(
                 f,
                 "it takes {tokens} tokens, and its whole quota is {max} tokens in {per:?}; make it \
-                 smaller, ask for fewer or shorter answers, or raise the quota of tokens"
+                 smaller, ask for fewer or shorter responses, or raise the quota of tokens"
             );
         }
         f.write_str(match self.reason {
-            Reason::Deadline => "it could not leave before its deadline; wait longer or send less",
+            Reason::Deadline => "it could not depart before its deadline; wait longer or send less",
             Reason::MaxWait => {
-                "the rate limit would hold it longer than max_wait; raise max_wait or send less"
+                "the rate limit would delay it longer than max_wait; raise max_wait or send less"
             }
             Reason::QueueFull => {
                 "too many requests wait already; send later or raise the queue bound"

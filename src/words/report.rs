@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use super::{Each, Said, Unit, Usage};
+use super::{Each, NamedLimit, Unit, Usage};
 
 /// Everything that a response tells the limiter, for [`Permit::report`](crate::limiter::Permit::report).
 ///
@@ -10,7 +10,7 @@ use super::{Each, Said, Unit, Usage};
 pub struct Report {
     pub(crate) not_now: Option<NotNow>,
     /// The server's limits, and how much of them remains.
-    pub(crate) limits: Each<Said>,
+    pub(crate) limits: Each<NamedLimit>,
     /// The cost of the request, if the response states it.
     pub(crate) tokens: Option<Tokens>,
     pub(crate) jobs: JobNews,
@@ -39,7 +39,7 @@ pub(crate) enum Tokens {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct JobNews {
     /// The server runs too many jobs to create another.
-    pub(crate) refused: bool,
+    pub(crate) rejected: bool,
     /// The id of the job that the request created.
     pub(crate) created: Option<Arc<str>>,
     /// Whether the request created a job, as far as is known, that the response does not name.

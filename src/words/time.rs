@@ -54,92 +54,28 @@ impl From<Duration> for Span {
     }
 }
 
-impl Add<Span> for Instant {
-    type Output = Self;
+/// An operator between two types.
+macro_rules! operator {
+    ($op:ident::$name:ident($left:ident: $l:ty, $right:ident: $r:ty) -> $output:ty { $result:expr }) => {
+        impl $op<$r> for $l {
+            type Output = $output;
 
-    #[inline]
-    fn add(self, span: Span) -> Self {
-        Self(self.0.saturating_add(span.0))
-    }
+            #[inline]
+            fn $name(self, $right: $r) -> $output {
+                let $left = self;
+                $result
+            }
+        }
+    };
 }
 
-impl Sub<Span> for Instant {
-    type Output = Self;
-
-    #[inline]
-    fn sub(self, span: Span) -> Self {
-        Self(self.0.saturating_sub(span.0))
-    }
-}
-
-impl Sub for Instant {
-    type Output = Span;
-
-    #[inline]
-    fn sub(self, earlier: Self) -> Span {
-        Span(self.0.saturating_sub(earlier.0))
-    }
-}
-
-impl Add for Span {
-    type Output = Self;
-
-    #[inline]
-    fn add(self, other: Self) -> Self {
-        Self(self.0.saturating_add(other.0))
-    }
-}
-
-impl Sub for Span {
-    type Output = Self;
-
-    #[inline]
-    fn sub(self, other: Self) -> Self {
-        Self(self.0.saturating_sub(other.0))
-    }
-}
-
-impl Mul<u64> for Span {
-    type Output = Self;
-
-    #[inline]
-    fn mul(self, times: u64) -> Self {
-        Self(self.0.saturating_mul(times))
-    }
-}
-
-impl Div<u64> for Span {
-    type Output = Self;
-
-    #[inline]
-    fn div(self, by: u64) -> Self {
-        Self(self.0 / by)
-    }
-}
-
-impl Div<Span> for Instant {
-    type Output = u64;
-
-    #[inline]
-    fn div(self, by: Span) -> u64 {
-        self.0 / by.0
-    }
-}
-
-impl Div for Span {
-    type Output = u64;
-
-    #[inline]
-    fn div(self, by: Self) -> u64 {
-        self.0 / by.0
-    }
-}
-
-impl Rem<Span> for Instant {
-    type Output = Span;
-
-    #[inline]
-    fn rem(self, by: Span) -> Span {
-        Span(self.0 % by.0)
-    }
-}
+operator!(Add::add(at: Instant, span: Span) -> Instant { Instant(at.0.saturating_add(span.0)) });
+operator!(Sub::sub(at: Instant, span: Span) -> Instant { Instant(at.0.saturating_sub(span.0)) });
+operator!(Sub::sub(at: Instant, earlier: Instant) -> Span { Span(at.0.saturating_sub(earlier.0)) });
+operator!(Div::div(at: Instant, by: Span) -> u64 { at.0 / by.0 });
+operator!(Rem::rem(at: Instant, by: Span) -> Span { Span(at.0 % by.0) });
+operator!(Add::add(span: Span, other: Span) -> Span { Span(span.0.saturating_add(other.0)) });
+operator!(Sub::sub(span: Span, other: Span) -> Span { Span(span.0.saturating_sub(other.0)) });
+operator!(Mul::mul(span: Span, times: u64) -> Span { Span(span.0.saturating_mul(times)) });
+operator!(Div::div(span: Span, by: u64) -> Span { Span(span.0 / by) });
+operator!(Div::div(span: Span, by: Span) -> u64 { span.0 / by.0 });

@@ -20,26 +20,26 @@ pub(crate) struct Each<T> {
 /// A number of requests or tokens that are still to depart: those ahead of a request, or those that a limit
 /// still allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Count(pub(crate) u64);
+pub(crate) struct Amount(pub(crate) u64);
 
-/// The cost of departures, in the unit of a limit.
+/// The cost of departures in the unit of a limit: 1 for each request, or its tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Weight(pub(crate) u64);
 
-/// The cost that a departure was charged, and the cost that it proves to have.
+/// The weight that a departure was charged, and the weight that it proves to have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settled {
     pub(crate) from: Weight,
     pub(crate) to: Weight,
 }
 
-/// The server's statements about a limit.
+/// A limit as the server names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Said {
+pub(crate) struct NamedLimit {
     /// The limit per second.
     pub(crate) limit: Option<f64>,
     /// The number that the server still takes, and the time until it takes more.
-    pub(crate) left: Option<(u64, Duration)>,
+    pub(crate) remaining: Option<(u64, Duration)>,
 }
 
 impl Unit {
@@ -54,29 +54,9 @@ impl Unit {
     }
 }
 
-impl Sub<Weight> for Count {
-    type Output = Self;
-
-    fn sub(self, departed: Weight) -> Self {
-        Self(self.0.saturating_sub(departed.0))
-    }
-}
-
-impl Add<Count> for Weight {
-    type Output = Self;
-
-    fn add(self, ahead: Count) -> Self {
-        Self(self.0.saturating_add(ahead.0))
-    }
-}
-
-impl Sub for Weight {
-    type Output = Self;
-
-    fn sub(self, earlier: Self) -> Self {
-        Self(self.0.saturating_sub(earlier.0))
-    }
-}
+operator!(Sub::sub(all: Amount, departed: Weight) -> Amount { Amount(all.0.saturating_sub(departed.0)) });
+operator!(Add::add(own: Weight, ahead: Amount) -> Weight { Weight(own.0.saturating_add(ahead.0)) });
+operator!(Sub::sub(all: Weight, earlier: Weight) -> Weight { Weight(all.0.saturating_sub(earlier.0)) });
 
 impl Settled {
     /// A departure that was not charged before.
@@ -88,7 +68,7 @@ impl Settled {
     }
 
     /// A departure that the server rejected.
-    pub(crate) fn refused(from: Weight) -> Self {
+    pub(crate) fn rejected(from: Weight) -> Self {
         Self {
             from,
             to: Weight(0),

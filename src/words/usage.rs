@@ -16,9 +16,9 @@ impl Usage {
         total: Option<u64>,
     ) -> Option<Self> {
         let sum = prompt.unwrap_or(0).saturating_add(completion.unwrap_or(0));
-        let said = total.filter(|total| *total > 0);
-        let total = said.unwrap_or(sum);
-        let rest = || Some(said?.saturating_sub(prompt?));
+        let stated = total.filter(|total| *total > 0);
+        let total = stated.unwrap_or(sum);
+        let rest = || Some(stated?.saturating_sub(prompt?));
         (total > 0).then(|| Self {
             total,
             output: completion.or_else(rest),

@@ -69,7 +69,7 @@ impl Api {
 /// # Errors
 /// The server's message, if the response is an error.
 #[expect(clippy::print_stdout, reason = "it is the examples' output")]
-pub fn report(status: StatusCode, extensions: &Extensions) -> Result<(), Failure> {
+pub fn report(status: StatusCode, extensions: &Extensions) -> Result<(), ExampleError> {
     if let Some(rejected) = extensions.get::<Rejected>() {
         println!("{status}: {rejected}");
         return Ok(());
@@ -86,16 +86,16 @@ pub fn report(status: StatusCode, extensions: &Extensions) -> Result<(), Failure
 }
 
 /// The reason why an example ended early, in one line.
-pub struct Failure(Box<dyn Error + Send + Sync>);
+pub struct ExampleError(Box<dyn Error + Send + Sync>);
 
-impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for ExampleError {
     fn from(error: E) -> Self {
         Self(error.into())
     }
 }
 
 /// `main`'s error is printed with `Debug`.
-impl fmt::Debug for Failure {
+impl fmt::Debug for ExampleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let first: &(dyn Error + 'static) = &*self.0;
         let chain = iter::successors(Some(first), |&error| error.source());

@@ -5,7 +5,7 @@ mod chat;
 mod echo;
 
 pub use self::{
-    api::{Api, CHAT, Failure, report},
+    api::{Api, CHAT, ExampleError, report},
     chat::{Completion, Prompt, chat_client, chat_server},
     echo::Echo,
 };

@@ -1,4 +1,4 @@
-//! Answers that are set beforehand.
+//! Scripted responses.
 
 use std::{fmt::Display, time::Duration};
 
@@ -10,7 +10,7 @@ use axum::{
 
 use crate::{cut, fault::Fault};
 
-/// An answer for [`StandIn::script`](crate::StandIn::script): a response, or a fault in place of
+/// A response for [`StandIn::script`](crate::StandIn::script): a response, or a fault in place of
 /// one.
 ///
 /// A response's content type is `application/json` unless a header says otherwise.
@@ -19,9 +19,9 @@ use crate::{cut, fault::Fault};
 /// use std::time::Duration;
 /// use together_standin::Answer;
 ///
-/// // A refusal that does not wait for the body, and takes half a second:
+/// // A rejection that does not wait for the body, and takes half a second:
 /// Answer::status(429).header("retry-after", 1).early().delay(Duration::from_millis(500));
-/// // Three connections that break before anything is answered, and one in the middle of it:
+/// // Three connections that break before a response, and one in the middle of a response:
 /// Answer::reset().times(3);
 /// Answer::status(200).body(r#"{"object":"list"}"#).cut();
 /// ```
@@ -52,13 +52,13 @@ impl Answer {
     /// A response with this status, no headers and no body, to be used once.
     ///
     /// # Panics
-    /// If the status is not from 200 to 999; those below 200 do not answer a request.
+    /// If the status is not from 200 to 999; those below 200 do not end a response.
     pub fn status(status: u16) -> Self {
         let status = StatusCode::from_u16(status).ok();
         Self::new(Outcome::Response(Written {
             status: status
                 .filter(|status| !status.is_informational())
-                .expect("an answer's status is a number from 200 to 999"),
+                .expect("a response's status is a number from 200 to 999"),
             headers: HeaderMap::new(),
             body: Bytes::new(),
             cut: false,
@@ -74,7 +74,7 @@ impl Answer {
     /// The HTTP/2 stream is reset with `REFUSED_STREAM`: the request was certainly not processed.
     /// HTTP/1 cannot say that, so there it is a [`reset`](Self::reset).
     pub fn refused_stream() -> Self {
-        Self::new(Outcome::Fault(Fault::Refused))
+        Self::new(Outcome::Fault(Fault::RefusedStream))
     }
 
     /// The HTTP/2 connection takes leave with `GOAWAY` and `NO_ERROR`: the streams under way are
@@ -128,7 +128,7 @@ impl Answer {
         self
     }
 
-    /// Answers as soon as the request's head has arrived, and leaves its body unread; without
+    /// Responds as soon as the request's head has arrived, and leaves its body unread; without
     /// this the body is read first. Where one was announced, an HTTP/1 connection is closed then.
     pub fn early(mut self) -> Self {
         self.early = true;
@@ -142,7 +142,7 @@ impl Answer {
     pub fn times(mut self, times: u32) -> Self {
         assert!(
             times > 0,
-            "an answer used 0 times is never given: write 1 or more"
+            "a response used 0 times is never given: write 1 or more"
         );
         self.times = times;
         self

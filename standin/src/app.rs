@@ -28,7 +28,7 @@ use crate::{
     shared::Shared,
 };
 
-/// Answers a request to the API.
+/// Responds to a request to the API.
 pub(crate) async fn api(
     shared: &Arc<Shared>,
     request: Request<Incoming>,
@@ -76,7 +76,7 @@ fn closing(mut response: Response) -> Response {
 /// Paths below this are about the server; all others are the API's.
 pub(crate) const OWN: &str = "/standin/";
 
-/// Answers requests about the server.
+/// Responds to requests about the server.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/standin/stats", get(stats))

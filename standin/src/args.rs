@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use clap::Parser;
 use together_standin::{Builder, Jobs, Route, Rules, StandIn};
 
-use crate::values::{Rule, When, latency};
+use crate::values::{HeadersArg, RuleArg, latency};
 
 /// A strict stand-in for Together AI's HTTP API, on loopback.
 #[derive(Debug, Parser)]
@@ -16,8 +16,8 @@ pub(crate) struct Args {
     listen: String,
 
     /// How requests are counted
-    #[arg(long, value_enum, default_value_t = Rule::Gcra)]
-    rule: Rule,
+    #[arg(long, value_enum, default_value_t = RuleArg::Gcra)]
+    rule: RuleArg,
 
     /// Chat completions a minute per key and model, and as many completions; 0 is no limit
     #[arg(long, value_name = "N", default_value_t = 600)]
@@ -40,19 +40,19 @@ pub(crate) struct Args {
     chat_tokens: u32,
 
     /// Limits that move: embeddings 300, 150, 600 a minute, the first two for 60 s each, with
-    /// headers on every answer
+    /// headers on every response
     #[arg(long, conflicts_with_all = ["rule", "chat", "embeddings", "images", "shared", "chat_tokens", "headers"])]
     moving: bool,
 
-    /// Refused requests count as well
+    /// Rejected requests count as well
     #[arg(long)]
     count_refused: bool,
 
-    /// Which answers carry rate limit headers
-    #[arg(long, value_enum, default_value_t = When::On429)]
-    headers: When,
+    /// Which responses carry rate limit headers
+    #[arg(long, value_enum, default_value_t = HeadersArg::On429)]
+    headers: HeadersArg,
 
-    /// How long answers take, as 2..20 or 5
+    /// How long responses take, as 2..20 or 5
     #[arg(long, value_name = "A..B", default_value = "2..20", value_parser = latency)]
     latency_ms: RangeInclusive<Duration>,
 

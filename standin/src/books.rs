@@ -32,14 +32,14 @@ impl Books {
     pub(crate) fn decide(&mut self, call: &Call, reply: Reply, at: Duration) -> Verdict {
         let (now, tokens) = (at.as_micros() as u64, estimate(call));
         let charge = (self.engine).charge(&call.key, &call.model, call.route, tokens, now);
-        if let Some(answer) = self.disturb(&charge) {
-            return Verdict::Given(answer);
+        if let Some(response) = self.disturb(&charge) {
+            return Verdict::Given(response);
         }
         let decision = self.engine.decide_on(&charge);
         let gauges = self.engine.gauges(&charge, now);
         match decision {
             Decision::Accept => Verdict::Accepted(reply, gauges, charge),
-            Decision::Refuse { retry_after, over } => Verdict::Refused(gauges, retry_after, over),
+            Decision::Reject { retry_after, over } => Verdict::Rejected(gauges, retry_after, over),
         }
     }
 

@@ -68,13 +68,13 @@ impl Builder {
         self
     }
 
-    /// Has embeddings' limit move, as in [`Rules::moving`], with headers on every answer: for a
+    /// Has embeddings' limit move, as in [`Rules::moving`], with headers on every response: for a
     /// client that learns its limits.
     pub fn moving(self) -> Self {
         self.rules(Rules::moving()).headers(Headers::Always)
     }
 
-    /// Sets how long answers take: spread over this range, in the same way each time. By default
+    /// Sets how long responses take: spread over this range, in the same way each time. By default
     /// 2 to 20 milliseconds, so that requests overlap as they do in earnest.
     ///
     /// # Panics
@@ -84,20 +84,20 @@ impl Builder {
         self
     }
 
-    /// Sets which answers carry rate limit headers; by default refusals.
+    /// Sets which responses carry rate limit headers; by default rejections.
     pub fn headers(mut self, headers: Headers) -> Self {
         self.headers = headers;
         self
     }
 
-    /// Sets whether a refusal's type, which is in `error.type`, also is in an `error_type` beside
+    /// Sets whether a rejection's type, which is in `error.type`, also is in an `error_type` beside
     /// `error`; by default not. The API's documents name it so and do not say where it is.
     pub fn top_level_error_type(mut self, top_level_error_type: bool) -> Self {
         self.top_level_error_type = top_level_error_type;
         self
     }
 
-    /// Sets whether refused requests consume too; by default they do not.
+    /// Sets whether rejected requests consume too; by default they do not.
     pub fn count_refused(mut self, count_refused: bool) -> Self {
         self.count_refused = count_refused;
         self

@@ -11,7 +11,7 @@ use crate::{error::ApiError, route::Route};
 
 /// A valid request to one of the known routes. It has the key in it, so it is never printed.
 pub(crate) struct Call {
-    /// The id of this request, and of its answer.
+    /// The id of this request, and of its response.
     pub(crate) id: String,
     pub(crate) route: Route,
     pub(crate) key: String,

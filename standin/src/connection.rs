@@ -44,7 +44,7 @@ pub(crate) async fn serve(stream: TcpStream, shared: Arc<Shared>, outage: Outage
     }
 }
 
-/// Answers a request. With an error hyper closes the connection, if it is of HTTP/1; of HTTP/2 it
+/// Responds to a request. With an error hyper closes the connection, if it is of HTTP/1; of HTTP/2 it
 /// resets the stream, with the error's reason.
 async fn respond(
     request: Request<Incoming>,
@@ -62,7 +62,7 @@ async fn respond(
         Err(fault) => fault,
     };
     match fault {
-        Fault::Reset | Fault::Refused => {}
+        Fault::Reset | Fault::RefusedStream => {}
         Fault::GoAway => leave.notify_one(),
         Fault::Outage(duration) => outage(duration),
     }

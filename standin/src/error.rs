@@ -79,7 +79,7 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
     }
 
-    /// The refusal of a limit that counts this; its headers are the caller's business.
+    /// The rejection of a limit that counts this; its headers are the caller's business.
     pub(crate) fn rate_limited(gauges: &Gauges, over: Unit) -> Self {
         // Two places: a third of a request per second is 20 a minute, not 19.999999.
         let per_minute = |gauge: Gauge| (gauge.per_second * 6000.0).round() / 100.0;

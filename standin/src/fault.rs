@@ -1,4 +1,4 @@
-//! How a request can end without an answer.
+//! How a request can end without a response.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ pub(crate) enum Fault {
     /// The stream is reset, or the HTTP/1 connection closed.
     Reset,
     /// The same, but the client is told that nothing was done with the request.
-    Refused,
+    RefusedStream,
     /// The same, and the whole connection takes leave; its other streams may finish.
     GoAway,
     /// The whole server is gone for this long.
@@ -22,7 +22,7 @@ impl Fault {
     pub(crate) fn reason(self) -> Reason {
         match self {
             Self::Reset | Self::Outage(_) => Reason::INTERNAL_ERROR,
-            Self::Refused | Self::GoAway => Reason::REFUSED_STREAM,
+            Self::RefusedStream | Self::GoAway => Reason::REFUSED_STREAM,
         }
     }
 }

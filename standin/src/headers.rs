@@ -9,12 +9,12 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header::RETRY_AFTER};
 
 use crate::engine::Gauges;
 
-/// Which answers carry rate limit headers, and which of them.
+/// Which responses carry rate limit headers, and which of them.
 ///
 /// | header | tells | sent by |
 /// |---|---|---|
 /// | `x-ratelimit-reset` | the seconds to wait, rounded up | all |
-/// | `retry-after`, `x-ratelimit: true` | the same; that it is a refusal | all but the first, on 429 |
+/// | `retry-after`, `x-ratelimit: true` | the same; that it is a rejection | all but the first, on 429 |
 /// | `x-ratelimit-limit`, `-remaining` | requests per second, and left at once | all but the first |
 /// | `x-ratelimit-limit-tokens`, `-remaining-tokens` | the same of tokens | all but the first |
 /// | `x-tokenlimit-limit`, `-remaining` | the same of tokens | [`Everything`](Self::Everything) |
@@ -26,14 +26,14 @@ use crate::engine::Gauges;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Headers {
-    /// Refusals, with nothing but the reset: what the API's newest documents say.
+    /// Rejections, with nothing but the reset: what the API's newest documents say.
     ResetOn429,
-    /// Refusals, as they were once seen on the wire.
+    /// Rejections, as they were once seen on the wire.
     #[default]
     On429,
     /// None, so a client must find its pace by itself.
     Never,
-    /// Refusals as above, and successes without `retry-after`: what older documents say.
+    /// Rejections as above, and successes without `retry-after`: what older documents say.
     Always,
     /// The same with all the headers that were documented in early 2026.
     Everything,
@@ -49,8 +49,8 @@ impl Headers {
         }
     }
 
-    /// The headers of a request that was refused for this long.
-    pub(crate) fn refused(self, gauges: &Gauges, wait: Duration) -> HeaderMap {
+    /// The headers of a request that was rejected for this long.
+    pub(crate) fn rejected(self, gauges: &Gauges, wait: Duration) -> HeaderMap {
         match self {
             Self::Never => return HeaderMap::new(),
             Self::ResetOn429 => return HeaderMap::from_iter([(RESET, seconds(wait))]),

@@ -1,4 +1,4 @@
-//! How long an answer takes.
+//! How long a response takes.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -17,7 +17,7 @@ impl Latency {
         Self { range }
     }
 
-    /// The delay of the `nth` answer.
+    /// The delay of the `nth` response.
     pub(crate) fn nth(&self, nth: u64) -> Duration {
         let span = (*self.range.end() - *self.range.start()).as_micros() as u64;
         *self.range.start() + Duration::from_micros(scrambled(nth) % span.saturating_add(1))

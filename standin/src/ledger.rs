@@ -9,19 +9,19 @@ use crate::route::Route;
 
 /// The requests since the start, or since the last reset.
 ///
-/// `arrived` is the sum of the other three. What became of a request is told by the status of its
-/// answer, of a scripted one too, and of one that was cut. One that got no answer, because it was
-/// reset in place of it, is among the errors.
+/// `arrived` is the sum of the other three. A request counts by the status of its
+/// response, also if the response was scripted or cut. A request that was reset, and so got no response,
+/// is among the errors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// All requests.
     pub arrived: u64,
-    /// Those answered with a status below 400.
+    /// Requests whose response had a status below 400.
     pub accepted: u64,
-    /// Those answered with 429.
+    /// Requests rejected with a 429.
     pub refused: u64,
-    /// Those answered with another error, or not at all.
+    /// Requests that got another error, or no response.
     pub errors: u64,
     /// The same for each route that was used.
     pub routes: BTreeMap<Route, Counts>,
@@ -40,11 +40,11 @@ pub struct Stats {
 pub struct Counts {
     /// All requests.
     pub arrived: u64,
-    /// Those answered with a status below 400.
+    /// Requests whose response had a status below 400.
     pub accepted: u64,
-    /// Those answered with 429.
+    /// Requests rejected with a 429.
     pub refused: u64,
-    /// Those answered with another error, or not at all.
+    /// Requests that got another error, or no response.
     pub errors: u64,
 }
 
@@ -52,12 +52,12 @@ pub struct Counts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Arrival {
-    /// When its body was complete, since the server's start; of one that was answered
+    /// When its body was complete, since the server's start; of one that got its response
     /// [early](crate::Answer::early), when its head was.
     pub at: Duration,
     /// Its route.
     pub route: Route,
-    /// Whether it was answered with a status below 400.
+    /// Whether its response had a status below 400.
     pub accepted: bool,
 }
 
@@ -112,7 +112,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Notes a request; `name` is its method and path, and it has a status if it is answered.
+    /// Notes a request; `name` is its method and path, and it has a status if it gets a response.
     pub(crate) fn note(
         &mut self,
         at: Duration,

@@ -81,7 +81,7 @@
 //! has been sent, or cannot be, the charge is settled to the `total_tokens` of the `usage` that the
 //! response reports. Embeddings and images report none, as with the API, and keep their charge.
 //!
-//! A refusal is a 429 with the type `dynamic_request_limited` or `dynamic_token_limited`, in
+//! A rejection is a 429 with the type `dynamic_request_limited` or `dynamic_token_limited`, in
 //! `error.type`, and beside it where [`Builder::top_level_error_type`] says so; its message names
 //! the limits. Its headers, and those of other responses, are listed on [`Headers`].
 //!
@@ -95,7 +95,7 @@
 //! # use together_standin::{Headers, Limit, Route, Rules, StandIn};
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> std::io::Result<()> {
-//! // Embeddings have 300 a minute, after 60 s 150, after 120 s 600; all answers tell the limit.
+//! // Embeddings have 300 a minute, after 60 s 150, after 120 s 600; all responses tell the limit.
 //! let server = StandIn::builder().moving().start().await?;
 //! let second = Duration::from_secs(1);
 //! assert_eq!(server.allowed(Route::Embeddings, 30 * second, 90 * second), Some(225.0));

@@ -129,7 +129,7 @@ impl Limit {
     /// If `max` is 0, if `after` is not later than the step before, or if the limit repeats
     /// already or is dynamic.
     pub fn then(mut self, after: Duration, max: u32) -> Self {
-        assert!(max > 0, "a limit of 0 refuses everything: write 1 or more");
+        assert!(max > 0, "a limit of 0 rejects everything: write 1 or more");
         let fits = self.plan().push(micros(after), max);
         assert!(
             fits,
@@ -166,7 +166,7 @@ impl Limit {
     fn new(rule: Rule, max: u32, per: Duration) -> Self {
         assert!(
             max > 0,
-            "a limit of 0 refuses everything: write 1 or more, or no limit"
+            "a limit of 0 rejects everything: write 1 or more, or no limit"
         );
         let per = micros(per);
         assert!(per > 0, "a limit needs a time of at least a microsecond");

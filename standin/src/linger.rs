@@ -16,8 +16,8 @@ use tokio::{
 /// A socket that, once it has sent all, reads and forgets what the client still sends.
 ///
 /// If a socket is closed while something is unread, TCP resets it, and the reset may overtake the
-/// answer: a client that is still sending its body would see a broken connection in place of the
-/// early answer. Servers in the open do the same, such as nginx with `lingering_close`. A
+/// response: a client that is still sending its body would see a broken connection in place of the
+/// early response. Servers in the open do the same, such as nginx with `lingering_close`. A
 /// connection that is dropped rather than shut down does not linger, and breaks as it should.
 pub(crate) struct Lingering {
     stream: TcpStream,

@@ -20,7 +20,7 @@ async fn main() {
 
 #[expect(
     clippy::print_stdout,
-    reason = "whoever starts the program on port 0 reads from this line where it listens"
+    reason = "on port 0, the caller of the program reads from this line where it listens"
 )]
 fn announce(url: &str) {
     println!("listening on {url}");

@@ -1,8 +1,8 @@
-//! How a server answers.
+//! How a server responds.
 
 use crate::{headers::Headers, latency::Latency, replies::Shape, stream::Streams};
 
-/// How it answers.
+/// How it responds.
 #[derive(Debug)]
 pub(crate) struct Manner {
     pub(crate) headers: Headers,

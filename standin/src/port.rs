@@ -40,7 +40,7 @@ struct State {
 #[derive(Debug)]
 enum Entry {
     Open(TcpListener),
-    /// To open again. Connects are refused all the same while the socket is bound and does not
+    /// To open again. Connections are refused all the same while the socket is bound and does not
     /// listen, and nobody else gets the port meanwhile.
     Shut(Option<TcpSocket>),
     Closed,
@@ -130,7 +130,7 @@ impl Port {
             return Poll::Pending;
         }
         let (stream, _) = ready!(listener.poll_accept(cx))?;
-        // Not fatal: the answers just come a little later.
+        // Not fatal: the responses just come a little later.
         let _ = stream.set_nodelay(true);
         self.shared.connected.fetch_add(1, Ordering::Relaxed);
         let open = Open::new(&self.shared.connections);

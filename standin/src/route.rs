@@ -16,7 +16,7 @@ pub enum Route {
     Models,
     /// `GET /supported-models`
     SupportedModels,
-    /// Any other method or path: answered as scripted, else with 404.
+    /// Any other method or path: a scripted response, else a 404.
     Other,
 }
 

@@ -59,7 +59,7 @@ impl Rules {
     /// Sets a route's own limit, in place of the one it had.
     ///
     /// # Panics
-    /// On [`Route::Other`]: its answers are scripted, so nothing is decided there.
+    /// On [`Route::Other`]: its responses are scripted, so nothing is decided there.
     pub fn limit(self, route: Route, limit: Limit) -> Self {
         self.shared(&[route], limit)
     }
@@ -89,7 +89,7 @@ impl Rules {
         assert!(!routes.is_empty(), "a limit needs a route to count");
         assert!(
             !routes.contains(&Route::Other),
-            "Route::Other has no limit: script its refusals"
+            "Route::Other has no limit: script its rejections"
         );
         let mut routes = routes.to_vec();
         routes.sort_unstable();

@@ -1,24 +1,24 @@
-//! The answers that wait for their requests.
+//! The responses that wait for their requests.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::{answer::Answer, route::unversioned};
 
-/// The queues of answers, by method and path.
+/// The queues of responses, by method and path.
 #[derive(Debug, Default)]
 pub(crate) struct Script {
     queues: HashMap<(String, String), VecDeque<Answer>>,
 }
 
 impl Script {
-    pub(crate) fn push(&mut self, method: &str, path: &str, answer: Answer) {
+    pub(crate) fn push(&mut self, method: &str, path: &str, response: Answer) {
         self.queues
             .entry(place(method, path))
             .or_default()
-            .push_back(answer);
+            .push_back(response);
     }
 
-    /// The next answer for a request, if there is one; it has been used then.
+    /// The next response for a request, if there is one; it has been used then.
     pub(crate) fn next(&mut self, method: &str, path: &str) -> Option<Answer> {
         self.next_if(method, path, |_| true)
     }
@@ -35,12 +35,12 @@ impl Script {
         wanted: impl Fn(&Answer) -> bool,
     ) -> Option<Answer> {
         let queue = self.queues.get_mut(&place(method, path))?;
-        let answer = queue.front_mut().filter(|answer| wanted(answer))?;
-        if answer.times == 1 {
+        let response = queue.front_mut().filter(|response| wanted(response))?;
+        if response.times == 1 {
             return queue.pop_front();
         }
-        answer.times -= 1;
-        Some(answer.clone())
+        response.times -= 1;
+        Some(response.clone())
     }
 }
 

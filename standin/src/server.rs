@@ -59,7 +59,7 @@ impl StandIn {
         self.shared().books().ledger = Ledger::default();
     }
 
-    /// Adds an answer to those waiting for a method and path, such as `"POST"` and `"/batches"`;
+    /// Adds a response to those waiting for a method and path, such as `"POST"` and `"/batches"`;
     /// a version before the path does not matter, neither here nor in the request.
     ///
     /// It goes before all else: on a known route no key, body or limit is looked at. It consumes
@@ -67,17 +67,17 @@ impl StandIn {
     ///
     /// # Panics
     /// If the path does not begin with a slash.
-    pub fn script(&self, method: impl AsRef<str>, path: &str, answer: Answer) {
+    pub fn script(&self, method: impl AsRef<str>, path: &str, response: Answer) {
         assert!(
             path.starts_with('/'),
             "a path begins with a slash: write \"/{path}\""
         );
         let mut books = self.shared().books();
-        books.script.push(method.as_ref(), path, answer);
+        books.script.push(method.as_ref(), path, response);
     }
 
     /// Is gone for this long: the listener and all connections are closed at once, so that
-    /// requests under way break and connects are refused. Then it listens on the same port again.
+    /// requests under way break and connections are refused. Then it listens on the same port again.
     /// It does not wait for that. Another outage during one begins the time anew.
     pub fn outage(&self, duration: Duration) {
         self.port.outage(duration);

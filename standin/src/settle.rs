@@ -1,4 +1,4 @@
-//! Tokens are charged by an estimate, and settled when the answer is out.
+//! Tokens are charged by an estimate, and settled when the response is out.
 
 use std::{
     pin::Pin,
@@ -12,7 +12,7 @@ use axum::{
 };
 use http_body::{Frame, SizeHint};
 
-/// A charge to be settled when this is dropped: then the answer has been sent, or cannot be.
+/// A charge to be settled when this is dropped: then the response has been sent, or cannot be.
 pub(crate) struct Unsettled(Option<Box<dyn FnOnce() + Send>>);
 
 impl Unsettled {

@@ -20,7 +20,7 @@ use crate::{
     call::{Call, announced_as_json, bearer},
     error::ApiError,
     fault::Fault,
-    jobs::{Asked, Line, World},
+    jobs::{JobRequest, Line, World},
     manner::Manner,
     replies::reply,
     route::{Route, unversioned},
@@ -51,7 +51,7 @@ impl Shared {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers a request of which only the head is known, if the script wants that.
+    /// Responds to a request of which only the head is known, if the script wants that.
     pub(crate) fn receive_early(self: &Arc<Self>, head: &Parts) -> Option<Outcome> {
         let (method, path) = (head.method.as_str(), head.uri.path());
         let mut books = self.books();
@@ -61,7 +61,7 @@ impl Shared {
         Some(self.outcome(self.number(), verdict))
     }
 
-    /// Answers a request. `None` is a body that was too large.
+    /// Responds to a request. `None` is a body that was too large.
     pub(crate) fn receive(self: &Arc<Self>, head: &Parts, body: Option<&[u8]>) -> Outcome {
         let nth = self.number();
         let verdict = self.judge(&id(nth), head, body);
@@ -83,16 +83,16 @@ impl Shared {
         let mut books = self.books();
         let at = self.now();
         let verdict = match (books.script.next(method, path), call) {
-            (Some(answer), _) => Verdict::Given(answer),
+            (Some(response), _) => Verdict::Given(response),
             (None, _) if World::takes(unversioned(path)) => match admitted(head, body) {
                 Err(error) => Verdict::Invalid(error),
                 Ok((key, body)) => {
                     let asked = self.asked(head, &key, body, at);
-                    let line = |line: &Line| line.answer(&key, &self.manner.shape);
-                    let answer = books.world.ask(&asked, line);
+                    let line = |line: &Line| line.response(&key, &self.manner.shape);
+                    let response = books.world.ask(&asked, line);
                     Verdict::Given(match books.world.delay(&asked) {
-                        Duration::ZERO => answer,
-                        delay => answer.delay(delay),
+                        Duration::ZERO => response,
+                        delay => response.delay(delay),
                     })
                 }
             },
@@ -103,8 +103,14 @@ impl Shared {
         verdict
     }
 
-    fn asked<'a>(&self, head: &'a Parts, key: &str, body: &'a [u8], now: Duration) -> Asked<'a> {
-        Asked {
+    fn asked<'a>(
+        &self,
+        head: &'a Parts,
+        key: &str,
+        body: &'a [u8],
+        now: Duration,
+    ) -> JobRequest<'a> {
+        JobRequest {
             method: head.method.as_str(),
             path: unversioned(head.uri.path()),
             query: head.uri.query().unwrap_or_default(),

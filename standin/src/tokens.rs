@@ -7,8 +7,8 @@ use crate::call::Call;
 /// The charge for a request before its response: the tokens of its prompt, and its `max_tokens` if
 /// it has one.
 pub(crate) fn estimate(call: &Call) -> u64 {
-    let answer = call.body["max_tokens"].as_u64().unwrap_or(0);
-    prompt(call, str::len).saturating_add(answer.min(MOST))
+    let response = call.body["max_tokens"].as_u64().unwrap_or(0);
+    prompt(call, str::len).saturating_add(response.min(MOST))
 }
 
 /// The tokens that the prompt is reported to have.

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use together_standin::{Headers, Limit};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Rule {
+pub(crate) enum RuleArg {
     /// A bucket of one second's worth that refills evenly
     Gcra,
     /// Windows of a minute
@@ -17,7 +17,7 @@ pub(crate) enum Rule {
     PerSecond,
 }
 
-impl Rule {
+impl RuleArg {
     pub(crate) fn limit(self, per_minute: u32) -> Limit {
         match self {
             Self::Gcra => Limit::gcra(per_minute, MINUTE, (per_minute / 60).max(1)),
@@ -29,29 +29,29 @@ impl Rule {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum When {
-    /// Refusals, nothing but x-ratelimit-reset: the newest documents
+pub(crate) enum HeadersArg {
+    /// Rejections, nothing but x-ratelimit-reset: the newest documents
     #[value(name = "reset-on-429")]
     ResetOn429,
-    /// Refusals, as they were seen on the wire
+    /// Rejections, as they were seen on the wire
     #[value(name = "on-429")]
     On429,
     /// None
     Never,
-    /// All answers
+    /// All responses
     Always,
-    /// All answers, in all spellings that there have been
+    /// All responses, in all spellings that there have been
     Everything,
 }
 
-impl From<When> for Headers {
-    fn from(when: When) -> Self {
+impl From<HeadersArg> for Headers {
+    fn from(when: HeadersArg) -> Self {
         match when {
-            When::ResetOn429 => Self::ResetOn429,
-            When::On429 => Self::On429,
-            When::Never => Self::Never,
-            When::Always => Self::Always,
-            When::Everything => Self::Everything,
+            HeadersArg::ResetOn429 => Self::ResetOn429,
+            HeadersArg::On429 => Self::On429,
+            HeadersArg::Never => Self::Never,
+            HeadersArg::Always => Self::Always,
+            HeadersArg::Everything => Self::Everything,
         }
     }
 }

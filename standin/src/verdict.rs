@@ -23,31 +23,31 @@ pub(crate) enum Verdict {
     /// With what it was charged.
     Accepted(Reply, Gauges, Charge),
     /// For this long, by a limit that counts this.
-    Refused(Gauges, Duration, Unit),
+    Rejected(Gauges, Duration, Unit),
 }
 
 impl Verdict {
-    /// The status it is answered with, if it is answered.
+    /// The status of its response, if it gets one.
     pub(crate) fn status(&self) -> Option<StatusCode> {
         match self {
-            Self::Given(answer) => answer.code(),
+            Self::Given(response) => response.code(),
             Self::Invalid(error) => Some(error.status()),
             Self::Accepted(..) => Some(StatusCode::OK),
-            Self::Refused(..) => Some(StatusCode::TOO_MANY_REQUESTS),
+            Self::Rejected(..) => Some(StatusCode::TOO_MANY_REQUESTS),
         }
     }
 
     /// How long it takes, if that is not the server's to say.
     pub(crate) fn delay(&self) -> Option<Duration> {
         match self {
-            Self::Given(answer) => answer.delayed(),
+            Self::Given(response) => response.delayed(),
             _ => None,
         }
     }
 
     pub(crate) fn compose(self, manner: &Manner) -> Result<Response, Fault> {
         Ok(match self {
-            Self::Given(answer) => answer.into_response()?,
+            Self::Given(response) => response.into_response()?,
             Self::Invalid(error) => error.into_response(),
             Self::Accepted(reply, gauges, _) => {
                 let mut response = reply.into_response(&manner.streams);
@@ -55,14 +55,14 @@ impl Verdict {
                 response.headers_mut().extend(headers);
                 response
             }
-            Self::Refused(gauges, wait, over) => {
+            Self::Rejected(gauges, wait, over) => {
                 let error = ApiError::rate_limited(&gauges, over);
                 let error = match manner.top_level_error_type {
                     true => error.with_type_on_top(),
                     false => error,
                 };
                 let mut response = error.into_response();
-                let headers = manner.headers.refused(&gauges, wait);
+                let headers = manner.headers.rejected(&gauges, wait);
                 response.headers_mut().extend(headers);
                 response
             }

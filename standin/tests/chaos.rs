@@ -14,7 +14,7 @@ use tokio::{select, time::sleep};
 /// The result of one request, as its client sees it.
 #[derive(Debug)]
 enum Seen {
-    Answer(u16, BTreeMap<String, String>, String),
+    Response(u16, BTreeMap<String, String>, String),
     Broken(Option<Reason>),
     Nothing,
 }
@@ -22,7 +22,7 @@ enum Seen {
 impl Seen {
     fn header(&self, name: &str) -> &str {
         match self {
-            Self::Answer(_, headers, _) => headers.get(name).map_or("", String::as_str),
+            Self::Response(_, headers, _) => headers.get(name).map_or("", String::as_str),
             _ => panic!("{self:?} has no headers"),
         }
     }
@@ -45,7 +45,7 @@ async fn send(server: &StandIn, caller: &Caller) -> (Option<&'static str>, Seen)
                 let headers = head.headers.iter().map(header).collect();
                 let (body, broke) = read(body).await;
                 assert!(!broke);
-                Seen::Answer(head.status.as_u16(), headers, String::from_utf8(body).unwrap())
+                Seen::Response(head.status.as_u16(), headers, String::from_utf8(body).unwrap())
             }
             Err(error) => Seen::Broken(reason(&error)),
         },
@@ -68,13 +68,13 @@ async fn send(server: &StandIn, caller: &Caller) -> (Option<&'static str>, Seen)
 
 /// Asserts that a fault is the one that its name says.
 fn check(fault: &str, seen: &Seen, http2: bool) {
-    let Seen::Answer(status, headers, body) = seen else {
+    let Seen::Response(status, headers, body) = seen else {
         let expected = match fault {
             "hang" => return assert!(matches!(seen, Seen::Nothing)),
             "outage" => None,
             "reset" => Some(Reason::INTERNAL_ERROR),
             "refused-stream" | "go-away" => Some(Reason::REFUSED_STREAM),
-            _ => panic!("{fault} is answered: {seen:?}"),
+            _ => panic!("{fault} has a response: {seen:?}"),
         };
         let expected = expected.filter(|_| http2);
         return assert!(
@@ -154,7 +154,7 @@ async fn trace(seed: u64, http2: bool) -> Vec<Option<&'static str>> {
         let (fault, seen) = send(&server, &caller).await;
         match fault {
             Some(fault) => check(fault, &seen, http2),
-            None => assert!(matches!(seen, Seen::Answer(200, ..)), "{seen:?}"),
+            None => assert!(matches!(seen, Seen::Response(200, ..)), "{seen:?}"),
         }
         trace.push(fault);
     }
@@ -182,7 +182,7 @@ async fn every_fault_happens_and_is_what_its_name_says_and_the_seed_decides() {
 }
 
 #[tokio::test]
-async fn faults_consume_nothing_and_refusals_draw_none() {
+async fn faults_consume_nothing_and_rejections_draw_none() {
     let rules = Rules::none().limit(Route::Chat, Limit::fixed(60, HOUR));
     let server = quick().rules(rules).chaos(3).start().await.unwrap();
     let caller = Caller::new(&server);
@@ -191,7 +191,7 @@ async fn faults_consume_nothing_and_refusals_draw_none() {
         match send(&server, &caller).await {
             (Some(_), _) => failed += 1,
             (None, seen) => {
-                assert!(matches!(seen, Seen::Answer(200, ..)), "{seen:?}");
+                assert!(matches!(seen, Seen::Response(200, ..)), "{seen:?}");
                 passed += 1;
             }
         }
@@ -200,7 +200,7 @@ async fn faults_consume_nothing_and_refusals_draw_none() {
     for _ in 0..40 {
         let (fault, seen) = send(&server, &caller).await;
         assert!(
-            fault.is_none() && matches!(seen, Seen::Answer(429, ..)),
+            fault.is_none() && matches!(seen, Seen::Response(429, ..)),
             "{seen:?}"
         );
     }

@@ -174,8 +174,8 @@ async fn only_loopback_is_listened_on() {
         "127.0.0.1",
         "example.com:80",
     ] {
-        let refused = StandIn::builder().listen(listen).start().await;
-        let message = refused.unwrap_err().to_string();
+        let rejected = StandIn::builder().listen(listen).start().await;
+        let message = rejected.unwrap_err().to_string();
         assert!(
             message.contains(listen) && message.contains("127.0.0.1:PORT"),
             "{message}"

@@ -1,5 +1,5 @@
-//! Faults that are scripted: broken connections, refused streams, answers before their time and
-//! answers that break off; over HTTP/1 and HTTP/2.
+//! Faults that are scripted: broken connections, refused streams, responses before their time and
+//! responses that break off; over HTTP/1 and HTTP/2.
 
 mod common;
 
@@ -29,7 +29,7 @@ async fn server() -> (StandIn, [Caller; 2]) {
 }
 
 #[tokio::test]
-async fn a_fault_is_no_answer_and_http2_tells_which() {
+async fn a_fault_is_no_response_and_http2_tells_which() {
     for (fault, expected, leaves) in [
         (Answer::reset(), Reason::INTERNAL_ERROR, false),
         (Answer::refused_stream(), Reason::REFUSED_STREAM, false),
@@ -109,27 +109,27 @@ async fn who_goes_away_finishes_what_is_under_way() {
 }
 
 #[tokio::test]
-async fn a_body_is_read_first_unless_the_answer_is_early() {
+async fn a_body_is_read_first_unless_the_response_is_early() {
     let (server, callers) = server().await;
     for caller in &callers {
-        for (answer, answered) in [(Answer::status(503), true), (Answer::reset(), false)] {
-            server.script("POST", PATH, answer.clone());
+        for (response, responded) in [(Answer::status(503), true), (Answer::reset(), false)] {
+            server.script("POST", PATH, response.clone());
             let asked = timeout(SHORT, caller.chat_with(endless())).await;
             assert!(asked.is_err(), "it waits for the rest");
             // A request that did not arrive has used no quota.
-            assert_eq!(caller.chat().await.is_ok(), answered);
+            assert_eq!(caller.chat().await.is_ok(), responded);
 
-            server.script("POST", PATH, answer.early());
+            server.script("POST", PATH, response.early());
             let asked = timeout(PATIENCE, caller.chat_with(endless())).await;
             let asked = asked.expect("it does not wait for the rest");
-            assert_eq!(asked.is_ok(), answered);
+            assert_eq!(asked.is_ok(), responded);
         }
     }
     assert_eq!(server.stats().arrived, 8);
 }
 
 #[tokio::test]
-async fn an_early_answer_is_counted_and_takes_its_time() {
+async fn an_early_response_is_counted_and_takes_its_time() {
     let (server, callers) = server().await;
     let early = Answer::status(429)
         .header("retry-after", 1)
@@ -155,9 +155,9 @@ async fn an_early_answer_is_counted_and_takes_its_time() {
 }
 
 /// Without lingering, TCP resets a connection closed with something unread; the client finds it
-/// broken while it sends, and some clients then do not look for the answer.
+/// broken while it sends, and some clients then do not look for the response.
 #[tokio::test]
-async fn an_early_answer_reaches_a_client_that_goes_on_sending() {
+async fn an_early_response_reaches_a_client_that_goes_on_sending() {
     let (server, _) = server().await;
     server.script("POST", PATH, Answer::status(413).body("enough").early());
     let mut stream = connect(&server.url()).unwrap();
@@ -165,19 +165,19 @@ async fn an_early_answer_reaches_a_client_that_goes_on_sending() {
         let head = format!("POST {PATH} HTTP/1.1\r\nhost: a\r\ncontent-length: 10000\r\n\r\n");
         stream.write_all(head.as_bytes())?;
         stream.write_all(&[b' '; 1_000])?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
+        let mut response = String::new();
+        stream.read_to_string(&mut response)?;
         for _ in 1..10 {
             // A connection that is reset shows at the next write but one.
             std::thread::sleep(SHORT / 10);
             stream.write_all(&[b' '; 1_000])?;
         }
-        io::Result::Ok(answer)
+        io::Result::Ok(response)
     });
-    let answer = client.await.unwrap().expect("the connection holds");
+    let response = client.await.unwrap().expect("the connection holds");
     assert!(
-        answer.starts_with("HTTP/1.1 413 ") && answer.ends_with("enough"),
-        "{answer}"
+        response.starts_with("HTTP/1.1 413 ") && response.ends_with("enough"),
+        "{response}"
     );
     until("it is closed", || server.connections() == 0).await;
 }
@@ -203,12 +203,12 @@ async fn a_body_left_unread_is_in_nobodys_way() {
 }
 
 #[tokio::test]
-async fn a_cut_answer_breaks_off_in_the_middle() {
+async fn a_cut_response_breaks_off_in_the_middle() {
     let (server, callers) = server().await;
     for caller in &callers {
         for (body, half) in [("0123456789", "01234"), ("x", ""), ("", "")] {
-            let answer = Answer::status(201).header("x-cut", "yes").cut().body(body);
-            server.script("POST", PATH, answer.times(2));
+            let response = Answer::status(201).header("x-cut", "yes").cut().body(body);
+            server.script("POST", PATH, response.times(2));
             for _ in 0..2 {
                 let got = caller.chat().await.unwrap();
                 assert_eq!(got.status(), 201);

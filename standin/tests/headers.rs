@@ -1,4 +1,4 @@
-//! Limits as answers tell of them: headers of all generations, types, messages; over sockets. The
+//! Limits as responses tell of them: headers of all generations, types, messages; over sockets. The
 //! clock is paused, so that nothing refills during a test.
 
 mod common;
@@ -15,7 +15,7 @@ use tokio::time::{advance, sleep};
 
 const PATH: &str = "/v1/chat/completions";
 
-/// The rate limit headers of an answer.
+/// The rate limit headers of a response.
 fn told(got: &Got) -> BTreeMap<&str, &str> {
     let names = got.headers.keys().map(|name| name.as_str());
     let about_limits = |name: &&str| name.contains("limit") || name.contains("retry");
@@ -36,15 +36,15 @@ async fn server(headers: Headers) -> (StandIn, Caller) {
     (server, caller)
 }
 
-/// The headers of a success, and of the third request, which is refused.
+/// The headers of a success, and of the third request, which is rejected.
 async fn two(headers: Headers) -> [Got; 2] {
     let (_server, caller) = server(headers).await;
     let good = caller.post(PATH, &chat()).await;
     assert_eq!(good.status, 200);
     caller.post(PATH, &chat()).await;
-    let refused = caller.post(PATH, &chat()).await;
-    assert_eq!(refused.status, 429);
-    [good, refused]
+    let rejected = caller.post(PATH, &chat()).await;
+    assert_eq!(rejected.status, 429);
+    [good, rejected]
 }
 
 const ONE: [(&str, &str); 3] = [
@@ -78,7 +78,7 @@ fn but_remaining_tokens(got: &Got) -> (Option<u64>, BTreeMap<&str, &str>) {
 
 #[tokio::test(start_paused = true)]
 async fn each_generation_has_its_headers() {
-    for (headers, good, refused) in [
+    for (headers, good, rejected) in [
         (Headers::Never, vec![], vec![]),
         (
             Headers::ResetOn429,
@@ -100,16 +100,16 @@ async fn each_generation_has_its_headers() {
         let got = two(headers).await;
         let (left, told) = but_remaining_tokens(&got[0]);
         assert_eq!(told, good.iter().copied().collect(), "{headers:?}");
-        // The prompt has 18 letters: 5 tokens. Settled to 11 only when the answer is out.
+        // The prompt has 18 letters: 5 tokens. Settled to 11 only when the response is out.
         let expected = (!good.is_empty()).then_some(95);
         assert_eq!(left, expected, "{headers:?}");
 
         let (left, told) = but_remaining_tokens(&got[1]);
-        let mut expected: BTreeMap<_, _> = refused.iter().copied().collect();
+        let mut expected: BTreeMap<_, _> = rejected.iter().copied().collect();
         for name in ["x-ratelimit-remaining", "x-ratelimit-remaining-dynamic"] {
             expected.entry(name).and_modify(|left| *left = "0");
         }
-        if refused.len() > 1 {
+        if rejected.len() > 1 {
             let others = [("retry-after", "2"), ("x-ratelimit", "true")];
             expected.extend(others);
             expected.insert("x-ratelimit-reset", "2");
@@ -121,7 +121,7 @@ async fn each_generation_has_its_headers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_names_what_was_too_many_and_all_the_limits() {
+async fn a_rejection_names_what_was_too_many_and_all_the_limits() {
     let (_server, caller) = server(Headers::On429).await;
     let mut large = chat();
     large["max_tokens"] = 90.into();
@@ -161,14 +161,14 @@ async fn the_type_can_also_stand_beside_the_error() {
             let on_top = if top_level { kind.into() } else { Value::Null };
             assert_eq!(got.json()["error_type"], on_top);
         }
-        // Only refusals.
+        // Only rejections.
         let got = caller.post(PATH, &json!({})).await;
         assert_eq!(got.json()["error_type"], Value::Null);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_are_settled_when_the_answer_is_out_however_it_ends() {
+async fn tokens_are_settled_when_the_response_is_out_however_it_ends() {
     // 200 at once, and none more for a thousand hours.
     let rules = Rules::none().tokens(Route::Chat, Limit::gcra(1, 1_000 * HOUR, 200));
     for end in ["json", "stream", "dropped stream", "dropped before"] {
@@ -197,7 +197,7 @@ async fn tokens_are_settled_when_the_answer_is_out_however_it_ends() {
                 assert_eq!(got.header("x-ratelimit-remaining-tokens"), Some("5"));
             }
         }
-        // 11 were used: 189 remain, and this wants them all. A refusal takes none.
+        // 11 were used: 189 remain, and this wants them all. A rejection takes none.
         large["max_tokens"] = 184.into();
         let mut got = caller.post(PATH, &large).await;
         // The server has yet to notice that the caller went away.
@@ -228,7 +228,7 @@ async fn embeddings_report_no_tokens_and_pay_what_they_were_charged() {
 }
 
 #[tokio::test]
-async fn a_moving_server_tells_of_its_limit_on_every_answer() {
+async fn a_moving_server_tells_of_its_limit_on_every_response() {
     let server = quick().moving().start().await.unwrap();
     let caller = Caller::new(&server);
     let got = caller.post("/v1/embeddings", &common::embedding()).await;

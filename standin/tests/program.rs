@@ -124,7 +124,7 @@ async fn it_tells_of_its_limits_as_it_is_told_to() {
 }
 
 #[test]
-fn it_refuses_what_cannot_be_right() {
+fn it_rejects_what_cannot_be_right() {
     for (args, says) in [
         (&["--listen=0.0.0.0:8017"][..], "not a loopback address"),
         (&["--latency-ms=20..2"], "the shorter and the longer"),

@@ -1,4 +1,4 @@
-//! The shapes of the answers.
+//! The shapes of the responses.
 
 mod common;
 
@@ -49,14 +49,14 @@ async fn models_are_a_bare_array_under_each_prefix() {
 }
 
 #[tokio::test]
-async fn chat_answers_with_a_message_and_its_usage() {
+async fn chat_responds_with_a_message_and_its_usage() {
     let (_server, caller) = server().await;
     let got = caller.post("/v1/chat/completions", &chat()).await;
     assert_eq!(got.header("content-type"), Some("application/json"));
-    let answer = got.json();
-    assert_eq!(answer["object"], "chat.completion");
-    assert_eq!(answer["model"], "m");
-    let choice = &answer["choices"][0];
+    let response = got.json();
+    assert_eq!(response["object"], "chat.completion");
+    assert_eq!(response["model"], "m");
+    let choice = &response["choices"][0];
     assert_eq!(choice["message"]["role"], "assistant");
     assert_eq!(
         choice["message"]["content"],
@@ -65,7 +65,7 @@ async fn chat_answers_with_a_message_and_its_usage() {
     assert_eq!(choice["finish_reason"], "stop");
     let usage =
         json!({"prompt_tokens": 5, "completion_tokens": 6, "total_tokens": 11, "cached_tokens": 0});
-    assert_eq!(answer["usage"], usage);
+    assert_eq!(response["usage"], usage);
 }
 
 #[tokio::test]
@@ -116,14 +116,14 @@ async fn a_streams_usage_can_come_in_a_chunk_of_its_own() {
 }
 
 #[tokio::test]
-async fn completions_answer_with_text_whole_or_streamed() {
+async fn completions_respond_with_text_whole_or_streamed() {
     let (_server, caller) = server().await;
     let body = json!({"model": "m", "prompt": "Hello"});
-    let answer = caller.post("/v1/completions", &body).await.json();
-    assert_eq!(answer["object"], "text.completion");
+    let response = caller.post("/v1/completions", &body).await.json();
+    assert_eq!(response["object"], "text.completion");
     let text = "This is the stand-in speaking.";
-    assert_eq!(answer["choices"][0]["text"], text);
-    assert_eq!(answer["usage"]["prompt_tokens"], 2);
+    assert_eq!(response["choices"][0]["text"], text);
+    assert_eq!(response["usage"]["prompt_tokens"], 2);
 
     let body = json!({"model": "m", "prompt": "Hello", "stream": true});
     let events = events(&caller.post("/v1/completions", &body).await.body);
@@ -137,8 +137,8 @@ async fn embeddings_are_one_vector_of_unit_length_per_input() {
     let (_server, caller) = server().await;
     let embed = async |input: Value| {
         let body = json!({"model": "m", "input": input});
-        let answer = caller.post("/v1/embeddings", &body).await.json();
-        answer["data"].as_array().unwrap().clone()
+        let response = caller.post("/v1/embeddings", &body).await.json();
+        response["data"].as_array().unwrap().clone()
     };
     let many = embed(json!(["a", "b", "a"])).await;
     assert_eq!(many.len(), 3);
@@ -166,9 +166,9 @@ async fn embeddings_are_one_vector_of_unit_length_per_input() {
 async fn images_are_as_many_as_asked_for() {
     let (_server, caller) = server().await;
     let body = json!({"model": "m", "prompt": "a house", "n": 3});
-    let answer = caller.post("/v1/images/generations", &body).await.json();
-    assert_eq!(answer["object"], "list");
-    let data = answer["data"].as_array().unwrap();
+    let response = caller.post("/v1/images/generations", &body).await.json();
+    assert_eq!(response["object"], "list");
+    let data = response["data"].as_array().unwrap();
     assert_eq!(data.len(), 3);
     assert!(data.iter().all(|image| image["url"].is_string()));
     let body = json!({"model": "m", "prompt": "a house", "n": 5});
@@ -290,7 +290,7 @@ async fn a_request_without_a_body_needs_no_content_type() {
 }
 
 #[tokio::test]
-async fn each_answer_has_a_request_id_of_its_own() {
+async fn each_response_has_a_request_id_of_its_own() {
     let (_server, caller) = server().await;
     let mut ids = vec![
         caller.post("/v1/chat/completions", &chat()).await,

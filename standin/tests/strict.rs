@@ -86,7 +86,7 @@ async fn keys_and_models_have_limits_of_their_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refused_requests_count_when_told_to() {
+async fn rejected_requests_count_when_told_to() {
     let rules = Rules::none()
         .limit(Route::Images, Limit::fixed(1, MINUTE))
         .shared(&[Route::Images, Route::Chat], Limit::fixed(2, MINUTE));

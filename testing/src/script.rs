@@ -20,7 +20,7 @@ pub type Client = BoxCloneService<Request<Full<Bytes>>, Response<Full<Bytes>>, B
 /// The outcome of one attempt.
 #[derive(Clone, Debug)]
 pub enum Reply {
-    Answer {
+    Response {
         status: u16,
         headers: Vec<(&'static str, String)>,
         body: String,
@@ -48,7 +48,7 @@ pub struct Script {
 }
 
 pub fn status(status: u16) -> Reply {
-    Reply::Answer {
+    Reply::Response {
         status,
         headers: Vec::new(),
         body: String::new(),
@@ -57,14 +57,14 @@ pub fn status(status: u16) -> Reply {
 
 impl Reply {
     pub fn header(mut self, name: &'static str, value: impl ToString) -> Self {
-        if let Self::Answer { headers, .. } = &mut self {
+        if let Self::Response { headers, .. } = &mut self {
             headers.push((name, value.to_string()));
         }
         self
     }
 
     pub fn body(mut self, text: impl Into<String>) -> Self {
-        if let Self::Answer { body, .. } = &mut self {
+        if let Self::Response { body, .. } = &mut self {
             *body = text.into();
         }
         self
@@ -72,7 +72,7 @@ impl Reply {
 
     fn result(self) -> Result<Response<Full<Bytes>>, BoxError> {
         let (status, headers, body) = match self {
-            Self::Answer {
+            Self::Response {
                 status,
                 headers,
                 body,

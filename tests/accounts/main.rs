@@ -221,18 +221,18 @@ async fn a_burst_as_large_as_a_long_quota_is_a_limit() {
 }
 
 /// A service that gives these responses, and then empty ones.
-fn answering(
-    answers: Vec<Response<String>>,
+fn responding(
+    responses: Vec<Response<String>>,
 ) -> impl Service<
     Request<Full<Bytes>>,
     Response = Response<Full<Bytes>>,
     Error = Infallible,
     Future: Send,
 > + Clone {
-    let answers = Arc::new(Mutex::new(answers.into_iter()));
+    let responses = Arc::new(Mutex::new(responses.into_iter()));
     service_fn(move |_| {
-        let answer = answers.lock().unwrap().next().unwrap_or_default();
-        ready(Ok(answer.map(|body| Full::new(Bytes::from(body)))))
+        let response = responses.lock().unwrap().next().unwrap_or_default();
+        ready(Ok(response.map(|body| Full::new(Bytes::from(body)))))
     })
 }
 
@@ -248,9 +248,9 @@ where
     S: Service<Request<Full<Bytes>>, Response = Response<ResponseBody<Full<Bytes>>>> + Clone,
     S::Error: std::fmt::Debug,
 {
-    let answer = service.clone().oneshot(request()).await.unwrap();
-    let status = answer.status();
-    answer.into_body().collect().await.unwrap();
+    let response = service.clone().oneshot(request()).await.unwrap();
+    let status = response.status();
+    response.into_body().collect().await.unwrap();
     status
 }
 
@@ -264,10 +264,10 @@ async fn no_limit_that_a_server_names_closes_a_lane_for_more_than_an_hour() {
         ("x-ratelimit-limit", "1e-300"),
     ] {
         let told = |limit: &str| {
-            let answer = Response::builder().header(name, limit);
-            answer.body(String::new()).unwrap()
+            let response = Response::builder().header(name, limit);
+            response.body(String::new()).unwrap()
         };
-        let service = answering(vec![told("1000000"), told(absurd)]);
+        let service = responding(vec![told("1000000"), told(absurd)]);
         let service = TogetherRateLimitLayer::new(Limits::none()).layer(service);
         for _ in 0..2 {
             read(&service).await;
@@ -287,12 +287,12 @@ async fn no_limit_that_a_server_names_closes_a_lane_for_more_than_an_hour() {
 
 /// A 400 that quotes a prompt's "1 requests per minute" paced every request at that rate.
 #[tokio::test(start_paused = true)]
-async fn only_the_words_of_a_refusal_name_limits() {
+async fn only_the_words_of_a_rejection_name_limits() {
     let quotes =
         r#"{"error":{"message":"no: 'Your rate limit is 1 requests per minute (0.017 QPS)'"}}"#;
     for (status, waits) in [(400, false), (422, false), (500, false), (429, true)] {
-        let answer = Response::builder().status(status).body(quotes.to_owned());
-        let service = answering(vec![answer.unwrap()]);
+        let response = Response::builder().status(status).body(quotes.to_owned());
+        let service = responding(vec![response.unwrap()]);
         let service = TogetherRateLimitLayer::new(Limits::none()).layer(service);
         read(&service).await;
         sleep(MINUTE).await;
@@ -337,8 +337,8 @@ async fn a_key_that_only_learned_something_makes_room_for_a_new_one() {
     let limits = Limits::none().in_flight(CHAT, NonZeroU32::MIN);
     let limiter = Limiter::new(limits).with_max_keys(1);
     let _slot = limiter.acquire(of_key("busy")).await.unwrap();
-    let refused = limiter.try_acquire(of_key("new")).unwrap_err();
-    assert_eq!(refused.reason(), Reason::KeysFull);
+    let rejected = limiter.try_acquire(of_key("new")).unwrap_err();
+    assert_eq!(rejected.reason(), Reason::KeysFull);
 }
 
 /// With a pair of requests every two minutes the second waited 9.7 s, after 33 hours too.

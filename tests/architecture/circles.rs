@@ -1,7 +1,6 @@
-//! No modules of a member import from each other in a circle, directly or not. A re-exported name counts as one of the
-//! file that defines it. A module may use what the file of its own folder defines.
-//!
-//! `src/` has its layers, which `layers` checks.
+//! No modules of a crate import from each other in a circle, directly or not. A re-exported name counts as one of the
+//! file that defines it, whether its path begins with `crate` or with `super`. A module may use what the file of its own
+//! folder defines.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +13,9 @@ use syn::{
     visit::{self, Visit},
 };
 
-const MEMBERS: [&str; 7] = [
+/// The folders of the members. The root is the folder of `tower-together` itself.
+const MEMBERS: [&str; 8] = [
+    "",
     "bench",
     "gateway",
     "jobs",
@@ -40,7 +41,7 @@ fn no_modules_import_from_each_other_in_a_circle() {
             }
         }
     }
-    assert!(read > 150, "only {read} files were read");
+    assert!(read > 300, "only {read} files were read");
     assert!(circles.is_empty(), "{circles:#?}");
 }
 

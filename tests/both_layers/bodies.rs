@@ -72,12 +72,12 @@ async fn a_slow_body_lets_nobody_else_leave() {
     let layer = both(Limits::none());
     let seven = ("retry-after", "7".to_owned());
     let service = layer.layer(dawdling(429, seven, 100_000));
-    let (refused, paused) = tokio::join!(service.oneshot(post(CHAT)), async {
+    let (rejected, paused) = tokio::join!(service.oneshot(post(CHAT)), async {
         sleep(Duration::from_millis(101)).await;
         layer.limiter().snapshot().lanes[0].paused
     });
     assert!(paused.is_some());
-    assert_eq!(refused.unwrap().status(), 200);
+    assert_eq!(rejected.unwrap().status(), 200);
 }
 
 #[tokio::test(start_paused = true)]

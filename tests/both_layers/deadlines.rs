@@ -25,16 +25,16 @@ async fn a_pause_past_the_deadline_is_told_at_once() {
     let first = first.unwrap();
     assert_eq!(first.status(), 429);
     assert!(first.extensions().get::<Rejected>().is_none());
-    for refused in [second.unwrap(), third] {
-        assert!(refused.extensions().get::<Rejected>().is_some());
-        assert_eq!(refused.headers()["retry-after"], "30");
+    for rejected in [second.unwrap(), third] {
+        assert!(rejected.extensions().get::<Rejected>().is_some());
+        assert_eq!(rejected.headers()["retry-after"], "30");
     }
     assert_eq!(script.sent().len(), 1);
 }
 
 /// A response whose body is read, or discarded, past the caller's deadline is the last.
 #[tokio::test(start_paused = true)]
-async fn no_attempt_leaves_after_the_deadline_however_slow_the_answer_before() {
+async fn no_attempt_leaves_after_the_deadline_however_slow_the_response_before() {
     let half = || ("retry-after-ms", "500".to_owned());
     for takes in [700, 900, 100_000] {
         let start = Instant::now();
@@ -42,9 +42,9 @@ async fn no_attempt_leaves_after_the_deadline_however_slow_the_answer_before() {
         let deadline = Deadline::within(Duration::from_millis(800));
         hurried.extensions_mut().insert(deadline);
         let service = exact().layer(dawdling(500, half(), takes));
-        let answer = service.oneshot(hurried).await.unwrap();
+        let response = service.oneshot(hurried).await.unwrap();
         let took = start.elapsed().as_millis();
-        assert_eq!(answer.status(), if takes == 700 { 200 } else { 500 });
+        assert_eq!(response.status(), if takes == 700 { 200 } else { 500 });
         assert_eq!(took, if takes == 700 { 700 } else { 800 }, "{takes}");
     }
 }
@@ -57,8 +57,8 @@ async fn every_attempt_has_the_same_deadline() {
     fastrand::seed(7);
     let start = Instant::now();
     // The second attempt's turn comes after 10.03 s, and it is made a little after the first.
-    let answer = service.oneshot(within(10)).await.unwrap();
-    assert!(answer.extensions().get::<Rejected>().is_some());
+    let response = service.oneshot(within(10)).await.unwrap();
+    assert!(response.extensions().get::<Rejected>().is_some());
     assert!(start.elapsed() > Duration::from_millis(50));
     assert!(start.elapsed() < Duration::from_secs(1));
 }

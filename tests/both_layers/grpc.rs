@@ -56,10 +56,10 @@ async fn a_rejected_grpc_request_waits_in_its_lane_and_goes_first() {
         let reply = status(200).header("grpc-status", code);
         let script = Script::new([reply.header("grpc-retry-pushback-ms", 1_500)]);
         let service = both(Limits::none()).layer(script.client());
-        let refused = tokio::spawn(service.clone().oneshot(post(CHAT)));
+        let rejected = tokio::spawn(service.clone().oneshot(post(CHAT)));
         tokio::task::yield_now().await;
         let other = tokio::spawn(service.oneshot(post(CHAT)));
-        let response = refused.await.unwrap().unwrap();
+        let response = rejected.await.unwrap().unwrap();
         let report = response.extensions().get::<RetryReport>().unwrap();
         assert_eq!((report.attempts(), report.waited()), (2, Duration::ZERO));
         other.await.unwrap().unwrap();
@@ -71,7 +71,7 @@ async fn a_rejected_grpc_request_waits_in_its_lane_and_goes_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_of_our_own_in_grpc_is_never_retried_either() {
+async fn a_rejection_of_our_own_in_grpc_is_never_retried_either() {
     let script = Script::new([]);
     let limiter = Limiter::new(per_minute(1)).with_max_wait(Duration::ZERO);
     let service = TogetherLayer::from(limiter)
@@ -81,8 +81,8 @@ async fn a_refusal_of_our_own_in_grpc_is_never_retried_either() {
     let mut grpc = post(CHAT);
     let kind = HeaderValue::from_static("application/grpc");
     grpc.headers_mut().insert("content-type", kind);
-    let answer = service.oneshot(grpc).await.unwrap();
-    assert_eq!(answer.headers()["grpc-status"], "8");
-    assert!(answer.extensions().get::<RetryReport>().is_none());
+    let response = service.oneshot(grpc).await.unwrap();
+    assert_eq!(response.headers()["grpc-status"], "8");
+    assert!(response.extensions().get::<RetryReport>().is_none());
     assert_eq!(script.sent().len(), 1);
 }

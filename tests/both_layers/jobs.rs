@@ -35,8 +35,8 @@ async fn a_request_that_waits_for_a_job_waits_for_the_instant_that_it_was_told_t
 async fn a_429_that_speaks_of_jobs_pauses_its_lane_where_no_jobs_are_limited() {
     for path in [CHAT, "/v1/fine-tunes"] {
         let words = r#"{"error":{"message":"too many jobs are running"}}"#;
-        let refusal = status(429).header("retry-after", 7).body(words);
-        let script = Script::new([refusal]);
+        let rejection = status(429).header("retry-after", 7).body(words);
+        let script = Script::new([rejection]);
         let service = both(Limits::none()).layer(script.client());
         service.oneshot(post(path)).await.unwrap();
         assert_eq!(script.millis(), [0, 7_000], "{path}");

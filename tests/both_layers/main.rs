@@ -77,7 +77,7 @@ fn dawdling<B>(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_of_our_own_is_never_retried() {
+async fn a_rejection_of_our_own_is_never_retried() {
     let limits = per_minute(1);
     let script = Script::new([]);
     let limiter = Limiter::new(limits).with_max_wait(Duration::ZERO);
@@ -86,9 +86,9 @@ async fn a_refusal_of_our_own_is_never_retried() {
         .layer(script.client());
     service.clone().oneshot(post(CHAT)).await.unwrap();
     let start = Instant::now();
-    let answer = service.oneshot(post(CHAT)).await.unwrap();
-    assert_eq!(answer.status(), 429);
-    assert!(answer.extensions().get::<Rejected>().is_some());
+    let response = service.oneshot(post(CHAT)).await.unwrap();
+    assert_eq!(response.status(), 429);
+    assert!(response.extensions().get::<Rejected>().is_some());
     assert_eq!(start.elapsed(), Duration::ZERO);
     assert_eq!(script.sent().len(), 1);
 }
@@ -131,8 +131,8 @@ where
     S: Service<Request<String>, Response = Response<R>, Error: Debug>,
 {
     let request = post(path).map(|_| "{}".to_owned());
-    let answer = stack.oneshot(request).await.unwrap();
-    let error = answer.extensions().get::<ApiError>().unwrap();
+    let response = stack.oneshot(request).await.unwrap();
+    let error = response.extensions().get::<ApiError>().unwrap();
     error.hint().unwrap()
 }
 
@@ -205,11 +205,11 @@ async fn any_service_will_do() {
         }
         Ok::<_, Infallible>(response)
     });
-    let answer = both(Limits::none())
+    let response = both(Limits::none())
         .layer(borrowing)
         .oneshot(post(CHAT))
         .await;
-    assert_eq!(answer.unwrap().status(), 200);
+    assert_eq!(response.unwrap().status(), 200);
     assert_eq!(sent.get(), 2);
 
     fn assert_send<T: Send>(_: &T) {}

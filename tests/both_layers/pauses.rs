@@ -14,7 +14,7 @@ use tower_together::{
 use crate::{CHAT, FINE_TUNES, both, exact, per_minute, post};
 
 #[tokio::test(start_paused = true)]
-async fn what_was_refused_waits_in_its_lane_and_goes_first() {
+async fn what_was_rejected_waits_in_its_lane_and_goes_first() {
     let script = Script::new([status(429).header("retry-after", 7)]);
     let layer = both(per_minute(600));
     let service = layer.layer(script.client());
@@ -24,12 +24,12 @@ async fn what_was_refused_waits_in_its_lane_and_goes_first() {
     let others: Vec<_> = (0..2)
         .map(|_| tokio::spawn(service.clone().oneshot(post(CHAT))))
         .collect();
-    let answer = first.await.unwrap().unwrap();
-    assert_eq!(answer.status(), 200);
-    let report = answer.extensions().get::<RetryReport>().unwrap();
+    let response = first.await.unwrap().unwrap();
+    assert_eq!(response.status(), 200);
+    let report = response.extensions().get::<RetryReport>().unwrap();
     // It waited only in its lane.
     assert_eq!(report.waited(), Duration::ZERO);
-    let waited = answer.extensions().get::<Waited>().unwrap().duration();
+    let waited = response.extensions().get::<Waited>().unwrap().duration();
     assert_eq!(waited.as_millis(), 7_000);
     for other in others {
         other.await.unwrap().unwrap();
@@ -83,8 +83,8 @@ async fn a_wait_in_the_json_of_an_error_is_obeyed_by_both_layers() {
     }
     // The wait exceeds the bound, so the request does not wait.
     let script = Script::new([status(503).body(r#"{"retry_after":1200}"#)]);
-    let answer = exact().layer(script.client()).oneshot(post(CHAT)).await;
-    assert_eq!(answer.unwrap().status(), 503);
+    let response = exact().layer(script.client()).oneshot(post(CHAT)).await;
+    assert_eq!(response.unwrap().status(), 503);
     assert_eq!(script.millis(), [0]);
 }
 
@@ -116,7 +116,7 @@ async fn other_lanes_and_other_keys_are_not_paused() {
     let layer = both(Limits::none());
     let script = Script::new([status(429).header("retry-after", 60)]);
     let service = layer.layer(script.client());
-    let refused = tokio::spawn(service.clone().oneshot(post(CHAT)));
+    let rejected = tokio::spawn(service.clone().oneshot(post(CHAT)));
     tokio::task::yield_now().await;
     let start = Instant::now();
     service
@@ -134,7 +134,7 @@ async fn other_lanes_and_other_keys_are_not_paused() {
     let paused: Vec<_> = lanes.iter().filter(|lane| lane.paused.is_some()).collect();
     assert_eq!(paused.len(), 1);
     assert_eq!(paused[0].endpoint, Endpoint::ChatCompletions);
-    refused.await.unwrap().unwrap();
+    rejected.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -144,9 +144,9 @@ async fn out_of_money_pauses_nobody() {
         .body(r#"{"error":{"message":"m","type":"insufficient_quota"}}"#);
     let script = Script::new([broke]);
     let service = both(Limits::none()).layer(script.client());
-    let answer = service.clone().oneshot(post(CHAT)).await.unwrap();
-    assert_eq!(answer.status(), 429);
-    let error = answer.extensions().get::<ApiError>().unwrap();
+    let response = service.clone().oneshot(post(CHAT)).await.unwrap();
+    assert_eq!(response.status(), 429);
+    let error = response.extensions().get::<ApiError>().unwrap();
     assert!(error.is_out_of_money());
     assert!(error.to_string().contains("billing"));
     service.oneshot(post(CHAT)).await.unwrap();
@@ -230,7 +230,7 @@ async fn what_waits_in_its_lane_costs_no_budget() {
     let broke = TogetherRetryLayer::default().with_budget(Budget::new(0.0, 0));
     let layer = TogetherLayer::new(Limits::none()).with_retry(broke);
     let script = Script::new([status(429).header("retry-after", 1), status(500)]);
-    let answer = layer.layer(script.client()).oneshot(post(CHAT)).await;
-    assert_eq!(answer.unwrap().status(), 500);
+    let response = layer.layer(script.client()).oneshot(post(CHAT)).await;
+    assert_eq!(response.unwrap().status(), 500);
     assert_eq!(script.millis(), [0, 1_000]);
 }

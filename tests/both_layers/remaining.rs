@@ -21,8 +21,8 @@ async fn in_turn(script: &Script, layer: &TogetherLayer, many: usize) -> Vec<u12
 #[tokio::test(start_paused = true)]
 async fn what_is_left_may_leave_and_then_nothing_until_the_reset() {
     let says = |left: u32| {
-        let answer = status(200).header("x-ratelimit-remaining", left);
-        answer.header("x-ratelimit-reset", 20)
+        let response = status(200).header("x-ratelimit-remaining", left);
+        response.header("x-ratelimit-reset", 20)
     };
     let script = Script::new([says(0)]);
     assert_eq!(in_turn(&script, &both(per_minute(600)), 2).await[1], 20_000);
@@ -35,18 +35,18 @@ async fn what_is_left_may_leave_and_then_nothing_until_the_reset() {
     let slow = layer.layer(service_fn({
         let script = script.clone();
         move |request| {
-            let answer = script.client().oneshot(request);
+            let response = script.client().oneshot(request);
             async move {
                 sleep(Duration::from_secs(1)).await;
-                answer.await
+                response.await
             }
         }
     }));
     let first: Vec<_> = (0..3)
         .map(|_| tokio::spawn(slow.clone().oneshot(post(CHAT))))
         .collect();
-    for answer in first {
-        answer.await.unwrap().unwrap();
+    for response in first {
+        response.await.unwrap().unwrap();
     }
     let left = Instant::now();
     in_turn(&script, &layer, 2).await;
@@ -54,10 +54,10 @@ async fn what_is_left_may_leave_and_then_nothing_until_the_reset() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn how_long_a_refusal_asks_to_wait_is_all_that_it_says_of_the_time() {
-    let refusal = status(429).header("retry-after", 1);
-    let refusal = refusal.header("x-ratelimit-remaining", 0);
-    let script = Script::new([refusal.header("x-ratelimit-reset", 60)]);
+async fn how_long_a_rejection_asks_to_wait_is_all_that_it_says_of_the_time() {
+    let rejection = status(429).header("retry-after", 1);
+    let rejection = rejection.header("x-ratelimit-remaining", 0);
+    let script = Script::new([rejection.header("x-ratelimit-reset", 60)]);
     let millis = in_turn(&script, &both(per_minute(600)), 1).await;
     assert_eq!(millis, [0, 1_000]);
 }
@@ -75,9 +75,9 @@ async fn of_what_there_were_too_many_is_read_in_words_too() {
             &[Measure::Requests],
         ),
     ] {
-        let refusal = status(429).header("retry-after", 1).body(message);
-        let refusal = refusal.header("content-type", "application/json");
-        let script = Script::new([refusal]);
+        let rejection = status(429).header("retry-after", 1).body(message);
+        let rejection = rejection.header("content-type", "application/json");
+        let script = Script::new([rejection]);
         let layer = both(Limits::default());
         in_turn(&script, &layer, 1).await;
         let lanes = layer.limiter().snapshot().lanes;

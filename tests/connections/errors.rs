@@ -37,11 +37,11 @@ async fn arrivals(http2: bool, path: &str, fault: Answer) -> (u64, Result<Status
     server.script("POST", path, Answer::status(200).times(9));
     let service = quick().layer(client::<Full<Bytes>>(http2));
     let request = post(&server.url(), path, Full::from("{}"));
-    let answer = service.oneshot(request).await;
-    let answer = answer.map(|answer| answer.status());
+    let response = service.oneshot(request).await;
+    let response = response.map(|response| response.status());
     (
         server.stats().arrived,
-        answer.map_err(|error| error.is_connect()),
+        response.map_err(|error| error.is_connect()),
     )
 }
 
@@ -81,8 +81,8 @@ async fn a_goaway_is_believed_of_the_streams_it_does_not_name() {
         let server = Leaving::start(Farewell::GoAway { last, code }).await;
         let service = quick().layer(client::<Full<Bytes>>(true));
         let request = post(&server.url, path, Full::from("{}"));
-        let answer = service.oneshot(request).await;
-        let status = answer.ok().map(|answer| answer.status());
+        let response = service.oneshot(request).await;
+        let status = response.ok().map(|response| response.status());
         assert_eq!((server.arrived(), status), expected, "{path} {last}");
     }
 }
@@ -100,8 +100,8 @@ async fn enhance_your_calm_is_a_429_that_does_not_say_for_how_long() {
         let service = retry.layer(client::<Full<Bytes>>(true));
         let start = Instant::now();
         let chat = || post(&server.url, "/chat/completions", Full::from("{}"));
-        let answer = service.oneshot(chat()).await.unwrap();
-        let report = answer.extensions().get::<RetryReport>().unwrap();
+        let response = service.oneshot(chat()).await.unwrap();
+        let report = response.extensions().get::<RetryReport>().unwrap();
         assert_eq!(report.failures(), [Failure::Throttled], "{farewell:?}");
         assert!(start.elapsed() >= wait);
         // It may have been processed.
@@ -160,9 +160,9 @@ async fn a_server_that_comes_back_gets_what_was_not_sent() {
         http.request(request)
     });
     let request = post(&url, "/fine-tunes", Empty::new());
-    let answer = quick().layer(client).oneshot(request).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
-    let report = answer.extensions().get::<RetryReport>().unwrap();
+    let response = quick().layer(client).oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let report = response.extensions().get::<RetryReport>().unwrap();
     assert_eq!(report.failures(), [Failure::NotSent; 2]);
     assert_eq!(arrived.load(SeqCst), 1);
 }
@@ -210,8 +210,8 @@ async fn nothing_that_creates_something_arrives_twice() {
         for failure in failures.into_iter().chain([Answer::reset()]) {
             server.script("POST", path, failure);
             let request = post(&server.url(), path, Full::from("{}"));
-            let answer = service.clone().oneshot(request).await;
-            assert!(answer.map_or(true, |answer| !answer.status().is_success()));
+            let response = service.clone().oneshot(request).await;
+            assert!(response.map_or(true, |response| !response.status().is_success()));
             arrived += 1;
             assert_eq!(server.stats().arrived, arrived, "{path}");
         }

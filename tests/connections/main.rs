@@ -81,8 +81,8 @@ async fn twenty_calls_through_errors_of_100_kb_use_one_connection() {
         let server = stand_in().await;
         let body = vec![b'x'; 100_000];
         let busy = || {
-            let answer = Answer::status(503).header("retry-after-ms", 1);
-            answer
+            let response = Answer::status(503).header("retry-after-ms", 1);
+            response
                 .header("content-type", "text/plain")
                 .body(body.clone())
         };
@@ -94,14 +94,14 @@ async fn twenty_calls_through_errors_of_100_kb_use_one_connection() {
             let json = r#"{"model":"m","input":"x"}"#;
             let request = post(&server.url(), "/embeddings", Full::from(json));
             let status = if through_both {
-                let answer = both.layer(http.clone()).oneshot(request).await.unwrap();
-                let status = answer.status();
-                answer.into_body().collect().await.unwrap();
+                let response = both.layer(http.clone()).oneshot(request).await.unwrap();
+                let status = response.status();
+                response.into_body().collect().await.unwrap();
                 status
             } else {
-                let answer = retry.layer(http.clone()).oneshot(request).await.unwrap();
-                let status = answer.status();
-                answer.into_body().collect().await.unwrap();
+                let response = retry.layer(http.clone()).oneshot(request).await.unwrap();
+                let status = response.status();
+                response.into_body().collect().await.unwrap();
                 status
             };
             assert_eq!(status, StatusCode::OK);
@@ -115,8 +115,8 @@ async fn twenty_calls_through_errors_of_100_kb_use_one_connection() {
 #[tokio::test]
 async fn a_body_over_the_bound_is_no_error() {
     let server = stand_in().await;
-    let answer = Answer::status(503).body("as it came").times(2);
-    server.script("POST", "/files/upload", answer);
+    let response = Answer::status(503).body("as it came").times(2);
+    server.script("POST", "/files/upload", response);
     let layer = quick().with_replay_buffer(ReplayBuffer::new(BIG - 1, 8 * BIG));
     let service = layer.layer(client(false));
     let request = post(
@@ -124,10 +124,10 @@ async fn a_body_over_the_bound_is_no_error() {
         "/files/upload",
         Opaque::new(Slow::<io::Error>::new(BIG)),
     );
-    let answer = service.oneshot(request).await.unwrap();
-    assert_eq!(answer.status(), 503);
-    assert!(answer.extensions().get::<RetryReport>().is_none());
-    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let response = service.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 503);
+    assert!(response.extensions().get::<RetryReport>().is_none());
+    let body = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, "as it came");
     assert_eq!(server.stats().arrived, 1);
 }
@@ -136,11 +136,11 @@ async fn a_body_over_the_bound_is_no_error() {
 #[tokio::test(start_paused = true)]
 async fn a_backoff_holds_no_permit_of_the_inner_service() {
     let client = service_fn(|request: Request<&'static str>| async move {
-        let mut answer = http::Response::new(Full::<Bytes>::from("failed"));
+        let mut response = http::Response::new(Full::<Bytes>::from("failed"));
         if *request.body() == "fail" {
-            *answer.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+            *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
         }
-        Ok::<_, Infallible>(answer)
+        Ok::<_, Infallible>(response)
     });
     let one = ConcurrencyLimit::new(client, 1);
     let service = TogetherRetryLayer::default().layer(one);

@@ -34,7 +34,7 @@ pub(crate) struct Deaf {
 #[derive(Default)]
 struct Seen {
     ids: Mutex<HashSet<String>>,
-    refused: AtomicUsize,
+    rejected: AtomicUsize,
     /// Connections that got a 429 and are still open.
     open: AtomicUsize,
     bodies: Mutex<Vec<Vec<u8>>>,
@@ -60,8 +60,8 @@ impl Deaf {
         }
     }
 
-    pub(crate) fn refused(&self) -> usize {
-        self.seen.refused.load(SeqCst)
+    pub(crate) fn rejected(&self) -> usize {
+        self.seen.rejected.load(SeqCst)
     }
 
     pub(crate) fn left_open(&self) -> usize {
@@ -79,7 +79,7 @@ impl Seen {
         while let Some((head, length)) = head(&mut stream, &mut read).await? {
             let is_new = self.ids.lock().unwrap().insert(head);
             if is_new {
-                self.refused.fetch_add(1, SeqCst);
+                self.rejected.fetch_add(1, SeqCst);
                 self.open.fetch_add(1, SeqCst);
                 let left = leave_alone(&mut stream).await;
                 self.open.fetch_sub(1, SeqCst);
@@ -100,9 +100,9 @@ impl Seen {
 }
 
 async fn leave_alone(stream: &mut TcpStream) -> io::Result<()> {
-    let answer =
+    let response =
         "HTTP/1.1 429 Too Many Requests\r\nretry-after-ms: 1\r\ncontent-length: 2\r\n\r\n{}";
-    stream.write_all(answer.as_bytes()).await?;
+    stream.write_all(response.as_bytes()).await?;
     while !stream.ready(Interest::READABLE).await?.is_read_closed() {
         // Unread bytes keep it ready.
         sleep(Duration::from_millis(1)).await;

@@ -49,7 +49,7 @@ impl Early {
             open: AtomicUsize::new(0),
         });
         let app = Router::new()
-            .fallback(answer)
+            .fallback(respond)
             .with_state(Arc::clone(&state));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -93,7 +93,7 @@ impl Early {
     }
 }
 
-async fn answer(State(seen): State<Arc<Seen>>, request: Request) -> Response {
+async fn respond(State(seen): State<Arc<Seen>>, request: Request) -> Response {
     let early = seen
         .early
         .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
@@ -102,10 +102,10 @@ async fn answer(State(seen): State<Arc<Seen>>, request: Request) -> Response {
             let body = to_bytes(request.into_body(), usize::MAX).await;
             seen.given_up.lock().unwrap().push(body.ok());
         });
-        let answer = Response::builder()
+        let response = Response::builder()
             .status(429)
             .header("retry-after-ms", "5");
-        return answer.body(Body::from("{}")).unwrap();
+        return response.body(Body::from("{}")).unwrap();
     }
     let body = to_bytes(request.into_body(), usize::MAX).await;
     seen.bodies.lock().unwrap().push(body.expect("whole"));
@@ -132,7 +132,7 @@ impl Drop for Open {
 pub(crate) struct Lingering {
     url: String,
     open: Arc<AtomicUsize>,
-    answered: Arc<AtomicUsize>,
+    responded: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
 }
 
@@ -140,16 +140,16 @@ impl Lingering {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (open, answered) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let (open, responded) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let mut tasks = JoinSet::new();
-        let counts = (Arc::clone(&open), Arc::clone(&answered));
+        let counts = (Arc::clone(&open), Arc::clone(&responded));
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let (open, answered) = (Arc::clone(&counts.0), Arc::clone(&counts.1));
+                let (open, responded) = (Arc::clone(&counts.0), Arc::clone(&counts.1));
                 open.fetch_add(1, SeqCst);
                 connections.spawn(async move {
-                    let _ = refuse(stream, &answered).await;
+                    let _ = reject(stream, &responded).await;
                     open.fetch_sub(1, SeqCst);
                 });
             }
@@ -157,7 +157,7 @@ impl Lingering {
         Self {
             url,
             open,
-            answered,
+            responded,
             _tasks: tasks,
         }
     }
@@ -170,19 +170,19 @@ impl Lingering {
         self.open.load(SeqCst)
     }
 
-    pub(crate) fn answered(&self) -> usize {
-        self.answered.load(SeqCst)
+    pub(crate) fn responded(&self) -> usize {
+        self.responded.load(SeqCst)
     }
 }
 
-async fn refuse(mut stream: TcpStream, answered: &AtomicUsize) -> io::Result<()> {
+async fn reject(mut stream: TcpStream, responded: &AtomicUsize) -> io::Result<()> {
     let mut room = [0; 4_096];
     stream.read_exact(&mut room[..64]).await?;
-    stream.write_all(ANSWER.as_bytes()).await?;
-    answered.fetch_add(1, SeqCst);
+    stream.write_all(RESPONSE.as_bytes()).await?;
+    responded.fetch_add(1, SeqCst);
     while stream.read(&mut room).await? > 0 {}
     Ok(())
 }
 
-const ANSWER: &str = "HTTP/1.1 429 Too Many Requests\r\nretry-after-ms: 1\r\nconnection: close\r\n\
+const RESPONSE: &str = "HTTP/1.1 429 Too Many Requests\r\nretry-after-ms: 1\r\nconnection: close\r\n\
                       content-length: 2\r\n\r\n{}";

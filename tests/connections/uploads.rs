@@ -20,7 +20,7 @@ use crate::server::{Early, Lingering};
 use crate::{BIG, both, client, post, quick};
 
 /// The upload gets 429 twice before it is read, and is then sent whole, through one layer and through two.
-async fn answered_early<B>(make: impl Fn() -> B)
+async fn early_response<B>(make: impl Fn() -> B)
 where
     B: RequestBody + Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
@@ -30,13 +30,13 @@ where
             let request = post(&server.url(), "/embeddings", make());
             let client = client(http2);
             let (head, report) = if alone {
-                let answer = quick().layer(client).oneshot(request).await.unwrap();
-                let report = answer.extensions().get::<RetryReport>().cloned();
-                (answer.status(), report)
+                let response = quick().layer(client).oneshot(request).await.unwrap();
+                let report = response.extensions().get::<RetryReport>().cloned();
+                (response.status(), report)
             } else {
-                let answer = both().layer(client).oneshot(request).await.unwrap();
-                let report = answer.extensions().get::<RetryReport>().cloned();
-                (answer.status(), report)
+                let response = both().layer(client).oneshot(request).await.unwrap();
+                let report = response.extensions().get::<RetryReport>().cloned();
+                (response.status(), report)
             };
             assert_eq!(head, StatusCode::OK);
             assert_eq!(report.unwrap().attempts(), 3);
@@ -48,10 +48,10 @@ where
 }
 
 #[tokio::test]
-async fn an_answer_before_the_body_was_read_makes_no_difference_to_the_next_attempt() {
-    answered_early(|| BoxBody::new(Slow::<io::Error>::new(BIG))).await;
-    answered_early(|| Opaque::new(Slow::<BoxError>::new(BIG))).await;
-    answered_early(|| axum::body::Body::new(Slow::<io::Error>::new(BIG))).await;
+async fn a_response_before_the_body_was_read_makes_no_difference_to_the_next_attempt() {
+    early_response(|| BoxBody::new(Slow::<io::Error>::new(BIG))).await;
+    early_response(|| Opaque::new(Slow::<BoxError>::new(BIG))).await;
+    early_response(|| axum::body::Body::new(Slow::<io::Error>::new(BIG))).await;
 }
 
 /// A server that reads on after its response would take half a prompt for the whole.
@@ -61,8 +61,8 @@ async fn an_upload_that_is_given_up_never_looks_complete() {
         let server = Early::start(10).await;
         let service = quick().with_max_retries(10).layer(client(http2));
         let body = BoxBody::new(Dripping::new(200).of_unknown_size());
-        let answer = service.oneshot(post(&server.url(), "/embeddings", body));
-        assert_eq!(answer.await.unwrap().status(), StatusCode::OK);
+        let response = service.oneshot(post(&server.url(), "/embeddings", body));
+        assert_eq!(response.await.unwrap().status(), StatusCode::OK);
         until("ten bodies have ended", async || {
             server.given_up().len() == 10
         })
@@ -79,13 +79,13 @@ async fn an_upload_that_is_given_up_never_looks_complete() {
 /// Its errors cannot be made, so the abandoned attempts read on to the true end.
 #[tokio::test]
 async fn nor_where_an_upload_cannot_be_given_up() {
-    answered_early(|| BoxBody::new(Slow::<Infallible>::new(BIG))).await;
+    early_response(|| BoxBody::new(Slow::<Infallible>::new(BIG))).await;
 }
 
 /// A server that responds early, and then waits for the client to close while it discards the rest. Servers do so to
 /// keep their response from being lost.
 #[tokio::test]
-async fn a_thousand_early_answers_leave_no_connection_behind() {
+async fn a_thousand_early_responses_leave_no_connection_behind() {
     let server = Lingering::start().await;
     let service = quick().layer(client(false));
     let calls = stream::iter(0..500).map(|_| {
@@ -96,11 +96,11 @@ async fn a_thousand_early_answers_leave_no_connection_behind() {
     });
     let statuses: Vec<_> = calls
         .buffer_unordered(20)
-        .map(|answer| answer.unwrap().status())
+        .map(|response| response.unwrap().status())
         .collect()
         .await;
     assert!(statuses.iter().all(|status| *status == 429));
-    assert_eq!(server.answered(), 1_000);
+    assert_eq!(server.responded(), 1_000);
     until("no connection is left", async || server.connections() == 0).await;
     drop(service);
 }
@@ -118,11 +118,11 @@ async fn nor_do_those_of_a_server_that_neither_reads_nor_closes() {
     });
     let statuses: Vec<_> = calls
         .buffer_unordered(20)
-        .map(|answer| answer.unwrap().status())
+        .map(|response| response.unwrap().status())
         .collect()
         .await;
     assert_eq!(statuses, [200; 1_000]);
-    assert_eq!(server.refused(), 1_000);
+    assert_eq!(server.rejected(), 1_000);
     let whole: Vec<u8> = (0..8).flat_map(|n| [n; 100]).collect();
     assert_eq!(server.bodies(), vec![whole; 1_000]);
     until("no connection is left", async || server.left_open() == 0).await;
@@ -141,7 +141,7 @@ async fn nor_do_those_of_a_server_that_closes() {
         });
         let statuses: Vec<_> = calls
             .buffer_unordered(20)
-            .map(|answer| answer.unwrap().status())
+            .map(|response| response.unwrap().status())
             .collect()
             .await;
         assert_eq!(statuses, [200; 20]);

@@ -82,10 +82,10 @@ impl Api {
 
     pub(crate) fn client(&self) -> Client {
         let api = self.clone();
-        BoxCloneService::new(service_fn(move |request| api.clone().answer(request)))
+        BoxCloneService::new(service_fn(move |request| api.clone().respond(request)))
     }
 
-    async fn answer(
+    async fn respond(
         self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Full<Bytes>>, BoxError> {

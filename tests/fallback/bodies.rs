@@ -54,7 +54,7 @@ async fn nothing_but_the_model_is_another_one() {
 /// The body is read so that its connection can be reused, but not for long: at most half of the time left to the
 /// deadline.
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_thrown_away_is_read_to_its_end() {
+async fn a_response_that_is_thrown_away_is_read_to_its_end() {
     let forever = 1_000_000;
     for (takes, deadline, asked) in [
         (100, 60_000, 100),
@@ -80,9 +80,9 @@ async fn an_answer_that_is_thrown_away_is_read_to_its_end() {
             Ok::<_, Infallible>(response)
         });
         let request = with(Deadline::within(Duration::from_millis(deadline)));
-        let answer = chain().layer(client).oneshot(request).await.unwrap();
-        assert_eq!(answer.headers()["at"], asked.to_string());
-        assert_eq!(served(&answer), instead("b", &[("a", Overloaded)]));
+        let response = chain().layer(client).oneshot(request).await.unwrap();
+        assert_eq!(response.headers()["at"], asked.to_string());
+        assert_eq!(served(&response), instead("b", &[("a", Overloaded)]));
     }
 }
 
@@ -101,10 +101,10 @@ async fn a_stream_is_left_alone() {
         .body(axum::body::Body::from(r#"{"model":"a"}"#))
         .unwrap();
     request.extensions_mut().insert(Fallback::to(["b"]));
-    let answer = stack.oneshot(request).await.unwrap();
-    let report = answer.extensions().get::<RetryReport>().unwrap();
+    let response = stack.oneshot(request).await.unwrap();
+    let report = response.extensions().get::<RetryReport>().unwrap();
     assert_eq!(report.attempts(), 5);
-    assert_eq!(served(&answer), None);
+    assert_eq!(served(&response), None);
 }
 
 /// A request too large to keep stays with its model, with the whole patience of a single model.
@@ -120,11 +120,11 @@ async fn what_does_not_fit_into_the_memory_is_left_alone() {
         });
         let layer = chain().with_replay_buffer(ReplayBuffer::new(each, each));
         let request = chat().map(|_| br#"{"model":"a"}"#.to_vec());
-        let answer = layer.layer(exact().layer(client)).oneshot(request).await;
-        let answer = answer.unwrap();
-        assert_eq!(answer.status() == 200, attempts == 2);
+        let response = layer.layer(exact().layer(client)).oneshot(request).await;
+        let response = response.unwrap();
+        assert_eq!(response.status() == 200, attempts == 2);
         if attempts == 5 {
-            let report = answer.extensions().get::<RetryReport>().unwrap();
+            let report = response.extensions().get::<RetryReport>().unwrap();
             assert_eq!(report.attempts(), 5);
         }
     }

@@ -64,7 +64,7 @@ fn one_a_minute(model: &str) -> Limits {
     )
 }
 
-type Answer = Whole<ResponseBody<Full<Bytes>>>;
+type LayeredBody = Whole<ResponseBody<Full<Bytes>>>;
 
 type Stack = TogetherFallback<<TogetherLayer as Layer<Client>>::Service>;
 
@@ -77,14 +77,14 @@ async fn send(
     layer: &TogetherFallbackLayer,
     request: Request<Full<Bytes>>,
     api: &Api,
-) -> Response<Answer> {
+) -> Response<LayeredBody> {
     let stack = stack(layer, Limits::none(), api);
     stack.oneshot(request).await.unwrap()
 }
 
 /// The model that served instead, and the reasons why the others did not.
-fn served<R>(answer: &Response<R>) -> Option<(String, Vec<(String, PassedOver)>)> {
-    let served = answer.extensions().get::<Served>()?;
+fn served<R>(response: &Response<R>) -> Option<(String, Vec<(String, PassedOver)>)> {
+    let served = response.extensions().get::<Served>()?;
     let before = served.passed_over().map(|(model, why)| (model.into(), why));
     Some((served.model().into(), before.collect()))
 }
@@ -98,7 +98,7 @@ fn instead(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_its_own_model_answers_says_nothing_of_others() {
+async fn a_response_about_one_model_says_nothing_of_others() {
     for (replies, models) in [
         (vec![], "a"),
         (vec![status(503)], "a a"),
@@ -109,9 +109,9 @@ async fn what_its_own_model_answers_says_nothing_of_others() {
         ),
     ] {
         let api = Api::new([("a", replies)]);
-        let answer = send(&chain(), chat(), &api).await;
+        let response = send(&chain(), chat(), &api).await;
         assert_eq!(api.models(), models);
-        assert_eq!(served(&answer), None);
+        assert_eq!(served(&response), None);
     }
     // Other failures are retried as usual, and do not count.
     let trouble = vec![status(500), status(503), status(429), status(503)];
@@ -149,8 +149,8 @@ async fn nothing_is_sent_to_two_models_that_creates_or_is_compared() {
             if says {
                 request.extensions_mut().insert(named.clone());
             }
-            let answer = send(&chain(), request, &api).await;
-            assert_eq!(answer.status() == 200, falls_back, "{path} {says}");
+            let response = send(&chain(), request, &api).await;
+            assert_eq!(response.status() == 200, falls_back, "{path} {says}");
             assert_eq!(api.models().contains('b'), falls_back, "{path} {says}");
         }
     }
@@ -211,20 +211,20 @@ async fn nothing_of_one_model_is_held_while_another_is_asked() {
     let limits = Limits::none().in_flight(Endpoint::ChatCompletions, one);
     let api = Api::new([("a", vec![status(503)])]);
     let once = chain().with_max_503s(1).with_max_wait(seconds(1));
-    let answer = stack(&once, limits, &api).oneshot(chat()).await.unwrap();
-    assert_eq!(served(&answer), instead("b", &[("a", Overloaded)]));
+    let response = stack(&once, limits, &api).oneshot(chat()).await.unwrap();
+    assert_eq!(served(&response), instead("b", &[("a", Overloaded)]));
 }
 
 /// A closed limiter rejects every model.
 #[tokio::test(start_paused = true)]
-async fn a_refusal_that_holds_for_all_is_returned() {
+async fn a_rejection_that_holds_for_all_is_returned() {
     let api = Api::new([]);
     let layer = both(Limits::none());
     layer.limiter().close();
-    let answer = chain().layer(layer.layer(api.client()));
-    let answer = answer.oneshot(chat()).await.unwrap();
-    assert!(answer.extensions().get::<Rejected>().is_some());
-    assert_eq!(served(&answer), None);
+    let response = chain().layer(layer.layer(api.client()));
+    let response = response.oneshot(chat()).await.unwrap();
+    assert!(response.extensions().get::<Rejected>().is_some());
+    assert_eq!(served(&response), None);
     assert_eq!(api.models(), "");
 }
 
@@ -250,12 +250,12 @@ async fn a_stack_is_what_its_client_is() {
 
 #[test]
 #[should_panic(expected = "write 1 to go on after its first 503")]
-fn no_answer_at_all_is_refused_in_words() {
+fn no_response_at_all_is_rejected_in_words() {
     let _ = chain().with_max_503s(0);
 }
 
 #[test]
 #[should_panic(expected = "Fallback::off() for no fallback")]
-fn a_model_without_a_name_is_refused_in_words() {
+fn a_model_without_a_name_is_rejected_in_words() {
     let _ = chain().with_chain("a", [""]);
 }

@@ -14,7 +14,7 @@ use crate::api::{Api, status};
 use crate::{chain, chat, instead, one_a_minute, seconds, send, served, stack, with};
 
 #[tokio::test(start_paused = true)]
-async fn after_so_many_503s_the_next_model_answers() {
+async fn after_so_many_503s_the_next_model_responds() {
     for (most, models) in [
         (1, "a b"),
         (2, "a a b"),
@@ -22,17 +22,17 @@ async fn after_so_many_503s_the_next_model_answers() {
         (9, "a a a a a b"),
     ] {
         let api = Api::new([("a", vec![status(503); 9])]);
-        let answer = send(&chain().with_max_503s(most), chat(), &api).await;
-        assert_eq!(answer.status(), 200);
+        let response = send(&chain().with_max_503s(most), chat(), &api).await;
+        assert_eq!(response.status(), 200);
         assert_eq!(api.models(), models);
-        assert_eq!(served(&answer), instead("b", &[("a", Overloaded)]));
+        assert_eq!(served(&response), instead("b", &[("a", Overloaded)]));
     }
     // The default is two.
     let api = Api::new([("a", vec![status(503); 9]), ("b", vec![status(503); 9])]);
-    let answer = send(&chain(), chat(), &api).await;
+    let response = send(&chain(), chat(), &api).await;
     assert_eq!(api.models(), "a a b b c");
     assert_eq!(
-        served(&answer),
+        served(&response),
         instead("c", &[("a", Overloaded), ("b", Overloaded)])
     );
 }
@@ -41,15 +41,19 @@ async fn after_so_many_503s_the_next_model_answers() {
 async fn the_last_model_has_all_the_patience_there_is() {
     let trouble = || vec![status(503); 9];
     let api = Api::new([("a", trouble()), ("b", trouble()), ("c", trouble())]);
-    let answer = send(&chain().with_max_503s(1), chat(), &api).await;
-    assert_eq!(answer.status(), 503);
+    let response = send(&chain().with_max_503s(1), chat(), &api).await;
+    assert_eq!(response.status(), 503);
     assert_eq!(api.models(), "a b c c c c c");
     assert_eq!(
-        served(&answer),
+        served(&response),
         instead("c", &[("a", Overloaded), ("b", Overloaded)])
     );
     assert_eq!(
-        answer.extensions().get::<RetryReport>().unwrap().attempts(),
+        response
+            .extensions()
+            .get::<RetryReport>()
+            .unwrap()
+            .attempts(),
         5
     );
 
@@ -61,9 +65,9 @@ async fn the_last_model_has_all_the_patience_there_is() {
     let api = Api::new([("a", vec![status(503).retry_after("100")])]);
     let stack = stack(&layer, limits, &api);
     for waited in [0, 60] {
-        let answer = stack.clone().oneshot(chat()).await.unwrap();
-        assert_eq!(served(&answer), instead("b", &[("a", LongWait)]));
-        let found = answer.extensions().get::<Waited>();
+        let response = stack.clone().oneshot(chat()).await.unwrap();
+        assert_eq!(served(&response), instead("b", &[("a", LongWait)]));
+        let found = response.extensions().get::<Waited>();
         assert_eq!(found.map_or(0, |found| found.duration().as_secs()), waited);
     }
     assert_eq!(api.models(), "a b b");
@@ -100,15 +104,15 @@ async fn a_request_that_never_fits_one_model_s_quota_goes_to_the_next() {
         request
     };
     let api = Api::new([]);
-    let answer = stack(&chain(), tokens("a", 100), &api).oneshot(dear());
-    let answer = answer.await.unwrap();
-    assert_eq!(served(&answer), instead("b", &[("a", NeverFits)]));
+    let response = stack(&chain(), tokens("a", 100), &api).oneshot(dear());
+    let response = response.await.unwrap();
+    assert_eq!(served(&response), instead("b", &[("a", NeverFits)]));
     assert_eq!(api.models(), "b");
     // If no model can serve it in time, the caller gets the last rejection.
     let quota = Quota::per_minute(100).unwrap();
     let all = Limits::none().tokens(Endpoint::ChatCompletions, quota);
-    let answer = stack(&chain(), all, &api).oneshot(dear()).await.unwrap();
-    assert_eq!(answer.status(), 400);
+    let response = stack(&chain(), all, &api).oneshot(dear()).await.unwrap();
+    assert_eq!(response.status(), 400);
     assert_eq!(api.models(), "b");
 }
 
@@ -141,9 +145,9 @@ async fn the_shortest_of_all_bounds_counts() {
             let deadline = Deadline::within(seconds(deadline));
             request.extensions_mut().insert(deadline);
         }
-        let answer = stack.oneshot(request).await.unwrap();
+        let response = stack.oneshot(request).await.unwrap();
         let expected = falls_back.then(|| instead("b", &[("a", LongWait)]));
-        assert_eq!(served(&answer), expected.flatten());
+        assert_eq!(served(&response), expected.flatten());
     }
 }
 
@@ -154,13 +158,13 @@ async fn a_paused_model_is_passed_over() {
         let api = Api::new([("a", vec![status(code).retry_after("20")])]);
         let stack = stack(&chain().with_max_wait(seconds(5)), Limits::none(), &api);
         for _ in 0..2 {
-            let answer = stack.clone().oneshot(chat()).await.unwrap();
-            assert_eq!(served(&answer), instead("b", &[("a", LongWait)]));
+            let response = stack.clone().oneshot(chat()).await.unwrap();
+            assert_eq!(served(&response), instead("b", &[("a", LongWait)]));
         }
         assert_eq!(api.models(), "a b b");
         sleep(seconds(16)).await;
-        let answer = stack.oneshot(chat()).await.unwrap();
-        assert_eq!(served(&answer), None);
+        let response = stack.oneshot(chat()).await.unwrap();
+        assert_eq!(served(&response), None);
         assert_eq!(api.sent()[3].at.as_secs(), 20);
     }
 }
@@ -193,8 +197,8 @@ async fn the_deadline_is_that_of_the_whole() {
     let all = stack(&chain(), one_a_minute("a"), &api);
     all.clone().oneshot(chat()).await.unwrap();
     let hurried = || with(Deadline::within(seconds(5)));
-    let answer = all.oneshot(hurried()).await.unwrap();
-    assert_eq!(served(&answer), instead("b", &[("a", LongWait)]));
+    let response = all.oneshot(hurried()).await.unwrap();
+    assert_eq!(served(&response), instead("b", &[("a", LongWait)]));
 
     // B has only the time that A left.
     let once = chain().with_max_503s(1);
@@ -209,9 +213,9 @@ async fn the_deadline_is_that_of_the_whole() {
         let two = TogetherFallbackLayer::new()
             .with_chain("a", ["b"])
             .with_max_503s(1);
-        let answer = stack(&two, Limits::none(), &api);
-        let answer = answer.oneshot(hurried()).await.unwrap();
-        assert_eq!(answer.status() == 200, ok, "{takes} {waits}");
+        let response = stack(&two, Limits::none(), &api);
+        let response = response.oneshot(hurried()).await.unwrap();
+        assert_eq!(response.status() == 200, ok, "{takes} {waits}");
         let asked = if takes > 5 {
             "a"
         } else if ok {
@@ -241,8 +245,8 @@ async fn the_request_s_own_retries_are_those_of_the_whole() {
         (Retries::at_most(6), "a a b b c c c"),
     ] {
         let api = Api::new([("a", trouble()), ("b", trouble()), ("c", trouble())]);
-        let answer = send(&chain(), with(retries), &api).await;
-        assert_eq!(answer.status(), 503);
+        let response = send(&chain(), with(retries), &api).await;
+        assert_eq!(response.status(), 503);
         assert_eq!(api.models(), models);
     }
     // A request that never left was not sent.
@@ -251,6 +255,6 @@ async fn the_request_s_own_retries_are_those_of_the_whole() {
     stack.clone().oneshot(chat()).await.unwrap();
     let mut once = with(Retries::off());
     once.extensions_mut().insert(Deadline::within(seconds(1)));
-    let answer = stack.oneshot(once).await.unwrap();
-    assert_eq!(served(&answer), instead("b", &[("a", LongWait)]));
+    let response = stack.oneshot(once).await.unwrap();
+    assert_eq!(served(&response), instead("b", &[("a", LongWait)]));
 }

@@ -13,7 +13,7 @@ use tower_together::{
 use crate::{EVENTS, JSON, Reply, Server, TOO_FAST, chat, event, limits, reply, reply_of, text};
 
 #[tokio::test(start_paused = true)]
-async fn a_request_is_sent_again_as_after_the_status_that_is_named() {
+async fn a_request_is_retried_as_after_the_status_that_is_named() {
     for (body, sent) in [
         (TOO_FAST, 2),
         (r#"{"error":{"type":"server_error","message":"m"}}"#, 2),

@@ -1,9 +1,9 @@
 //! Jobs that run for hours: their slots, from before they are created until they have ended.
 #![allow(clippy::disallowed_methods, reason = "in virtual time")]
 
-mod answers;
 mod drawn;
 mod others;
+mod responses;
 mod server;
 mod slots;
 mod watching;
@@ -44,8 +44,8 @@ fn create(suffix: &str) -> Request<Full<Bytes>> {
 }
 
 async fn send(client: &Client, request: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
-    let answer = timeout(MONTH, client.clone().oneshot(request)).await;
-    answer.expect("a turn").unwrap()
+    let response = timeout(MONTH, client.clone().oneshot(request)).await;
+    response.expect("a turn").unwrap()
 }
 
 async fn get(client: &Client, path: &str) -> Response<Full<Bytes>> {
@@ -88,9 +88,9 @@ async fn a_wait_of_hours_is_one_entry_that_is_seen_and_that_its_deadline_bounds(
         .find(|limit| limit.measure == Measure::Jobs)
         .unwrap();
     assert_eq!((limit.max, limit.left), (3, 0));
-    let answer = waiting.await.unwrap().unwrap();
+    let response = waiting.await.unwrap().unwrap();
     assert_eq!(begun.elapsed().as_secs() / 60, 300);
-    let rejected = answer.extensions().get::<Rejected>().unwrap();
+    let rejected = response.extensions().get::<Rejected>().unwrap();
     assert_eq!(rejected.reason(), Reason::Deadline);
     assert_eq!(limiter.snapshot().waiting, 0);
 }
@@ -111,8 +111,8 @@ async fn fifty_fine_tunes_from_eight_tasks_three_at_a_time_whatever_becomes_of_t
         let client = client.clone();
         tasks.spawn(async move {
             for number in (task..50).step_by(8) {
-                let answer = send(&client, create(&format!("job-{number}"))).await;
-                assert_eq!(answer.status(), StatusCode::OK);
+                let response = send(&client, create(&format!("job-{number}"))).await;
+                assert_eq!(response.status(), StatusCode::OK);
             }
         });
     }

@@ -27,17 +27,17 @@ async fn one_job_too_many_waits_for_one_to_end_and_other_conflicts_are_final() {
     }
     assert_eq!(server.jobs().len(), 7);
     // The limit from a 409 is believed for an hour, and this took three.
-    assert_eq!(server.refused(), 3);
+    assert_eq!(server.rejected(), 3);
 
     // No other request is retried for such words.
     server.script(409, r#"{"error":{"message":"Too many concurrent jobs"}}"#);
-    let answer = get(&client, "fine-tunes/ft-0").await;
-    assert_eq!(answer.status(), StatusCode::CONFLICT);
+    let response = get(&client, "fine-tunes/ft-0").await;
+    assert_eq!(response.status(), StatusCode::CONFLICT);
 
     server.script(409, r#"{"error":{"message":"a job of this name exists"}}"#);
     let begun = Instant::now();
-    let answer = send(&server.client(&Limiter::default()), create("x")).await;
-    assert_eq!(answer.status(), StatusCode::CONFLICT);
+    let response = send(&server.client(&Limiter::default()), create("x")).await;
+    assert_eq!(response.status(), StatusCode::CONFLICT);
     assert!(begun.elapsed() < SECOND);
 }
 
@@ -47,8 +47,8 @@ async fn a_429_for_too_many_jobs_says_nothing_of_the_rate() {
     let client = server.client(&limiter);
     server.script(429, r#"{"error":{"message":"too many jobs are running"}}"#);
     let begun = Instant::now();
-    let answer = send(&client, create("one")).await;
-    assert_eq!(answer.status(), StatusCode::OK);
+    let response = send(&client, create("one")).await;
+    assert_eq!(response.status(), StatusCode::OK);
     // The limiter knows of no job that runs, so it asks the server again after a minute.
     assert_eq!(begun.elapsed().as_secs(), 60);
     assert_eq!(limiter.snapshot().throttled_count, 0);
@@ -71,11 +71,11 @@ async fn jobs_of_others_are_waited_for_if_the_list_shows_them_and_otherwise_aske
         let status = send(&client, create("ours")).await.status();
         let minutes = begun.elapsed().as_secs() / 60;
         if watched {
-            assert_eq!((server.refused(), minutes), (1, 20));
+            assert_eq!((server.rejected(), minutes), (1, 20));
             assert_eq!(status, StatusCode::OK);
         } else {
             // At 0, 1 and 3 minutes.
-            assert_eq!((server.refused(), minutes), (3, 3));
+            assert_eq!((server.rejected(), minutes), (3, 3));
             assert_eq!(status, StatusCode::CONFLICT);
         }
     }
@@ -93,17 +93,17 @@ async fn jobs_that_a_check_of_the_list_shows_are_waited_for_again_and_again() {
     let client = server.client(&limiter);
     let waiting = tokio::spawn(client.clone().oneshot(create("ours")));
     sleep(2 * 60 * SECOND).await;
-    assert_eq!(server.refused(), 2);
+    assert_eq!(server.rejected(), 2);
     limiter.sync_jobs(api(&client)).await.unwrap();
     tokio::spawn(limiter.watch_jobs(api(&client)));
-    let answer = timeout(MONTH, waiting).await.expect("a turn").unwrap();
-    assert_eq!(answer.unwrap().status(), StatusCode::OK);
-    assert!(server.refused() > 3, "{}", server.refused());
+    let response = timeout(MONTH, waiting).await.expect("a turn").unwrap();
+    assert_eq!(response.unwrap().status(), StatusCode::OK);
+    assert!(server.rejected() > 3, "{}", server.rejected());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_for_a_job_to_end_costs_neither_retries_nor_budget() {
-    for (budget, failure, answer) in [
+    for (budget, failure, response) in [
         (Budget::new(0.0, 0), None, 200),
         (Budget::new(0.0, 0), Some(503), 503),
         (Budget::new(0.0, 1), Some(503), 200),
@@ -119,7 +119,7 @@ async fn a_wait_for_a_job_to_end_costs_neither_retries_nor_budget() {
         let waiting = tokio::spawn(async move { send(&client, create("ours")).await.status() });
         for (number, id) in theirs.iter().enumerate() {
             sleep(10 * 60 * SECOND).await;
-            assert_eq!(server.refused(), number + 1);
+            assert_eq!(server.rejected(), number + 1);
             if number == 0 {
                 assert!(limiter.job_ended(id));
             }
@@ -128,6 +128,6 @@ async fn a_wait_for_a_job_to_end_costs_neither_retries_nor_budget() {
             server.script(status, r#"{"error":{"message":"overloaded"}}"#);
         }
         assert!(limiter.job_ended(&theirs[1]));
-        assert_eq!(waiting.await.unwrap(), answer);
+        assert_eq!(waiting.await.unwrap(), response);
     }
 }

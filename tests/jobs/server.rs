@@ -50,7 +50,7 @@ struct World {
     page: Option<usize>,
     asked: Vec<(Instant, Method, String)>,
     most: usize,
-    refused: usize,
+    rejected: usize,
     scripted: Option<(u16, String)>,
 }
 
@@ -104,8 +104,8 @@ impl Server {
     }
 
     /// The number of rejected creates.
-    pub(crate) fn refused(&self) -> usize {
-        self.world().refused
+    pub(crate) fn rejected(&self) -> usize {
+        self.world().rejected
     }
 
     /// The instants of these requests.
@@ -123,16 +123,16 @@ impl Server {
 
     pub(crate) fn client_with(&self, layer: TogetherLayer) -> Client {
         let server = self.clone();
-        let service = tower::service_fn(move |request| server.clone().answer(request));
+        let service = tower::service_fn(move |request| server.clone().respond(request));
         let service = ServiceBuilder::new().layer(layer).service(service);
-        BoxCloneSyncService::new(service.and_then(async |answer: Response<_>| {
-            let (head, body) = answer.into_parts();
+        BoxCloneSyncService::new(service.and_then(async |response: Response<_>| {
+            let (head, body) = response.into_parts();
             let body = BodyExt::collect(body).await.unwrap().to_bytes();
             Ok(Response::from_parts(head, Full::new(body)))
         }))
     }
 
-    async fn answer(
+    async fn respond(
         self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -156,10 +156,10 @@ impl Server {
                 (status, body.to_string())
             }
         };
-        let answer = Response::builder()
+        let response = Response::builder()
             .status(status)
             .header("content-type", "application/json");
-        Ok(answer.body(Full::from(body)).unwrap())
+        Ok(response.body(Full::from(body)).unwrap())
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -189,7 +189,7 @@ impl World {
     fn ask_to_create(&mut self, body: &[u8]) -> (u16, Value) {
         let running = self.running();
         if let Some(cap) = self.cap.filter(|cap| running >= *cap) {
-            self.refused += 1;
+            self.rejected += 1;
             let message = format!("Too many concurrent fine-tuning jobs: {running} of {cap} run");
             return (
                 409,

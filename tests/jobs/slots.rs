@@ -8,7 +8,7 @@ use crate::server::Server;
 use crate::{HOUR, api, create, get, is_full, request, send};
 
 #[tokio::test(start_paused = true)]
-async fn a_job_keeps_its_slot_long_after_its_answer_and_until_an_answer_shows_its_end() {
+async fn a_job_keeps_its_slot_long_after_its_response_and_until_a_response_shows_its_end() {
     let (server, limiter) = (Server::new(HOUR), Limiter::default());
     let client = server.client(&limiter);
     for number in 0..3 {
@@ -38,7 +38,7 @@ async fn a_job_keeps_its_slot_long_after_its_answer_and_until_an_answer_shows_it
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_answer_that_shows_an_end_frees_the_slot_and_no_other_does() {
+async fn every_response_that_shows_an_end_frees_the_slot_and_no_other_does() {
     let get = || request("GET", "fine-tunes/ft-0", String::new());
     let cancel = || request("POST", "fine-tunes/ft-0/cancel", String::new());
     let delete = || request("DELETE", "fine-tunes/ft-0", String::new());
@@ -107,10 +107,10 @@ async fn a_create_that_fails_or_names_no_job_keeps_no_slot() {
         let client = server.client(&limiter);
         for _ in 0..4 {
             server.script(status, body);
-            let answer = send(&client, create("one")).await;
-            assert_eq!(answer.status(), status);
-            let read = answer.into_body().collect().await.unwrap().to_bytes();
-            assert_eq!(read, body, "the answer is handed on whole");
+            let response = send(&client, create("one")).await;
+            assert_eq!(response.status(), status);
+            let read = response.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(read, body, "the response is handed on whole");
         }
         assert!(limiter.snapshot().jobs.is_empty());
     }

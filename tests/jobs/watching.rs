@@ -56,8 +56,8 @@ async fn a_watcher_ends_at_once_when_the_limiter_is_closed_while_somebody_waits(
     let waiting = tokio::spawn(client.clone().oneshot(create("four")));
     sleep(10 * SECOND).await;
     limiter.close();
-    let refused = waiting.await.unwrap().unwrap();
-    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let rejected = waiting.await.unwrap().unwrap();
+    assert_eq!(rejected.status(), StatusCode::SERVICE_UNAVAILABLE);
     let over = timeout(SECOND, watch).await.expect("closed, it ends");
     over.unwrap().unwrap();
 }
@@ -94,8 +94,11 @@ async fn who_cannot_watch_is_told_why() {
         .await;
     assert!(matches!(strange, Err(JobsError::NotLimited)), "{strange:?}");
     server.script(401, r#"{"error":{"message":"Invalid API key provided"}}"#);
-    let refused = limiter.sync_jobs(api(&client)).await.unwrap_err();
-    assert!(refused.to_string().contains("Invalid API key"), "{refused}");
+    let rejected = limiter.sync_jobs(api(&client)).await.unwrap_err();
+    assert!(
+        rejected.to_string().contains("Invalid API key"),
+        "{rejected}"
+    );
     for body in [
         "<html>",
         r#"{"error":{}}"#,
@@ -128,7 +131,7 @@ async fn who_cannot_watch_is_told_why() {
     assert!(watched.expect("nobody to ask").is_err());
     server.script(400, "{}");
     let watch = tokio::spawn(limiter.watch_jobs(api(&client)));
-    let answer = timeout(MONTH, waiting).await.expect("a turn").unwrap();
-    assert_eq!(answer.unwrap().status(), StatusCode::OK);
+    let response = timeout(MONTH, waiting).await.expect("a turn").unwrap();
+    assert_eq!(response.unwrap().status(), StatusCode::OK);
     watch.abort();
 }

@@ -9,7 +9,7 @@ use tower_together::{Limiter, Limits, Quota, limiter::Reason};
 use crate::{CHAT, chat, pass, per_minute};
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_leave_in_time_is_refused_at_once() {
+async fn what_cannot_leave_in_time_is_rejected_at_once() {
     let limiter = Limiter::new(per_minute(60));
     let _first = limiter.acquire(chat()).await.unwrap();
     let mut waiting = task::spawn(limiter.acquire(chat()));
@@ -32,7 +32,7 @@ async fn what_cannot_leave_in_time_is_refused_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lower_limit_refuses_those_who_can_no_longer_go_in_time() {
+async fn a_lower_limit_rejects_those_who_can_no_longer_go_in_time() {
     let limiter = Limiter::new(per_minute(60));
     let _first = limiter.acquire(chat()).await.unwrap();
     let mut patient = task::spawn(limiter.acquire(chat()));
@@ -50,7 +50,7 @@ async fn a_lower_limit_refuses_those_who_can_no_longer_go_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_queue_refuses_and_lets_the_retried_past() {
+async fn a_full_queue_rejects_and_lets_the_retried_past() {
     let limiter = Limiter::new(per_minute(60)).with_max_waiting(1);
     pass(&limiter, chat()).await;
     let mut waiting = task::spawn(limiter.acquire(chat()));
@@ -75,7 +75,7 @@ async fn nobody_waits_longer_than_max_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_refuses_those_who_wait_and_those_who_come() {
+async fn closing_rejects_those_who_wait_and_those_who_come() {
     let limiter = Limiter::new(per_minute(60));
     pass(&limiter, chat()).await;
     let mut waiting = task::spawn(limiter.acquire(chat()));

@@ -67,12 +67,12 @@ async fn calls_by_hand_and_by_the_layer_share_one_limit() {
         Kind::SlidingMinute,
     ] {
         let (limiter, server) = (Limiter::default(), Strict::new(kind));
-        let answers = server.clone();
+        let responses = server.clone();
         let service = TogetherRateLimitLayer::from(limiter.clone()).layer(service_fn(
             move |_: Request<Full<Bytes>>| {
-                let mut answer = Response::new(Empty::<Bytes>::new());
-                *answer.status_mut() = answers.status();
-                async { Ok::<_, Infallible>(answer) }
+                let mut response = Response::new(Empty::<Bytes>::new());
+                *response.status_mut() = responses.status();
+                async { Ok::<_, Infallible>(response) }
             },
         ));
         let calls = (0..40).map(async |n| match n % 2 {

@@ -72,10 +72,10 @@ async fn nobody_leaves_early_because_nobody_wanted_to_leave_before() {
     pass(&limiter, chat()).await;
     keeps_apart("one that waited for a slot");
     // It waits for the server.
-    let refused = limiter.acquire(chat()).await.unwrap();
+    let rejected = limiter.acquire(chat()).await.unwrap();
     keeps_apart("the pace");
-    refused.throttled(Some(Duration::from_secs(5)));
-    drop(refused);
+    rejected.throttled(Some(Duration::from_secs(5)));
+    drop(rejected);
     for _ in 0..20 {
         pass(&limiter, chat()).await;
         keeps_apart("a pause");
@@ -197,7 +197,7 @@ async fn callers_of_one_lane_go_in_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_refused_by_the_server_goes_in_front() {
+async fn what_was_rejected_by_the_server_goes_in_front() {
     let limiter = Limiter::new(per_minute(60)).clone();
     pass(&limiter, chat()).await;
     let mut first = task::spawn(limiter.acquire(chat()));

@@ -38,7 +38,7 @@ async fn a_paused_key_is_not_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_to_a_key_that_is_forgotten_pauses_no_other() {
+async fn a_response_to_a_key_that_is_forgotten_pauses_no_other() {
     let limiter = Limiter::new(Limits::none()).with_max_keys(1);
     let permit = limiter.try_acquire(of_key("a")).unwrap();
     drop(limiter.try_acquire(of_key("b")).unwrap());
@@ -48,7 +48,7 @@ async fn an_answer_to_a_key_that_is_forgotten_pauses_no_other() {
 
 /// Promise: a waiting request is rejected if a pause makes it too late.
 #[tokio::test(start_paused = true)]
-async fn a_pause_refuses_those_whose_deadline_it_passes() {
+async fn a_pause_rejects_those_whose_deadline_it_passes() {
     let limiter = Limiter::new(per_minute(60));
     let permit = limiter.acquire(chat()).await.unwrap();
     let in_time = limiter.acquire(chat().with_deadline(Duration::from_secs(9)));

@@ -175,8 +175,8 @@ async fn a_limiter_closed_for_a_restart_tells_each_caller_when_to_retry() {
     limiter.close_with_retry_after(wait);
     let waited = assert_ready!(waiting.poll()).unwrap_err();
     let arrived = limiter.acquire(chat()).await.unwrap_err();
-    let refused = limiter.try_acquire(chat()).unwrap_err();
-    for rejected in [waited, arrived, refused] {
+    let rejected = limiter.try_acquire(chat()).unwrap_err();
+    for rejected in [waited, arrived, rejected] {
         let told = (rejected.reason(), rejected.retry_after());
         assert_eq!(told, (Reason::Closed, Some(wait)));
     }

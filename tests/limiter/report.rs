@@ -21,9 +21,9 @@ use tower_together::{
 use super::{CHAT, chat};
 
 /// A response as the server sends it.
-type Answer = (u16, &'static [(&'static str, &'static str)], &'static str);
+type Sent = (u16, &'static [(&'static str, &'static str)], &'static str);
 
-fn response((status, headers, body): Answer) -> Response<Full<Bytes>> {
+fn built((status, headers, body): Sent) -> Response<Full<Bytes>> {
     let builder = Response::builder().status(status);
     let builder = headers.iter().fold(builder, |builder, (name, value)| {
         builder.header(*name, *value)
@@ -31,30 +31,30 @@ fn response((status, headers, body): Answer) -> Response<Full<Bytes>> {
     builder.body(Full::from(body)).unwrap()
 }
 
-fn read(endpoint: Endpoint, answer: Answer) -> Report {
+fn read(endpoint: Endpoint, response: Sent) -> Report {
     let (
         response::Parts {
             status, headers, ..
         },
         _,
-    ) = response(answer).into_parts();
+    ) = built(response).into_parts();
     Report::read(
         endpoint,
         status,
         &headers,
-        answer.2.as_bytes(),
+        response.2.as_bytes(),
         SystemTime::now(),
     )
 }
 
-fn too_many(body: &'static str) -> Answer {
+fn too_many(body: &'static str) -> Sent {
     (429, &[("retry-after", "5")], body)
 }
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// Requests, of which some change what those after them find.
-const DIALOGUE: [(&str, &str, Answer); 14] = [
+const DIALOGUE: [(&str, &str, Sent); 14] = [
     (
         "POST",
         "chat/completions",
@@ -148,21 +148,21 @@ async fn a_report_read_by_hand_does_what_the_layer_does() {
     let by_layer = Limiter::new(limits());
     let by_hand = Limiter::new(limits());
     let mut paused = 0;
-    for (method, path, answer) in DIALOGUE {
+    for (method, path, response) in DIALOGUE {
         let service = TogetherRateLimitLayer::from(by_layer.clone()).layer(service_fn(
-            move |_: Request<Full<Bytes>>| async move { Ok::<_, Infallible>(response(answer)) },
+            move |_: Request<Full<Bytes>>| async move { Ok::<_, Infallible>(built(response)) },
         ));
         let request = Request::builder()
             .method(method)
             .uri(format!("https://api.together.ai/v1/{path}"))
             .extension(Cost::of_tokens(500));
         let layer = async {
-            let answer = service
+            let response = service
                 .oneshot(request.body(Full::default()).unwrap())
                 .await
                 .unwrap();
-            let until = answer.extensions().get::<Paused>().copied();
-            answer.into_body().collect().await.unwrap();
+            let until = response.extensions().get::<Paused>().copied();
+            response.into_body().collect().await.unwrap();
             until.map(Paused::until)
         };
         let endpoint = match (method, path) {
@@ -174,14 +174,14 @@ async fn a_report_read_by_hand_does_what_the_layer_does() {
         let hand = async {
             let call = Call::new(endpoint).with_tokens(500);
             let mut permit = by_hand.acquire(call).await.unwrap();
-            permit.report(&read(endpoint, answer).about_job("b-1"))
+            permit.report(&read(endpoint, response).about_job("b-1"))
         };
         let (one, other) = tokio::join!(layer, hand);
-        assert_eq!(one, other, "{path} {answer:?}");
+        assert_eq!(one, other, "{path} {response:?}");
         paused += u32::from(one.is_some());
         let [one, other] =
             [&by_layer, &by_hand].map(|limiter| format!("{:#?}", limiter.snapshot()));
-        assert_eq!(one, other, "{path} {answer:?}");
+        assert_eq!(one, other, "{path} {response:?}");
     }
     assert_eq!((paused, by_hand.snapshot().throttled_count), (4, 3));
     assert!(by_hand.snapshot().jobs.is_empty());
@@ -197,15 +197,15 @@ async fn no_request_is_woken_between_what_a_response_gives_back_and_the_pause_it
         let service = TogetherRateLimitLayer::from(limiter.clone()).layer(service_fn(
             |_: Request<Full<Bytes>>| async {
                 sleep(Duration::from_secs(1)).await;
-                Ok::<_, Infallible>(response(too_many("")))
+                Ok::<_, Infallible>(built(too_many("")))
             },
         ));
         let request = Request::post("https://api.together.ai/v1/chat/completions");
         let request = request.extension(Cost::of_tokens(1_000));
-        let mut answer = task::spawn(service.oneshot(request.body(Full::default()).unwrap()));
+        let mut response = task::spawn(service.oneshot(request.body(Full::default()).unwrap()));
         let mut permit = None;
         if by_layer {
-            assert_pending!(answer.poll());
+            assert_pending!(response.poll());
         } else {
             permit = Some(limiter.acquire(chat().with_tokens(1_000)).await.unwrap());
         }
@@ -214,7 +214,7 @@ async fn no_request_is_woken_between_what_a_response_gives_back_and_the_pause_it
         sleep(Duration::from_secs(1)).await;
         match &mut permit {
             Some(permit) => drop(permit.report(&read(CHAT, too_many("")))),
-            None => drop(assert_ready!(answer.poll()).unwrap()),
+            None => drop(assert_ready!(response.poll()).unwrap()),
         }
         assert!(!next.is_woken());
         sleep(Duration::from_secs(4)).await;
@@ -288,7 +288,7 @@ async fn nothing_comes_back_of_what_was_charged_before_the_server_named_its_toke
     for limits in [Limits::none(), Limits::default().tokens(CHAT, quota)] {
         // The lane begins to count tokens; or it begins anew, under another table.
         for changes in [false, true] {
-            for answer in [
+            for response in [
                 too_many(""),
                 (200, &[JSON], r#"{"usage":{"total_tokens":100}}"#),
             ] {
@@ -304,7 +304,7 @@ async fn nothing_comes_back_of_what_was_charged_before_the_server_named_its_toke
                 sleep(second).await;
                 drop(acquire(1_000).await.unwrap());
                 let start = Instant::now();
-                first.report(&read(CHAT, answer));
+                first.report(&read(CHAT, response));
                 drop(acquire(1).await.unwrap());
                 let waited = start.elapsed();
                 assert!(waited >= 9 * second, "{changes}: {waited:?}");

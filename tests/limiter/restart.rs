@@ -17,8 +17,8 @@ async fn gaps_after_a_pause(named: bool) -> Vec<u128> {
             permit.told(10.0);
         }
     }
-    let refused = limiter.acquire(chat()).await.unwrap();
-    refused.throttled(Some(Duration::from_secs(1)));
+    let rejected = limiter.acquire(chat()).await.unwrap();
+    rejected.throttled(Some(Duration::from_secs(1)));
     pass(&limiter, chat()).await;
     let mut gaps = Vec::new();
     for _ in 0..20 {

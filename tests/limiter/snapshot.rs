@@ -89,51 +89,51 @@ async fn a_snapshot_counts_requests_rejected_on_arrival_and_while_they_wait() {
     let tokens = Quota::per_minute(100).unwrap();
     let limits = Limits::none().in_flight(CHAT, one).tokens(CHAT, tokens);
     let limiter = Limiter::new(limits.clone()).with_max_waiting(1);
-    let refused = || {
+    let rejections = || {
         let snapshot = limiter.snapshot();
         (snapshot.lanes[0].refused, snapshot.refused)
     };
     let held = limiter.acquire(chat().with_tokens(1)).await.unwrap();
     // On arrival.
     limiter.try_acquire(chat()).unwrap_err();
-    assert_eq!(refused(), (1, 1));
+    assert_eq!(rejections(), (1, 1));
     limiter.acquire(chat().with_tokens(101)).await.unwrap_err();
-    assert_eq!(refused(), (2, 2));
+    assert_eq!(rejections(), (2, 2));
     let mut waiting = task::spawn(limiter.acquire(chat().with_deadline(Duration::from_secs(5))));
     assert_pending!(waiting.poll());
     limiter.acquire(chat()).await.unwrap_err();
-    assert_eq!(refused(), (3, 3));
+    assert_eq!(rejections(), (3, 3));
     // While they wait: no slot came free in time,
     sleep(Duration::from_secs(6)).await;
-    assert_eq!(refused(), (4, 4));
+    assert_eq!(rejections(), (4, 4));
     let rejected = assert_ready!(waiting.poll()).unwrap_err();
     assert_eq!(rejected.waited().as_secs(), 5);
     // a pause outlasted the deadline,
     let mut waiting = task::spawn(limiter.acquire(chat().with_deadline(Duration::from_secs(5))));
     assert_pending!(waiting.poll());
     held.overloaded(Duration::from_secs(10));
-    assert_eq!(refused(), (5, 5));
+    assert_eq!(rejections(), (5, 5));
     assert_ready!(waiting.poll()).unwrap_err();
     // the cost exceeds a new limit,
     let mut waiting = task::spawn(limiter.acquire(chat().with_tokens(60)));
     assert_pending!(waiting.poll());
     let fewer = Quota::per_minute(50).unwrap();
     limiter.set_limits(limits.tokens(CHAT, fewer));
-    assert_eq!(refused(), (6, 6));
+    assert_eq!(rejections(), (6, 6));
     assert_ready!(waiting.poll()).unwrap_err();
     // and the limiter was closed. A dropped request does not count.
     let mut impatient = task::spawn(limiter.acquire(chat()));
     assert_pending!(impatient.poll());
     drop(impatient);
-    assert_eq!(refused(), (6, 6));
+    assert_eq!(rejections(), (6, 6));
     let mut waiting = task::spawn(limiter.acquire(chat()));
     assert_pending!(waiting.poll());
     limiter.close();
-    assert_eq!(refused(), (7, 7));
+    assert_eq!(rejections(), (7, 7));
     assert_ready!(waiting.poll()).unwrap_err();
     // A closed limiter does not look for the lane.
     limiter.try_acquire(chat()).unwrap_err();
-    assert_eq!(refused(), (7, 8));
+    assert_eq!(rejections(), (7, 8));
 }
 
 #[tokio::test(start_paused = true)]

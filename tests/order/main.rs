@@ -80,19 +80,19 @@ async fn a_higher_limit_that_the_server_names_lets_the_waiting_go_at_once() {
 /// It was asked again only when a job ended.
 #[tokio::test(start_paused = true)]
 async fn a_report_that_all_job_slots_are_taken_is_believed_for_an_hour() {
-    let answers = [
+    let responses = [
         (200, r#"{"id":"first","status":"IN_PROGRESS"}"#),
         (200, r#"{"id":"second","status":"IN_PROGRESS"}"#),
         (429, r#"{"error":{"message":"too many active batch jobs"}}"#),
         (200, r#"{"id":"third","status":"IN_PROGRESS"}"#),
     ];
-    let mut answers = answers.into_iter();
+    let mut responses = responses.into_iter();
     let inner = tower::service_fn(move |_: Request<Empty<Bytes>>| {
-        let (status, body) = answers.next().unwrap();
-        let answer = Response::builder().status(status);
-        let answer = answer.header("content-type", "application/json");
+        let (status, body) = responses.next().unwrap();
+        let response = Response::builder().status(status);
+        let response = response.header("content-type", "application/json");
         ready(Ok::<_, std::convert::Infallible>(
-            answer.body(Full::from(body)).unwrap(),
+            response.body(Full::from(body)).unwrap(),
         ))
     });
     let inner = tower::buffer::Buffer::new(inner, 8);
@@ -101,8 +101,8 @@ async fn a_report_that_all_job_slots_are_taken_is_believed_for_an_hour() {
     for _ in 0..4 {
         let request = Request::post("https://api.together.ai/v1/batches");
         let request = request.body(Empty::new()).unwrap();
-        let answer = timeout(120 * MINUTE, service.clone().oneshot(request)).await;
-        answer.expect("it is asked again").unwrap();
+        let response = timeout(120 * MINUTE, service.clone().oneshot(request)).await;
+        response.expect("it is asked again").unwrap();
     }
     assert_eq!(start.elapsed().as_secs() / 60, 60);
 }

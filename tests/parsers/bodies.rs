@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 /// A response as `testing::promises::usage` reads it, and the tokens charged for it.
 pub(crate) fn draw(rng: &mut Rng) -> (Vec<u8>, u64) {
     let cut = 1 << rng.u8(..9);
-    let (first, charge) = answer(rng);
+    let (first, charge) = response(rng);
     if rng.bool() {
         let text = if rng.bool() {
             format!("{first:#}")
@@ -22,7 +22,7 @@ pub(crate) fn draw(rng: &mut Rng) -> (Vec<u8>, u64) {
     let mut events = format!("events {cut}\n");
     let mut charged = GIVEN;
     let chunks = rng.usize(..4);
-    let mut chunks: Vec<_> = (0..chunks).map(|_| answer(rng)).collect();
+    let mut chunks: Vec<_> = (0..chunks).map(|_| response(rng)).collect();
     chunks.push((first, charge));
     for (chunk, charge) in chunks {
         if rng.u8(..4) == 0 {
@@ -46,7 +46,7 @@ pub(crate) fn draw(rng: &mut Rng) -> (Vec<u8>, u64) {
 }
 
 /// One object, and the total of its usage.
-fn answer(rng: &mut Rng) -> (Value, Option<u64>) {
+fn response(rng: &mut Rng) -> (Value, Option<u64>) {
     let mut object = object(rng, 3);
     object.remove("usage");
     let (prompt, completion) = (rng.u64(1..100_000), rng.u64(1..100_000));

@@ -14,13 +14,13 @@ use fastrand::Rng;
 use testing::promises::{error, reader, report, usage};
 
 #[test]
-fn whatever_an_answer_says_the_promises_hold() {
+fn whatever_a_response_says_the_promises_hold() {
     check(20_000);
 }
 
 #[test]
 #[ignore = "long: ./check --all runs it"]
-fn whatever_a_million_answers_say_the_promises_hold() {
+fn whatever_a_million_responses_say_the_promises_hold() {
     check(1_000_000);
 }
 
@@ -68,11 +68,11 @@ fn read(bodies: u64) {
     assert!(repaired > bodies / 50, "{repaired}");
 }
 
-fn pass(answers: u64) {
+fn pass(responses: u64) {
     let mut rng = rng();
     let corpus = corpus("usage");
     let mut found = 0;
-    for _ in 0..answers / 2 {
+    for _ in 0..responses / 2 {
         let (input, charge) = bodies::draw(&mut rng);
         assert_eq!(
             watched(usage::check, &input),
@@ -82,14 +82,14 @@ fn pass(answers: u64) {
         );
         found += u64::from(watched(usage::check, &draw(&mut rng, &corpus)) != 7);
     }
-    assert!(found > answers / 50);
+    assert!(found > responses / 50);
 }
 
-fn report(answers: u64) {
+fn report(responses: u64) {
     let mut rng = rng();
     let corpus = [corpus("report"), corpus("api_error")].concat();
     let mut seen = [0; 4];
-    for _ in 0..answers {
+    for _ in 0..responses {
         let did = watched(report::check, &draw(&mut rng, &corpus));
         let did = [did.paused, did.learned, did.settled, did.held];
         seen.iter_mut()
@@ -97,7 +97,7 @@ fn report(answers: u64) {
             .for_each(|(seen, did)| *seen += u64::from(did));
     }
     // Otherwise these would be the promises of responses that change nothing.
-    assert!(seen.iter().all(|seen| *seen > answers / 200), "{seen:?}");
+    assert!(seen.iter().all(|seen| *seen > responses / 200), "{seen:?}");
 }
 
 fn rng() -> Rng {
@@ -114,11 +114,11 @@ fn watched<T>(check: fn(&[u8]) -> T, input: &[u8]) -> T {
     })
 }
 
-fn check(answers: u64) {
+fn check(responses: u64) {
     let mut rng = rng();
     let corpus = corpus("api_error");
     let (mut messages, mut codes, mut waits) = (0, 0, 0);
-    for _ in 0..answers {
+    for _ in 0..responses {
         let input = draw(&mut rng, &corpus);
         let error = watched(error::check, &input);
         messages += u64::from(!error.message().is_empty());
@@ -126,7 +126,7 @@ fn check(answers: u64) {
         waits += u64::from(error.retry_after().is_some());
     }
     // Otherwise these would be the promises of responses without a usage.
-    let few = answers / 50;
+    let few = responses / 50;
     assert!(messages > few && codes > few && waits > few);
 }
 

@@ -15,7 +15,7 @@ use tower_together::{
 };
 
 use crate::{
-    play::{Answer, Event, Fate, Story, Visit, call},
+    play::{Event, Handling, ServerResponse, Story, Visit, call},
     tables::{MODELS, lanes},
 };
 
@@ -155,7 +155,7 @@ struct Desk<'a> {
     left: Vec<(tokio::time::Instant, Lane, u64)>,
     /// Permits in flight, each with its index in `left`.
     under_way: Vec<(usize, Permit)>,
-    in_line: Vec<(Lane, u64, Spawn<Acquire>)>,
+    queued: Vec<(Lane, u64, Spawn<Acquire>)>,
 }
 
 /// The amount left of each line that some lane uses, by the line's index in the table.
@@ -168,7 +168,7 @@ impl<'a> Desk<'a> {
             limiter: Limiter::new(table.limits()),
             left: Vec::new(),
             under_way: Vec::new(),
-            in_line: Vec::new(),
+            queued: Vec::new(),
         }
     }
 
@@ -185,13 +185,13 @@ impl<'a> Desk<'a> {
             }
             Deed::Wait(lane, tokens) => {
                 let turn = self.limiter.acquire(call(&visit(*lane, *tokens)));
-                self.in_line.push((*lane, *tokens, task::spawn(turn)));
-                self.poll(self.in_line.len() - 1)
+                self.queued.push((*lane, *tokens, task::spawn(turn)));
+                self.poll(self.queued.len() - 1)
             }
-            Deed::Poll(_) | Deed::Leave(_) if self.in_line.is_empty() => None,
-            Deed::Poll(index) => self.poll(index.index(self.in_line.len())),
+            Deed::Poll(_) | Deed::Leave(_) if self.queued.is_empty() => None,
+            Deed::Poll(index) => self.poll(index.index(self.queued.len())),
             Deed::Leave(index) => {
-                drop(self.in_line.remove(index.index(self.in_line.len())));
+                drop(self.queued.remove(index.index(self.queued.len())));
                 None
             }
             Deed::End(_) | Deed::Settle(..) if self.under_way.is_empty() => None,
@@ -211,12 +211,12 @@ impl<'a> Desk<'a> {
     }
 
     fn poll(&mut self, index: usize) -> Option<(Lane, u64)> {
-        let (lane, tokens, turn) = &mut self.in_line[index];
+        let (lane, tokens, turn) = &mut self.queued[index];
         let (lane, tokens) = (*lane, *tokens);
         match turn.poll() {
             Poll::Pending => None,
             Poll::Ready(result) => {
-                drop(self.in_line.remove(index));
+                drop(self.queued.remove(index));
                 self.admit(lane, tokens, result.ok()?)
             }
         }
@@ -272,7 +272,7 @@ impl<'a> Desk<'a> {
         }
         let snapshot = self.limiter.snapshot();
         assert_eq!(snapshot.admitted, self.left.len() as u64);
-        assert_eq!(snapshot.waiting, self.in_line.len());
+        assert_eq!(snapshot.waiting, self.queued.len());
     }
 
     /// Whether a waiting request could leave, whichever is first, and none was woken. For requests of one lane only.
@@ -290,8 +290,8 @@ impl<'a> Desk<'a> {
                 _ => limit.left > 0,
             })
         };
-        let mut in_line = self.in_line.iter();
-        in_line.all(|(_, tokens, turn)| could_go(*tokens) && !turn.is_woken())
+        let mut queued = self.queued.iter();
+        queued.all(|(_, tokens, turn)| could_go(*tokens) && !turn.is_woken())
     }
 
     /// The amount that must be left of a line, counted naively; `None` for paced quotas.
@@ -342,8 +342,8 @@ pub(crate) fn visit(lane: Lane, tokens: u64) -> Visit {
         tokens,
         again: false,
         deadline: None,
-        fate: Fate::Awaited,
+        fate: Handling::Awaited,
         takes: 0,
-        answer: Answer::Fine,
+        response: ServerResponse::Fine,
     }
 }

@@ -50,7 +50,7 @@ fn assert_line_never_over(line: &Line, tables: &[Table], visits: &[Visit], story
             Event::Ended(n) => under_way.retain(|other| *other != n),
             Event::Came(_)
             | Event::Left(_)
-            | Event::Refused(..)
+            | Event::Rejected(..)
             | Event::Dropped(_)
             | Event::Paused(..) => {}
         }
@@ -159,7 +159,7 @@ pub(crate) fn assert_in_turn(visits: &[Visit], story: &Story) {
     for (_, event) in story {
         match *event {
             Event::Came(n) => lanes.entry(visits[n].lane).or_default().push(n),
-            Event::Refused(n, _) | Event::Dropped(n) => {
+            Event::Rejected(n, _) | Event::Dropped(n) => {
                 lanes
                     .get_mut(&visits[n].lane)
                     .unwrap()
@@ -195,7 +195,7 @@ pub(crate) fn assert_lanes_in_turn(visits: &[Visit], story: &Story) {
     for (_, event) in story {
         match *event {
             Event::Came(n) => waiting.push(n),
-            Event::Refused(n, _) | Event::Dropped(n) => waiting.retain(|other| *other != n),
+            Event::Rejected(n, _) | Event::Dropped(n) => waiting.retain(|other| *other != n),
             Event::Left(n) => {
                 waiting.retain(|other| *other != n);
                 let others = waiting.iter().map(|other| (*other, visits[*other].lane));

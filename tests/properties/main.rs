@@ -12,7 +12,7 @@ use ask::{ask_as_told, assert_all_or_nothing, assert_at_once, deeds, visit};
 use check::{
     assert_in_turn, assert_lanes_in_turn, assert_never_late, assert_never_over, departures,
 };
-use play::{Event, Fate, Visit, answered_visits, play, polled_visits, visits};
+use play::{Event, Handling, Visit, play, polled_visits, visits, visits_with_rejections};
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use tables::{CHAT, EMBEDDINGS, SLOW, lanes, requests, tables};
 use testing::{
@@ -84,7 +84,7 @@ proptest! {
     }
 
     #[test]
-    fn what_leaves_is_counted_in_all_its_limits_and_what_is_refused_or_waits_in_none(
+    fn what_leaves_is_counted_in_all_its_limits_and_what_is_rejected_or_waits_in_none(
         table in tables(),
         deeds in deeds(),
     ) {
@@ -99,7 +99,7 @@ proptest! {
     }
 
     #[test]
-    fn everyone_leaves_or_is_refused_in_the_end_and_gives_its_slot_back(
+    fn everyone_leaves_or_is_rejected_in_the_end_and_gives_its_slot_back(
         tables in tables_in_order(),
         visits in visits(40),
     ) {
@@ -107,8 +107,8 @@ proptest! {
         let story = play(&tables, &visits);
         for (n, visit) in visits.iter().enumerate() {
             let ends = story.iter().filter(|(_, event)| match *event {
-                Event::Left(other) | Event::Refused(other, _) => other == n,
-                Event::Dropped(other) => other == n && visit.fate != Fate::Awaited,
+                Event::Left(other) | Event::Rejected(other, _) => other == n,
+                Event::Dropped(other) => other == n && visit.fate != Handling::Awaited,
                 _ => false,
             });
             assert_eq!(ends.count(), 1, "{n}: {visit:?}");
@@ -119,7 +119,7 @@ proptest! {
     #[test]
     fn while_a_lane_is_paused_nobody_of_it_leaves_and_no_window_is_over(
         tables in tables_in_order(),
-        visits in answered_visits(40),
+        visits in visits_with_rejections(40),
     ) {
         let story = play(&tables, &visits);
         let mut paused = HashMap::new();
@@ -217,9 +217,9 @@ proptest! {
         visits in polled_visits(30),
         unpolled in prop::collection::vec(0..4_000u64, 0..4),
     ) {
-        let hours = Fate::Unpolled(10_000_000);
+        let hours = Handling::Unpolled(10_000_000);
         let unpolled = unpolled.iter().map(|&at| Visit { at, fate: hours, ..visits[0].clone() });
-        let awaited = visits.iter().map(|visit| Visit { fate: Fate::Awaited, ..visit.clone() });
+        let awaited = visits.iter().map(|visit| Visit { fate: Handling::Awaited, ..visit.clone() });
         let all: Vec<_> = awaited
             .chain(unpolled)
             .map(|visit| Visit { lane: (CHAT, None), caller: "a", again: false, ..visit })
@@ -343,7 +343,7 @@ fn not_dropped(visits: &[Visit], story: &play::Story) -> Vec<usize> {
 
 fn visits_of(visits: &[Visit], which: &[usize]) -> Vec<Visit> {
     let awaited = |n: &usize| Visit {
-        fate: Fate::Awaited,
+        fate: Handling::Awaited,
         ..visits[*n].clone()
     };
     which.iter().map(awaited).collect()

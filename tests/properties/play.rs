@@ -32,15 +32,15 @@ pub(crate) struct Visit {
     pub(crate) tokens: u64,
     pub(crate) again: bool,
     pub(crate) deadline: Option<u64>,
-    pub(crate) fate: Fate,
+    pub(crate) fate: Handling,
     /// The time that its response takes, in milliseconds.
     pub(crate) takes: u64,
-    pub(crate) answer: Answer,
+    pub(crate) response: ServerResponse,
 }
 
 /// The server's response.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Answer {
+pub(crate) enum ServerResponse {
     Fine,
     /// 429, with this wait.
     Throttled(Option<u64>),
@@ -50,7 +50,7 @@ pub(crate) enum Answer {
 
 /// The caller's handling of its future.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Fate {
+pub(crate) enum Handling {
     Awaited,
     /// Dropped after this time, if it is not ready.
     Dropped(u64),
@@ -66,7 +66,7 @@ pub(crate) type Story = Vec<(Duration, Event)>;
 pub(crate) enum Event {
     Came(usize),
     Left(usize),
-    Refused(usize, Reason),
+    Rejected(usize, Reason),
     Dropped(usize),
     /// The response ended.
     Ended(usize),
@@ -126,16 +126,16 @@ pub(crate) fn visits(most: usize) -> impl Strategy<Value = Vec<Visit>> {
 }
 
 /// Up to `most` requests of all kinds, of which the server rejects some.
-pub(crate) fn answered_visits(most: usize) -> impl Strategy<Value = Vec<Visit>> {
-    let answer = prop_oneof![
-        3 => Just(Answer::Fine),
-        1 => prop::option::of(1..3_000u64).prop_map(Answer::Throttled),
-        1 => (1..3_000u64).prop_map(Answer::Overloaded),
+pub(crate) fn visits_with_rejections(most: usize) -> impl Strategy<Value = Vec<Visit>> {
+    let response = prop_oneof![
+        3 => Just(ServerResponse::Fine),
+        1 => prop::option::of(1..3_000u64).prop_map(ServerResponse::Throttled),
+        1 => (1..3_000u64).prop_map(ServerResponse::Overloaded),
     ];
-    prop::collection::vec((visit(), answer), 1..=most).prop_map(|visits| {
-        let answered = visits.into_iter();
-        answered
-            .map(|(visit, answer)| Visit { answer, ..visit })
+    prop::collection::vec((visit(), response), 1..=most).prop_map(|visits| {
+        let responded = visits.into_iter();
+        responded
+            .map(|(visit, response)| Visit { response, ..visit })
             .collect()
     })
 }
@@ -145,8 +145,8 @@ pub(crate) fn polled_visits(most: usize) -> impl Strategy<Value = Vec<Visit>> {
     visits(most).prop_map(|mut visits| {
         for visit in &mut visits {
             visit.deadline = None;
-            if let Fate::Unpolled(_) = visit.fate {
-                visit.fate = Fate::Awaited;
+            if let Handling::Unpolled(_) = visit.fate {
+                visit.fate = Handling::Awaited;
             }
         }
         visits
@@ -155,9 +155,9 @@ pub(crate) fn polled_visits(most: usize) -> impl Strategy<Value = Vec<Visit>> {
 
 fn visit() -> impl Strategy<Value = Visit> {
     let fate = prop_oneof![
-        4 => Just(Fate::Awaited),
-        2 => (0..4_000u64).prop_map(Fate::Dropped),
-        1 => (0..4_000u64).prop_map(Fate::Unpolled),
+        4 => Just(Handling::Awaited),
+        2 => (0..4_000u64).prop_map(Handling::Dropped),
+        1 => (0..4_000u64).prop_map(Handling::Unpolled),
     ];
     let caller = prop_oneof![Just("a"), Just("b"), Just("c")];
     let at = prop_oneof![Just(0), 0..4_000u64];
@@ -183,7 +183,7 @@ fn visit() -> impl Strategy<Value = Visit> {
                 deadline,
                 fate,
                 takes,
-                answer: Answer::Fine,
+                response: ServerResponse::Fine,
             },
         )
 }
@@ -201,12 +201,12 @@ impl Stage {
         self.note(Event::Came(n));
         let mut turn = pin!(self.limiter.acquire(call(&visit)));
         let result = match visit.fate {
-            Fate::Awaited => turn.await,
-            Fate::Dropped(after) => match timeout(ms(after), turn).await {
+            Handling::Awaited => turn.await,
+            Handling::Dropped(after) => match timeout(ms(after), turn).await {
                 Ok(result) => result,
                 Err(_) => return self.note(Event::Dropped(n)),
             },
-            Fate::Unpolled(pause) => match futures::poll!(turn.as_mut()) {
+            Handling::Unpolled(pause) => match futures::poll!(turn.as_mut()) {
                 std::task::Poll::Ready(result) => result,
                 std::task::Poll::Pending => {
                     sleep(ms(pause)).await;
@@ -218,10 +218,10 @@ impl Stage {
             Ok(permit) => {
                 self.note(Event::Left(n));
                 sleep(ms(visit.takes)).await;
-                let paused = match visit.answer {
-                    Answer::Fine => None,
-                    Answer::Throttled(wait) => permit.throttled(wait.map(ms)),
-                    Answer::Overloaded(wait) => permit.overloaded(ms(wait)),
+                let paused = match visit.response {
+                    ServerResponse::Fine => None,
+                    ServerResponse::Throttled(wait) => permit.throttled(wait.map(ms)),
+                    ServerResponse::Overloaded(wait) => permit.overloaded(ms(wait)),
                 };
                 if let Some(until) = paused {
                     self.note(Event::Paused(n, until - self.start));
@@ -229,7 +229,7 @@ impl Stage {
                 self.note(Event::Ended(n));
                 drop(permit);
             }
-            Err(rejected) => self.note(Event::Refused(n, rejected.reason())),
+            Err(rejected) => self.note(Event::Rejected(n, rejected.reason())),
         }
     }
 

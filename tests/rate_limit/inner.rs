@@ -144,7 +144,7 @@ async fn nothing_is_asked_of_the_inner_services_types() {
         Ok::<_, NoTraits>(Response::new(Empty::<Bytes>::new()))
     });
     let service = per_minute(60).layer(inner);
-    let answer = service.oneshot(chat().map(Opaque::new)).await;
-    assert!(answer.is_ok());
+    let response = service.oneshot(chat().map(Opaque::new)).await;
+    assert!(response.is_ok());
     assert_eq!(count.get(), 1);
 }

@@ -72,21 +72,21 @@ async fn a_request_leaves_when_its_turn_comes_and_says_how_long_it_waited() {
     assert_pending!(second.poll());
     let (_, reply) = server.next_request().await.unwrap();
     reply.send_response(Response::new(Empty::<Bytes>::new()));
-    let answer = assert_ready!(first.poll()).unwrap();
-    assert!(answer.extensions().get::<Waited>().is_none());
+    let response = assert_ready!(first.poll()).unwrap();
+    assert!(response.extensions().get::<Waited>().is_none());
 
     sleep(Duration::from_millis(1_005)).await;
     assert!(second.is_woken());
     assert_pending!(second.poll());
     let (_, reply) = server.next_request().await.unwrap();
     reply.send_response(Response::new(Empty::new()));
-    let answer = assert_ready!(second.poll()).unwrap();
-    let waited = answer.extensions().get::<Waited>().unwrap().duration();
+    let response = assert_ready!(second.poll()).unwrap();
+    let waited = response.extensions().get::<Waited>().unwrap().duration();
     assert!((950..=1_006).contains(&waited.as_millis()), "{waited:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_an_answer_and_the_request_never_leaves() {
+async fn a_rejection_is_a_response_and_the_request_never_leaves() {
     let sent = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&sent);
     let service = per_minute(60).layer(service_fn(move |request| {
@@ -97,20 +97,20 @@ async fn a_refusal_is_an_answer_and_the_request_never_leaves() {
     let mut late = chat();
     late.extensions_mut()
         .insert(Deadline::within(Duration::from_millis(500)));
-    let answer = service.clone().oneshot(late).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(answer.headers()["retry-after"], "2");
-    let rejected = answer.extensions().get::<Rejected>().unwrap();
+    let response = service.clone().oneshot(late).await.unwrap();
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(response.headers()["retry-after"], "2");
+    let rejected = response.extensions().get::<Rejected>().unwrap();
     assert_eq!(rejected.reason(), Reason::Deadline);
-    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
     let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(body["error"]["code"], "deadline");
 
     let mut told = chat();
     told.headers_mut()
         .insert("x-stainless-timeout", "0.5".parse().unwrap());
-    let answer = service.clone().oneshot(told).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    let response = service.clone().oneshot(told).await.unwrap();
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(sent.load(Ordering::Relaxed), 1);
 }
 
@@ -133,25 +133,25 @@ async fn a_rejection_is_in_grpc_if_the_request_is() {
             service.clone().oneshot(request)
         };
         hurried().await.unwrap();
-        let refusal = hurried().await.unwrap();
+        let rejection = hurried().await.unwrap();
         let expected = match grpc {
             true => (StatusCode::OK, true),
             false => (StatusCode::TOO_MANY_REQUESTS, false),
         };
-        let told = refusal.headers().contains_key("grpc-status");
-        assert_eq!((refusal.status(), told), expected, "{content_type}");
+        let told = rejection.headers().contains_key("grpc-status");
+        assert_eq!((rejection.status(), told), expected, "{content_type}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_servers_429s_are_counted_and_passed_on() {
     let service = per_minute(600).layer(service_fn(|_: Request<Empty<Bytes>>| async {
-        let answer = Response::builder().status(429).body(Empty::<Bytes>::new());
-        Ok::<_, Infallible>(answer.unwrap())
+        let response = Response::builder().status(429).body(Empty::<Bytes>::new());
+        Ok::<_, Infallible>(response.unwrap())
     }));
-    let answer = service.clone().oneshot(chat()).await.unwrap();
-    assert_eq!(answer.status(), 429);
-    assert!(answer.extensions().get::<Rejected>().is_none());
+    let response = service.clone().oneshot(chat()).await.unwrap();
+    assert_eq!(response.status(), 429);
+    assert!(response.extensions().get::<Rejected>().is_none());
     assert_eq!(service.limiter().snapshot().throttled_count, 1);
 }
 
@@ -231,23 +231,23 @@ fn keys_stay_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_stand_in_line_are_counted_and_no_longer() {
+async fn queued_requests_are_counted_and_no_longer() {
     let service = per_minute(60).layer(service_fn(nothing));
-    let in_line = QueueGauge::new();
+    let queued = QueueGauge::new();
     let send = || {
         let mut request = chat();
-        request.extensions_mut().insert(in_line.clone());
+        request.extensions_mut().insert(queued.clone());
         service.clone().oneshot(request)
     };
     send().await.unwrap();
     let (mut first, mut second) = (task::spawn(send()), task::spawn(send()));
     assert_pending!(first.poll());
     assert_pending!(second.poll());
-    assert_eq!(in_line.count(), 2);
+    assert_eq!(queued.count(), 2);
     assert_pending!(second.poll());
     drop(second);
-    assert_eq!(in_line.count(), 1);
+    assert_eq!(queued.count(), 1);
     sleep(Duration::from_secs(2)).await;
     assert_ready!(first.poll()).unwrap();
-    assert_eq!(in_line.count(), 0);
+    assert_eq!(queued.count(), 0);
 }

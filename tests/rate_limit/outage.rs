@@ -70,7 +70,10 @@ async fn most_in_a_minute(fate: Fate, callers: usize, patience: Duration) -> usi
 #[tokio::test(start_paused = true)]
 async fn failures_are_no_reason_to_send_faster() {
     for (what, fate) in [
-        ("refused", (|_| (None, Duration::from_millis(20))) as Fate),
+        (
+            "no connection",
+            (|_| (None, Duration::from_millis(20))) as Fate,
+        ),
         ("late", |_| (None, Duration::from_secs(20))),
         ("500", |_| (Some(500), Duration::from_millis(20))),
         ("503", |_| (Some(503), Duration::from_millis(20))),

@@ -36,10 +36,10 @@ async fn a_slot_is_held_until_the_body_ends() {
     assert!(first.frame().await.is_none());
     assert!(second.is_woken());
     // A response that was read to its end holds nothing, although it is not dropped yet.
-    let answer = assert_ready!(second.poll()).unwrap();
+    let response = assert_ready!(second.poll()).unwrap();
     let mut third = task::spawn(service.clone().oneshot(chat()));
     assert_pending!(third.poll());
-    drop(answer);
+    drop(response);
     assert!(third.is_woken());
     // The future is dropped after its call, before its response is seen.
     drop(third);
@@ -160,9 +160,9 @@ async fn the_slot_of_a_websocket_can_be_kept_as_long_as_the_socket() {
     let limits = Limits::none().in_flight(Endpoint::SpeechRealtime, NonZeroU32::MIN);
     let layer = TogetherLayer::new(limits);
     let service = layer.layer(service_fn(async |_: Request<Empty<Bytes>>| {
-        let mut answer = Response::new(Empty::<Bytes>::new());
-        *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        Ok::<_, Infallible>(answer)
+        let mut response = Response::new(Empty::<Bytes>::new());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        Ok::<_, Infallible>(response)
     }));
     let open = || {
         let request = Request::get("/v1/audio/speech/websocket").body(Empty::new());

@@ -75,8 +75,8 @@ async fn nothing<B>(_: Request<B>) -> Result<Response<Empty<Bytes>>, Infallible>
 async fn a_body_that_is_at_its_end_holds_no_slot() {
     let layer = TogetherRateLimitLayer::new(Limits::none().in_flight(CHAT, NonZeroU32::MIN));
     let svc = layer.layer(service_fn(nothing));
-    let answer = svc.clone().oneshot(req()).await.unwrap();
-    assert!(http_body::Body::is_end_stream(answer.body()));
+    let response = svc.clone().oneshot(req()).await.unwrap();
+    assert!(http_body::Body::is_end_stream(response.body()));
     assert!(
         layer.limiter().try_acquire(chat()).is_ok(),
         "the body is at its end"
@@ -97,7 +97,7 @@ async fn a_snapshot_counts_those_who_were_passed_by() {
 
 /// It asked for a request of no tokens.
 #[tokio::test(start_paused = true)]
-async fn a_snapshot_tells_when_the_first_in_line_may_go() {
+async fn a_snapshot_tells_when_the_first_of_the_queue_may_go() {
     let limiter = Limiter::new(Limits::none().tokens(CHAT, q(1000)));
     drop(limiter.try_acquire(chat().with_tokens(1000)).unwrap());
     let mut w = task::spawn(limiter.acquire(chat().with_tokens(10)));

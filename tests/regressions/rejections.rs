@@ -14,7 +14,7 @@ use tower_together::{
 use crate::{CHAT, chat, nothing, per_minute, q, req};
 
 #[tokio::test(start_paused = true)]
-async fn a_full_queue_refuses_nobody_who_need_not_wait() {
+async fn a_full_queue_rejects_nobody_who_need_not_wait() {
     let limiter = Limiter::new(per_minute(60)).with_max_waiting(1);
     drop(limiter.try_acquire(chat()).unwrap());
     let mut w = task::spawn(limiter.acquire(chat()));
@@ -25,7 +25,7 @@ async fn a_full_queue_refuses_nobody_who_need_not_wait() {
 
 /// Its deadline stayed behind, and rejected it again for another reason.
 #[tokio::test(start_paused = true)]
-async fn what_never_fits_is_refused_once_and_for_that() {
+async fn what_never_fits_is_rejected_once_and_for_that() {
     let tokens = |n| Limits::none().tokens(CHAT, q(n));
     let limiter = Limiter::new(tokens(1000));
     drop(limiter.try_acquire(chat().with_tokens(1000)).unwrap());
@@ -74,7 +74,7 @@ async fn the_hopeless_before_one_do_not_make_him_hopeless() {
     limiter.set_limits(per_minute(10)); // 6 s each: one of the five stays, the last leaves after 12 s
     let stay: Vec<_> = hasty.iter().map(|h| !h.is_woken()).collect();
     assert_eq!(stay, [true, false, false, false, false]);
-    assert!(!last.is_woken(), "refused, though 12 s < 20 s");
+    assert!(!last.is_woken(), "rejected, though 12 s < 20 s");
 }
 
 /// It waited for the slot until its deadline, which the rate alone made impossible.
@@ -115,7 +115,7 @@ async fn a_window_that_was_lowered_says_when_it_has_room() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_that_waited_says_how_long() {
+async fn a_rejection_that_waited_says_how_long() {
     let limiter = Limiter::new(Limits::none().in_flight(CHAT, NonZeroU32::MIN))
         .with_max_wait(Duration::from_secs(5));
     let _p = limiter.try_acquire(chat()).unwrap();
@@ -129,7 +129,7 @@ async fn a_refusal_that_waited_says_how_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_of_an_inner_layer_is_no_429_of_the_server() {
+async fn a_rejection_of_an_inner_layer_is_no_429_of_the_server() {
     let outer = TogetherRateLimitLayer::new(Limits::none());
     let inner = TogetherRateLimitLayer::new(per_minute(1));
     let svc = outer.layer(inner.layer(service_fn(nothing)));

@@ -1,9 +1,11 @@
 //! A streamed body that is sent more than once, for every interleaving of the attempts.
 
+mod attempt;
 mod by_hand;
 mod hand;
 mod source;
 mod steps;
+mod story;
 mod threads;
 mod world;
 
@@ -16,9 +18,10 @@ use http_body_util::{
 };
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use source::{Foreign, Size, Source};
+use story::{Story, stories};
 use threads::{Restless, race};
 use tower_together::body::Opaque;
-use world::{Story, play, stories};
+use world::play;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 

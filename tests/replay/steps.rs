@@ -23,11 +23,13 @@ use tokio_test::{
 use tower_together::body::{Opaque, ReplayBuffer, RequestBody};
 
 use crate::{
+    attempt::Woken,
     source::{Meanwhile, Script, Size, Source, Tap},
-    world::{
+    story::{
         Step::{self, Again, Open, Settle, Wake},
-        Story, Woken, play, used,
+        Story,
     },
+    world::{play, used},
 };
 
 /// github.com/linkerd/linkerd2/issues/15649: the first bytes that an attempt read were sent twice if it began before
@@ -165,7 +167,7 @@ fn whoever_is_polled_often_is_woken_once() {
 
 /// Two retrying layers each have a record of their own; for an opaque body, only the outer one has a record.
 #[tokio::test]
-async fn a_body_beneath_two_layers_is_sent_again_by_either() {
+async fn a_body_beneath_two_layers_is_retried_by_either() {
     let memory = ReplayBuffer::default();
     let (body, outer) = streamed(&["a", "b"]).replayable(&memory);
     let (mut first, inner) = body.replayable(&memory);
@@ -187,7 +189,7 @@ async fn a_body_beneath_two_layers_is_sent_again_by_either() {
 
 /// A source that panicked cannot be polled again: a task waiting for it would wait for ever.
 #[test]
-fn a_source_that_panics_is_not_sent_again_and_who_waits_for_it_is_told() {
+fn a_source_that_panics_is_not_retried_and_who_waits_for_it_is_told() {
     let tap = Arc::<Tap>::default();
     let source = Source::<io::Error>::new(&Arc::new(script()), &tap);
     let (first, kept) = Streamed::new(source).replayable(&ReplayBuffer::default());

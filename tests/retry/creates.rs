@@ -152,7 +152,7 @@ async fn a_503_repeats_a_fine_tune_only_if_it_is_the_apis_or_states_that_nothing
         for limited in [false, true] {
             let script = Script::new([status(503).body(body.clone())]);
             let limits = TogetherRateLimitLayer::new(Limits::none());
-            let answer = match limited {
+            let response = match limited {
                 true => {
                     let stack = exact().layer(limits.layer(script.client()));
                     stack.oneshot(post(FINE_TUNES)).await.unwrap().status()
@@ -163,7 +163,7 @@ async fn a_503_repeats_a_fine_tune_only_if_it_is_the_apis_or_states_that_nothing
                 }
             };
             let sent = script.sent().len();
-            assert_eq!((answer == 200, sent == 2), (again, again), "{body}");
+            assert_eq!((response == 200, sent == 2), (again, again), "{body}");
         }
     }
 }

@@ -36,21 +36,21 @@ async fn send(parts: Parts, limited: bool) -> (usize, Option<ApiError>, Bytes) {
             sleep(Duration::from_millis(*wait)).await;
             Ok::<_, Infallible>(Frame::data(Bytes::from(*text)))
         });
-        let mut answer = Response::new(StreamBody::new(Box::pin(parts)));
-        *answer.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-        std::future::ready(Ok::<_, Infallible>(answer))
+        let mut response = Response::new(StreamBody::new(Box::pin(parts)));
+        *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+        std::future::ready(Ok::<_, Infallible>(response))
     });
     let (head, body) = if limited {
         let limits = TogetherRateLimitLayer::new(Limits::none());
-        let answer = exact()
+        let response = exact()
             .layer(limits.layer(client))
             .oneshot(post(CHAT))
             .await;
-        let (head, body) = answer.unwrap().into_parts();
+        let (head, body) = response.unwrap().into_parts();
         (head, body.collect().await.unwrap().to_bytes())
     } else {
-        let answer = exact().layer(client).oneshot(post(CHAT)).await;
-        let (head, body) = answer.unwrap().into_parts();
+        let response = exact().layer(client).oneshot(post(CHAT)).await;
+        let (head, body) = response.unwrap().into_parts();
         (head, body.collect().await.unwrap().to_bytes())
     };
     let error = head.extensions.get::<ApiError>().cloned();

@@ -6,7 +6,6 @@ mod creates;
 mod deadlines;
 mod hook;
 mod late;
-mod policy;
 mod replay_buffer;
 mod settings;
 mod shares;
@@ -61,10 +60,10 @@ async fn send(
     replies: impl IntoIterator<Item = Reply>,
 ) -> (Vec<u128>, Result<u16, BoxError>) {
     let script = Script::new(replies);
-    let answer = layer.layer(script.client()).oneshot(request).await;
+    let response = layer.layer(script.client()).oneshot(request).await;
     (
         script.millis(),
-        answer.map(|answer| answer.status().as_u16()),
+        response.map(|response| response.status().as_u16()),
     )
 }
 
@@ -100,21 +99,21 @@ async fn a_request_says_how_often_and_until_when() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_left_at_comes_whole_and_at_once() {
+async fn a_response_that_is_left_at_comes_whole_and_at_once() {
     let body = r#"{"error":{"message":"slow down","type":"dynamic_request_limited"}}"#;
     let script = Script::new([status(429).header("retry-after", 9).body(body)]);
     let start = Instant::now();
-    let answer = exact()
+    let response = exact()
         .layer(script.client())
         .oneshot(within(5))
         .await
         .unwrap();
     assert_eq!(start.elapsed(), Duration::ZERO);
-    let error = answer.extensions().get::<ApiError>().unwrap();
+    let error = response.extensions().get::<ApiError>().unwrap();
     assert_eq!(error.kind(), Some("dynamic_request_limited"));
     assert_eq!(error.retry_after(), Some(Duration::from_secs(9)));
-    assert!(answer.extensions().get::<RetryReport>().is_none());
-    let whole = answer.into_body().collect().await.unwrap().to_bytes();
+    assert!(response.extensions().get::<RetryReport>().is_none());
+    let whole = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(whole, body);
 }
 
@@ -143,12 +142,12 @@ async fn attempts_are_the_original_and_the_report_tells_of_them() {
         .insert("x-mine", "yes".parse().unwrap());
     original.extensions_mut().insert("kept");
     fastrand::seed(4);
-    let answer = exact().layer(beneath).oneshot(original).await.unwrap();
-    assert_eq!(answer.status(), 200);
+    let response = exact().layer(beneath).oneshot(original).await.unwrap();
+    assert_eq!(response.status(), 200);
 
     let attempts: Vec<_> = script.sent().iter().map(|sent| sent.attempt).collect();
     assert_eq!(attempts, [0, 2, 3, 4]);
-    let report = answer.extensions().get::<RetryReport>().unwrap();
+    let report = response.extensions().get::<RetryReport>().unwrap();
     assert_eq!(report.attempts(), 4);
     let codes = [
         StatusCode::TOO_MANY_REQUESTS,
@@ -173,9 +172,9 @@ async fn what_is_not_togethers_is_left_alone() {
 async fn a_report_is_bounded() {
     let script = Script::new(vec![status(429).header("retry-after", 1); 40]);
     let request = with(Retries::unlimited());
-    let answer = exact().layer(script.client()).oneshot(request).await;
-    let answer = answer.unwrap();
-    let report = answer.extensions().get::<RetryReport>().unwrap();
+    let response = exact().layer(script.client()).oneshot(request).await;
+    let response = response.unwrap();
+    let report = response.extensions().get::<RetryReport>().unwrap();
     assert_eq!((report.attempts(), report.failures().len()), (41, 32));
 }
 

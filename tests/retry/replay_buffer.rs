@@ -45,9 +45,9 @@ fn send(request: Request<Streamed>) -> (u64, usize) {
             while let Some(frame) = body.frame().await {
                 frame.unwrap();
             }
-            let mut answer = Response::new(Full::<Bytes>::default());
-            *answer.status_mut() = StatusCode::BAD_GATEWAY;
-            Ok::<_, Infallible>(answer)
+            let mut response = Response::new(Full::<Bytes>::default());
+            *response.status_mut() = StatusCode::BAD_GATEWAY;
+            Ok::<_, Infallible>(response)
         }
     });
     let service = exact().layer(client);
@@ -105,12 +105,12 @@ async fn an_error_of_empty_frames_without_end_is_returned_or_retried() {
         let client = service_fn(move |_: Request<Streamed>| {
             count.fetch_add(1, Ordering::Relaxed);
             let frames = stream::repeat_with(|| Ok::<_, Infallible>(Frame::data(Bytes::new())));
-            let mut answer = Response::new(StreamBody::new(frames));
-            *answer.status_mut() = StatusCode::from_u16(code).unwrap();
-            std::future::ready(Ok::<_, Infallible>(answer))
+            let mut response = Response::new(StreamBody::new(frames));
+            *response.status_mut() = StatusCode::from_u16(code).unwrap();
+            std::future::ready(Ok::<_, Infallible>(response))
         });
-        let answer = exact().layer(client).oneshot(upload(1, 1)).await.unwrap();
-        assert_eq!(answer.status(), code);
+        let response = exact().layer(client).oneshot(upload(1, 1)).await.unwrap();
+        assert_eq!(response.status(), code);
         assert_eq!(sent.load(Ordering::Relaxed), attempts);
     }
 }

@@ -45,17 +45,17 @@ async fn an_error_body_is_read_once_and_of_grpc_never() {
     for (status, is_read, millis) in [(503, false, 1_000), (503, true, 0), (200, false, 0)] {
         let endless = service_fn(move |_: Request<Full<Bytes>>| async move {
             let frames = stream::pending::<Result<Frame<Bytes>, Infallible>>();
-            let mut answer = Response::new(StreamBody::new(frames));
-            *answer.status_mut() = status.try_into().unwrap();
-            let headers = answer.headers_mut();
+            let mut response = Response::new(StreamBody::new(frames));
+            *response.status_mut() = status.try_into().unwrap();
+            let headers = response.headers_mut();
             if status == 200 {
                 headers.insert("grpc-status", 14.into());
             }
             if is_read {
-                let error = ApiError::parse(answer.status(), answer.headers(), b"");
-                answer.extensions_mut().insert(error);
+                let error = ApiError::parse(response.status(), response.headers(), b"");
+                response.extensions_mut().insert(error);
             }
-            Ok::<_, Infallible>(answer)
+            Ok::<_, Infallible>(response)
         });
         let layer = exact().with_max_retries(0);
         let start = Instant::now();

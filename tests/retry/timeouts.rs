@@ -98,9 +98,9 @@ async fn other_failures_are_retried_as_often_as_before() {
     };
     let script = Script::new([Reply::Reset, status(500), Reply::Refused, status(429)]);
     let client = exact().layer(late(&script));
-    let answer = client.oneshot(post(super::CHAT)).await.unwrap();
-    assert_eq!(answer.status(), 200);
-    let report = answer.extensions().get::<RetryReport>().unwrap();
+    let response = client.oneshot(post(super::CHAT)).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let report = response.extensions().get::<RetryReport>().unwrap();
     assert_eq!(report.failures()[0], Failure::TimedOut);
     assert_eq!(report.attempts(), 5);
     // The second timeout is one too many, whatever happened in between.

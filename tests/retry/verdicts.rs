@@ -53,7 +53,7 @@ async fn every_status_of_the_table() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_429_is_sent_again_when_the_server_said_and_never_before() {
+async fn a_429_is_retried_when_the_server_said_and_never_before() {
     let date = |second: u8| format!("Sun, 06 Nov 1994 08:49:{second} GMT");
     for path in [CHAT, FINE_TUNES] {
         for (reply, wait) in [
@@ -139,7 +139,7 @@ async fn a_wait_longer_than_the_bound_is_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hint_counts_on_what_is_sent_again_only() {
+async fn a_hint_counts_only_on_retries() {
     // Together was observed to send it with 200; with a 503 it is a minimum wait too.
     let fine = status(200).header("retry-after", 30);
     assert_eq!(send(&exact(), post(CHAT), [fine]).await.0, [0]);
@@ -169,7 +169,7 @@ async fn x_should_retry_overrules_but_never_makes_two_of_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failures_without_an_answer() {
+async fn failures_without_a_response() {
     for (path, reply, again) in [
         (CHAT, Reply::Refused, true),
         (CHAT, Reply::Reset, true),

@@ -20,7 +20,9 @@ pub(crate) fn assert_promises(schedule: &Schedule, events: &Events) {
 fn assert_each_ends(schedule: &Schedule, events: &Events) {
     for n in 0..schedule.visits.len() {
         let ends = events.iter().filter(|(_, event)| match *event {
-            Event::Refused(other, _) | Event::Ended(other, _) | Event::Dropped(other) => other == n,
+            Event::Rejected(other, _) | Event::Ended(other, _) | Event::Dropped(other) => {
+                other == n
+            }
             _ => false,
         });
         assert_eq!(ends.count(), 1, "{n} ends once");

@@ -8,7 +8,7 @@ use tower_together::{Endpoint, Quota};
 
 use crate::{
     replies::reply,
-    schedule::{Fate, Inner, Schedule, Visit},
+    schedule::{Handling, Inner, Schedule, Visit},
 };
 
 /// The schedule of a seed.
@@ -62,9 +62,9 @@ pub(crate) fn quick_schedule(seed: u64) -> Schedule {
         // An absurd usage is believed up to ten windows' worth.
         visit.reply.body = String::new();
         match &mut visit.fate {
-            Fate::Awaited => {}
-            Fate::Dropped(after) => *after %= 20,
-            Fate::Unpolled(pauses) => pauses.iter_mut().for_each(|pause| *pause %= 20),
+            Handling::Awaited => {}
+            Handling::Dropped(after) => *after %= 20,
+            Handling::Unpolled(pauses) => pauses.iter_mut().for_each(|pause| *pause %= 20),
         }
     }
     schedule
@@ -205,9 +205,9 @@ fn inner(rng: &mut Rng) -> Inner {
 fn visit(rng: &mut Rng, lanes: &[Lane], span: u64, dearest: u64) -> Visit {
     let lane = *rng.choice(lanes).unwrap();
     let fate = match rng.u8(..8) {
-        0 | 1 => Fate::Dropped(rng.u64(..=span)),
-        2 => Fate::Unpolled((0..rng.u32(1..4)).map(|_| rng.u64(..=span)).collect()),
-        _ => Fate::Awaited,
+        0 | 1 => Handling::Dropped(rng.u64(..=span)),
+        2 => Handling::Unpolled((0..rng.u32(1..4)).map(|_| rng.u64(..=span)).collect()),
+        _ => Handling::Awaited,
     };
     Visit {
         at: if rng.bool() { 0 } else { rng.u64(..=span) },

@@ -23,8 +23,8 @@ use crate::{
 };
 
 pub(crate) type Asked = Request<Full<Bytes>>;
-pub(crate) type Answer = Response<Slow>;
-pub(crate) type Boxed = BoxCloneService<Asked, Answer, BoxError>;
+pub(crate) type SlowResponse = Response<Slow>;
+pub(crate) type Boxed = BoxCloneService<Asked, SlowResponse, BoxError>;
 
 /// A request's number and what the server does with it.
 #[derive(Clone)]
@@ -145,7 +145,7 @@ impl Flapping {
 }
 
 impl Service<Asked> for Flapping {
-    type Response = Answer;
+    type Response = SlowResponse;
     type Error = BoxError;
     type Future = <Boxed as Service<Asked>>::Future;
 
@@ -198,7 +198,7 @@ impl Clone for Watched {
 }
 
 impl Service<Asked> for Watched {
-    type Response = Answer;
+    type Response = SlowResponse;
     type Error = BoxError;
     type Future = <Boxed as Service<Asked>>::Future;
 

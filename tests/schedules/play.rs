@@ -27,7 +27,7 @@ use tower_together::{
 
 use crate::{
     inner::{Asked, Plan, Watched},
-    schedule::{Fate, Schedule, Visit, ms, path},
+    schedule::{Handling, Schedule, Visit, ms, path},
     slots::assert_free,
     story::{Event, Events, POLLS, SLACK, Story},
 };
@@ -120,12 +120,12 @@ impl Stage {
         let response = self.service.call(request(n, visit));
         let mut response = Waiting::new(response, n, self.story.clone(), self.alone);
         let result = match &visit.fate {
-            Fate::Awaited => response.await,
-            Fate::Dropped(after) => match timeout(ms(*after), response).await {
+            Handling::Awaited => response.await,
+            Handling::Dropped(after) => match timeout(ms(*after), response).await {
                 Ok(result) => result,
                 Err(_) => return self.story.note(Event::Dropped(n)),
             },
-            Fate::Unpolled(pauses) => 'polled: {
+            Handling::Unpolled(pauses) => 'polled: {
                 for pause in pauses {
                     if let Poll::Ready(result) = futures::poll!(&mut response) {
                         break 'polled result;
@@ -141,7 +141,7 @@ impl Stage {
         };
         let (head, body) = response.into_parts();
         if let Some(rejected) = head.extensions.get::<Rejected>() {
-            return self.story.note(Event::Refused(n, rejected.reason()));
+            return self.story.note(Event::Rejected(n, rejected.reason()));
         }
         self.story.note(Event::Head(n));
         if let Some(paused) = head.extensions.get::<Paused>() {

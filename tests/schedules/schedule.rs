@@ -43,7 +43,7 @@ pub(crate) struct Visit {
     /// The tokens it is charged, else the limiter's estimate.
     pub(crate) cost: Option<u64>,
     pub(crate) deadline: Option<u64>,
-    pub(crate) fate: Fate,
+    pub(crate) fate: Handling,
     pub(crate) reply: Reply,
     /// After how long the response's body is dropped, if it has not ended.
     pub(crate) body_dropped: Option<u64>,
@@ -51,7 +51,7 @@ pub(crate) struct Visit {
 
 /// The caller's handling of the response future.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Fate {
+pub(crate) enum Handling {
     Awaited,
     /// Dropped after this time.
     Dropped(u64),

@@ -15,7 +15,7 @@ pub(crate) enum Event {
     Came(usize),
     /// The inner service was called.
     Called(usize),
-    Refused(usize, Reason),
+    Rejected(usize, Reason),
     /// The response's head came.
     Head(usize),
     /// The server asked to wait, and the lane is paused until then.

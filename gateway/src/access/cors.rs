@@ -18,9 +18,9 @@ pub(crate) fn preflight(request: &Request<Body>) -> Option<Response<Body>> {
     if request.method() != Method::OPTIONS || !asks {
         return None;
     }
-    let mut answer = Response::new(Body::empty());
-    *answer.status_mut() = StatusCode::NO_CONTENT;
-    let allowed = answer.headers_mut();
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let allowed = response.headers_mut();
     allowed.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
     allowed.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     if let Some(wanted) = headers.get(ACCESS_CONTROL_REQUEST_HEADERS) {
@@ -28,7 +28,7 @@ pub(crate) fn preflight(request: &Request<Body>) -> Option<Response<Body>> {
         allowed.insert(ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
     }
     allow(allowed);
-    Some(answer)
+    Some(response)
 }
 
 /// Lets a page of any site read the response, because its request had to send a token.

@@ -5,7 +5,7 @@
 
 pub(crate) mod cors;
 pub(crate) mod credentials;
-pub(crate) mod refusal;
+pub(crate) mod rejection;
 pub(crate) mod tokens;
 
 use std::{
@@ -22,18 +22,18 @@ use http::{
 
 use crate::access::{
     credentials::{bearer, credential, password},
-    tokens::Tokens,
+    tokens::AccessTokens,
 };
 
 /// The callers that are accepted: every program on this machine, or those that send one of the tokens.
 pub(crate) struct Access {
-    tokens: Tokens,
+    tokens: AccessTokens,
     /// The gateway's own host names.
     hosts: Vec<String>,
 }
 
 impl Access {
-    pub(crate) fn new(tokens: Tokens, hosts: Vec<String>) -> Self {
+    pub(crate) fn new(tokens: AccessTokens, hosts: Vec<String>) -> Self {
         Self { tokens, hosts }
     }
 
@@ -64,19 +64,19 @@ impl Access {
     }
 
     /// The rejection of a call; `None` if the call is accepted.
-    pub(crate) fn refuses_call(&self, uri: &Uri, headers: &HeaderMap) -> Option<Response<Body>> {
+    pub(crate) fn rejects_call(&self, uri: &Uri, headers: &HeaderMap) -> Option<Response<Body>> {
         match self.wants_token() {
             true if self.knows(bearer(headers)) => None,
-            true => Some(refusal::unknown()),
-            false if !self.is_own_name(uri, headers) => Some(refusal::foreign_host(uri, headers)),
-            false if is_of_web_page(uri, headers) => Some(refusal::web_page()),
+            true => Some(rejection::unknown()),
+            false if !self.is_own_name(uri, headers) => Some(rejection::foreign_host(uri, headers)),
+            false if is_of_web_page(uri, headers) => Some(rejection::web_page()),
             false => None,
         }
     }
 
     /// The rejection of a request for the page and its numbers; `None` if it is accepted. They hold no secrets, but
     /// show which models are in use, and how much.
-    pub(crate) fn refuses_look(
+    pub(crate) fn rejects_look(
         &self,
         uri: &Uri,
         headers: &HeaderMap,
@@ -84,14 +84,14 @@ impl Access {
     ) -> Option<Response<Body>> {
         if !self.wants_token() {
             let is_own = self.is_own_name(uri, headers);
-            return (!is_own).then(|| refusal::foreign_host(uri, headers));
+            return (!is_own).then(|| rejection::foreign_host(uri, headers));
         }
         let at_machine = from.to_canonical().is_loopback() && is_here(uri, headers);
         if at_machine && !is_proxied(headers) {
             return None;
         }
         let known = self.knows(bearer(headers)) || self.knows(password(headers).as_deref());
-        (!known).then(refusal::ask_for_token)
+        (!known).then(rejection::ask_for_token)
     }
 
     /// Whether the request's host is a name that no web page's author can make resolve to this machine: an address, a

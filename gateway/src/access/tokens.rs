@@ -10,12 +10,12 @@ use crate::config::args;
 /// The tokens are kept as hashes under a random key of this process. Comparing equal hashes takes the same time
 /// whatever was sent, and no secret is kept that could be shown.
 #[derive(Default)]
-pub(crate) struct Tokens {
+pub(crate) struct AccessTokens {
     known: Vec<(u64, Option<Arc<str>>)>,
     state: RandomState,
 }
 
-impl Tokens {
+impl AccessTokens {
     /// Parses comma-separated entries, each `NAME=TOKEN` or `TOKEN`.
     pub(crate) fn from_env() -> Result<Self, String> {
         let set = args::env("GATEWAY_TOKENS")?;

@@ -18,13 +18,13 @@ pub(crate) enum Ahead {
 }
 
 /// The source from which a retry's body is made.
-pub(crate) enum Again {
+pub(crate) enum ReplaySource {
     Whole(Full<Bytes>),
     Streams(<Body as RequestBody>::Again),
 }
 
 impl RequestBody for Ahead {
-    type Again = Again;
+    type Again = ReplaySource;
 
     fn peek<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> Option<T> {
         match self {
@@ -33,20 +33,20 @@ impl RequestBody for Ahead {
         }
     }
 
-    fn replayable(self, memory: &ReplayBuffer) -> (Self, Again) {
+    fn replayable(self, memory: &ReplayBuffer) -> (Self, ReplaySource) {
         match self {
-            Self::Whole(body) => (Self::Whole(body.clone()), Again::Whole(body)),
+            Self::Whole(body) => (Self::Whole(body.clone()), ReplaySource::Whole(body)),
             Self::Streams(body) => {
                 let (body, again) = body.replayable(memory);
-                (Self::Streams(body), Again::Streams(again))
+                (Self::Streams(body), ReplaySource::Streams(again))
             }
         }
     }
 
-    fn again(kept: &Again) -> Option<Self> {
+    fn again(kept: &ReplaySource) -> Option<Self> {
         match kept {
-            Again::Whole(body) => Some(Self::Whole(body.clone())),
-            Again::Streams(again) => Body::again(again).map(Self::Streams),
+            ReplaySource::Whole(body) => Some(Self::Whole(body.clone())),
+            ReplaySource::Streams(again) => Body::again(again).map(Self::Streams),
         }
     }
 }

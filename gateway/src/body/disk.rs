@@ -12,7 +12,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::body::{AHEAD, SLOWEST, Stop};
+use crate::body::{AHEAD, ReadError, SLOWEST};
 
 /// The disk space that all such bodies share.
 pub(crate) struct Disk {
@@ -35,14 +35,22 @@ impl Disk {
     }
 
     /// Reads the rest of a body that began with `begun`, and returns the whole body.
-    pub(crate) async fn keep(&self, begun: Bytes, rest: &mut BodyDataStream) -> Result<Body, Stop> {
-        let file = tempfile::tempfile().map_err(Stop::Disk)?;
+    pub(crate) async fn keep(
+        &self,
+        begun: Bytes,
+        rest: &mut BodyDataStream,
+    ) -> Result<Body, ReadError> {
+        let file = tempfile::tempfile().map_err(ReadError::Disk)?;
         let mut spooled = Spooled {
             file: File::from_std(file),
             taken: self.take(begun.len().div_ceil(AHEAD))?,
         };
         let mut size = begun.len();
-        spooled.file.write_all(&begun).await.map_err(Stop::Disk)?;
+        spooled
+            .file
+            .write_all(&begun)
+            .await
+            .map_err(ReadError::Disk)?;
         drop(begun);
         loop {
             let goal = size + AHEAD;
@@ -53,10 +61,10 @@ impl Disk {
                         break;
                     }
                 }
-                Err(_) => return Err(Stop::Slow),
+                Err(_) => return Err(ReadError::Slow),
             }
         }
-        spooled.file.rewind().await.map_err(Stop::Disk)?;
+        spooled.file.rewind().await.map_err(ReadError::Disk)?;
         Ok(Body::from_stream(stream::try_unfold(spooled, read)))
     }
 
@@ -67,23 +75,28 @@ impl Disk {
         size: &mut usize,
         rest: &mut BodyDataStream,
         spooled: &mut Spooled,
-    ) -> Result<bool, Stop> {
+    ) -> Result<bool, ReadError> {
         spooled.taken.merge(self.take(1)?);
         while *size < goal {
             let Some(piece) = rest.next().await else {
                 return Ok(false);
             };
-            let piece = piece.map_err(Stop::Broken)?;
+            let piece = piece.map_err(ReadError::Broken)?;
             *size += piece.len();
-            spooled.file.write_all(&piece).await.map_err(Stop::Disk)?;
+            spooled
+                .file
+                .write_all(&piece)
+                .await
+                .map_err(ReadError::Disk)?;
         }
         Ok(true)
     }
 
-    fn take(&self, pieces: usize) -> Result<OwnedSemaphorePermit, Stop> {
-        let pieces = u32::try_from(pieces).map_err(|_| Stop::Full)?;
+    fn take(&self, pieces: usize) -> Result<OwnedSemaphorePermit, ReadError> {
+        let pieces = u32::try_from(pieces).map_err(|_| ReadError::Full)?;
         let free = Arc::clone(&self.free);
-        free.try_acquire_many_owned(pieces).map_err(|_| Stop::Full)
+        free.try_acquire_many_owned(pieces)
+            .map_err(|_| ReadError::Full)
     }
 }
 

@@ -43,13 +43,13 @@ pub(crate) struct Memory {
 }
 
 /// The part of a body that was read, and its share of the memory, which the last clone gives back.
-struct Read {
+struct ReadPart {
     bytes: BytesMut,
     taken: Option<OwnedSemaphorePermit>,
 }
 
 /// The reason for which reading a body stops.
-pub(crate) enum Stop {
+pub(crate) enum ReadError {
     Broken(axum::Error),
     Full,
     Disk(io::Error),
@@ -58,7 +58,7 @@ pub(crate) enum Stop {
 
 /// The facts about a call that its body states.
 #[derive(Default)]
-pub(crate) struct Said {
+pub(crate) struct BodyFacts {
     pub(crate) model: Option<Model>,
     /// Whether the response is to be a stream.
     pub(crate) streams: bool,
@@ -83,15 +83,15 @@ impl Memory {
         &self,
         body: Body,
         endpoint: Endpoint,
-    ) -> Result<(Ahead, Said), Response<Body>> {
+    ) -> Result<(Ahead, BodyFacts), Response<Body>> {
         let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
         // Endpoints that take no model have no limits, so their calls hold no slot.
         let streams_by = announced > self.each && !endpoint.takes_model();
         if body.is_end_stream() || streams_by {
-            return Ok((Ahead::Streams(body), Said::default()));
+            return Ok((Ahead::Streams(body), BodyFacts::default()));
         }
         let mut rest = body.into_data_stream();
-        let mut read = Read {
+        let mut read = ReadPart {
             // Reserves less than `announced`, because announcing a large body costs a program nothing.
             bytes: BytesMut::with_capacity(announced.min(AHEAD)),
             taken: None,
@@ -105,9 +105,9 @@ impl Memory {
                 Ok(Err(stop)) => {
                     // Gives its share of the memory back now.
                     drop(read);
-                    return Err(stop.answer(rest).await);
+                    return Err(stop.response(rest).await);
                 }
-                Err(_) => return Err(Stop::Slow.answer(rest).await),
+                Err(_) => return Err(ReadError::Slow.response(rest).await),
             }
         };
         let read = Bytes::from_owner(read);
@@ -118,11 +118,11 @@ impl Memory {
         let body = match endpoint.takes_model() {
             true => match self.disk.keep(read, &mut rest).await {
                 Ok(body) => body,
-                Err(stop) => return Err(stop.answer(rest).await),
+                Err(stop) => return Err(stop.response(rest).await),
             },
             false => Body::from_stream(stream::iter([Ok(read)]).chain(rest)),
         };
-        Ok((Ahead::Streams(body), Said::default()))
+        Ok((Ahead::Streams(body), BodyFacts::default()))
     }
 
     /// Reads on until there is so much, or the end, which it tells.
@@ -130,17 +130,17 @@ impl Memory {
         &self,
         goal: usize,
         rest: &mut BodyDataStream,
-        read: &mut Read,
-    ) -> Result<bool, Stop> {
+        read: &mut ReadPart,
+    ) -> Result<bool, ReadError> {
         while read.bytes.len() < goal {
             let Some(piece) = rest.next().await else {
                 return Ok(true);
             };
-            let piece = piece.map_err(Stop::Broken)?;
-            let size = u32::try_from(piece.len()).map_err(|_| Stop::Full)?;
+            let piece = piece.map_err(ReadError::Broken)?;
+            let size = u32::try_from(piece.len()).map_err(|_| ReadError::Full)?;
             let free = Arc::clone(&self.free);
             let taken = free.try_acquire_many_owned(size);
-            let taken = taken.map_err(|_| Stop::Full)?;
+            let taken = taken.map_err(|_| ReadError::Full)?;
             match &mut read.taken {
                 Some(all) => all.merge(taken),
                 none => *none = Some(taken),
@@ -151,8 +151,8 @@ impl Memory {
     }
 }
 
-impl Stop {
-    async fn answer(self, rest: BodyDataStream) -> Response<Body> {
+impl ReadError {
+    async fn response(self, rest: BodyDataStream) -> Response<Body> {
         match self {
             Self::Broken(error) => error::body_broken(&error),
             Self::Slow => error::body_too_slow(),
@@ -169,7 +169,7 @@ impl Stop {
     }
 }
 
-impl AsRef<[u8]> for Read {
+impl AsRef<[u8]> for ReadPart {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -183,7 +183,7 @@ async fn drain(mut rest: BodyDataStream) {
 }
 
 /// The `model` and `stream` of a JSON object. Any other body is left for the API to reject.
-fn said(body: &Bytes) -> Said {
+fn said(body: &Bytes) -> BodyFacts {
     #[derive(Default, Deserialize)]
     struct Named<'a> {
         #[serde(borrow)]
@@ -193,7 +193,7 @@ fn said(body: &Bytes) -> Said {
     let named: Named<'_> = serde_json::from_slice(body).unwrap_or_default();
     let known = 1..=LONGEST_NAME;
     let model = named.model.filter(|model| known.contains(&model.len()));
-    Said {
+    BodyFacts {
         model: model.map(|model| Model::new(&*model)),
         streams: named.stream == Some(true),
     }

@@ -18,11 +18,11 @@ use tower_together::{
 };
 
 use crate::{
-    access::{credentials, refusal},
+    access::{credentials, rejection},
     body::ahead::Ahead,
     call::{cut::Cut, headers, patience, respond::is_events},
     connection::Peer,
-    error::{self, rejection},
+    error::{self, reword::reword},
     gateway::Gateway,
     monitor::{self, record::Record},
     upstream::path,
@@ -38,8 +38,8 @@ pub(crate) async fn forward(
     request: Request<Body>,
 ) -> Response<Body> {
     let (uri, headers) = (request.uri(), request.headers());
-    let refusal = gateway.access.refuses_call(uri, headers);
-    let program = match &refusal {
+    let rejection = gateway.access.rejects_call(uri, headers);
+    let program = match &rejection {
         None => gateway.access.program(headers, peer.ip()),
         // One shared name, because callers could otherwise fill the table of programs.
         Some(_) => "unknown".into(),
@@ -48,28 +48,28 @@ pub(crate) async fn forward(
     let caller = credentials::caller(headers, peer.ip());
     let call = gateway.traffic.call(&caller, &record, &gateway.monitor);
     let work = async {
-        match refusal {
-            Some(refusal) => Err(gateway.monitor.refuse(refusal)),
+        match rejection {
+            Some(rejection) => Err(gateway.monitor.reject(rejection)),
             None => gateway.for_api(request, &caller, &record).await,
         }
     };
     let work = async {
         match work.await {
             Ok(request) => gateway.send(request, &record).await,
-            Err(refusal) => refusal,
+            Err(rejection) => rejection,
         }
     };
-    let answer = tokio::select! {
+    let response = tokio::select! {
         biased;
-        answer = work => {
-            let events = is_events(answer.headers());
+        response = work => {
+            let events = is_events(response.headers());
             let (gateway, record) = (Arc::clone(&gateway), Arc::clone(&record));
-            answer.map(|body| Body::new(Cut::new(body, gateway, record, events)))
+            response.map(|body| Body::new(Cut::new(body, gateway, record, events)))
         }
         () = gateway.shutdown.over() => gateway.cut(&record),
     };
-    record.answer(&answer);
-    answer.map(|body| call.until_end_of(body))
+    record.responded(&response);
+    response.map(|body| call.until_end_of(body))
 }
 
 impl Gateway {
@@ -83,7 +83,7 @@ impl Gateway {
         let (parts, body) = request.into_parts();
         let upgrade = parts.headers.get(UPGRADE).map(|to| to.as_bytes());
         if upgrade.is_some_and(|to| to.eq_ignore_ascii_case(b"websocket")) {
-            return Err(refusal::websocket());
+            return Err(rejection::websocket());
         }
         if !METHODS.contains(&parts.method) {
             return Err(wrong_method(&parts.method));
@@ -120,16 +120,16 @@ impl Gateway {
         let patience = patience::of(request.headers(), self.max_wait);
         match timeout(patience, self.sender.clone().oneshot(request)).await {
             // The gateway's own limiter rejected it, with a response in the API's format.
-            Ok(Ok(answer)) if Rejected::of(answer.extensions()).is_some() => {
-                rejection::reword(answer, self.max_wait)
+            Ok(Ok(response)) if Rejected::of(response.extensions()).is_some() => {
+                reword(response, self.max_wait)
             }
-            Ok(Ok(answer)) => self.for_program(answer, creates),
+            Ok(Ok(response)) => self.for_program(response, creates),
             Ok(Err(error)) => {
-                let mut answer = error::no_answer(name, &error);
-                if self.is_final(answer.status(), true, creates) {
-                    error::say_final(answer.headers_mut());
+                let mut response = error::no_response(name, &error);
+                if self.is_final(response.status(), true, creates) {
+                    error::say_final(response.headers_mut());
                 }
-                answer
+                response
             }
             Err(_) => {
                 if record.facts().attempts > 0 {
@@ -143,26 +143,26 @@ impl Gateway {
 
 fn no_path() -> Response<Body> {
     let message = "ask for a path, as /v1/chat/completions";
-    error::answer(StatusCode::BAD_REQUEST, "no_path", message)
+    error::response(StatusCode::BAD_REQUEST, "no_path", message)
 }
 
 fn path_up() -> Response<Body> {
     let message = "ask for a path without segments that are dots, as /v1/chat/completions";
-    error::answer(StatusCode::BAD_REQUEST, "path_with_dots", message)
+    error::response(StatusCode::BAD_REQUEST, "path_with_dots", message)
 }
 
 /// Rejects TRACE: the API would send the request back, with the key in it.
 fn wrong_method(method: &Method) -> Response<Body> {
     let allowed = METHODS.map(|method| method.to_string()).join(", ");
     let message = format!("{method} does not pass this gateway, but {allowed} do");
-    let mut answer = error::lasting(
+    let mut response = error::lasting(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",
         &message,
     );
     let allowed = HeaderValue::try_from(allowed).expect("names and commas");
-    answer.headers_mut().insert(ALLOW, allowed);
-    answer
+    response.headers_mut().insert(ALLOW, allowed);
+    response
 }
 
 const METHODS: [Method; 7] = [

@@ -10,7 +10,7 @@ use crate::{
     error,
     gateway::Gateway,
     monitor::record::{End, Record},
-    upstream::refused,
+    upstream::key_rejected,
 };
 
 impl Gateway {
@@ -38,24 +38,24 @@ impl Gateway {
     }
 
     /// The API's response as its program gets it.
-    pub(crate) fn for_program(&self, answer: Response<Body>, creates: bool) -> Response<Body> {
-        let (parts, body) = answer.into_parts();
+    pub(crate) fn for_program(&self, response: Response<Body>, creates: bool) -> Response<Body> {
+        let (parts, body) = response.into_parts();
         let error = parts.extensions.get::<ApiError>();
         // An error in the body of a success has the status that the error names.
         let status = error.map_or(parts.status, ApiError::status);
-        if error.is_some_and(refused::is_about_key) {
+        if error.is_some_and(key_rejected::is_about_key) {
             self.complaint.make(self.target.name(), status);
-            return refused::answer(self.target.name(), status);
+            return key_rejected::response(self.target.name(), status);
         }
-        let mut answer = Response::new(self.target.key.out_of(body, status));
-        *answer.status_mut() = parts.status;
+        let mut response = Response::new(self.target.key.out_of(body, status));
+        *response.status_mut() = parts.status;
         // The error is kept for the log.
         let quotes_key = |error: &&ApiError| self.target.key.is_in(error.message().as_bytes());
         if let Some(error) = error.filter(|error| !quotes_key(error)) {
-            answer.extensions_mut().insert(error.clone());
+            response.extensions_mut().insert(error.clone());
         }
-        *answer.headers_mut() = parts.headers;
-        let headers = answer.headers_mut();
+        *response.headers_mut() = parts.headers;
+        let headers = response.headers_mut();
         headers::for_program(headers, |value| self.target.key.is_in(value));
         let retried = parts.extensions.get::<RetryReport>().is_some();
         if self.is_final(parts.status, retried, creates) {
@@ -65,7 +65,7 @@ impl Gateway {
             // Tells nginx, if it is in between, not to buffer the stream.
             headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
         }
-        answer
+        response
     }
 }
 

@@ -12,7 +12,7 @@ use clap::Parser;
 use http::Uri;
 use tower_together::{Endpoint, Limits};
 
-use crate::{config::limits::Limit, monitor::log::Format};
+use crate::{config::limits::LimitArg, monitor::log::Format};
 
 /// One key and one set of limits for many programs: point their base URL at it.
 #[derive(Debug, Parser)]
@@ -30,11 +30,11 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) http2: bool,
 
-    /// Refuse at once what could not leave within so many seconds
+    /// Reject at once a call that could not be sent within this time
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub(crate) max_wait: Duration,
 
-    /// Chat completions under way at a time, each to the end of its answer
+    /// Chat completions under way at a time, each to the end of its response
     #[arg(long, value_name = "N", default_value = "512")]
     pub(crate) max_streams: NonZeroU32,
 
@@ -56,8 +56,8 @@ pub(crate) struct Args {
 
     /// Requests a minute to an endpoint, in place of the default: ENDPOINT=N. Of one model: ENDPOINT/MODEL=N.
     /// Tokens a minute: ENDPOINT=Ntokens. No limit: ENDPOINT=none. May be given several times
-    #[arg(long = "limit", value_name = "ENDPOINT=N", value_parser = Limit::parse)]
-    pub(crate) limits: Vec<Limit>,
+    #[arg(long = "limit", value_name = "ENDPOINT=N", value_parser = LimitArg::parse)]
+    pub(crate) limits: Vec<LimitArg>,
 
     /// A model that no limit applies to, as a dedicated endpoint; may be given several times
     #[arg(long, value_name = "MODEL")]
@@ -100,7 +100,7 @@ pub(crate) fn env(name: &str) -> Result<Option<String>, String> {
         Ok(value) => Ok(Some(value)),
         Err(VarError::NotPresent) => Ok(None),
         // Ignoring it would start another program than was asked for. The value is secret, so it is not shown.
-        Err(VarError::NotUnicode(_)) => Err(format!("{name} is set and is no text: copy it anew")),
+        Err(VarError::NotUnicode(_)) => Err(format!("{name} is set and is no text: copy it again")),
     }
 }
 

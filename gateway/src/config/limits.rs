@@ -4,7 +4,7 @@ use tower_together::{Endpoint, Limits, Quota};
 
 /// One line of the table.
 #[derive(Clone, Debug)]
-pub(crate) struct Limit {
+pub(crate) struct LimitArg {
     endpoint: Endpoint,
     model: Option<String>,
     most: Most,
@@ -17,7 +17,7 @@ enum Most {
     None,
 }
 
-impl Limit {
+impl LimitArg {
     /// Parses `ENDPOINT=N` or `ENDPOINT/MODEL=N`, with `Ntokens` or `none` in place of `N`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let wrong = "write it as embeddings=300, embeddings=500000tokens or embeddings/MODEL=60";

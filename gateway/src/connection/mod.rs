@@ -56,7 +56,7 @@ pub(crate) async fn serve_one(stream: TcpStream, peer: Peer, app: Router, watche
         let asked = Arc::clone(&asked);
         move |request| {
             asked.notify_one();
-            answer(app.clone(), request, peer.clone())
+            respond(app.clone(), request, peer.clone())
         }
     });
     let serving = builder()
@@ -73,7 +73,7 @@ pub(crate) async fn serve_one(stream: TcpStream, peer: Peer, app: Router, watche
     let _ = serving.await;
 }
 
-async fn answer(
+async fn respond(
     app: Router,
     request: Request<Incoming>,
     peer: Peer,

@@ -1,6 +1,6 @@
 //! The gateway's own errors, in the API's format, so that every SDK understands them.
 
-pub(crate) mod rejection;
+pub(crate) mod reword;
 
 use std::{error::Error, iter, time::Duration};
 
@@ -21,20 +21,20 @@ pub(crate) struct Own {
 }
 
 /// A response with the body `{"error":{"message","type","param","code"}}`.
-pub(crate) fn answer(status: StatusCode, code: &str, message: &str) -> Response<Body> {
+pub(crate) fn response(status: StatusCode, code: &str, message: &str) -> Response<Body> {
     let kind = match status.is_client_error() {
         true => "invalid_request_error",
         false => OWN,
     };
-    let mut answer = Response::new(Body::from(json(kind, code, message)));
-    answer.extensions_mut().insert(Own {
+    let mut response = Response::new(Body::from(json(kind, code, message)));
+    response.extensions_mut().insert(Own {
         code: code.to_owned(),
         message: message.to_owned(),
     });
-    *answer.status_mut() = status;
+    *response.status_mut() = status;
     let json = HeaderValue::from_static("application/json");
-    answer.headers_mut().insert(CONTENT_TYPE, json);
-    answer
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
 }
 
 /// An error as the last event of a stream.
@@ -49,9 +49,9 @@ pub(crate) fn json(kind: &str, code: &str, message: &str) -> String {
 
 /// A response to an error that a retry would not change. The SDKs retry every 5xx unless a header tells them not to.
 pub(crate) fn lasting(status: StatusCode, code: &str, message: &str) -> Response<Body> {
-    let mut answer = answer(status, code, message);
-    say_final(answer.headers_mut());
-    answer
+    let mut response = response(status, code, message);
+    say_final(response.headers_mut());
+    response
 }
 
 /// Tells SDKs not to retry.
@@ -61,24 +61,24 @@ pub(crate) fn say_final(headers: &mut HeaderMap) {
 
 /// A transient failure of the gateway's own; a retry after `wait` makes sense.
 pub(crate) fn transient(code: &str, message: &str, wait: Duration) -> Response<Body> {
-    let mut answer = answer(StatusCode::SERVICE_UNAVAILABLE, code, message);
-    answer
+    let mut response = response(StatusCode::SERVICE_UNAVAILABLE, code, message);
+    response
         .headers_mut()
         .insert(RETRY_AFTER, wait.as_secs().max(1).into());
-    answer
+    response
 }
 
 /// The API was not reached, or broke its response off.
-pub(crate) fn no_answer(name: &str, error: &BoxError) -> Response<Body> {
+pub(crate) fn no_response(name: &str, error: &BoxError) -> Response<Body> {
     let causes = with_causes(&**error);
-    let message = format!("the gateway got no answer from {name}: {causes}");
-    answer(StatusCode::BAD_GATEWAY, "upstream_unreachable", &message)
+    let message = format!("the gateway got no response from {name}: {causes}");
+    response(StatusCode::BAD_GATEWAY, "upstream_unreachable", &message)
 }
 
 /// No response began within `patience`. It is not retried: another attempt would be another response to pay for.
 pub(crate) fn too_slow(name: &str, patience: Duration) -> Response<Body> {
     let message = format!(
-        "the gateway got no answer from {name} within {patience:?}: stream it, ask for less, or give \
+        "the gateway got no response from {name} within {patience:?}: stream it, ask for less, or give \
          your client a longer timeout"
     );
     lasting(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", &message)
@@ -96,17 +96,17 @@ pub(crate) fn silence(first_byte: Duration) -> String {
 
 pub(crate) fn body_broken(error: &axum::Error) -> Response<Body> {
     let message = format!("the request's body broke off: {error}");
-    answer(StatusCode::BAD_REQUEST, "body_broken", &message)
+    response(StatusCode::BAD_REQUEST, "body_broken", &message)
 }
 
 pub(crate) fn body_too_slow() -> Response<Body> {
     let message =
         "the request's body did not arrive at a megabyte a minute: send it faster, or less";
-    answer(StatusCode::REQUEST_TIMEOUT, "body_too_slow", message)
+    response(StatusCode::REQUEST_TIMEOUT, "body_too_slow", message)
 }
 
 pub(crate) fn full() -> Response<Body> {
-    let message = "the gateway has no memory left for another request's body: try again soon";
+    let message = "the gateway has no memory left for another request's body: retry soon";
     transient("gateway_full", message, Duration::from_secs(1))
 }
 

@@ -56,11 +56,11 @@ struct Point {
 /// Points as the page draws them, the oldest first. All lists have the same length.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Series {
-    /// Requests that left in each second.
+    /// Requests sent in each second.
     sent: Vec<u64>,
     /// Requests that waited at the end of each second.
     waiting: Vec<usize>,
-    /// The average wait of the requests that left, in milliseconds.
+    /// The average wait of the requests sent, in milliseconds.
     wait_ms: Vec<u64>,
     /// 429s from the server.
     throttled: Vec<u64>,
@@ -117,7 +117,7 @@ impl History {
         }
     }
 
-    /// Requests of a lane that left within the last `seconds`.
+    /// Requests of a lane that were sent within the last `seconds`.
     pub(crate) fn sent(&self, lane: &LaneSnapshot, seconds: usize) -> u64 {
         let Some(past) = self.lanes.get(&id(lane)) else {
             return lane.admitted;

@@ -24,7 +24,7 @@ use crate::{
     gateway::Gateway,
     history::windows::{self, measure},
     metrics::outcomes::Outcomes,
-    monitor::{traffic::Counts, waits::Histogram},
+    monitor::{traffic::OpenCounts, waits::Histogram},
 };
 
 pub(crate) async fn metrics(
@@ -47,11 +47,11 @@ pub(crate) async fn metrics(
             "text/plain; version=0.0.4; charset=utf-8",
         ),
     };
-    let mut answer = Response::new(Body::from(text));
-    answer
+    let mut response = Response::new(Body::from(text));
+    response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    answer
+    response
 }
 
 /// The counts at one instant.
@@ -61,7 +61,7 @@ struct Numbers {
     /// The remaining amount of each limit of each lane.
     left: Vec<Vec<u64>>,
     waits: Vec<Histogram>,
-    open: Counts,
+    open: OpenCounts,
 }
 
 impl Collector for Numbers {
@@ -70,9 +70,12 @@ impl Collector for Numbers {
         self.counter(to, "requests", "Requests let go to the API", |lane| {
             lane.admitted
         })?;
-        self.counter(to, "refused", "Requests the gateway refused", |lane| {
-            lane.refused
-        })?;
+        self.counter(
+            to,
+            "refused",
+            "Requests that the gateway rejected",
+            |lane| lane.refused,
+        )?;
         self.counter(to, "throttled", "429s of the API", |lane| {
             lane.throttled_count
         })?;
@@ -140,7 +143,7 @@ impl Numbers {
     }
 
     fn waits(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "How long calls had waited when they first left";
+        let help = "How long calls had waited when they were first sent";
         let unit = Some(&Unit::Seconds);
         let mut family = to.encode_descriptor("wait", help, unit, MetricType::Histogram)?;
         for (lane, waits) in self.lanes.iter().zip(&self.waits) {

@@ -10,7 +10,7 @@ use prometheus_client::{
 
 use crate::{
     metrics::gauge,
-    monitor::{Monitor, programs::Program},
+    monitor::{Monitor, programs::ProgramCounts},
 };
 
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct Outcomes {
     errors: BTreeMap<(&'static str, String), u64>,
     retries: BTreeMap<&'static str, u64>,
     unknown_tokens: u64,
-    programs: BTreeMap<String, Program>,
+    programs: BTreeMap<String, ProgramCounts>,
     in_outage: bool,
 }
 
@@ -64,7 +64,7 @@ impl Outcomes {
         to: &mut DescriptorEncoder<'_>,
         name: &str,
         help: &str,
-        value: fn(&Program) -> u64,
+        value: fn(&ProgramCounts) -> u64,
     ) -> fmt::Result {
         let mut family = to.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (name, program) in &self.programs {
@@ -75,13 +75,16 @@ impl Outcomes {
     }
 
     fn programs(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        self.program(to, "program_sent", "Calls of a program that left", |it| {
-            it.sent
-        })?;
+        self.program(
+            to,
+            "program_sent",
+            "Calls of a program that were sent",
+            |it| it.sent,
+        )?;
         self.program(
             to,
             "program_refused",
-            "Calls of a program that the gateway refused",
+            "Calls of a program that the gateway rejected",
             |it| it.rejected,
         )?;
         self.program(
@@ -90,7 +93,7 @@ impl Outcomes {
             "Calls of a program that failed",
             |it| it.errors,
         )?;
-        let help = "Seconds that the calls of a program had waited when they left";
+        let help = "Seconds that the calls of a program had waited when they were sent";
         let name = "program_wait_seconds";
         let mut family = to.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (name, program) in &self.programs {

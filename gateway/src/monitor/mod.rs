@@ -18,7 +18,7 @@ use http::{Response, StatusCode};
 use tower_together::Endpoint;
 
 use crate::{
-    body::Said,
+    body::BodyFacts,
     monitor::{
         log::Log,
         outage::{Outage, works},
@@ -62,27 +62,27 @@ impl Monitor {
     }
 
     /// Reports a call that access control rejects.
-    pub(crate) fn refuse(&self, refusal: Response<Body>) -> Response<Body> {
-        let is_unknown = refusal.status() == StatusCode::UNAUTHORIZED;
+    pub(crate) fn reject(&self, rejection: Response<Body>) -> Response<Body> {
+        let is_unknown = rejection.status() == StatusCode::UNAUTHORIZED;
         self.counts().unknown_tokens += u64::from(is_unknown);
-        refusal
+        rejection
     }
 
     /// Reports a call that waits for its turn.
-    pub(crate) fn queue(&self, record: &Record, said: &Said) {
+    pub(crate) fn queue(&self, record: &Record, said: &BodyFacts) {
         record.queue(said);
         self.counts().programs.of(&record.program).waiting += 1;
     }
 
-    /// Reports an attempt that leaves.
-    pub(crate) fn leave(&self, record: &Record) {
-        let first = record.leave();
+    /// Reports an attempt that is sent.
+    pub(crate) fn sent(&self, record: &Record) {
+        let first = record.sent();
         let model = record.facts().model.clone();
         let mut counts = self.counts();
         match first {
             Some(waited) => {
                 counts.waits.add(record.endpoint, model, waited);
-                counts.programs.of(&record.program).leave(waited);
+                counts.programs.of(&record.program).sent(waited);
             }
             None => *counts.retries.entry(record.endpoint.name()).or_default() += 1,
         }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tower_together::{ApiError, Endpoint, Rejected};
 
-use crate::{body::Said, error::Own, monitor::Monitor};
+use crate::{body::BodyFacts, error::Own, monitor::Monitor};
 
 pub(crate) struct Record {
     pub(crate) program: Arc<str>,
@@ -27,11 +27,11 @@ pub(crate) struct Facts {
     pub(crate) model: Option<Arc<str>>,
     /// When it was queued.
     pub(crate) queued: Option<Instant>,
-    /// How long it waited before its first attempt, if it has left.
+    /// How long it waited before its first attempt, if it has been sent.
     pub(crate) waited: Option<Duration>,
     pub(crate) attempts: u32,
-    /// When it left, if its response is to be a stream: the wait for the first event counts from here.
-    left: Option<Instant>,
+    /// When it was sent, if its response is to be a stream: the wait for the first event counts from here.
+    sent: Option<Instant>,
     streams: bool,
     pub(crate) status: Option<u16>,
     /// A word that names its error, if it failed.
@@ -74,18 +74,18 @@ impl Record {
     }
 
     /// The call's body has been read, and it waits for its turn.
-    pub(crate) fn queue(&self, said: &Said) {
+    pub(crate) fn queue(&self, said: &BodyFacts) {
         let mut facts = self.facts();
         facts.model = said.model.as_ref().map(|model| model.name().into());
         facts.streams = said.streams;
         facts.queued = Some(now());
     }
 
-    /// An attempt leaves. Returns how long the first one waited, and whether it is a retry.
-    pub(crate) fn leave(&self) -> Option<Duration> {
+    /// An attempt is sent. Returns how long the first one waited, and whether it is a retry.
+    pub(crate) fn sent(&self) -> Option<Duration> {
         let mut facts = self.facts();
         facts.attempts += 1;
-        facts.left = facts.streams.then(now);
+        facts.sent = facts.streams.then(now);
         if facts.waited.is_some() {
             return None;
         }
@@ -96,16 +96,16 @@ impl Record {
 
     /// The deadline for the first byte of its stream; `None` if the response is not to be a stream.
     pub(crate) fn first_byte(&self, within: Duration) -> Option<Instant> {
-        self.facts().left?.checked_add(within)
+        self.facts().sent?.checked_add(within)
     }
 
-    pub(crate) fn answer(&self, answer: &Response<Body>) {
+    pub(crate) fn responded(&self, response: &Response<Body>) {
         let mut facts = self.facts();
-        facts.status = Some(answer.status().as_u16());
-        let extensions = answer.extensions();
+        facts.status = Some(response.status().as_u16());
+        let extensions = response.extensions();
         let error = extensions.get::<ApiError>();
         // An error in the body of a success has the status that the error names.
-        let status = error.map_or(answer.status(), ApiError::status);
+        let status = error.map_or(response.status(), ApiError::status);
         if !status.is_client_error() && !status.is_server_error() {
             return;
         }

@@ -33,7 +33,7 @@ pub(crate) struct Traffic {
 
 /// The numbers of open connections, calls, programs and tasks.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Counts {
+pub(crate) struct OpenCounts {
     /// Connections of programs.
     pub(crate) connections: usize,
     /// Calls that have arrived and whose response has not ended, queued calls included.
@@ -49,7 +49,7 @@ pub(crate) struct Counts {
 pub(crate) struct Connection(Arc<Traffic>);
 
 /// A call in flight: it is counted until this is dropped.
-pub(crate) struct Call {
+pub(crate) struct OpenCall {
     traffic: Arc<Traffic>,
     caller: u64,
     record: Arc<Record>,
@@ -57,9 +57,9 @@ pub(crate) struct Call {
 }
 
 /// A response's body, and its call.
-pub(crate) struct Held {
+pub(crate) struct OpenBody {
     body: Body,
-    call: Call,
+    call: OpenCall,
 }
 
 impl Traffic {
@@ -73,10 +73,10 @@ impl Traffic {
         caller: &str,
         record: &Arc<Record>,
         monitor: &Arc<Monitor>,
-    ) -> Call {
+    ) -> OpenCall {
         let caller = self.hash.hash_one(caller);
         *self.callers().entry(caller).or_default() += 1;
-        Call {
+        OpenCall {
             traffic: Arc::clone(self),
             caller,
             record: Arc::clone(record),
@@ -84,9 +84,9 @@ impl Traffic {
         }
     }
 
-    pub(crate) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> OpenCounts {
         let callers = self.callers();
-        Counts {
+        OpenCounts {
             connections: self.connections.load(Relaxed),
             calls: callers.values().sum(),
             callers: callers.len(),
@@ -99,10 +99,10 @@ impl Traffic {
     }
 }
 
-impl Call {
+impl OpenCall {
     /// Counts the call until the response's body has ended, or is dropped because its program hung up.
     pub(crate) fn until_end_of(self, body: Body) -> Body {
-        Body::new(Held { body, call: self })
+        Body::new(OpenBody { body, call: self })
     }
 }
 
@@ -112,7 +112,7 @@ impl Drop for Connection {
     }
 }
 
-impl Drop for Call {
+impl Drop for OpenCall {
     fn drop(&mut self) {
         let mut callers = self.traffic.callers();
         if let Some(calls) = callers.get_mut(&self.caller) {
@@ -127,7 +127,7 @@ impl Drop for Call {
 }
 
 /// hyper does not poll a body again that reports its end.
-impl Drop for Held {
+impl Drop for OpenBody {
     fn drop(&mut self) {
         if http_body::Body::is_end_stream(&self.body) {
             self.call.record.end(End::Done);
@@ -135,7 +135,7 @@ impl Drop for Held {
     }
 }
 
-impl http_body::Body for Held {
+impl http_body::Body for OpenBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -17,11 +17,11 @@ use crate::{
         History, Recent, Series, mean,
         windows::{self, measure},
     },
-    monitor::{outage::Failing, programs::Program, traffic::Counts},
+    monitor::{outage::Failing, programs::ProgramCounts, traffic::OpenCounts},
 };
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct LanesReport<'a> {
     /// The API that calls are sent to.
     upstream: &'a str,
     /// Identifies this run: in another run all counts start again.
@@ -30,7 +30,7 @@ struct Report<'a> {
     tokens: bool,
     /// Points taken so far, one a second. `/lanes?since=TICK` leaves out the points up to `TICK`.
     tick: u64,
-    open: Counts,
+    open: OpenCounts,
     waiting: usize,
     admitted: u64,
     refused: u64,
@@ -41,14 +41,14 @@ struct Report<'a> {
     outage: Option<Failing>,
     /// The last five minutes.
     recent: Recent,
-    programs: BTreeMap<String, Program>,
-    shared: Vec<Shared>,
+    programs: BTreeMap<String, ProgramCounts>,
+    shared: Vec<SharedLimit>,
     lanes: Vec<Lane<'a>>,
 }
 
 /// A limit that several lanes share.
 #[derive(Serialize)]
-struct Shared {
+struct SharedLimit {
     #[serde(flatten)]
     limit: Limit,
     /// The indices in `lanes` of those that share it.
@@ -63,7 +63,7 @@ struct Lane<'a> {
     overflow: bool,
     limits: Vec<Limit>,
     waiting: usize,
-    /// Seconds until the next request may leave, if that is known and not now.
+    /// Seconds until the next request may be sent, if that is known and not now.
     next_in: Option<f64>,
     /// Remaining seconds of the pause that the server asked for.
     paused_for: Option<f64>,
@@ -92,11 +92,11 @@ struct Limit {
 pub(crate) async fn lanes(State(gateway): State<Arc<Gateway>>, uri: Uri) -> Response<Body> {
     let query = uri.query().and_then(|query| query.strip_prefix("since="));
     let since = query.and_then(|tick| tick.parse().ok()).unwrap_or(0);
-    let mut answer = Response::new(Body::from(report(&gateway, since)));
-    let headers = answer.headers_mut();
+    let mut response = Response::new(Body::from(report(&gateway, since)));
+    let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+    response
 }
 
 fn report(gateway: &Gateway, since: u64) -> Vec<u8> {
@@ -105,7 +105,7 @@ fn report(gateway: &Gateway, since: u64) -> Vec<u8> {
     let counts = gateway.monitor.counts();
     let now = now();
     let lanes = snapshot.lanes.iter();
-    let report = Report {
+    let report = LanesReport {
         upstream: gateway.target.name(),
         run: gateway.run,
         tokens: gateway.access.wants_token(),
@@ -124,7 +124,7 @@ fn report(gateway: &Gateway, since: u64) -> Vec<u8> {
             .map(|(limit, of)| {
                 let left = windows::left(limit, &snapshot.lanes[of[0]], &snapshot.lanes, &history);
                 let limit = Limit::new(limit, left);
-                Shared { limit, of }
+                SharedLimit { limit, of }
             })
             .collect(),
         lanes: lanes

@@ -15,8 +15,8 @@ pub(crate) async fn page() -> Response<Body> {
     let nonce = format!("{:016x}", RandomState::new().hash_one(()));
     let policy = POLICY.replace("NONCE", &nonce);
     let policy = HeaderValue::try_from(policy).expect("letters a header may have");
-    let mut answer = Response::new(Body::from(PAGE.replace("NONCE", &nonce)));
-    let headers = answer.headers_mut();
+    let mut response = Response::new(Body::from(PAGE.replace("NONCE", &nonce)));
+    let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, policy);
     headers.insert(
         CONTENT_TYPE,
@@ -25,7 +25,7 @@ pub(crate) async fn page() -> Response<Body> {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(NO_SNIFF, HeaderValue::from_static("nosniff"));
-    answer
+    response
 }
 
 /// Only scripts and styles in the page itself run, and they connect only to the gateway.

@@ -31,14 +31,19 @@ pub(crate) type Sender = BoxCloneSyncService<Request<Ahead>, Response<Body>, Box
 
 /// The state that observes each attempt.
 #[derive(Clone)]
-pub(crate) struct Watch {
+pub(crate) struct Observer {
     pub(crate) first_byte: Duration,
     pub(crate) monitor: Arc<Monitor>,
     pub(crate) descriptors: Descriptors,
 }
 
-pub(crate) fn sender(limiter: Limiter, target: &Target, memory: &Memory, watch: Watch) -> Sender {
-    let client = watched(http(target.http2), watch);
+pub(crate) fn sender(
+    limiter: Limiter,
+    target: &Target,
+    memory: &Memory,
+    observer: Observer,
+) -> Sender {
+    let client = observed(http(target.http2), observer);
     let classify = Classify::together().with_prefix(&target.prefix);
     // A body that was read ahead is already counted and can be sent again, so this buffer only keeps clones.
     let again = tower_together::body::ReplayBuffer::new(memory.each(), usize::MAX);
@@ -46,13 +51,13 @@ pub(crate) fn sender(limiter: Limiter, target: &Target, memory: &Memory, watch: 
         .with_retry(TogetherRetryLayer::new().with_replay_buffer(again))
         .with_classify(classify);
     let service = layer.layer(client); // <- here
-    BoxCloneSyncService::new(service.map_response(|answer| answer.map(Body::new)))
+    BoxCloneSyncService::new(service.map_response(|response| response.map(Body::new)))
 }
 
 /// Counts each attempt of the layer as it passes.
-fn watched<C>(
+fn observed<C>(
     client: Client<C, Ahead>,
-    watch: Watch,
+    observer: Observer,
 ) -> impl Service<Request<Ahead>, Response = Response<Body>, Error = BoxError, Future: Send>
 + Clone
 + Send
@@ -61,10 +66,10 @@ fn watched<C>(
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
-    service_fn(move |request| watch.clone().send(client.clone(), request))
+    service_fn(move |request| observer.clone().send(client.clone(), request))
 }
 
-impl Watch {
+impl Observer {
     async fn send<C>(
         self,
         client: Client<C, Ahead>,
@@ -76,7 +81,7 @@ impl Watch {
         let descriptor = self.descriptors.attempt().await;
         let record = request.extensions().get::<Arc<Record>>();
         let until = record.and_then(|record| {
-            self.monitor.leave(record);
+            self.monitor.sent(record);
             record.first_byte(self.first_byte)
         });
         let sending = client.request(request);
@@ -92,10 +97,10 @@ impl Watch {
         };
         let result = result.map_err(BoxError::from);
         self.monitor.came(match &result {
-            Ok(answer) => Ok(answer.status()),
+            Ok(response) => Ok(response.status()),
             Err(error) => Err(error::with_causes(&**error)),
         });
-        let answer = result?;
+        let response = result?;
         // Holds the descriptor until the body ends.
         let hold = move |body: Incoming| {
             body.map_frame(move |frame| {
@@ -103,7 +108,7 @@ impl Watch {
                 frame
             })
         };
-        Ok(answer.map(|body| Body::new(hold(body))))
+        Ok(response.map(|body| Body::new(hold(body))))
     }
 }
 

@@ -11,13 +11,13 @@ use crate::{
     upstream::{mask::Mask, masked::Masked},
 };
 
-pub(crate) struct Key {
+pub(crate) struct UpstreamKey {
     header: HeaderValue,
     /// `None` if the API needs no key.
     secret: Option<Arc<[u8]>>,
 }
 
-impl Key {
+impl UpstreamKey {
     /// Reads `TOGETHER_API_KEY`, if it is set.
     pub(crate) fn from_env() -> Result<Self, BoxError> {
         let secret = args::env("TOGETHER_API_KEY")?.unwrap_or_default();
@@ -27,7 +27,7 @@ impl Key {
     fn new(secret: &str) -> Result<Self, BoxError> {
         let sent = if secret.is_empty() { "none" } else { secret };
         let mut header = HeaderValue::try_from(format!("Bearer {sent}"))
-            .map_err(|_| "TOGETHER_API_KEY holds what no header may: copy it anew")?;
+            .map_err(|_| "TOGETHER_API_KEY holds what no header may: copy it again")?;
         // Keeps the key out of every output that shows headers, and out of HTTP/2's header table.
         header.set_sensitive(true);
         Ok(Self {

@@ -2,8 +2,8 @@
 
 pub(crate) mod client;
 mod key;
+pub(crate) mod key_rejected;
 mod mask;
 mod masked;
 pub(crate) mod path;
-pub(crate) mod refused;
 pub(crate) mod target;

@@ -11,7 +11,7 @@ use tower::BoxError;
 
 use crate::{
     config::args::Args,
-    upstream::{key::Key, path},
+    upstream::{key::UpstreamKey, path},
 };
 
 /// The API behind the gateway.
@@ -22,7 +22,7 @@ pub(crate) struct Target {
     pub(crate) prefix: String,
     /// Whether a path without a version gets `/v1`.
     versioned: bool,
-    pub(crate) key: Key,
+    pub(crate) key: UpstreamKey,
     /// Whether to speak HTTP/2.
     pub(crate) http2: bool,
     name: String,
@@ -32,7 +32,7 @@ pub(crate) struct Target {
 impl Target {
     /// Chooses the API: Together with a key, the stand-in without one, or the address that `args` names.
     pub(crate) async fn choose(args: &Args) -> Result<Self, BoxError> {
-        let key = Key::from_env()?;
+        let key = UpstreamKey::from_env()?;
         match (&args.base_url, key.is_set()) {
             (Some(url), false) if !is_loopback(url.host().unwrap_or_default()) => {
                 Err(format!("{url} wants a key: put it in TOGETHER_API_KEY").into())
@@ -54,7 +54,7 @@ impl Target {
         }
     }
 
-    fn new(base: &Uri, key: Key, http2: bool) -> Result<Self, BoxError> {
+    fn new(base: &Uri, key: UpstreamKey, http2: bool) -> Result<Self, BoxError> {
         let (scheme, host) = base
             .scheme()
             .zip(base.authority())

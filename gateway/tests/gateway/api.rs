@@ -19,7 +19,7 @@ pub(crate) struct Api {
 struct Kept {
     arrived: Vec<Arrived>,
     /// The next responses; later ones are 200 with an empty object.
-    answers: Vec<Response<Body>>,
+    responses: Vec<Response<Body>>,
     /// The number of requests that may get a response; `None` is no limit.
     gate: Option<Arc<Semaphore>>,
 }
@@ -37,7 +37,9 @@ impl Api {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let kept = Arc::default();
-        let app = Router::new().fallback(answer).with_state(Arc::clone(&kept));
+        let app = Router::new()
+            .fallback(respond)
+            .with_state(Arc::clone(&kept));
         let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         Self { url, kept, serving }
     }
@@ -46,9 +48,9 @@ impl Api {
         self.url.clone()
     }
 
-    pub(crate) fn will_answer(&self, answer: Response<impl Into<Body>>) {
-        let answer = answer.map(Into::into);
-        self.kept.lock().unwrap().answers.push(answer);
+    pub(crate) fn will_respond(&self, response: Response<impl Into<Body>>) {
+        let response = response.map(Into::into);
+        self.kept.lock().unwrap().responses.push(response);
     }
 
     /// From now on, requests wait for their responses.
@@ -73,24 +75,24 @@ impl Drop for Api {
     }
 }
 
-async fn answer(State(kept): State<Arc<Mutex<Kept>>>, request: Request<Body>) -> Response<Body> {
+async fn respond(State(kept): State<Arc<Mutex<Kept>>>, request: Request<Body>) -> Response<Body> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
-    let (answer, gate) = {
+    let (response, gate) = {
         let mut kept = kept.lock().unwrap();
         kept.arrived.push(Arrived {
             path: head.uri.to_string(),
             headers: head.headers,
             body,
         });
-        let answer = match kept.answers.is_empty() {
+        let response = match kept.responses.is_empty() {
             true => Response::new(Body::from("{}")),
-            false => kept.answers.remove(0),
+            false => kept.responses.remove(0),
         };
-        (answer, kept.gate.clone())
+        (response, kept.gate.clone())
     };
     if let Some(gate) = gate {
         gate.acquire().await.unwrap().forget();
     }
-    answer
+    response
 }

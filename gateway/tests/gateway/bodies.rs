@@ -92,21 +92,21 @@ async fn bodies_together_take_so_much_memory_and_no_more() {
     // 8,388,608 less 8,100,000.
     let large = || gateway.post_to("/v1/embeddings", long(900_000));
     // A body that arrives while they are still being read may take the memory of one of them.
-    let mut refused = 0;
-    while refused < 10 {
-        let answer = Program::new("tom").send(large()).await;
-        if answer.status == StatusCode::SERVICE_UNAVAILABLE {
-            refused += 1;
+    let mut rejected = 0;
+    while rejected < 10 {
+        let response = Program::new("tom").send(large()).await;
+        if response.status == StatusCode::SERVICE_UNAVAILABLE {
+            rejected += 1;
         } else {
-            refused = 0;
+            rejected = 0;
             stalled.push(send(&gateway, head, 1_000_000, &[b' '; 900_000]).await);
         }
     }
     let before = api.arrived().len();
-    let refused = Program::new("tom").send(large()).await;
-    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(refused.header("retry-after"), "1");
-    assert_eq!(refused.json()["error"]["code"], "gateway_full");
+    let rejected = Program::new("tom").send(large()).await;
+    assert_eq!(rejected.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(rejected.header("retry-after"), "1");
+    assert_eq!(rejected.json()["error"]["code"], "gateway_full");
     assert_eq!(api.arrived().len(), before);
     let small = Program::new("tom").send(gateway.post(chat("m"))).await;
     assert_eq!(small.status, StatusCode::OK);
@@ -117,15 +117,15 @@ async fn bodies_together_take_so_much_memory_and_no_more() {
     })
     .await;
     for _ in 0..20 {
-        let answer = Program::new("tom").send(large()).await;
-        assert_eq!(answer.status, StatusCode::OK);
+        let response = Program::new("tom").send(large()).await;
+        assert_eq!(response.status, StatusCode::OK);
     }
     // A body beyond an eighth of the memory waits on disk, and arrives.
     let longest = long(3_000_000);
-    let answer = Program::new("tom")
+    let response = Program::new("tom")
         .send(gateway.post_to("/v1/embeddings", longest.clone()))
         .await;
-    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(response.status, StatusCode::OK);
     let arrived = api.arrived().pop().unwrap();
     assert!(arrived.body == longest, "{} bytes", arrived.body.len());
 }
@@ -151,8 +151,9 @@ async fn a_long_body_holds_no_place_before_it_has_come() {
         let tom = Program::new("tom");
         // Callers are served in turn, so each long body has had a turn after as many calls of another caller.
         for _ in 0..20 {
-            let answer = timeout(Duration::from_secs(10), tom.send(gateway.post(chat("m")))).await;
-            assert_eq!(answer.expect("a place").status, StatusCode::OK);
+            let response =
+                timeout(Duration::from_secs(10), tom.send(gateway.post(chat("m")))).await;
+            assert_eq!(response.expect("a place").status, StatusCode::OK);
         }
         assert_eq!(api.arrived().len(), 20);
         // A body on disk leaves the queue too when its program hangs up.
@@ -167,13 +168,13 @@ async fn bodies_on_disk_are_bounded() {
     let flags = ["--body-memory", "1", "--body-disk", "3"];
     let gateway = Gateway::before(&api.url(), &flags).await;
     let post = |length| gateway.post_to("/v1/embeddings", long(length));
-    let refused = Program::new("tom").send(post(4_000_000)).await;
-    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(refused.json()["error"]["code"], "gateway_full");
+    let rejected = Program::new("tom").send(post(4_000_000)).await;
+    assert_eq!(rejected.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(rejected.json()["error"]["code"], "gateway_full");
     // Its share of the disk is free again.
     for _ in 0..3 {
-        let answer = Program::new("tom").send(post(2_000_000)).await;
-        assert_eq!(answer.status, StatusCode::OK);
+        let response = Program::new("tom").send(post(2_000_000)).await;
+        assert_eq!(response.status, StatusCode::OK);
     }
     assert_eq!(api.arrived().len(), 3);
     assert_eq!(api.arrived()[0].body, long(2_000_000));
@@ -188,16 +189,16 @@ async fn a_stream_that_never_begins_gives_its_place_back() {
     let tom = Program::new("tom");
     // Only the head arrives.
     let silent = crate::stream(&api);
-    let mut answer = tom.open(gateway.post(streamed("m"))).await;
-    let error = crate::event(&mut answer).await.unwrap();
+    let mut response = tom.open(gateway.post(streamed("m"))).await;
+    let error = crate::event(&mut response).await.unwrap();
     assert!(error.contains(r#""code":"upstream_silent""#), "{error}");
-    assert_eq!(crate::event(&mut answer).await, None);
+    assert_eq!(crate::event(&mut response).await, None);
     // The API sends nothing at all. The call is not retried, because it was paid for.
     api.holds();
-    let answer = tom.send(gateway.post(streamed("m"))).await;
-    assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
-    assert_eq!(answer.json()["error"]["code"], "upstream_silent");
-    assert_eq!(answer.header("x-should-retry"), "false");
+    let response = tom.send(gateway.post(streamed("m"))).await;
+    assert_eq!(response.status, StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(response.json()["error"]["code"], "upstream_silent");
+    assert_eq!(response.header("x-should-retry"), "false");
     assert_eq!(api.arrived().len(), 2);
     // A response that is no stream begins when it is complete.
     let request = gateway.post(chat("m"));
@@ -211,23 +212,23 @@ async fn a_stream_that_never_begins_gives_its_place_back() {
 
 /// The call was sent up to five times, and the SDK then retried that.
 #[tokio::test]
-async fn an_answer_that_takes_too_long_is_paid_for_once() {
+async fn a_response_that_takes_too_long_is_paid_for_once() {
     let api = Api::start().await;
     let flags = ["--limit", "chat-completions=60000"];
     let gateway = Gateway::before(&api.url(), &flags).await;
     api.holds();
     let names = ["x-stainless-timeout", "x-stainless-read-timeout"];
-    let answers = join_all(names.map(|name| {
+    let responses = join_all(names.map(|name| {
         let mut request = gateway.post(chat("m"));
         request.headers_mut().insert(name, 2.into());
         let program = Program::new("tom");
         timeout(PATIENCE, async move { program.send(request).await })
     }));
-    for answer in answers.await {
-        let answer = answer.expect("an answer");
-        assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
-        assert_eq!(answer.header("x-should-retry"), "false");
-        assert_eq!(answer.json()["error"]["code"], "upstream_timeout");
+    for response in responses.await {
+        let response = response.expect("a response");
+        assert_eq!(response.status, StatusCode::GATEWAY_TIMEOUT);
+        assert_eq!(response.header("x-should-retry"), "false");
+        assert_eq!(response.json()["error"]["code"], "upstream_timeout");
     }
     until("nothing is left", || async {
         gateway.lanes().await.is_quiet()
@@ -238,16 +239,16 @@ async fn an_answer_that_takes_too_long_is_paid_for_once() {
 
 /// A body that was read ahead can be retried, even if the layers alone would not keep it.
 #[tokio::test]
-async fn a_large_body_is_sent_again() {
+async fn a_large_body_is_retried() {
     let api = Api::start().await;
     let gateway = Gateway::before(&api.url(), &[]).await;
     let failed = http::Response::builder().status(503);
-    api.will_answer(failed.body("").unwrap());
+    api.will_respond(failed.body("").unwrap());
     let body = long(5_000_000);
-    let answer = Program::new("tom")
+    let response = Program::new("tom")
         .send(gateway.post_to("/v1/embeddings", body.clone()))
         .await;
-    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(response.status, StatusCode::OK);
     let arrived = api.arrived();
     assert_eq!(arrived.len(), 2);
     assert!(arrived.iter().all(|request| request.body == body));

@@ -6,7 +6,7 @@ use http::{HeaderName, StatusCode, header::AUTHORIZATION};
 use crate::{
     api::Api,
     process::Gateway,
-    program::{Answer, Program},
+    program::{Program, ReadResponse},
 };
 
 const KEY: &str = "tgp_v1_the-gateways-own-key";
@@ -22,20 +22,20 @@ async fn only_methods_that_apis_have_pass() {
             "CONNECT" => "127.0.0.1:80",
             _ => "/v1/models",
         };
-        let answer = gateway.raw(&format!("{method} {target} HTTP/1.1")).await;
-        assert!(answer.starts_with("HTTP/1.1 405"), "{method}: {answer}");
+        let response = gateway.raw(&format!("{method} {target} HTTP/1.1")).await;
+        assert!(response.starts_with("HTTP/1.1 405"), "{method}: {response}");
         let allow = "\r\nallow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n";
-        assert!(answer.contains(allow), "{answer}");
+        assert!(response.contains(allow), "{response}");
         assert!(
-            answer.contains(r#""code":"method_not_allowed""#),
-            "{answer}"
+            response.contains(r#""code":"method_not_allowed""#),
+            "{response}"
         );
     }
     assert!(api.arrived().is_empty());
     for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
         let line = format!("{method} /v1/models HTTP/1.1");
-        let answer = gateway.raw(&line).await;
-        assert!(answer.starts_with("HTTP/1.1 200"), "{method}: {answer}");
+        let response = gateway.raw(&line).await;
+        assert!(response.starts_with("HTTP/1.1 200"), "{method}: {response}");
     }
     assert_eq!(api.arrived().len(), 7);
 }
@@ -58,9 +58,12 @@ async fn no_path_leads_up() {
         "/v1/..;a=b/admin",
         "/v1%2f..%2fadmin",
     ] {
-        let answer = gateway.raw(&format!("GET {path} HTTP/1.1")).await;
-        assert!(answer.starts_with("HTTP/1.1 400"), "{path}: {answer}");
-        assert!(answer.contains(r#""code":"path_with_dots""#), "{answer}");
+        let response = gateway.raw(&format!("GET {path} HTTP/1.1")).await;
+        assert!(response.starts_with("HTTP/1.1 400"), "{path}: {response}");
+        assert!(
+            response.contains(r#""code":"path_with_dots""#),
+            "{response}"
+        );
     }
     assert!(api.arrived().is_empty());
     // A model's name may contain a slash and dots, and a query may contain anything.
@@ -69,8 +72,8 @@ async fn no_path_leads_up() {
         "/v1/a..b/.c/d.",
         "/v1/models?a=/../b",
     ] {
-        let answer = gateway.raw(&format!("GET {path} HTTP/1.1")).await;
-        assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+        let response = gateway.raw(&format!("GET {path} HTTP/1.1")).await;
+        assert!(response.starts_with("HTTP/1.1 200"), "{path}: {response}");
         assert_eq!(api.arrived().pop().unwrap().path, format!("/llm{path}"));
     }
 }
@@ -82,7 +85,7 @@ async fn from_elsewhere_a_look_takes_a_token() {
     let api = Api::start().await;
     let env = [("GATEWAY_TOKENS", "ann,tom")];
     let gateway = Gateway::start_with(&["--base-url", &api.url()], &env).await;
-    let look = async |path: &str, headers: &[(&str, &str)]| -> Answer {
+    let look = async |path: &str, headers: &[(&str, &str)]| -> ReadResponse {
         let mut request = gateway.get(path);
         for (name, value) in headers {
             let name: HeaderName = name.parse().unwrap();
@@ -99,14 +102,14 @@ async fn from_elsewhere_a_look_takes_a_token() {
             ("x-forwarded-for", "192.0.2.7"),
             ("forwarded", "for=192.0.2.7"),
         ] {
-            let refused = look(path, &[elsewhere]).await;
-            assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{elsewhere:?}");
+            let rejected = look(path, &[elsewhere]).await;
+            assert_eq!(rejected.status, StatusCode::UNAUTHORIZED, "{elsewhere:?}");
             assert!(
-                refused
+                rejected
                     .header("www-authenticate")
                     .starts_with("Basic realm=")
             );
-            assert_eq!(refused.json()["error"]["code"], "invalid_gateway_token");
+            assert_eq!(rejected.json()["error"]["code"], "invalid_gateway_token");
             for (credential, known) in [
                 ("Bearer tom".to_owned(), true),
                 ("Bearer tim".to_owned(), false),
@@ -116,8 +119,8 @@ async fn from_elsewhere_a_look_takes_a_token() {
                 (basic("tom"), false),
                 ("Basic ?".to_owned(), false),
             ] {
-                let answer = look(path, &[elsewhere, (authorization, &credential)]).await;
-                assert_eq!(answer.status == StatusCode::OK, known, "{credential}");
+                let response = look(path, &[elsewhere, (authorization, &credential)]).await;
+                assert_eq!(response.status == StatusCode::OK, known, "{credential}");
             }
         }
     }
@@ -125,8 +128,8 @@ async fn from_elsewhere_a_look_takes_a_token() {
     let mut call = gateway.post(crate::program::chat("m"));
     let credential = basic("anybody:ann").parse().unwrap();
     call.headers_mut().insert(AUTHORIZATION, credential);
-    let answer = Program::new("").send(call).await;
-    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    let response = Program::new("").send(call).await;
+    assert_eq!(response.status, StatusCode::UNAUTHORIZED);
     assert!(api.arrived().is_empty());
 }
 

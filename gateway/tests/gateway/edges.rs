@@ -5,7 +5,7 @@ use http::{Method, Request, StatusCode};
 use crate::{
     api::Api,
     process::Gateway,
-    program::{Answer, Body, Program, chat, embed},
+    program::{Body, Program, ReadResponse, chat, embed},
     stand_in,
 };
 use testing::until;
@@ -16,7 +16,7 @@ async fn with_tokens(api: &Api) -> Gateway {
 }
 
 /// Sends a request with these headers, and no credential.
-async fn send(mut request: Request<Body>, headers: &[(&'static str, &str)]) -> Answer {
+async fn send(mut request: Request<Body>, headers: &[(&'static str, &str)]) -> ReadResponse {
     for (name, value) in headers {
         request.headers_mut().insert(*name, value.parse().unwrap());
     }
@@ -51,14 +51,14 @@ async fn a_web_page_with_a_token_may_call() {
     assert!(api.arrived().is_empty());
 
     let token = ("authorization", "Bearer tom");
-    let answer = send(gateway.post(chat("m")), &[origin, token]).await;
-    assert_eq!(answer.status, StatusCode::OK);
-    assert_eq!(answer.header("access-control-allow-origin"), "*");
-    assert_eq!(answer.header("access-control-expose-headers"), "*");
+    let response = send(gateway.post(chat("m")), &[origin, token]).await;
+    assert_eq!(response.status, StatusCode::OK);
+    assert_eq!(response.header("access-control-allow-origin"), "*");
+    assert_eq!(response.header("access-control-expose-headers"), "*");
     // The calling page may read an error too.
-    let refused = send(gateway.post(chat("m")), &[origin]).await;
-    assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(refused.header("access-control-allow-origin"), "*");
+    let rejected = send(gateway.post(chat("m")), &[origin]).await;
+    assert_eq!(rejected.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(rejected.header("access-control-allow-origin"), "*");
     // The gateway's own pages need no token from this machine, and are for no other site.
     for path in ["/lanes", "/metrics", "/"] {
         let seen = send(gateway.get(path), &[origin]).await;
@@ -68,9 +68,9 @@ async fn a_web_page_with_a_token_may_call() {
     let open = Gateway::before(&api.url(), &[]).await;
     let mut question = open.post(chat("m"));
     *question.method_mut() = Method::OPTIONS;
-    let refused = send(question, &asked).await;
-    assert_eq!(refused.status, StatusCode::FORBIDDEN);
-    assert!(!refused.headers.contains_key("access-control-allow-origin"));
+    let rejected = send(question, &asked).await;
+    assert_eq!(rejected.status, StatusCode::FORBIDDEN);
+    assert!(!rejected.headers.contains_key("access-control-allow-origin"));
 }
 
 #[tokio::test]
@@ -80,9 +80,9 @@ async fn orchestrators_need_no_token() {
     let gateway = with_tokens(&api).await;
     for path in ["/healthz", "/readyz"] {
         for host in ["127.0.0.1", "gateway.prod.svc.cluster.local"] {
-            let answer = send(gateway.get(path), &[("host", host)]).await;
-            assert_eq!(answer.status, StatusCode::OK, "{path} {host}");
-            assert_eq!(answer.text(), "ok\n");
+            let response = send(gateway.get(path), &[("host", host)]).await;
+            assert_eq!(response.status, StatusCode::OK, "{path} {host}");
+            assert_eq!(response.text(), "ok\n");
         }
     }
     assert!(api.arrived().is_empty());
@@ -103,8 +103,8 @@ async fn programs_may_leave_out_the_host_and_use_names_of_their_network() {
         ("evil.gateway.example", false),
         ("?", false),
     ] {
-        let answer = send(gateway.post(chat("m")), &[("host", host)]).await;
-        assert_eq!(answer.status == StatusCode::OK, allowed, "{host}");
+        let response = send(gateway.post(chat("m")), &[("host", host)]).await;
+        assert_eq!(response.status == StatusCode::OK, allowed, "{host}");
     }
     let bare = gateway.head("GET /v1/models HTTP/1.0\r\n\r\n").await;
     assert!(bare.starts_with("HTTP/1.0 200"), "{bare}");
@@ -123,10 +123,10 @@ async fn a_websocket_is_rejected_in_words() {
         ("sec-websocket-version", "13"),
         ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
     ];
-    let answer = send(gateway.get("/v1/realtime"), &upgrade).await;
-    assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED);
-    assert_eq!(answer.json()["error"]["code"], "websocket");
-    assert_eq!(answer.header("x-should-retry"), "false");
+    let response = send(gateway.get("/v1/realtime"), &upgrade).await;
+    assert_eq!(response.status, StatusCode::NOT_IMPLEMENTED);
+    assert_eq!(response.json()["error"]["code"], "websocket");
+    assert_eq!(response.header("x-should-retry"), "false");
     assert!(api.arrived().is_empty());
 }
 
@@ -140,7 +140,7 @@ async fn a_rejection_names_what_a_program_can_do() {
     let tom = Program::new("tom");
     assert_eq!(tom.send(embed()).await.status, StatusCode::OK);
     let hurried = [("x-stainless-timeout", "1")];
-    for (answer, code, words) in [
+    for (response, code, words) in [
         (tom.send(embed()).await, "max_wait", "within 30s"),
         (
             send(embed(), &hurried).await,
@@ -148,9 +148,9 @@ async fn a_rejection_names_what_a_program_can_do() {
             "a longer timeout",
         ),
     ] {
-        assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
-        assert!(answer.headers.contains_key("retry-after"));
-        let error = &answer.json()["error"];
+        assert_eq!(response.status, StatusCode::TOO_MANY_REQUESTS);
+        assert!(response.headers.contains_key("retry-after"));
+        let error = &response.json()["error"];
         assert_eq!(error["code"], code);
         let message = error["message"].as_str().unwrap();
         assert!(message.contains(words), "{message}");

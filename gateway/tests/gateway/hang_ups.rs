@@ -75,14 +75,14 @@ async fn call(program: Program, gateway: Arc<Gateway>, seed: u64) -> Outcome {
         _ => (Duration::MAX, usize::MAX),
     };
     let mut outcome = Outcome::default();
-    let Ok(mut answer) = timeout(in_time, program.open(request)).await else {
+    let Ok(mut response) = timeout(in_time, program.open(request)).await else {
         outcome.early = 1;
         return outcome;
     };
-    assert!(answer.headers().contains_key("x-accel-buffering"));
+    assert!(response.headers().contains_key("x-accel-buffering"));
     let mut last = String::new();
     for _ in 0..events {
-        match answer.event().await {
+        match response.event().await {
             Some(event) => last = event,
             None => break,
         }
@@ -157,7 +157,7 @@ async fn hang_up(calls: u64) {
     println!("{before:?} before\n{after:?} {settled:.1?} after");
     println!(
         "{calls} calls in {:.1?}: {} read to the end; hung up {queued} in the queue, {sent} before \
-         the answer, {} in its middle",
+         the response, {} in its middle",
         ended - begun,
         sum.whole,
         sum.midway

@@ -38,8 +38,8 @@ async fn a_job_whose_program_never_asks_for_it_gives_its_slot_to_the_next() {
     let file = file(&program, &gateway).await;
     // Three at a time.
     for number in 1..=6 {
-        let answer = program.send(create(&gateway, &file, number)).await;
-        assert_eq!(answer.status, StatusCode::OK);
+        let response = program.send(create(&gateway, &file, number)).await;
+        assert_eq!(response.status, StatusCode::OK);
         until("it has ended", || async {
             let jobs = server.jobs();
             jobs.iter().all(|job| job.status == "completed")
@@ -61,7 +61,7 @@ async fn whoever_runs_it_is_told_if_it_may_not_ask_for_jobs() {
     server.script("GET", "/fine-tunes", Answer::status(401));
     let fourth = create(&gateway, &file, 4);
     let waiting = tokio::spawn(async move { program.send(fourth).await });
-    gateway.says("refuses the gateway's key (401").await;
+    gateway.says("rejects the gateway's key (401").await;
     waiting.abort();
 }
 

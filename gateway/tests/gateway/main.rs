@@ -41,9 +41,9 @@ async fn stand_in() -> StandIn {
 #[tokio::test]
 async fn without_a_key_it_works_at_once_and_says_what_to_try() {
     let mut gateway = Gateway::start(&[]).await;
-    let answer = Program::new("tom").send(gateway.post(chat("m"))).await;
-    assert_eq!(answer.status, StatusCode::OK);
-    assert!(answer.text().contains("the stand-in speaking."));
+    let response = Program::new("tom").send(gateway.post(chat("m"))).await;
+    assert_eq!(response.status, StatusCode::OK);
+    assert!(response.text().contains("the stand-in speaking."));
     let said = gateway.stop().await;
     for part in [
         "no TOGETHER_API_KEY",
@@ -61,23 +61,23 @@ async fn base_urls_with_and_without_a_version_come_out_at_the_same_place() {
     for base in ["", "/", "/v1", "/v1/"] {
         let base = format!("{}{base}", server.url());
         let gateway = Gateway::before(&base, &[]).await;
-        let answer = Program::new("tom").send(gateway.post(chat("m"))).await;
-        assert_eq!(answer.status, StatusCode::OK, "{base}");
+        let response = Program::new("tom").send(gateway.post(chat("m"))).await;
+        assert_eq!(response.status, StatusCode::OK, "{base}");
     }
     let base = format!("{}/v1", server.url());
     let gateway = Gateway::before(&base, &[]).await;
     for path in ["/chat/completions", "/v1/chat/completions?a=b"] {
-        let answer = Program::new("tom")
+        let response = Program::new("tom")
             .send(gateway.post_to(path, chat("m")))
             .await;
-        assert_eq!(answer.status, StatusCode::OK, "{path}");
+        assert_eq!(response.status, StatusCode::OK, "{path}");
     }
     // At a base URL with a path, the API's routes are known too.
     let part = Api::start().await;
     let base = format!("{}/llm/together/v1", part.url());
     let other = Gateway::before(&base, &[]).await;
-    let answer = Program::new("tom").send(other.post(chat("m"))).await;
-    assert_eq!(answer.status, StatusCode::OK);
+    let response = Program::new("tom").send(other.post(chat("m"))).await;
+    assert_eq!(response.status, StatusCode::OK);
     assert_eq!(part.arrived()[0].path, "/llm/together/v1/chat/completions");
     let lanes = other.lanes().await;
     assert_eq!(lanes.of("chat-completions", Some("m"))["admitted"], 1);
@@ -89,33 +89,33 @@ async fn base_urls_with_and_without_a_version_come_out_at_the_same_place() {
 /// Makes the next response of a server a stream. Returns the sender of its pieces.
 fn stream(api: &Api) -> Pieces {
     let (events, body) = program::channel();
-    let answer = Response::builder().header("content-type", "text/event-stream");
-    api.will_answer(answer.body(body).unwrap());
+    let response = Response::builder().header("content-type", "text/event-stream");
+    api.will_respond(response.body(body).unwrap());
     events
 }
 
 /// The next event of a stream.
-async fn event(answer: &mut Open) -> Option<String> {
-    let event = timeout(PATIENCE, answer.event()).await;
+async fn event(response: &mut Open) -> Option<String> {
+    let event = timeout(PATIENCE, response.event()).await;
     event.expect("the stream goes on")
 }
 
 /// The server sends each event when the one before it has arrived.
 #[tokio::test]
-async fn an_answer_streams_through_as_it_comes() {
+async fn a_response_streams_through_as_it_comes() {
     let api = Api::start().await;
     for flags in [&[][..], &["--http2"]] {
         let gateway = Gateway::before(&api.url(), flags).await;
         let mut events = stream(&api);
-        let mut answer = Program::new("tom").open(gateway.post(streamed("m"))).await;
-        assert_eq!(answer.headers()["x-accel-buffering"], "no");
+        let mut response = Program::new("tom").open(gateway.post(streamed("m"))).await;
+        assert_eq!(response.headers()["x-accel-buffering"], "no");
         for sent in ["data: 1\n\n", "data: 2\n\n", "data: [DONE]\n\n"] {
             events.send(sent).await;
-            let arrived = event(&mut answer).await;
+            let arrived = event(&mut response).await;
             assert_eq!(arrived.as_deref(), Some(sent.trim_end()), "{flags:?}");
         }
         drop(events);
-        assert_eq!(event(&mut answer).await, None);
+        assert_eq!(event(&mut response).await, None);
     }
 }
 
@@ -206,7 +206,7 @@ async fn a_program_that_hangs_up_while_its_call_is_under_way_frees_its_slot() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_served_in_time_is_refused_in_the_apis_shape() {
+async fn what_cannot_be_served_in_time_is_rejected_in_the_apis_shape() {
     let server = stand_in().await;
     let flags = ["--limit", "chat-completions=1", "--max-wait", "5"];
     let gateway = Gateway::before(&server.url(), &flags).await;
@@ -215,11 +215,11 @@ async fn what_cannot_be_served_in_time_is_refused_in_the_apis_shape() {
         program.send(gateway.post(chat("m"))).await.status,
         StatusCode::OK
     );
-    let refused = program.send(gateway.post(chat("m"))).await;
-    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
-    let seconds: u64 = refused.header("retry-after").parse().unwrap();
+    let rejected = program.send(gateway.post(chat("m"))).await;
+    assert_eq!(rejected.status, StatusCode::TOO_MANY_REQUESTS);
+    let seconds: u64 = rejected.header("retry-after").parse().unwrap();
     assert!((6..=61).contains(&seconds), "{seconds}");
-    let error = &refused.json()["error"];
+    let error = &rejected.json()["error"];
     assert_eq!(error["code"], "max_wait");
     assert!(
         error["message"].is_string() && error["type"].is_string(),
@@ -241,8 +241,8 @@ async fn a_body_that_comes_slowly_holds_nothing() {
         gateway.lanes().await["open"]["calls"] == 1
     })
     .await;
-    let answer = Program::new("tom").send(gateway.post(chat("m"))).await;
-    assert_eq!(answer.status, StatusCode::OK);
+    let response = Program::new("tom").send(gateway.post(chat("m"))).await;
+    assert_eq!(response.status, StatusCode::OK);
     slow.send(r#""messages":[]}"#).await;
     drop(slow);
     assert_eq!(dawdler.await.unwrap().status, StatusCode::OK);
@@ -259,10 +259,10 @@ async fn a_body_too_long_to_read_ahead_arrives_whole() {
     let gateway = Gateway::before(&server.url(), &[]).await;
     let text = "a ".repeat(1_500_000);
     let body = format!(r#"{{"model":"m","input":"{text}"}}"#);
-    let answer = Program::new("tom")
+    let response = Program::new("tom")
         .send(gateway.post_to("/v1/embeddings", body.clone()))
         .await;
-    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(response.status, StatusCode::OK);
     let [arrived] = &server.arrived()[..] else {
         panic!("one request")
     };
@@ -277,11 +277,11 @@ async fn an_api_that_is_not_there_is_said() {
     let gateway = Gateway::before(&server.url(), &[]).await;
     drop(server);
     // Tried five times, which takes up to 15 s.
-    let answer = Program::new("tom").send(gateway.post(chat("m"))).await;
-    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
-    let error = &answer.json()["error"];
+    let response = Program::new("tom").send(gateway.post(chat("m"))).await;
+    assert_eq!(response.status, StatusCode::BAD_GATEWAY);
+    let error = &response.json()["error"];
     assert_eq!(error["code"], "upstream_unreachable");
-    assert_eq!(answer.header("x-should-retry"), "false");
+    assert_eq!(response.header("x-should-retry"), "false");
     assert!(
         error["message"].as_str().unwrap().contains("refused"),
         "{error}"

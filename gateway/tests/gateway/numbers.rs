@@ -23,8 +23,8 @@ const SLOW: [&str; 4] = ["--limit", "embeddings=1", "--max-wait", "600"];
 async fn busy(gateway: &Gateway) -> JoinSet<()> {
     let program = Program::new("tom");
     for _ in 0..3 {
-        let answer = program.send(gateway.post(chat("a \"model\"\n<b>"))).await;
-        assert_eq!(answer.status, StatusCode::OK);
+        let response = program.send(gateway.post(chat("a \"model\"\n<b>"))).await;
+        assert_eq!(response.status, StatusCode::OK);
     }
     let embeddings = || gateway.post_to("/v1/embeddings", embed("e"));
     assert_eq!(program.send(embeddings()).await.status, StatusCode::OK);
@@ -43,8 +43,8 @@ async fn busy(gateway: &Gateway) -> JoinSet<()> {
     hurried
         .headers_mut()
         .insert("x-stainless-timeout", 1.into());
-    let refused = program.send(hurried).await;
-    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    let rejected = program.send(hurried).await;
+    assert_eq!(rejected.status, StatusCode::TOO_MANY_REQUESTS);
     quiet_but_for_three(gateway).await;
     waiting
 }
@@ -60,14 +60,14 @@ async fn quiet_but_for_three(gateway: &Gateway) {
 #[tokio::test]
 async fn lanes_tell_what_happens() {
     let server = stand_in().await;
-    let refusal = Answer::status(429).header("retry-after", 1);
-    server.script("POST", "/completions", refusal);
+    let rejection = Answer::status(429).header("retry-after", 1);
+    server.script("POST", "/completions", rejection);
     let flags = [&SLOW[..], &["--max-streams", "7"]].concat();
     let gateway = Gateway::before(&server.url(), &flags).await;
     let prompt = json!({"model": "p", "prompt": "a"}).to_string();
     let completion = gateway.post_to("/v1/completions", prompt);
-    let answer = Program::new("tom").send(completion).await;
-    assert_eq!(answer.status, StatusCode::OK);
+    let response = Program::new("tom").send(completion).await;
+    assert_eq!(response.status, StatusCode::OK);
     let waiting = busy(&gateway).await;
     let model = Some("a \"model\"\n<b>");
     let limits = json!([
@@ -85,7 +85,7 @@ async fn lanes_tell_what_happens() {
         let lanes = gateway.lanes().await;
         lanes.of("embeddings", Some("e"))["history"]["refused"]
             .as_array()
-            .is_some_and(|refused| refused.iter().any(|n| *n == 1))
+            .is_some_and(|rejected| rejected.iter().any(|n| *n == 1))
     })
     .await;
 
@@ -106,8 +106,11 @@ async fn lanes_tell_what_happens() {
     let next_in = embeddings["next_in"].as_f64().unwrap();
     assert!((0.0..=60.2).contains(&next_in), "{embeddings}");
     let sum = |points: &[u64]| points.iter().sum::<u64>();
-    let [sent, refused, waited] = points(embeddings, ["sent", "refused", "waiting"]);
-    assert_eq!((sum(&sent), sum(&refused), waited.last()), (1, 1, Some(&3)));
+    let [sent, rejected, waited] = points(embeddings, ["sent", "refused", "waiting"]);
+    assert_eq!(
+        (sum(&sent), sum(&rejected), waited.last()),
+        (1, 1, Some(&3))
+    );
 
     // The second attempt waited for the end of the pause.
     let paused = lanes.of("completions", Some("p"));
@@ -122,10 +125,10 @@ async fn lanes_tell_what_happens() {
     assert!(waited > 0.0 && (exact - waited).abs() <= 2.0, "{paused}");
 
     let since = lanes["tick"].as_u64().unwrap();
-    let answer = Program::new("")
+    let response = Program::new("")
         .send(gateway.get(&format!("/lanes?since={since}")))
         .await;
-    let newer = answer.json();
+    let newer = response.json();
     let points = newer["lanes"][0]["history"]["sent"]
         .as_array()
         .unwrap()
@@ -157,8 +160,8 @@ async fn metrics_can_be_read_and_are_bounded() {
         Program::new("tom").send(request).await;
     }
     quiet_but_for_three(&gateway).await;
-    let answer = Program::new("").send(gateway.get("/metrics")).await;
-    let lines = answer.text();
+    let response = Program::new("").send(gateway.get("/metrics")).await;
+    let lines = response.text();
     let mut series = HashSet::new();
     for line in lines.lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();
@@ -216,8 +219,8 @@ async fn a_shared_limit_is_one_and_counts_what_all_of_its_lanes_send() {
         let gateway = Gateway::before(&server.url(), flags).await;
         for n in 0..6 {
             let model = format!("model-{n}");
-            let answer = Program::new("tom").send(gateway.post(chat(&model))).await;
-            assert_eq!(answer.status, StatusCode::OK);
+            let response = Program::new("tom").send(gateway.post(chat(&model))).await;
+            assert_eq!(response.status, StatusCode::OK);
         }
         let lanes = gateway.lanes().await;
         let requests = lanes["shared"].as_array().unwrap().iter();
@@ -248,8 +251,8 @@ async fn the_limit_in_force_is_told_over_time() {
         limits().await.last() == Some(&600)
     })
     .await;
-    let refusal = Answer::status(429).header("retry-after", 1);
-    server.script("POST", "/chat/completions", refusal);
+    let rejection = Answer::status(429).header("retry-after", 1);
+    server.script("POST", "/chat/completions", rejection);
     assert_eq!(tom.send(gateway.post(chat("m"))).await.status, 200);
     until("a lower limit was learned", async || {
         let limits = limits().await;

@@ -18,9 +18,9 @@ use testing::until;
 /// Makes the next responses of a server failures that the gateway does not retry.
 fn failing(api: &Api, status: u16, times: usize) {
     for _ in 0..times {
-        let answer = Response::builder().status(status);
-        let answer = answer.header("x-should-retry", "false");
-        api.will_answer(answer.body("{}").unwrap());
+        let response = Response::builder().status(status);
+        let response = response.header("x-should-retry", "false");
+        api.will_respond(response.body("{}").unwrap());
     }
 }
 
@@ -29,9 +29,9 @@ async fn metrics(gateway: &Gateway, accept: &str) -> (String, String) {
     request
         .headers_mut()
         .insert(ACCEPT, accept.parse().unwrap());
-    let answer = Program::new("").send(request).await;
-    let kind = answer.header("content-type").to_owned();
-    (kind, answer.text().to_owned())
+    let response = Program::new("").send(request).await;
+    let kind = response.header("content-type").to_owned();
+    (kind, response.text().to_owned())
 }
 
 /// The lines of a JSON log about this event.
@@ -48,11 +48,11 @@ fn events(log: &str, event: &str) -> Vec<Value> {
 async fn an_error_in_the_body_of_a_success_is_counted() {
     let api = Api::start().await;
     let gateway = Gateway::before(&api.url(), &[]).await;
-    api.will_answer(Response::new(
+    api.will_respond(Response::new(
         r#"{"error":{"code":400,"message":"m"}}"#.to_owned(),
     ));
-    let answer = Program::new("tom").send(gateway.post(chat("m"))).await;
-    assert_eq!(answer.status, 200);
+    let response = Program::new("tom").send(gateway.post(chat("m"))).await;
+    assert_eq!(response.status, 200);
     until("the call has ended", async || {
         gateway.lanes().await["recent"]["errors"] == 1
     })
@@ -143,20 +143,20 @@ async fn each_call_is_a_line_of_the_log() {
     tom.send(gateway.post_to("/v1/chat/completions?key=secret", chat("a model")))
         .await;
     // A retry: the second attempt succeeds.
-    let answer = Response::builder()
+    let response = Response::builder()
         .status(503)
         .header("retry-after-ms", "1");
-    api.will_answer(answer.body("{}").unwrap());
+    api.will_respond(response.body("{}").unwrap());
     Program::new("secret-of-ann")
         .send(gateway.post(chat("m")))
         .await;
     let unknown = Program::new("stranger").send(gateway.post(chat("m"))).await;
     assert_eq!(unknown.status, StatusCode::UNAUTHORIZED);
     let mut pieces = stream(&api);
-    let mut answer = tom.open(gateway.post(streamed("m"))).await;
+    let mut response = tom.open(gateway.post(streamed("m"))).await;
     pieces.send("data: 1\n\n").await;
-    assert_eq!(event(&mut answer).await.as_deref(), Some("data: 1"));
-    drop(answer);
+    assert_eq!(event(&mut response).await.as_deref(), Some("data: 1"));
+    drop(response);
     let (_, text) = metrics(&gateway, "text/plain").await;
     assert!(
         text.contains("together_gateway_unknown_tokens_total 1\n"),

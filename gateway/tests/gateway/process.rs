@@ -123,15 +123,15 @@ impl Gateway {
         let address = self.url.trim_start_matches("http://");
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await.unwrap();
+        response
     }
 
     /// Its `/lanes`, fetched over a connection that is closed again.
     pub(crate) async fn lanes(&self) -> Lanes {
-        let answer = Program::new("watcher").send(self.get("/lanes")).await;
-        Lanes(answer.json())
+        let response = Program::new("watcher").send(self.get("/lanes")).await;
+        Lanes(response.json())
     }
 
     /// Waits until it has written this to its standard error.

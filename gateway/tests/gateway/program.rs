@@ -28,7 +28,7 @@ pub(crate) struct Program {
 
 /// A response, read to its end.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct ReadResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -36,7 +36,7 @@ pub(crate) struct Answer {
 
 /// A response that is still arriving.
 pub(crate) struct Open {
-    answer: Response<Incoming>,
+    response: Response<Incoming>,
     read: String,
 }
 
@@ -58,13 +58,16 @@ impl Program {
         }
     }
 
-    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+    pub(crate) async fn send(&self, request: Request<Body>) -> ReadResponse {
         self.try_send(request).await.unwrap()
     }
 
-    async fn try_send(&self, request: Request<Body>) -> Result<Answer, Box<dyn std::error::Error>> {
+    async fn try_send(
+        &self,
+        request: Request<Body>,
+    ) -> Result<ReadResponse, Box<dyn std::error::Error>> {
         let (head, body) = self.open_raw(request).await?.into_parts();
-        Ok(Answer {
+        Ok(ReadResponse {
             status: head.status,
             headers: head.headers,
             body: body.collect().await?.to_bytes(),
@@ -74,7 +77,7 @@ impl Program {
     /// Returns a response's head; its body arrives event by event.
     pub(crate) async fn open(&self, request: Request<Body>) -> Open {
         Open {
-            answer: self.open_raw(request).await.unwrap(),
+            response: self.open_raw(request).await.unwrap(),
             read: String::new(),
         }
     }
@@ -91,7 +94,7 @@ impl Program {
     }
 }
 
-impl Answer {
+impl ReadResponse {
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
@@ -110,7 +113,7 @@ impl Answer {
 
 impl Open {
     pub(crate) fn headers(&self) -> &HeaderMap {
-        self.answer.headers()
+        self.response.headers()
     }
 
     /// The next event as soon as it is complete; `None` at the end, a premature one included.
@@ -121,7 +124,7 @@ impl Open {
                 self.read = rest.to_owned();
                 return Some(event);
             }
-            let frame = self.answer.frame().await?.ok()?;
+            let frame = self.response.frame().await?.ok()?;
             let data = frame.into_data().ok()?;
             self.read.push_str(std::str::from_utf8(&data).unwrap());
         }
@@ -129,7 +132,7 @@ impl Open {
 
     /// Whether the body breaks off.
     pub(crate) async fn breaks_off(&mut self) -> bool {
-        while let Some(frame) = self.answer.frame().await {
+        while let Some(frame) = self.response.frame().await {
             if frame.is_err() {
                 return true;
             }

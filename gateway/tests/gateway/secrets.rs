@@ -5,7 +5,7 @@ use http::{HeaderName, Response, StatusCode};
 use crate::{
     api::Api,
     process::Gateway,
-    program::{Answer, Program, chat},
+    program::{Program, ReadResponse, chat},
 };
 
 /// A key that cannot be overlooked.
@@ -75,8 +75,8 @@ async fn a_programs_credentials_never_reach_the_api() {
     for name in known {
         headers.insert(name, "known".parse().unwrap());
     }
-    let answer = Program::new("").send(request).await;
-    assert_eq!(answer.status, StatusCode::OK);
+    let response = Program::new("").send(request).await;
+    assert_eq!(response.status, StatusCode::OK);
 
     let arrived = api.arrived();
     assert_eq!(arrived.len(), 1);
@@ -114,10 +114,10 @@ async fn the_key_goes_to_the_api_and_nowhere_else() {
             (format!("//{elsewhere}/v1/models"), "200"),
             (format!("http://{elsewhere}/v1/models"), "200"),
         ] {
-            let answer = gateway.raw(&format!("OPTIONS {asked} HTTP/1.1")).await;
+            let response = gateway.raw(&format!("OPTIONS {asked} HTTP/1.1")).await;
             assert!(
-                answer.starts_with(&format!("HTTP/1.1 {status}")),
-                "{asked}: {answer}"
+                response.starts_with(&format!("HTTP/1.1 {status}")),
+                "{asked}: {response}"
             );
         }
     }
@@ -126,8 +126,8 @@ async fn the_key_goes_to_the_api_and_nowhere_else() {
 }
 
 /// Everything a program can read.
-fn shows_key(answer: &Answer) -> bool {
-    format!("{:?} {}", answer.headers, answer.text()).contains(KEY)
+fn shows_key(response: &ReadResponse) -> bool {
+    format!("{:?} {}", response.headers, response.text()).contains(KEY)
 }
 
 fn error(status: u16, message: &str) -> Response<String> {
@@ -148,7 +148,7 @@ async fn the_gateways_key_never_reaches_a_program() {
     let mut gateway = gateway(&api).await;
     let quoted = format!("Invalid API key provided: {KEY}");
     let program = Program::new("a-programs-own-key");
-    for (answered, told, code) in [
+    for (responded, told, code) in [
         (error(401, &quoted), 502, "gateway_key_refused"),
         (error(403, "Incorrect API key"), 502, "gateway_key_refused"),
         (error(400, &quoted), 400, "c"),
@@ -163,34 +163,34 @@ async fn the_gateways_key_never_reaches_a_program() {
         (error(401, "again"), 502, "gateway_key_refused"),
         (error(200, "fine"), 200, "c"),
     ] {
-        api.will_answer(answered);
-        let answer = program.send(gateway.post(chat("m"))).await;
-        assert_eq!(answer.status.as_u16(), told, "{}", answer.text());
-        assert_eq!(answer.json()["error"]["code"], code);
-        assert!(!shows_key(&answer), "{answer:?}");
-        assert_eq!(answer.header("set-cookie"), "");
-        assert_eq!(answer.header("alt-svc"), "");
+        api.will_respond(responded);
+        let response = program.send(gateway.post(chat("m"))).await;
+        assert_eq!(response.status.as_u16(), told, "{}", response.text());
+        assert_eq!(response.json()["error"]["code"], code);
+        assert!(!shows_key(&response), "{response:?}");
+        assert_eq!(response.header("set-cookie"), "");
+        assert_eq!(response.header("alt-svc"), "");
         if told == 403 || told == 502 {
             // Otherwise each SDK would retry it twice.
-            assert_eq!(answer.header("x-should-retry"), "false");
+            assert_eq!(response.header("x-should-retry"), "false");
         }
         if told == 502 {
-            assert!(answer.text().contains("not yours"), "{}", answer.text());
+            assert!(response.text().contains("not yours"), "{}", response.text());
         }
     }
     // An error that comes with 200 counts as the status that it names.
     let in_band = format!(r#"{{"error":{{"code":401,"message":"{quoted}"}}}}"#);
-    api.will_answer(Response::new(in_band));
-    let answer = program.send(gateway.post(chat("m"))).await;
-    assert_eq!(answer.status, 502);
-    assert!(answer.text().contains("(401"), "{}", answer.text());
+    api.will_respond(Response::new(in_band));
+    let response = program.send(gateway.post(chat("m"))).await;
+    assert_eq!(response.status, 502);
+    assert!(response.text().contains("(401"), "{}", response.text());
     for path in ["/", "/lanes", "/metrics"] {
-        let answer = program.send(gateway.get(path)).await;
-        assert!(!shows_key(&answer), "{answer:?}");
+        let response = program.send(gateway.get(path)).await;
+        assert!(!shows_key(&response), "{response:?}");
         assert!(
-            !answer.text().contains("a-programs-own-key"),
+            !response.text().contains("a-programs-own-key"),
             "{}",
-            answer.text()
+            response.text()
         );
     }
     let said = gateway.stop().await;
@@ -206,14 +206,14 @@ async fn with_tokens_only_those_who_have_one_are_served() {
     let base = ["--base-url", &api.url()];
     let gateway = Gateway::start_with(&base, &env).await;
     for token in ["", "an", "ann,", "ann, tom", "Tom", KEY] {
-        let answer = Program::new(token).send(gateway.post(chat("m"))).await;
-        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{token}");
-        assert_eq!(answer.json()["error"]["code"], "invalid_gateway_token");
+        let response = Program::new(token).send(gateway.post(chat("m"))).await;
+        assert_eq!(response.status, StatusCode::UNAUTHORIZED, "{token}");
+        assert_eq!(response.json()["error"]["code"], "invalid_gateway_token");
     }
     assert!(api.arrived().is_empty());
     for token in ["ann", "tom"] {
-        let answer = Program::new(token).send(gateway.post(chat("m"))).await;
-        assert_eq!(answer.status, StatusCode::OK, "{token}");
+        let response = Program::new(token).send(gateway.post(chat("m"))).await;
+        assert_eq!(response.status, StatusCode::OK, "{token}");
     }
     let page = Program::new("").send(gateway.get("/")).await;
     assert_eq!(page.status, StatusCode::OK);
@@ -245,9 +245,9 @@ async fn web_pages_of_other_sites_may_not_call() {
         let mut call = gateway.post(chat("m"));
         call.headers_mut()
             .insert(name.clone(), value.parse().unwrap());
-        let answer = Program::new("").send(call).await;
+        let response = Program::new("").send(call).await;
         assert_eq!(
-            answer.status == StatusCode::OK,
+            response.status == StatusCode::OK,
             allowed,
             "{header}: {value}"
         );
@@ -257,7 +257,7 @@ async fn web_pages_of_other_sites_may_not_call() {
             } else {
                 "web_page"
             };
-            let error = &answer.json()["error"];
+            let error = &response.json()["error"];
             assert_eq!(error["code"], code);
             let names_it = error["message"].as_str().unwrap().contains(value);
             assert_eq!(names_it, header == "host", "{error}");
@@ -265,8 +265,8 @@ async fn web_pages_of_other_sites_may_not_call() {
         // The author of a page could make such a name resolve here, and read the gateway's pages.
         let mut look = gateway.get("/lanes");
         look.headers_mut().insert(name, value.parse().unwrap());
-        let answer = Program::new("").send(look).await;
-        let seen = answer.status == StatusCode::OK;
+        let response = Program::new("").send(look).await;
+        let seen = response.status == StatusCode::OK;
         assert_eq!(seen, header != "host" || allowed, "{header}: {value}");
     }
     assert_eq!(api.arrived().len(), 3);

@@ -10,13 +10,13 @@ use crate::{
     api::Api,
     event,
     process::Gateway,
-    program::{Answer, Body, Program, chat, streamed},
+    program::{Body, Program, ReadResponse, chat, streamed},
     stand_in, stream,
 };
 use testing::until;
 
 /// Sends a call in the background.
-fn send(name: &str, request: http::Request<Body>) -> JoinHandle<Answer> {
+fn send(name: &str, request: http::Request<Body>) -> JoinHandle<ReadResponse> {
     let program = Program::new(name);
     tokio::spawn(async move { program.send(request).await })
 }
@@ -34,7 +34,7 @@ async fn when_it_ends_calls_in_flight_end_and_queued_calls_are_told_to_retry() {
         let api = Api::start().await;
         let gateway = Gateway::before(&api.url(), &["--max-streams", "1"]).await;
         let mut events = stream(&api);
-        let mut answer = Program::new("tom").open(gateway.post(streamed("m"))).await;
+        let mut response = Program::new("tom").open(gateway.post(streamed("m"))).await;
         let queued = send("ann", gateway.post(streamed("m")));
         waiting(&gateway, 1).await;
         gateway.signal(signal).await;
@@ -46,8 +46,8 @@ async fn when_it_ends_calls_in_flight_end_and_queued_calls_are_told_to_retry() {
         assert!(!told.headers.contains_key("x-should-retry"));
         events.send("data: [DONE]\n\n").await;
         drop(events);
-        assert_eq!(event(&mut answer).await.as_deref(), Some("data: [DONE]"));
-        assert_eq!(event(&mut answer).await, None);
+        assert_eq!(event(&mut response).await.as_deref(), Some("data: [DONE]"));
+        assert_eq!(event(&mut response).await, None);
         assert_eq!(gateway.ended().await.0, Some(0));
     }
 }
@@ -91,16 +91,16 @@ async fn a_stream_that_is_cut_ends_with_an_error_in_its_own_shape() {
     let api = Api::start().await;
     let gateway = Gateway::before(&api.url(), &["--grace", "0.2"]).await;
     let mut events = stream(&api);
-    let mut answer = Program::new("tom").open(gateway.post(streamed("m"))).await;
+    let mut response = Program::new("tom").open(gateway.post(streamed("m"))).await;
     events.send("data: {}\n\n").await;
-    assert_eq!(event(&mut answer).await.as_deref(), Some("data: {}"));
+    assert_eq!(event(&mut response).await.as_deref(), Some("data: {}"));
     gateway.signal("TERM").await;
-    let last = event(&mut answer).await.unwrap();
+    let last = event(&mut response).await.unwrap();
     let error: serde_json::Value =
         serde_json::from_str(last.strip_prefix("data: ").unwrap()).unwrap();
     assert_eq!(error["error"]["code"], "gateway_shutting_down");
     assert!(error["error"]["message"].is_string());
-    assert_eq!(event(&mut answer).await, None);
+    assert_eq!(event(&mut response).await, None);
     let (code, said) = gateway.ended().await;
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("calls cut: 1;"), "{said}");
@@ -113,11 +113,11 @@ async fn a_stream_that_is_cut_within_an_event_breaks_off() {
     let api = Api::start().await;
     let gateway = Gateway::before(&api.url(), &["--grace", "0.2"]).await;
     let mut events = stream(&api);
-    let mut answer = Program::new("tom").open(gateway.post(streamed("m"))).await;
+    let mut response = Program::new("tom").open(gateway.post(streamed("m"))).await;
     events.send("data: 1\n\ndata: {\"a\":").await;
-    assert_eq!(event(&mut answer).await.as_deref(), Some("data: 1"));
+    assert_eq!(event(&mut response).await.as_deref(), Some("data: 1"));
     gateway.signal("TERM").await;
-    assert!(answer.breaks_off().await);
+    assert!(response.breaks_off().await);
     assert_eq!(gateway.ended().await.0, Some(3));
 }
 
@@ -151,9 +151,9 @@ async fn a_program_is_told_not_to_retry_what_the_gateway_has_retried() {
     let gateway = Gateway::before(&api.url(), &[]).await;
     let failing = |status: u16, attempts| {
         for _ in 0..attempts {
-            let answer = Response::builder().status(status);
-            let answer = answer.header("retry-after-ms", "1");
-            api.will_answer(answer.body("{}").unwrap());
+            let response = Response::builder().status(status);
+            let response = response.header("retry-after-ms", "1");
+            api.will_respond(response.body("{}").unwrap());
         }
     };
     for (path, status, attempts) in [
@@ -165,14 +165,18 @@ async fn a_program_is_told_not_to_retry_what_the_gateway_has_retried() {
         failing(status, attempts);
         let before = api.arrived().len();
         let call = gateway.post_to(path, "{}".to_owned());
-        let answer = Program::new("tom").send(call).await;
-        assert_eq!(answer.status, status, "{path}");
+        let response = Program::new("tom").send(call).await;
+        assert_eq!(response.status, status, "{path}");
         assert_eq!(api.arrived().len() - before, attempts, "{path} {status}");
-        assert_eq!(answer.header("x-should-retry"), "false", "{path} {status}");
+        assert_eq!(
+            response.header("x-should-retry"),
+            "false",
+            "{path} {status}"
+        );
     }
     // Every other error is the API's own.
     failing(400, 1);
-    let answer = Program::new("tom").send(gateway.post(chat("m"))).await;
-    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    assert!(!answer.headers.contains_key("x-should-retry"));
+    let response = Program::new("tom").send(gateway.post(chat("m"))).await;
+    assert_eq!(response.status, StatusCode::BAD_REQUEST);
+    assert!(!response.headers.contains_key("x-should-retry"));
 }

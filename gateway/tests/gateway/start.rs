@@ -142,8 +142,8 @@ async fn a_file_sets_what_the_command_line_does_and_names_programs() {
     assert_eq!(unknown.status, 401);
     let tom = Program::new("a-secret");
     for model in ["big/model", "small", "free"] {
-        let answer = tom.send(gateway.post(chat(model))).await;
-        assert_eq!(answer.status, 200, "{model}");
+        let response = tom.send(gateway.post(chat(model))).await;
+        assert_eq!(response.status, 200, "{model}");
     }
     let lanes = gateway.lanes().await;
     let limits = |model| {
@@ -195,8 +195,8 @@ async fn the_file_in_the_readme_is_read() {
     let path = config("readme.toml", text);
     let file = path.path().to_str().unwrap();
     let gateway = Gateway::start(&["--config", file, "--listen", "127.0.0.1:0"]).await;
-    let answer = Program::new("TOKEN").send(gateway.post(chat("m"))).await;
-    assert_eq!(answer.status, 200);
+    let response = Program::new("TOKEN").send(gateway.post(chat("m"))).await;
+    assert_eq!(response.status, 200);
     assert_eq!(gateway.lanes().await["programs"]["tom"]["sent"], 1);
 }
 

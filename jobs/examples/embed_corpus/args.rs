@@ -88,9 +88,9 @@ With TOGETHER_API_KEY in the environment it embeds with Together AI, which costs
 with a stand-in inside the program, which costs nothing, and whose vectors mean nothing.
 
 With --chaos it is always the stand-in, which says in the end in which ways it failed. The output is
-complete all the same: the layers send again what failed for a passing reason.
+complete all the same: the layers retry transient failures.
 
-With --moving it is always the stand-in, too: it tells its limit on every answer, and the layers are
+With --moving it is always the stand-in, too: every response names its limit, and the layers are
 told nothing of it beforehand. The share of the quota is that of the whole run then.
 
 Each vector is a line of FILE as soon as it has come, with its source, text, model, server
@@ -106,8 +106,8 @@ An error that concerns all requests ends the run early: a wrong key, no money, n
 A proxy is taken from HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, as curl does.
 
 The last line is for scripts. It counts this run alone: the texts embedded, the requests and
-429s (as the stand-in counted them, where it is used; those sent again count again), the texts
+429s (as the stand-in counted them, where it is used; retries count too), the texts
 that failed in the end, the share of the quota used in the first 60 s, and the time it took. Of a short run without
-the layers that share is above 100 %: the server lets a second's worth through at once, before it refuses.
+the layers that share is above 100 %: the server lets a second's worth through at once, before it rejects any.
 
 The exit status is 0; 1 if a text failed; 2 if it could not work at all; 130 after Ctrl-C.";

@@ -24,12 +24,12 @@ pub(crate) type Sender = BoxCloneService<Request<Full<Bytes>>, Response<Full<Byt
 pub(crate) struct How {
     /// HTTP/2 without being asked.
     pub(crate) http2: bool,
-    /// How long an answer may take to begin, or to end.
+    /// How long a response may take to begin, or to end.
     pub(crate) patience: Duration,
 }
 
 /// Any client that is a tower service will do; this one is hyper's, with TLS, HTTP/1 and HTTP/2.
-/// It notes what it sends, and gives up on an answer that does not begin in time: the time starts
+/// It notes what it sends, and gives up on a response that does not begin in time: the time starts
 /// when the request leaves, for this is beneath the layers.
 pub(crate) fn http(
     log: Log,
@@ -60,23 +60,23 @@ pub(crate) fn http(
         let (client, log) = (client.clone(), log.clone());
         async move {
             let number = log.sent();
-            let answer = timeout(how.patience, client.request(request)).await;
-            let answer = answer.map_err(|_| TOO_SLOW)??;
-            log.answered(number, answer.status());
-            Ok(answer)
+            let response = timeout(how.patience, client.request(request)).await;
+            let response = response.map_err(|_| TOO_SLOW)??;
+            log.responded(number, response.status());
+            Ok(response)
         }
     })
 }
 
-/// Reads each answer to its end, and makes one type of all services.
+/// Reads each response to its end, and makes one type of all services.
 pub(crate) fn whole<S, B>(service: S, how: How) -> Sender
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>, Error = BoxError, Future: Send>,
     S: Clone + Send + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    BoxCloneService::new(service.and_then(async move |answer: Response<B>| {
-        let (head, body) = answer.into_parts();
+    BoxCloneService::new(service.and_then(async move |response: Response<B>| {
+        let (head, body) = response.into_parts();
         let body = timeout(how.patience, body.collect()).await;
         let body = body.map_err(|_| TOO_SLOW)?.map_err(Into::into)?;
         Ok(Response::from_parts(head, Full::new(body.to_bytes())))
@@ -90,4 +90,4 @@ pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
     words.join(": ")
 }
 
-const TOO_SLOW: &str = "no answer in time";
+const TOO_SLOW: &str = "no response in time";

@@ -18,7 +18,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | `args` | reads the command line |
-//! | `text`, `words`, `corpus` | find text, and cut it into passages as it is read |
+//! | `text`, `words`, `passages` | find text, and cut it into passages as it is read |
 //! | `target` | decides where requests go |
 //! | `client`, `proxy` | is the HTTP client, which knows nothing of limits |
 //! | `stop` | ends the run before its time |
@@ -28,8 +28,8 @@
 
 mod args;
 mod client;
-mod corpus;
 mod output;
+mod passages;
 #[path = "../shared/proxy.rs"]
 mod proxy;
 mod report;
@@ -46,13 +46,13 @@ use futures_util::StreamExt;
 use tokio::{select, time::interval};
 use tower::{BoxError, Layer};
 use tower_together::{TogetherLayer, limiter::Reason};
-use tower_together_jobs::{Corpus as Requests, Results};
+use tower_together_jobs::{Corpus, Results};
 
 use crate::{
     args::Args,
-    corpus::{Corpus, PER_REQUEST, Passage},
     output::Line,
-    report::{BETWEEN_LINES, Report, say},
+    passages::{PER_REQUEST, Passage, Passages},
+    report::{BETWEEN_LINES, RunReport, say},
     stop::Stop,
     target::Target,
 };
@@ -69,7 +69,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<ExitCode, BoxError> {
-    let corpus = Corpus::find(&args)?;
+    let corpus = Passages::find(&args)?;
     let target = Target::choose(&args).await?;
     let http = client::http(target.log.clone(), target.how(&args));
 
@@ -82,13 +82,13 @@ async fn run(args: Args) -> Result<ExitCode, BoxError> {
 
     let api = target.api.over(service);
     let results = output::open(&args, &corpus, &target).await?;
-    let report = RefCell::new(Report::new(&corpus, &results, &target));
+    let report = RefCell::new(RunReport::new(&corpus, &results, &target));
     let results = RefCell::new(results);
     let stop = Stop::new(layer.limiter().clone(), report.borrow().bar());
 
     let passages = corpus.passages().take_until(stop.told());
     let texts = passages.filter_map(|passage| ready(open(passage, &results, &report)));
-    let requests = Requests::new(api)
+    let requests = Corpus::new(api)
         .with_texts_per_request(PER_REQUEST.try_into()?)
         .with_max_in_flight(args.concurrency)
         .with_resubmits(if args.without_limiter { 0 } else { RESUBMITS });
@@ -136,7 +136,7 @@ async fn run(args: Args) -> Result<ExitCode, BoxError> {
 fn open(
     passage: io::Result<Passage>,
     results: &RefCell<Results>,
-    report: &RefCell<Report>,
+    report: &RefCell<RunReport>,
 ) -> Option<Passage> {
     match passage {
         Ok((_, text)) if !results.borrow_mut().claim(&text) => {

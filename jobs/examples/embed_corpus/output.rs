@@ -8,7 +8,7 @@ use tower_together_jobs::Results;
 
 use crate::{
     args::Args,
-    corpus::{Corpus, Passage},
+    passages::{Passage, Passages},
     target::{STAND_IN, Target},
 };
 
@@ -32,7 +32,7 @@ struct Old<'a> {
 }
 
 /// Opens the file. What the stand-in has embedded means nothing: it is embedded anew once it is whole.
-pub(crate) async fn open(args: &Args, corpus: &Corpus, target: &Target) -> io::Result<Results> {
+pub(crate) async fn open(args: &Args, corpus: &Passages, target: &Target) -> io::Result<Results> {
     if args.restart {
         return Results::restart(&args.output);
     }

@@ -11,18 +11,18 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 use tower_together_jobs::{Failure, Results, Tally};
 
-use crate::{args::Args, corpus::Corpus, target::Target, traffic::Traffic};
+use crate::{args::Args, passages::Passages, target::Target, traffic::Traffic};
 
 /// Watches one run. All it shows goes to standard error, except the last line.
-pub(crate) struct Report {
+pub(crate) struct RunReport {
     bar: ProgressBar,
     tally: Tally,
     since: Instant,
 }
 
-impl Report {
+impl RunReport {
     #[expect(clippy::disallowed_methods, reason = "a program measures real time")]
-    pub(crate) fn new(corpus: &Corpus, results: &Results, target: &Target) -> Self {
+    pub(crate) fn new(corpus: &Passages, results: &Results, target: &Target) -> Self {
         let (total, files) = (corpus.len(), corpus.files());
         let texts = total.map_or("texts".to_owned(), |total| format!("{total} texts"));
         let (name, path) = (&target.name, results.path().display());
@@ -93,7 +93,7 @@ impl Report {
     }
 
     /// Says what failed, and ends with the last line.
-    pub(crate) fn end(&self, args: &Args, corpus: &Corpus, target: &Target) -> io::Result<()> {
+    pub(crate) fn end(&self, args: &Args, corpus: &Passages, target: &Target) -> io::Result<()> {
         let seconds = self.since.elapsed().as_secs_f64();
         self.bar.finish_and_clear();
         for line in self.tally.failures() {
@@ -111,13 +111,13 @@ impl Report {
         }
         let traffic = target.traffic();
         let Traffic {
-            requests, refused, ..
+            requests, rejected, ..
         } = traffic;
         let (embedded, failed) = (self.tally.succeeded(), self.tally.failed());
         let used = 100.0 * target.quota_used(&traffic, args);
         writeln!(
             io::stdout(),
-            "texts={embedded} requests={requests} failed={failed} 429s={refused} \
+            "texts={embedded} requests={requests} failed={failed} 429s={rejected} \
              quota_used={used:.1}% seconds={seconds:.1}"
         )
     }

@@ -10,7 +10,7 @@ use tower_together_jobs::Failure;
 use crate::report::{Bar, say};
 
 /// Ends the run: no more is begun, and the limiter is closed, so that what waits there is told at once. What was
-/// sent is answered and written.
+/// sent has its response and is written.
 pub(crate) struct Stop {
     limiter: Limiter,
     why: watch::Sender<Option<Why>>,
@@ -32,7 +32,9 @@ impl Stop {
             if ctrl_c().await.is_ok() {
                 why.send_replace(Some(Why::CtrlC));
                 limiter.close();
-                bar.say("stopping once what was sent is answered; Ctrl-C again stops at once");
+                bar.say(
+                    "stopping once all requests sent have a response; Ctrl-C again stops at once",
+                );
                 if ctrl_c().await.is_ok() {
                     exit(INTERRUPTED);
                 }
@@ -67,7 +69,7 @@ impl Stop {
         let why = self.why.borrow().clone();
         match (why, all_succeeded) {
             (None, true) => return ExitCode::SUCCESS,
-            (None, false) => say("the same command tries again what failed"),
+            (None, false) => say("the same command retries what failed"),
             (Some(Why::CtrlC), _) => {
                 say("stopped; the same command continues");
                 return ExitCode::from(INTERRUPTED as u8);

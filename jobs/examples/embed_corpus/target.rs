@@ -64,7 +64,7 @@ impl Target {
     pub(crate) fn how(&self, args: &Args) -> How {
         How {
             http2: self.stand_in.is_some(),
-            // One of chaos's ways is not to answer at all.
+            // One of chaos's ways is not to respond at all.
             patience: if args.chaos.is_some() {
                 HURRIED
             } else {
@@ -124,7 +124,7 @@ impl Target {
         let arrivals = stand_in.arrivals().into_iter();
         Traffic {
             requests: stats.arrived,
-            refused: stats.refused,
+            rejected: stats.refused,
             arrivals: arrivals.map(|one| (one.at, one.accepted)).collect(),
         }
     }
@@ -132,7 +132,7 @@ impl Target {
 
 /// How the stand-in is called in the output.
 pub(crate) const STAND_IN: &str = "the stand-in";
-/// Twice what a slow answer takes, and short enough for a run not to look stuck.
+/// Twice what a slow response takes, and short enough for a run not to look stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
 const HURRIED: Duration = Duration::from_secs(2);
 /// The limit of embeddings in `Limits::default()`, which the stand-in enforces.

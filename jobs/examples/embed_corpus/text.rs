@@ -11,10 +11,10 @@ use std::{
 
 use walkdir::{DirEntry, WalkDir};
 
-use crate::words::Counter;
+use crate::words::WordCounter;
 
 /// A file of text.
-pub(crate) struct Source {
+pub(crate) struct TextFile {
     pub(crate) path: PathBuf,
     /// How it is called in the output.
     pub(crate) name: String,
@@ -59,9 +59,9 @@ pub(crate) fn find(
     root: &Path,
     take: &dyn Fn(&Path) -> bool,
     skipped: &mut Skipped,
-) -> io::Result<Vec<Source>> {
+) -> io::Result<Vec<TextFile>> {
     if path == Path::new(STANDARD_INPUT) {
-        return Ok(vec![Source {
+        return Ok(vec![TextFile {
             path: path.to_owned(),
             name: "standard input".to_owned(),
             words: None,
@@ -86,7 +86,7 @@ pub(crate) fn find(
                 Ok(words) => {
                     let path = entry.into_path();
                     let name = path.strip_prefix(root).unwrap_or(&path);
-                    sources.push(Source {
+                    sources.push(TextFile {
                         name: name.display().to_string(),
                         words: Some(words),
                         path,
@@ -131,7 +131,7 @@ fn why_not(entry: &DirEntry) -> Option<&'static str> {
 
 /// The number of words of a file.
 fn count(path: &Path) -> io::Result<usize> {
-    let mut counter = Counter::default();
+    let mut counter = WordCounter::default();
     pieces(File::open(path)?, |text| {
         counter.push(text);
         Continue(())

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 pub(crate) struct Traffic {
     /// All requests.
     pub(crate) requests: u64,
-    /// Those answered with 429.
-    pub(crate) refused: u64,
+    /// Those rejected with a 429.
+    pub(crate) rejected: u64,
     /// When each arrived, and whether it was accepted.
     pub(crate) arrivals: Vec<(Duration, bool)>,
 }
@@ -45,14 +45,14 @@ impl Traffic {
     }
 }
 
-/// When each request left, beneath the layer, and the status it was answered with.
+/// When each request was sent, beneath the layer, and the status of its response.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     since: Instant,
     sent: Arc<Mutex<Vec<Sent>>>,
 }
 
-/// One request, and the status of its answer.
+/// When a request was sent, and the status of its response.
 type Sent = (Duration, Option<StatusCode>);
 
 impl Log {
@@ -64,15 +64,15 @@ impl Log {
         }
     }
 
-    /// Notes that a request leaves now, and returns its number.
+    /// Notes that a request is sent now, and returns its number.
     pub(crate) fn sent(&self) -> usize {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         sent.push((self.since.elapsed(), None));
         sent.len() - 1
     }
 
-    /// Notes the answer to it.
-    pub(crate) fn answered(&self, number: usize, status: StatusCode) {
+    /// Notes its response.
+    pub(crate) fn responded(&self, number: usize, status: StatusCode) {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         sent[number].1 = Some(status);
     }
@@ -80,11 +80,11 @@ impl Log {
     /// The traffic as this program counted it.
     pub(crate) fn traffic(&self) -> Traffic {
         let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        let refused = |(_, status): &&Sent| *status == Some(StatusCode::TOO_MANY_REQUESTS);
+        let rejected = |(_, status): &&Sent| *status == Some(StatusCode::TOO_MANY_REQUESTS);
         let accepted = |status: Option<StatusCode>| status.is_some_and(|code| code.is_success());
         Traffic {
             requests: sent.len() as u64,
-            refused: sent.iter().filter(refused).count() as u64,
+            rejected: sent.iter().filter(rejected).count() as u64,
             arrivals: sent
                 .iter()
                 .map(|(at, code)| (*at, accepted(*code)))

@@ -30,12 +30,12 @@ impl Words {
 
 /// Counts words.
 #[derive(Default)]
-pub(crate) struct Counter {
+pub(crate) struct WordCounter {
     words: Words,
     pub(crate) count: usize,
 }
 
-impl Counter {
+impl WordCounter {
     pub(crate) fn push(&mut self, text: &str) {
         let begin = |letter: &char| self.words.next(*letter) == Some(true);
         self.count += text.chars().filter(begin).count();

@@ -92,8 +92,8 @@ impl Target {
             .layer(TogetherLayer::from(limiter.clone()))
             .timeout(Duration::from_secs(60))
             .service(client)
-            .and_then(async |answer: Response<_>| {
-                let (head, body) = answer.into_parts();
+            .and_then(async |response: Response<_>| {
+                let (head, body) = response.into_parts();
                 let body = BodyExt::collect(body).await?.to_bytes();
                 Ok(Response::from_parts(head, Full::new(body)))
             });

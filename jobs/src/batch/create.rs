@@ -11,9 +11,9 @@ use tokio::time::sleep;
 use tower_service::Service;
 use tower_together::jobs::read_json;
 
-use super::{cut::Lines, journal::Journal, one::Batch, outcome::Reason, upload};
+use super::{cut::RequestLines, journal::BatchJournal, one::Batch, outcome::Reason, upload};
 use crate::{
-    call::{Patience, call, json},
+    call::{Tolerance, call, json},
     failure::{BoxError, Failure},
     list,
 };
@@ -48,8 +48,8 @@ where
     }
 
     /// The batch of a file: that of an earlier run, or else a new one.
-    pub(super) async fn id(&self, file: &str, lines: &Lines) -> Result<String, Reason> {
-        let note = |write: &dyn Fn(&Journal) -> io::Result<()>| {
+    pub(super) async fn id(&self, file: &str, lines: &RequestLines) -> Result<String, Reason> {
+        let note = |write: &dyn Fn(&BatchJournal) -> io::Result<()>| {
             let written = self.journal.map_or(Ok(()), write);
             written.map_err(|error| format!("its journal could not be written: {error}"))
         };
@@ -87,9 +87,9 @@ where
             "endpoint": "/v1/chat/completions",
             "completion_window": "24h",
         });
-        let read = |mut answer: Value| match answer.get_mut("job") {
+        let read = |mut response: Value| match response.get_mut("job") {
             Some(job) => id(job.take()),
-            None => id(answer),
+            None => id(response),
         };
         let mut tries = TRIES;
         loop {
@@ -117,7 +117,7 @@ where
         for _ in 0..LOOKS {
             sleep(self.api.interval()).await;
             let mut found = None;
-            let look = list::each(self.api, path, Patience::WithAll, |object| {
+            let look = list::each(self.api, path, Tolerance::WithAll, |object| {
                 if is_it(object) {
                     found = object["id"].as_str().map(str::to_owned);
                 }
@@ -143,5 +143,5 @@ const TRIES: u32 = 3;
 /// Looks for what may have been created.
 const LOOKS: u32 = 3;
 
-/// Bytes of an answer that is no file.
+/// Bytes of a response that is no file.
 const MOST: usize = 1 << 20;

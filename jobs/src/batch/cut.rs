@@ -5,27 +5,27 @@ use std::{num::NonZeroUsize, sync::Arc};
 use serde_json::{Value, json};
 
 use super::{
-    journal::{Begun, Journal},
+    journal::{BatchJournal, BegunBatch},
     outcome::{Missing, Outcome, Reason},
 };
 
 /// A request, and its line in a file.
-pub(super) struct Line {
+pub(super) struct RequestLine {
     pub(super) index: usize,
     /// Its `custom_id`.
     pub(super) id: String,
     pub(super) request: Value,
     /// The batch of an earlier run that it is in.
-    begun: Option<Arc<Begun>>,
+    begun: Option<Arc<BegunBatch>>,
     text: String,
 }
 
 /// The requests of one batch.
-pub(super) struct Lines(pub(super) Vec<Line>);
+pub(super) struct RequestLines(pub(super) Vec<RequestLine>);
 
 pub(super) enum Piece {
-    Batch(Lines),
-    TooLong(Line),
+    Batch(RequestLines),
+    TooLong(RequestLine),
 }
 
 /// Cuts as it is asked to.
@@ -34,14 +34,14 @@ pub(super) struct Cut<I> {
     size: usize,
     longest_line: usize,
     most_bytes: usize,
-    journal: Option<Journal>,
+    journal: Option<BatchJournal>,
     taken: usize,
     /// One that was too much for the piece before it.
-    next: Option<Line>,
+    next: Option<RequestLine>,
 }
 
 impl<I: Iterator<Item = Value>> Cut<I> {
-    pub(super) fn new(requests: I, size: NonZeroUsize, journal: Option<Journal>) -> Self {
+    pub(super) fn new(requests: I, size: NonZeroUsize, journal: Option<BatchJournal>) -> Self {
         Self {
             requests,
             size: size.get().min(MOST_LINES),
@@ -53,7 +53,7 @@ impl<I: Iterator<Item = Value>> Cut<I> {
         }
     }
 
-    fn line(&mut self) -> Option<Line> {
+    fn line(&mut self) -> Option<RequestLine> {
         if let Some(line) = self.next.take() {
             return Some(line);
         }
@@ -67,7 +67,7 @@ impl<I: Iterator<Item = Value>> Cut<I> {
         };
         let mut text = json!({"custom_id": id, "body": &request}).to_string();
         text.push('\n');
-        Some(Line {
+        Some(RequestLine {
             index,
             id,
             request,
@@ -81,7 +81,7 @@ impl<I: Iterator<Item = Value>> Iterator for Cut<I> {
     type Item = Piece;
 
     fn next(&mut self) -> Option<Piece> {
-        let mut lines = Vec::<Line>::new();
+        let mut lines = Vec::<RequestLine>::new();
         let mut bytes = 0;
         while lines.len() < self.size {
             let Some(line) = self.line() else { break };
@@ -98,11 +98,11 @@ impl<I: Iterator<Item = Value>> Iterator for Cut<I> {
             bytes += line.text.len();
             lines.push(line);
         }
-        (!lines.is_empty()).then_some(Piece::Batch(Lines(lines)))
+        (!lines.is_empty()).then_some(Piece::Batch(RequestLines(lines)))
     }
 }
 
-impl Line {
+impl RequestLine {
     /// Whether both are in one batch of an earlier run, or both in none.
     fn is_with(&self, other: &Self) -> bool {
         let batch = |line: &Self| line.begun.as_ref().map(Arc::as_ptr);
@@ -120,9 +120,9 @@ impl Line {
     }
 }
 
-impl Lines {
+impl RequestLines {
     /// The batch of an earlier run that they are in.
-    pub(super) fn begun(&self) -> Option<Arc<Begun>> {
+    pub(super) fn begun(&self) -> Option<Arc<BegunBatch>> {
         self.0.first()?.begun.clone()
     }
 

@@ -10,16 +10,16 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::journal;
+use crate::journal::Journal;
 
 /// Three lines for each batch: before it is created, once it is created, and when its outcomes have been taken.
 /// Clones write to one file, which is locked against all others.
 #[derive(Clone, Debug)]
-pub(super) struct Journal(Arc<Mutex<Book>>);
+pub(super) struct BatchJournal(Arc<Mutex<Book>>);
 
 #[derive(Debug)]
 struct Book {
-    disk: journal::Journal,
+    disk: Journal,
     /// The places of requests of earlier runs whose outcomes were not taken, by the hash of the request. Equal requests
     /// are in it as often as they were sent.
     places: HashMap<String, VecDeque<Place>>,
@@ -27,7 +27,7 @@ struct Book {
 
 /// A batch that an earlier run has begun.
 #[derive(Debug)]
-pub(super) struct Begun {
+pub(super) struct BegunBatch {
     /// The id of its `input_file_id`.
     pub(super) file: String,
     /// Its own id; `None` if that run ended before it knew the id.
@@ -35,7 +35,7 @@ pub(super) struct Begun {
 }
 
 /// A batch, and the `custom_id` of a request in it.
-type Place = (Arc<Begun>, String);
+type Place = (Arc<BegunBatch>, String);
 
 /// A step of the batch of a file.
 #[derive(Default, Serialize, Deserialize)]
@@ -53,12 +53,12 @@ struct Line {
     taken: Vec<String>,
 }
 
-impl Journal {
+impl BatchJournal {
     /// Reads what earlier runs wrote, and goes on behind it.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         // In the order of their files, as they were begun.
         let (mut order, mut all) = (Vec::new(), HashMap::<String, Line>::new());
-        let disk = journal::Journal::open(path, |line: Line| {
+        let disk = Journal::open(path, |line: Line| {
             let batch = all.entry(line.file.clone()).or_insert_with(|| {
                 order.push(line.file.clone());
                 Line::default()
@@ -74,7 +74,7 @@ impl Journal {
             let Line {
                 requests, batch, ..
             } = all.remove(&file).unwrap_or_default();
-            let begun = Arc::new(Begun { file, id: batch });
+            let begun = Arc::new(BegunBatch { file, id: batch });
             for (id, hash) in requests {
                 let places = places.entry(hash).or_default();
                 places.push_back((Arc::clone(&begun), id));
@@ -153,7 +153,7 @@ mod tests {
         let path = env::temp_dir().join(format!("batches-large-{}", std::process::id()));
         let _ = fs::remove_file(&path);
         let ids = |all: std::ops::Range<usize>| all.map(|id| format!("request-{id}"));
-        let journal = Journal::open(&path).unwrap();
+        let journal = BatchJournal::open(&path).unwrap();
         for file in ["file-1", "file-2"] {
             let requests = ids(0..50_000).map(|id| (id.clone(), hash(&Value::from(id))));
             let line = Line {
@@ -167,7 +167,7 @@ mod tests {
             journal.taken(file.to_owned(), taken).unwrap();
         }
         drop(journal);
-        let journal = Journal::open(&path).unwrap();
+        let journal = BatchJournal::open(&path).unwrap();
         let places = |id: String| journal.place(&Value::from(id));
         let found: Vec<_> = ids(0..50_000).filter_map(places).collect();
         let found: Vec<_> = found

@@ -21,7 +21,7 @@ use tower_together::jobs::JobsApi;
 
 use self::{
     cut::{Cut, Piece},
-    journal::Journal,
+    journal::BatchJournal,
     one::Done,
 };
 use crate::failure::BoxError;
@@ -35,7 +35,7 @@ pub struct Batches<S> {
     api: JobsApi<S>,
     size: NonZeroUsize,
     at_once: NonZeroUsize,
-    journal: Option<Journal>,
+    journal: Option<BatchJournal>,
 }
 
 impl<S> Batches<S> {
@@ -70,8 +70,8 @@ impl<S> Batches<S> {
     /// waits for the batches that are under way, and reads their files, in place of sending those requests again.
     ///
     /// A request counts as under way until its [`Outcome`] has been taken, and the stream has been asked for the next
-    /// one: store an answer before you ask. A request whose outcome is a [`Missing`] is sent again by a later run, unless
-    /// that is [`Reason::Lost`] or [`Reason::MayExist`]: a later run looks for its batch again. If you have looked and
+    /// one: store a response before you ask. A request whose outcome is a [`Missing`] is sent again by a later run,
+    /// unless that is [`Reason::Lost`] or [`Reason::MayExist`]: a later run looks for its batch again. If you have looked and
     /// there is none, delete the file.
     ///
     /// If a run ended before the response to a create, its batch is looked for by its file, three times, an
@@ -83,14 +83,14 @@ impl<S> Batches<S> {
     ///
     /// If the file can be neither read nor made, or if another run goes on with it.
     pub fn with_journal(mut self, path: impl AsRef<Path>) -> io::Result<Self> {
-        self.journal = Some(Journal::open(path.as_ref())?);
+        self.journal = Some(BatchJournal::open(path.as_ref())?);
         Ok(self)
     }
 
     /// Sends all of the requests, bodies of `POST /chat/completions`, and gives what comes of each, in
     /// their order.
     ///
-    /// Nothing fails as a whole: what has no answer is an [`Outcome`] that says why, and has the request
+    /// Nothing fails as a whole: a request without a response has an [`Outcome`] that says why, and has the request
     /// with it. [`Reason::is_transient`] tells which requests to send again.
     ///
     /// No file is uploaded again, and no batch created again, because no list shows it. If the response is lost,

@@ -10,13 +10,13 @@ use tower_service::Service;
 use tower_together::jobs::JobsApi;
 
 use super::{
-    cut::{self, Lines},
-    journal::Journal,
+    cut::{self, RequestLines},
+    journal::BatchJournal,
     outcome::{Outcome, Reason},
     results::{self, Results},
 };
 use crate::{
-    call::{Patience, call, json, patiently, state},
+    call::{Tolerance, call, json, patiently, state},
     failure::{BoxError, Failure},
 };
 
@@ -27,8 +27,12 @@ pub(super) struct Done {
     pub(super) begun: Option<(String, Vec<String>)>,
 }
 
-/// Has the requests answered as one batch, or waits for the one that an earlier run has begun with them.
-pub(super) async fn run<S, R>(api: &JobsApi<S>, journal: Option<&Journal>, lines: Lines) -> Done
+/// Runs the requests as one batch, or waits for the one that an earlier run has begun with them.
+pub(super) async fn run<S, R>(
+    api: &JobsApi<S>,
+    journal: Option<&BatchJournal>,
+    lines: RequestLines,
+) -> Done
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>, Error: Into<BoxError>> + Clone,
     R: Body<Data = Bytes, Error: Into<BoxError>>,
@@ -68,7 +72,7 @@ where
 
 pub(super) struct Batch<'a, S> {
     pub(super) api: &'a JobsApi<S>,
-    pub(super) journal: Option<&'a Journal>,
+    pub(super) journal: Option<&'a BatchJournal>,
 }
 
 impl<S, R> Batch<'_, S>
@@ -77,7 +81,7 @@ where
     R: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     /// Waits for a batch, and reads what came of these requests.
-    async fn outcomes(&self, id: String, lines: Lines) -> Vec<Outcome> {
+    async fn outcomes(&self, id: String, lines: RequestLines) -> Vec<Outcome> {
         let (mut results, missing) = match self.end(&id).await {
             Ok(job) => self.results(&id, &job).await,
             Err(failure) => {
@@ -85,10 +89,10 @@ where
                 return lines.missing(&Reason::Lost { batch: id, message });
             }
         };
-        let outcome = |line: cut::Line| match results.remove(&line.id) {
-            Some(Ok(answer)) => Outcome {
+        let outcome = |line: cut::RequestLine| match results.remove(&line.id) {
+            Some(Ok(response)) => Outcome {
                 index: line.index,
-                result: Ok(answer),
+                result: Ok(response),
             },
             Some(Err(reason)) => line.missing(reason),
             None => line.missing(missing.clone()),
@@ -102,7 +106,7 @@ where
         loop {
             sleep(self.api.interval().mul_f64(1.0 + fastrand::f64())).await;
             let ask = || json(self.api, Method::GET, &path, None, state);
-            let job = match patiently(self.api.interval(), Patience::WithAll, ask).await {
+            let job = match patiently(self.api.interval(), Tolerance::WithAll, ask).await {
                 Ok(job) => job,
                 Err(failure) if failure.status() == Some(StatusCode::NOT_FOUND) => {
                     return Ok(json!({"status": "gone", "error": failure.to_string()}));
@@ -116,7 +120,7 @@ where
         }
     }
 
-    /// Reads what an ended batch has made, and why the other lines have no answer. What can be read counts,
+    /// Reads what an ended batch has made, and why the other lines have no response. What can be read counts,
     /// whatever becomes of the rest.
     async fn results(&self, id: &str, job: &Value) -> (Results, Reason) {
         let mut results = Results::new();
@@ -145,7 +149,7 @@ where
                 Ok(file.clone())
             })
         };
-        let file = patiently(self.api.interval(), Patience::WithAll, ask).await;
+        let file = patiently(self.api.interval(), Tolerance::WithAll, ask).await;
         let file = file.map_err(|failure| format!("{path} could not be read: {failure}"))?;
         results::read(&file, results);
         Ok(())
@@ -155,5 +159,5 @@ where
 /// The states in which a batch stays (the SDK for Python, `togethercomputer/together-py`).
 const ENDED: [&str; 5] = ["COMPLETED", "FAILED", "EXPIRED", "CANCELLED", "CANCELED"];
 
-/// Bytes of a file of results: 50,000 answers of 20 KB.
+/// Bytes of a file of results: 50,000 responses of 20 KB.
 const LARGEST: usize = 1 << 30;

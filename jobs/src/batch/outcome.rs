@@ -10,12 +10,12 @@ use crate::failure::Failure;
 pub struct Outcome {
     /// The request's place among those given, from 0.
     pub index: usize,
-    /// The answer, as `POST /chat/completions` gives it; or why there is none. `NaN`, infinities and numbers out
+    /// The response, as `POST /chat/completions` gives it; or why there is none. `NaN`, infinities and numbers out
     /// of range are `null` in it, and half an emoji is U+FFFD.
     pub result: Result<Value, Missing>,
 }
 
-/// A request without an answer.
+/// A request without a response.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Missing {
@@ -25,7 +25,7 @@ pub struct Missing {
     pub reason: Reason,
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Reason {
@@ -51,7 +51,7 @@ pub enum Reason {
         /// The line, in which bytes that are not UTF-8 are U+FFFD.
         line: String,
     },
-    /// The batch ended without an answer to it.
+    /// The batch ended without a response to it.
     Ended {
         /// The batch.
         batch: String,
@@ -78,7 +78,7 @@ impl Outcome {
 }
 
 impl Reason {
-    /// Whether the same request may be sent again, and may be answered then: nothing was created, or what was
+    /// Whether the same request may be sent again, and may succeed then: nothing was created, or what was
     /// has ended, and the failure is transient.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -98,7 +98,7 @@ impl Reason {
         self.is_transient()
     }
 
-    /// Whether the request may have been answered, or may be yet: its batch is not known, or cannot be read. Look for
+    /// Whether the request may have been done, or may be yet: its batch is not known, or cannot be read. Look for
     /// it before you send the request again.
     pub fn may_be_done(&self) -> bool {
         matches!(
@@ -162,9 +162,9 @@ impl fmt::Display for Reason {
                 status,
                 message,
             } => {
-                write!(f, "batch {batch} ended without an answer to it ({status})")?;
+                write!(f, "batch {batch} ended without a response to it ({status})")?;
                 match message.as_str() {
-                    "" => f.write_str("; send it again"),
+                    "" => f.write_str("; retry it"),
                     message => write!(f, ": {message}"),
                 }
             }
@@ -199,7 +199,7 @@ mod tests {
             batch: "batch-1".into(),
             message: "503".into(),
         };
-        for (reason, says, passing) in [
+        for (reason, says, transient) in [
             (
                 Reason::TooLong,
                 "longer than the 10 MB a line may have; make it shorter",
@@ -238,12 +238,12 @@ mod tests {
             ),
             (
                 ended(""),
-                "batch batch-1 ended without an answer to it (EXPIRED); send it again",
+                "batch batch-1 ended without a response to it (EXPIRED); retry it",
                 true,
             ),
             (
                 ended("24 h are over"),
-                "batch batch-1 ended without an answer to it (EXPIRED): 24 h are over",
+                "batch batch-1 ended without a response to it (EXPIRED): 24 h are over",
                 true,
             ),
             (
@@ -254,7 +254,7 @@ mod tests {
             ),
         ] {
             assert_eq!(reason.to_string(), says);
-            assert_eq!(reason.is_transient(), passing, "{says}");
+            assert_eq!(reason.is_transient(), transient, "{says}");
             assert_eq!(reason.kind(), says);
             let looked_for = says.contains("before you") || says.contains("cannot be read");
             assert_eq!(reason.may_be_done(), looked_for, "{says}");

@@ -31,8 +31,8 @@ pub(super) fn read(file: &[u8], results: &mut Results) {
             Err(Reason::Unreadable { line })
         });
         // A line is in one file only; were it in both, the response is what was paid for.
-        let has_answer = results.get(&id).is_some_and(Result::is_ok);
-        if !has_answer {
+        let has_response = results.get(&id).is_some_and(Result::is_ok);
+        if !has_response {
             results.insert(id, result);
         }
     }
@@ -76,20 +76,20 @@ fn failed(said: Option<StatusCode>, error: &Value) -> Reason {
     };
     let named = || ["status_code", "status", "code"].into_iter();
     let status = said.or_else(|| named().find_map(|name| status(&inner[name])));
-    let passing = match status {
+    let transient = match status {
         Some(status) => {
             let body = error.to_string();
             ApiError::parse(status, &HeaderMap::new(), body.as_bytes()).is_transient()
         }
         None => inner["code"]
             .as_str()
-            .is_some_and(|code| PASSING.contains(&code)),
+            .is_some_and(|code| TRANSIENT.contains(&code)),
     };
     let words = match said {
         Some(status) => format!("{}: {}", status.as_u16(), words(error)),
         None => words(error),
     };
-    Reason::Failed(Failure::of_line(status, passing, words))
+    Reason::Failed(Failure::of_line(status, transient, words))
 }
 
 /// A status, as a number or as text.
@@ -103,7 +103,7 @@ fn status(value: &Value) -> Option<StatusCode> {
 
 /// The codes of OpenAI's batches whose requests were not executed, or not in time (`BatchRequestOutput` of its
 /// OpenAPI specification).
-const PASSING: [&str; 3] = ["batch_expired", "batch_cancelled", "request_timeout"];
+const TRANSIENT: [&str; 3] = ["batch_expired", "batch_cancelled", "request_timeout"];
 
 /// The message of an error in any shape; empty if it has none.
 pub(super) fn words(error: &Value) -> String {
@@ -129,7 +129,7 @@ mod tests {
             Ok(body) => format!("{id} {body}"),
             Err(Reason::Unreadable { line }) => format!("{id} unreadable {}", line.len()),
             Err(Reason::Failed(failure)) if failure.is_transient() => {
-                format!("{id} passing {failure}")
+                format!("{id} transient {failure}")
             }
             Err(Reason::Failed(failure)) => format!("{id} final {failure}"),
             Err(other) => panic!("{other:?}"),
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_and_errors_in_each_shape() {
+    fn responses_and_errors_in_each_shape() {
         let file = r#"{"custom_id":"a","response":{"status_code":200,"body":{"id":1}}}
 {"custom_id":"b","response":{"status_code":422,"body":{"error":{"message":"too long"}}}}
 
@@ -164,8 +164,8 @@ mod tests {
 
     /// Lines with 503, 429 and `batch_expired` were final.
     #[test]
-    fn a_line_whose_failure_is_transient_may_be_sent_again() {
-        for (says, passing) in [
+    fn a_line_whose_failure_is_transient_may_be_retried() {
+        for (says, transient) in [
             (r#""response":{"status_code":503,"body":{}}"#, true),
             (r#""response":{"status_code":"503","body":{}}"#, true),
             (r#""response":{"status_code":429,"body":null}"#, true),
@@ -186,7 +186,7 @@ mod tests {
         ] {
             let said = all(&[&format!(r#"{{"custom_id":"a",{says}}}"#)]).remove(0);
             assert!(
-                said.starts_with(if passing { "a passing" } else { "a final" }),
+                said.starts_with(if transient { "a transient" } else { "a final" }),
                 "{says}: {said}"
             );
         }
@@ -221,7 +221,7 @@ mod tests {
         assert!(all(&nobody).is_empty());
     }
 
-    /// Python's `json.dumps` writes `NaN`, and a model's answer may end within an emoji.
+    /// Python's `json.dumps` writes `NaN`, and a model's response may end within an emoji.
     #[test]
     fn an_odd_value_in_a_response_is_null_and_half_an_emoji_u_fffd() {
         for (odd, read) in [

@@ -81,37 +81,37 @@ where
         .header(CONTENT_TYPE, "application/json")
         .body(Full::from(body));
     let request = request.map_err(Failure::wrong)?;
-    let read = |rules: &_, answer: Response<Bytes>| {
-        read(answer.body(), texts.len()).map_err(|wrong| match wrong {
-            Wrong::Answer(why) => Failure::unreadable(rules, why),
+    let read = |rules: &_, response: Response<Bytes>| {
+        read(response.body(), texts.len()).map_err(|wrong| match wrong {
+            Wrong::Response(why) => Failure::unreadable(rules, why),
             Wrong::Vectors(why) => Failure::wrong(why).into_own(),
         })
     };
     sender.send(&request, begun, texts.len() > 1, read).await
 }
 
-/// The vectors in an answer of `POST /embeddings` to so many texts, in their order.
+/// The vectors in a response of `POST /embeddings` to `texts` texts, in their order.
 ///
 /// # Errors
 ///
-/// If it is no such answer, or has not one vector for each.
-pub fn vectors(answer: &[u8], texts: usize) -> Result<Vec<Vec<f32>>, Failure> {
-    read(answer, texts).map_err(|wrong| match wrong {
-        Wrong::Answer(why) | Wrong::Vectors(why) => Failure::wrong(why),
+/// If it is no such response, or has not one vector for each text.
+pub fn vectors(response: &[u8], texts: usize) -> Result<Vec<Vec<f32>>, Failure> {
+    read(response, texts).map_err(|wrong| match wrong {
+        Wrong::Response(why) | Wrong::Vectors(why) => Failure::wrong(why),
     })
 }
 
 /// The fault in a response.
 enum Wrong {
-    /// It is no answer of `POST /embeddings`.
-    Answer(String),
+    /// It is no response of `POST /embeddings`.
+    Response(String),
     /// It has no list of vectors of numbers, one for each text.
     Vectors(String),
 }
 
-fn read(answer: &[u8], texts: usize) -> Result<Vec<Vec<f32>>, Wrong> {
+fn read(response: &[u8], texts: usize) -> Result<Vec<Vec<f32>>, Wrong> {
     #[derive(Deserialize)]
-    struct Answer {
+    struct Embeddings {
         data: Vec<One>,
     }
     #[derive(Deserialize)]
@@ -119,11 +119,11 @@ fn read(answer: &[u8], texts: usize) -> Result<Vec<Vec<f32>>, Wrong> {
         index: Option<usize>,
         embedding: Vec<f32>,
     }
-    let data = read_json::<Answer>(answer).map_err(|error| {
+    let data = read_json::<Embeddings>(response).map_err(|error| {
         let why = format!("no embeddings: {error}");
-        match read_json::<Value>(answer) {
-            Ok(answer) if answer["data"].is_array() => Wrong::Vectors(why),
-            _ => Wrong::Answer(why),
+        match read_json::<Value>(response) {
+            Ok(response) if response["data"].is_array() => Wrong::Vectors(why),
+            _ => Wrong::Response(why),
         }
     })?;
     let mut vectors = vec![Vec::new(); texts];

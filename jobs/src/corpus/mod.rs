@@ -23,9 +23,9 @@ pub use self::{embed::vectors, item::Item};
 
 /// Sends all there is of something, as fast as the limiter allows.
 ///
-/// How many requests are under way follows the limiter: one is begun whenever fewer than 16 stand in its
-/// line. So the line is never empty and no quota idle, however long answers take, and nothing waits there
-/// for nothing. Without a limiter as many are under way as [may be](Corpus::with_max_in_flight).
+/// How many requests are under way follows the limiter: one is begun whenever fewer than 16 wait in its
+/// queue. The queue is therefore never empty, however long responses take, and no quota is idle. Without a limiter as
+/// many are under way as [may be](Corpus::with_max_in_flight).
 ///
 /// # Going on
 ///
@@ -97,8 +97,8 @@ impl<S> Corpus<S> {
         }
     }
 
-    /// At most so many requests under way, parts of a request that failed for what is in it counted as one, those included that wait for their turn or, done, for those
-    /// before them. What a limit allows is used if this is more than it allows while one is answered.
+    /// The number of requests under way, including those that wait for their turn, or, if done, for those before them.
+    /// The parts of a request that failed for what is in it count as one. A limit is fully used if this is more than it allows in the time of one response.
     pub fn with_max_in_flight(mut self, requests: NonZeroUsize) -> Self {
         self.most = requests;
         self
@@ -146,7 +146,7 @@ impl<S> Corpus<S> {
         self
     }
 
-    /// Sends requests, such as [`JobsApi::request`] makes them, and gives what is answered: whatever is no
+    /// Sends requests, such as [`JobsApi::request`] makes them, and returns the responses. A response that is no
     /// success is a [`Failure`](crate::Failure).
     pub fn run<Id, R>(
         self,

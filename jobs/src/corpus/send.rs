@@ -15,7 +15,7 @@ use tower_together::{
 
 use super::heard::{Begun, Heard};
 use crate::{
-    call::answer,
+    call,
     failure::{BoxError, Failure},
 };
 
@@ -65,7 +65,7 @@ impl<S> Sender<S> {
                 // It counts from the first attempt.
                 extensions.insert(Deadline::at(deadline));
             }
-            let failure = match answer(&self.api, attempt, MOST, &read).await {
+            let failure = match call::send(&self.api, attempt, MOST, &read).await {
                 Ok(read) => {
                     self.heard.success(begun);
                     return Ok(read);

@@ -9,15 +9,15 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::journal;
+use crate::journal::Journal;
 
 /// A line for each job: its suffix and its id. Clones write to one file, which is locked against all others.
 #[derive(Clone, Debug)]
-pub(super) struct Journal(Arc<Mutex<Book>>);
+pub(super) struct FineTuneJournal(Arc<Mutex<Book>>);
 
 #[derive(Debug)]
 struct Book {
-    disk: journal::Journal,
+    disk: Journal,
     ids: HashMap<String, String>,
 }
 
@@ -27,11 +27,11 @@ struct Line {
     id: String,
 }
 
-impl Journal {
+impl FineTuneJournal {
     /// Reads what an earlier run wrote, and goes on behind it.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let mut ids = HashMap::new();
-        let disk = journal::Journal::open(path, |Line { suffix, id }| {
+        let disk = Journal::open(path, |Line { suffix, id }| {
             ids.insert(suffix, id);
         })?;
         Ok(Self(Arc::new(Mutex::new(Book { disk, ids }))))
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn what_was_noted_is_known_again_whatever_a_kill_left_behind_it() {
         let path = env::temp_dir().join(format!("journal-{}", std::process::id()));
-        let journal = Journal::open(&path).unwrap();
+        let journal = FineTuneJournal::open(&path).unwrap();
         journal.note("a", "ft-1").unwrap();
         journal.note("a", "ft-2").unwrap();
         fs::OpenOptions::new()
@@ -75,8 +75,11 @@ mod tests {
             .and_then(|mut file| file.write_all(b"{\"suffix\":\"b\",\"i"))
             .unwrap();
         drop(journal);
-        Journal::open(&path).unwrap().note("c", "ft-3").unwrap();
-        let again = Journal::open(&path).unwrap();
+        FineTuneJournal::open(&path)
+            .unwrap()
+            .note("c", "ft-3")
+            .unwrap();
+        let again = FineTuneJournal::open(&path).unwrap();
         assert_eq!(again.id("a").as_deref(), Some("ft-1"));
         assert_eq!(again.id("b"), None);
         assert_eq!(again.id("c").as_deref(), Some("ft-3"));
@@ -87,19 +90,19 @@ mod tests {
     #[test]
     fn a_second_run_is_told_that_the_journal_is_in_use() {
         let path = env::temp_dir().join(format!("journal-two-{}", std::process::id()));
-        let first = Journal::open(&path).unwrap();
-        let second = Journal::open(&path).unwrap_err();
+        let first = FineTuneJournal::open(&path).unwrap();
+        let second = FineTuneJournal::open(&path).unwrap_err();
         assert!(
-            second.to_string().contains("a run that goes on"),
+            second.to_string().contains("another run is writing it"),
             "{second}"
         );
         let clone = first.clone();
         drop(first);
-        assert!(Journal::open(&path).is_err());
+        assert!(FineTuneJournal::open(&path).is_err());
         clone.note("a", "ft-1").unwrap();
         drop(clone);
         assert_eq!(
-            Journal::open(&path).unwrap().id("a").as_deref(),
+            FineTuneJournal::open(&path).unwrap().id("a").as_deref(),
             Some("ft-1")
         );
         fs::remove_file(path).unwrap();

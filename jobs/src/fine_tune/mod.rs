@@ -1,9 +1,9 @@
 //! Fine-tunes, each created once, whatever happens to the program.
 
 mod journal;
+mod known;
 mod outcome;
-mod session;
-mod there;
+mod run;
 
 use std::{collections::HashSet, io, mem, path::Path, time::Duration};
 
@@ -16,7 +16,7 @@ use serde_json::Value;
 use tower_service::Service;
 use tower_together::{Limiter, jobs::JobsApi};
 
-use self::{journal::Journal, session::Session};
+use self::{journal::FineTuneJournal, run::FineTuneRun};
 use crate::failure::BoxError;
 
 pub use self::outcome::{FineTune, Untrained};
@@ -63,7 +63,7 @@ pub struct FineTunes<S> {
     api: JobsApi<S>,
     limiter: Limiter,
     settle: Duration,
-    journal: Option<Journal>,
+    journal: Option<FineTuneJournal>,
 }
 
 impl<S> FineTunes<S> {
@@ -96,7 +96,7 @@ impl<S> FineTunes<S> {
     ///
     /// If the file can be neither read nor made, or if another run goes on with it.
     pub fn with_journal(mut self, path: impl AsRef<Path>) -> io::Result<Self> {
-        self.journal = Some(Journal::open(path.as_ref())?);
+        self.journal = Some(FineTuneJournal::open(path.as_ref())?);
         Ok(self)
     }
 
@@ -126,7 +126,7 @@ impl<S> FineTunes<S> {
             settle,
             journal,
         } = self;
-        let begin = async move { Session::begin(api, &limiter, settle, journal).await };
+        let begin = async move { FineTuneRun::begin(api, &limiter, settle, journal).await };
         let mut suffixes = HashSet::new();
         let mut wanted: Vec<(usize, Value, bool)> = wanted
             .into_iter()

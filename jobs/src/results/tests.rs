@@ -129,7 +129,10 @@ fn a_second_writer_is_told_and_a_failed_write_is_overwritten() {
     let path = path("two");
     let mut first = open(&path).unwrap();
     let error = open(&path).unwrap_err();
-    assert!(error.to_string().contains("a run that goes on"), "{error}");
+    assert!(
+        error.to_string().contains("another run is writing it"),
+        "{error}"
+    );
     assert!(Results::restart(&path).is_err());
     // As a full disk leaves it.
     fs::write(&path, "{\"te").unwrap();

@@ -59,7 +59,7 @@ async fn an_error_that_concerns_all_ends_the_run_and_the_same_command_continues(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_bad_text_fails_alone_and_is_tried_again() {
+async fn one_bad_text_fails_alone_and_is_retried() {
     let folder = folder_with_text("bad-text", 3);
     let output = folder.join("embeddings.jsonl");
     let (server, url) = server::rejecting("1200 ").await;
@@ -73,7 +73,7 @@ async fn one_bad_text_fails_alone_and_is_tried_again() {
         "{ended:?}"
     );
     assert!(
-        ended.stderr.contains("the same command tries again"),
+        ended.stderr.contains("the same command retries"),
         "{ended:?}"
     );
     assert_eq!(lines(output.clone()).len(), 59);
@@ -89,8 +89,8 @@ async fn failures_are_grouped_by_their_reason() {
     let folder = folder_with_text("grouped", 50);
     let (server, url) = stand_in(Rules::none()).await;
     for number in 0..50 {
-        let answer = Answer::status(501).header("x-request-id", format!("o{number}"));
-        server.script("POST", "/embeddings", answer);
+        let response = Answer::status(501).header("x-request-id", format!("o{number}"));
+        server.script("POST", "/embeddings", response);
     }
     let ended = run(&folder, &["--base-url", &url, "."]);
     assert_eq!(ended.counts(), [0, 50, 1_000, 0]);
@@ -110,7 +110,7 @@ async fn failures_are_grouped_by_their_reason() {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn ctrl_c_is_answered_at_once_while_the_server_is_silent() {
+async fn ctrl_c_ends_it_at_once_while_the_server_is_silent() {
     let folder = folder_with_text("silent", 3);
     let (server, url) = stand_in(Rules::none()).await;
     let none = Answer::reset().delay(Duration::from_secs(3_600));
@@ -132,7 +132,7 @@ async fn ctrl_c_is_answered_at_once_while_the_server_is_silent() {
     until("it is said at once", has("Ctrl-C again stops at once")).await;
     assert!(
         run.try_wait().unwrap().is_none(),
-        "what was sent may be answered"
+        "what was sent may have a response"
     );
     assert!(interrupt().success());
     let ended = timeout(PATIENCE, run.wait())

@@ -181,7 +181,7 @@ async fn in_the_first_minute_99_percent_of_the_quota_is_used() {
     let client = service_fn({
         let log = log.clone();
         move |_: Request<Full<Bytes>>| {
-            log.answered(log.sent(), StatusCode::OK);
+            log.responded(log.sent(), StatusCode::OK);
             async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) }
         }
     });
@@ -192,7 +192,7 @@ async fn in_the_first_minute_99_percent_of_the_quota_is_used() {
         service.clone().oneshot(request).await.unwrap();
     }
     let traffic = log.traffic();
-    assert_eq!((traffic.requests, traffic.refused), (320, 0));
+    assert_eq!((traffic.requests, traffic.rejected), (320, 0));
     let five_a_second = |from: Duration, until: Duration| 5.0 * (until - from).as_secs_f64();
     let used = traffic.quota_used(Duration::from_secs(60), five_a_second);
     assert!((0.99..=1.0).contains(&used), "{used}");
@@ -233,7 +233,7 @@ async fn ctrl_c_stops_at_once_and_loses_nothing() {
 
 /// A stand-in that refills too slowly for a slow run to be in time.
 #[tokio::test]
-async fn without_the_layer_most_requests_are_refused() {
+async fn without_the_layer_most_requests_are_rejected() {
     let folder = folder("without");
     let hour = Duration::from_secs(3_600);
     let rules = Rules::none().limit(Route::Embeddings, Limit::gcra(1, hour, 5));
@@ -305,11 +305,11 @@ fn moving_limits_are_followed() {
     let folder = folder("moving-long");
     let ended = run(&folder, &["--moving"]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    let [texts, requests, failed, refused] = ended.counts();
+    let [texts, requests, failed, rejected] = ended.counts();
     assert_eq!((texts, failed), (20_000, 0), "{ended:?}");
-    assert_eq!(requests, 1_000 + refused, "{ended:?}");
+    assert_eq!(requests, 1_000 + rejected, "{ended:?}");
     assert!(
-        f64::from(refused) < 0.005 * f64::from(requests),
+        f64::from(rejected) < 0.005 * f64::from(requests),
         "{ended:?}"
     );
 }
@@ -317,7 +317,7 @@ fn moving_limits_are_followed() {
 #[tokio::test]
 async fn an_outage_is_outlasted() {
     let folder = folder("outage");
-    // Longer than it takes to see that a request has arrived, so that its answer does not come.
+    // Longer than it takes to see that a request has arrived, so that its response does not come.
     let slow = Duration::from_millis(300);
     let server = StandIn::builder().rules(Rules::none()).latency(slow..=slow);
     let server = server.start().await.unwrap();
@@ -328,8 +328,8 @@ async fn an_outage_is_outlasted() {
     server.outage(Duration::from_millis(500));
     let ended = run.await.unwrap();
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    let [texts, sent, failed, refused] = ended.counts();
-    assert_eq!((texts, failed, refused), (160, 0, 0));
+    let [texts, sent, failed, rejected] = ended.counts();
+    assert_eq!((texts, failed, rejected), (160, 0, 0));
     assert!(sent > 8, "{ended:?}");
     // A request whose response was lost with the connection was sent again.
     assert!(server.stats().accepted >= 8);

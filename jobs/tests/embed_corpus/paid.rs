@@ -26,7 +26,7 @@ async fn a_killed_run_is_continued_by_the_same_command() {
     let (server, url) = stand_in(Rules::none()).await;
     let run = |args: &[&str]| example(&folder, &[&["--base-url", &url], args, &["."]].concat());
 
-    // Two answers, and none to the third request.
+    // Two responses, and none to the third request.
     let vectors = json!({"data": vec![json!({"embedding": [1.0]}); 20]});
     let two = Answer::status(200).body(vectors.to_string()).times(2);
     server.script("POST", "/embeddings", two);
@@ -152,7 +152,7 @@ async fn a_second_run_on_one_output_is_told_of_the_first() {
         let second = example(&folder, args).output().unwrap();
         assert_eq!(second.status.code(), Some(2), "{args:?}");
         let said = String::from_utf8(second.stderr).unwrap();
-        assert!(said.contains("a run that goes on writes it"), "{said}");
+        assert!(said.contains("another run is writing it"), "{said}");
     }
     first.kill().await.unwrap();
     assert_eq!(

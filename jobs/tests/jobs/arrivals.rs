@@ -40,11 +40,11 @@ pub(crate) fn giving_up(
     let server = Arc::clone(server);
     service_fn(move |request: Request<Full<Bytes>>| {
         let is_create = *request.method() == Method::POST && request.uri().path().ends_with(path);
-        let (answer, server) = (client.request(request), Arc::clone(&server));
+        let (response, server) = (client.request(request), Arc::clone(&server));
         let arrived = move || creates_at(&server, path) >= all;
         async move {
             select! {
-                answer = answer => answer.map_err(Into::into),
+                response = response => response.map_err(Into::into),
                 () = until("it has arrived", arrived), if is_create => Err("given up".into()),
             }
         }

@@ -18,7 +18,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SERVER", value_delimiter = ',')]
     server: Vec<Case>,
 
-    /// Another run: other delays, other answers
+    /// Another run: other delays, other responses
     #[arg(long, value_name = "N", default_value = "0")]
     pub(crate) seed: u64,
 }

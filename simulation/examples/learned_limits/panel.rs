@@ -10,17 +10,17 @@ pub(crate) fn of(tally: &Tally) -> Group {
     let Series {
         allowed,
         sent,
-        refused,
+        rejected,
     } = Series::of(tally, (WIDTH / STEP) as usize);
     let allowed: Vec<_> = allowed.into_iter().map(height).collect();
     let sent: Vec<_> = sent.into_iter().map(height).collect();
-    let refused: Vec<_> = refused.into_iter().map(depth).collect();
+    let rejected: Vec<_> = rejected.into_iter().map(depth).collect();
     // Values beyond the scale are cut off.
     let frame = SVG::new().set("width", WIDTH).set("height", HEIGHT + 2);
     Group::new()
         .add(columns(&allowed, HEIGHT, -1).set("fill", ALLOWED))
         .add(frame.add(line(&sent)))
-        .add(columns(&refused, HEIGHT + 2, 1).set("fill", REFUSED))
+        .add(columns(&rejected, HEIGHT + 2, 1).set("fill", REJECTED))
 }
 
 /// The height of a rate above the axis.
@@ -30,7 +30,7 @@ pub(crate) fn height(per_minute: f64) -> i32 {
 
 /// The depth of 429s below the axis: the root of their number, because one would otherwise be invisible beside many.
 fn depth(per_minute: f64) -> i32 {
-    let share = (per_minute / MOST_REFUSED).min(1.0);
+    let share = (per_minute / MOST_REJECTED).min(1.0);
     (share.sqrt() * f64::from(DEPTH)).ceil() as i32
 }
 
@@ -70,8 +70,8 @@ const STEP: i32 = 4;
 /// The top of the scale, per minute: a little more than any server allows.
 const HIGHEST: f64 = 1_400.0;
 /// The largest rate of 429s, per minute: half of what a plain bucket sends.
-const MOST_REFUSED: f64 = 300.0;
+const MOST_REJECTED: f64 = 300.0;
 /// Visible on white, on black, and on the greys of dark pages.
 const ALLOWED: &str = "#8b949e40";
 pub(crate) const SENT: &str = "#3d87e8";
-pub(crate) const REFUSED: &str = "#e5484d";
+pub(crate) const REJECTED: &str = "#e5484d";

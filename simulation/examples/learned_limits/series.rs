@@ -8,7 +8,7 @@ pub(crate) struct Series {
     /// The mean around each point.
     pub(crate) sent: Vec<f64>,
     /// The number between each point and the next.
-    pub(crate) refused: Vec<f64>,
+    pub(crate) rejected: Vec<f64>,
 }
 
 impl Series {
@@ -22,8 +22,8 @@ impl Series {
             sent: starts()
                 .map(|at| per_minute(&tally.sent, at.saturating_sub(window / 2), at + window / 2))
                 .collect(),
-            refused: starts()
-                .map(|at| per_minute(&tally.refused, at, at + step))
+            rejected: starts()
+                .map(|at| per_minute(&tally.rejected, at, at + step))
                 .collect(),
         }
     }

@@ -16,14 +16,14 @@ pub(crate) fn title(case: Case) -> io::Result<()> {
 
 pub(crate) fn line(client: usize, tally: &Tally) -> io::Result<()> {
     let (name, ..) = CLIENTS[client];
-    let (used, refused) = (tally.used(), total(&tally.refused));
+    let (used, rejected) = (tally.used(), total(&tally.rejected));
     let Series { allowed, sent, .. } = Series::of(tally, POINTS);
     let (allowed, sent) = (curve(&allowed), curve(&sent));
     let mut out = io::stdout().lock();
     writeln!(out, "  {:<43} allowed {allowed}", name)?;
     writeln!(
         out,
-        "  {used:>5.1} % used {refused:>7} × 429             sent {sent}"
+        "  {used:>5.1} % used {rejected:>7} × 429             sent {sent}"
     )
 }
 

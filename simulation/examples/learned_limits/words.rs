@@ -5,7 +5,7 @@ use svg::node::element::{Group, TSpan, Text};
 
 use crate::{
     case::Case,
-    panel::{DEPTH, HEIGHT, REFUSED, SENT, WIDTH, height},
+    panel::{DEPTH, HEIGHT, REJECTED, SENT, WIDTH, height},
 };
 
 pub(crate) fn text(x: i32, y: i32, content: impl Into<String>) -> Text {
@@ -20,10 +20,10 @@ pub(crate) fn title(case: Case) -> Text {
 
 /// The figures, each in the colour of its curve.
 pub(crate) fn figures(tally: &Tally) -> Text {
-    let refused = format!("{} × 429", thousands(total(&tally.refused)));
-    let refused = TSpan::new(refused).set("fill", REFUSED).set("dx", 12);
+    let rejected = format!("{} × 429", thousands(total(&tally.rejected)));
+    let rejected = TSpan::new(rejected).set("fill", REJECTED).set("dx", 12);
     let used = format!("{:.1} % used", tally.used());
-    Text::new(used).set("fill", SENT).add(refused)
+    Text::new(used).set("fill", SENT).add(rejected)
 }
 
 /// The labels beside the curves.
@@ -47,7 +47,7 @@ pub(crate) fn rates() -> Group {
     ] {
         group = group.add(text(-10, HEIGHT - height(rate) + 8, name));
     }
-    group.add(text(-10, HEIGHT + DEPTH + 6, "429s").set("fill", REFUSED))
+    group.add(text(-10, HEIGHT + DEPTH + 6, "429s").set("fill", REJECTED))
 }
 
 /// The labels below a panel.

@@ -68,8 +68,8 @@ where
 {
     loop {
         let Ok(service) = service.ready().await;
-        let Ok(answer) = service.call(chat()).await;
-        assert!(answer.status().is_success(), "{}", answer.status());
+        let Ok(response) = service.call(chat()).await;
+        assert!(response.status().is_success(), "{}", response.status());
     }
 }
 
@@ -77,10 +77,10 @@ async fn for_itself(limiter: Limiter, network: Network) {
     loop {
         let call = Call::new(Endpoint::ChatCompletions);
         let permit = limiter.acquire(call).await.unwrap();
-        let answer = network.send(0, 0).await;
+        let response = network.send(0, 0).await;
         drop(permit);
-        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
-            let seconds = answer.headers()[RETRY_AFTER].to_str().unwrap();
+        if response.status() == StatusCode::TOO_MANY_REQUESTS {
+            let seconds = response.headers()[RETRY_AFTER].to_str().unwrap();
             sleep(Duration::from_secs(seconds.parse().unwrap())).await;
         }
     }

@@ -35,7 +35,7 @@ struct Promise {
     /// Whether the server says how long to wait.
     says: bool,
     /// The number of 429s is below this.
-    refused: u32,
+    rejected: u32,
     /// The share used at least, in percent.
     used: f64,
 }
@@ -47,18 +47,18 @@ fn both_layers_have_under_30_429s_where_callers_who_each_sleep_for_themselves_ha
 }
 
 #[test]
-fn a_server_that_counts_by_its_own_minute_refuses_under_30() {
+fn a_server_that_counts_by_its_own_minute_rejects_under_30() {
     BY_THE_MINUTE.check(0..1);
 }
 
 #[test]
-fn a_server_that_does_not_say_for_how_long_refuses_under_60() {
+fn a_server_that_does_not_say_for_how_long_rejects_under_60() {
     SILENT.check(0..1);
 }
 
 /// Without the slow restart the server rejects 135.
 #[test]
-fn a_server_with_a_bucket_of_ten_refuses_under_60_for_a_restart_is_slow() {
+fn a_server_with_a_bucket_of_ten_rejects_under_60_for_a_restart_is_slow() {
     BY_A_BUCKET.check(0..1);
 }
 
@@ -73,7 +73,7 @@ fn every_server_keeps_its_promise_for_ten_seeds() {
         BY_THE_SECOND,
         Promise {
             says: false,
-            refused: 60,
+            rejected: 60,
             ..BY_THE_MINUTE
         },
     ] {
@@ -91,8 +91,8 @@ fn every_server_keeps_its_promise_for_ten_seeds() {
 impl Promise {
     fn check(&self, seeds: Range<u64>) {
         let ran = run(Callers::Layers(64), self.server, self.says, seeds);
-        let most = *ran.refused.end();
-        assert!(most < self.refused, "{most} answered 429");
+        let most = *ran.rejected.end();
+        assert!(most < self.rejected, "{most} got a 429");
         assert!(ran.used >= self.used, "{} % used", ran.used);
     }
 }
@@ -104,7 +104,7 @@ fn compare(seeds: Range<u64>) {
         Callers::Themselves(64),
         Callers::Themselves(256),
     ]
-    .map(|callers| run(callers, Kind::SlidingMinute, true, seeds.clone()).refused);
+    .map(|callers| run(callers, Kind::SlidingMinute, true, seeds.clone()).rejected);
     assert!(*layers.end() < 30, "{layers:?}");
     assert!(*few.start() >= 10 * layers.end(), "{layers:?} and {few:?}");
     assert!(*many.start() >= 1_400, "{many:?}");
@@ -113,7 +113,7 @@ fn compare(seeds: Range<u64>) {
 /// The runs of several seeds.
 struct Ran {
     /// The number of 429s, the fewest and the most.
-    refused: RangeInclusive<u32>,
+    rejected: RangeInclusive<u32>,
     /// The smallest share of the quota used, in percent.
     used: f64,
 }
@@ -122,17 +122,17 @@ fn run(callers: Callers, server: Kind, says: bool, seeds: Range<u64>) -> Ran {
     let tallies: Vec<_> = seeds
         .map(|seed| send(callers, server, says, seed))
         .collect();
-    let refused = || tallies.iter().map(|tally| total(&tally.refused));
+    let rejected = || tallies.iter().map(|tally| total(&tally.rejected));
     let used = tallies.iter().map(Tally::used);
     let ran = Ran {
-        refused: refused().min().unwrap()..=refused().max().unwrap(),
+        rejected: rejected().min().unwrap()..=rejected().max().unwrap(),
         used: used.fold(f64::INFINITY, f64::min),
     };
     let (server, callers) = (format!("{server:?}"), format!("{callers:?}"));
     let says = if says { "" } else { "silent" };
     say(format_args!(
         "{server:<13} {says:<7} {callers:<16} {:>6.1}% {:?}",
-        ran.used, ran.refused
+        ran.used, ran.rejected
     ));
     ran
 }
@@ -140,12 +140,12 @@ fn run(callers: Callers, server: Kind, says: bool, seeds: Range<u64>) -> Ran {
 const BY_ANY_MINUTE: Promise = Promise {
     server: Kind::SlidingMinute,
     says: true,
-    refused: 30,
+    rejected: 30,
     used: 99.0,
 };
 const SILENT: Promise = Promise {
     says: false,
-    refused: 60,
+    rejected: 60,
     used: 90.0,
     ..BY_ANY_MINUTE
 };
@@ -155,13 +155,13 @@ const BY_THE_MINUTE: Promise = Promise {
 };
 const BY_A_BUCKET: Promise = Promise {
     server: Kind::Bucket,
-    refused: 60,
+    rejected: 60,
     used: 86.0,
     ..BY_ANY_MINUTE
 };
 const BY_THE_SECOND: Promise = Promise {
     server: Kind::FixedSecond,
-    refused: 110,
+    rejected: 110,
     used: 72.0,
     ..BY_ANY_MINUTE
 };

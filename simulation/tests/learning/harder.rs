@@ -28,16 +28,16 @@ fn a_server_that_just_counts() {
 
 #[test]
 #[ignore = "long: ./check --all runs it"]
-fn a_server_that_counts_what_it_refuses() {
+fn a_server_that_counts_what_it_rejects() {
     let counts = |client| {
         let mut setting = steady(client, SlidingMinute, Says::Wait);
-        setting.servers[0].counts_refused = true;
+        setting.servers[0].counts_rejected = true;
         setting
     };
-    Row::of("counts refused, plain", &counts(Plain), SEEDS);
+    Row::of("counts rejected, plain", &counts(Plain), SEEDS);
     beside([
-        ("counts refused", counts(DefaultFromHalf), 96.0, 34.0),
-        ("counts refused, known", counts(AtMost(600)), 100.0, 0.0),
+        ("counts rejected", counts(DefaultFromHalf), 96.0, 34.0),
+        ("counts rejected, known", counts(AtMost(600)), 100.0, 0.0),
     ]);
 }
 
@@ -83,14 +83,15 @@ fn with_tenant(client: Client, kind: Kind, tenant: Tenant, says: Says) -> Settin
 
 /// Runs all settings before it checks one.
 fn beside<const N: usize>(settings: [(&str, Setting, f64, f64); N]) {
-    let rows = settings
-        .map(|(name, setting, used, refused)| (row(name, setting, used, refused), used, refused));
-    for (row, used, refused) in rows {
-        row.assert_beside(used, refused);
+    let rows = settings.map(|(name, setting, used, rejected)| {
+        (row(name, setting, used, rejected), used, rejected)
+    });
+    for (row, used, rejected) in rows {
+        row.assert_beside(used, rejected);
     }
 }
 
-fn row(name: &str, setting: Setting, used: f64, refused: f64) -> Row {
+fn row(name: &str, setting: Setting, used: f64, rejected: f64) -> Row {
     let kind = setting.servers[0].kind;
     let setting = Setting {
         seconds: 660,
@@ -98,7 +99,7 @@ fn row(name: &str, setting: Setting, used: f64, refused: f64) -> Row {
         ..setting
     };
     Row::of(
-        &format!("{name} {kind:?} [{used} % {refused}]"),
+        &format!("{name} {kind:?} [{used} % {rejected}]"),
         &setting,
         SEEDS,
     )

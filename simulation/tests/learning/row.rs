@@ -49,23 +49,23 @@ impl Row {
     }
 
     /// 429s as a share of all responses, in percent.
-    pub(crate) fn refused_share(&self) -> Spread {
-        self.spread(Tally::refused_share)
+    pub(crate) fn rejected_share(&self) -> Spread {
+        self.spread(Tally::rejected_share)
     }
 
-    pub(crate) fn refused(&self) -> Spread {
-        self.spread(|tally| f64::from(total(&tally.refused[tally.from..])))
+    pub(crate) fn rejected(&self) -> Spread {
+        self.spread(|tally| f64::from(total(&tally.rejected[tally.from..])))
     }
 
     pub(crate) fn spread(&self, figure: impl Fn(&Tally) -> f64) -> Spread {
         Spread::of(self.runs.iter().map(|run| figure(&run.tallies[0])))
     }
 
-    /// Asserts, for every seed, that at least `used` percent were used and at most `refused` percent got a 429.
-    pub(crate) fn assert(&self, used: f64, refused: f64) -> &Self {
+    /// Asserts, for every seed, that at least `used` percent were used and at most `rejected` percent got a 429.
+    pub(crate) fn assert(&self, used: f64, rejected: f64) -> &Self {
         for run in &self.runs {
             let tally = &run.tallies[0];
-            let kept = tally.used() >= used && tally.refused_share() <= refused;
+            let kept = tally.used() >= used && tally.rejected_share() <= rejected;
             assert!(kept, "{self}\n{}", tally.story());
         }
         self
@@ -83,10 +83,10 @@ impl Row {
         }
     }
 
-    /// Asserts, on average, at most 2 points less than `used`, and at most twice `refused` 429s, or 10.
-    pub(crate) fn assert_beside(&self, used: f64, refused: f64) {
-        let [least, most] = [used - 2.0, (2.0 * refused).max(10.0)];
-        let kept = self.used().mean >= least && self.refused().mean <= most;
+    /// Asserts, on average, at most 2 points less than `used`, and at most twice `rejected` 429s, or 10.
+    pub(crate) fn assert_beside(&self, used: f64, rejected: f64) {
+        let [least, most] = [used - 2.0, (2.0 * rejected).max(10.0)];
+        let kept = self.used().mean >= least && self.rejected().mean <= most;
         assert!(
             kept,
             "{self}\nto be {least} % used with {most} 429s\n{}",
@@ -114,12 +114,12 @@ impl Row {
 
 impl std::fmt::Display for Row {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let [used, share, refused] = [self.used(), self.refused_share(), self.refused()];
+        let [used, share, rejected] = [self.used(), self.rejected_share(), self.rejected()];
         let lost: u32 = self.runs.iter().map(|run| run.lost).sum();
         write!(
             f,
             "{:<44} {:>5.1} ({:.1}..{:.1}) %  429s {:>5.0} ({:.2}..{:.2} %)",
-            self.name, used.mean, used.least, used.most, refused.mean, share.least, share.most
+            self.name, used.mean, used.least, used.most, rejected.mean, share.least, share.most
         )?;
         if lost > 0 {
             write!(f, "  lost {lost}")?;

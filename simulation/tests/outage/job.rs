@@ -112,14 +112,14 @@ where
     let mut longest = Duration::ZERO;
     for submissions in 1.. {
         let since = now();
-        let answer = service
+        let response = service
             .ready()
             .await
             .unwrap()
             .call(request(text, asks))
             .await;
         longest = longest.max(since.elapsed());
-        if answer.is_ok_and(|answer| answer.status().is_success()) {
+        if response.is_ok_and(|response| response.status().is_success()) {
             return Done {
                 text,
                 submissions,
@@ -128,7 +128,7 @@ where
         }
         sleep(A_MINUTE).await;
     }
-    unreachable!("it is submitted until it is answered")
+    unreachable!("it is submitted until it succeeds")
 }
 
 fn request(text: usize, asks: Asks) -> Request<Full<Bytes>> {

@@ -25,7 +25,7 @@ use server::{OUTAGE, Outage};
 use simulation::say;
 
 #[test]
-fn attempts_in_an_outage_stay_under_1_3_of_what_comes_and_every_text_is_answered_once() {
+fn attempts_in_an_outage_stay_under_1_3_of_what_comes_and_every_text_succeeds_once() {
     few_attempts(0..2);
 }
 
@@ -100,7 +100,7 @@ fn runs(asks: Asks, outage: Outage, seeds: Range<u64>) -> Vec<Outcome> {
     let run = |seed| {
         let run = embed(asks, outage, seed);
         let texts: Vec<_> = (0..run.texts).collect();
-        assert_eq!(run.ledger.answered(), texts);
+        assert_eq!(run.ledger.succeeded(), texts);
         assert_eq!(run.received, texts);
         run
     };
@@ -125,7 +125,7 @@ impl Outcome {
 
 /// The outages without a stated wait.
 const SILENT: [Outage; 3] = [
-    Outage::Answers(503),
-    Outage::Answers(500),
+    Outage::Status(503),
+    Outage::Status(500),
     Outage::Unconnected,
 ];

@@ -18,7 +18,7 @@ use tower::BoxError;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Outage {
     /// It responds with this status.
-    Answers(u16),
+    Status(u16),
     /// It responds with 503 and a wait of this many seconds.
     Says(u64),
     /// It refuses connections.
@@ -38,7 +38,7 @@ pub(crate) struct Ledger {
     /// The time of each, since the server started.
     attempts: Vec<Duration>,
     /// The texts that succeeded, in that order.
-    answered: Vec<usize>,
+    succeeded: Vec<usize>,
 }
 
 impl Server {
@@ -64,7 +64,7 @@ impl Server {
         }
         sleep(WORKS).await;
         let text = std::str::from_utf8(&body)?.parse()?;
-        self.ledger.lock().unwrap().answered.push(text);
+        self.ledger.lock().unwrap().succeeded.push(text);
         sleep(DELAY).await;
         Ok(Response::new(Full::default()))
     }
@@ -74,15 +74,15 @@ impl Server {
     }
 
     fn fails(&self) -> Result<Response<Full<Bytes>>, BoxError> {
-        let answer = Response::builder();
-        let answer = match self.outage {
-            Outage::Answers(status) => answer.status(status),
-            Outage::Says(seconds) => answer.status(503).header(RETRY_AFTER, seconds),
+        let response = Response::builder();
+        let response = match self.outage {
+            Outage::Status(status) => response.status(status),
+            Outage::Says(seconds) => response.status(503).header(RETRY_AFTER, seconds),
             Outage::Unconnected => {
                 return Err(io::Error::from(io::ErrorKind::ConnectionRefused).into());
             }
         };
-        Ok(answer.body(Full::default())?)
+        Ok(response.body(Full::default())?)
     }
 }
 
@@ -94,10 +94,10 @@ impl Ledger {
     }
 
     /// The texts that succeeded, ordered by number.
-    pub(crate) fn answered(&self) -> Vec<usize> {
-        let mut answered = self.answered.clone();
-        answered.sort_unstable();
-        answered
+    pub(crate) fn succeeded(&self) -> Vec<usize> {
+        let mut succeeded = self.succeeded.clone();
+        succeeded.sort_unstable();
+        succeeded
     }
 }
 

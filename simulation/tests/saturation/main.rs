@@ -36,31 +36,31 @@ struct Promise {
     /// The share used at least, in percent.
     used: f64,
     /// The share of 429s at most, in percent.
-    refused: f64,
+    rejected: f64,
 }
 
 #[test]
-fn a_server_that_counts_by_its_own_minute_refuses_nothing_and_gives_99_percent() {
+fn a_server_that_counts_by_its_own_minute_rejects_nothing_and_gives_99_percent() {
     BY_THE_MINUTE.check(0..1);
 }
 
 #[test]
-fn a_server_that_counts_any_60_seconds_refuses_nothing_and_gives_99_percent() {
+fn a_server_that_counts_any_60_seconds_rejects_nothing_and_gives_99_percent() {
     BY_ANY_MINUTE.check(0..1);
 }
 
 #[test]
-fn a_server_with_a_bucket_of_ten_refuses_nothing_and_gives_99_percent() {
+fn a_server_with_a_bucket_of_ten_rejects_nothing_and_gives_99_percent() {
     BY_A_BUCKET.check(0..1);
 }
 
 #[test]
-fn a_server_that_counts_by_its_own_second_gives_97_percent_and_refuses_one_in_40() {
+fn a_server_that_counts_by_its_own_second_gives_97_percent_and_rejects_one_in_40() {
     BY_THE_SECOND.check(0..1);
 }
 
 #[test]
-fn a_margin_of_2500_ms_on_such_a_server_gives_95_percent_and_refuses_one_in_100() {
+fn a_margin_of_2500_ms_on_such_a_server_gives_95_percent_and_rejects_one_in_100() {
     BY_THE_SECOND_WITH_MARGIN.check(0..1);
 }
 
@@ -84,7 +84,7 @@ fn every_server_keeps_its_promise_for_ten_seeds() {
         let frontier = Promise {
             margin: Some(Duration::from_millis(margin)),
             used: 0.0,
-            refused: 100.0,
+            rejected: 100.0,
             ..BY_THE_SECOND
         };
         frontier.check(0..10);
@@ -142,16 +142,19 @@ impl Promise {
             .iter()
             .map(Tally::used)
             .fold(f64::INFINITY, f64::min);
-        let refused = tallies.iter().map(Tally::refused_share).fold(0.0, f64::max);
+        let rejected = tallies
+            .iter()
+            .map(Tally::rejected_share)
+            .fold(0.0, f64::max);
         let server = format!("{:?}", self.server);
         let margin = format!("{:?}", quota.margin());
         say(format_args!(
-            "{server:<13} {margin:>7} {used:>8.2}% {refused:>8.3}%"
+            "{server:<13} {margin:>7} {used:>8.2}% {rejected:>8.3}%"
         ));
         assert!(used >= self.used, "{server}: {used} % used");
         assert!(
-            refused <= self.refused,
-            "{server}: {refused} % answered 429"
+            rejected <= self.rejected,
+            "{server}: {rejected} % got a 429"
         );
     }
 }
@@ -173,7 +176,7 @@ const BY_THE_MINUTE: Promise = Promise {
     server: Kind::FixedMinute,
     margin: None,
     used: 99.0,
-    refused: 0.0,
+    rejected: 0.0,
 };
 const BY_ANY_MINUTE: Promise = Promise {
     server: Kind::SlidingMinute,
@@ -187,11 +190,11 @@ const BY_THE_SECOND: Promise = Promise {
     server: Kind::FixedSecond,
     margin: None,
     used: 97.0,
-    refused: 2.5,
+    rejected: 2.5,
 };
 const BY_THE_SECOND_WITH_MARGIN: Promise = Promise {
     server: Kind::FixedSecond,
     margin: Some(Duration::from_millis(2_500)),
     used: 95.0,
-    refused: 1.0,
+    rejected: 1.0,
 };

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
-use server::{Answer, Counts, Outcome, Says, Server};
+use server::{Counts, Outcome, Says, Server, ServerResponse};
 use simulation::say;
 use testing::virtual_time;
 use tokio::{task::JoinSet, time::timeout};
@@ -29,7 +29,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_together::{Endpoint, Limits, Quota, Tier, TogetherLayer};
 
 #[test]
-fn at_least_95_percent_of_the_tokens_are_used_and_under_one_in_200_requests_refused() {
+fn at_least_95_percent_of_the_tokens_are_used_and_under_one_in_200_requests_rejected() {
     check(Counts::AsItGoes, Says::Wait, told(), 0..2, 95.0, 0.5);
 }
 
@@ -87,24 +87,24 @@ fn check(counts: Counts, says: Says, limits: Limits, seeds: Range<u64>, least: f
     for seed in seeds {
         let outcome = run(counts, says, limits.clone(), seed);
         let used = 100.0 * outcome.tokens / f64::from(10 * PER_MINUTE);
-        let sent = outcome.accepted + outcome.refused;
-        let refused = 100.0 * f64::from(outcome.refused) / f64::from(sent);
+        let sent = outcome.accepted + outcome.rejected;
+        let rejected = 100.0 * f64::from(outcome.rejected) / f64::from(sent);
         assert!(
             used >= least,
             "{counts:?}, {says:?}, seed {seed}: {used:.2} % used"
         );
         assert!(
-            refused < most,
-            "{counts:?}, {says:?}, seed {seed}: {refused:.3} % refused"
+            rejected < most,
+            "{counts:?}, {says:?}, seed {seed}: {rejected:.3} % rejected"
         );
-        ran.push((used, refused));
+        ran.push((used, rejected));
     }
     let mean = |of: fn(&(f64, f64)) -> f64| ran.iter().map(of).sum::<f64>() / ran.len() as f64;
     let worst = ran.iter().fold((100.0_f64, 0.0_f64), |worst, one| {
         (worst.0.min(one.0), worst.1.max(one.1))
     });
     say(format_args!(
-        "{counts:?}, {says:?}: {:.2} % used ({:.2}), {:.3} % refused ({:.3})",
+        "{counts:?}, {says:?}: {:.2} % used ({:.2}), {:.3} % rejected ({:.3})",
         mean(|one| one.0),
         worst.0,
         mean(|one| one.1),
@@ -119,16 +119,16 @@ fn run(counts: Counts, says: Says, limits: Limits, seed: u64) -> Outcome {
         let server = Server::new(counts, says, PER_MINUTE, seed);
         let layer = TogetherLayer::new(limits);
         let behind = server.clone();
-        let service = layer.layer(service_fn(move |request| answer(behind.clone(), request)));
+        let service = layer.layer(service_fn(move |request| respond(behind.clone(), request)));
         let mut workers = JoinSet::new();
         for _ in 0..64 {
             let (mut service, server) = (service.clone(), server.clone());
             workers.spawn(async move {
                 loop {
                     let request = chat(server.number(191.0, 791.0) as usize);
-                    let answer = service.ready().await.unwrap().call(request).await.unwrap();
-                    assert!(answer.status().is_success(), "{}", answer.status());
-                    answer.into_body().collect().await.unwrap();
+                    let response = service.ready().await.unwrap().call(request).await.unwrap();
+                    assert!(response.status().is_success(), "{}", response.status());
+                    response.into_body().collect().await.unwrap();
                 }
             });
         }
@@ -149,7 +149,10 @@ fn chat(words: usize) -> Request<Full<Bytes>> {
     request.body(Full::from(body.to_string())).unwrap()
 }
 
-async fn answer(server: Server, request: Request<Full<Bytes>>) -> Result<Answer, Infallible> {
+async fn respond(
+    server: Server,
+    request: Request<Full<Bytes>>,
+) -> Result<ServerResponse, Infallible> {
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let body: Value = serde_json::from_slice(&body).unwrap();
     let words = body["messages"][0]["content"].as_str().unwrap().split(' ');

@@ -58,7 +58,7 @@ struct World {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) accepted: u32,
-    pub(crate) refused: u32,
+    pub(crate) rejected: u32,
     pub(crate) tokens: f64,
 }
 
@@ -81,27 +81,29 @@ impl Server {
     }
 
     /// Sends one request to the server, and returns the response. A third of the responses are streamed.
-    pub(crate) async fn send(&self, prompt: u64, max_tokens: u64) -> Answer {
+    pub(crate) async fn send(&self, prompt: u64, max_tokens: u64) -> ServerResponse {
         sleep(self.between(DELAY)).await;
         let prompt = prompt as f64 * self.number(0.85, 1.15);
         let output = self.output(max_tokens);
         let (accepted, said) = self.0.lock().unwrap().arrival(prompt, output);
-        let answer = said.into_iter().fold(Response::builder(), |answer, said| {
-            answer.header(said.0, said.1.to_string())
-        });
+        let response = said
+            .into_iter()
+            .fold(Response::builder(), |response, said| {
+                response.header(said.0, said.1.to_string())
+            });
         if let Err(seconds) = accepted {
-            sleep(REFUSES + self.between(DELAY)).await;
-            let answer = answer
+            sleep(REJECTS + self.between(DELAY)).await;
+            let response = response
                 .status(StatusCode::TOO_MANY_REQUESTS)
                 .header(RETRY_AFTER, seconds);
-            let error = self.0.lock().unwrap().refusal();
-            return answer.body(body(vec![error], Duration::ZERO)).unwrap();
+            let error = self.0.lock().unwrap().rejection();
+            return response.body(body(vec![error], Duration::ZERO)).unwrap();
         }
         let thinks = self.between(THINKS);
         let streamed = self.number(0.0, 3.0) < 1.0;
         let half = if streamed { thinks / 2 } else { Duration::ZERO };
         sleep(thinks - half + self.between(DELAY)).await;
-        self.0.lock().unwrap().answered(output);
+        self.0.lock().unwrap().responded(output);
         let usage = format!(
             r#"{{"prompt_tokens":{prompt:.0},"completion_tokens":{output:.0},"total_tokens":{:.0}}}"#,
             prompt + output
@@ -120,8 +122,8 @@ impl Server {
                 )],
             )
         };
-        let answer = answer.header(CONTENT_TYPE, kind);
-        answer.body(body(frames, half)).unwrap()
+        let response = response.header(CONTENT_TYPE, kind);
+        response.body(body(frames, half)).unwrap()
     }
 
     /// The length of a response: mostly short, and sometimes the maximum.
@@ -155,13 +157,13 @@ impl World {
     }
 
     /// A body in which the API was observed to name the cause of a 429.
-    fn refusal(&mut self) -> String {
+    fn rejection(&mut self) -> String {
         let message = match self.says {
             Says::Words => format!("Your rate limits are {:.0} TPM", self.rate * 60.0),
             Says::Wait | Says::Limits => "slow down".to_owned(),
         };
         let of = |named: &str| named.replace("MESSAGE", &message);
-        of(self.random.choice(&REFUSALS).unwrap())
+        of(self.random.choice(&REJECTIONS).unwrap())
     }
 
     fn decide(&mut self, prompt: f64, output: f64) -> Result<(), u64> {
@@ -175,7 +177,7 @@ impl World {
             Counts::AtOnce | Counts::AsItGoes => 1.0,
         };
         if self.level < needed {
-            self.outcome.refused += 1;
+            self.outcome.rejected += 1;
             return Err(((needed - self.level) / self.rate).ceil() as u64);
         }
         self.outcome.accepted += 1;
@@ -187,14 +189,14 @@ impl World {
         Ok(())
     }
 
-    fn answered(&mut self, output: f64) {
+    fn responded(&mut self, output: f64) {
         if self.counts == Counts::AsItGoes {
             self.level -= output;
         }
     }
 }
 
-pub(crate) type Answer =
+pub(crate) type ServerResponse =
     Response<std::pin::Pin<Box<dyn http_body::Body<Data = Bytes, Error = Infallible> + Send>>>;
 
 /// A response's body, whose rest arrives after the first piece.
@@ -216,11 +218,11 @@ fn body(
 /// One-way delays, in seconds.
 const DELAY: (f64, f64) = (0.010, 0.090);
 const THINKS: (f64, f64) = (0.5, 3.5);
-const REFUSALS: [&str; 3] = [
+const REJECTIONS: [&str; 3] = [
     r#"{"error":{"message":"MESSAGE","type":"dynamic_token_limited"}}"#,
     r#"{"error":{"message":"MESSAGE","type":null},"error_type":"dynamic_token_limited"}"#,
     r#"{"error":{"message":"MESSAGE","code":"dynamic_token_limited"}}"#,
 ];
-const REFUSES: Duration = Duration::from_millis(5);
+const REJECTS: Duration = Duration::from_millis(5);
 /// Tokens of a response, on average, if there were no bound.
 const OUTPUT: f64 = 300.0;

@@ -27,7 +27,7 @@ pub(crate) struct Replay<B: Body> {
 type Polled<B> = Poll<Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>>;
 
 /// The next step, chosen under the lock.
-enum Step<B: Body> {
+enum Choice<B: Body> {
     Done(Polled<B>),
     Poll(Pin<Box<B>>),
 }
@@ -43,7 +43,7 @@ impl<B: Body> Replay<B> {
         }
     }
 
-    fn step(&mut self, waker: &Waker) -> Step<B>
+    fn choose(&mut self, waker: &Waker) -> Choice<B>
     where
         B::Data: Clone,
     {
@@ -53,22 +53,22 @@ impl<B: Body> Replay<B> {
         let counts = self.attempt == record.attempt;
         if !counts {
             if let Some(error) = (self.shared.given_up)() {
-                return Step::Done(Poll::Ready(Some(Err(error))));
+                return Choice::Done(Poll::Ready(Some(Err(error))));
             }
         }
         if let Some(frame) = record.frames.get(self.next) {
             let frame = frame.clone();
             drop(record);
-            return Step::Done(Poll::Ready(Some(Ok(self.pass(frame.into())))));
+            return Choice::Done(Poll::Ready(Some(Ok(self.pass(frame.into())))));
         }
         if record.stopped && !counts {
-            return Step::Done(Poll::Pending);
+            return Choice::Done(Poll::Pending);
         }
         match mem::replace(&mut record.source, Source::Away { missed: false }) {
-            Source::Here(body) => return Step::Poll(body),
+            Source::Here(body) => return Choice::Poll(body),
             other => record.source = other,
         }
-        Step::Done(match &mut record.source {
+        Choice::Done(match &mut record.source {
             Source::Ended => Poll::Ready(None),
             Source::Away { missed } => {
                 *missed = true;
@@ -130,9 +130,9 @@ impl<B: Body<Data: Clone>> Body for Replay<B> {
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled<B> {
-        let mut body = match self.step(cx.waker()) {
-            Step::Done(done) => return done,
-            Step::Poll(body) => body,
+        let mut body = match self.choose(cx.waker()) {
+            Choice::Done(done) => return done,
+            Choice::Poll(body) => body,
         };
         let waker = Waker::from(Arc::clone(&self.shared.bell));
         self.polls = true;

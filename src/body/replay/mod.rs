@@ -18,6 +18,7 @@
 
 mod bell;
 mod cursor;
+mod kept;
 mod record;
 
 use std::{any::Any, error::Error, io};
@@ -25,7 +26,7 @@ use std::{any::Any, error::Error, io};
 use http_body::Body;
 
 pub(crate) use self::cursor::Replay;
-pub use self::record::Kept;
+pub use self::kept::Kept;
 use super::ReplayBuffer;
 
 /// Makes the error that ends an abandoned upload, if the error type has one.
@@ -47,7 +48,7 @@ pub(crate) fn record<B: Body>(
 
 /// The error of an abandoned upload, for the error types that can be created here.
 pub(crate) fn given_up<E: 'static>() -> Option<E> {
-    const WHY: &str = "the upload was given up: its request was answered and is sent again";
+    const WHY: &str = "the upload was given up: its request got a response and is retried";
     let boxed: Box<dyn Error + Send + Sync> = WHY.into();
     let mut made: [Box<dyn Any>; 2] = [
         Box::new(Some(boxed)),

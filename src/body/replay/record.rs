@@ -1,5 +1,4 @@
 use std::{
-    fmt,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -8,13 +7,8 @@ use bytes::Buf;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{GivenUp, Replay, bell::Bell};
+use super::{GivenUp, bell::Bell};
 use crate::body::{ReplayBuffer, replay_buffer::Reserved};
-
-/// The record of a body, from which it is sent again. Recording stops when this is dropped.
-pub struct Kept<B: Body> {
-    shared: Arc<Shared<B>>,
-}
 
 /// A body and its record, shared by its cursors.
 pub(super) struct Shared<B: Body> {
@@ -42,7 +36,7 @@ pub(super) struct Record<B: Body> {
     /// Cursors of earlier attempts that read on, since they cannot be made to fail.
     pub(super) laggards: usize,
     /// Whether there will be no further attempt.
-    settled: bool,
+    pub(super) settled: bool,
 }
 
 pub(super) enum Source<B: Body> {
@@ -62,9 +56,9 @@ pub(super) enum Recorded<D> {
     Trailers(Box<HeaderMap>),
 }
 
-impl<B: Body> Kept<B> {
+impl<B: Body> Shared<B> {
     /// Returns the body itself if it is certainly too large.
-    pub(crate) fn new(
+    pub(super) fn new(
         body: B,
         memory: &ReplayBuffer,
         given_up: GivenUp<B::Error>,
@@ -85,36 +79,26 @@ impl<B: Body> Kept<B> {
             laggards: 0,
             settled: false,
         };
-        let shared = Shared {
+        Ok(Self {
             record: Mutex::new(record),
             bell: Arc::default(),
             given_up,
             size,
-        };
-        Ok(Self {
-            shared: Arc::new(shared),
         })
     }
 
-    pub(crate) fn first(&self) -> Replay<B> {
-        self.shared.lock().live = true;
-        Replay::new(Arc::clone(&self.shared), 0)
-    }
-
-    /// The body from its beginning, for another attempt; earlier attempts end with an error. `None` if the body was
-    /// too large to be recorded or has failed, or if the attempt before cannot be ended and may need frames that
-    /// are not recorded.
-    pub(crate) fn again(&self) -> Option<Replay<B>> {
-        let mut record = self.shared.lock();
+    /// Starts another attempt, and returns its number. `None` if it cannot read the whole body.
+    pub(super) fn next_attempt(&self) -> Option<u32> {
+        let mut record = self.lock();
         let failed = matches!(record.source, Source::Failed(_));
         if failed || record.stopped || record.reserved.is_none() {
             return None;
         }
         if record.live {
-            let reads_on = (self.shared.given_up)().is_none();
+            let reads_on = (self.given_up)().is_none();
             // A cursor that is polling the source may receive a frame that cannot be read twice.
             let reads = matches!(record.source, Source::Away { .. });
-            if (reads_on || reads) && !record.prepay(&self.shared.size) {
+            if (reads_on || reads) && !record.prepay(&self.size) {
                 return None;
             }
             record.laggards += usize::from(reads_on);
@@ -123,18 +107,10 @@ impl<B: Body> Kept<B> {
         record.live = true;
         let attempt = record.attempt;
         drop(record);
-        self.shared.bell.ring();
-        Some(Replay::new(Arc::clone(&self.shared), attempt))
+        self.bell.ring();
+        Some(attempt)
     }
-}
 
-impl<B: Body> Drop for Kept<B> {
-    fn drop(&mut self) {
-        self.shared.lock().settled = true;
-    }
-}
-
-impl<B: Body> Shared<B> {
     /// The only foreign code that runs under this lock is the clone of a frame.
     pub(super) fn lock(&self) -> MutexGuard<'_, Record<B>> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
@@ -219,10 +195,4 @@ fn length(trailers: &HeaderMap) -> usize {
     pairs
         .map(|(name, value)| name.as_str().len() + value.len())
         .sum()
-}
-
-impl<B: Body> fmt::Debug for Kept<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kept").finish_non_exhaustive()
-    }
 }

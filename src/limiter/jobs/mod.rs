@@ -1,5 +1,6 @@
 //! The jobs that hold slots, and their watchers.
 
+mod book;
 mod slots;
 mod watch;
 
@@ -10,20 +11,20 @@ use slab::Slab;
 use super::{KeyIndex, KeyRef, RuleId};
 use crate::words::{Endpoint, hash};
 
-pub(crate) use self::watch::{JobBook, Watcher};
+pub(crate) use self::{book::JobBook, watch::Watcher};
 
-/// Every job that holds a slot, by the hash of its id and its key. Two keys of one organisation may see the
+/// Every job that holds a slot, by the hash of its id and its key. Two keys of one organization may see the
 /// same job.
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
-    held: BTreeMap<(u64, KeyIndex), Held>,
+    held: BTreeMap<(u64, KeyIndex), JobSlot>,
     /// The wakers of the watchers, to be woken when a request begins to wait for a job to end.
     pub(super) watchers: Slab<Option<Waker>>,
 }
 
 /// The slot of a job, with its key and its rule.
 #[derive(Clone, Debug)]
-pub(super) struct Held {
+pub(super) struct JobSlot {
     pub(super) id: Arc<str>,
     /// The endpoint that creates such jobs.
     pub(super) creation: Endpoint,
@@ -32,7 +33,7 @@ pub(super) struct Held {
 }
 
 impl Jobs {
-    pub(super) fn insert(&mut self, held: Held) {
+    pub(super) fn insert(&mut self, held: JobSlot) {
         self.held.insert((hash(&&*held.id), held.key.index), held);
     }
 
@@ -45,7 +46,7 @@ impl Jobs {
         self.held.contains_key(&(hash(&id), key))
     }
 
-    pub(super) fn remove(&mut self, key: KeyIndex, id: &str) -> Option<Held> {
+    pub(super) fn remove(&mut self, key: KeyIndex, id: &str) -> Option<JobSlot> {
         self.held.remove(&(hash(&id), key))
     }
 
@@ -56,21 +57,20 @@ impl Jobs {
         self.held.range(keys).map(|((_, key), _)| *key).collect()
     }
 
-    pub(super) fn of(&self, key: KeyRef) -> impl Iterator<Item = &Held> {
-        let held = self.held.values();
-        held.filter(move |held| held.key == key)
+    pub(super) fn of(&self, key: KeyRef) -> impl Iterator<Item = &JobSlot> {
+        self.iter().filter(move |held| held.key == key)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Held> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &JobSlot> {
         self.held.values()
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Held> {
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut JobSlot> {
         self.held.values_mut()
     }
 
     /// Whether there is room for another job, after those of forgotten keys are removed.
-    pub(super) fn has_room(&mut self, lives: impl Fn(&Held) -> bool) -> bool {
+    pub(super) fn has_room(&mut self, lives: impl Fn(&JobSlot) -> bool) -> bool {
         if self.held.len() >= MOST {
             self.held.retain(|_, held| lives(held));
         }

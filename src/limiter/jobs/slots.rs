@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, task::Waker};
 
-use super::Held;
+use super::JobSlot;
 use crate::{
-    limiter::{KeyIndex, KeyRef, WaiterId, grant::Grant, lane::Lane, moment::Moment, state::State},
+    limiter::{KeyIndex, KeyRef, grant::Grant, lane::Lane, moment::Moment, state::State},
     words::{Call, Endpoint, Instant, Job, JobKind, JobNews, KeyId},
 };
 
@@ -35,7 +35,7 @@ impl State {
         // One job has one slot. A job that is named again gives back the slot it had.
         self.end_job(grant.key.index, id, now);
         grant.slots[Grant::JOB] = None;
-        self.jobs.insert(Held {
+        self.jobs.insert(JobSlot {
             id: Arc::clone(id),
             creation,
             key: grant.key,
@@ -49,7 +49,7 @@ impl State {
             return false;
         };
         if let Some(key) = self.registry.of(held.key) {
-            key.free(&self.rules, held.rule, now);
+            key.give_back(&self.rules, held.rule, now);
         }
         true
     }
@@ -85,7 +85,7 @@ impl State {
             return;
         };
         of.slots(&self.rules, rule, |slots| slots.adopt(moment.now));
-        self.jobs.insert(Held {
+        self.jobs.insert(JobSlot {
             id: Arc::clone(&job.id),
             creation: call.endpoint,
             key,
@@ -95,7 +95,7 @@ impl State {
     }
 
     /// The server has listed the running jobs of a key that were created by an instant.
-    pub(crate) fn named_jobs(
+    pub(crate) fn listed_jobs(
         &mut self,
         key: KeyRef,
         kind: JobKind,
@@ -103,7 +103,7 @@ impl State {
         moment: &mut Moment,
     ) {
         if let Some(of) = self.registry.of(key) {
-            of.named_jobs(&self.rules, kind.creation(), until, moment.now);
+            of.listed_jobs(&self.rules, kind.creation(), until, moment.now);
             self.changed(key.index, moment);
         }
     }
@@ -125,17 +125,10 @@ impl State {
         }
     }
 
-    /// Whether the first request in the waiter's lane waits for a job to end.
-    pub(crate) fn waits_for_job(&self, id: WaiterId) -> bool {
-        let waiter = &self.waiters[id];
-        let key = self.registry.get(waiter.key);
-        key.is_some_and(|key| key.lanes[waiter.lane].awaits_job)
-    }
-
     /// Wakes `waker` when a request begins to wait for a job to end, or when the limiter is closed.
     pub(crate) fn watch_jobs(&mut self, watcher: usize, waker: &Waker, moment: &mut Moment) {
         if let Some(old) = self.jobs.watchers[watcher].replace(waker.clone()) {
-            moment.wakes.bury(old);
+            moment.wakes.discard(old);
         }
     }
 
@@ -144,7 +137,7 @@ impl State {
         for (_, watcher) in &mut self.jobs.watchers {
             if let Some(waker) = watcher.take() {
                 moment.wakes.add(&waker);
-                moment.wakes.bury(waker);
+                moment.wakes.discard(waker);
             }
         }
     }
@@ -152,12 +145,12 @@ impl State {
     /// Takes slots of the table now in force for the jobs that run.
     pub(crate) fn rebase_jobs(&mut self, now: Instant) {
         let rules = &self.rules;
-        let lost = |held: &&mut Held| rules.index(held.rule).is_none();
+        let lost = |held: &&mut JobSlot| rules.index(held.rule).is_none();
         for held in self.jobs.iter_mut().filter(lost) {
             let Some(key) = self.registry.of(held.key) else {
                 continue;
             };
-            // The first lane under a new line of the table tells which line that is.
+            // The first lane under a new rule of the table tells which rule that is.
             let creates = |lane: &&Lane| lane.endpoint == held.creation;
             let mut lanes = key.lanes.iter().filter(creates);
             if let Some(rule) = lanes.find_map(|lane| lane.slots[Grant::JOB]) {

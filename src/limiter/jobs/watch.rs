@@ -1,62 +1,21 @@
 //! Watching the jobs of a limiter.
 
-use std::{fmt, future::poll_fn, sync::Arc, task::Poll, time::Duration};
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use tokio::time::timeout;
 
+use super::JobBook;
 use crate::{
-    limiter::{KeyRef, Limiter, shared::Shared, state::State},
-    words::{Instant, Job, JobKind, KeyId},
+    limiter::{Limiter, shared::Shared, state::State},
+    words::{Instant, JobKind},
 };
 
-/// The jobs of one key, as the permit of a response knows them.
-#[derive(Clone)]
-pub(crate) struct JobBook {
-    shared: Arc<Shared>,
-    key: KeyRef,
-    id: KeyId,
-}
-
-impl JobBook {
-    pub(in crate::limiter) fn new(shared: Arc<Shared>, key: KeyRef, id: KeyId) -> Self {
-        Self { shared, key, id }
-    }
-
-    /// Whether it belongs to `limiter`, and not to another one.
-    pub(crate) fn is_of(&self, limiter: &Limiter) -> bool {
-        Arc::ptr_eq(&self.shared, &limiter.shared)
-    }
-
-    /// Takes a slot for a job that the server runs, unless it has one.
-    pub(crate) fn adopt(&self, kind: JobKind, job: &Job) {
-        let shared = &self.shared;
-        shared.with(|state, moment| state.adopt_job(self.key, kind, job, moment));
-    }
-
-    /// The server has listed the running jobs that were created by an instant. Each has a slot, so the slots
-    /// that were kept for jobs without a name are given back.
-    pub(crate) fn named(&self, kind: JobKind, until: Instant) {
-        let shared = &self.shared;
-        shared.with(|state, moment| state.named_jobs(self.key, kind, until, moment));
-    }
-
-    /// The ids of the jobs that hold slots.
-    pub(crate) fn held(&self, kind: JobKind) -> Vec<Arc<str>> {
-        self.shared.with(|state, _| {
-            let held = state.jobs.of(self.key);
-            let held = held.filter(|held| held.creation == kind.creation());
-            held.map(|held| Arc::clone(&held.id)).collect()
-        })
-    }
-}
-
-impl fmt::Debug for JobBook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JobBook").finish_non_exhaustive()
-    }
-}
-
 impl Limiter {
+    /// Whether the book belongs to this limiter, and not to another one.
+    pub(crate) fn owns(&self, book: &JobBook) -> bool {
+        Arc::ptr_eq(&self.shared, &book.shared)
+    }
+
     /// The instant up to which a server that is asked from now on knows of jobs.
     pub(crate) fn now(&self) -> Instant {
         self.shared.with(|_, moment| moment.now)
@@ -125,7 +84,7 @@ impl Drop for Watcher {
     fn drop(&mut self) {
         self.shared.with(|state, moment| {
             if let Some(waker) = state.jobs.watchers.remove(self.index) {
-                moment.wakes.bury(waker);
+                moment.wakes.discard(waker);
             }
         });
     }

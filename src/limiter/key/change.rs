@@ -18,8 +18,8 @@ impl Key {
             // The rates were learned under the old table.
             self.lanes[index].learned = Each::default();
             self.limit_lane(index, new);
-            if let Some(line) = &mut self.lanes[index].line {
-                line.move_on();
+            if let Some(queue) = &mut self.lanes[index].queue {
+                queue.move_on();
             }
         }
         for (before, mut bucket) in before {

@@ -1,13 +1,13 @@
 //! Everything that limits a lane, as one list that is asked, charged and settled.
 
-use super::{Key, Limit, Wait};
+use super::{Earliest, Key, Limit};
 use crate::{
     limiter::{
         LaneIndex, LimitIndex, grant::Grant, lane::Lane, learned::Learned, rules::Rules,
         share::LaneShare,
     },
-    quota::{Gate, Left, Passage, Rate, Verdict},
-    words::{Count, Each, Instant, Rule, Span, Unit, Weight},
+    quota::{Admission, Gate, Passage, Rate, Remaining},
+    words::{Amount, Each, Instant, Rule, Span, Unit, Weight},
 };
 
 /// One thing that limits a lane.
@@ -17,36 +17,36 @@ enum Constraint<'a> {
     /// The pace that the lane has learned.
     Pace(Unit, &'a mut Rate),
     /// The remainder that the server named.
-    Left(Unit, &'a mut Left),
+    Remaining(Unit, &'a mut Remaining),
     /// The instants that the ledger has granted, for all limits on requests and tokens.
     Lease(&'a mut LaneShare),
-    /// A limit of the table, as its place in the key's list, its rule and its state.
+    /// A limit of the table, as its index in the key's list, its rule and its state.
     Limit(LimitIndex, &'a Rule, &'a mut Limit),
 }
 
 impl Constraint<'_> {
     /// Asks for a request of `tokens`, with `ahead` requests before it.
-    fn ask(&mut self, tokens: Weight, ahead: Count, now: Instant) -> Verdict {
+    fn ask(&mut self, tokens: Weight, ahead: Amount, now: Instant) -> Admission {
         // The cost in tokens of the requests ahead is not known.
         let ahead = match self.counts() {
             Some(Unit::Requests) => ahead,
-            _ => Count(0),
+            _ => Amount(0),
         };
         let at = match self {
             Self::Limit(_, rule, limit) => return limit.bucket.ask(&rule.cap, tokens, ahead, now),
             Self::Lease(share) => match share.lease.next(now) {
                 Some(at) => at,
-                None => return Verdict::Full(Instant::NEVER),
+                None => return Admission::Full(Instant::NEVER),
             },
             // A request that costs nothing passes, whatever is owed.
             _ if self.is_free(tokens) => Instant::START,
             Self::Gate(gate) => gate.next(),
             Self::Pace(_, rate) => rate.next(ahead.0),
-            Self::Left(_, left) => left.next(),
+            Self::Remaining(_, remaining) => remaining.next(),
         };
         match at <= now {
-            true => Verdict::Now,
-            false => Verdict::At(at),
+            true => Admission::Now,
+            false => Admission::At(at),
         }
     }
 
@@ -56,7 +56,7 @@ impl Constraint<'_> {
             _ if self.is_free(tokens) => Instant::START,
             Self::Gate(gate) => gate.next(),
             Self::Pace(_, rate) => rate.next(0),
-            Self::Left(_, left) => left.next(),
+            Self::Remaining(_, remaining) => remaining.next(),
             // An instant is not late: it lapses.
             Self::Lease(_) => Instant::START,
             Self::Limit(_, rule, limit) => limit.bucket.ready(&rule.cap),
@@ -67,7 +67,7 @@ impl Constraint<'_> {
     fn counts(&self) -> Option<Unit> {
         match self {
             Self::Gate(_) | Self::Lease(_) => None,
-            Self::Pace(unit, _) | Self::Left(unit, _) => Some(*unit),
+            Self::Pace(unit, _) | Self::Remaining(unit, _) => Some(*unit),
             Self::Limit(_, rule, _) => rule.cap.unit(),
         }
     }
@@ -77,7 +77,7 @@ impl Constraint<'_> {
         tokens == Weight(0) && self.counts() == Some(Unit::Tokens)
     }
 
-    /// The place in the key's list, if it is a limit of the table.
+    /// The index in the key's list, if it is a limit of the table.
     fn limit(&self) -> Option<LimitIndex> {
         match self {
             Self::Limit(index, ..) => Some(*index),
@@ -101,11 +101,11 @@ impl Key {
         &mut self,
         lane: LaneIndex,
         tokens: Weight,
-        ahead: Count,
+        ahead: Amount,
         rules: &Rules,
         now: Instant,
-    ) -> Option<Wait> {
-        let mut wait = Wait {
+    ) -> Option<Earliest> {
+        let mut wait = Earliest {
             at: now,
             full: None,
             binding: None,
@@ -113,18 +113,18 @@ impl Key {
         let mut fits = self.fits_a_share(lane, tokens, rules);
         self.lanes[lane].each(&mut self.limits, rules, |mut constraint| {
             match constraint.ask(tokens, ahead, now) {
-                Verdict::Never => fits = false,
-                Verdict::Full(until) => {
+                Admission::Never => fits = false,
+                Admission::Full(until) => {
                     wait.full = wait.full.max(Some(until));
                     wait.binding = constraint.limit();
                 }
-                Verdict::At(at) if at > wait.at => {
+                Admission::At(at) if at > wait.at => {
                     wait.at = at;
                     if wait.full.is_none() {
                         wait.binding = constraint.limit();
                     }
                 }
-                Verdict::Now | Verdict::At(_) => {}
+                Admission::Now | Admission::At(_) => {}
             }
         });
         fits.then_some(wait)
@@ -144,24 +144,24 @@ impl Key {
         let of = &mut self.lanes[lane];
         of.counts.admitted += 1;
         of.in_flight += u32::from(of.slots[Grant::IN_FLIGHT].is_some());
-        of.spent = of.spent.saturating_add(tokens.0);
-        let kept = self.kept(lane, tokens, ready, rules, now);
-        let ready = kept.until;
+        of.charged = of.charged.saturating_add(tokens.0);
+        let delay = self.delay(lane, tokens, ready, rules, now);
+        let ready = delay.until;
         let (mut passage, mut witness) = (Passage::default(), Each::default());
         let mut leased = None;
         self.lanes[lane].each(&mut self.limits, rules, |constraint| match constraint {
-            Constraint::Gate(gate) => passage = gate.pass(kept.apart, now),
+            Constraint::Gate(gate) => passage = gate.pass(delay.apart, now),
             Constraint::Pace(Unit::Tokens, _) if tokens == Weight(0) => {}
             Constraint::Pace(unit, rate) => {
-                let held = kept.by_pace[unit];
-                witness[unit] = rate.leave(unit.weight(tokens), held, ready, now);
+                let delayed = delay.by_pace[unit];
+                witness[unit] = rate.depart(unit.weight(tokens), delayed, ready, now);
             }
-            Constraint::Left(unit, left) => left.leave(unit.weight(tokens)),
+            Constraint::Remaining(unit, remaining) => remaining.depart(unit.weight(tokens)),
             Constraint::Lease(share) => leased = Some(share.depart(now)),
             Constraint::Limit(index, rule, limit) => {
                 limit.bucket.charge(&rule.cap, tokens, ready, now);
                 if let (Some(places), Ok(quota)) = (&mut self.places, rule.cap.quota()) {
-                    places.leave(lane, index, quota, rule.cap.cost(tokens), now);
+                    places.depart(lane, index, quota, rule.cap.weight(tokens), now);
                 }
             }
         });
@@ -173,28 +173,28 @@ impl Key {
 
     /// The delay of a request of `tokens` that nothing but the limits has delayed since `came`. A request is
     /// late by how long it departs after all of them allowed it.
-    fn kept(
+    fn delay(
         &mut self,
         lane: LaneIndex,
         tokens: Weight,
         came: Instant,
         rules: &Rules,
         now: Instant,
-    ) -> Kept {
-        let mut kept = Kept {
+    ) -> Delay {
+        let mut delay = Delay {
             until: came,
             apart: None,
             by_pace: Each::default(),
         };
         // All limits have allowed the request, so one that comes now was not delayed.
         if came == now && self.lanes[lane].gate.is_none() {
-            return kept;
+            return delay;
         }
         let mut paces = Each::<(bool, Instant)>::default();
         self.lanes[lane].each(&mut self.limits, rules, |constraint| {
             let at = constraint.ready(tokens);
-            kept.until = kept.until.max(at);
-            kept.apart = kept.apart.max(constraint.interval());
+            delay.until = delay.until.max(at);
+            delay.apart = delay.apart.max(constraint.interval());
             // The pace is the one that the lane has learned, if it leads, and otherwise the table's.
             match (&constraint, constraint.counts()) {
                 (Constraint::Pace(_, rate), Some(unit)) => paces[unit] = (rate.leads(), at),
@@ -206,14 +206,14 @@ impl Key {
         });
         for unit in Unit::BOTH {
             let (_, at) = paces[unit];
-            kept.by_pace[unit] = at > came && at == kept.until;
+            delay.by_pace[unit] = at > came && at == delay.until;
         }
-        kept
+        delay
     }
 }
 
 /// The delay of a request.
-struct Kept {
+struct Delay {
     until: Instant,
     /// The longest time between requests under the lane's limits, if there is one.
     apart: Option<Span>,
@@ -223,18 +223,18 @@ struct Kept {
 
 impl Lane {
     /// Calls `act` with everything that limits the lane. A number of requests or tokens that this crate
-    /// supplied is left out if the lane has learned its own.
+    /// supplied is omitted if the lane has learned its own.
     fn each(&mut self, limits: &mut [Limit], rules: &Rules, mut act: impl FnMut(Constraint<'_>)) {
         if let Some(gate) = &mut self.gate {
             act(Constraint::Gate(gate));
         }
         for unit in Unit::BOTH {
-            let Learned { rate, left } = &mut self.learned[unit];
+            let Learned { rate, remaining } = &mut self.learned[unit];
             if let Some(rate) = rate {
                 act(Constraint::Pace(unit, rate));
             }
-            if let Some(left) = left {
-                act(Constraint::Left(unit, left));
+            if let Some(remaining) = remaining {
+                act(Constraint::Remaining(unit, remaining));
             }
         }
         if let Some(share) = &mut self.share {

@@ -37,17 +37,23 @@ impl Key {
 
     /// Takes the cost of a request from its response, and learns from the length of the response, once a
     /// request.
-    pub(crate) fn spent(&mut self, grant: &mut Grant, cost: Tokens, rules: &Rules, now: Instant) {
+    pub(crate) fn take_cost(
+        &mut self,
+        grant: &mut Grant,
+        cost: Tokens,
+        rules: &Rules,
+        now: Instant,
+    ) {
         let tokens = match cost {
             Tokens::Exactly(tokens) => tokens,
             Tokens::Used(usage) => {
-                let answers = std::mem::take(&mut grant.answers);
-                let each = |output: u64| output.checked_div(answers.into());
+                let choices = std::mem::take(&mut grant.choices);
+                let each = |output: u64| output.checked_div(choices.into());
                 if let Some(each) = usage.output.and_then(each) {
                     self.lanes[grant.lane].output.learn(each);
                 }
                 // A given charge counts as it is. An expected one is raised as it was charged.
-                match answers {
+                match choices {
                     0 => usage.total,
                     _ => dear(usage.total),
                 }
@@ -59,7 +65,7 @@ impl Key {
     /// Settles the charge of a grant to `tokens`, in every quota that was charged for it. If the table has
     /// changed since, an extra cost is charged to the quotas of the new table.
     fn settle(&mut self, grant: &mut Grant, tokens: Weight, rules: &Rules, now: Instant) {
-        // A charge under another table was paid off at that table's pace. The amount that is left is not
+        // A charge under another table was paid off at that table's pace. The amount that remains is not
         // known.
         let lost = grant.table != rules.number && tokens < grant.tokens;
         let (from, to) = (grant.tokens, tokens);

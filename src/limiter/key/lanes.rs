@@ -7,11 +7,12 @@ use smallvec::SmallVec;
 use super::{Key, Limit};
 use crate::{
     limiter::{
-        LaneIndex, LimitIndex, grant::Grant, lane::Counts, lane::Lane, lane::OVERFLOW,
-        output::Output, rules::Rules,
+        LaneIndex, LimitIndex, ModelId, grant::Grant, lane::Counts, lane::Lane, output::Output,
+        rules::Rules,
     },
+    observe::LoggedPaces,
     quota::{Bucket, Rate},
-    words::{Call, Cap, Each, Endpoint, Instant, Unit, hash},
+    words::{Call, Cap, Each, Endpoint, Instant, Unit},
 };
 
 impl Key {
@@ -27,13 +28,13 @@ impl Key {
             return lane;
         }
         let Some(model) = &call.model else {
-            return self.add_lane(call.endpoint, 0, None, rules);
+            return self.add_lane(call.endpoint, model_id, None, rules);
         };
         if self.lanes.len() < max_lanes || rules.knows(model) {
             return self.add_lane(call.endpoint, model_id, Some(Arc::clone(model)), rules);
         }
-        self.find(call.endpoint, OVERFLOW)
-            .unwrap_or_else(|| self.add_lane(call.endpoint, OVERFLOW, None, rules))
+        self.find(call.endpoint, ModelId::OVERFLOW)
+            .unwrap_or_else(|| self.add_lane(call.endpoint, ModelId::OVERFLOW, None, rules))
     }
 
     /// The indices of all lanes, in order.
@@ -44,10 +45,10 @@ impl Key {
     /// The lane of a call, if there is one.
     pub(super) fn lane_of(&self, call: &Call) -> Option<LaneIndex> {
         let own = self.find(call.endpoint, id_of(call));
-        own.or_else(|| self.find(call.endpoint, OVERFLOW))
+        own.or_else(|| self.find(call.endpoint, ModelId::OVERFLOW))
     }
 
-    pub(super) fn find(&self, endpoint: Endpoint, model_id: u64) -> Option<LaneIndex> {
+    pub(super) fn find(&self, endpoint: Endpoint, model_id: ModelId) -> Option<LaneIndex> {
         let mut lanes = self.lanes.iter();
         let lane = lanes.position(|lane| lane.model_id == model_id && lane.endpoint == endpoint)?;
         Some(LaneIndex::new(lane))
@@ -56,7 +57,7 @@ impl Key {
     fn add_lane(
         &mut self,
         endpoint: Endpoint,
-        model_id: u64,
+        model_id: ModelId,
         model: Option<Arc<str>>,
         rules: &Rules,
     ) -> LaneIndex {
@@ -69,13 +70,14 @@ impl Key {
             in_flight: 0,
             gate: None,
             learned: Each::default(),
-            line: None,
+            queue: None,
             output: Output::default(),
             waiting: 0,
             awaits_job: false,
             counts: Counts::default(),
-            spent: 0,
+            charged: 0,
             waited: Duration::ZERO,
+            logged: LoggedPaces::default(),
             share: None,
         });
         let lane = LaneIndex::new(self.lanes.len() - 1);
@@ -106,7 +108,7 @@ impl Key {
         self.share_lane(index, rules);
     }
 
-    /// The pace of a lane. If there was none, it is watched from now on, and begins with the table's number.
+    /// The pace of a lane. If there was none, it is measured from now on, and begins with the table's number.
     pub(in crate::limiter) fn rate(
         &mut self,
         lane: LaneIndex,
@@ -132,8 +134,6 @@ impl Key {
     }
 }
 
-fn id_of(call: &Call) -> u64 {
-    // Two values have a special meaning.
-    let id = |model: &Arc<str>| hash(model).clamp(1, OVERFLOW - 1);
-    call.model.as_ref().map_or(0, id)
+fn id_of(call: &Call) -> ModelId {
+    call.model.as_ref().map_or(ModelId::NONE, ModelId::of)
 }

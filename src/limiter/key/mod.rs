@@ -6,11 +6,11 @@ mod cost;
 mod lanes;
 mod places;
 mod pump;
-mod queue;
 mod shares;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod waiters;
 
 use std::sync::Arc;
 
@@ -43,13 +43,15 @@ pub(super) struct Key {
     turns: Vec<LaneIndex>,
     /// The number of waiting requests, in the queue or skipped.
     pub(super) waiting: u32,
-    /// The instant of the next look at the key.
-    pub(super) alarm: Instant,
+    /// The instant at which it is due for another look.
+    pub(super) due: Instant,
     /// The places of the lanes in `turns` in their limits, from the last pass.
     places: Option<Box<Places>>,
     /// The part that processes share.
     pub(super) share: Option<Box<KeyShare>>,
 }
+
+finds!(LimitIndex in SmallVec<[Limit; 2]>, Limit);
 
 /// The state of one limit.
 #[derive(Debug)]
@@ -60,9 +62,9 @@ pub(super) struct Limit {
     pub(super) share: Option<Box<LimitShare>>,
 }
 
-/// The instant at which a request may be sent, as far as its limits are concerned.
+/// The earliest instant at which the limits of a request allow it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wait {
+pub(super) struct Earliest {
     /// The request may not be sent before this instant.
     pub(super) at: Instant,
     /// The request may not be sent before a slot comes free either. Ask again at this instant at the latest.
@@ -71,8 +73,8 @@ pub(super) struct Wait {
     binding: Option<LimitIndex>,
 }
 
-impl Wait {
-    pub(super) fn is_over(&self, now: Instant) -> bool {
+impl Earliest {
+    pub(super) fn is_now(&self, now: Instant) -> bool {
         self.at <= now && self.full.is_none()
     }
 }
@@ -87,7 +89,7 @@ impl Key {
             lanes: SmallVec::new(),
             turns: Vec::new(),
             waiting: 0,
-            alarm: Instant::NEVER,
+            due: Instant::NEVER,
             places: None,
             share: None,
         }

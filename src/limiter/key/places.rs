@@ -1,7 +1,7 @@
 //! The places that waiting lanes keep in the limits they are under.
 //!
 //! A pass gives each lane in turn a place in all of its limits. A place holds the instant at which the lane
-//! can send, as far as it is known, and the cost. A place is not a hold. A later lane sends first if that
+//! can send, as far as it is known, and the weight. A place is not a hold. A later lane sends first if that
 //! makes no earlier lane later, or if a limit would otherwise idle for more than a 32nd of its time. By the
 //! second rule an earlier lane may send later than in its turn, by half of its wait at most. After that it is
 //! not delayed any more. As a result, no lane starves between two limits that other lanes keep busy in turn,
@@ -13,22 +13,22 @@
 
 use smallvec::SmallVec;
 
-use super::{Key, Limit, Wait, shares::Shares};
+use super::{Earliest, Key, Limit, shares::Shares};
 use crate::{
     limiter::{LaneIndex, LimitIndex, lane::Lane, rules::Rules},
-    quota::Verdict,
-    words::{Count, Instant, Quota, Settled, Span, Weight},
+    quota::Admission,
+    words::{Amount, Instant, Quota, Settled, Span, Weight},
 };
 
-/// The cost of a request in each of its limits.
-pub(super) type Costs = SmallVec<[(LimitIndex, u64); 4]>;
+/// The weight of a request in each of its limits.
+pub(super) type Weights = SmallVec<[(LimitIndex, u64); 4]>;
 
 /// The places in the limits of a key, from the last pass.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     places: Vec<Place>,
     /// One entry for each limit.
-    shared: Vec<Shared>,
+    limits: Vec<Contention>,
 }
 
 /// The place of a lane in a limit.
@@ -37,15 +37,15 @@ struct Place {
     limit: LimitIndex,
     /// The instant at which the lane can send.
     at: Instant,
-    cost: u64,
+    weight: u64,
     /// The most that later lanes may be charged before it.
     room: u64,
 }
 
-/// The state that a limit keeps for all lanes.
+/// The state of a limit under which several lanes wait.
 #[derive(Debug)]
-struct Shared {
-    /// The cost of lanes without a place that send before any later lane, or the number of slots kept free.
+struct Contention {
+    /// The weight of lanes without a place that send before any later lane, or the number of slots kept free.
     behind: u64,
     /// The instant since which the limit idles: a lane that could send waits for an earlier lane.
     idle_since: Instant,
@@ -61,10 +61,10 @@ impl Key {
     /// Forgets all places before a pass that gives them anew. A single lane gets none.
     pub(super) fn clear_places(&mut self) {
         if self.lanes.len() > 1 {
-            let Places { places, shared } = &mut **self.places.get_or_insert_default();
+            let Places { places, limits } = &mut **self.places.get_or_insert_default();
             places.clear();
-            shared.resize_with(self.limits.len(), Shared::new);
-            shared.iter_mut().for_each(|limit| limit.behind = 0);
+            limits.resize_with(self.limits.len(), Contention::new);
+            limits.iter_mut().for_each(|limit| limit.behind = 0);
         }
     }
 
@@ -72,7 +72,7 @@ impl Key {
     pub(super) fn spares(
         &mut self,
         lane: LaneIndex,
-        costs: &Costs,
+        weights: &Weights,
         rules: &Rules,
         now: Instant,
     ) -> Instant {
@@ -80,20 +80,20 @@ impl Key {
         let Some(places) = &mut self.places else {
             return until;
         };
-        for &(index, cost) in costs {
+        for &(index, weight) in weights {
             let quota = rules.cap(self.limits[index].rule).quota();
             if let Some(quota) = quota.ok().filter(|quota| quota.is_windowed()) {
                 let others = self.turns.iter().filter(|other| **other != lane);
                 let others = others.filter_map(|&other| {
-                    let Lane { line, limits, .. } = &self.lanes[other];
-                    let line = line.as_ref().filter(|_| limits.contains(&index))?;
-                    line.head()?;
-                    let elsewhere = line.was_kept_beside(index, quota.window(), now);
+                    let Lane { queue, limits, .. } = &self.lanes[other];
+                    let queue = queue.as_ref().filter(|_| limits.contains(&index))?;
+                    queue.head()?;
+                    let elsewhere = queue.was_delayed_beside(index, quota.window(), now);
                     Some((other, elsewhere))
                 });
                 let others: SmallVec<[_; 8]> = others.collect();
-                let shares = &mut places.shared[usize::from(index)].shares;
-                until = until.max(shares.spares(lane, cost, &others, quota, now));
+                let shares = &mut places.limits[usize::from(index)].shares;
+                until = until.max(shares.spares(lane, weight, &others, quota, now));
             }
         }
         until
@@ -104,38 +104,38 @@ impl Key {
     /// is not known when one comes free.
     pub(super) fn blocked(
         &mut self,
-        costs: &Costs,
+        weights: &Weights,
         tokens: Weight,
-        wait: Wait,
+        wait: Earliest,
         rules: &Rules,
         now: Instant,
     ) -> Option<Instant> {
         let places = self.places.as_mut()?;
         let mut until = None;
-        for &(index, cost) in costs {
+        for &(index, weight) in weights {
             let limit = &mut self.limits[index];
-            let (cap, shared) = (
+            let (cap, state) = (
                 rules.cap(limit.rule),
-                &mut places.shared[usize::from(index)],
+                &mut places.limits[usize::from(index)],
             );
             if cap.quota().is_err() {
-                if limit.bucket.left(cap, now) <= shared.behind {
+                if limit.bucket.remaining(cap, now) <= state.behind {
                     until = until.max(Some(now));
                 }
                 continue;
             }
             let places = || places.places.iter().filter(|place| place.limit == index);
-            let blocking = places().filter(|place| place.room < cost);
+            let blocking = places().filter(|place| place.room < weight);
             let blocked = blocking.map(|place| place.at).max();
-            if blocked.is_some() && wait.is_over(now) {
-                shared.idle_since = shared.idle_since.min(now);
+            if blocked.is_some() && wait.is_now(now) {
+                state.idle_since = state.idle_since.min(now);
             }
             let first = blocked.unwrap_or(now);
             let ahead = places().filter(|place| place.at <= first);
-            let ahead = ahead.map(|place| place.cost).sum::<u64>();
-            let ahead = Count(ahead.saturating_add(shared.behind));
+            let ahead = ahead.map(|place| place.weight).sum::<u64>();
+            let ahead = Amount(ahead.saturating_add(state.behind));
             match limit.bucket.ask(cap, tokens, ahead, now) {
-                Verdict::At(at) => until = until.max(Some(at.max(first))),
+                Admission::At(at) => until = until.max(Some(at.max(first))),
                 _ => until = until.max(blocked),
             }
         }
@@ -146,93 +146,93 @@ impl Key {
     pub(super) fn place(
         &mut self,
         lane: LaneIndex,
-        costs: &Costs,
+        weights: &Weights,
         tokens: Weight,
         (at, takes): (Instant, bool),
         rules: &Rules,
         now: Instant,
     ) {
         let Some(all) = &mut self.places else { return };
-        let line = self.lanes[lane].line();
-        let lacked_slot = line.lacked_slot;
+        let queue = self.lanes[lane].queue();
+        let lacked_slot = queue.lacked_slot;
         let by = match takes {
             true => at,
-            false => line.leaves_by(at, || {
-                let turn = costs.iter().map(|&(index, _)| {
+            false => queue.departs_by(at, || {
+                let turn = weights.iter().map(|&(index, _)| {
                     let limit = &mut self.limits[index];
-                    free(limit, tokens, all.before(index), rules, now)
+                    next(limit, tokens, all.before(index), rules, now)
                 });
                 turn.max().unwrap_or(at)
             }),
         };
-        for &(index, cost) in costs {
+        for &(index, weight) in weights {
             let limit = &mut self.limits[index];
-            let (cap, shared) = (rules.cap(limit.rule), &mut all.shared[usize::from(index)]);
+            let (cap, state) = (rules.cap(limit.rule), &mut all.limits[usize::from(index)]);
             if let Err(slots) = cap.quota() {
-                let keeps = match shared.taken_for {
+                let keeps = match state.taken_for {
                     Some(time) => at - now < time / u64::from(slots.get()),
                     None => lacked_slot && at - now <= A_MINUTE,
                 };
-                shared.behind += u64::from(takes || keeps);
+                state.behind += u64::from(takes || keeps);
                 continue;
             }
             let mut places = all.places.iter_mut().filter(|place| place.limit == index);
             if places.any(|place| place.room == 0) {
-                shared.behind = shared.behind.saturating_add(cost);
+                state.behind = state.behind.saturating_add(weight);
                 continue;
             }
             let mut before = 0_u64;
             for place in all.places.iter_mut().filter(|place| place.limit == index) {
                 if place.at <= at {
-                    before = before.saturating_add(place.cost);
+                    before = before.saturating_add(place.weight);
                 } else {
-                    place.room = place.room.saturating_sub(cost);
+                    place.room = place.room.saturating_sub(weight);
                 }
             }
             // The time that the lane waits for this limit itself does not count as idle.
-            let idle = match free(limit, tokens, before, rules, now) {
-                free if free < at => at - free.min(shared.idle_since),
+            let idle = match next(limit, tokens, before, rules, now) {
+                allowed if allowed < at => at - allowed.min(state.idle_since),
                 _ => Span::ZERO,
             };
-            let latest = if idle > shared.may_idle { by } else { at };
+            let latest = if idle > state.may_idle { by } else { at };
             let bucket = &limit.bucket;
-            let room = bucket.room(cap, Weight(cost), Count(before), latest, now);
+            let room = bucket.room(cap, Weight(weight), Amount(before), latest, now);
             all.places.push(Place {
                 limit: index,
                 at,
-                cost,
+                weight,
                 room,
             });
         }
     }
 
-    /// The limits in which a request of the lane costs something, with the cost. Empty if no places are
+    /// The limits in which a request of the lane weighs something, with that weight. Empty if no places are
     /// given.
-    pub(super) fn costs(&self, lane: LaneIndex, tokens: Weight, rules: &Rules) -> Costs {
+    pub(super) fn weights(&self, lane: LaneIndex, tokens: Weight, rules: &Rules) -> Weights {
         if self.places.is_none() {
             return SmallVec::new();
         }
         let lane = &self.lanes[lane];
-        let costs = lane.limits.iter().filter_map(|&index| {
+        let weights = lane.limits.iter().filter_map(|&index| {
             let rule = rules.rule(self.limits[index].rule);
-            let Weight(cost) = rule.cap.cost(tokens);
-            (cost > 0 && !lane.outgrew(rule) && !lane.is_leased(rule)).then_some((index, cost))
+            let Weight(weight) = rule.cap.weight(tokens);
+            (weight > 0 && !lane.outgrew(rule) && !lane.is_leased(rule)).then_some((index, weight))
         });
-        costs.collect()
+        weights.collect()
     }
 }
 
 impl Places {
-    /// The cost of all lanes that send before a later lane in its turn.
+    /// The weight of all lanes that send before a later lane in its turn.
     fn before(&self, index: LimitIndex) -> u64 {
         let places = self.places.iter().filter(|place| place.limit == index);
-        let before = places.map(|place| place.cost).sum::<u64>();
-        before.saturating_add(self.shared[usize::from(index)].behind)
+        let before = places.map(|place| place.weight).sum::<u64>();
+        before.saturating_add(self.limits[usize::from(index)].behind)
     }
 
     /// A slot came free that was taken for `time`.
     pub(super) fn freed(&mut self, index: LimitIndex, time: Span) {
-        if let Some(limit) = self.shared.get_mut(usize::from(index)) {
+        if let Some(limit) = self.limits.get_mut(usize::from(index)) {
             let mean = limit.taken_for.unwrap_or(time);
             limit.taken_for = Some((mean * 7 + time) / 8);
         }
@@ -247,35 +247,34 @@ impl Places {
         at: Instant,
         settled: Settled,
     ) {
-        let limit = self.shared.get_mut(usize::from(index));
+        let limit = self.limits.get_mut(usize::from(index));
         if let Some(limit) = limit.filter(|_| quota.is_windowed()) {
             limit.shares.settle(lane, at, settled);
         }
     }
 
-    /// Counts a departure that costs `cost` of a quota. Its limit may idle for a part of the time that the
-    /// cost takes.
-    pub(super) fn leave(
+    /// Counts a departure. Its limit may idle for a part of the time that its weight takes.
+    pub(super) fn depart(
         &mut self,
         lane: LaneIndex,
         index: LimitIndex,
         quota: &Quota,
-        Weight(cost): Weight,
+        Weight(weight): Weight,
         now: Instant,
     ) {
-        if let Some(limit) = self.shared.get_mut(usize::from(index)) {
-            if quota.is_windowed() && cost > 0 {
-                limit.shares.leave(lane, cost, quota, now);
+        if let Some(limit) = self.limits.get_mut(usize::from(index)) {
+            if quota.is_windowed() && weight > 0 {
+                limit.shares.depart(lane, weight, quota, now);
             }
             let idle = now - limit.idle_since;
-            let earned = quota.interval() * cost / IDLE;
+            let earned = quota.interval() * weight / IDLE;
             limit.idle_since = Instant::NEVER;
             limit.may_idle = (limit.may_idle - idle + earned).min(quota.window() / IDLE);
         }
     }
 }
 
-impl Shared {
+impl Contention {
     fn new() -> Self {
         Self {
             behind: 0,
@@ -288,10 +287,10 @@ impl Shared {
 }
 
 /// The instant at which a limit allows a request after `before` has been charged.
-fn free(limit: &mut Limit, tokens: Weight, before: u64, rules: &Rules, now: Instant) -> Instant {
+fn next(limit: &mut Limit, tokens: Weight, before: u64, rules: &Rules, now: Instant) -> Instant {
     let cap = rules.cap(limit.rule);
-    match limit.bucket.ask(cap, tokens, Count(before), now) {
-        Verdict::At(at) => at,
+    match limit.bucket.ask(cap, tokens, Amount(before), now) {
+        Admission::At(at) => at,
         _ => now,
     }
 }

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use super::{Key, Wait};
+use super::{Earliest, Key};
 use crate::{
     limiter::{
         LaneIndex, WaiterId,
-        line::Offer,
         moment::Wakes,
+        queue::Offer,
         rules::Rules,
         waiter::{Waiter, WaiterState},
     },
-    words::{Cap, Count, Instant, Reason, Rejected, Span},
+    words::{Amount, Cap, Instant, Reason, Rejected, Span},
 };
 
 /// Everything outside the key that a pass over the lanes needs.
@@ -21,7 +21,7 @@ pub(in crate::limiter) struct World<'a> {
     pub(in crate::limiter) rules: &'a Rules,
     pub(in crate::limiter) waiters: &'a mut Slab<Waiter>,
     pub(in crate::limiter) wakes: &'a mut Wakes,
-    pub(in crate::limiter) refused: &'a mut u64,
+    pub(in crate::limiter) rejected: &'a mut u64,
     /// The waiter that is being polled now, and so needs no wake.
     pub(in crate::limiter) polled: Option<WaiterId>,
     pub(in crate::limiter) now: Instant,
@@ -30,15 +30,15 @@ pub(in crate::limiter) struct World<'a> {
 impl Key {
     /// Whether it is this waiter's turn.
     pub(in crate::limiter) fn offers(&self, id: WaiterId, waiter: &Waiter) -> bool {
-        let line = self.lanes[waiter.lane].line.as_ref();
-        line.and_then(|line| line.offer)
-            .is_some_and(|offer| offer.waiter == id)
+        let queue = self.lanes[waiter.lane].queue.as_ref();
+        let offer = queue.and_then(|queue| queue.offer);
+        offer.is_some_and(|offer| offer.waiter == id)
     }
 
     /// Keeps a turn that is being claimed now from lapsing, since its owner would not be woken again.
     pub(in crate::limiter) fn renew(&mut self, id: WaiterId, waiter: &Waiter, now: Instant) {
-        let line = self.lanes[waiter.lane].line.as_mut();
-        if let Some(offer) = line.and_then(|line| line.offer.as_mut()) {
+        let queue = self.lanes[waiter.lane].queue.as_mut();
+        if let Some(offer) = queue.and_then(|queue| queue.offer.as_mut()) {
             if offer.waiter == id {
                 offer.until = now + OFFER;
             }
@@ -66,24 +66,24 @@ impl Key {
             };
             let (rules, now) = (world.rules, world.now);
             let tokens = self.tokens(lane, world.waiters[head].charge, rules);
-            let Some(mut wait) = self.ask(lane, tokens, Count(0), rules, now) else {
-                self.refuse(head, Reason::NeverFits, None, world);
+            let Some(mut wait) = self.ask(lane, tokens, Amount(0), rules, now) else {
+                self.reject(head, Reason::NeverFits, None, world);
                 continue;
             };
-            let costs = self.costs(lane, tokens, rules);
-            wait.at = wait.at.max(self.spares(lane, &costs, rules, now));
+            let weights = self.weights(lane, tokens, rules);
+            wait.at = wait.at.max(self.spares(lane, &weights, rules, now));
             let blocked = match wait.full {
-                None => self.blocked(&costs, tokens, wait, rules, now),
+                None => self.blocked(&weights, tokens, wait, rules, now),
                 Some(_) => None,
             };
             let at = blocked.map_or(wait.at, |until| until.max(wait.at));
-            if wait.is_over(now) && blocked.is_none() {
+            if wait.is_now(now) && blocked.is_none() {
                 next = next.min(self.offer(lane, head, world));
-                self.place(lane, &costs, tokens, (now, true), rules, now);
+                self.place(lane, &weights, tokens, (now, true), rules, now);
             } else {
-                next = next.min(self.hold_back(lane, wait, rules, now));
+                next = next.min(self.defer(lane, wait, rules, now));
                 if wait.full.is_none() {
-                    self.place(lane, &costs, tokens, (at, false), rules, now);
+                    self.place(lane, &weights, tokens, (at, false), rules, now);
                 }
             }
             turn += 1;
@@ -92,7 +92,7 @@ impl Key {
     }
 
     /// Rejects a waiter.
-    pub(in crate::limiter) fn refuse(
+    pub(in crate::limiter) fn reject(
         &mut self,
         id: WaiterId,
         reason: Reason,
@@ -101,39 +101,39 @@ impl Key {
     ) {
         let waiter = &mut world.waiters[id];
         let lane = &mut self.lanes[waiter.lane];
-        lane.counts.refused += 1;
-        *world.refused += 1;
+        lane.counts.rejected += 1;
+        *world.rejected += 1;
         let waited = (world.now - waiter.since).as_duration();
         let mut rejected = Rejected::new(reason, lane.endpoint, retry_after).after(waited);
         if reason == Reason::NeverFits {
             rejected = self.never_fits(rejected, waiter.lane, waiter.charge, world.rules);
         }
-        self.leave(waiter);
-        waiter.standing = WaiterState::Rejected(Box::new(rejected));
+        self.give_up(waiter);
+        waiter.state = WaiterState::Rejected(Box::new(rejected));
         world.wakes.add(&waiter.waker);
     }
 
     /// The first waiter in a lane that keeps its turn.
     fn head(&mut self, lane: LaneIndex, world: &mut World<'_>) -> Option<WaiterId> {
-        let line = self.lanes[lane].line.as_mut()?;
-        if let Some(offer) = line.offer.filter(|offer| offer.until <= world.now) {
+        let queue = self.lanes[lane].queue.as_mut()?;
+        if let Some(offer) = queue.offer.filter(|offer| offer.until <= world.now) {
             let waiter = &mut world.waiters[offer.waiter];
-            line.skip(waiter.place);
-            waiter.standing = WaiterState::Lapsed;
+            queue.skip(waiter.position);
+            waiter.state = WaiterState::Lapsed;
         }
-        line.head()
+        queue.head()
     }
 
     /// Notes what delays a lane. Returns the instant at which to ask again.
-    fn hold_back(&mut self, lane: LaneIndex, wait: Wait, rules: &Rules, now: Instant) -> Instant {
+    fn defer(&mut self, lane: LaneIndex, wait: Earliest, rules: &Rules, now: Instant) -> Instant {
         let lane = &mut self.lanes[lane];
-        lane.line().offer = None;
+        lane.queue().offer = None;
         let binding = wait.binding.map(|index| rules.cap(self.limits[index].rule));
         lane.awaits_job = matches!(binding, Some(Cap::Jobs(_)));
         if let Some(limit) = wait.binding {
-            lane.line().keep(limit, now);
+            lane.queue().delay(limit, now);
         }
-        lane.line().lacked_slot |= wait.at <= now && wait.full.is_some() && wait.binding.is_some();
+        lane.queue().lacked_slot |= wait.at <= now && wait.full.is_some() && wait.binding.is_some();
         // A lane that only places delay is asked again after the lanes before it have sent.
         let at = if wait.at > now {
             wait.at
@@ -145,12 +145,12 @@ impl Key {
 
     /// Offers the turn to the head of a lane. Returns the instant at which the offer ends.
     fn offer(&mut self, lane: LaneIndex, head: WaiterId, world: &mut World<'_>) -> Instant {
-        let line = self.lanes[lane].line();
-        match line.offer {
+        let queue = self.lanes[lane].queue();
+        match queue.offer {
             Some(offer) if offer.waiter == head => offer.until,
             _ => {
                 let until = world.now + OFFER;
-                line.offer = Some(Offer {
+                queue.offer = Some(Offer {
                     waiter: head,
                     until,
                 });

@@ -22,19 +22,19 @@ pub(super) struct Shares {
 #[derive(Clone, Debug, Default)]
 struct Share {
     used: u64,
-    /// The cost of the lane's last request, or of the last settled one if any was settled.
-    cost: u64,
+    /// The weight of the lane's last request, or of the last settled one if any was settled.
+    weight: u64,
     settles: bool,
 }
 
 impl Shares {
     /// Counts a departure.
-    pub(super) fn leave(&mut self, lane: LaneIndex, cost: u64, quota: &Quota, now: Instant) {
+    pub(super) fn depart(&mut self, lane: LaneIndex, weight: u64, quota: &Quota, now: Instant) {
         self.forget(quota, now);
         self.departures.push_back((now, lane, 0));
-        let share = self.change(self.departures.len() - 1, Settled::charge(Weight(cost)));
+        let share = self.change(self.departures.len() - 1, Settled::charge(Weight(weight)));
         if !share.settles {
-            share.cost = cost;
+            share.weight = weight;
         }
     }
 
@@ -51,9 +51,9 @@ impl Shares {
             self.departures.insert(index, (at, lane, 0));
         }
         let share = self.change(index, settled);
-        // A rejected request tells nothing about the usual cost.
+        // A rejected request tells nothing about the usual weight.
         if settled.to > Weight(0) {
-            (share.cost, share.settles) = (settled.to.0, true);
+            (share.weight, share.settles) = (settled.to.0, true);
         }
     }
 
@@ -62,7 +62,7 @@ impl Shares {
     pub(super) fn spares(
         &mut self,
         lane: LaneIndex,
-        cost: u64,
+        weight: u64,
         others: &[(LaneIndex, bool)],
         quota: &Quota,
         now: Instant,
@@ -70,18 +70,18 @@ impl Shares {
         self.forget(quota, now);
         let of = |lane| {
             let share = self.lanes.get(usize::from(lane));
-            share.filter(|share| share.cost > 0)
+            share.filter(|share| share.weight > 0)
         };
-        let usual = |lane| of(lane).map_or(cost, |share| share.cost);
-        let costs = others.iter().map(|(other, _)| usual(*other));
-        let round = costs.fold(usual(lane), u64::saturating_add);
+        let usual = |lane| of(lane).map_or(weight, |share| share.weight);
+        let weights = others.iter().map(|(other, _)| usual(*other));
+        let round = weights.fold(usual(lane), u64::saturating_add);
         let exceeds = |share: &&Share| {
-            let rounds = u128::from(share.used.saturating_add(share.cost)) * u128::from(round);
+            let rounds = u128::from(share.used.saturating_add(share.weight)) * u128::from(round);
             // A share is at least one request.
-            share.used > 0 && rounds > u128::from(quota.max()) * u128::from(share.cost)
+            share.used > 0 && rounds > u128::from(quota.max()) * u128::from(share.weight)
         };
         let needs =
-            |&(other, kept): &(LaneIndex, bool)| kept && of(other).filter(exceeds).is_none();
+            |&(other, delayed): &(LaneIndex, bool)| delayed && of(other).filter(exceeds).is_none();
         match of(lane).filter(exceeds) {
             Some(_) if others.iter().any(needs) => self.due(quota),
             _ => Instant::START,
@@ -90,34 +90,34 @@ impl Shares {
 
     /// The instant at which the next request would be due if the limit were paced.
     fn due(&self, quota: &Quota) -> Instant {
-        let Some((at, lane, cost)) = self.departures.back() else {
+        let Some((at, lane, weight)) = self.departures.back() else {
             return Instant::START;
         };
-        let usual = self.lanes[usize::from(*lane)].cost;
-        *at + quota.interval() * usual.min(*cost)
+        let usual = self.lanes[usize::from(*lane)].weight;
+        *at + quota.interval() * usual.min(*weight)
     }
 
-    /// Changes the cost of a departure.
+    /// Changes the weight of a departure.
     fn change(&mut self, index: usize, Settled { from, to }: Settled) -> &mut Share {
-        let (_, lane, cost) = &mut self.departures[index];
+        let (_, lane, weight) = &mut self.departures[index];
         let lane = usize::from(*lane);
-        let before = *cost;
-        *cost = before.saturating_sub(from.0).saturating_add(to.0);
+        let before = *weight;
+        *weight = before.saturating_sub(from.0).saturating_add(to.0);
         if self.lanes.len() <= lane {
             self.lanes.resize(lane + 1, Share::default());
         }
         let share = &mut self.lanes[lane];
-        share.used = share.used.saturating_sub(before).saturating_add(*cost);
+        share.used = share.used.saturating_sub(before).saturating_add(*weight);
         share
     }
 
     fn forget(&mut self, quota: &Quota, now: Instant) {
-        while let Some((at, lane, cost)) = self.departures.front() {
+        while let Some((at, lane, weight)) = self.departures.front() {
             if *at + quota.window() > now {
                 break;
             }
             let used = &mut self.lanes[usize::from(*lane)].used;
-            *used = used.saturating_sub(*cost);
+            *used = used.saturating_sub(*weight);
             self.departures.pop_front();
         }
     }

@@ -23,7 +23,7 @@ impl Key {
     }
 
     /// The server has listed the running jobs that such requests had created by an instant.
-    pub(in crate::limiter) fn named_jobs(
+    pub(in crate::limiter) fn listed_jobs(
         &mut self,
         rules: &Rules,
         creation: Endpoint,
@@ -33,7 +33,7 @@ impl Key {
         let lanes = self.lanes.iter().filter(|lane| lane.endpoint == creation);
         let under: Vec<_> = lanes.filter_map(|lane| lane.slots[Grant::JOB]).collect();
         for rule in under {
-            self.slots(rules, rule, |slots| slots.named(until, now));
+            self.slots(rules, rule, |slots| slots.listed(until, now));
         }
     }
 
@@ -69,7 +69,7 @@ impl Key {
             }
         }
         for rule in slots.into_iter().flatten() {
-            self.free(rules, rule, now);
+            self.give_back(rules, rule, now);
         }
     }
 
@@ -92,7 +92,7 @@ impl Key {
     }
 
     /// Gives back a slot of a rule.
-    pub(in crate::limiter) fn free(&mut self, rules: &Rules, rule: RuleId, now: Instant) {
+    pub(in crate::limiter) fn give_back(&mut self, rules: &Rules, rule: RuleId, now: Instant) {
         self.slots(rules, rule, |slots| slots.release(now));
     }
 

@@ -18,7 +18,7 @@ fn of_model(model: &str) -> Call {
 }
 
 /// Reports how many tokens a second the server allows.
-fn told_tokens(permit: &mut Permit, per_second: f64) {
+fn name_tokens(permit: &mut Permit, per_second: f64) {
     permit.report(&Report::limit(Unit::Tokens, per_second));
 }
 
@@ -29,34 +29,34 @@ async fn tokens_are_counted_of_the_model_of_which_the_server_named_a_limit() {
         drop(limiter.acquire(of_model(model)).await.unwrap());
     }
     let mut permit = limiter.acquire(of_model("second")).await.unwrap();
-    told_tokens(&mut permit, 100.0);
+    name_tokens(&mut permit, 100.0);
     let counts = |model| limiter.turn().counts_tokens(&of_model(model));
     assert_eq!(["first", "second", "new"].map(counts), [false, true, false]);
 }
 
 /// A request that may cost more than the lane takes in a minute is admitted for the cost of a minute.
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_only_feared_costs_no_more_than_a_minute_of_the_learned_tokens() {
+async fn a_response_that_is_only_feared_costs_no_more_than_a_minute_of_the_learned_tokens() {
     let limiter = Limiter::new(Limits::none());
     let mut permit = limiter.acquire(Call::new(CHAT)).await.unwrap();
-    told_tokens(&mut permit, 10.0);
+    name_tokens(&mut permit, 10.0);
     for (prompt, least) in [(300, 300), (500, 590)] {
         let mut call = Call::new(CHAT);
         call.charge = Charge::Expected {
             prompt,
-            answers: 2,
+            choices: 2,
             most: Some(1_000),
         };
-        let spent = || {
-            let lane = |key: &Key| key.lanes[0].spent;
+        let charged = || {
+            let lane = |key: &Key| key.lanes[0].charged;
             limiter
                 .shared
                 .with(|state, _| state.registry.get(KeyIndex::MIN).map_or(0, lane))
         };
-        let before = spent();
+        let before = charged();
         drop(limiter.acquire(call).await.unwrap());
-        let charged = spent() - before;
-        assert!((least..=600).contains(&charged), "{prompt}: {charged}");
+        let cost = charged() - before;
+        assert!((least..=600).contains(&cost), "{prompt}: {cost}");
     }
 }
 
@@ -64,7 +64,7 @@ async fn an_answer_that_is_only_feared_costs_no_more_than_a_minute_of_the_learne
 async fn a_request_without_tokens_passes_one_that_owes_them() {
     let limiter = Limiter::new(Limits::none());
     let mut permit = limiter.acquire(of_model("m").with_tokens(1)).await.unwrap();
-    told_tokens(&mut permit, 1.0);
+    name_tokens(&mut permit, 1.0);
     drop(
         limiter
             .acquire(of_model("m").with_tokens(30))
@@ -93,7 +93,7 @@ async fn a_number_that_the_user_wrote_bounds_what_is_learned() {
 
 /// The tokens of a rejected request are not among those that the server took.
 #[tokio::test(start_paused = true)]
-async fn what_a_refused_request_would_have_cost_is_not_what_the_server_takes() {
+async fn what_a_rejected_request_would_have_cost_is_not_what_the_server_takes() {
     let mut limits = Vec::new();
     for large in [1, 6_000] {
         let limiter = Limiter::new(Limits::none());
@@ -101,7 +101,7 @@ async fn what_a_refused_request_would_have_cost_is_not_what_the_server_takes() {
             .acquire(Call::new(CHAT).with_tokens(1))
             .await
             .unwrap();
-        told_tokens(&mut first, 1_000.0);
+        name_tokens(&mut first, 1_000.0);
         for _ in 0..30 {
             drop(
                 limiter
@@ -111,11 +111,11 @@ async fn what_a_refused_request_would_have_cost_is_not_what_the_server_takes() {
             );
             sleep(Duration::from_secs(1)).await;
         }
-        let mut refused = limiter
+        let mut rejected = limiter
             .acquire(Call::new(CHAT).with_tokens(large))
             .await
             .unwrap();
-        refused.report(&Report::throttled(None, Unit::Tokens));
+        rejected.report(&Report::throttled(None, Unit::Tokens));
         let lane = limiter.snapshot().lanes.remove(0);
         limits.push(lane.limits[0].max);
     }
@@ -124,7 +124,7 @@ async fn what_a_refused_request_would_have_cost_is_not_what_the_server_takes() {
 
 /// Regression: tokens of requests that waited when the server first named a token limit were not counted.
 #[tokio::test(start_paused = true)]
-async fn who_waits_uncounted_is_counted_before_it_leaves() {
+async fn a_request_that_waits_uncounted_is_counted_before_it_departs() {
     let limiter = Limiter::new(Limits::none());
     let call = Call::new(CHAT);
     let mut permit = limiter.acquire(call.clone()).await.unwrap();
@@ -134,9 +134,9 @@ async fn who_waits_uncounted_is_counted_before_it_leaves() {
     let mut inner = Nothing;
     assert!(turn.arrive(&call, &mut inner, &mut cx).is_pending());
     assert!(!turn.is_uncounted(CHAT));
-    told_tokens(&mut permit, 10.0);
+    name_tokens(&mut permit, 10.0);
     assert!(turn.is_uncounted(CHAT));
-    turn.count(Charge::Given(50));
+    turn.set_charge(Charge::Given(50));
     assert!(!turn.is_uncounted(CHAT));
     sleep(Duration::from_secs(2)).await;
     let polled = turn.wait(&mut inner, &mut cx);
@@ -144,14 +144,14 @@ async fn who_waits_uncounted_is_counted_before_it_leaves() {
     assert_eq!(
         limiter
             .shared
-            .with(|state, _| state.registry.get(KeyIndex::MIN).unwrap().lanes[0].spent),
+            .with(|state, _| state.registry.get(KeyIndex::MIN).unwrap().lanes[0].charged),
         50
     );
 }
 
 /// Demand that stays below the pace of a lane tells nothing about the limit.
 #[tokio::test(start_paused = true)]
-async fn the_learned_pace_rises_only_where_it_is_what_keeps_requests_back() {
+async fn the_learned_pace_rises_only_where_it_delays_requests() {
     let mut learned = Vec::new();
     for every in [0, 2_000] {
         let limiter = Limiter::new(Limits::none());

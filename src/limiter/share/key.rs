@@ -125,7 +125,7 @@ impl Key {
         of.share.is_none()
             || of.limits.iter().all(|index| {
                 let rule = rules.rule(self.limits[*index].rule);
-                let fits = |quota: &Quota| rule.cap.cost(tokens).0 <= quota.max();
+                let fits = |quota: &Quota| rule.cap.weight(tokens).0 <= quota.max();
                 of.outgrew(rule) || rule.cap.quota().map_or(true, fits)
             })
     }
@@ -144,7 +144,7 @@ impl Key {
             let limit = &mut self.limits[index];
             let rule = rules.rule(limit.rule);
             if let (Some(share), false) = (&mut limit.share, of.outgrew(rule)) {
-                share.depart(rule.cap.cost(charged), rule.cap.cost(tokens), now);
+                share.depart(rule.cap.weight(charged), rule.cap.weight(tokens), now);
             }
         }
     }
@@ -181,8 +181,8 @@ impl Key {
         let mut waiters = Vec::new();
         for lane in self.lane_indices() {
             if self.lacks(lane, now) {
-                if let Some(line) = &self.lanes[lane].line {
-                    line.in_order(|waiter, _| {
+                if let Some(queue) = &self.lanes[lane].queue {
+                    queue.in_order(|waiter, _| {
                         waiters.push(waiter);
                         true
                     });
@@ -343,7 +343,7 @@ impl Key {
         let mut errand = Errand::new(digest, key, rules.number, now);
         for &lane in lanes {
             let of = &self.lanes[lane];
-            let head = of.line.as_ref().and_then(|line| line.head());
+            let head = of.queue.as_ref().and_then(|queue| queue.head());
             let charge = head.map(|head| waiters[head].charge);
             let tokens = charge.map_or(of.mean_tokens(), |charge| self.tokens(lane, charge, rules));
             let Some(share) = &of.share else { continue };
@@ -351,7 +351,7 @@ impl Key {
             let mut costs = Vec::new();
             for &index in &of.limits {
                 let rule = rules.rule(self.limits[index].rule);
-                let cost = rule.cap.cost(tokens);
+                let cost = rule.cap.weight(tokens);
                 let (Ok(quota), false) = (rule.cap.quota(), of.outgrew(rule)) else {
                     continue;
                 };

@@ -124,7 +124,7 @@ impl Lane {
 
     /// The mean tokens of its requests so far.
     pub(super) fn mean_tokens(&self) -> Weight {
-        Weight(self.spent.checked_div(self.counts.admitted).unwrap_or(0))
+        Weight(self.charged.checked_div(self.counts.admitted).unwrap_or(0))
     }
 }
 

@@ -73,12 +73,12 @@ impl State {
             rules: &self.rules,
             waiters: &mut self.waiters,
             wakes: &mut moment.wakes,
-            refused: &mut self.totals.refused,
+            rejected: &mut self.totals.rejected,
             polled: None,
             now,
         };
         for waiter in key.without_instants(now) {
-            key.refuse(waiter, Reason::RedisAway, Some(wait), &mut world);
+            key.reject(waiter, Reason::RedisAway, Some(wait), &mut world);
         }
     }
 
@@ -120,7 +120,7 @@ impl State {
             Err(_) => key.take_failure(errand, &self.rules),
         }
         let index = errand.key.index;
-        self.refuse_hopeless(index, moment);
+        self.reject_hopeless(index, moment);
         self.changed(index, moment);
     }
 

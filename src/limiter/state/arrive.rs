@@ -7,18 +7,18 @@ use crate::{
     limiter::{
         KeyIndex, LaneIndex, WaiterId,
         grant::Grant,
-        key::{Key, Wait},
-        line::Place,
+        key::{Earliest, Key},
         moment::Moment,
+        queue::{Order, Position},
         rules::Rules,
         settings::Settings,
         waiter::{Waiter, WaiterState},
     },
-    words::{Call, Count, Instant, Reason, Rejected, Unit},
+    words::{Amount, Call, Instant, Reason, Rejected, Unit},
 };
 
 /// A request that arrives.
-pub(in crate::limiter) struct Comer<'a> {
+pub(in crate::limiter) struct Arriving<'a> {
     pub(crate) call: &'a Call,
     pub(crate) deadline: Instant,
     /// Whether the inner service could take it now.
@@ -35,14 +35,14 @@ pub(in crate::limiter) enum Arrival {
         id: WaiterId,
         keep: bool,
     },
-    Refused(Rejected),
+    Rejected(Rejected),
 }
 
 impl State {
-    pub(crate) fn arrive(&mut self, comer: &Comer<'_>, moment: &mut Moment) -> Arrival {
-        let (call, now) = (comer.call, moment.now);
+    pub(crate) fn arrive(&mut self, arriving: &Arriving<'_>, moment: &mut Moment) -> Arrival {
+        let (call, now) = (arriving.call, moment.now);
         if self.closed {
-            return self.turn_away(call, Reason::Closed, self.reopens_in);
+            return self.reject_early(call, Reason::Closed, self.reopens_in);
         }
         let found = self
             .registry
@@ -51,7 +51,7 @@ impl State {
             Ok(index) => index,
             Err(at) => {
                 let wait = after(at, now).unwrap_or(self.settings.shortest_retry);
-                return self.turn_away(call, Reason::KeysFull, Some(wait));
+                return self.reject_early(call, Reason::KeysFull, Some(wait));
             }
         };
         self.share_key(index, call);
@@ -66,10 +66,10 @@ impl State {
             self.seen.unlimited(call, &self.rules, mistakes);
         }
         let tokens = key.tokens(lane, call.charge, &self.rules);
-        let Some(limits) = key.ask(lane, tokens, Count(0), &self.rules, now) else {
-            return self.refuse_arrival(index, lane, call, Reason::NeverFits, None);
+        let Some(limits) = key.ask(lane, tokens, Amount(0), &self.rules, now) else {
+            return self.reject_arrival(index, lane, call, Reason::NeverFits, None);
         };
-        if limits.is_over(now) && comer.ready && comer.deadline >= now {
+        if limits.is_now(now) && arriving.ready && arriving.deadline >= now {
             let quiet = key.is_quiet();
             if !quiet {
                 self.pump(index, None, moment);
@@ -85,8 +85,8 @@ impl State {
                 ));
             }
         }
-        match comer.waker {
-            Some(waker) => self.queue(index, lane, comer, waker, moment),
+        match arriving.waker {
+            Some(waker) => self.queue(index, lane, arriving, waker, moment),
             None => {
                 let key = self.registry.get_mut(index).expect(LOOKED_UP);
                 if let Some(share) = &mut key.lanes[lane].share {
@@ -95,7 +95,7 @@ impl State {
                 }
                 let known = limits.full.is_none() && limits.at > now;
                 let wait = known.then(|| after(limits.at, now)).flatten();
-                self.refuse_arrival(index, lane, call, Reason::WouldWait, wait)
+                self.reject_arrival(index, lane, call, Reason::WouldWait, wait)
             }
         }
     }
@@ -104,37 +104,37 @@ impl State {
         &mut self,
         index: KeyIndex,
         lane: LaneIndex,
-        comer: &Comer<'_>,
+        arriving: &Arriving<'_>,
         waker: &Waker,
         moment: &mut Moment,
     ) -> Arrival {
-        let (call, settings, now) = (comer.call, &self.settings, moment.now);
+        let (call, settings, now) = (arriving.call, &self.settings, moment.now);
         let patience = settings.max_wait.map_or(Instant::NEVER, |wait| now + wait);
-        let deadline = comer.deadline.min(patience);
-        let impatient = patience < comer.deadline;
+        let deadline = arriving.deadline.min(patience);
+        let impatient = patience < arriving.deadline;
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
         let least = least_wait(key, lane, call, &self.rules, now);
         let at = least.map_or(now, |wait| wait.at.max(now));
-        let refusal = if deadline != Instant::NEVER && at > deadline {
+        let rejection = if deadline != Instant::NEVER && at > deadline {
             Some(Waiter::reason_of(impatient))
-        } else if self.waiters.len() >= settings.max_waiting && !call.again {
+        } else if self.waiters.len() >= settings.max_waiting && !call.retry {
             Some(Reason::QueueFull)
         } else {
             None
         };
-        if let Some(reason) = refusal {
+        if let Some(reason) = rejection {
             let wait = least.and_then(|wait| retry_after(reason, wait, now, settings));
-            return self.refuse_arrival(index, lane, call, reason, wait);
+            return self.reject_arrival(index, lane, call, reason, wait);
         }
         let waiter = Waiter {
             waker: waker.clone(),
             key: index,
             lane,
-            standing: WaiterState::Queued,
-            place: Place {
-                order: self.places,
+            state: WaiterState::Queued,
+            position: Position {
+                order: Order(self.positions),
                 caller: call.caller,
-                again: call.again,
+                retry: call.retry,
             },
             charge: call.charge,
             since: now,
@@ -149,10 +149,10 @@ impl State {
                 key.rate(lane, Unit::Tokens, &self.rules, now);
             }
         }
-        let id = self.sit_down(waiter);
+        let id = self.enqueue(waiter);
         self.pump(index, Some(id), moment);
-        let keep = self.is_offered(id) && !comer.ready;
-        if self.is_offered(id) && comer.ready {
+        let keep = self.is_offered(id) && !arriving.ready;
+        if self.is_offered(id) && arriving.ready {
             if let Some(grant) = self.claim(id, false, moment) {
                 return Arrival::Admitted(grant);
             }
@@ -160,8 +160,8 @@ impl State {
         Arrival::Queued { id, keep }
     }
 
-    fn sit_down(&mut self, waiter: Waiter) -> WaiterId {
-        self.places += 1;
+    fn enqueue(&mut self, waiter: Waiter) -> WaiterId {
+        self.positions += 1;
         let id = WaiterId::new(self.waiters.vacant_key());
         let key = self.registry.get_mut(waiter.key).expect(LOOKED_UP);
         key.waiting += 1;
@@ -174,7 +174,7 @@ impl State {
         id
     }
 
-    fn refuse_arrival(
+    fn reject_arrival(
         &mut self,
         index: KeyIndex,
         lane: LaneIndex,
@@ -183,18 +183,23 @@ impl State {
         retry_after: Option<Duration>,
     ) -> Arrival {
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
-        key.lanes[lane].counts.refused += 1;
-        self.totals.refused += 1;
+        key.lanes[lane].counts.rejected += 1;
+        self.totals.rejected += 1;
         let mut rejected = Rejected::new(reason, call.endpoint, retry_after);
         if reason == Reason::NeverFits {
             rejected = key.never_fits(rejected, lane, call.charge, &self.rules);
         }
-        Arrival::Refused(rejected)
+        Arrival::Rejected(rejected)
     }
 
-    fn turn_away(&mut self, call: &Call, reason: Reason, retry_after: Option<Duration>) -> Arrival {
-        self.totals.refused += 1;
-        Arrival::Refused(Rejected::new(reason, call.endpoint, retry_after))
+    fn reject_early(
+        &mut self,
+        call: &Call,
+        reason: Reason,
+        retry_after: Option<Duration>,
+    ) -> Arrival {
+        self.totals.rejected += 1;
+        Arrival::Rejected(Rejected::new(reason, call.endpoint, retry_after))
     }
 }
 
@@ -206,18 +211,18 @@ fn least_wait(
     call: &Call,
     rules: &Rules,
     now: Instant,
-) -> Option<Wait> {
-    let line = key.lanes[lane].line.as_ref();
-    let ahead = line.map_or(Count(0), |line| Count(line.ahead(call.caller, call.again)));
+) -> Option<Earliest> {
+    let queue = key.lanes[lane].queue.as_ref();
+    let ahead = queue.map_or(0, |queue| queue.ahead(call.caller, call.retry));
     let tokens = key.tokens(lane, call.charge, rules);
-    key.ask(lane, tokens, ahead, rules, now)
+    key.ask(lane, tokens, Amount(ahead), rules, now)
 }
 
-/// The wait that a rejected request is told before a retry; `None` if it is not known. The instant at which a
-/// slot, or a place in a full queue, comes free is not known. A client that is told nothing retries at once.
+/// The wait before a retry, as a rejection states it; `None` if it is not known. The instant at which a
+/// slot, or a place in a full queue, comes free is not known. A client without one retries at once.
 pub(super) fn retry_after(
     reason: Reason,
-    wait: Wait,
+    wait: Earliest,
     now: Instant,
     settings: &Settings,
 ) -> Option<Duration> {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{IN_USE, State, arrive::retry_after};
 use crate::{
-    limiter::{KeyIndex, WaiterId, key::World, moment::Moment, rules::Rules, waiter::WaiterState},
-    words::{Count, Instant, Limits, Reason},
+    limiter::{KeyIndex, WaiterId, key::World, moment::Moment, rules::Rules},
+    words::{Amount, Instant, Limits, Reason},
 };
 
 impl State {
@@ -32,7 +32,7 @@ impl State {
         }
         self.registry.look_again(Instant::START);
         for index in waiting {
-            self.refuse_hopeless(index, moment);
+            self.reject_hopeless(index, moment);
             self.pump(index, None, moment);
         }
     }
@@ -45,14 +45,14 @@ impl State {
         let all = self.waiters.iter().map(|(id, _)| WaiterId::new(id));
         let all: Vec<_> = all.collect();
         for id in all {
-            if !matches!(self.waiters[id].standing, WaiterState::Rejected(_)) {
-                self.refuse(id, Reason::Closed, moment);
+            if !self.waiters[id].is_rejected() {
+                self.reject(id, Reason::Closed, moment);
             }
         }
     }
 
     /// Rejects a waiter, and lets the next move up.
-    pub(super) fn refuse(&mut self, id: WaiterId, reason: Reason, moment: &mut Moment) {
+    pub(super) fn reject(&mut self, id: WaiterId, reason: Reason, moment: &mut Moment) {
         let waiter = &self.waiters[id];
         let (index, lane) = (waiter.key, waiter.lane);
         self.deadlines.remove(&(waiter.deadline, id));
@@ -62,7 +62,7 @@ impl State {
             Reason::NeverFits => None,
             _ => {
                 let tokens = key.tokens(lane, waiter.charge, &self.rules);
-                let wait = key.ask(lane, tokens, Count(0), &self.rules, moment.now);
+                let wait = key.ask(lane, tokens, Amount(0), &self.rules, moment.now);
                 wait.and_then(|wait| retry_after(reason, wait, moment.now, &self.settings))
             }
         };
@@ -70,28 +70,28 @@ impl State {
             rules: &self.rules,
             waiters: &mut self.waiters,
             wakes: &mut moment.wakes,
-            refused: &mut self.totals.refused,
+            rejected: &mut self.totals.rejected,
             polled: None,
             now: moment.now,
         };
-        key.refuse(id, reason, retry_after, &mut world);
+        key.reject(id, reason, retry_after, &mut world);
         self.pump(index, None, moment);
     }
 
     /// Rejects waiters of a key that cannot be sent in time any more.
-    pub(in crate::limiter) fn refuse_hopeless(&mut self, index: KeyIndex, moment: &mut Moment) {
+    pub(in crate::limiter) fn reject_hopeless(&mut self, index: KeyIndex, moment: &mut Moment) {
         let key = self.registry.get_mut(index).expect(IN_USE);
         let mut hopeless = Vec::new();
         let (waiters, rules, now) = (&self.waiters, &self.rules, moment.now);
         for lane in key.lane_indices() {
-            let Some(line) = key.lanes[lane].line.take() else {
+            let Some(queue) = key.lanes[lane].queue.take() else {
                 continue;
             };
             // A rejected waiter is no longer before the next one.
-            line.in_order(|id, ahead| {
+            queue.in_order(|id, ahead| {
                 let waiter = &waiters[id];
                 let tokens = key.tokens(lane, waiter.charge, rules);
-                let reason = match key.ask(lane, tokens, Count(ahead), rules, now) {
+                let reason = match key.ask(lane, tokens, Amount(ahead), rules, now) {
                     None => Reason::NeverFits,
                     Some(wait) if wait.at > waiter.deadline => waiter.reason(),
                     Some(_) => return true,
@@ -99,12 +99,12 @@ impl State {
                 hopeless.push((id, reason));
                 false
             });
-            key.lanes[lane].line = Some(line);
+            key.lanes[lane].queue = Some(queue);
         }
         for (id, reason) in hopeless {
             // A waiter that never fits may have been rejected already, when the one before it let it move up.
-            if !matches!(self.waiters[id].standing, WaiterState::Rejected(_)) {
-                self.refuse(id, reason, moment);
+            if !self.waiters[id].is_rejected() {
+                self.reject(id, reason, moment);
             }
         }
     }

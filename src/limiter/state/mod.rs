@@ -29,7 +29,7 @@ use crate::{
 };
 
 pub(super) use self::{
-    arrive::{Arrival, Comer},
+    arrive::{Arrival, Arriving},
     wait::Look,
 };
 
@@ -42,16 +42,16 @@ pub(super) struct State {
     pub(super) waiters: Slab<Waiter>,
     /// The endpoints whose tokens are counted, as bits.
     pub(super) metered: usize,
-    /// The instant of the next look at each key.
-    alarms: BTreeSet<(Instant, KeyIndex)>,
+    /// The instant at which each key is due for another look.
+    due: BTreeSet<(Instant, KeyIndex)>,
     /// The sharing of limits with other processes.
     pub(super) sharing: Option<Box<Sharing>>,
     /// The deadline of each waiter that has one.
     deadlines: BTreeSet<(Instant, WaiterId)>,
     pub(super) jobs: Jobs,
     pub(super) seen: Seen,
-    /// The number of places given out so far.
-    places: u64,
+    /// The number of positions given out so far.
+    positions: u64,
     closed: bool,
     /// The wait before callers of a closed limiter retry; `None` if they are not to retry.
     reopens_in: Option<Duration>,
@@ -69,12 +69,12 @@ impl State {
             registry: Registry::default(),
             totals: Counts::default(),
             waiters: Slab::new(),
-            alarms: BTreeSet::new(),
+            due: BTreeSet::new(),
             sharing: None,
             deadlines: BTreeSet::new(),
             jobs: Jobs::default(),
             seen: Seen::default(),
-            places: 0,
+            positions: 0,
             closed: false,
             reopens_in: None,
             now: Instant::START,
@@ -86,11 +86,6 @@ impl State {
     pub(super) fn advance(&mut self, read: Instant) -> Instant {
         self.now = self.now.max(read);
         self.now
-    }
-
-    /// The number of waiting requests.
-    pub(super) fn waiting(&self) -> usize {
-        self.waiters.len()
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -109,9 +104,9 @@ impl State {
 
     /// The next instant at which work is due.
     pub(super) fn next_due(&self) -> Instant {
-        let alarm = self.alarms.first().map_or(Instant::NEVER, |(at, _)| *at);
+        let key = self.due.first().map_or(Instant::NEVER, |(at, _)| *at);
         let deadline = self.deadlines.first().map_or(Instant::NEVER, |(at, _)| *at);
-        alarm.min(deadline)
+        key.min(deadline)
     }
 
     /// Does the work that is due by now.
@@ -122,11 +117,11 @@ impl State {
             }
             self.deadlines.pop_first();
             let waiter = &self.waiters[id];
-            if !matches!(waiter.standing, WaiterState::Rejected(_)) {
-                self.refuse(id, waiter.reason(), moment);
+            if !waiter.is_rejected() {
+                self.reject(id, waiter.reason(), moment);
             }
         }
-        while let Some(&(at, index)) = self.alarms.first() {
+        while let Some(&(at, index)) = self.due.first() {
             if at > moment.now {
                 break;
             }
@@ -146,20 +141,24 @@ impl State {
             rules: &self.rules,
             waiters: &mut self.waiters,
             wakes: &mut moment.wakes,
-            refused: &mut self.totals.refused,
+            rejected: &mut self.totals.rejected,
             polled,
             now: moment.now,
         });
         let next = next.min(self.send_errand(index, moment.now));
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
-        if next != key.alarm {
-            self.alarms.remove(&(key.alarm, index));
-            key.alarm = next;
+        if next != key.due {
+            self.due.remove(&(key.due, index));
+            key.due = next;
             if next != Instant::NEVER {
-                self.alarms.insert((next, index));
+                self.due.insert((next, index));
             }
         }
         if !waited && key.awaits_jobs() {
+            let is_watched = !self.jobs.watchers.is_empty();
+            for lane in &mut key.lanes {
+                lane.note_job_wait(is_watched, &mut moment.lanes);
+            }
             self.wake_watchers(moment);
         }
     }
@@ -194,8 +193,8 @@ impl State {
             tokens,
             table: self.rules.number,
             outgrew: of.learned.tokens.leads(),
-            gone: of.gone(),
-            answers: charge.answers(),
+            departed: of.departed(),
+            choices: charge.choices(),
             metered,
             unnamed: false,
             jobs: !self.jobs.is_empty(),
@@ -206,7 +205,7 @@ impl State {
     }
 
     /// Notes that a key may be forgettable sooner than was known.
-    fn freed(&mut self, index: KeyIndex) {
+    fn note_unused(&mut self, index: KeyIndex) {
         let key = self.registry.get(index);
         if let Some(at) = key.and_then(|key| key.unused_at(&self.rules)) {
             self.registry.look_again(at);
@@ -219,7 +218,7 @@ impl State {
         key.is_some_and(|key| key.offers(id, waiter))
     }
 
-    /// Ends a wait, with whatever result. The place in the queue is given up already.
+    /// Ends a wait, with whatever result. The position in the queue is given up already.
     fn take(&mut self, id: WaiterId, moment: &mut Moment) -> WaiterState {
         let waiter = self.waiters.remove(id.into());
         self.deadlines.remove(&(waiter.deadline, id));
@@ -228,10 +227,10 @@ impl State {
         key.lanes[waiter.lane].waiting -= 1;
         let quiet = key.waiting == 0;
         if quiet {
-            self.freed(waiter.key);
+            self.note_unused(waiter.key);
         }
-        moment.wakes.bury(waiter.waker);
-        waiter.standing
+        moment.wakes.discard(waiter.waker);
+        waiter.state
     }
 }
 

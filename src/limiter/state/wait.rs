@@ -13,7 +13,7 @@ pub(in crate::limiter) enum Look {
     /// It is the waiter's turn, if the inner service is ready too.
     Go,
     Wait,
-    Refused(Rejected),
+    Rejected(Rejected),
 }
 
 impl State {
@@ -26,7 +26,7 @@ impl State {
     }
 
     /// Sets the charge of a waiter.
-    pub(crate) fn count(&mut self, id: WaiterId, charge: Charge, moment: &mut Moment) {
+    pub(crate) fn set_charge(&mut self, id: WaiterId, charge: Charge, moment: &mut Moment) {
         let waiter = &mut self.waiters[id];
         waiter.charge = charge;
         let index = waiter.key;
@@ -37,14 +37,14 @@ impl State {
         let waiter = &mut self.waiters[id];
         if !waiter.waker.will_wake(waker) {
             let old = std::mem::replace(&mut waiter.waker, waker.clone());
-            moment.wakes.bury(old);
+            moment.wakes.discard(old);
         }
-        if waiter.deadline < moment.now && !matches!(waiter.standing, WaiterState::Rejected(_)) {
+        if waiter.deadline < moment.now && !waiter.is_rejected() {
             let reason = waiter.reason();
-            self.refuse(id, reason, moment);
+            self.reject(id, reason, moment);
         }
         let waiter = &mut self.waiters[id];
-        match waiter.standing {
+        match waiter.state {
             WaiterState::Queued => {}
             WaiterState::Lapsed => {
                 let index = waiter.key;
@@ -54,7 +54,7 @@ impl State {
             }
             WaiterState::Rejected(_) => {
                 if let WaiterState::Rejected(rejected) = self.take(id, moment) {
-                    return Look::Refused(*rejected);
+                    return Look::Rejected(*rejected);
                 }
             }
         }
@@ -66,12 +66,12 @@ impl State {
     }
 
     /// Claims the turn of a waiter whose inner service is ready. It is charged in all limits, or in none and
-    /// waits on. A delay by the inner service (`kept`) does not count as lateness.
-    pub(crate) fn claim(&mut self, id: WaiterId, kept: bool, moment: &mut Moment) -> Option<Grant> {
+    /// waits on. A delay by the inner service (`busy`) does not count as lateness.
+    pub(crate) fn claim(&mut self, id: WaiterId, busy: bool, moment: &mut Moment) -> Option<Grant> {
         let waiter = &mut self.waiters[id];
         let index = waiter.key;
         let key = self.registry.get_mut(index).expect(IN_USE);
-        match waiter.standing {
+        match waiter.state {
             WaiterState::Queued => key.renew(id, waiter, moment.now),
             WaiterState::Lapsed => key.back(id, waiter),
             // The waiter was woken, and learns of this at its next poll.
@@ -86,7 +86,7 @@ impl State {
         let key = self.registry.get_mut(index).expect(IN_USE);
         key.depart(waiter, moment.now);
         let (lane, charge, since) = (waiter.lane, waiter.charge, waiter.since);
-        let ready = if kept { moment.now } else { waiter.ready };
+        let ready = if busy { moment.now } else { waiter.ready };
         let charge = (charge, key.tokens(lane, charge, &self.rules));
         let grant = self.grant(index, lane, charge, (since, ready), moment.now);
         self.take(id, moment);
@@ -95,10 +95,10 @@ impl State {
     }
 
     /// Removes a waiter that is dropped.
-    pub(crate) fn leave(&mut self, id: WaiterId, moment: &mut Moment) {
+    pub(crate) fn cancel(&mut self, id: WaiterId, moment: &mut Moment) {
         let waiter = &self.waiters[id];
         let index = waiter.key;
-        self.registry.get_mut(index).expect(IN_USE).leave(waiter);
+        self.registry.get_mut(index).expect(IN_USE).give_up(waiter);
         self.take(id, moment);
         self.pump(index, None, moment);
     }

@@ -6,7 +6,7 @@ const ALONE: Standing = Standing {
     table: 10.0,
     one: 1.0,
     shared: false,
-    told: false,
+    named: false,
 };
 
 fn of(rate: f64) -> Standing {
@@ -14,7 +14,7 @@ fn of(rate: f64) -> Standing {
 }
 
 #[test]
-fn a_step_goes_half_way_to_what_was_refused_and_past_it_with_care() {
+fn a_step_goes_half_way_to_what_was_rejected_and_past_it_with_care() {
     let mut probe = Probe::new(10.0, at(0));
     assert!(probe.step(ALONE, at(10)) > 11.0);
     probe.fell(14.4, at(10));
@@ -24,20 +24,20 @@ fn a_step_goes_half_way_to_what_was_refused_and_past_it_with_care() {
 }
 
 #[test]
-fn what_is_refused_again_and_again_is_tried_ever_more_seldom() {
+fn what_is_rejected_again_and_again_is_tried_ever_more_seldom() {
     let mut probe = Probe::new(10.0, at(0));
-    let mut holds = Vec::new();
+    let mut waits = Vec::new();
     for _ in 0..8 {
         probe.step(ALONE, at(0));
         probe.fell(10.5, at(0));
-        holds.push(probe.hold(ALONE, at(0)) / Span::SECOND);
+        waits.push(probe.step_after(ALONE, at(0)) / Span::SECOND);
     }
-    assert_eq!(holds, [10, 20, 40, 80, 160, 240, 240, 240]);
-    // After a much higher rate went well, the earlier refusals no longer count.
+    assert_eq!(waits, [10, 20, 40, 80, 160, 240, 240, 240]);
+    // After a much higher rate went well, the earlier rejections no longer count.
     let steps: Vec<_> = (0..5).map(|_| probe.step(of(20.0), at(0)) / 20.0).collect();
     assert!(steps[0] < 1.1 && steps[4] > 1.4, "{steps:?}");
     probe.fell(40.0, at(0));
-    assert_eq!(probe.hold(of(39.0), at(0)), HOLD);
+    assert_eq!(probe.step_after(of(39.0), at(0)), STEP_AFTER);
 }
 
 #[test]
@@ -48,10 +48,10 @@ fn who_was_much_faster_of_late_looks_up_sooner() {
         probe.step(of(5.0), at(1));
         probe.fell(5.2, at(1));
     }
-    assert_eq!(probe.hold(of(5.0), at(1)), REGAIN);
-    assert_eq!(probe.hold(of(9.5), at(1)), HOLD * 8);
+    assert_eq!(probe.step_after(of(5.0), at(1)), REGAIN);
+    assert_eq!(probe.step_after(of(9.5), at(1)), STEP_AFTER * 8);
     // The wait is bounded.
-    assert_eq!(probe.hold(of(5.0), at(601)), HOLD * 8);
+    assert_eq!(probe.step_after(of(5.0), at(601)), STEP_AFTER * 8);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn the_wait_before_a_step_depends_on_what_is_known() {
         failed.fell(12.0, at(0));
     }
     let named = Standing {
-        told: true,
+        named: true,
         ..ALONE
     };
     let shared = Standing {
@@ -84,8 +84,8 @@ fn the_wait_before_a_step_depends_on_what_is_known() {
         ("doubled for each failure", &failed, ALONE, 0, 80),
         ("the server has named its limit", &failed, named, 0, 10),
         ("the limit is shared", &failed, shared, 0, 10),
-        ("1.2 times as much was refused", &failed, of(10.0), 0, 80),
-        ("1.33 times as much was refused", &failed, of(9.0), 0, 5),
+        ("1.2 times as much was rejected", &failed, of(10.0), 0, 80),
+        ("1.33 times as much was rejected", &failed, of(9.0), 0, 5),
         ("after a step", &stepped, ALONE, 0, 5),
         ("after a step, 10 requests", &stepped, of(1.0), 0, 10),
         ("after a step, 10 heavy requests", &stepped, heavy, 0, 20),
@@ -99,20 +99,21 @@ fn the_wait_before_a_step_depends_on_what_is_known() {
         ),
         ("ten minutes after that", &by_minute, ALONE, 601, 5),
     ] {
-        assert_eq!(probe.hold(standing, at(now)), Span::secs(seconds), "{why}");
+        let after = probe.step_after(standing, at(now));
+        assert_eq!(after, Span::secs(seconds), "{why}");
     }
     assert!(!stepped.is_by_minute(at(0)) && by_minute.is_by_minute(at(0)));
     assert!(!by_minute.is_by_minute(later));
 }
 
 #[test]
-fn a_lane_is_kept_back_if_the_pace_held_four_of_five_requests() {
-    for (held, of, kept_back) in [(3, 5, false), (4, 5, true), (7, 10, false), (8, 10, true)] {
+fn a_pace_is_too_low_if_it_delayed_four_of_five_requests() {
+    for (delayed, of, was_delayed) in [(3, 5, false), (4, 5, true), (7, 10, false), (8, 10, true)] {
         let mut probe = Probe::new(10.0, at(0));
         for nth in 0..of {
-            probe.leave(nth < held, at(1));
+            probe.depart(nth < delayed, at(1));
         }
-        assert_eq!(probe.kept_back(), kept_back, "{held} of {of}");
+        assert_eq!(probe.was_delayed(), was_delayed, "{delayed} of {of}");
     }
 }
 
@@ -128,7 +129,7 @@ fn the_best_minute_counts_until_nothing_like_it_was_seen_for_ten_minutes() {
         for (minute, second) in minutes {
             probe.went_well(*minute, at(*second));
         }
-        probe.hold(of(rate), at(now)) == REGAIN
+        probe.step_after(of(rate), at(now)) == REGAIN
     };
     for (why, minutes, rate, now, soon) in [
         ("lower", &[(10.0, 0), (5.0, 60)], 5.0, 90, true),
@@ -174,18 +175,18 @@ fn percent<const N: usize>(probe: &mut Probe, from: Standing, now: Instant) -> [
 }
 
 #[test]
-fn steps_are_careful_past_a_refusal_until_three_went_well() {
+fn steps_are_careful_past_a_rejection_until_three_went_well() {
     let later = at(601);
-    let refused_at = |rate| {
+    let rejected_at = |rate| {
         let mut probe = Probe::new(rate, at(0));
         probe.fell(rate, at(0));
         probe
     };
     for (rate, first) in [(1.0, 25.0), (3.0, 10.0), (10.0, 3.0), (100.0, 2.0)] {
-        let steps = percent(&mut refused_at(rate), of(rate), at(0));
+        let steps = percent(&mut rejected_at(rate), of(rate), at(0));
         assert_eq!(steps, [first, 10.0, 35.0, 50.0], "{rate}");
     }
-    let mut by_minute = refused_at(10.0);
+    let mut by_minute = rejected_at(10.0);
     by_minute.counts_by_minute(at(0));
     let steps = percent(&mut by_minute.clone(), ALONE, at(0));
     assert_eq!(steps, [5.0, 10.0, 30.0, 30.0]);
@@ -208,21 +209,21 @@ fn lanes_that_share_a_limit_add_the_same_and_twice_that_later() {
 
 #[test]
 fn a_lane_that_was_much_faster_goes_nearly_back_in_bounded_steps() {
-    for (why, rate, refused, expected) in [
+    for (why, rate, rejected, expected) in [
         ("96 % of the best minute", 8.0, 20.0, [20.0]),
         ("35 % at most", 5.0, 20.0, [35.0]),
-        ("half way to a refusal below that", 5.0, 7.2, [20.0]),
+        ("half way to a rejection below that", 5.0, 7.2, [20.0]),
     ] {
         let mut probe = Probe::new(rate, at(0));
         probe.went_well(10.0, at(0));
-        probe.fell(refused, at(0));
+        probe.fell(rejected, at(0));
         assert_eq!(percent(&mut probe, of(rate), at(0)), expected, "{why}");
     }
-    let mut refused_here = Probe::new(5.0, at(0));
-    refused_here.went_well(10.0, at(0));
-    refused_here.fell(5.0, at(0));
+    let mut rejected_here = Probe::new(5.0, at(0));
+    rejected_here.went_well(10.0, at(0));
+    rejected_here.fell(5.0, at(0));
     // The first step is careful, the next one is bold.
-    assert_eq!(percent(&mut refused_here, of(5.0), at(0)), [6.0, 35.0]);
+    assert_eq!(percent(&mut rejected_here, of(5.0), at(0)), [6.0, 35.0]);
 }
 
 #[test]
@@ -235,7 +236,7 @@ fn a_step_too_many_goes_back_to_a_rate_that_went_well() {
         }
         probe
     };
-    for (why, steps, refused, back) in [
+    for (why, steps, rejected, back) in [
         ("before a single step", &[(14.0, 5)][..], 16.0, 14.0),
         (
             "close to what is known",
@@ -256,15 +257,15 @@ fn a_step_too_many_goes_back_to_a_rate_that_went_well() {
             12.0,
         ),
     ] {
-        let proven = stepped(steps).proven(refused).unwrap();
+        let proven = stepped(steps).proven(rejected).unwrap();
         assert!((proven - back).abs() < 1e-9, "{why}: {proven}");
     }
     assert_eq!(Probe::new(10.0, at(0)).proven(10.0), None);
 }
 
 #[test]
-fn a_failure_is_a_step_that_is_refused_at_about_the_same_rate_again() {
-    for (why, stepped, refused, seconds) in [
+fn a_failure_is_a_step_that_is_rejected_at_about_the_same_rate_again() {
+    for (why, stepped, rejected, seconds) in [
         ("again", true, 10.5, 160),
         ("a little above", true, 12.0, 160),
         ("far above", true, 20.0, 10),
@@ -276,11 +277,12 @@ fn a_failure_is_a_step_that_is_refused_at_about_the_same_rate_again() {
             probe.step(ALONE, at(0));
             probe.fell(10.5, at(0));
         }
-        assert_eq!(probe.hold(ALONE, at(0)), Span::secs(80));
+        assert_eq!(probe.step_after(ALONE, at(0)), Span::secs(80));
         if stepped {
             probe.step(ALONE, at(0));
         }
-        probe.fell(refused, at(0));
-        assert_eq!(probe.hold(of(refused), at(0)), Span::secs(seconds), "{why}");
+        probe.fell(rejected, at(0));
+        let after = probe.step_after(of(rejected), at(0));
+        assert_eq!(after, Span::secs(seconds), "{why}");
     }
 }

@@ -12,7 +12,7 @@ fn learned(of: Unit, per_second: f64, ceiling: f64) -> Rate {
 fn named(of: Unit, part: f64) -> Rate {
     let mut rate = Rate::new(of, 10.0, f64::INFINITY, at(0));
     rate.trim = part;
-    rate.told(10.0 / SPREAD, at(0), at(0));
+    rate.named(10.0 / SPREAD, at(0), at(0));
     rate
 }
 
@@ -25,8 +25,8 @@ fn about(is: f64, expected: f64) {
 fn send_at(rate: &mut Rate, per_second: u64, from: Instant, seconds: u64) -> Instant {
     let step = Span::SECOND / per_second;
     for nth in 0..seconds * per_second {
-        if rate.leave(Weight(1), false, from + step * nth, from + step * nth) {
-            rate.answered();
+        if rate.depart(Weight(1), false, from + step * nth, from + step * nth) {
+            rate.responded();
         }
     }
     from + Span::secs(seconds)
@@ -36,8 +36,8 @@ fn send_at(rate: &mut Rate, per_second: u64, from: Instant, seconds: u64) -> Ins
 fn send(rate: &mut Rate, from: Instant, seconds: u64) -> Instant {
     let mut now = from;
     while now < from + Span::secs(seconds) {
-        if rate.leave(Weight(1), true, now, now) {
-            rate.answered();
+        if rate.depart(Weight(1), true, now, now) {
+            rate.responded();
         }
         now = now + Span::nanos((SECOND / rate.per_second()) as u64);
     }
@@ -54,7 +54,7 @@ fn the_table_is_believed_for_a_minute_of_work_and_then_there_may_be_more() {
     // The rate is not raised without demand, nor above the number that the user wrote.
     let mut idle = Rate::new(Unit::Requests, 10.0, f64::INFINITY, at(0));
     for second in 0..600 {
-        idle.leave(Weight(1), false, at(second), at(second));
+        idle.depart(Weight(1), false, at(second), at(second));
     }
     assert!(!idle.leads());
     let mut written = Rate::new(Unit::Requests, 10.0, 10.0, at(0));
@@ -63,16 +63,16 @@ fn the_table_is_believed_for_a_minute_of_work_and_then_there_may_be_more() {
 }
 
 #[test]
-fn a_refusal_cuts_once_and_never_by_more_than_half() {
+fn a_rejection_cuts_once_and_never_by_more_than_half() {
     let mut rate = Rate::new(Unit::Requests, 10.0, 10.0, at(0));
     let now = send(&mut rate, at(0), 30);
-    rate.refused(now, Weight(1), Span::SECOND, News::TooFast, now);
+    rate.rejected(now, Weight(1), Span::SECOND, News::TooFast, now);
     let cut = rate.per_second();
     assert!((5.0..=9.5).contains(&cut), "{cut}");
     // Rejections of requests that were in flight at the same time change nothing.
-    rate.refused(now, Weight(1), Span::SECOND, News::Nothing, now);
+    rate.rejected(now, Weight(1), Span::SECOND, News::Nothing, now);
     assert_eq!(rate.per_second(), cut);
-    rate.refused(now, Weight(1), Span::secs(3_600), News::TooFast, now);
+    rate.rejected(now, Weight(1), Span::secs(3_600), News::TooFast, now);
     assert!(rate.per_second() >= cut / 2.0);
     assert_eq!(rate.next(2) - rate.next(1), rate.interval().unwrap());
 }
@@ -82,39 +82,39 @@ fn a_step_too_many_goes_back_to_what_went_well() {
     let mut rate = Rate::new(Unit::Requests, 10.0, f64::INFINITY, at(0));
     let now = send(&mut rate, at(0), 62);
     assert!(rate.per_second() > 10.0);
-    rate.refused(now, Weight(1), Span::millis(100), News::TooFast, now);
+    rate.rejected(now, Weight(1), Span::millis(100), News::TooFast, now);
     assert!((9.0..=10.0).contains(&rate.per_second()), "{rate:?}");
 }
 
 #[test]
 fn what_the_server_names_counts_and_the_newest_of_it() {
     let mut rate = Rate::new(Unit::Requests, 10.0, 20.0, at(0));
-    rate.told(4.0, at(10), at(20));
+    rate.named(4.0, at(10), at(20));
     assert!(rate.leads());
     assert!((3.9..4.0).contains(&rate.per_second()));
     // A response to an earlier request is ignored.
-    rate.told(9.0, at(5), at(30));
+    rate.named(9.0, at(5), at(30));
     assert!(rate.per_second() < 4.0);
-    rate.told(100.0, at(40), at(50));
+    rate.named(100.0, at(40), at(50));
     assert_eq!(rate.per_second(), 20.0);
     for absurd in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
-        rate.told(absurd, at(60), at(70));
+        rate.named(absurd, at(60), at(70));
         assert_eq!(rate.per_second(), 20.0);
     }
     // The later response counts if two requests departed at the same instant.
-    rate.told(4.0, at(40), at(70));
+    rate.named(4.0, at(40), at(70));
     assert!(rate.per_second() < 4.0);
 }
 
 #[test]
 fn a_limit_far_above_what_the_user_allows_does_not_undo_a_cut() {
     let mut rate = Rate::new(Unit::Requests, 10.0, 10.0, at(0));
-    rate.told(100.0, at(0), at(0));
+    rate.named(100.0, at(0), at(0));
     let now = send(&mut rate, at(0), 10);
-    rate.refused(now, Weight(1), Span::SECOND, News::TooFast, now);
+    rate.rejected(now, Weight(1), Span::SECOND, News::TooFast, now);
     let cut = rate.per_second();
     assert!(cut < 10.0, "{rate:?}");
-    rate.told(100.0, now, now);
+    rate.named(100.0, now, now);
     assert!((rate.per_second() / cut - 1.0).abs() <= SAME, "{rate:?}");
 }
 
@@ -124,18 +124,18 @@ fn who_has_much_less_than_the_limit_shares_it_and_gives_a_part_up() {
     let mut now = at(0);
     for _ in 0..4 {
         now = send(&mut rate, now, 20);
-        rate.refused(now, Weight(1), Span::SECOND, News::TooFast, now);
+        rate.rejected(now, Weight(1), Span::SECOND, News::TooFast, now);
         rate.set(3.0, now);
     }
     now = send(&mut rate, now, 9);
-    rate.refused(now, Weight(1), Span::SECOND, News::TooFast, now);
+    rate.rejected(now, Weight(1), Span::SECOND, News::TooFast, now);
     assert!(rate.per_second() <= 3.0 * SHARED_CUT, "{rate:?}");
     // A number that this crate supplied is only a guess. A lane with less than that is taken to be alone.
     let mut guessed = Rate::new(Unit::Requests, 10.0, f64::INFINITY, at(0));
     guessed.leads = true;
     guessed.set(3.0, at(0));
     now = send(&mut guessed, at(0), 9);
-    guessed.refused(now, Weight(1), Span::SECOND, News::TooFast, now);
+    guessed.rejected(now, Weight(1), Span::SECOND, News::TooFast, now);
     assert!(guessed.per_second() > 3.0 * 0.9, "{guessed:?}");
 }
 
@@ -147,7 +147,7 @@ fn a_server_that_counts_by_the_minute_is_not_taken_for_one_that_forgets() {
     rate.set(20.0, now);
     now = send(&mut rate, now, 15);
     for _ in 0..3 {
-        rate.refused(now, Weight(1), Span::secs(4), News::TooFast, now);
+        rate.rejected(now, Weight(1), Span::secs(4), News::TooFast, now);
         now = now + Span::secs(4);
     }
     // The cut follows the last minute. The last seconds took much more.
@@ -161,18 +161,18 @@ fn a_server_that_counts_by_the_minute_is_not_taken_for_one_that_forgets() {
 #[test]
 fn what_is_owed_is_paid_at_the_new_rate_and_nothing_overflows() {
     let mut rate = Rate::new(Unit::Requests, 1.0, f64::INFINITY, at(0));
-    rate.told(1.0, at(0), at(0));
-    rate.leave(Weight(1), true, at(1), at(1));
-    rate.told(10.0, at(1), at(1));
+    rate.named(1.0, at(0), at(0));
+    rate.depart(Weight(1), true, at(1), at(1));
+    rate.named(10.0, at(1), at(1));
     let wait = rate.next(0) - at(1);
     assert!(
         (Span::SECOND / 11..Span::SECOND / 9).contains(&wait),
         "{wait:?}"
     );
     let never = Instant::NEVER;
-    rate.leave(Weight(1), true, at(0), never);
-    rate.refused(at(0), Weight(1), Span::secs(u64::MAX), News::TooFast, never);
-    rate.told(1.0, never, never);
+    rate.depart(Weight(1), true, at(0), never);
+    rate.rejected(at(0), Weight(1), Span::secs(u64::MAX), News::TooFast, never);
+    rate.named(1.0, never, never);
     assert!(rate.next(u64::MAX) > at(0));
     assert_eq!(rate.fresh_at(), never);
 }
@@ -181,20 +181,20 @@ fn what_is_owed_is_paid_at_the_new_rate_and_nothing_overflows() {
 fn what_was_learned_is_forgotten_after_an_hour_without_a_reason_for_it() {
     let mut rate = named(Unit::Requests, 1.0);
     let hour = at(0) + REMEMBERED;
-    rate.leave(Weight(1), false, hour, hour);
+    rate.depart(Weight(1), false, hour, hour);
     assert!(rate.leads());
     let later = hour + Span::nanos(1);
-    rate.leave(Weight(1), false, later, later);
+    rate.depart(Weight(1), false, later, later);
     assert!(!rate.leads());
 }
 
 #[test]
 fn a_request_delays_the_next_by_its_weight_and_the_mean_weight_is_known() {
     let mut rate = learned(Unit::Tokens, 10.0, f64::INFINITY);
-    rate.leave(Weight(100), false, at(1), at(1));
+    rate.depart(Weight(100), false, at(1), at(1));
     assert_eq!(rate.next(0), at(11));
-    rate.leave(Weight(300), false, at(1), at(1));
-    rate.leave(Weight(800), false, at(1), at(1));
+    rate.depart(Weight(300), false, at(1), at(1));
+    rate.depart(Weight(800), false, at(1), at(1));
     assert_eq!(rate.standing(at(1)).one, 400.0);
 }
 
@@ -202,9 +202,9 @@ fn a_request_delays_the_next_by_its_weight_and_the_mean_weight_is_known() {
 fn the_next_is_delayed_by_what_a_response_says_its_request_weighed() {
     for (estimate, weight) in [(10, 100), (100, 40)] {
         let mut rate = learned(Unit::Tokens, 10.0, f64::INFINITY);
-        rate.leave(Weight(1), false, at(0), at(0));
+        rate.depart(Weight(1), false, at(0), at(0));
         let now = at(60);
-        rate.leave(Weight(estimate), false, now, now);
+        rate.depart(Weight(estimate), false, now, now);
         rate.settle(now, settled(estimate, weight), now);
         assert_eq!(rate.next(0), now + Span::SECOND / 10 * weight);
     }
@@ -213,7 +213,7 @@ fn the_next_is_delayed_by_what_a_response_says_its_request_weighed() {
 #[test]
 fn a_refund_leaves_no_more_than_the_rate_in_the_last_minute() {
     let mut rate = learned(Unit::Tokens, 10.0, f64::INFINITY);
-    rate.leave(Weight(600), false, at(0), at(0));
+    rate.depart(Weight(600), false, at(0), at(0));
     rate.set(5.0, at(30));
     assert_eq!(rate.next(0), at(90));
     // The limit is 300 a minute. 450 leave no room, 210 leave room for 90, and 200 for all 10.
@@ -230,7 +230,7 @@ fn a_refund_leaves_no_more_than_the_rate_in_the_last_minute() {
 fn what_comes_back_within_seconds_may_be_sent_at_once() {
     for (after, refund) in [(10, 6), (11, 0)] {
         let mut rate = learned(Unit::Tokens, 10.0, f64::INFINITY);
-        rate.leave(Weight(500), true, at(0), at(0));
+        rate.depart(Weight(500), true, at(0), at(0));
         let owed = rate.next(0);
         rate.settle(at(0), settled(500, 440), at(after));
         assert_eq!(owed - rate.next(0), Span::secs(refund));
@@ -238,7 +238,7 @@ fn what_comes_back_within_seconds_may_be_sent_at_once() {
 }
 
 #[test]
-fn a_server_that_asks_for_more_than_3_s_or_refuses_after_a_pause_counts_by_the_minute() {
+fn a_server_that_asks_for_more_than_3_s_or_rejects_after_a_pause_counts_by_the_minute() {
     for (wait, news, by_minute) in [
         (3, News::TooFast, false),
         (4, News::TooFast, true),
@@ -246,7 +246,7 @@ fn a_server_that_asks_for_more_than_3_s_or_refuses_after_a_pause_counts_by_the_m
         (3, News::Nothing, false),
     ] {
         let mut rate = learned(Unit::Requests, 10.0, f64::INFINITY);
-        rate.refused(at(1), Weight(1), Span::secs(wait), news, at(1));
+        rate.rejected(at(1), Weight(1), Span::secs(wait), news, at(1));
         let is = rate.probe.is_by_minute(at(1));
         assert_eq!(is, by_minute, "{wait} s {news:?}");
     }
@@ -257,7 +257,7 @@ fn a_server_that_took_over_twice_as_much_in_the_last_20_s_counts_by_the_minute()
     for (before, by_minute) in [(25, true), (15, false)] {
         let mut rate = learned(Unit::Requests, 10.0, f64::INFINITY);
         let now = send_at(&mut rate, before, at(0), 20);
-        rate.refused(now, Weight(1), Span::SECOND, News::TooFast, now);
+        rate.rejected(now, Weight(1), Span::SECOND, News::TooFast, now);
         about(rate.per_second(), 9.5);
         assert_eq!(rate.probe.is_by_minute(now), by_minute, "{before}");
     }
@@ -267,26 +267,26 @@ fn a_server_that_took_over_twice_as_much_in_the_last_20_s_counts_by_the_minute()
 fn a_named_limit_of_requests_is_trimmed_once_in_5_s_and_then_cut_to_what_the_server_took() {
     let mut rate = named(Unit::Requests, 1.0);
     let now = send(&mut rate, at(0), 10);
-    rate.refused(now, Weight(1), Span::secs(3), News::TooFast, now);
+    rate.rejected(now, Weight(1), Span::secs(3), News::TooFast, now);
     about(rate.per_second(), 10.0 * TRIMMED);
     let now = send_at(&mut rate, 6, now + Span::SECOND, 2);
-    rate.refused(now, Weight(1), Span::SECOND, News::TooFast, now);
+    rate.rejected(now, Weight(1), Span::SECOND, News::TooFast, now);
     about(rate.per_second(), 6.0 * BELOW);
 }
 
 #[test]
-fn a_named_limit_of_tokens_is_trimmed_at_each_refusal() {
+fn a_named_limit_of_tokens_is_trimmed_at_each_rejection() {
     let mut rate = named(Unit::Tokens, 1.0);
     let now = send(&mut rate, at(0), 4);
     for times in 1..=2 {
-        rate.refused(now, Weight(1), Span::secs(3), News::TooFast, now);
+        rate.rejected(now, Weight(1), Span::secs(3), News::TooFast, now);
         about(rate.per_second(), 10.0 * TOKENS_TRIMMED.powi(times));
     }
 }
 
 #[test]
-fn the_less_of_a_limit_a_lane_has_the_more_of_it_a_refusal_takes() {
-    for (of, part, left) in [
+fn the_less_of_a_limit_a_lane_has_the_more_of_it_a_rejection_takes() {
+    for (of, part, after) in [
         (Unit::Requests, 0.5, 0.8),
         (Unit::Requests, 0.7, 0.93),
         (Unit::Requests, 0.9, 0.985),
@@ -296,11 +296,11 @@ fn the_less_of_a_limit_a_lane_has_the_more_of_it_a_refusal_takes() {
     ] {
         let mut rate = named(of, part);
         let now = at(10);
-        rate.refused(now, Weight(1), Span::SECOND, News::TooFast, now);
-        about(rate.per_second(), 10.0 * part * left);
+        rate.rejected(now, Weight(1), Span::SECOND, News::TooFast, now);
+        about(rate.per_second(), 10.0 * part * after);
         // The same limit, named again, does not undo the cut.
-        rate.told(10.0 / SPREAD, now, now);
-        about(rate.per_second(), 10.0 * part * left);
+        rate.named(10.0 / SPREAD, now, now);
+        about(rate.per_second(), 10.0 * part * after);
     }
 }
 
@@ -318,10 +318,10 @@ fn a_trimmed_limit_is_regained_every_10_s_though_each_response_names_it() {
         let [mut busy, mut idle] = [(); 2].map(|()| named(of, part));
         for fifth in 0..=50 {
             let now = at(0) + Span::millis(200) * fifth;
-            for (rate, held) in [(&mut busy, true), (&mut idle, false)] {
-                rate.told(10.0 / SPREAD, now, now);
-                if rate.leave(Weight(1), held, now, now) {
-                    rate.answered();
+            for (rate, delayed) in [(&mut busy, true), (&mut idle, false)] {
+                rate.named(10.0 / SPREAD, now, now);
+                if rate.depart(Weight(1), delayed, now, now) {
+                    rate.responded();
                 }
             }
         }
@@ -339,7 +339,7 @@ fn what_to_expect_is_known_once_the_limit_is_named_or_enough_was_sent() {
     ] {
         let now = send_at(&mut rate, 10, at(0), seconds);
         assert_eq!(
-            rate.refused(now, Weight(1), Span::SECOND, News::TooFast, now),
+            rate.rejected(now, Weight(1), Span::SECOND, News::TooFast, now),
             known,
             "{rate:?}"
         );
@@ -347,7 +347,7 @@ fn what_to_expect_is_known_once_the_limit_is_named_or_enough_was_sent() {
 }
 
 #[test]
-fn a_refusal_does_not_cut_tokens_that_the_user_wrote_while_most_of_them_are_taken() {
+fn a_rejection_does_not_cut_tokens_that_the_user_wrote_while_most_of_them_are_taken() {
     use Unit::{Requests, Tokens};
     for (of, per_second, seconds, leads, cut) in [
         (Tokens, 9, 61, false, false),
@@ -360,7 +360,7 @@ fn a_refusal_does_not_cut_tokens_that_the_user_wrote_while_most_of_them_are_take
         let mut rate = Rate::new(of, 10.0, 10.0, at(0));
         rate.leads = leads;
         let now = send_at(&mut rate, per_second, at(0), seconds);
-        rate.refused(now, Weight(1), Span::SECOND, News::TooFast, now);
+        rate.rejected(now, Weight(1), Span::SECOND, News::TooFast, now);
         assert_eq!(rate.per_second() < 10.0, cut, "{of:?} {per_second} {leads}");
     }
 }
@@ -378,16 +378,16 @@ fn a_lane_with_half_of_a_limit_adds_little_and_one_with_most_of_it_a_fifth() {
 #[test]
 fn a_new_limit_leaves_what_was_due_before_as_it_was() {
     let mut rate = named(Unit::Requests, 1.0);
-    rate.leave(Weight(1), false, at(1), at(1));
+    rate.depart(Weight(1), false, at(1), at(1));
     let due = rate.next(0);
-    rate.told(20.0, at(1), at(3));
+    rate.named(20.0, at(1), at(3));
     assert_eq!(rate.next(0), due);
 }
 
 #[test]
 fn only_what_was_charged_comes_back_be_it_forgotten_why_or_not() {
     let mut rate = Rate::new(Unit::Tokens, 10.0, f64::INFINITY, at(2));
-    rate.leave(Weight(100), false, at(3), at(3));
+    rate.depart(Weight(100), false, at(3), at(3));
     rate.forget(at(4));
     let due = rate.pace.due;
     rate.settle(at(1), settled(100, 0), at(5));

@@ -19,7 +19,7 @@ use crate::{
     body::{Bound, Peek},
     clock, observe, wire,
     words::{
-        Endpoint, KeyId, Reason, Rejected,
+        Endpoint, KeyId, NotRetried, Reason, Rejected,
         extension::{
             ApiKey, Attempt, Caller, Crowded, Deadline, Failure, Patience, Retries, RetryReport,
         },
@@ -28,10 +28,11 @@ use crate::{
 };
 
 /// One request and all its attempts.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Tries {
     settings: Arc<Settings>,
     endpoint: Endpoint,
+    asked: observe::Asked,
     nature: Nature,
     hops: Hops,
     /// The caller's deadline.
@@ -55,8 +56,8 @@ pub(super) type Head<'a> = (&'a HeaderMap, &'a Extensions);
 #[derive(Clone, Copy)]
 pub(super) struct Ended<'a> {
     pub(super) failure: Failure,
-    /// Whether the failure is permanent.
-    lasts: bool,
+    /// Advice about an error that is the same at each attempt.
+    advice: Option<&'static str>,
     /// The client's error, if there is no response.
     error: Option<&'a dyn Any>,
 }
@@ -66,7 +67,7 @@ impl From<Failure> for Ended<'_> {
     fn from(failure: Failure) -> Self {
         Self {
             failure,
-            lasts: false,
+            advice: None,
             error: None,
         }
     }
@@ -85,6 +86,7 @@ impl Tries {
     pub(super) fn begin<B>(
         request: &Request<B>,
         endpoint: Endpoint,
+        asked: observe::Asked,
         settings: Arc<Settings>,
         now: Instant,
     ) -> Self {
@@ -97,6 +99,7 @@ impl Tries {
         }
         Self {
             endpoint,
+            asked,
             nature,
             hops: Hops::new(nature, request.uri(), settings.redirects),
             deadline: wire::request::deadline(request.extensions(), request.headers(), now),
@@ -150,9 +153,8 @@ impl Tries {
     /// The end of an attempt that failed with the client's error.
     pub(super) fn ended<'a, E: 'static>(&self, error: &'a E) -> Ended<'a> {
         let known = self.hops.failure(error);
-        let known = known.inspect_err(|why| observe::lasting(self.endpoint, why));
         Ended {
-            lasts: known.is_err(),
+            advice: known.err(),
             failure: known.unwrap_or(Failure::Interrupted),
             error: Some(error),
         }
@@ -185,10 +187,8 @@ impl Tries {
             error: ended.error,
         };
         let next = self.next(&ended, failed, asked, said, now, body);
-        if next.is_none() {
-            self.left_at(&ended);
-        }
-        let (when, body) = next?;
+        let next = next.inspect_err(|reason| self.end(failure, *reason));
+        let (when, body) = next.ok()?;
         let crowded = said.1.get::<Crowded>().is_some();
         self.blind = self.blind_after(said.1, now);
         self.retries = self.retries.saturating_add(1);
@@ -202,15 +202,26 @@ impl Tries {
         }
         let wait = when.after(now);
         self.waited = self.waited.saturating_add(wait);
-        observe::retrying(self.endpoint, failure, self.retries, wait);
+        self.asked.retried(self.retries, failure, wait);
         Some((when, body))
     }
 
-    /// Records that no retry follows this attempt.
-    pub(super) fn left_at(&self, ended: &Ended<'_>) {
-        if ended.error.is_some() {
-            observe::failed(self.endpoint, ended.failure, self.retries + 1);
-        }
+    /// Logs why a request of which nothing was kept is not retried.
+    pub(super) fn end_unkept(&self, ended: Ended<'_>, said: Option<Head<'_>>, now: Instant) {
+        let nothing = (HeaderMap::new(), Extensions::new());
+        let said = said.unwrap_or((&nothing.0, &nothing.1));
+        let planned = match ended.advice {
+            Some(advice) => Err(NotRetried::Permanent(advice)),
+            None => self.when(ended.failure, said, now, || 0.0),
+        };
+        let reason = planned.err().unwrap_or(NotRetried::MaxRetries);
+        self.end(ended.failure, reason);
+    }
+
+    fn end(&self, failure: Failure, reason: NotRetried) {
+        let attempt = self.retries + 1;
+        self.asked
+            .not_retried(attempt, failure, reason, &self.settings.repeats);
     }
 
     /// The planned retry after a failed attempt, or the hook's decision.
@@ -222,25 +233,25 @@ impl Tries {
         said: Head<'_>,
         now: Instant,
         body: impl Fn() -> Option<B>,
-    ) -> Option<(When, B)> {
+    ) -> Result<(When, B), NotRetried> {
         let failure = ended.failure;
-        let afford = |when| self.afford(when, failure, asked, now, &body);
-        let planned = match ended.lasts {
-            true => None,
-            false => self.when(failure, said, now, fastrand::f64),
+        let afford = |when| self.afford(when, asked, now, &body);
+        let planned = match ended.advice {
+            Some(advice) => Err(NotRetried::Permanent(advice)),
+            None => self.when(failure, said, now, fastrand::f64),
         };
         let planned = planned.and_then(afford);
         let Some(hook) = &self.settings.hook else {
             return planned;
         };
-        let wait = planned.as_ref().map(|(when, _)| when.after(now));
+        let wait = planned.as_ref().ok().map(|(when, _)| when.after(now));
         match (hook.ask(&Failed { wait, ..failed }), planned) {
-            (Decision::Retry, None) => afford(self.added(failure, said, now)?),
-            (Decision::Reject, Some((When::At(_), _))) => {
+            (Decision::Retry, Err(_)) => afford(self.added(failure, said, now)?),
+            (Decision::Reject, Ok((When::At(_), _))) => {
                 self.settings.budget.refund(share(asked), now);
-                None
+                Err(NotRetried::Hook)
             }
-            (Decision::Reject, _) => None,
+            (Decision::Reject, Ok(_)) => Err(NotRetried::Hook),
             (_, planned) => planned,
         }
     }
@@ -268,6 +279,7 @@ impl Tries {
 
     /// The rejection of a request that could not be sent before its deadline.
     pub(super) fn late(&self) -> Rejected {
+        self.asked.expired(self.retries + 1, &self.settings.repeats);
         Rejected::new(Reason::Deadline, self.endpoint, None)
     }
 
@@ -286,24 +298,20 @@ impl Tries {
     fn afford<B>(
         &self,
         when: When,
-        failure: Failure,
         asked: Head<'_>,
         now: Instant,
         body: impl Fn() -> Option<B>,
-    ) -> Option<(When, B)> {
+    ) -> Result<(When, B), NotRetried> {
+        let body = || body().ok_or(NotRetried::Body);
         if let When::InItsLane(_) = when {
-            return Some((when, body()?));
+            return Ok((when, body()?));
         }
         let (budget, share) = (&self.settings.budget, share(asked));
         if !budget.withdraw(share, now) {
-            observe::budget_spent(self.endpoint, failure);
-            return None;
+            return Err(NotRetried::Budget);
         }
-        let body = body();
-        if body.is_none() {
-            budget.refund(share, now);
-        }
-        Some((when, body?))
+        let body = body().inspect_err(|_| budget.refund(share, now))?;
+        Ok((when, body))
     }
 }
 

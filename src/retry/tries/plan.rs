@@ -8,10 +8,10 @@ use tokio::time::Instant;
 use super::{Head, Tries, When, is_overload};
 use crate::{
     clock,
-    retry::verdict::{Nature, Pace, Verdict, verdict},
+    retry::verdict::{Nature, Pace, verdict},
     wire,
     words::{
-        ApiError,
+        ApiError, NotRetried,
         extension::{Crowded, Failure, Paused},
     },
 };
@@ -25,56 +25,65 @@ impl Tries {
         now: Instant,
     ) -> bool {
         match self.settings.hook {
-            Some(_) => self.is_allowed(failure, said.1),
-            None => self.when(failure, said, now, || 0.0).is_some(),
+            Some(_) => self.allowed(failure, said.1).is_ok(),
+            None => self.when(failure, said, now, || 0.0).is_ok(),
         }
     }
 
-    /// The instant of the retry, if one is allowed. The budget is checked later.
+    /// The instant of the retry, or the reason why there is none. The budget is checked later.
     pub(super) fn when(
         &self,
         failure: Failure,
         said: Head<'_>,
         now: Instant,
         random: impl FnOnce() -> f64,
-    ) -> Option<When> {
+    ) -> Result<When, NotRetried> {
         let pace = self.pace(failure, said, now)?;
-        let allowed = self.is_allowed(failure, said.1);
-        allowed.then(|| self.timing(pace, said, now, random))?
+        self.allowed(failure, said.1)?;
+        self.timing(pace, said, now, random)
     }
 
     /// The instant of a retry that a hook adds.
-    pub(super) fn added(&self, failure: Failure, said: Head<'_>, now: Instant) -> Option<When> {
-        let allowed = self.nature == Nature::Repeatable && self.is_allowed(failure, said.1);
-        allowed.then(|| self.timing(Pace::Failed, said, now, fastrand::f64))?
+    pub(super) fn added(
+        &self,
+        failure: Failure,
+        said: Head<'_>,
+        now: Instant,
+    ) -> Result<When, NotRetried> {
+        if self.nature == Nature::Once {
+            return Err(NotRetried::MayBeDone);
+        }
+        self.allowed(failure, said.1)?;
+        self.timing(Pace::Failed, said, now, fastrand::f64)
     }
 
-    /// The pace of the retry; `None` if the failure is not retried.
+    /// The pace of the retry, or the reason why the failure is not retried.
     fn pace(
         &self,
         failure: Failure,
         (headers, extensions): Head<'_>,
         now: Instant,
-    ) -> Option<Pace> {
+    ) -> Result<Pace, NotRetried> {
         let answered = matches!(failure, Failure::Status(_) | Failure::Grpc(_));
         if answered && self.hops.is_another(extensions) {
-            return None;
+            return Err(NotRetried::Redirected);
         }
         let error = extensions.get::<ApiError>();
         let too_many = self.is_too_many_jobs(extensions);
         let blind = self.blind_after(extensions, now);
         if blind.is_some_and(|(times, _)| times >= MOST_BLIND) {
-            return None;
+            return Err(NotRetried::NoKnownJob);
         }
-        let verdict = verdict(self.nature, failure, headers, error, too_many);
-        let Verdict::Again(pace) = verdict else {
-            return None;
-        };
+        let pace = verdict(self.nature, failure, headers, error, too_many)?;
         // The generated response is paid for, even though the client has not waited for it.
         let paid = failure == Failure::TimedOut
             && self.endpoint.generates()
             && self.timeouts >= self.settings.max_retries_after_timeout;
-        (!paid).then_some(pace)
+        if paid {
+            Err(NotRetried::Paid)
+        } else {
+            Ok(pace)
+        }
     }
 
     /// Whether the server rejects the request because too many jobs run.
@@ -102,25 +111,30 @@ impl Tries {
         Some((before + 1, now))
     }
 
-    fn is_allowed(&self, failure: Failure, extensions: &Extensions) -> bool {
+    /// Whether the number of retries allows another.
+    fn allowed(&self, failure: Failure, extensions: &Extensions) -> Result<(), NotRetried> {
         // A wait for a job to end may take hours, and repeat: only its deadline bounds it.
         let crowded = extensions.get::<Crowded>().is_some();
         let spent = self.retries >= self.max_retries && !crowded;
         // This 503 is the last one allowed before another model is tried.
         let given_up = is_overload(failure) && self.max_503s.is_some_and(|most| most <= 1);
-        !spent && !given_up
+        match (spent, given_up) {
+            (_, true) => Err(NotRetried::NextModel),
+            (true, _) => Err(NotRetried::MaxRetries),
+            _ => Ok(()),
+        }
     }
 
-    /// The instant of the retry, if it is before the deadline.
+    /// The instant of the retry, if it is before the deadline, and the server asks for no longer wait than is allowed.
     fn timing(
         &self,
         pace: Pace,
         (headers, extensions): Head<'_>,
         now: Instant,
         random: impl FnOnce() -> f64,
-    ) -> Option<When> {
-        if let Some(Crowded { told, .. }) = extensions.get() {
-            return self.in_its_lane(now, told.unwrap_or(now), now);
+    ) -> Result<When, NotRetried> {
+        if let Some(Crowded { not_before, .. }) = extensions.get() {
+            return self.in_its_lane(now, not_before.unwrap_or(now), now);
         }
         match extensions.get::<Paused>() {
             Some(paused) => self.in_its_lane(paused.until(), paused.not_before(), now),
@@ -133,12 +147,14 @@ impl Tries {
 
     /// Sends a request back to its lane, which is paused `until` an instant. `told` is the instant before which the
     /// server does not want it. If that is within the pause, the request waits with its lane.
-    fn in_its_lane(&self, until: Instant, told: Instant, now: Instant) -> Option<When> {
+    fn in_its_lane(&self, until: Instant, told: Instant, now: Instant) -> Result<When, NotRetried> {
         let with_its_lane = told <= until;
         let wait = told.saturating_duration_since(now);
-        let fits = with_its_lane || wait <= self.settings.longest_hint;
-        let at = (!with_its_lane).then_some(told);
-        (fits && self.is_in_time(told)).then_some(When::InItsLane(at))
+        if !with_its_lane && wait > self.settings.longest_hint {
+            return Err(NotRetried::LongestHint(wait));
+        }
+        self.in_time(told)?;
+        Ok(When::InItsLane((!with_its_lane).then_some(told)))
     }
 
     /// The instant of the retry by the backoff, if it is before the deadline.
@@ -148,7 +164,7 @@ impl Tries {
         (headers, error): (&HeaderMap, Option<&ApiError>),
         now: Instant,
         random: impl FnOnce() -> f64,
-    ) -> Option<Instant> {
+    ) -> Result<Instant, NotRetried> {
         let hint = match error {
             Some(error) => error.retry_after(),
             None => wire::response::wait(headers, clock::time_of_day),
@@ -157,20 +173,24 @@ impl Tries {
             Pace::Pushback(wait) => Some(wait),
             Pace::Throttled | Pace::Failed => hint,
         };
-        if asked.is_some_and(|asked| asked > self.settings.longest_hint) {
-            return None;
+        if let Some(asked) = asked.filter(|asked| *asked > self.settings.longest_hint) {
+            return Err(NotRetried::LongestHint(asked));
         }
         let backoff = &self.settings.backoff;
         let wait = backoff.wait(pace, self.retries + 1, hint, random());
-        let at = now.checked_add(wait)?;
-        self.is_in_time(at).then_some(at)
+        let at = now.checked_add(wait).ok_or(NotRetried::Deadline)?;
+        self.in_time(at)?;
+        Ok(at)
     }
 
     /// Whether an attempt at this instant is before the deadline. If the instant has passed while a response was
     /// read, now counts.
-    fn is_in_time(&self, at: Instant) -> bool {
-        self.deadline
-            .is_none_or(|deadline| at.max(clock::now()) < deadline)
+    fn in_time(&self, at: Instant) -> Result<(), NotRetried> {
+        let deadline = self.deadline;
+        match deadline.is_none_or(|deadline| at.max(clock::now()) < deadline) {
+            true => Ok(()),
+            false => Err(NotRetried::Deadline),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Value, value::RawValue};
 
 use self::text::{Kind, Texts};
-use super::model::{Name, Text, is_model};
+use super::model::{JsonStr, MaybeStr, is_model};
 use crate::wire::json;
 
 /// The size and model that a request asks for.
@@ -18,9 +18,9 @@ pub(crate) struct Asked {
     pub(crate) model: Option<Arc<str>>,
     /// Prompt size, in tokens.
     pub(crate) prompt: u64,
-    /// Number of completions (`n`).
-    pub(crate) answers: u32,
-    /// Maximum tokens per completion (`max_tokens`, `max_completion_tokens`; the smaller of the two).
+    /// Number of choices (`n`).
+    pub(crate) choices: u32,
+    /// Maximum tokens per choice (`max_tokens`, `max_completion_tokens`; the smaller of the two).
     pub(crate) most: Option<u64>,
 }
 
@@ -30,7 +30,7 @@ impl Default for Asked {
         Self {
             model: None,
             prompt: 0,
-            answers: 1,
+            choices: 1,
             most: None,
         }
     }
@@ -58,7 +58,7 @@ pub(crate) fn asked(body: &[u8], count: Option<Count<'_>>) -> Asked {
 fn read(body: &[u8], count: Option<Count<'_>>) -> (Asked, bool) {
     json::find(body, |text, (asked, is_whole): &mut (Asked, bool)| {
         let places = None;
-        let body = Body {
+        let body = ObjectReader {
             asked,
             count,
             places,
@@ -70,14 +70,14 @@ fn read(body: &[u8], count: Option<Count<'_>>) -> (Asked, bool) {
 }
 
 /// Reads a request's JSON object.
-pub(super) struct Body<'a, 'de> {
+pub(super) struct ObjectReader<'a, 'de> {
     pub(super) asked: &'a mut Asked,
     pub(super) count: Option<Count<'a>>,
     /// The whole body, and the ranges in it that name the model. If set, a model that is not a string is an error.
     pub(super) places: Option<(&'de [u8], &'a mut Vec<Range<usize>>)>,
 }
 
-impl<'de> Visitor<'de> for Body<'_, 'de> {
+impl<'de> Visitor<'de> for ObjectReader<'_, 'de> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -85,7 +85,7 @@ impl<'de> Visitor<'de> for Body<'_, 'de> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        while let Some(name) = map.next_key::<Name<'_>>()? {
+        while let Some(name) = map.next_key::<JsonStr<'_>>()? {
             match (&*name.0, self.count) {
                 ("model", _) => self.read_model(&mut map)?,
                 (name, Some(count)) => self.read_size(name, count, &mut map)?,
@@ -96,15 +96,15 @@ impl<'de> Visitor<'de> for Body<'_, 'de> {
     }
 }
 
-impl<'de> Body<'_, 'de> {
+impl<'de> ObjectReader<'_, 'de> {
     fn read_model<A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<(), A::Error> {
         let Some((body, places)) = &mut self.places else {
-            let model = map.next_value::<Text<'_>>()?.0;
+            let model = map.next_value::<MaybeStr<'_>>()?.0;
             self.asked.model = model.map(Into::into).or(self.asked.model.take());
             return Ok(());
         };
         let value = map.next_value::<&RawValue>()?.get();
-        let model = serde_json::from_str::<Name<'_>>(value).map_err(A::Error::custom)?;
+        let model = serde_json::from_str::<JsonStr<'_>>(value).map_err(A::Error::custom)?;
         self.asked.model = Some(model.0.into());
         // The name borrows from the body, so its address gives its position.
         let start = value.as_ptr().addr() - body.as_ptr().addr();
@@ -131,7 +131,7 @@ impl<'de> Body<'_, 'de> {
             }
             "n" => {
                 let n = whole(&map.next_value()?).unwrap_or(1);
-                asked.answers = u32::try_from(n).unwrap_or(u32::MAX).max(1);
+                asked.choices = u32::try_from(n).unwrap_or(u32::MAX).max(1);
                 return Ok(());
             }
             _ => return map.next_value::<IgnoredAny>().map(drop),

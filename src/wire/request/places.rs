@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc};
 use serde::Deserializer as _;
 
 use super::{
-    asked::{Asked, Body},
+    asked::{Asked, ObjectReader},
     model::is_model,
 };
 use crate::wire::json;
@@ -27,7 +27,7 @@ impl ModelPlaces {
         let text = body.strip_prefix(json::MARK).unwrap_or(body);
         let mut json = serde_json::Deserializer::from_slice(text);
         let (mut asked, mut places) = (Asked::default(), Vec::new());
-        json.deserialize_map(Body {
+        json.deserialize_map(ObjectReader {
             asked: &mut asked,
             count: None,
             places: Some((body, &mut places)),

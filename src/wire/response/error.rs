@@ -9,7 +9,7 @@ use super::wait::{duration, wait};
 use crate::wire::{media::is_plain, read_json};
 use crate::{
     clock,
-    words::{ApiError, Told},
+    words::{ApiError, ErrorFields},
 };
 
 impl ApiError {
@@ -18,38 +18,38 @@ impl ApiError {
     /// A compressed body (`content-encoding: gzip`, `br`) is not read. An encoding that changes nothing, such
     /// as `identity` or `UTF-8`, is ignored.
     pub fn parse(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
-        Self::told(status, headers, body, wait(headers, clock::time_of_day))
+        Self::read(status, headers, body, wait(headers, clock::time_of_day))
     }
 
     /// Like [`parse`](Self::parse), with the wait that the headers ask for already known.
-    pub(crate) fn told(
+    pub(crate) fn read(
         status: StatusCode,
         headers: &HeaderMap,
         body: &[u8],
         retry_after: Option<Duration>,
     ) -> Self {
         let body = if is_plain(headers) { body } else { &[] };
-        let mut told = Told {
+        let mut fields = ErrorFields {
             status,
             retry_after,
-            ..Told::default()
+            ..ErrorFields::default()
         };
         match read_json(body) {
-            Ok(Value::Object(object)) => read_object(&mut told, &object),
-            Ok(Value::String(text)) => told.message = cut(&text, LONGEST_MESSAGE),
-            _ => told.message = cut(first_words(&String::from_utf8_lossy(body)), LONGEST_MESSAGE),
+            Ok(Value::Object(object)) => read_object(&mut fields, &object),
+            Ok(Value::String(text)) => fields.message = cut(&text, LONGEST_MESSAGE),
+            _ => fields.message = cut(first_words(&String::from_utf8_lossy(body)), LONGEST_MESSAGE),
         }
         let id = [REQUEST_ID, TRACE_ID]
             .into_iter()
             .find_map(|name| said(headers.get(name)?.to_str().ok()?, LONGEST_NAME));
-        told.request_id = id.or(told.request_id);
-        told.text = String::from_utf8_lossy(body).into_owned();
-        Self(Arc::new(told))
+        fields.request_id = id.or(fields.request_id);
+        fields.text = String::from_utf8_lossy(body).into_owned();
+        Self(Arc::new(fields))
     }
 }
 
 /// Looks for each field inside an object `error` and beside it, since shapes differ.
-fn read_object(told: &mut Told, outer: &Map<String, Value>) {
+fn read_object(fields: &mut ErrorFields, outer: &Map<String, Value>) {
     let inner = outer.get("error").and_then(Value::as_object);
     let places = [inner, Some(outer)].into_iter().flatten();
     let find = |names: &[&str], longest| {
@@ -59,25 +59,25 @@ fn read_object(told: &mut Told, outer: &Map<String, Value>) {
         });
         found.next()
     };
-    told.is_json = true;
-    told.kind = find(&["error_type"], LONGEST_NAME).or_else(|| find(&["type"], LONGEST_NAME));
-    told.code = find(&["code"], LONGEST_NAME);
-    told.request_id = find(&["request_id", "id"], LONGEST_NAME);
+    fields.is_json = true;
+    fields.kind = find(&["error_type"], LONGEST_NAME).or_else(|| find(&["type"], LONGEST_NAME));
+    fields.code = find(&["code"], LONGEST_NAME);
+    fields.request_id = find(&["request_id", "id"], LONGEST_NAME);
     let mut waits = WAITS.iter().filter_map(|(name, unit)| {
         let mut found = places.clone().filter_map(|place| place.get(*name));
         found.find_map(|value| duration(&text(value, LONGEST_NAME)?, *unit))
     });
-    told.retry_after = told.retry_after.or_else(|| waits.next());
+    fields.retry_after = fields.retry_after.or_else(|| waits.next());
     // A bare string says more than the `message` beside it in old responses.
     let bare = outer.get("error").and_then(Value::as_str);
-    told.message = bare
+    fields.message = bare
         .and_then(|bare| said(bare, LONGEST_MESSAGE))
         .or_else(|| find(&["message", "detail"], LONGEST_MESSAGE))
         .unwrap_or_default();
     // A proxy's object with only a message is not an error of the API.
-    let named = told.kind.is_some() || told.code.is_some();
+    let named = fields.kind.is_some() || fields.code.is_some();
     let is_error = inner.is_some() || bare.is_some() || named;
-    told.is_shaped = is_error && !told.message.is_empty();
+    fields.is_shaped = is_error && !fields.message.is_empty();
 }
 
 /// A non-empty string, or a number as text: codes come as either.

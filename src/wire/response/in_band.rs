@@ -134,7 +134,7 @@ impl InBandReader {
         if !says_so && object.get("object").and_then(Value::as_str) != Some("error") {
             return None;
         }
-        let error = ApiError::told(StatusCode::OK, headers, &data, wait());
+        let error = ApiError::read(StatusCode::OK, headers, &data, wait());
         let status = named(&object, &error)?;
         Some(error.with_status(status))
     }

@@ -6,19 +6,19 @@ use http::{HeaderMap, HeaderName};
 
 use super::wait::duration;
 use crate::wire::json::number;
-use crate::words::{Each, Said, Unit};
+use crate::words::{Each, NamedLimit, Unit};
 
 /// Limits in a response's headers, in units per second; a few a minute give a fraction.
 ///
 /// If both kinds are sent, the dynamic limit is the one in force (docs.together.ai/docs/rate-limits, early
 /// 2026, which says of both that they are per second).
-pub(crate) fn limits(headers: &HeaderMap) -> Each<Said> {
+pub(crate) fn limits(headers: &HeaderMap) -> Each<NamedLimit> {
     if !headers.keys().any(names_limit) {
         return Each::default();
     }
     Each {
-        requests: said(headers, Unit::Requests, &REQUESTS),
-        tokens: said(headers, Unit::Tokens, &TOKENS),
+        requests: named_limit(headers, Unit::Requests, &REQUESTS),
+        tokens: named_limit(headers, Unit::Tokens, &TOKENS),
     }
 }
 
@@ -74,24 +74,24 @@ fn per(words: &[&str]) -> Option<f64> {
     }
 }
 
-fn said(headers: &HeaderMap, unit: Unit, names: &Names) -> Said {
+fn named_limit(headers: &HeaderMap, unit: Unit, names: &Names) -> NamedLimit {
     let text = |name: &&str| Some(headers.get(*name)?.to_str().ok()?.trim());
     let find = |names: &[&str]| names.iter().filter_map(text).find_map(number);
     let find_limit = |name: &&str| believable(find(&[name])?, unit);
     let limit = names.limit.iter().find_map(find_limit);
     // A fraction of a request is truncated to none.
-    let left = find(names.left).filter(|left| *left >= 0.0);
-    let left = left.map(|left| left as u64);
+    let remaining = find(names.remaining).filter(|remaining| *remaining >= 0.0);
+    let remaining = remaining.map(|remaining| remaining as u64);
     // If there are two independent limits, the reset belongs to that of requests.
     let seconds = |text| duration(text, 1e3);
     let find = |names: &[&str]| names.iter().filter_map(text).find_map(seconds);
-    let reset = find(names.reset).or_else(|| (left == Some(0)).then(|| find(&[RESET]))?);
+    let reset = find(names.reset).or_else(|| (remaining == Some(0)).then(|| find(&[RESET]))?);
     // Beside a rate per second, a reset of one second adds nothing to the pace. Rounded up, it would pause for a
     // second a lane that has to wait only a tenth.
     let reset = reset.filter(|reset| limit.is_none() || *reset > A_SECOND);
-    Said {
+    NamedLimit {
         limit,
-        left: left.zip(reset),
+        remaining: remaining.zip(reset),
     }
 }
 
@@ -108,13 +108,13 @@ fn believable(per_second: f64, unit: Unit) -> Option<f64> {
 /// A unit's headers, in order of precedence.
 struct Names {
     limit: &'static [&'static str],
-    left: &'static [&'static str],
+    remaining: &'static [&'static str],
     reset: &'static [&'static str],
 }
 
 const REQUESTS: Names = Names {
     limit: &["x-ratelimit-limit-dynamic", "x-ratelimit-limit"],
-    left: &["x-ratelimit-remaining-dynamic", "x-ratelimit-remaining"],
+    remaining: &["x-ratelimit-remaining-dynamic", "x-ratelimit-remaining"],
     reset: &[RESET],
 };
 
@@ -126,7 +126,7 @@ const TOKENS: Names = Names {
         "x-tokenlimit-limit",
         "x-ratelimit-limit-tokens",
     ],
-    left: &[
+    remaining: &[
         "x-tokenlimit-remaining-dynamic",
         "x-ratelimit-remaining-tokens-dynamic",
         "x-tokenlimit-remaining",

@@ -9,7 +9,7 @@ use super::{
     grpc::STATUS, grpc_failure, in_band, limits, limits_in_words, names_limit, pushback, wait,
 };
 use crate::words::{
-    ApiError, Each, Endpoint, JobKind, JobNews, NotNow, Report, Said, Tokens, Unit, Usage,
+    ApiError, Each, Endpoint, JobKind, JobNews, NamedLimit, NotNow, Report, Tokens, Unit, Usage,
 };
 
 #[cfg(test)]
@@ -30,7 +30,7 @@ impl Report {
         let failed = status.is_client_error() || status.is_server_error();
         let wait = || wait(headers, || now);
         let error = match failed {
-            true => Some(ApiError::told(status, headers, body, wait())),
+            true => Some(ApiError::read(status, headers, body, wait())),
             false => in_band(endpoint, (status, headers), body, wait),
         };
         Self::of(endpoint, (status, headers), error.as_ref(), body)
@@ -51,7 +51,7 @@ impl Report {
         let status = error.map_or(status, ApiError::status);
         if let Some(error) = error {
             report.not_now = not_now(error, endpoint);
-            report.jobs.refused = error.is_too_many_jobs();
+            report.jobs.rejected = error.is_too_many_jobs();
             if let Some(NotNow::Throttled { .. }) = report.not_now {
                 add_words(&mut report.limits, error.message());
             }
@@ -147,7 +147,7 @@ fn is_of_tokens(error: &ApiError) -> bool {
 }
 
 /// Adds the limits that a 429 names in words. The words of other errors may be quoted from a prompt.
-fn add_words(limits: &mut Each<Said>, message: &str) {
+fn add_words(limits: &mut Each<NamedLimit>, message: &str) {
     let words = limits_in_words(message);
     for unit in Unit::BOTH {
         limits[unit].limit = limits[unit].limit.or(words[unit]);

@@ -30,7 +30,7 @@ fn together_is_on_any_host_by_default() {
 
 #[test]
 fn hosts_by_uri_or_header() {
-    const TOGETHER: &[&str] = &Classify::TOGETHER_HOSTS;
+    const TOGETHER: &[&str] = Classify::TOGETHER_HOSTS;
     #[rustfmt::skip]
     let table: &[(&[&str], &str, Option<&str>, bool)] = &[
         (TOGETHER, "https://api.together.ai/v1/rerank", None, true),
@@ -123,19 +123,19 @@ fn your_own_classification_replaces_the_routes_but_not_the_hosts() {
         .only_hosts(["models.internal"])
         .with(|method, uri| {
             (*method == Method::POST && uri.path() == "/generate")
-                .then_some(Endpoint::Custom("generate"))
+                .then_some(Endpoint::custom("generate"))
         });
     let found = |uri| classify.clone().endpoint(&request(uri, None));
     assert_eq!(
         found("http://models.internal/generate"),
-        Some(Endpoint::Custom("generate"))
+        Some(Endpoint::custom("generate"))
     );
     assert_eq!(found("http://models.internal/v1/chat/completions"), None);
     assert_eq!(found("http://elsewhere/generate"), None);
 }
 
 #[test]
-fn what_cannot_fit_is_refused() {
+fn what_cannot_fit_is_rejected() {
     for host in [
         "",
         "https://api.together.ai",
@@ -147,12 +147,12 @@ fn what_cannot_fit_is_refused() {
         "::1",
         "two words",
     ] {
-        let refused = std::panic::catch_unwind(|| Classify::together().only_hosts([host]));
-        assert!(refused.is_err(), "{host:?}");
+        let rejected = std::panic::catch_unwind(|| Classify::together().only_hosts([host]));
+        assert!(rejected.is_err(), "{host:?}");
     }
     for prefix in ["https://proxy/llm", "/llm?key=1", "/llm#top"] {
-        let refused = std::panic::catch_unwind(|| Classify::together().with_prefix(prefix));
-        assert!(refused.is_err(), "{prefix:?}");
+        let rejected = std::panic::catch_unwind(|| Classify::together().with_prefix(prefix));
+        assert!(rejected.is_err(), "{prefix:?}");
     }
 }
 
@@ -192,7 +192,7 @@ fn may_be_shared_between_threads() {
 fn a_request_may_state_its_endpoint_and_a_classification_of_ones_own_comes_first() {
     let mut request = request("http://a/x/v1/embeddings", None);
     request.extensions_mut().insert(Endpoint::Embeddings);
-    let custom = Classify::together().with(|_, _| Some(Endpoint::Custom("own")));
+    let custom = Classify::together().with(|_, _| Some(Endpoint::custom("own")));
     for (classify, endpoint) in [
         (Classify::together(), Some(Endpoint::Embeddings)),
         (
@@ -204,7 +204,7 @@ fn a_request_may_state_its_endpoint_and_a_classification_of_ones_own_comes_first
             Some(Endpoint::Embeddings),
         ),
         (Classify::together().only_hosts(["b"]), None),
-        (custom, Some(Endpoint::Custom("own"))),
+        (custom, Some(Endpoint::custom("own"))),
     ] {
         assert_eq!(classify.endpoint(&request), endpoint, "{classify:?}");
     }

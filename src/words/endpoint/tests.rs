@@ -326,7 +326,9 @@ fn names_are_labels_and_differ() {
             "{name}"
         );
     }
-    assert_eq!(Custom("mine").name(), "mine");
+    let mine = Endpoint::custom("mine");
+    assert_eq!(mine.name(), "mine");
+    assert_eq!(format!("{mine:?}"), r#"Custom("mine")"#);
     assert_eq!(FineTuneCreate.to_string(), "fine-tune-create");
     assert_eq!(format!("{Rerank:>8}"), "  rerank");
 }
@@ -353,7 +355,7 @@ fn what_creates_and_what_takes_a_model() {
         QueueCancel,
         FineTuneEstimate,
         Other,
-        Custom(""),
+        Endpoint::custom(""),
     ] {
         assert!(!endpoint.creates(), "{endpoint:?}");
     }
@@ -384,7 +386,7 @@ fn path() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn any_path_has_an_answer(method in method(), path in any::<String>()) {
+    fn any_path_has_an_endpoint(method in method(), path in any::<String>()) {
         prop_assert!(!matches!(Endpoint::of(&method, &path), Custom(_)));
     }
 

@@ -28,11 +28,11 @@ use super::{declined, is_transient, too_many};
 /// assert!(error.hint().unwrap().contains("GET /v1/models"));
 /// ```
 #[derive(Clone)]
-pub struct ApiError(pub(crate) Arc<Told>);
+pub struct ApiError(pub(crate) Arc<ErrorFields>);
 
 /// The parts that were read.
 #[derive(Default)]
-pub(crate) struct Told {
+pub(crate) struct ErrorFields {
     pub(crate) status: StatusCode,
     pub(crate) kind: Option<String>,
     pub(crate) code: Option<String>,
@@ -178,7 +178,7 @@ impl ApiError {
                  lower the other"
             }
             403 if !self.0.is_json => {
-                "send a user-agent header: Cloudflare, in front of the API, refuses requests \
+                "send a user-agent header: Cloudflare, in front of the API, rejects requests \
                  without one (its error 1010)"
             }
             403 => {
@@ -195,7 +195,7 @@ impl ApiError {
             }
             429 => "send slower: a `TogetherRateLimitLayer` in front of the client does",
             503 => "the platform is overloaded, which is not this client's doing: try again later",
-            524 => "the answer took longer than Cloudflare waits: stream it, or ask for less",
+            524 => "the response took longer than Cloudflare waits: stream it, or ask for less",
             _ => return None,
         })
     }

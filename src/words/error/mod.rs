@@ -7,7 +7,7 @@ use std::fmt;
 
 pub use self::api::ApiError;
 pub(crate) use self::{
-    api::{Present, Told},
+    api::{ErrorFields, Present},
     transient::is_transient,
 };
 
@@ -16,11 +16,11 @@ pub(crate) use self::{
 /// The text of the error says what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    kind: Kind,
+    kind: ErrorKind,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
+enum ErrorKind {
     Quota(String),
     Api(&'static str),
     #[cfg(feature = "redis")]
@@ -30,36 +30,36 @@ enum Kind {
 impl Error {
     pub(crate) fn quota(text: impl Into<String>) -> Self {
         Self {
-            kind: Kind::Quota(text.into()),
+            kind: ErrorKind::Quota(text.into()),
         }
     }
 
     pub(crate) fn api(text: &'static str) -> Self {
         Self {
-            kind: Kind::Api(text),
+            kind: ErrorKind::Api(text),
         }
     }
 
     #[cfg(feature = "redis")]
     pub(crate) fn redis(text: impl Into<String>) -> Self {
         Self {
-            kind: Kind::Redis(text.into()),
+            kind: ErrorKind::Redis(text.into()),
         }
     }
 
     /// Whether the error is an invalid [`Quota`](crate::Quota).
     pub fn is_quota(&self) -> bool {
-        matches!(self.kind, Kind::Quota(_))
+        matches!(self.kind, ErrorKind::Quota(_))
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            Kind::Quota(text) => f.write_str(text),
+            ErrorKind::Quota(text) => f.write_str(text),
             #[cfg(feature = "redis")]
-            Kind::Redis(text) => f.write_str(text),
-            Kind::Api(text) => f.write_str(text),
+            ErrorKind::Redis(text) => f.write_str(text),
+            ErrorKind::Api(text) => f.write_str(text),
         }
     }
 }

@@ -6,14 +6,14 @@
 /// running job.
 pub(super) fn jobs<'a>(texts: impl Iterator<Item = &'a str>) -> bool {
     let words: Vec<&str> = texts.flat_map(words).collect();
-    let concurrent = places(&words, &CONCURRENT, &["request", "requests"]);
-    let limits = places(&words, &LIMITS, &[]);
-    let states = places(&words, &STATES, &[]);
-    let near = |job: usize, places: &[usize], most| {
-        let mut places = places.iter();
-        places.any(|place| place.abs_diff(job) <= most)
+    let concurrent = positions(&words, &CONCURRENT, &["request", "requests"]);
+    let limits = positions(&words, &LIMITS, &[]);
+    let states = positions(&words, &STATES, &[]);
+    let near = |job: usize, positions: &[usize], most| {
+        let mut positions = positions.iter();
+        positions.any(|position| position.abs_diff(job) <= most)
     };
-    places(&words, &JOBS, &["size", "sizes"])
+    positions(&words, &JOBS, &["size", "sizes"])
         .into_iter()
         .any(|job| {
             near(job, &concurrent, CLOSE)
@@ -36,22 +36,22 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The places where one of `phrases` begins that is not followed by one of `others`.
-fn places(words: &[&str], phrases: &[&[&str]], others: &[&str]) -> Vec<usize> {
+/// The positions where one of `phrases` begins that is not followed by one of `others`.
+fn positions(words: &[&str], phrases: &[&[&str]], others: &[&str]) -> Vec<usize> {
     let is = |word: &&str, other: &&str| word.eq_ignore_ascii_case(other);
     let begins = |rest: &[&str], phrase: &[&str]| {
         let mut after = rest.iter();
-        let said = phrase
+        let fits = phrase
             .iter()
             .all(|word| after.next().is_some_and(|next| is(next, word)));
         let next = after.next();
-        said && !next.is_some_and(|next| others.iter().any(|other| is(next, other)))
+        fits && !next.is_some_and(|next| others.iter().any(|other| is(next, other)))
     };
     (0..words.len())
-        .filter(|place| {
+        .filter(|position| {
             phrases
                 .iter()
-                .any(|phrase| begins(&words[*place..], phrase))
+                .any(|phrase| begins(&words[*position..], phrase))
         })
         .collect()
 }

@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc, time::Duration};
 /// ```
 /// use tower_together::extension::Fallback;
 ///
-/// let any_answer = http::Request::post("https://api.together.ai/v1/chat/completions")
+/// let any_model = http::Request::post("https://api.together.ai/v1/chat/completions")
 ///     .extension(Fallback::to(["Qwen/Qwen3-235B-A22B", "openai/gpt-oss-20b"]))
 ///     .body(())?;
 /// let this_model_or_none = http::Request::post("https://api.together.ai/v1/chat/completions")

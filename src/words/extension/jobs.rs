@@ -9,7 +9,7 @@ pub(crate) struct AsksForJobs;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Crowded {
     /// The instant that the server named, before which the request is not to be sent.
-    pub(crate) told: Option<Instant>,
+    pub(crate) not_before: Option<Instant>,
     /// Whether any job of the key is known to run.
     pub(crate) known: bool,
 }

@@ -18,7 +18,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Identity, KeyId, hash};
+use super::{CallerId, Identity, KeyId, hash};
 
 mod fallback;
 mod jobs;
@@ -61,9 +61,8 @@ impl ApiKey {
         }
     }
 
-    /// A name instead of a key, for several keys of one organisation. Together limits the organisation, so
-    /// they share one set of limits. Unlike a key, the name is shown in [snapshots](crate::limiter::Snapshot)
-    /// and logs.
+    /// A name instead of a key, for several keys of one organization. Together limits the organization, so
+    /// they share one set of limits. Unlike a key, the name is shown in [snapshots](crate::limiter::Snapshot).
     pub fn named(name: &str) -> Self {
         Self {
             id: KeyId::of_name(name),
@@ -106,15 +105,15 @@ impl fmt::Debug for ApiKey {
 ///
 /// Callers of one lane are served in turn, so that one's thousand requests do not delay another's ten.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Caller(u64);
+pub struct Caller(CallerId);
 
 impl Caller {
     /// A caller by name. The name is hashed, so it may be a credential.
     pub fn new(name: &str) -> Self {
-        Self(hash(&name))
+        Self(CallerId(hash(&name)))
     }
 
-    pub(crate) fn id(self) -> u64 {
+    pub(crate) fn id(self) -> CallerId {
         self.0
     }
 }
@@ -171,10 +170,10 @@ impl Cost {
 /// returned. The deadline is checked again right before each attempt, and no error's body is read past it. A
 /// response that is under way is not cut short: use a timeout for that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deadline(When);
+pub struct Deadline(Expiry);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum When {
+enum Expiry {
     At(Instant),
     Within(Duration),
 }
@@ -182,12 +181,12 @@ enum When {
 impl Deadline {
     /// Expires at this instant.
     pub fn at(instant: Instant) -> Self {
-        Self(When::At(instant))
+        Self(Expiry::At(instant))
     }
 
     /// Expires `duration` after the request's future is first polled.
     pub fn within(duration: Duration) -> Self {
-        Self(When::Within(duration))
+        Self(Expiry::Within(duration))
     }
 
     /// The sooner of the two deadlines, for a request that arrived at `now`.
@@ -199,8 +198,8 @@ impl Deadline {
     /// The instant of the deadline, for a request that arrived at `now`; `None` if it is centuries away.
     pub(crate) fn counted_from(self, now: Instant) -> Option<Instant> {
         match self.0 {
-            When::At(instant) => Some(instant),
-            When::Within(duration) => now.checked_add(duration),
+            Expiry::At(instant) => Some(instant),
+            Expiry::Within(duration) => now.checked_add(duration),
         }
     }
 }
@@ -247,12 +246,12 @@ impl Waited {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Paused {
     until: Instant,
-    told: Option<Instant>,
+    named: Option<Instant>,
 }
 
 impl Paused {
-    pub(crate) fn new(until: Instant, told: Option<Instant>) -> Self {
-        Self { until, told }
+    pub(crate) fn new(until: Instant, named: Option<Instant>) -> Self {
+        Self { until, named }
     }
 
     /// The end of the lane's pause.
@@ -263,6 +262,6 @@ impl Paused {
     /// The earliest instant at which this request may be retried: the one that the server named, or the end
     /// of the lane's pause if that is later.
     pub fn not_before(self) -> Instant {
-        self.told.map_or(self.until, |told| told.max(self.until))
+        self.named.map_or(self.until, |named| named.max(self.until))
     }
 }

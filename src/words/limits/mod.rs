@@ -41,7 +41,7 @@ use super::{Endpoint, Error};
 /// # Ceilings and starting points
 ///
 /// A number you write is a ceiling. A number this crate supplied (`default`, `tier`) is a starting point:
-/// Together's real limits are per organisation and model, unpublished, and they move
+/// Together's real limits are per organization, operation and model, unpublished, and they move
 /// (docs.together.ai/docs/rate-limits). A lane goes above or below it as the server
 /// [allows](crate::limiter#what-it-learns).
 #[derive(Clone, Debug)]

@@ -146,7 +146,7 @@ impl Quota {
     /// rejects requests that the network bunches, whatever the pace. At 600 a minute and delays of 5 to 150
     /// ms each way, simulated (`simulation/tests/saturation`):
     ///
-    /// | margin | of the quota, used | answered 429 |
+    /// | margin | of the quota, used | 429 responses |
     /// |---|---|---|
     /// | 200 ms, the default | 97.5 % | 2.2 % |
     /// | 2.5 s | 95.2 % | 0.9 % |
@@ -287,7 +287,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_right_is_refused_in_words() {
+    fn what_cannot_be_right_is_rejected_in_words() {
         let minute = Duration::from_secs(60);
         let says = |result: Result<Quota, Error>, words: &str| {
             let error = result.expect_err(words);

@@ -42,8 +42,8 @@ impl Cap {
         }
     }
 
-    /// The cost of a request of `tokens` under this limit.
-    pub(crate) fn cost(&self, tokens: Weight) -> Weight {
+    /// The weight of a request of `tokens` under this limit.
+    pub(crate) fn weight(&self, tokens: Weight) -> Weight {
         match self {
             Self::Tokens(_) => tokens,
             Self::Requests(_) | Self::InFlight(_) | Self::Jobs(_) => Weight(1),

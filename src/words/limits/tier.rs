@@ -4,6 +4,7 @@
 /// (docs.together.ai/docs/billing-usage-limits). They still apply to running contracts, and are sensible
 /// starting points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Tier {
     /// No card: 60 chat requests a minute.
     Free,

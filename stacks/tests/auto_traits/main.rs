@@ -143,7 +143,7 @@ fn layers_and_all_that_travels_may_be_anywhere() {
 }
 
 #[test]
-fn an_answers_body_may_go_where_the_clients_may() {
+fn a_responses_body_may_go_where_the_clients_may() {
     anywhere::<ResponseBody<Incoming>>();
     anywhere::<Whole<ResponseBody<reqwest::Body>>>();
     anywhere::<ResponseBody<Full<Bytes>>>();

@@ -10,15 +10,16 @@ use tower_together::{TogetherLayer, body::Whole, extension::Waited, rate_limit::
 
 use crate::server::{Body, Server, chat, every};
 
-type Answer = Response<Whole<ResponseBody<Body>>>;
+type LayeredResponse = Response<Whole<ResponseBody<Body>>>;
 
 #[tokio::test(start_paused = true)]
 async fn a_box_of_the_whole_is_a_client_by_one_name_whose_clones_share_the_limit() {
     let server = Server::new(100);
-    let boxed: BoxCloneSyncService<Request<Body>, Answer, BoxError> = ServiceBuilder::new()
-        .layer(BoxCloneSyncService::layer())
-        .layer(TogetherLayer::from(every(5)))
-        .service(server.client());
+    let boxed: BoxCloneSyncService<Request<Body>, LayeredResponse, BoxError> =
+        ServiceBuilder::new()
+            .layer(BoxCloneSyncService::layer())
+            .layer(TogetherLayer::from(every(5)))
+            .service(server.client());
     let calls = join_all((0..3).map(|_| boxed.clone().oneshot(chat()))).await;
     let waited = calls.iter().filter(|call| {
         call.as_ref()

@@ -90,7 +90,7 @@ async fn load_shed_over_a_concurrency_limit_outside_bounds_how_many_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn load_shed_inside_sheds_and_what_it_sheds_is_sent_again() {
+async fn load_shed_inside_sheds_and_what_it_sheds_is_retried() {
     let server = Server::new(1_500);
     let stack = ServiceBuilder::new()
         .layer(every(1))

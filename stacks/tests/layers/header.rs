@@ -46,7 +46,7 @@ async fn keys_that_are_set_inside_are_not_seen_and_count_as_one() {
 
 #[tokio::test(start_paused = true)]
 async fn between_the_two_it_is_seen_and_set_for_each_attempt() {
-    let server = Server::new(100).answering([502]);
+    let server = Server::new(100).responding([502]);
     let limit: TogetherRateLimitLayer = every(5);
     let client = ServiceBuilder::new()
         .layer(TogetherRetryLayer::default())
@@ -69,7 +69,7 @@ async fn between_the_two_it_is_seen_and_set_for_each_attempt() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_set_outside_is_on_every_attempt() {
-    let server = Server::new(100).answering([502, 502]);
+    let server = Server::new(100).responding([502, 502]);
     let client = ServiceBuilder::new()
         .layer(key("alice"))
         .layer(TogetherLayer::from(every(5)))

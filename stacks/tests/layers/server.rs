@@ -40,7 +40,7 @@ impl Server {
     }
 
     /// Sets the statuses of the next responses; later ones are OK.
-    pub(crate) fn answering(self, statuses: impl IntoIterator<Item = u16>) -> Self {
+    pub(crate) fn responding(self, statuses: impl IntoIterator<Item = u16>) -> Self {
         let statuses = statuses.into_iter().map(StatusCode::from_u16);
         let script = statuses.collect::<Result<_, _>>().unwrap();
         self.seen.lock().unwrap().script = script;
@@ -60,9 +60,9 @@ impl Server {
             async move {
                 let status = server.arrived(request);
                 sleep(server.takes).await;
-                let mut answer = Response::new(Body::default());
-                *answer.status_mut() = status;
-                Ok(answer)
+                let mut response = Response::new(Body::default());
+                *response.status_mut() = status;
+                Ok(response)
             }
         })
     }

@@ -68,9 +68,9 @@ async fn between_the_two_it_takes_a_wait_for_a_failed_attempt() {
         .layer(limit)
         .service(server.client());
     client.clone().oneshot(chat()).await.unwrap();
-    let answer = client.oneshot(chat()).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
-    let report = answer.extensions().get::<RetryReport>().unwrap();
+    let response = client.oneshot(chat()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let report = response.extensions().get::<RetryReport>().unwrap();
     assert_eq!(report.failures(), [Failure::TimedOut]);
     assert_eq!(server.left(), [0, 5]);
 }

@@ -23,8 +23,8 @@ type Seen = Arc<Mutex<Vec<u16>>>;
 macro_rules! trace {
     ($seen:expr) => {{
         let seen: Seen = Arc::clone(&$seen);
-        let see = move |answer: &http::Response<_>, _: Duration, _: &_| {
-            seen.lock().unwrap().push(answer.status().as_u16());
+        let see = move |response: &http::Response<_>, _: Duration, _: &_| {
+            seen.lock().unwrap().push(response.status().as_u16());
         };
         TraceLayer::new_for_http().on_response(see)
     }};
@@ -32,7 +32,7 @@ macro_rules! trace {
 
 #[tokio::test(start_paused = true)]
 async fn outside_it_sees_calls_and_further_inside_attempts() {
-    let server = Server::new(100).answering([502, 502]);
+    let server = Server::new(100).responding([502, 502]);
     let [outside, between, inside] = [(); 3].map(|()| Seen::default());
     let client = ServiceBuilder::new()
         .layer(trace!(outside))
@@ -41,20 +41,20 @@ async fn outside_it_sees_calls_and_further_inside_attempts() {
         .layer(every(5))
         .layer(trace!(inside))
         .service(server.client());
-    let answer = client.oneshot(chat()).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
+    let response = client.oneshot(chat()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(*outside.lock().unwrap(), [200]);
     assert_eq!(*between.lock().unwrap(), [502, 502, 200]);
     assert_eq!(*inside.lock().unwrap(), [502, 502, 200]);
     assert_eq!(server.left(), [0, 5, 10]);
 
     // The layers' reports pass through, and so does the body.
-    let report = answer.extensions().get::<RetryReport>().unwrap();
+    let report = response.extensions().get::<RetryReport>().unwrap();
     assert_eq!(report.attempts(), 3);
-    assert!(answer.extensions().get::<Waited>().is_some());
-    assert!(answer.body().is_end_stream());
+    assert!(response.extensions().get::<Waited>().is_some());
+    assert!(response.body().is_end_stream());
     assert!(
-        answer
+        response
             .into_body()
             .collect()
             .await

@@ -7,9 +7,9 @@ use tokio::{task::JoinHandle, time};
 use tower_together::{Endpoint, Limiter, Limits, Quota};
 
 use crate::{
-    answer::{Answer, Seen},
     ask::Ask,
     layers::Layers,
+    response::{AnyResponse, Seen},
     stacks::{Shows, Stack},
     upstream::Upstream,
 };
@@ -42,11 +42,11 @@ impl<S: Stack> Bench<S> {
         Self::new(Limiter::new(limits)).await
     }
 
-    pub(crate) fn send(&self, ask: Ask) -> BoxFuture<'static, Answer> {
+    pub(crate) fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
         self.stack.send(ask)
     }
 
-    pub(crate) fn spawn(&self, words: &str) -> JoinHandle<Answer> {
+    pub(crate) fn spawn(&self, words: &str) -> JoinHandle<AnyResponse> {
         tokio::spawn(self.send(Ask::whole(words)))
     }
 
@@ -66,14 +66,14 @@ impl<S: Stack> Bench<S> {
     }
 
     /// The layers' reports on a response, if this stack shows them.
-    pub(crate) fn seen(answer: &Answer) -> Option<&Seen> {
+    pub(crate) fn seen(response: &AnyResponse) -> Option<&Seen> {
         let shows = match S::SHOWS {
             Shows::All => true,
-            Shows::Successes => answer.status == 200,
+            Shows::Successes => response.status == 200,
             Shows::None => false,
         };
-        assert_eq!(answer.seen.is_some(), shows, "{:?}", answer.seen);
-        answer.seen.as_ref()
+        assert_eq!(response.seen.is_some(), shows, "{:?}", response.seen);
+        response.seen.as_ref()
     }
 }
 

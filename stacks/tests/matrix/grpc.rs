@@ -29,7 +29,7 @@ impl Upstream {
             Step::Hold(go) => drop(go.await),
             Step::Stream(_) => unreachable!("asked in one piece"),
         }
-        let text = format!("answer {number}");
+        let text = format!("response {number}");
         Ok(Response::new(Completion { text }))
     }
 }

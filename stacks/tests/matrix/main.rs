@@ -7,17 +7,17 @@
     reason = "real sockets and runtimes take real time"
 )]
 
-mod answer;
 mod ask;
 mod bench;
 mod cells;
 mod grpc;
 mod layers;
+mod response;
 mod stacks;
 mod upstream;
 mod words;
 
-/// A test for each promise of each stack: `http1::a_503_is_sent_again`.
+/// A test for each promise of each stack: `http1::a_503_is_retried`.
 macro_rules! matrix {
     ($promises:tt of $($name:ident: $stack:ident,)*) => {$(
         mod $name {
@@ -35,18 +35,18 @@ macro_rules! matrix {
 
 matrix! {
     [
-        what_need_not_wait_is_answered_as_it_is,
+        what_need_not_wait_gets_the_response_as_it_is,
         what_comes_at_once_leaves_in_order_and_no_faster_than_the_limit,
-        what_would_wait_too_long_is_refused_as_the_api_would,
-        what_would_miss_its_deadline_is_refused_at_once,
+        what_would_wait_too_long_is_rejected_as_the_api_would,
+        what_would_miss_its_deadline_is_rejected_at_once,
         what_is_dropped_while_it_waits_costs_nothing,
         what_is_dropped_under_way_gives_its_slot_back,
-        a_429_is_sent_again_when_the_server_said,
-        a_503_is_sent_again,
+        a_429_is_retried_when_the_server_said,
+        a_503_is_retried,
         a_stream_comes_piece_by_piece_and_holds_its_slot_to_its_end,
         a_stream_that_nobody_reads_on_gives_its_slot_back,
         a_large_upload_that_failed_arrives_whole_the_second_time,
-        a_large_upload_that_was_refused_early_arrives_whole_the_second_time,
+        a_large_upload_that_was_rejected_early_arrives_whole_the_second_time,
     ] of
     http1: Http1,
     http2: Http2,

@@ -95,7 +95,7 @@ impl Upstream {
     }
 
     /// The handler of an HTTP server.
-    pub(crate) async fn answer<B>(self, request: Request<B>) -> Response<Outgoing>
+    pub(crate) async fn respond<B>(self, request: Request<B>) -> Response<Outgoing>
     where
         B: Body<Data = Bytes>,
         B::Error: Debug,

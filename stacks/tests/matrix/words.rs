@@ -36,7 +36,7 @@ impl Fail {
 
 /// A response that is valid as a chat completion and as a transcription.
 pub(crate) fn said(number: usize) -> Bytes {
-    let text = format!("answer {number}");
+    let text = format!("response {number}");
     let mut json = chunk(&text);
     let message = json!({"role": "assistant", "content": text});
     json["choices"] = json!([{"index": 0, "message": message, "finish_reason": "stop"}]);

@@ -1,7 +1,7 @@
 //~ fails: E0277
 //~ says: StreamBody<
 //~ says: is not a request body that tower-together knows
-//~ says: wrap it: `tower_together::body::Opaque::new(body)`
+//~ says: wrap any other body: `tower_together::body::Opaque::new(body)`
 
 //! An unlisted body, in a program that names the stack's type.
 

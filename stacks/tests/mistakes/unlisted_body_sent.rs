@@ -1,10 +1,10 @@
 //~ fails: E0277
 //~ says: StreamBody<
 //~ says: is not a request body that tower-together knows
-//~ says: wrap it: `tower_together::body::Opaque::new(body)`
+//~ says: wrap any other body: `tower_together::body::Opaque::new(body)`
 
-//! An unlisted body, in a program that sends it. (As a method, `client.oneshot(request)`, the error is E0599, which
-//! names no bound of ours; written like this, it does.)
+//! An unlisted body, in a program that sends it. (The method call `client.oneshot(request)` names no bound of ours:
+//! see `unlisted_body_method`.)
 
 use bytes::Bytes;
 use futures::stream::Empty;

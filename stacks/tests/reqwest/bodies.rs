@@ -87,8 +87,8 @@ async fn a_body_in_memory_follows_a_redirect() {
     .await;
     let service = ServiceBuilder::new().layer(quick()).service(Client::new());
     let request = Client::new().post(server.chat()).body("hello");
-    let answer = service.oneshot(request.build().unwrap()).await.unwrap();
-    assert_eq!(answer.text().await.unwrap(), "hello");
+    let response = service.oneshot(request.build().unwrap()).await.unwrap();
+    assert_eq!(response.text().await.unwrap(), "hello");
     assert_eq!(server.heads().len(), 3);
 }
 
@@ -109,13 +109,13 @@ async fn given_up() {
         TogetherLayer::new(Limits::none()).with_retry(once_more().with_replay_buffer(memory));
     let service = ServiceBuilder::new().layer(layer).service(Client::new());
     let request = Client::new().post(url).body(upload()).build().unwrap();
-    let answer = tokio::spawn(service.oneshot(request));
+    let response = tokio::spawn(service.oneshot(request));
 
-    let mut first = refused(&listener).await;
+    let mut first = rejected(&listener).await;
     let (second, _) = listener.accept().await.unwrap();
     let arrived = whole(second).await;
     assert!(arrived == bytes().concat(), "{} bytes", arrived.len());
-    assert_eq!(answer.await.unwrap().unwrap().status(), 200);
+    assert_eq!(response.await.unwrap().unwrap().status(), 200);
     let mut rest = Vec::new();
     // The connection is closed or reset: the body does not end as if it were complete.
     let _ = first.read_to_end(&mut rest).await;
@@ -125,16 +125,16 @@ async fn given_up() {
 
 /// A body larger than the memory is sent once, and the caller gets its response.
 #[tokio::test]
-async fn an_upload_that_is_not_kept_is_answered() {
+async fn an_upload_that_is_not_kept_gets_its_response() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}{CHAT}", listener.local_addr().unwrap());
     let layer =
         TogetherRetryLayer::default().with_replay_buffer(ReplayBuffer::new(1 << 10, 1 << 10));
     let service = ServiceBuilder::new().layer(layer).service(Client::new());
     let request = Client::new().post(url).body(upload()).build().unwrap();
-    let answer = tokio::spawn(service.oneshot(request));
-    let _open = refused(&listener).await;
-    assert_eq!(answer.await.unwrap().unwrap().status(), 429);
+    let response = tokio::spawn(service.oneshot(request));
+    let _open = rejected(&listener).await;
+    assert_eq!(response.await.unwrap().unwrap().status(), 429);
 }
 
 /// Pieces of which no two are alike.
@@ -150,15 +150,15 @@ fn upload() -> Body {
 }
 
 /// A connection whose request got a 429 as soon as its head arrived.
-async fn refused(listener: &TcpListener) -> TcpStream {
+async fn rejected(listener: &TcpListener) -> TcpStream {
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut head = Vec::new();
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap());
     }
-    let answer =
+    let response =
         "HTTP/1.1 429 Too Many Requests\r\nretry-after-ms: 10\r\ncontent-length: 2\r\n\r\n{}";
-    stream.write_all(answer.as_bytes()).await.unwrap();
+    stream.write_all(response.as_bytes()).await.unwrap();
     stream
 }
 

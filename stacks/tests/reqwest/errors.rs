@@ -36,7 +36,7 @@ fn post(url: &str) -> Request {
 }
 
 #[tokio::test]
-async fn no_connection_is_tried_again_and_is_connect() {
+async fn no_connection_is_retried_and_is_connect() {
     let tries = AtomicU32::new(0);
     let service = ServiceBuilder::new()
         .layer(quick())
@@ -64,10 +64,10 @@ async fn a_server_that_comes_back_is_found() {
             request
         })
         .service(Client::new());
-    let answer = service.oneshot(post(&server.chat())).await.unwrap();
-    let report = answer.extensions().get::<RetryReport>().unwrap();
+    let response = service.oneshot(post(&server.chat())).await.unwrap();
+    let report = response.extensions().get::<RetryReport>().unwrap();
     assert_eq!(report.failures(), [Failure::NotSent]);
-    assert_eq!(answer.text().await.unwrap(), "well");
+    assert_eq!(response.text().await.unwrap(), "well");
 }
 
 /// An HTTP/2 server that resets the first stream of each connection with `ENHANCE_YOUR_CALM`.
@@ -126,7 +126,7 @@ async fn silent() -> Server {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_is_tried_again_and_is_timeout() {
+async fn a_timeout_is_retried_and_is_timeout() {
     let server = silent().await;
     let tries = AtomicU32::new(0);
     let service = ServiceBuilder::new()
@@ -175,11 +175,11 @@ async fn a_body_that_does_not_end_is_timeout_too() {
     let service = ServiceBuilder::new().layer(quick()).service(Client::new());
     let mut request = post(&server.chat());
     *request.timeout_mut() = Some(60 * MINUTE);
-    let answer = service.oneshot(request).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
+    let response = service.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
     // The head arrived in time. The clock now jumps to the timeout.
     pause();
-    let error = answer.bytes().await.unwrap_err();
+    let error = response.bytes().await.unwrap_err();
     assert!(error.is_timeout(), "{error:?}");
 }
 
@@ -213,7 +213,7 @@ async fn a_body_that_breaks_off_is_the_error_that_it_is_without_the_layers() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_sent_is_not_tried_again() {
+async fn what_cannot_be_sent_is_not_retried() {
     let tries = Arc::new(AtomicU32::new(0));
     let count = {
         let tries = Arc::clone(&tries);
@@ -233,7 +233,7 @@ async fn what_cannot_be_sent_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn a_scheme_that_nobody_speaks_is_not_tried_again() {
+async fn a_scheme_that_nobody_speaks_is_not_retried() {
     let tries = AtomicU32::new(0);
     let service = ServiceBuilder::new()
         .layer(quick())
@@ -261,7 +261,7 @@ async fn a_url_that_is_no_uri_is_a_builder_error() {
 }
 
 #[tokio::test]
-async fn a_redirect_without_end_is_not_tried_again() {
+async fn a_redirect_without_end_is_not_retried() {
     let server = Server::start(|_, _| async {
         let response = Response::builder().status(StatusCode::TEMPORARY_REDIRECT);
         response

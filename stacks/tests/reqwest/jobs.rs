@@ -71,8 +71,8 @@ async fn each_body_in_memory_is_sent_as_it_is() {
     macro_rules! sends {
         ($($body:expr),*) => {$(
             let over = layer.layer(HttpOverReqwest::new(client.clone()));
-            let answer = over.oneshot(post().body($body).unwrap()).await.unwrap();
-            assert_eq!(answer.status(), 200);
+            let response = over.oneshot(post().body($body).unwrap()).await.unwrap();
+            assert_eq!(response.status(), 200);
         )*};
     }
     sends!(
@@ -84,6 +84,6 @@ async fn each_body_in_memory_is_sent_as_it_is() {
         reqwest::Body::from(text)
     );
     let over = layer.layer(HttpOverReqwest::new(client.clone()));
-    let answer = over.oneshot(post().body(Empty::<Bytes>::new()).unwrap());
-    assert_eq!(answer.await.unwrap().status(), 400);
+    let response = over.oneshot(post().body(Empty::<Bytes>::new()).unwrap());
+    assert_eq!(response.await.unwrap().status(), 400);
 }

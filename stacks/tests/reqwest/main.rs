@@ -4,7 +4,6 @@
     reason = "real sockets and runtimes take real time"
 )]
 
-mod answers;
 mod bodies;
 mod errors;
 mod jobs;
@@ -12,5 +11,6 @@ mod middleware;
 mod openai;
 mod redirects;
 mod requests;
+mod responses;
 mod server;
 mod witness;

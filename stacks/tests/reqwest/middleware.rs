@@ -40,11 +40,11 @@ async fn outside_one_call_is_seen_and_inside_each_attempt() {
         .build();
     let url = format!("{}?a=1#part", server.chat());
     let request = client.post(&url).timeout(Duration::from_secs(40));
-    let answer = request.with_extension(Mark("the caller's")).send();
-    let answer = answer.await.unwrap();
-    let report = answer.extensions().get::<RetryReport>().unwrap();
+    let response = request.with_extension(Mark("the caller's")).send();
+    let response = response.await.unwrap();
+    let report = response.extensions().get::<RetryReport>().unwrap();
     assert_eq!(report.attempts(), 2);
-    assert_eq!(answer.text().await.unwrap(), "well");
+    assert_eq!(response.text().await.unwrap(), "well");
 
     let [only] = &outside.seen()[..] else {
         panic!("one call")
@@ -91,8 +91,8 @@ async fn what_is_written_inside_is_read_outside() {
     let request = client.post(server.chat()).build().unwrap();
     let mut extensions = Extensions::new();
     extensions.insert(Mark("the caller's"));
-    let answer = client.execute_with_extensions(request, &mut extensions);
-    answer.await.unwrap();
+    let response = client.execute_with_extensions(request, &mut extensions);
+    response.await.unwrap();
     // The last attempt set it, and the caller's own extension is still there.
     assert_eq!(extensions.get(), Some(&Count(2)));
     assert_eq!(extensions.get(), Some(&Mark("the caller's")));
@@ -103,8 +103,8 @@ async fn what_is_written_inside_is_read_outside() {
 async fn hints_given_with_extension_are_heard() {
     let server = Server::failing(9).await;
     let request = with(quick()).post(server.chat());
-    let answer = request.with_extension(Retries::off()).send().await.unwrap();
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let response = request.with_extension(Retries::off()).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(server.heads().len(), 1);
 
     let quota = Quota::new(1, HOUR).unwrap();
@@ -116,10 +116,10 @@ async fn hints_given_with_extension_are_heard() {
             .with_extension(Deadline::within(SOON))
     };
     send().send().await.unwrap();
-    let answer = send().send().await.unwrap();
-    let rejected = Rejected::of(answer.extensions()).unwrap();
+    let response = send().send().await.unwrap();
+    let rejected = Rejected::of(response.extensions()).unwrap();
     assert_eq!(rejected.reason(), Reason::Deadline);
-    assert_eq!(answer.url().as_str(), server.chat() + "#part");
+    assert_eq!(response.url().as_str(), server.chat() + "#part");
     assert_eq!(server.heads().len(), 2);
 }
 
@@ -147,8 +147,8 @@ async fn a_rejection_is_an_error_by_choice() {
                 .post(server.chat())
                 .with_extension(Deadline::within(SOON))
         };
-        let answer = send().send().await.unwrap();
-        assert!(Rejected::of(answer.extensions()).is_none());
+        let response = send().send().await.unwrap();
+        assert!(Rejected::of(response.extensions()).is_none());
         let Err(Error::Middleware(error)) = send().send().await else {
             panic!("an error")
         };
@@ -161,8 +161,8 @@ async fn a_rejection_is_an_error_by_choice() {
     let client = ClientBuilder::new(Client::new())
         .with(RejectionsAsErrors)
         .build();
-    let answer = client.post(failing.chat()).send().await.unwrap();
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let response = client.post(failing.chat()).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
 /// Each attempt would get the whole time again if the caller's deadline overrode that of the layer above.
@@ -188,7 +188,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const SOON: Duration = Duration::from_secs(20 * 60);
 
 #[tokio::test]
-async fn no_connection_is_tried_again_and_is_connect() {
+async fn no_connection_is_retried_and_is_connect() {
     let inside = Witness::default();
     let client = over(inside.clone());
     let error = client.post(CLOSED).send().await.unwrap_err();
@@ -209,7 +209,7 @@ async fn a_timeout_is_timeout() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_sent_is_not_tried_again() {
+async fn what_cannot_be_sent_is_not_retried() {
     let inside = Witness::default();
     let client = over(inside.clone());
     let url = "ftp://together/v1/chat/completions";
@@ -219,12 +219,12 @@ async fn what_cannot_be_sent_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn another_middlewares_failure_is_tried_again() {
+async fn another_middlewares_failure_is_retried() {
     let server = Server::failing(0).await;
     let inside = Witness::failing(1);
     let client = over(inside);
-    let answer = client.post(server.chat()).send().await.unwrap();
-    let report = answer.extensions().get::<RetryReport>().unwrap();
+    let response = client.post(server.chat()).send().await.unwrap();
+    let report = response.extensions().get::<RetryReport>().unwrap();
     assert_eq!(report.failures(), [Failure::Interrupted]);
     let inside = Witness::failing(9);
     let client = over(inside);

@@ -70,18 +70,18 @@ async fn send(
     let reqwests = || reqwest::Request::try_from(request.clone()).unwrap();
     let status = match kind {
         Kind::Reqwest => {
-            let answer = layer.layer(client).oneshot(reqwests()).await;
-            answer.ok().map(|answer| answer.status())
+            let response = layer.layer(client).oneshot(reqwests()).await;
+            response.ok().map(|response| response.status())
         }
         Kind::HttpOverReqwest => {
             let service = layer.layer(HttpOverReqwest::new(client));
-            let answer = service.oneshot(request.map(reqwest::Body::from)).await;
-            answer.ok().map(|answer| answer.status())
+            let response = service.oneshot(request.map(reqwest::Body::from)).await;
+            response.ok().map(|response| response.status())
         }
         Middleware => {
             let client = reqwest_middleware::ClientBuilder::new(client).with(layer);
-            let answer = client.build().execute(reqwests()).await;
-            answer.ok().map(|answer| answer.status())
+            let response = client.build().execute(reqwests()).await;
+            response.ok().map(|response| response.status())
         }
         FollowRedirect => {
             let client = legacy::Client::builder(TokioExecutor::new()).build_http();
@@ -90,8 +90,8 @@ async fn send(
                 client,
                 Limited::new(9).and::<_, _, legacy::Error>(cloned),
             );
-            let answer = layer.layer(client).oneshot(request.map(Full::from)).await;
-            answer.ok().map(|answer| answer.status())
+            let response = layer.layer(client).oneshot(request.map(Full::from)).await;
+            response.ok().map(|response| response.status())
         }
     };
     (status, limiter.snapshot().admitted)

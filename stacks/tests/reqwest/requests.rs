@@ -41,8 +41,8 @@ async fn each_attempt_goes_out_as_the_request_was() {
 
     let spy = Spy::default();
     let service = ServiceBuilder::new().layer(quick()).service(spied(&spy));
-    let answer = service.oneshot(request).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
+    let response = service.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
     let given = spy.lock().unwrap();
     assert_eq!(given.len(), 2);
     for request in &*given {
@@ -110,9 +110,9 @@ async fn extensions_go_in_and_come_out() {
         .extension(Mark(1))
         .body("");
     let request = Request::try_from(request.unwrap()).unwrap();
-    let answer = service.oneshot(request).await.unwrap();
-    assert_eq!(answer.extensions().get(), Some(&Mark(2)));
-    let report = answer.extensions().get::<RetryReport>().unwrap();
+    let response = service.oneshot(request).await.unwrap();
+    assert_eq!(response.extensions().get(), Some(&Mark(2)));
+    let report = response.extensions().get::<RetryReport>().unwrap();
     assert_eq!(report.attempts(), 2);
 }
 
@@ -122,7 +122,7 @@ async fn a_hint_in_the_extensions_is_heard() {
     let service = ServiceBuilder::new().layer(quick()).service(Client::new());
     let request = http::Request::post(server.chat()).extension(Retries::off());
     let request = Request::try_from(request.body("").unwrap()).unwrap();
-    let answer = service.oneshot(request).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let response = service.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(server.heads().len(), 1);
 }

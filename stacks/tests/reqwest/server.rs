@@ -20,8 +20,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Responds to each request as `answer` says for its number.
-    pub(crate) async fn start<F, A>(answer: F) -> Self
+    /// Responds to each request as `response` says for its number.
+    pub(crate) async fn start<F, A>(response: F) -> Self
     where
         F: Fn(usize, Request<Body>) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = Response<Body>> + Send,
@@ -32,7 +32,7 @@ impl Server {
             let (head, body) = request.into_parts();
             let mut heads = written.lock().unwrap();
             heads.push(head.clone());
-            answer(heads.len() - 1, Request::from_parts(head, body))
+            response(heads.len() - 1, Request::from_parts(head, body))
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

@@ -62,10 +62,10 @@ impl Middleware for Witness {
         if number <= self.fails {
             return Err(Error::middleware(io::Error::other("of its own")));
         }
-        let answer = next.run(request, extensions).await?;
-        seen.status = Some(answer.status());
+        let response = next.run(request, extensions).await?;
+        seen.status = Some(response.status());
         self.seen.lock().unwrap()[number - 1] = seen;
-        Ok(answer)
+        Ok(response)
     }
 }
 

@@ -38,7 +38,7 @@ fn prompt() -> Prompt {
 }
 
 #[tokio::test]
-async fn a_conversation_that_is_refused_begins_again_and_goes_on() {
+async fn a_conversation_that_is_rejected_begins_again_and_goes_on() {
     let (moody, url) = Moody::start([Mood::Unavailable(None)]).await;
     let channel = Endpoint::from_shared(url).unwrap().connect_lazy();
     let mut client = ChatClient::new(ServiceBuilder::new().layer(quick()).service(channel));
@@ -61,7 +61,7 @@ async fn a_conversation_that_is_refused_begins_again_and_goes_on() {
 }
 
 #[tokio::test]
-async fn what_failed_in_its_trailers_is_not_sent_again() {
+async fn what_failed_in_its_trailers_is_not_retried() {
     let (moody, url) = Moody::start([Mood::Midway]).await;
     let channel = Endpoint::from_shared(url).unwrap().connect_lazy();
     let mut client = ChatClient::new(ServiceBuilder::new().layer(quick()).service(channel));
@@ -86,7 +86,7 @@ async fn a_negative_pushback_says_never() {
 }
 
 #[tokio::test]
-async fn what_the_service_would_answer_each_time_is_not_sent_again() {
+async fn an_error_that_the_service_would_repeat_is_not_retried() {
     let (moody, url) = Moody::start([Mood::Invalid]).await;
     let channel = Endpoint::from_shared(url).unwrap().connect_lazy();
     let mut client = ChatClient::new(ServiceBuilder::new().layer(quick()).service(channel));
@@ -97,7 +97,7 @@ async fn what_the_service_would_answer_each_time_is_not_sent_again() {
 
 /// A gRPC service is unknown to the layer, so a call is retried only if it was certainly not processed.
 #[tokio::test]
-async fn no_connection_for_whatever_reason_is_tried_again() {
+async fn no_connection_for_whatever_reason_is_retried() {
     for kind in [io::ErrorKind::ConnectionRefused, io::ErrorKind::TimedOut] {
         let (moody, url) = Moody::start([]).await;
         let address = url.trim_start_matches("http://").to_owned();
@@ -115,16 +115,16 @@ async fn no_connection_for_whatever_reason_is_tried_again() {
         let endpoint = Endpoint::from_shared(url).unwrap();
         let channel = endpoint.connect_with_connector_lazy(connect);
         let service = ServiceBuilder::new().layer(quick()).service(channel);
-        let answer = ChatClient::new(service).complete(prompt()).await;
-        let answer = answer.unwrap_or_else(|error| panic!("{kind}: {error:?}"));
-        let report: &RetryReport = answer.extensions().get().unwrap();
+        let response = ChatClient::new(service).complete(prompt()).await;
+        let response = response.unwrap_or_else(|error| panic!("{kind}: {error:?}"));
+        let report: &RetryReport = response.extensions().get().unwrap();
         assert_eq!(report.failures(), [Failure::NotSent], "{kind}");
         assert_eq!(moody.calls(), 1);
     }
 }
 
 #[tokio::test]
-async fn a_timeout_of_the_callers_is_not_sent_again_after_it() {
+async fn a_timeout_of_the_callers_is_not_retried_after_it() {
     let (moody, url) = Moody::start([Mood::Silent]).await;
     let channel = Endpoint::from_shared(url).unwrap().connect_lazy();
     let mut client = ChatClient::new(ServiceBuilder::new().layer(quick()).service(channel));

@@ -47,7 +47,7 @@ pub(super) const FAULTS: [Fault; 24] = [
     ("503-retry-after", |_| {
         flat(503, OVERLOADED).header("retry-after", 1)
     }),
-    ("504", |_| object(504, "The model did not answer in time.")),
+    ("504", |_| object(504, "The model did not respond in time.")),
     // These two are what Cloudflare says when the server behind it misbehaves or dawdles.
     ("520", |_| {
         html(520, "Web server is returning an unknown error")
@@ -62,9 +62,9 @@ pub(super) const FAULTS: [Fault; 24] = [
     ("outage", |_| Answer::outage(OUTAGE)),
 ];
 
-/// Retry-After as a date. The answer has a date of its own, because the client's clock may differ.
-fn dated(answer: Answer, now: SystemTime, form: fn(SystemTime) -> String) -> Answer {
-    answer
+/// Retry-After as a date. The response has a date of its own, because the client's clock may differ.
+fn dated(response: Answer, now: SystemTime, form: fn(SystemTime) -> String) -> Answer {
+    response
         .header("date", imf(now))
         .header("retry-after", form(now + IN_TWO_SECONDS))
 }
@@ -77,5 +77,5 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Two, because a date has no fractions: one could be over by the time it is read.
 const IN_TWO_SECONDS: Duration = Duration::from_secs(2);
 
-/// Time enough for connects to be refused, and little enough to be waited out in a few retries.
+/// Time enough for connections to be refused, and little enough to be waited out in a few retries.
 const OUTAGE: Duration = Duration::from_millis(300);

@@ -32,8 +32,8 @@ impl Chaos {
         self.asked += 1;
         let fault = fault?;
         self.counts[fault] += 1;
-        let (_, answer) = FAULTS[fault];
-        Some(answer(now))
+        let (_, response) = FAULTS[fault];
+        Some(response(now))
     }
 
     /// How often each fault has happened, by name.

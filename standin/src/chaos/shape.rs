@@ -1,5 +1,5 @@
-//! The shapes error bodies come in. The API itself answers in several, depending on which of its
-//! parts fails; what stands before it answers in HTML.
+//! The shapes of error bodies. The API itself has several, depending on which of its
+//! parts fails. A proxy before it responds in HTML.
 
 use serde_json::json;
 

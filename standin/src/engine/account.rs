@@ -45,11 +45,11 @@ impl Account {
         self.at = now;
     }
 
-    /// Takes what was granted, or what is taken all the same although it was refused.
+    /// Takes what was granted, or what counts although it was rejected.
     pub(super) fn take(&mut self, limit: &Limit, cost: u64, granted: bool) {
         if !granted {
             let most = limit.most();
-            return self.meter.take_refused(self.pace, most, cost, self.at);
+            return self.meter.take_rejected(self.pace, most, cost, self.at);
         }
         self.meter.take(self.pace, cost, self.at);
         if let Course::Dynamic(dynamic) = &limit.course {

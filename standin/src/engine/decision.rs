@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crate::{route::Route, rules::Unit};
 
-/// The answer to one request.
+/// The response to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
     /// It passes, and has been counted by all limits it touches.
     Accept,
     /// It is over at least one limit.
-    Refuse {
+    Reject {
         /// After this time, if nothing else is sent, it would pass; not a microsecond earlier.
         retry_after: Duration,
         /// The unit of the limit with the longest wait; requests if both units have it.

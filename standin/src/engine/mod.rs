@@ -47,7 +47,7 @@ impl Engine {
         }
     }
 
-    /// Whether refused requests consume too; they do not by default.
+    /// Whether rejected requests consume too; they do not by default.
     pub(crate) fn count_refused(mut self, count_refused: bool) -> Self {
         self.count_refused = count_refused;
         self
@@ -81,7 +81,7 @@ impl Engine {
         self.visit(charge, charge.at, |quota, account| {
             account.take(&quota.limit, quota.cost(charge.tokens), granted);
         });
-        // Asked again, because a refusal that counts makes the wait longer.
+        // Asked again, because a rejection that counts makes the wait longer.
         if granted {
             decision
         } else {
@@ -100,7 +100,7 @@ impl Engine {
         });
         match worst {
             (0, _) => Decision::Accept,
-            (wait, over) => Decision::Refuse {
+            (wait, over) => Decision::Reject {
                 retry_after: Duration::from_micros(wait),
                 over,
             },

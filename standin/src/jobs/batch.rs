@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     fine_tune::at,
-    job::{Job, Standing},
+    job::{Job, JobState},
     kinds::Fate,
 };
 use crate::{
@@ -23,7 +23,7 @@ pub(crate) struct Line {
 
 impl Line {
     /// The body of its response, or why it failed.
-    pub(crate) fn answer(&self, key: &str, shape: &Shape) -> Result<Value, String> {
+    pub(crate) fn response(&self, key: &str, shape: &Shape) -> Result<Value, String> {
         let model = self.body["model"].as_str().unwrap_or_default();
         if model.starts_with("unknown") {
             return Err(format!(
@@ -38,7 +38,7 @@ impl Line {
             body: self.body.clone(),
         };
         match reply(&call, shape) {
-            Ok(Reply::Json(answer)) => Ok(answer),
+            Ok(Reply::Json(response)) => Ok(response),
             Ok(Reply::Events(_)) => Err("`stream` is not supported in a batch".to_owned()),
             Err(error) => Err(format!("{error:?}")),
         }
@@ -86,13 +86,13 @@ pub(super) fn read(file: &[u8]) -> Result<Vec<Line>, String> {
     }
 }
 
-/// The files that a batch makes at its end: what was answered, and what failed. Neither is in the order
+/// The files that a batch makes at its end: the responses, and the errors. Neither is in the order
 /// of the lines.
 pub(super) fn results(
     id: &str,
     lines: &[Line],
     fate: Fate,
-    answer: impl Fn(&Line) -> Result<Value, String>,
+    response: impl Fn(&Line) -> Result<Value, String>,
 ) -> [String; 2] {
     let done = match fate {
         Fate::Expires => lines.len() / 2,
@@ -100,12 +100,12 @@ pub(super) fn results(
     };
     let (mut output, mut errors) = (String::new(), String::new());
     for (number, line) in lines[..done].iter().enumerate().rev() {
-        let answer = match fate {
+        let response = match fate {
             Fate::HalfFails if number % 2 == 1 => Err("the model was not available".to_owned()),
-            _ => answer(line),
+            _ => response(line),
         };
         let id = format!("{id}-{number}");
-        let (file, line) = match answer {
+        let (file, line) = match response {
             Ok(body) => (
                 &mut output,
                 json!({"id": id, "custom_id": line.custom_id, "response": {
@@ -125,16 +125,16 @@ pub(super) fn results(
     [output, errors]
 }
 
-pub(super) fn json(job: &Job, standing: Standing) -> Value {
+pub(super) fn json(job: &Job, state: JobState) -> Value {
     let mut json = json!({
         "id": job.id,
         "user_id": "standin",
         "input_file_id": job.said["input_file_id"],
-        "status": standing.status,
+        "status": state.status,
         "created_at": at(job.born.as_secs()),
         "job_deadline": at(job.born.as_secs()),
         "endpoint": job.said["endpoint"],
-        "progress": standing.progress,
+        "progress": state.progress,
     });
     let names = ["output_file_id", "error_file_id"];
     for (name, id) in names.into_iter().zip(&job.made) {
@@ -142,10 +142,10 @@ pub(super) fn json(job: &Job, standing: Standing) -> Value {
             json[name] = id.as_str().into();
         }
     }
-    if standing.over {
+    if state.over {
         json["completed_at"] = at((job.born + job.lasts).as_secs()).into();
     }
-    if standing.status == "FAILED" {
+    if state.status == "FAILED" {
         let error = job.invalid.as_deref();
         json["error"] = error.unwrap_or("something went wrong").into();
     }

@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::job::{Job, Standing};
+use super::job::{Job, JobState};
 
-pub(super) fn json(job: &Job, standing: Standing) -> Value {
+pub(super) fn json(job: &Job, state: JobState) -> Value {
     let said = &job.said;
     let suffix = said["suffix"].as_str().unwrap_or("tuned");
     json!({
         "id": job.id,
-        "status": standing.status,
+        "status": state.status,
         "created_at": at(job.born.as_secs()),
         "updated_at": at(job.born.as_secs()),
         "model": said["model"],

@@ -28,7 +28,7 @@ pub(super) struct Job {
 
 /// The state of a job at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct JobState {
     pub(super) status: &'static str,
     pub(super) over: bool,
     pub(super) gone: bool,
@@ -37,13 +37,13 @@ pub(super) struct Standing {
 }
 
 impl Job {
-    pub(super) fn standing(&self, now: Duration) -> Standing {
+    pub(super) fn state(&self, now: Duration) -> JobState {
         let age = now.saturating_sub(self.born);
         let progress = match self.lasts.as_nanos() {
             0 => 100,
             lasts => (age.as_nanos() * 100 / lasts).min(100) as u32,
         };
-        let standing = |status, over| Standing {
+        let state = |status, over| JobState {
             status,
             over,
             gone: false,
@@ -53,47 +53,45 @@ impl Job {
         if let Some(at) = self.cancelled {
             let done = now.saturating_sub(at) >= self.lasts / 8;
             return match (batch, done) {
-                (true, false) => standing("CANCELING", false),
-                (true, true) => standing("CANCELLED", true),
-                (false, false) => standing("cancel_requested", false),
-                (false, true) => standing("cancelled", true),
+                (true, false) => state("CANCELING", false),
+                (true, true) => state("CANCELLED", true),
+                (false, false) => state("cancel_requested", false),
+                (false, true) => state("cancelled", true),
             };
         }
         if self.invalid.is_some() && progress >= 10 {
-            return standing("FAILED", true);
+            return state("FAILED", true);
         }
         let early = progress >= 50;
         match self.fate {
-            Fate::Vanishes if early => Standing {
+            Fate::Vanishes if early => JobState {
                 gone: true,
-                ..standing("vanished", true)
+                ..state("vanished", true)
             },
-            Fate::Cancelled if early => {
-                standing(if batch { "CANCELLED" } else { "cancelled" }, true)
-            }
-            Fate::Fails if early => standing(if batch { "FAILED" } else { "error" }, true),
-            Fate::UserError if early => standing(if batch { "FAILED" } else { "user_error" }, true),
-            Fate::Restarts | Fate::Expires if early && !batch => standing("error", true),
-            Fate::Expires if progress == 100 => standing("EXPIRED", true),
+            Fate::Cancelled if early => state(if batch { "CANCELLED" } else { "cancelled" }, true),
+            Fate::Fails if early => state(if batch { "FAILED" } else { "error" }, true),
+            Fate::UserError if early => state(if batch { "FAILED" } else { "user_error" }, true),
+            Fate::Restarts | Fate::Expires if early && !batch => state("error", true),
+            Fate::Expires if progress == 100 => state("EXPIRED", true),
             _ if batch => match progress {
-                100 => standing("COMPLETED", true),
-                ..10 => standing("VALIDATING", false),
-                _ => standing("IN_PROGRESS", false),
+                100 => state("COMPLETED", true),
+                ..10 => state("VALIDATING", false),
+                _ => state("IN_PROGRESS", false),
             },
             _ => match progress {
-                100 => standing("completed", true),
-                ..5 => standing("pending", false),
-                5..10 => standing("queued", false),
-                10..80 => standing("running", false),
-                80..90 => standing("compressing", false),
-                _ => standing("uploading", false),
+                100 => state("completed", true),
+                ..5 => state("pending", false),
+                5..10 => state("queued", false),
+                10..80 => state("running", false),
+                80..90 => state("compressing", false),
+                _ => state("uploading", false),
             },
         }
     }
 
     /// Whether lists show it.
     pub(super) fn is_there(&self, now: Duration) -> bool {
-        self.born <= now && !self.standing(now).gone
+        self.born <= now && !self.state(now).gone
     }
 
     pub(super) fn report(&self, now: Duration) -> JobReport {
@@ -101,7 +99,7 @@ impl Job {
             id: self.id.clone(),
             kind: self.kind,
             suffix: self.said["suffix"].as_str().map(str::to_owned),
-            status: self.standing(now).status,
+            status: self.state(now).status,
             restarted: self.restarted,
         }
     }

@@ -2,6 +2,7 @@
 
 /// A kind of job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum JobKind {
     /// `POST /fine-tunes`
     FineTune,
@@ -25,7 +26,7 @@ pub enum Fate {
     Restarts,
     /// Half way it is in no list any more, and nowhere to be found.
     Vanishes,
-    /// A batch is `EXPIRED` at its end, with half of its lines answered. A fine-tune fails.
+    /// A batch is `EXPIRED` at its end, with responses to half of its lines. A fine-tune fails.
     Expires,
     /// A batch completes, and every other line has failed. A fine-tune completes.
     HalfFails,

@@ -13,7 +13,7 @@ mod world;
 pub(crate) use self::{
     batch::Line,
     upload::Upload,
-    world::{Asked, STORAGE, World},
+    world::{JobRequest, STORAGE, World},
 };
 pub use self::{
     kinds::{Fate, JobKind, JobReport},

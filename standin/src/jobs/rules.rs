@@ -28,7 +28,7 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// At most so many fine-tunes at a time for each key; one more is answered 409. Default: any number.
+    /// The number of fine-tunes at a time for each key; one more gets a 409. Default: any number.
     pub fn fine_tunes(mut self, most: usize) -> Self {
         self.caps[JobKind::FineTune as usize] = Some(most);
         self

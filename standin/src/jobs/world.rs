@@ -9,7 +9,7 @@ use super::{
     batch::{self, Line},
     files::Files,
     fine_tune, hints,
-    job::{Job, Standing},
+    job::{Job, JobState},
     kinds::{Fate, JobKind, JobReport},
     rules::Jobs,
     upload::Upload,
@@ -28,7 +28,7 @@ pub(crate) struct World {
 }
 
 /// One request.
-pub(crate) struct Asked<'a> {
+pub(crate) struct JobRequest<'a> {
     pub(crate) method: &'a str,
     /// Without its version.
     pub(crate) path: &'a str,
@@ -64,20 +64,20 @@ impl World {
     }
 
     /// The time from a request's arrival to its response; zero stands for the server's latency.
-    pub(crate) fn delay(&self, asked: &Asked<'_>) -> Duration {
+    pub(crate) fn delay(&self, asked: &JobRequest<'_>) -> Duration {
         match (asked.method, asked.path) {
             ("POST", "/fine-tunes" | "/batches") => self.rules.delays.iter().sum(),
             _ => Duration::ZERO,
         }
     }
 
-    /// Answers it. `answer` is what comes of a batch's line.
+    /// Responds to it. `response` makes the result of a batch's line.
     pub(crate) fn ask(
         &mut self,
-        asked: &Asked<'_>,
-        answer: impl Fn(&Line) -> Result<Value, String>,
+        asked: &JobRequest<'_>,
+        response: impl Fn(&Line) -> Result<Value, String>,
     ) -> Answer {
-        self.settle(asked.now, answer);
+        self.settle(asked.now, response);
         let path: Vec<&str> = asked.path.split('/').skip(1).collect();
         let told = match (asked.method, &path[..]) {
             ("POST", ["files"]) if asked.upload.is_some_and(|upload| upload.bytes.is_none()) => {
@@ -111,12 +111,12 @@ impl World {
                 (200, json!({"data": jobs, "has_more": more}))
             }
             ("GET", ["batches"]) => (200, self.list(JobKind::Batch, asked).0.into()),
-            ("GET", [kind, id]) => self.with(kind, id, asked, |job, standing| {
-                (200, json_of(job, standing))
-            }),
-            ("POST", [kind, id, "cancel"]) => self.with(kind, id, asked, |job, standing| {
-                cancel(job, standing, asked.now)
-            }),
+            ("GET", [kind, id]) => {
+                self.with(kind, id, asked, |job, state| (200, json_of(job, state)))
+            }
+            ("POST", [kind, id, "cancel"]) => {
+                self.with(kind, id, asked, |job, state| cancel(job, state, asked.now))
+            }
             ("DELETE", ["fine-tunes", id]) => self.delete(id, asked),
             _ => error(404, "not_found", "there is nothing at this path"),
         };
@@ -138,21 +138,21 @@ impl World {
     }
 
     /// Does what has happened of itself by now.
-    fn settle(&mut self, now: Duration, answer: impl Fn(&Line) -> Result<Value, String>) {
+    fn settle(&mut self, now: Duration, response: impl Fn(&Line) -> Result<Value, String>) {
         let mut restarted = Vec::new();
         for job in &mut self.jobs {
-            let standing = job.standing(now);
-            if job.fate == Fate::Restarts && standing.status == "error" {
+            let state = job.state(now);
+            if job.fate == Fate::Restarts && state.status == "error" {
                 job.fate = Fate::Fails;
                 restarted.push((job.owner, job.said.clone(), job.born + job.lasts / 2));
             }
-            let makes = matches!(standing.status, "COMPLETED" | "EXPIRED");
+            let makes = matches!(state.status, "COMPLETED" | "EXPIRED");
             if makes && job.made == [None, None] {
                 let input = job.said["input_file_id"].as_str().unwrap_or_default();
                 let input = self.files.of(job.owner, input);
                 let lines = input.map(|file| batch::read(&file.bytes));
                 let lines = lines.and_then(Result::ok).unwrap_or_default();
-                let made = batch::results(&job.id, &lines, job.fate, &answer);
+                let made = batch::results(&job.id, &lines, job.fate, &response);
                 let names = ["output", "errors"];
                 for ((place, text), name) in job.made.iter_mut().zip(made).zip(names) {
                     if !text.is_empty() || name == "output" {
@@ -173,7 +173,7 @@ impl World {
     }
 
     /// Redirects to storage, as the API does: the caller puts the bytes there, without its key.
-    fn announce(&mut self, asked: &Asked<'_>) -> Answer {
+    fn announce(&mut self, asked: &JobRequest<'_>) -> Answer {
         let upload = asked.upload.expect("a form");
         let id = (self.files).announce(asked.owner, &upload.name, &upload.purpose);
         Answer::status(302)
@@ -181,7 +181,7 @@ impl World {
             .header("x-together-file-id", id)
     }
 
-    fn upload(&mut self, asked: &Asked<'_>) -> (u16, Value) {
+    fn upload(&mut self, asked: &JobRequest<'_>) -> (u16, Value) {
         let form = asked.upload;
         let Some((form, bytes)) = form.and_then(|form| Some((form, form.bytes.clone()?))) else {
             let message = "a form with `purpose`, `file_name` and `file` is required";
@@ -195,7 +195,7 @@ impl World {
         }
     }
 
-    fn create(&mut self, kind: JobKind, asked: &Asked<'_>) -> (u16, Value) {
+    fn create(&mut self, kind: JobKind, asked: &JobRequest<'_>) -> (u16, Value) {
         let said: Value = serde_json::from_slice(asked.body).unwrap_or_default();
         let text = |name: &str| said[name].as_str().filter(|text| !text.is_empty());
         let (file, other) = match kind {
@@ -240,7 +240,7 @@ impl World {
         job.fate = self.rules.fate(self.created);
         job.invalid = invalid;
         self.created += 1;
-        let json = json_of(&job, job.standing(asked.now));
+        let json = json_of(&job, job.state(asked.now));
         self.jobs.push(job);
         self.count(kind, asked.owner, asked.now);
         match kind {
@@ -271,7 +271,7 @@ impl World {
     }
 
     /// The newest first, and whether there are more.
-    fn list(&self, kind: JobKind, asked: &Asked<'_>) -> (Vec<Value>, bool) {
+    fn list(&self, kind: JobKind, asked: &JobRequest<'_>) -> (Vec<Value>, bool) {
         let there =
             self.jobs.iter().rev().filter(|job| {
                 job.kind == kind && job.owner == asked.owner && job.is_there(asked.now)
@@ -291,7 +291,7 @@ impl World {
             .map_or(0, |place| place + 1);
         let end = there.len().min(start.saturating_add(page));
         let shown = there[start..end].iter();
-        let shown = shown.map(|job| json_of(job, job.standing(asked.now)));
+        let shown = shown.map(|job| json_of(job, job.state(asked.now)));
         (shown.collect(), end < there.len())
     }
 
@@ -299,8 +299,8 @@ impl World {
         &mut self,
         kind: &str,
         id: &str,
-        asked: &Asked<'_>,
-        act: impl FnOnce(&mut Job, Standing) -> (u16, Value),
+        asked: &JobRequest<'_>,
+        act: impl FnOnce(&mut Job, JobState) -> (u16, Value),
     ) -> (u16, Value) {
         let kind = match kind {
             "fine-tunes" => JobKind::FineTune,
@@ -309,19 +309,18 @@ impl World {
         let same = |job: &&mut Job| job.kind == kind && job.id == id && job.owner == asked.owner;
         match self.jobs.iter_mut().find(same) {
             Some(job) if job.is_there(asked.now) => {
-                let standing = job.standing(asked.now);
-                act(job, standing)
+                let state = job.state(asked.now);
+                act(job, state)
             }
             _ => no_job(id),
         }
     }
 
-    fn delete(&mut self, id: &str, asked: &Asked<'_>) -> (u16, Value) {
-        let (status, body) =
-            self.with("fine-tunes", id, asked, |_, standing| match standing.over {
-                true => (200, json!({"message": format!("{id} was deleted")})),
-                false => error(400, "invalid_request_error", "it runs: cancel it first"),
-            });
+    fn delete(&mut self, id: &str, asked: &JobRequest<'_>) -> (u16, Value) {
+        let (status, body) = self.with("fine-tunes", id, asked, |_, state| match state.over {
+            true => (200, json!({"message": format!("{id} was deleted")})),
+            false => error(400, "invalid_request_error", "it runs: cancel it first"),
+        });
         if status == 200 {
             self.jobs.retain(|job| job.id != id);
         }
@@ -331,7 +330,7 @@ impl World {
     fn running(&self, kind: JobKind, owner: u64, now: Duration) -> usize {
         let same = |job: &&Job| job.kind == kind && job.owner == owner;
         let running = self.jobs.iter().filter(same);
-        running.filter(|job| !job.standing(now).over).count()
+        running.filter(|job| !job.state(now).over).count()
     }
 
     fn count(&mut self, kind: JobKind, owner: u64, now: Duration) {
@@ -341,27 +340,27 @@ impl World {
     }
 }
 
-fn json_of(job: &Job, standing: Standing) -> Value {
+fn json_of(job: &Job, state: JobState) -> Value {
     match job.kind {
-        JobKind::FineTune => fine_tune::json(job, standing),
-        JobKind::Batch => batch::json(job, standing),
+        JobKind::FineTune => fine_tune::json(job, state),
+        JobKind::Batch => batch::json(job, state),
     }
 }
 
-fn cancel(job: &mut Job, standing: Standing, now: Duration) -> (u16, Value) {
-    match (standing.over, job.kind) {
+fn cancel(job: &mut Job, state: JobState, now: Duration) -> (u16, Value) {
+    match (state.over, job.kind) {
         (true, JobKind::Batch) => {
             let message = "Cannot cancel job - already in terminal state";
             (
                 409,
-                json!({"error": format!("{message}: {}", standing.status)}),
+                json!({"error": format!("{message}: {}", state.status)}),
             )
         }
         (true, JobKind::FineTune) => error(400, "invalid_request_error", "it has ended"),
         (false, _) => {
             job.cancelled.get_or_insert(now);
-            let standing = job.standing(now);
-            (200, json_of(job, standing))
+            let state = job.state(now);
+            (200, json_of(job, state))
         }
     }
 }

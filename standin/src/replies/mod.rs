@@ -1,4 +1,4 @@
-//! Successful answers, in the shapes of the API.
+//! Successful responses, in the shapes of the API.
 //!
 //! They are the same for the same request; nothing in them is random or reads a clock, except
 //! that each has an id of its own.
@@ -13,7 +13,7 @@ use crate::{call::Call, error::ApiError, route::Route};
 
 pub(crate) use self::reply::{Reply, Shape};
 
-/// Composes the answer to a call, or says what is wrong with its parameters.
+/// Composes the response to a call, or says what is wrong with its parameters.
 pub(crate) fn reply(call: &Call, shape: &Shape) -> Result<Reply, ApiError> {
     match call.route {
         Route::Chat | Route::Completions => Ok(text::reply(call, shape)),

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{json::json_response, stream::Streams};
 
-/// An answer ready to be sent, once the limits agree.
+/// A response ready to be sent, once the limits agree.
 pub(crate) enum Reply {
     Json(Value),
     /// The events of a stream, in order.
@@ -39,5 +39,5 @@ impl Reply {
     }
 }
 
-/// The date on all answers; fixed, so that they compare equal.
+/// The date on all responses; fixed, so that they compare equal.
 pub(super) const CREATED: u64 = 1_767_225_600;

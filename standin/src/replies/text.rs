@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::reply::{CREATED, Reply, Shape};
 use crate::{call::Call, route::Route, tokens::of_prompt};
 
-/// The answer to a chat or completion call: the same few words each time, one token per word,
+/// The response to a chat or completion call: the same few words each time, one token per word,
 /// cut at `max_tokens`.
 pub(super) fn reply(call: &Call, shape: &Shape) -> Reply {
     let allowed = call.body["max_tokens"].as_u64().unwrap_or(u64::MAX).max(1);

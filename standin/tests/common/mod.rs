@@ -3,6 +3,8 @@
 // Each test binary compiles this file and uses its own part of it.
 #![allow(dead_code)]
 
+pub(crate) mod jobs;
+
 use std::{
     convert::Infallible,
     error::Error as _,
@@ -244,7 +246,7 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A server that answers at once.
+/// A server that responds at once.
 pub(crate) fn quick() -> Builder {
     StandIn::builder().latency(Duration::ZERO..=Duration::ZERO)
 }

@@ -7,7 +7,7 @@ use tower_together::ApiError;
 
 /// Reads a response in the format of `corpus/`: a status, headers, an empty line, a body.
 pub fn check(input: &[u8]) -> ApiError {
-    let (status, headers, body) = super::answer::parse(input);
+    let (status, headers, body) = super::response::parse(input);
     let error = ApiError::parse(status, &headers, body);
     assert_eq!(error.status(), status);
     assert_short(error.message(), 2_048);

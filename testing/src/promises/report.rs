@@ -29,11 +29,11 @@ pub struct Did {
 /// Reports a response in the format of `corpus/`: a status, headers, an empty line, a body. Whichever request it is
 /// for, nothing panics, nothing waits for more than an hour, and no count leaves its limit.
 pub fn check(input: &[u8]) -> Did {
-    let answer = super::answer::parse(input);
+    let response = super::response::parse(input);
     let mut did = Did::default();
     for endpoint in [CHAT, CREATE, Endpoint::BatchCancel, Endpoint::BatchList] {
-        let report = read(endpoint, &answer);
-        assert_eq!(report, read(endpoint, &answer), "the same response");
+        let report = read(endpoint, &response);
+        assert_eq!(report, read(endpoint, &response), "the same response");
         let limiter = limiter();
         let mut permits = [7, 7].map(|tokens| permit(&limiter, endpoint, tokens));
         // A response that is late, and to a request that was sent before another's was rejected.

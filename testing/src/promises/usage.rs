@@ -42,15 +42,15 @@ fn pass(kind: &'static str, body: &[u8], longest: usize) -> u64 {
     let layer = TogetherRateLimitLayer::new(limits);
     let pieces = Pieces(cut(body, longest));
     let mut service = layer.layer(service_fn(|_: Request<()>| {
-        let answer = Response::builder().header(CONTENT_TYPE, kind);
-        let answer = answer.body(pieces.clone()).unwrap();
-        async { Ok::<_, Infallible>(answer) }
+        let response = Response::builder().header(CONTENT_TYPE, kind);
+        let response = response.body(pieces.clone()).unwrap();
+        async { Ok::<_, Infallible>(response) }
     }));
     let request = Request::post("/v1/chat/completions").extension(Cost::of_tokens(7));
-    let mut answer = pin!(service.call(request.body(()).unwrap()));
-    let answer = ready(|cx| answer.as_mut().poll(cx)).unwrap();
+    let mut response = pin!(service.call(request.body(()).unwrap()));
+    let response = ready(|cx| response.as_mut().poll(cx)).unwrap();
     let mut passed = Vec::new();
-    let mut frames = pin!(answer.into_body());
+    let mut frames = pin!(response.into_body());
     while let Some(frame) = ready(|cx| frames.as_mut().poll_frame(cx)) {
         passed.extend_from_slice(frame.unwrap().data_ref().unwrap());
     }

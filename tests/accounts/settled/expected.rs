@@ -19,7 +19,7 @@ use tower_together::{
     limiter::Reason,
 };
 
-use super::{EMBEDDINGS, JSON, LITTLE, QUOTA, answer, charged, chat, dear, layer, limits};
+use super::{EMBEDDINGS, JSON, LITTLE, QUOTA, charged, chat, dear, layer, limits, response};
 
 /// The charge of each request, one after the other, over a service that reports these lengths as usage.
 pub(super) async fn each_charged(
@@ -35,8 +35,8 @@ pub(super) async fn each_charged(
         let service = layer.layer(service_fn(move |_: Request<Full<Bytes>>| {
             seen.store((charged(&limiter) - before) as u32, Ordering::Relaxed);
             let body = json!({"usage": {"prompt_tokens": 12, "completion_tokens": output}});
-            let answer = answer(200, &[JSON], &body.to_string());
-            async { Ok::<_, Infallible>(answer) }
+            let response = response(200, &[JSON], &body.to_string());
+            async { Ok::<_, Infallible>(response) }
         }));
         service
             .oneshot(request)
@@ -52,7 +52,7 @@ pub(super) async fn each_charged(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_is_expected_to_be_as_long_as_those_before_it() {
+async fn a_response_is_expected_to_be_as_long_as_those_before_it() {
     let layer = layer(limits());
     let requests = vec![
         (chat(json!({})), 100),
@@ -112,15 +112,15 @@ async fn embeddings_are_their_prompt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_can_never_fit_is_refused_in_words_and_what_is_only_feared_is_sent() {
+async fn what_can_never_fit_is_rejected_in_words_and_what_is_only_feared_is_sent() {
     let prompt = "word ".repeat(100_001);
     let large = || chat(json!({"messages": [{"content": prompt}]}));
     let greedy = || chat(json!({"max_tokens": 1_000_000}));
     let send = async |limits: Limits, request: Request<Full<Bytes>>| {
-        let answer = answer(200, &[JSON], LITTLE);
+        let response = response(200, &[JSON], LITTLE);
         let service = layer(limits).layer(service_fn(move |_: Request<Full<Bytes>>| {
-            let answer = answer.clone();
-            async { Ok::<_, Infallible>(answer) }
+            let response = response.clone();
+            async { Ok::<_, Infallible>(response) }
         }));
         service.oneshot(request).await.unwrap()
     };
@@ -128,11 +128,11 @@ async fn what_can_never_fit_is_refused_in_words_and_what_is_only_feared_is_sent(
         (limits(), large(), "100267"),
         (limits().reserve_max_tokens(), greedy(), "1000012"),
     ] {
-        let answer = send(limits, request).await;
-        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
-        let rejected = answer.extensions().get::<Rejected>().unwrap();
+        let response = send(limits, request).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+        let rejected = response.extensions().get::<Rejected>().unwrap();
         assert_eq!(rejected.reason(), Reason::NeverFits);
-        let text = answer.into_body().collect().await.unwrap().to_bytes();
+        let text = response.into_body().collect().await.unwrap().to_bytes();
         let text = String::from_utf8_lossy(&text);
         let says = format!("it takes {tokens} tokens, and its whole quota is 100000 tokens in 60s");
         assert!(text.contains(&says), "{text}");

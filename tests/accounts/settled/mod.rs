@@ -78,26 +78,26 @@ fn chat(more: serde_json::Value) -> Request<Full<Bytes>> {
         .unwrap()
 }
 
-fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Response<Full<Bytes>> {
-    let mut answer = Response::builder().status(status);
+fn response(status: u16, headers: &[(&str, &str)], body: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::builder().status(status);
     for (name, value) in headers {
-        answer = answer.header(*name, *value);
+        response = response.header(*name, *value);
     }
-    answer.body(Full::from(body.to_owned())).unwrap()
+    response.body(Full::from(body.to_owned())).unwrap()
 }
 
-/// The tokens that stay charged for a request of 100 tokens in all after `answer` was read.
-async fn after(answer: Response<Full<Bytes>>) -> u64 {
+/// The tokens that stay charged for a request of 100 tokens in all after `response` was read.
+async fn after(response: Response<Full<Bytes>>) -> u64 {
     let layer = layer(limits());
-    let answer = Arc::new(answer);
+    let response = Arc::new(response);
     let service = layer.layer(service_fn(move |_: Request<Full<Bytes>>| {
-        let answer = Response::clone(&answer);
-        async { Ok::<_, Infallible>(answer) }
+        let response = Response::clone(&response);
+        async { Ok::<_, Infallible>(response) }
     }));
     let request = chat(json!({"max_tokens": 87}));
-    let answer = service.oneshot(request).await.unwrap();
-    let answer = answer.into_body().collect().await.unwrap();
-    drop(answer);
+    let response = service.oneshot(request).await.unwrap();
+    let response = response.into_body().collect().await.unwrap();
+    drop(response);
     charged(layer.limiter())
 }
 
@@ -108,7 +108,7 @@ const USAGE: &str =
 const LITTLE: &str = r#"{"usage":{"prompt_tokens":9,"completion_tokens":1}}"#;
 
 #[tokio::test(start_paused = true)]
-async fn what_an_answer_says_is_settled_both_ways() {
+async fn what_a_response_says_is_settled_both_ways() {
     let stream = format!("data: {{\"usage\":null}}\n\ndata: {USAGE}\n\ndata: [DONE]\n\n");
     let expected = dear(99);
     for (status, headers, body, left) in [
@@ -141,7 +141,7 @@ async fn what_an_answer_says_is_settled_both_ways() {
         (200, vec![("grpc-status", "14")], "", expected),
     ] {
         assert_eq!(
-            after(answer(status, &headers, body)).await,
+            after(response(status, &headers, body)).await,
             left,
             "{status} {body}"
         );
@@ -149,7 +149,7 @@ async fn what_an_answer_says_is_settled_both_ways() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_ends_early_keeps_what_is_known() {
+async fn a_response_that_ends_early_keeps_what_is_known() {
     let pieces = [
         "data: {\"usage\":null}\n\n".to_owned(),
         format!("data: {USAGE}\n\n"),
@@ -173,14 +173,14 @@ async fn an_answer_that_ends_early_keeps_what_is_known() {
                 })
                 .collect();
             let body = StreamBody::new(futures::stream::iter(frames));
-            let answer = Response::builder().header(EVENTS.0, EVENTS.1);
-            async { Ok::<_, Infallible>(answer.body(body).unwrap()) }
+            let response = Response::builder().header(EVENTS.0, EVENTS.1);
+            async { Ok::<_, Infallible>(response.body(body).unwrap()) }
         }));
-        let answer = service
+        let response = service
             .oneshot(chat(json!({"max_tokens": 87})))
             .await
             .unwrap();
-        let mut body = answer.into_body();
+        let mut body = response.into_body();
         for _ in 0..read {
             body.frame().await.unwrap().unwrap();
         }
@@ -241,11 +241,11 @@ async fn where_no_tokens_are_counted_nothing_is_read() {
         for (layer, looked) in [(layer(limits), 1 + u32::from(read)), (once, 1)] {
             let looks = Arc::new(AtomicU32::new(0));
             let mut service = layer.layer(service_fn(|_: Request<Looked>| async {
-                Ok::<_, Infallible>(answer(200, &[JSON], USAGE))
+                Ok::<_, Infallible>(response(200, &[JSON], USAGE))
             }));
             let request =
                 || chat(json!({"model": "m"})).map(|body| Looked(body, Arc::clone(&looks)));
-            let answer = service
+            let response = service
                 .ready()
                 .await
                 .unwrap()
@@ -254,12 +254,12 @@ async fn where_no_tokens_are_counted_nothing_is_read() {
                 .unwrap();
             assert_eq!(looks.load(Ordering::Relaxed), looked);
             let reads = |body| format!("{body:?}").contains("is_read: true");
-            assert_eq!(reads(answer.body()), read);
+            assert_eq!(reads(response.body()), read);
             // The body is not read either if the caller states the cost.
             let mut costly = request();
             costly.extensions_mut().insert(Cost::of_tokens(5));
-            let answer = service.ready().await.unwrap().call(costly).await.unwrap();
-            assert_eq!(reads(answer.body()), read);
+            let response = service.ready().await.unwrap().call(costly).await.unwrap();
+            assert_eq!(reads(response.body()), read);
         }
     }
 }
@@ -279,16 +279,16 @@ async fn a_quota_put_in_force_later_counts_from_then_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_another_limiter_beneath_refuses_has_cost_nothing() {
+async fn what_another_limiter_beneath_rejects_has_cost_nothing() {
     let outer = layer(limits());
     let beneath = Limiter::new(limits());
     beneath.close();
     let client = service_fn(|_: Request<Full<Bytes>>| async {
-        Ok::<_, Infallible>(answer(200, &[JSON], USAGE))
+        Ok::<_, Infallible>(response(200, &[JSON], USAGE))
     });
     let service = outer.layer(TogetherRateLimitLayer::from(beneath).layer(client));
-    let answer = service.oneshot(chat(json!({}))).await.unwrap();
-    assert!(answer.extensions().get::<Rejected>().is_some());
+    let response = service.oneshot(chat(json!({}))).await.unwrap();
+    assert!(response.extensions().get::<Rejected>().is_some());
     assert_eq!(charged(outer.limiter()), 0);
 }
 
@@ -300,13 +300,13 @@ async fn too_many_tokens_are_not_too_many_requests() {
         TogetherRateLimitLayer::new(Limits::none().requests(Endpoint::ChatCompletions, quota));
     let sent = Arc::new(AtomicU32::new(0));
     let service = layer.layer(service_fn(move |_: Request<Full<Bytes>>| {
-        let refused = sent.fetch_add(1, Ordering::Relaxed) == 50;
+        let rejected = sent.fetch_add(1, Ordering::Relaxed) == 50;
         let error = r#"{"error":{"message":"m","type":"dynamic_token_limited"}}"#;
-        let answer = match refused {
-            true => answer(429, &[JSON, ("retry-after", "1")], error),
-            false => answer(200, &[JSON], "{}"),
+        let response = match rejected {
+            true => response(429, &[JSON, ("retry-after", "1")], error),
+            false => response(200, &[JSON], "{}"),
         };
-        async { Ok::<_, Infallible>(answer) }
+        async { Ok::<_, Infallible>(response) }
     }));
     let start = Instant::now();
     for _ in 0..400 {
@@ -337,11 +337,11 @@ async fn tokens_count_once_the_server_names_a_limit_for_requests_that_wait_too()
         let slot = Limits::none().in_flight(Endpoint::ChatCompletions, NonZeroU32::MIN);
         let service = layer(slot).layer(service_fn(|_: Request<Full<Bytes>>| async {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            Ok::<_, Infallible>(answer(200, &[JSON, ("x-tokenlimit-limit", "100")], "{}"))
+            Ok::<_, Infallible>(response(200, &[JSON, ("x-tokenlimit-limit", "100")], "{}"))
         }));
         let send = async || {
-            let answer = service.clone().oneshot(chat(json!({}))).await.unwrap();
-            answer.into_body().collect().await.unwrap();
+            let response = service.clone().oneshot(chat(json!({}))).await.unwrap();
+            response.into_body().collect().await.unwrap();
         };
         let start = Instant::now();
         if wait {

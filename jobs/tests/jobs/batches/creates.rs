@@ -5,16 +5,16 @@ use std::pin::pin;
 use futures_util::StreamExt;
 use tower_together_jobs::{Batches, JobsApi, Reason};
 
-use crate::asked::{self, Asked};
+use crate::asked::{self, Received};
 
 use super::{missing, request};
 
-/// Runs a batch of one request against a server that responds as `answer` says. Returns why the request
+/// Runs a batch of one request against a server that responds as `response` says. Returns why the request
 /// has no response.
 pub(crate) async fn play(
-    answer: impl Fn(&str, usize) -> Option<(u16, &'static str)> + Clone,
-) -> (Reason, Asked) {
-    let (server, asked) = asked::server(answer);
+    response: impl Fn(&str, usize) -> Option<(u16, &'static str)> + Clone,
+) -> (Reason, Received) {
+    let (server, asked) = asked::server(response);
     let api = JobsApi::new(server).with_base("http://server").unwrap();
     let outcomes: Vec<_> = pin!(Batches::new(api).run([request(0)])).collect().await;
     (missing(outcomes).remove(0).1, asked)
@@ -22,17 +22,17 @@ pub(crate) async fn play(
 
 #[tokio::test(start_paused = true)]
 async fn an_upload_is_tried_three_times_a_second_apart_if_nothing_was_done() {
-    for (answer, uploads, passing) in [
+    for (response, uploads, transient) in [
         ((503, DECLINED), &[0, 1, 2][..], true),
         ((429, "{}"), &[0, 1, 2], true),
         ((0, ""), &[0, 1, 2], true),
         ((401, "{}"), &[0], false),
         ((402, "{}"), &[0], false),
     ] {
-        let (reason, asked) = play(move |_, _| Some(answer)).await;
+        let (reason, asked) = play(move |_, _| Some(response)).await;
         assert!(matches!(reason, Reason::NotUploaded(_)), "{reason:?}");
-        assert_eq!(reason.is_transient(), passing, "{answer:?}");
-        assert_eq!(asked.at("POST /files/upload"), uploads, "{answer:?}");
+        assert_eq!(reason.is_transient(), transient, "{response:?}");
+        assert_eq!(asked.at("POST /files/upload"), uploads, "{response:?}");
         assert!(asked.at("POST /batches").is_empty());
     }
     let (_, asked) = play(|what, nth| match (what, nth) {
@@ -96,7 +96,7 @@ async fn a_create_whose_response_is_lost_is_looked_for_three_times() {
         assert_eq!(asked.at("GET /batches"), [30, 60, 90][..found]);
     }
     // A rejected create made nothing to look for.
-    for (answer, sent) in [
+    for (response, sent) in [
         ((400, "{}"), &[0][..]),
         ((403, "{}"), &[0]),
         ((429, "{}"), &[0, 30, 60]),
@@ -105,13 +105,13 @@ async fn a_create_whose_response_is_lost_is_looked_for_three_times() {
     ] {
         let (reason, asked) = play(move |what, _| match what {
             "POST /files/upload" => uploaded,
-            _ => Some(answer),
+            _ => Some(response),
         })
         .await;
         assert!(matches!(reason, Reason::NotCreated(_)), "{reason:?}");
-        assert_eq!(reason.is_transient(), sent.len() > 1, "{answer:?}");
-        assert_eq!(asked.at("POST /batches"), sent, "{answer:?}");
-        assert!(asked.at("GET /batches").is_empty(), "{answer:?}");
+        assert_eq!(reason.is_transient(), sent.len() > 1, "{response:?}");
+        assert_eq!(asked.at("POST /batches"), sent, "{response:?}");
+        assert!(asked.at("GET /batches").is_empty(), "{response:?}");
     }
 }
 

@@ -72,7 +72,7 @@ async fn a_batch_whose_create_had_no_response_when_the_run_ended_is_found_by_its
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_create_that_may_have_been_sent_is_not_sent_again() {
+async fn a_create_that_may_have_been_sent_is_not_retried() {
     let journal = journal("sent");
     let server = server(Jobs::default()).await;
     server.script(
@@ -146,7 +146,7 @@ async fn a_second_run_with_the_journal_is_rejected() {
     let first = batches().with_journal(&journal).unwrap();
     let second = batches().with_journal(&journal).unwrap_err();
     assert!(
-        second.to_string().contains("a run that goes on"),
+        second.to_string().contains("another run is writing it"),
         "{second}"
     );
     drop(first);

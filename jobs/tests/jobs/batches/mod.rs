@@ -78,30 +78,30 @@ async fn thousands_of_requests_ten_batches_at_a_time_whatever_fails() {
         Completes, Vanishes,
     ]))
     .await;
-    for (path, answer) in [
+    for (path, response) in [
         ("/files/upload", Answer::status(503)),
         ("/files/upload", Answer::reset()),
         ("/batches", Answer::reset()),
         ("/batches", Answer::status(500)),
     ] {
-        server.script("POST", path, answer);
+        server.script("POST", path, response);
     }
     server.script("GET", "/batches", Answer::status(502).times(2));
-    let mut answers = [0; 2_500];
+    let mut responses = [0; 2_500];
     let mut bad = Vec::new();
     let mut open: Vec<usize> = (0..2_500).collect();
     let mut rounds = 0;
     while !open.is_empty() {
         rounds += 1;
-        assert!(rounds < 20, "{} requests are never answered", open.len());
+        assert!(rounds < 20, "{} requests never get a response", open.len());
         let requests = open.iter().copied().map(request).collect();
         let outcomes = run(&server, 100, requests).await;
         let mut again = Vec::new();
         for (number, outcome) in open.into_iter().zip(outcomes) {
             match outcome.result {
-                Ok(answer) => {
-                    assert_eq!(answer["object"], "chat.completion");
-                    answers[number] += 1;
+                Ok(response) => {
+                    assert_eq!(response["object"], "chat.completion");
+                    responses[number] += 1;
                 }
                 Err(missing) => {
                     assert_eq!(missing.request, request(number));
@@ -123,8 +123,8 @@ async fn thousands_of_requests_ten_batches_at_a_time_whatever_fails() {
             .copied()
             .eq((0..2_500).filter(|number| number % 50 == 7))
     );
-    let mut answers = answers.iter().enumerate();
-    assert!(answers.all(|(number, times)| *times == usize::from(number % 50 != 7)));
+    let mut responses = responses.iter().enumerate();
+    assert!(responses.all(|(number, times)| *times == usize::from(number % 50 != 7)));
     assert!(server.max_concurrent_jobs(JobKind::Batch) <= 10);
     assert!(rounds > 2, "nothing failed");
 }
@@ -144,7 +144,7 @@ async fn a_batch_has_at_most_100_requests_unless_it_is_told_otherwise() {
 }
 
 #[tokio::test]
-async fn a_create_whose_answer_is_lost_is_not_made_twice() {
+async fn a_create_whose_response_is_lost_is_not_made_twice() {
     let late = Duration::from_millis(50);
     for (before, interval) in [(Duration::ZERO, TICK), (late, 2 * late)] {
         let hour = Duration::from_secs(3_600);
@@ -195,16 +195,16 @@ async fn what_is_missing_is_named_with_its_batch_and_its_request() {
     }
     let server = server(Jobs::default()).await;
     server.script("POST", "/files/upload", Answer::status(401));
-    let refused = missing(run(&server, 100, vec![request(0)]).await);
+    let rejected = missing(run(&server, 100, vec![request(0)]).await);
     assert!(
-        matches!(refused[0].1, Reason::NotUploaded(_)),
-        "{refused:?}"
+        matches!(rejected[0].1, Reason::NotUploaded(_)),
+        "{rejected:?}"
     );
     let body = r#"{"error":{"message":"no batches for you"}}"#;
     server.script("POST", "/batches", Answer::status(403).body(body));
-    let refused = missing(run(&server, 100, vec![request(0)]).await);
-    let Reason::NotCreated(why) = &refused[0].1 else {
-        panic!("{refused:?}");
+    let rejected = missing(run(&server, 100, vec![request(0)]).await);
+    let Reason::NotCreated(why) = &rejected[0].1 else {
+        panic!("{rejected:?}");
     };
     assert!(why.to_string().contains("no batches for you"));
     assert!(server.jobs().is_empty());

@@ -10,23 +10,23 @@ use http_body_util::Full;
 use tower::ServiceExt;
 use tower_together_jobs::{Batches, JobsApi, Outcome, Reason};
 
-use crate::asked::{self, Asked};
+use crate::asked::{self, Received};
 
 use super::{creates::play, missing, request};
 
-/// Runs a batch of three requests, of which `answer` tells what is read once it has ended.
+/// Runs a batch of three requests, of which `response` tells what is read once it has ended.
 async fn read(
-    answer: impl Fn(&str, usize) -> Option<(u16, &'static str)> + Clone,
-) -> (Vec<Outcome>, Asked) {
+    response: impl Fn(&str, usize) -> Option<(u16, &'static str)> + Clone,
+) -> (Vec<Outcome>, Received) {
     let (server, asked) = asked::server(move |what, nth| match what {
         "POST /files/upload" => Some((200, r#"{"id":"file-1"}"#)),
         "POST /batches" => Some((200, r#"{"job":{"id":"batch-1"}}"#)),
-        _ => answer(what, nth),
+        _ => response(what, nth),
     });
     // Untouched zeros take no memory.
-    let server = server.map_response(|answer: Response<Full<Bytes>>| {
-        let size = answer.body().size_hint().exact();
-        answer.map(|body| match size {
+    let server = server.map_response(|response: Response<Full<Bytes>>| {
+        let size = response.body().size_hint().exact();
+        response.map(|body| match size {
             Some(size) if size == LARGE.len() as u64 => Full::from(vec![0; (1 << 30) + 1]),
             _ => body,
         })

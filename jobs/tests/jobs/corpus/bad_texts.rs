@@ -41,8 +41,8 @@ async fn embed(
                 (20, 200, body.to_string())
             });
             sleep(Duration::from_millis(takes)).await;
-            let answer = Response::builder().status(status);
-            Ok::<_, Infallible>(answer.body(Full::from(body)).unwrap())
+            let response = Response::builder().status(status);
+            Ok::<_, Infallible>(response.body(Full::from(body)).unwrap())
         }
     });
     let corpus = Corpus::new(JobsApi::new(server)).with_max_in_flight(at_most(most));
@@ -131,7 +131,7 @@ async fn a_failure_that_is_not_about_the_texts_fails_all_of_a_request_at_once() 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_halved_during_an_outage() {
     // Responses of 3 s that were under way when the outage began come in it.
-    for (takes, answers_take, seconds) in [
+    for (takes, responses_take, seconds) in [
         (0, 20, 5..30),
         (20, 20, 5..30),
         (0, 3_000, 5..30),
@@ -143,7 +143,7 @@ async fn nothing_is_halved_during_an_outage() {
             let out = seconds.clone();
             let outage = |texts: &[&str], second| match out.contains(&second) {
                 true => Some((takes, 503, "<html>".to_owned())),
-                false => Some((answers_take, 200, with(texts, ""))),
+                false => Some((responses_take, 200, with(texts, ""))),
             };
             // Twenty texts in 2.2 s.
             let slowly = hundred(&[]).then(async |text| {
@@ -153,7 +153,7 @@ async fn nothing_is_halved_during_an_outage() {
             let (items, sizes) = embed(slowly, most, outage).await;
             assert!(
                 sizes.iter().all(|size| *size == 20),
-                "{seconds:?} {answers_take} {sizes:?}"
+                "{seconds:?} {responses_take} {sizes:?}"
             );
             let lost = seconds.end == 200;
             assert_eq!(failed(&items).is_empty(), !lost, "{seconds:?}");
@@ -161,7 +161,7 @@ async fn nothing_is_halved_during_an_outage() {
     }
 }
 
-/// A page of a proxy in place of vectors is no answer: it passes, as a 502 does.
+/// A page of a proxy in place of vectors is no response: it is transient, as a 502 is.
 #[tokio::test(start_paused = true)]
 async fn a_page_in_place_of_vectors_is_asked_for_again() {
     for page in ["<html>", "", r#"{"error":{"message":"later"}}"#] {

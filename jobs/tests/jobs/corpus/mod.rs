@@ -36,7 +36,7 @@ impl Sent {
 }
 
 /// Embeds a text as its number, after a while; has nothing to say to texts that are bad.
-fn server(sent: &Sent, answers_take: Duration) -> Client {
+fn server(sent: &Sent, responses_take: Duration) -> Client {
     let sent = sent.clone();
     BoxCloneSyncService::new(service_fn(move |request: Request<Full<Bytes>>| {
         let sent = sent.clone();
@@ -44,7 +44,7 @@ fn server(sent: &Sent, answers_take: Duration) -> Client {
             sent.0.lock().unwrap().push(Instant::now());
             let body = request.into_body().collect().await.unwrap().to_bytes();
             let body: Value = serde_json::from_slice(&body).unwrap();
-            sleep(answers_take).await;
+            sleep(responses_take).await;
             let texts = body["input"].as_array().unwrap().iter();
             let texts: Vec<&str> = texts.map(|text| text.as_str().unwrap()).collect();
             let (status, body) = if texts.contains(&"bad") {
@@ -56,8 +56,8 @@ fn server(sent: &Sent, answers_take: Duration) -> Client {
                 let data: Vec<_> = texts.iter().enumerate().rev().map(vector).collect();
                 (200, json!({"data": data}))
             };
-            let answer = Response::builder().status(status);
-            Ok(answer.body(Full::from(body.to_string())).unwrap())
+            let response = Response::builder().status(status);
+            Ok(response.body(Full::from(body.to_string())).unwrap())
         }
     }))
 }
@@ -70,8 +70,8 @@ fn limited(per_minute: u64, inner: Client) -> Client {
         .layer(TogetherLayer::from(limiter))
         .service(inner);
     use tower::ServiceExt;
-    BoxCloneSyncService::new(service.and_then(async |answer: Response<_>| {
-        let (head, body) = answer.into_parts();
+    BoxCloneSyncService::new(service.and_then(async |response: Response<_>| {
+        let (head, body) = response.into_parts();
         let body = BodyExt::collect(body).await.unwrap().to_bytes();
         Ok(Response::from_parts(head, Full::new(body)))
     }))
@@ -86,16 +86,16 @@ fn at_most(requests: usize) -> NonZeroUsize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_quota_is_used_however_long_answers_take() {
-    for (per_minute, answers_take, most) in [
+async fn the_quota_is_used_however_long_responses_take() {
+    for (per_minute, responses_take, most) in [
         (300, 20, 256),
         (300, 2_000, 256),
         (300, 30_000, 256),
         (6_000, 10_000, 2_000),
     ] {
         let sent = Sent::default();
-        let answers_take = Duration::from_millis(answers_take);
-        let api = JobsApi::new(limited(per_minute, server(&sent, answers_take)));
+        let responses_take = Duration::from_millis(responses_take);
+        let api = JobsApi::new(limited(per_minute, server(&sent, responses_take)));
         let requests = per_minute as usize * 3;
         let corpus = Corpus::new(api)
             .with_max_in_flight(at_most(most))
@@ -109,13 +109,13 @@ async fn the_quota_is_used_however_long_answers_take() {
         let used = (requests - 1) as f64 / per_minute as f64 * 60.0 / took.as_secs_f64();
         assert!(
             used > 0.99,
-            "{per_minute} a minute, {answers_take:?}: {used}"
+            "{per_minute} a minute, {responses_take:?}: {used}"
         );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn little_waits_in_line_and_nothing_for_nothing() {
+async fn the_queue_is_short_and_no_request_waits_in_vain() {
     let sent = Sent::default();
     let api = JobsApi::new(limited(300, server(&sent, Duration::from_millis(20))));
     let taken = Cell::new(0);
@@ -128,7 +128,7 @@ async fn little_waits_in_line_and_nothing_for_nothing() {
     for _ in 0..100 {
         items.next().await.unwrap();
     }
-    // One under way, sixteen in line.
+    // One under way, sixteen in the queue.
     assert!((100..=120).contains(&taken.get()), "{}", taken.get());
     // The stream is not polled, so nothing goes on.
     let before = (taken.get(), sent.count());
@@ -194,9 +194,9 @@ async fn in_order_what_is_done_and_waits_for_the_first_is_bounded_too() {
             let waits = if sent.count() == 0 { 3_600 } else { 0 };
             let inner = inner.clone();
             async move {
-                let answer = tower::ServiceExt::oneshot(inner, request).await;
+                let response = tower::ServiceExt::oneshot(inner, request).await;
                 sleep(Duration::from_secs(waits)).await;
-                answer
+                response
             }
         }))
     };
@@ -213,7 +213,7 @@ async fn in_order_what_is_done_and_waits_for_the_first_is_bounded_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_text_fails_alone_and_a_refusal_fails_all_it_is_about() {
+async fn a_bad_text_fails_alone_and_a_rejection_fails_all_it_is_about() {
     let sent = Sent::default();
     let api = JobsApi::new(server(&sent, Duration::from_millis(1)));
     let input = (0..60).map(|id| match id {
@@ -238,7 +238,7 @@ async fn a_bad_text_fails_alone_and_a_refusal_fails_all_it_is_about() {
     }
 }
 
-/// Answers 503 from one instant to another, counted in seconds from now.
+/// Responds with 503 from one instant to another, counted in seconds from now.
 fn out_of_order(seconds: std::ops::Range<u64>) -> Client {
     let begun = Instant::now();
     let inner = server(&Sent::default(), Duration::from_millis(20));
@@ -247,8 +247,8 @@ fn out_of_order(seconds: std::ops::Range<u64>) -> Client {
         let out = seconds.contains(&begun.elapsed().as_secs());
         async move {
             if out {
-                let answer = Response::builder().status(503);
-                return Ok(answer.body(Full::default()).unwrap());
+                let response = Response::builder().status(503);
+                return Ok(response.body(Full::default()).unwrap());
             }
             tower::ServiceExt::oneshot(inner, request).await
         }
@@ -278,12 +278,12 @@ async fn an_outage_is_outlasted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn any_requests_each_with_its_own_answer_or_failure() {
+async fn any_requests_each_with_its_own_response_or_failure() {
     let service = service_fn(async |request: Request<Full<Bytes>>| {
         let path = request.uri().path().to_owned();
         let status = path.rsplit('/').next().unwrap().parse::<u16>().unwrap();
-        let answer = Response::builder().status(status);
-        Ok::<_, Infallible>(answer.body(Full::<Bytes>::from("said")).unwrap())
+        let response = Response::builder().status(status);
+        Ok::<_, Infallible>(response.body(Full::<Bytes>::from("said")).unwrap())
     });
     let api = JobsApi::new(service);
     let request = |status: u16| {
@@ -298,8 +298,8 @@ async fn any_requests_each_with_its_own_answer_or_failure() {
         .await;
     for item in items {
         match item.result {
-            Ok(answer) => assert_eq!(
-                (answer.status(), &answer.body()[..]),
+            Ok(response) => assert_eq!(
+                (response.status(), &response.body()[..]),
                 (StatusCode::from_u16(item.id).unwrap(), &b"said"[..],)
             ),
             Err(failure) => {
@@ -319,8 +319,8 @@ async fn any_requests_each_with_its_own_answer_or_failure() {
 fn held(count: usize) -> (usize, u64) {
     let mut most = 0;
     let run = async {
-        let answers_take = Duration::from_millis(50);
-        let api = JobsApi::new(limited(60_000, server(&Sent::default(), answers_take)));
+        let responses_take = Duration::from_millis(50);
+        let api = JobsApi::new(limited(60_000, server(&Sent::default(), responses_take)));
         let taken = Cell::new(0);
         let input = texts(count).inspect(|_| taken.set(taken.get() + 1));
         let mut items = pin!(Corpus::new(api).ordered().embed("m", input));
@@ -354,7 +354,7 @@ fn a_million_texts_take_no_more_memory_than_a_few_thousand() {
 
 fn compare(few: usize, count: usize) {
     let (few, many) = (held(few), held(count));
-    // Fifty requests under way, sixteen in line, one being gathered and one being given.
+    // Fifty requests under way, sixteen in the queue, one being gathered and one being given.
     assert!(many.0 <= (50 + 16 + 4) * 20, "{} texts at a time", many.0);
     // The server of this test notes when each request came.
     let noted = (2 * count / 20 * size_of::<Instant>()) as u64;

@@ -19,20 +19,20 @@ use tower_together::{
 };
 use tower_together_jobs::{Corpus, Failure, JobsApi};
 
-use crate::asked::{self, Asked};
+use crate::asked::{self, Received};
 
 use super::at_most;
 
-/// Sends `GET models` and then a request, to a server that responds to the latter as `answer` says.
+/// Sends `GET models` and then a request, to a server that responds to the latter as `response` says.
 async fn run(
     base: &str,
     (method, path): (Method, &str),
     change: impl Fn(&mut Request<Full<Bytes>>),
-    answer: Option<(u16, &'static str)>,
-) -> (Failure, Asked) {
+    response: Option<(u16, &'static str)>,
+) -> (Failure, Received) {
     let (server, asked) = asked::server(move |what, _| match what {
         _ if what.ends_with("/models") => Some((200, "{}")),
-        _ => answer,
+        _ => response,
     });
     let api = JobsApi::new(server).with_base(base).unwrap();
     let requests = [(Method::GET, "models"), (method, path)].map(|(method, path)| {
@@ -50,7 +50,7 @@ async fn run(
 #[tokio::test(start_paused = true)]
 async fn a_request_that_creates_something_is_resubmitted_only_if_it_did_nothing() {
     let declined = r#"{"error":{"message":"overloaded"}}"#;
-    for (method, path, answer, sent, may_be_done) in [
+    for (method, path, response, sent, may_be_done) in [
         (Method::POST, "videos", Some((500, "{}")), 1, true),
         (Method::POST, "videos", None, 1, true),
         (Method::POST, "videos", Some((408, "{}")), 1, true),
@@ -90,10 +90,10 @@ async fn a_request_that_creates_something_is_resubmitted_only_if_it_did_nothing(
         for base in ["/v1", "/llm/together/v1"] {
             let url = format!("http://server{base}");
             let request = (method.clone(), path);
-            let (failure, asked) = run(&url, request, |_| {}, answer).await;
+            let (failure, asked) = run(&url, request, |_| {}, response).await;
             let what = format!("{method} {base}/{path}");
-            assert_eq!(asked.at(&what).len(), sent, "{what} {answer:?}");
-            assert_eq!(failure.may_be_done(), may_be_done, "{what} {answer:?}");
+            assert_eq!(asked.at(&what).len(), sent, "{what} {response:?}");
+            assert_eq!(failure.may_be_done(), may_be_done, "{what} {response:?}");
         }
     }
 }
@@ -164,8 +164,8 @@ async fn each_attempt_is_told_what_is_left_of_the_deadline() {
     let end = Deadline::at(Instant::now() + Duration::from_secs(12));
     let server = service_fn(move |request: Request<Full<Bytes>>| async move {
         assert_eq!(request.extensions().get(), Some(&end));
-        let answer = Response::builder().status(503);
-        Ok::<_, BoxError>(answer.body(Full::<Bytes>::default())?)
+        let response = Response::builder().status(503);
+        Ok::<_, BoxError>(response.body(Full::<Bytes>::default())?)
     });
     let api = JobsApi::new(server);
     let request = api.request(Method::POST, "chat/completions");
@@ -187,8 +187,8 @@ async fn a_request_that_the_limiter_cannot_send_in_time_is_not_waited_for() {
     let start = Instant::now();
     let items = Corpus::new(api).run(stream::iter([request.clone(), request]));
     let items: Vec<_> = items.collect().await;
-    let refused = items.iter().filter_map(|item| item.result.as_ref().err());
-    let reasons: Vec<_> = refused.map(Failure::rejected).collect();
+    let rejected = items.iter().filter_map(|item| item.result.as_ref().err());
+    let reasons: Vec<_> = rejected.map(Failure::rejected).collect();
     assert_eq!(reasons, [Some(Reason::Deadline)]);
     assert_eq!(start.elapsed(), Duration::ZERO);
     assert_eq!(asked.at("POST /v1/chat/completions"), [0]);
@@ -197,13 +197,13 @@ async fn a_request_that_the_limiter_cannot_send_in_time_is_not_waited_for() {
 /// A server that responded with 503 from the start got no resubmit.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_responds_is_waited_for_and_one_that_is_not_there_is_not() {
-    for (answer, sent) in [
+    for (response, sent) in [
         (Some((503, "{}")), &[0, 5, 10][..]),
         (Some((429, "{}")), &[0, 5, 10]),
         (None, &[0]),
     ] {
         let (server, asked) = asked::server(move |_, nth| match nth {
-            1..3 => answer,
+            1..3 => response,
             _ => Some((200, "{}")),
         });
         let api = JobsApi::new(server);
@@ -211,8 +211,8 @@ async fn a_server_that_responds_is_waited_for_and_one_that_is_not_there_is_not()
         let request = ((), request.body(Full::default()).unwrap());
         let items = Corpus::new(api).run(stream::iter([request]));
         let items: Vec<_> = items.collect().await;
-        assert_eq!(items[0].result.is_ok(), answer.is_some());
-        assert_eq!(asked.at("POST /v1/chat/completions"), sent, "{answer:?}");
+        assert_eq!(items[0].result.is_ok(), response.is_some());
+        assert_eq!(asked.at("POST /v1/chat/completions"), sent, "{response:?}");
     }
 }
 

@@ -8,13 +8,13 @@ use tower::Layer;
 use tower_together::{Limiter, Limits, TogetherRateLimitLayer};
 use tower_together_jobs::{FineTune, FineTunes, JobsApi, Untrained};
 
-use crate::asked::{self, Asked};
+use crate::asked::{self, Received};
 
-/// Runs one fine-tune, of suffix `s`, against a server that responds as `answer` says.
+/// Runs one fine-tune, of suffix `s`, against a server that responds as `response` says.
 pub(crate) async fn run(
-    answer: impl Fn(&str, usize) -> Option<(u16, &'static str)> + Clone,
-) -> (FineTune, Asked) {
-    let (server, asked) = asked::server(answer);
+    response: impl Fn(&str, usize) -> Option<(u16, &'static str)> + Clone,
+) -> (FineTune, Received) {
+    let (server, asked) = asked::server(response);
     let limiter = Limiter::new(Limits::none());
     let client = TogetherRateLimitLayer::from(limiter.clone()).layer(server);
     let api = JobsApi::new(client).with_base("http://server").unwrap();

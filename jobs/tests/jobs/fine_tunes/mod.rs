@@ -60,8 +60,8 @@ async fn file(server: &StandIn) -> String {
         .request(http::Method::POST, "files/upload")
         .header("content-type", "multipart/form-data; boundary=cut")
         .body(Full::<Bytes>::from(form));
-    let answer = client().request(request.unwrap()).await.unwrap();
-    let body = http_body_util::BodyExt::collect(answer.into_body()).await;
+    let response = client().request(request.unwrap()).await.unwrap();
+    let body = http_body_util::BodyExt::collect(response.into_body()).await;
     let file: Value = serde_json::from_slice(&body.unwrap().to_bytes()).unwrap();
     file["id"].as_str().unwrap().to_owned()
 }
@@ -209,15 +209,15 @@ async fn what_is_there_is_not_created_again_and_a_suffix_is_asked_for() {
     let mut bad = wanted(&file, 2);
     bad[0]["suffix"] = Value::Null;
     bad.push(bad[1].clone());
-    let mut refused = run(&server, bad).await;
-    refused.sort_by_key(|tune| tune.index);
+    let mut rejected = run(&server, bad).await;
+    rejected.sort_by_key(|tune| tune.index);
     for index in [0, 2] {
-        assert!(matches!(refused[index].result, Err(Untrained::NoSuffix)));
+        assert!(matches!(rejected[index].result, Err(Untrained::NoSuffix)));
     }
     server.script("GET", "/fine-tunes", Answer::status(401));
-    let refused = run(&server, wanted(&file, 9)).await;
+    let rejected = run(&server, wanted(&file, 9)).await;
     assert!(
-        refused
+        rejected
             .iter()
             .all(|tune| matches!(tune.result, Err(Untrained::NotCreated(_))))
     );
@@ -229,22 +229,22 @@ async fn a_server_that_never_creates_one_is_given_up_and_a_wrong_address_is_told
     let server = StandIn::start().await.unwrap();
     let file = file(&server).await;
     server.script("POST", "/fine-tunes", Answer::status(500));
-    let refused = run(&server, wanted(&file, 1)).await;
+    let rejected = run(&server, wanted(&file, 1)).await;
     assert!(
-        matches!(refused[0].result, Err(Untrained::MayExist(_))),
-        "{refused:?}"
+        matches!(rejected[0].result, Err(Untrained::MayExist(_))),
+        "{rejected:?}"
     );
     assert!(server.jobs().is_empty());
     server.script("GET", "/fine-tunes", Answer::status(200).body("<html>"));
-    let refused = run(&server, wanted(&file, 1)).await;
-    let Err(Untrained::NotCreated(why)) = &refused[0].result else {
-        panic!("{refused:?}");
+    let rejected = run(&server, wanted(&file, 1)).await;
+    let Err(Untrained::NotCreated(why)) = &rejected[0].result else {
+        panic!("{rejected:?}");
     };
     assert!(why.contains("ends with /v1"), "{why}");
 }
 
 #[tokio::test]
-async fn a_create_that_takes_effect_after_its_answer_was_given_up_is_not_made_again() {
+async fn a_create_that_takes_effect_after_its_response_was_given_up_is_not_made_again() {
     let late = Duration::from_millis(50);
     let jobs = Jobs::default().fine_tune_time(4 * TICK);
     let jobs = jobs.create_delays(late, late);

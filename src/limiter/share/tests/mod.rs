@@ -246,7 +246,10 @@ async fn scratch() {
         let server = Server::new(1, 1_000, &[Fault::FailsOver(10_000, 0)]);
         let (used, over, shares) = run((60, 6), 8, &server, 40).await;
         if used < 0.94 || over > 0 {
-            println!("fo {seed}: {used:.3} {over} {shares:?} {}", server.calls(0..40_000));
+            println!(
+                "fo {seed}: {used:.3} {over} {shares:?} {}",
+                server.calls(0..40_000)
+            );
         }
     }
 }

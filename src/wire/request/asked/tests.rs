@@ -120,7 +120,7 @@ fn pictures_and_sound_are_no_text() {
 fn how_many_and_how_long() {
     let asked = |body: Value| {
         let asked = asked(body.to_string().as_bytes(), Some(&words));
-        (asked.answers, asked.most)
+        (asked.choices, asked.most)
     };
     assert_eq!(asked(json!({})), (1, None));
     assert_eq!(asked(json!({"n": 3, "max_tokens": 100})), (3, Some(100)));
@@ -154,7 +154,7 @@ fn how_many_and_how_long() {
 fn what_is_no_json_asks_for_nothing_known() {
     for body in ["", "--boundary", "[1]", "\u{feff}{}", "{\"messages\":"] {
         let asked = asked(body.as_bytes(), Some(&words));
-        assert_eq!((asked.answers, asked.most), (1, None), "{body}");
+        assert_eq!((asked.choices, asked.most), (1, None), "{body}");
     }
     // Fields read before the error are kept.
     assert_eq!(asked(br#"{"n":2,"prompt":"a b","#, Some(&words)).prompt, 2);

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn of(headers: &[(&'static str, &str)]) -> Each<Said> {
+fn of(headers: &[(&'static str, &str)]) -> Each<NamedLimit> {
     let headers: HeaderMap = headers
         .iter()
         .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
@@ -29,13 +29,13 @@ const ABSURD: [&str; 10] = [
 fn every_spelling_of_a_limit_per_second_and_the_dynamic_one_first() {
     for (unit, names) in [(Unit::Requests, REQUESTS), (Unit::Tokens, TOKENS)] {
         let limit = |headers: &[(&'static str, &str)]| {
-            let said = of(headers);
+            let limits = of(headers);
             let other = match unit {
-                Unit::Requests => said.tokens,
-                Unit::Tokens => said.requests,
+                Unit::Requests => limits.tokens,
+                Unit::Tokens => limits.requests,
             };
-            assert_eq!(other, Said::default(), "{headers:?}");
-            said[unit].limit
+            assert_eq!(other, NamedLimit::default(), "{headers:?}");
+            limits[unit].limit
         };
         for name in names.limit {
             assert_eq!(limit(&[(name, "1000")]), Some(1_000.0), "{name}");
@@ -62,69 +62,71 @@ fn every_spelling_of_a_limit_per_second_and_the_dynamic_one_first() {
 /// The headers of a 429 as seen on the wire (github.com/oumi-ai/oumi/pull/1474).
 #[test]
 fn the_two_budgets_are_independent() {
-    let said = of(&[
+    let limits = of(&[
         ("x-ratelimit-limit", "0.02"),
         ("x-ratelimit-limit-tokens", "1000"),
         ("x-ratelimit-remaining", "0"),
         ("x-ratelimit-remaining-tokens", "1000"),
         ("x-ratelimit-reset", "43"),
     ]);
-    assert_eq!(said.requests.limit, Some(0.02));
-    assert_eq!(said.requests.left, Some((0, Duration::from_secs(43))));
-    assert_eq!(said.tokens.limit, Some(1_000.0));
+    assert_eq!(limits.requests.limit, Some(0.02));
+    let until = Duration::from_secs(43);
+    assert_eq!(limits.requests.remaining, Some((0, until)));
+    assert_eq!(limits.tokens.limit, Some(1_000.0));
     // The reset does not belong to the tokens.
-    assert_eq!(said.tokens.left, None);
+    assert_eq!(limits.tokens.remaining, None);
 }
 
 #[test]
 fn what_is_left_and_until_when() {
-    let (left, reset) = ("x-ratelimit-remaining", "x-ratelimit-reset");
+    let (remaining, reset) = ("x-ratelimit-remaining", "x-ratelimit-reset");
     for (headers, expected) in [
-        (&[(left, "7"), (reset, "2.5")][..], Some((7, 2_500))),
-        (&[(left, "0.9"), (reset, "2")], Some((0, 2_000))),
-        (&[(left, "0"), (reset, "0.25")], Some((0, 250))),
+        (&[(remaining, "7"), (reset, "2.5")][..], Some((7, 2_500))),
+        (&[(remaining, "0.9"), (reset, "2")], Some((0, 2_000))),
+        (&[(remaining, "0"), (reset, "0.25")], Some((0, 250))),
         (
             &[
                 ("x-ratelimit-remaining-dynamic", "3"),
-                (left, "7"),
+                (remaining, "7"),
                 (reset, "2"),
             ],
             Some((3, 2_000)),
         ),
         // Beside a rate, one second adds nothing.
         (
-            &[("x-ratelimit-limit", "10"), (left, "0"), (reset, "1")],
+            &[("x-ratelimit-limit", "10"), (remaining, "0"), (reset, "1")],
             None,
         ),
         (
-            &[("x-ratelimit-limit", "10"), (left, "0"), (reset, "2")],
+            &[("x-ratelimit-limit", "10"), (remaining, "0"), (reset, "2")],
             Some((0, 2_000)),
         ),
-        (&[(left, "0")], None),
+        (&[(remaining, "0")], None),
         (&[(reset, "5")], None),
-        (&[(left, "-1"), (reset, "5")], None),
-        (&[(left, "NaN"), (reset, "5")], None),
-        (&[(left, "few"), (reset, "5")], None),
+        (&[(remaining, "-1"), (reset, "5")], None),
+        (&[(remaining, "NaN"), (reset, "5")], None),
+        (&[(remaining, "few"), (reset, "5")], None),
         // A time of day, an unreadable reset, a past one.
-        (&[(left, "0"), (reset, "1767225600")], None),
-        (&[(left, "0"), (reset, "soon")], None),
-        (&[(left, "0"), (reset, "0")], None),
-        (&[(left, "0"), (reset, "-5")], None),
+        (&[(remaining, "0"), (reset, "1767225600")], None),
+        (&[(remaining, "0"), (reset, "soon")], None),
+        (&[(remaining, "0"), (reset, "0")], None),
+        (&[(remaining, "0"), (reset, "-5")], None),
         // The API documents no reset for tokens.
         (&[("x-ratelimit-remaining-tokens", "0"), (reset, "5")], None),
     ] {
-        let expected = expected.map(|(left, millis)| (left, Duration::from_millis(millis)));
-        assert_eq!(of(headers).requests.left, expected, "{headers:?}");
+        let expected = expected.map(|(number, millis)| (number, Duration::from_millis(millis)));
+        assert_eq!(of(headers).requests.remaining, expected, "{headers:?}");
     }
-    for name in TOKENS.left {
+    for name in TOKENS.remaining {
         let zero = of(&[(name, "0"), (reset, "5")]);
         assert_eq!(
-            zero.tokens.left,
+            zero.tokens.remaining,
             Some((0, Duration::from_secs(5))),
             "{name}"
         );
         let own = of(&[(name, "9"), ("x-tokenlimit-reset", "5")]);
-        assert_eq!(own.tokens.left, Some((9, Duration::from_secs(5))), "{name}");
+        let expected = Some((9, Duration::from_secs(5)));
+        assert_eq!(own.tokens.remaining, expected, "{name}");
     }
 }
 
@@ -184,9 +186,9 @@ proptest! {
     }
 
     #[test]
-    fn what_is_left_is_for_a_time_that_can_be(left in "[ -~]{0,9}", reset in "[ -~]{0,9}") {
-        let said = of(&[("x-ratelimit-remaining", &left), ("x-ratelimit-reset", &reset)]);
-        if let Some((_, reset)) = said.requests.left {
+    fn what_remains_is_for_a_time_that_can_be(remaining in "[ -~]{0,9}", reset in "[ -~]{0,9}") {
+        let limits = of(&[("x-ratelimit-remaining", &remaining), ("x-ratelimit-reset", &reset)]);
+        if let Some((_, reset)) = limits.requests.remaining {
             prop_assert!(!reset.is_zero() && reset < Duration::from_secs(1_000_000_000));
         }
     }

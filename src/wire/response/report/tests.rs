@@ -144,7 +144,7 @@ fn a_request_costs_what_its_response_says_or_nothing_if_it_was_not_worked_at() {
 }
 
 #[test]
-fn jobs_are_created_refused_and_ended() {
+fn jobs_are_created_rejected_and_ended() {
     let json = [("content-type", "application/json")];
     let running = r#"{"job":{"id":"b-1","status":"VALIDATING"}}"#;
     let failed = r#"{"job":{"id":"b-1","status":"FAILED"}}"#;
@@ -180,5 +180,5 @@ fn jobs_are_created_refused_and_ended() {
         &json,
         r#"{"error":"too many running jobs"}"#,
     );
-    assert!(crowded.jobs.refused);
+    assert!(crowded.jobs.rejected);
 }

@@ -2,20 +2,20 @@ use std::sync::LazyLock;
 
 use memchr::{memchr, memchr2, memmem::Finder};
 
-use super::name::{Name, Text};
+use super::name::{CurrentString, Field};
 use crate::{wire::json::count, words::Usage};
 
 /// Incremental reader of a JSON object: reads the numbers of the object `usage` at its top level.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Json {
-    text: Text,
+    text: CurrentString,
     depth: u32,
     /// Whether the reader is inside `usage`.
     inside: bool,
     /// Whether the next string is a name here.
     names: bool,
     /// The name of the value that comes next.
-    name: Option<Name>,
+    name: Option<Field>,
     /// Whether the current string may be a number.
     quoted: bool,
     number: Number,
@@ -116,7 +116,7 @@ impl Json {
             self.over = true;
             return;
         }
-        if self.depth == 1 && self.name == Some(Name::Usage) {
+        if self.depth == 1 && self.name == Some(Field::Usage) {
             self.inside = true;
             self.numbers = [None; 3];
         }
@@ -151,10 +151,10 @@ impl Json {
 
     fn end_number(&mut self) {
         let index = match self.name {
-            Some(Name::Prompt) => 0,
-            Some(Name::Completion) => 1,
-            Some(Name::Total) => 2,
-            Some(Name::Usage) | None => {
+            Some(Field::Prompt) => 0,
+            Some(Field::Completion) => 1,
+            Some(Field::Total) => 2,
+            Some(Field::Usage) | None => {
                 self.number.length = 0;
                 return;
             }

@@ -1,6 +1,6 @@
 //! Matches the names of the fields that matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Name {
+pub(super) enum Field {
     Usage,
     Prompt,
     Completion,
@@ -9,7 +9,7 @@ pub(super) enum Name {
 
 /// The current string, if any.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Text {
+pub(super) struct CurrentString {
     at: At,
     /// The beginning of a name, with its length.
     bytes: [u8; LONGEST],
@@ -29,7 +29,7 @@ enum At {
     NameCode(u8, u32),
 }
 
-impl Text {
+impl CurrentString {
     /// Starts a string; `name` tells whether it may be a name.
     pub(super) fn open(&mut self, name: bool) {
         self.length = 0;
@@ -46,7 +46,7 @@ impl Text {
     }
 
     /// Reads the next byte. At the end of a name, returns which of the names that matter it is.
-    pub(super) fn next(&mut self, byte: u8) -> Option<Option<Name>> {
+    pub(super) fn next(&mut self, byte: u8) -> Option<Option<Field>> {
         self.at = match (self.at, byte) {
             (At::Outside, _) | (At::Plain, b'"') => At::Outside,
             (At::Plain, b'\\') => At::PlainEscape,
@@ -83,12 +83,12 @@ impl Text {
         At::Name
     }
 
-    fn name(&self) -> Option<Name> {
+    fn name(&self) -> Option<Field> {
         match self.bytes.get(..self.length)? {
-            b"usage" => Some(Name::Usage),
-            b"prompt_tokens" => Some(Name::Prompt),
-            b"completion_tokens" => Some(Name::Completion),
-            b"total_tokens" => Some(Name::Total),
+            b"usage" => Some(Field::Usage),
+            b"prompt_tokens" => Some(Field::Prompt),
+            b"completion_tokens" => Some(Field::Completion),
+            b"total_tokens" => Some(Field::Total),
             _ => None,
         }
     }

@@ -27,7 +27,7 @@ fn in_json(body: &str) -> Option<u64> {
 }
 
 #[test]
-fn the_usage_of_an_answer_wherever_it_stands() {
+fn the_usage_of_a_response_wherever_it_is() {
     for (body, total) in [
         (r#"{"usage":{"total_tokens":48}}"#, Some(48)),
         (

@@ -1,8 +1,8 @@
 //! The promises of each stack.
 
-mod again;
+mod retry;
 mod stream;
 mod turn;
 mod upload;
 
-pub(crate) use self::{again::*, stream::*, turn::*, upload::*};
+pub(crate) use self::{retry::*, stream::*, turn::*, upload::*};

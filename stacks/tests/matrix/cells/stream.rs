@@ -14,19 +14,19 @@ pub(crate) async fn a_stream_comes_piece_by_piece_and_holds_its_slot_to_its_end<
     let (give, stream) = Step::stream();
     bench.upstream.next(stream);
     give.send("one".to_owned()).unwrap();
-    let mut answer = bench.send(Ask::streamed("count")).await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.pieces.next().await.as_deref(), Some("one"));
+    let mut response = bench.send(Ask::streamed("count")).await;
+    assert_eq!(response.status, 200);
+    assert_eq!(response.pieces.next().await.as_deref(), Some("one"));
     // Only now is there another piece.
     assert_eq!(bench.free(), 0);
     give.send("two".to_owned()).unwrap();
-    assert_eq!(answer.pieces.next().await.as_deref(), Some("two"));
+    assert_eq!(response.pieces.next().await.as_deref(), Some("two"));
 
     let next = bench.spawn("next");
     until(|| bench.waiting() == 1).await;
     drop(give);
-    assert_eq!(answer.pieces.next().await, None);
-    assert_eq!(next.await.unwrap().text, "answer 1");
+    assert_eq!(response.pieces.next().await, None);
+    assert_eq!(next.await.unwrap().text, "response 1");
     until(|| bench.free() == 1).await;
     assert_eq!(bench.heard(), ["count", "next"]);
 }
@@ -36,11 +36,11 @@ pub(crate) async fn a_stream_that_nobody_reads_on_gives_its_slot_back<S: Stack>(
     let (give, stream) = Step::stream();
     bench.upstream.next(stream);
     give.send("one".to_owned()).unwrap();
-    let mut answer = bench.send(Ask::streamed("count")).await;
-    assert_eq!(answer.pieces.next().await.as_deref(), Some("one"));
+    let mut response = bench.send(Ask::streamed("count")).await;
+    assert_eq!(response.pieces.next().await.as_deref(), Some("one"));
     let next = bench.spawn("next");
     until(|| bench.waiting() == 1).await;
-    drop(answer);
-    assert_eq!(next.await.unwrap().text, "answer 1");
+    drop(response);
+    assert_eq!(next.await.unwrap().text, "response 1");
     until(|| bench.free() == 1).await;
 }

@@ -15,7 +15,7 @@ pub(crate) async fn a_large_upload_that_failed_arrives_whole_the_second_time<S: 
     assert!(heard[0] == heard[1], "not the same bytes");
 }
 
-pub(crate) async fn a_large_upload_that_was_refused_early_arrives_whole_the_second_time<
+pub(crate) async fn a_large_upload_that_was_rejected_early_arrives_whole_the_second_time<
     S: Stack,
 >() {
     let bench = Bench::<S>::fast().await;
@@ -28,9 +28,9 @@ pub(crate) async fn a_large_upload_that_was_refused_early_arrives_whole_the_seco
 async fn uploaded<S: Stack>(bench: &Bench<S>) -> Vec<String> {
     let ask = Ask::upload();
     let words = ask.words.clone();
-    let answer = bench.send(ask).await;
-    assert_eq!((answer.status, &*answer.text), (200, "answer 1"));
-    if let Some(seen) = Bench::<S>::seen(&answer) {
+    let response = bench.send(ask).await;
+    assert_eq!((response.status, &*response.text), (200, "response 1"));
+    if let Some(seen) = Bench::<S>::seen(&response) {
         assert_eq!(seen.attempts, 2);
     }
     let heard = bench.heard();

@@ -28,9 +28,9 @@ use tower_together::stack::AsyncOpenAiLayer;
 
 use super::{Shows, Stack, serve};
 use crate::{
-    answer::Answer,
     ask::{Ask, Kind, MARK, TIMEOUT},
     layers::Layers,
+    response::AnyResponse,
     upstream::Upstream,
 };
 
@@ -54,13 +54,13 @@ impl Stack for AsyncOpenAi {
         Self { client }
     }
 
-    fn send(&self, ask: Ask) -> BoxFuture<'static, Answer> {
+    fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
         let client = self.client.clone();
-        async move { call(client, ask).await.unwrap_or_else(refused) }.boxed()
+        async move { call(client, ask).await.unwrap_or_else(rejected) }.boxed()
     }
 }
 
-async fn call(client: Client<OpenAIConfig>, ask: Ask) -> Result<Answer, OpenAIError> {
+async fn call(client: Client<OpenAIConfig>, ask: Ask) -> Result<AnyResponse, OpenAIError> {
     let mut headers = HeaderMap::new();
     headers.insert("x-mark", MARK.parse().unwrap());
     if let Some(deadline) = ask.deadline {
@@ -71,15 +71,15 @@ async fn call(client: Client<OpenAIConfig>, ask: Ask) -> Result<Answer, OpenAIEr
         Kind::Whole => {
             let said = chat.headers(headers).create(request(&ask)).await?;
             let text = said.choices[0].message.content.clone();
-            Ok(Answer::new(200, text.unwrap()))
+            Ok(AnyResponse::new(200, text.unwrap()))
         }
         Kind::Streamed => {
             let pieces = chat.headers(headers).create_stream(request(&ask)).await?;
             let pieces =
                 pieces.map(|piece| piece.unwrap().choices.remove(0).delta.content.unwrap());
-            let mut answer = Answer::new(200, "");
-            answer.pieces = pieces.boxed();
-            Ok(answer)
+            let mut response = AnyResponse::new(200, "");
+            response.pieces = pieces.boxed();
+            Ok(response)
         }
         Kind::Upload => {
             let file = File::new(&ask.words);
@@ -92,7 +92,7 @@ async fn call(client: Client<OpenAIConfig>, ask: Ask) -> Result<Answer, OpenAIEr
                 ..Default::default()
             };
             let said = client.audio().transcription().create(request).await?;
-            Ok(Answer::new(200, said.text))
+            Ok(AnyResponse::new(200, said.text))
         }
     }
 }
@@ -106,13 +106,13 @@ fn request(ask: &Ask) -> CreateChatCompletionRequest {
     }
 }
 
-fn refused(error: OpenAIError) -> Answer {
+fn rejected(error: OpenAIError) -> AnyResponse {
     match error {
         OpenAIError::ApiError(error) => {
             let status = error.status_code.as_u16();
-            let mut answer = Answer::new(status, error.api_error.message);
-            answer.code = error.api_error.code;
-            answer
+            let mut response = AnyResponse::new(status, error.api_error.message);
+            response.code = error.api_error.code;
+            response
         }
         other => panic!("{other:?}"),
     }

@@ -15,14 +15,14 @@ use tower_together::extension::Deadline;
 
 use super::{Shows, Stack, serve};
 use crate::{
-    answer::{Answer, Seen},
     ask::{AnyBody, Ask, PATH, TIMEOUT},
     layers::Layers,
+    response::{AnyResponse, Seen},
     upstream::Upstream,
 };
 
 /// An app with the layers around its routes.
-pub(crate) struct AxumIn(Asked);
+pub(crate) struct AxumIn(UrlClient);
 
 impl Stack for AxumIn {
     const SHOWS: Shows = Shows::All;
@@ -31,20 +31,20 @@ impl Stack for AxumIn {
         let app = Router::new()
             .route(
                 PATH,
-                post(|request: Request<Body>| upstream.answer(request)),
+                post(|request: Request<Body>| upstream.respond(request)),
             )
             .layer(layers.both())
             .layer(MapResponseLayer::new(Seen::tell::<Body>));
-        Self(Asked::new(app).await)
+        Self(UrlClient::new(app).await)
     }
 
-    fn send(&self, ask: Ask) -> BoxFuture<'static, Answer> {
+    fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
         self.0.send(ask)
     }
 }
 
 /// An app whose handler calls the upstream through the layers.
-pub(crate) struct AxumOut(Asked);
+pub(crate) struct AxumOut(UrlClient);
 
 impl Stack for AxumOut {
     const SHOWS: Shows = Shows::All;
@@ -58,10 +58,10 @@ impl Stack for AxumOut {
             layers,
         };
         let app = Router::new().route(PATH, post(pass_on)).with_state(api);
-        Self(Asked::new(app).await)
+        Self(UrlClient::new(app).await)
     }
 
-    fn send(&self, ask: Ask) -> BoxFuture<'static, Answer> {
+    fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
         self.0.send(ask)
     }
 }
@@ -83,16 +83,16 @@ async fn pass_on(State(api): State<Api>, request: Request<Body>) -> Response<Bod
         head.extensions.insert(deadline);
     }
     let service = api.layers.both().layer(api.client);
-    let answer = service.oneshot(Request::from_parts(head, body)).await;
-    Seen::tell(answer.unwrap()).map(Body::new)
+    let response = service.oneshot(Request::from_parts(head, body)).await;
+    Seen::tell(response.unwrap()).map(Body::new)
 }
 
-struct Asked {
+struct UrlClient {
     url: String,
     client: Client<HttpConnector, AnyBody>,
 }
 
-impl Asked {
+impl UrlClient {
     async fn new(app: Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -103,8 +103,8 @@ impl Asked {
         }
     }
 
-    fn send(&self, ask: Ask) -> BoxFuture<'static, Answer> {
-        let answer = self.client.request(ask.over_the_wire(&self.url));
-        async move { Answer::http(answer.await.unwrap(), ask.kind).await }.boxed()
+    fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
+        let response = self.client.request(ask.over_the_wire(&self.url));
+        async move { AnyResponse::http(response.await.unwrap(), ask.kind).await }.boxed()
     }
 }

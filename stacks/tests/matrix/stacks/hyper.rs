@@ -11,9 +11,9 @@ use tower_together::body::Opaque;
 
 use super::{Shows, Stack, serve};
 use crate::{
-    answer::Answer,
     ask::{AnyBody, Ask},
     layers::Layers,
+    response::AnyResponse,
     upstream::Upstream,
 };
 
@@ -37,10 +37,11 @@ impl Stack for Http1 {
         }
     }
 
-    fn send(&self, ask: Ask) -> BoxFuture<'static, Answer> {
+    fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
         let service = self.layers.clone().both().layer(self.client.clone());
         let request = ask.http(&self.url).map(Opaque::new);
-        async move { Answer::http(service.oneshot(request).await.unwrap(), ask.kind).await }.boxed()
+        async move { AnyResponse::http(service.oneshot(request).await.unwrap(), ask.kind).await }
+            .boxed()
     }
 }
 
@@ -62,9 +63,10 @@ impl Stack for Http2 {
         }
     }
 
-    fn send(&self, ask: Ask) -> BoxFuture<'static, Answer> {
+    fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
         let service = self.layers.clone().both().layer(self.client.clone());
         let request: Request<AnyBody> = ask.http(&self.url);
-        async move { Answer::http(service.oneshot(request).await.unwrap(), ask.kind).await }.boxed()
+        async move { AnyResponse::http(service.oneshot(request).await.unwrap(), ask.kind).await }
+            .boxed()
     }
 }

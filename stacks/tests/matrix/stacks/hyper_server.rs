@@ -9,9 +9,9 @@ use tower_together::body::Opaque;
 
 use super::{Shows, Stack, serve};
 use crate::{
-    answer::{Answer, Seen},
     ask::{AnyBody, Ask},
     layers::Layers,
+    response::{AnyResponse, Seen},
     upstream::Upstream,
 };
 
@@ -29,15 +29,15 @@ impl Stack for HyperServer {
             .map_request(|request: Request<Incoming>| request.map(Opaque::new))
             .layer(layers.both())
             .service(service_fn(move |request| {
-                let answer = upstream.clone().answer(request);
-                async { Ok(answer.await) }
+                let response = upstream.clone().respond(request);
+                async { Ok(response.await) }
             }));
         let (url, client) = (serve::serve(service).await, serve::plain(false));
         Self { url, client }
     }
 
-    fn send(&self, ask: Ask) -> BoxFuture<'static, Answer> {
-        let answer = self.client.request(ask.over_the_wire(&self.url));
-        async move { Answer::http(answer.await.unwrap(), ask.kind).await }.boxed()
+    fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
+        let response = self.client.request(ask.over_the_wire(&self.url));
+        async move { AnyResponse::http(response.await.unwrap(), ask.kind).await }.boxed()
     }
 }

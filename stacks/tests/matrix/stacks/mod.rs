@@ -22,7 +22,7 @@ pub(crate) use self::{
     tonic::{Tonic, TonicProxied},
     tonic_server::TonicServer,
 };
-use crate::{answer::Answer, ask::Ask, layers::Layers, upstream::Upstream};
+use crate::{ask::Ask, layers::Layers, response::AnyResponse, upstream::Upstream};
 
 /// A client, or a server, with the layers in it and the upstream behind them.
 pub(crate) trait Stack: Sized {
@@ -32,7 +32,7 @@ pub(crate) trait Stack: Sized {
     async fn start(upstream: Upstream, layers: Layers) -> Self;
 
     /// Sends one request. Dropping the future cancels it.
-    fn send(&self, ask: Ask) -> BoxFuture<'static, Answer>;
+    fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse>;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,9 +8,9 @@ use tower_together::stack;
 
 use super::{Shows, Stack, serve};
 use crate::{
-    answer::Answer,
     ask::{Ask, Kind},
     layers::Layers,
+    response::AnyResponse,
     upstream::Upstream,
 };
 
@@ -32,12 +32,12 @@ impl Stack for Reqwest {
         }
     }
 
-    fn send(&self, ask: Ask) -> BoxFuture<'static, Answer> {
+    fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
         let service = self.layers.clone().both().layer(self.client.clone());
         let request = reqwest::Request::try_from(request(&ask, &self.url)).unwrap();
         async move {
-            let answer: reqwest::Response = service.oneshot(request).await.unwrap();
-            Answer::http(answer.into(), ask.kind).await
+            let response: reqwest::Response = service.oneshot(request).await.unwrap();
+            AnyResponse::http(response.into(), ask.kind).await
         }
         .boxed()
     }
@@ -62,10 +62,11 @@ impl Stack for HttpOverReqwest {
         }
     }
 
-    fn send(&self, ask: Ask) -> BoxFuture<'static, Answer> {
+    fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
         let service = self.layers.clone().both().layer(self.client.clone());
         let request = request(&ask, &self.url);
-        async move { Answer::http(service.oneshot(request).await.unwrap(), ask.kind).await }.boxed()
+        async move { AnyResponse::http(service.oneshot(request).await.unwrap(), ask.kind).await }
+            .boxed()
     }
 }
 

@@ -8,28 +8,28 @@ use tower_together::extension::Deadline;
 
 use super::{Shows, Stack, serve};
 use crate::{
-    answer::Answer,
     ask::{Ask, Kind, PATH},
     layers::Layers,
+    response::AnyResponse,
     upstream::Upstream,
 };
 
-pub(crate) struct Middleware(Asked);
+pub(crate) struct Middleware(UrlClient);
 
 impl Stack for Middleware {
     const SHOWS: Shows = Shows::All;
 
     async fn start(upstream: Upstream, layers: Layers) -> Self {
         let client = ClientBuilder::new(Client::new()).with(layers.both());
-        Self(Asked::new(upstream, client).await)
+        Self(UrlClient::new(upstream, client).await)
     }
 
-    fn send(&self, ask: Ask) -> BoxFuture<'static, Answer> {
+    fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
         self.0.send(ask)
     }
 }
 
-pub(crate) struct TwoMiddlewares(Asked);
+pub(crate) struct TwoMiddlewares(UrlClient);
 
 impl Stack for TwoMiddlewares {
     const SHOWS: Shows = Shows::All;
@@ -37,22 +37,22 @@ impl Stack for TwoMiddlewares {
     async fn start(upstream: Upstream, layers: Layers) -> Self {
         let client = ClientBuilder::new(Client::new())
             .with(layers.retry)
-            .with(Passing)
+            .with(PassThrough)
             .with(layers.rate_limit)
-            .with(Passing);
-        Self(Asked::new(upstream, client).await)
+            .with(PassThrough);
+        Self(UrlClient::new(upstream, client).await)
     }
 
-    fn send(&self, ask: Ask) -> BoxFuture<'static, Answer> {
+    fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
         self.0.send(ask)
     }
 }
 
 /// A third party's middleware.
-struct Passing;
+struct PassThrough;
 
 #[tonic::async_trait]
-impl reqwest_middleware::Middleware for Passing {
+impl reqwest_middleware::Middleware for PassThrough {
     async fn handle(
         &self,
         request: Request,
@@ -63,12 +63,12 @@ impl reqwest_middleware::Middleware for Passing {
     }
 }
 
-struct Asked {
+struct UrlClient {
     url: String,
     client: ClientWithMiddleware,
 }
 
-impl Asked {
+impl UrlClient {
     async fn new(upstream: Upstream, client: ClientBuilder) -> Self {
         let url = serve::upstream(upstream).await;
         Self {
@@ -77,7 +77,7 @@ impl Asked {
         }
     }
 
-    fn send(&self, ask: Ask) -> BoxFuture<'static, Answer> {
+    fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
         let request = self.client.post(format!("{}{PATH}", self.url));
         let mut request = request.headers(ask.headers()).body(match ask.kind {
             Kind::Whole | Kind::Streamed => Body::from(ask.json()),
@@ -86,6 +86,7 @@ impl Asked {
         if let Some(deadline) = ask.deadline {
             request = request.with_extension(Deadline::within(deadline));
         }
-        async move { Answer::http(request.send().await.unwrap().into(), ask.kind).await }.boxed()
+        async move { AnyResponse::http(request.send().await.unwrap().into(), ask.kind).await }
+            .boxed()
     }
 }

@@ -44,11 +44,11 @@ where
 
 /// The upstream, as an HTTP server.
 pub(crate) async fn upstream(upstream: Upstream) -> String {
-    let answer = move |request| {
-        let answer = upstream.clone().answer(request);
-        async { Ok(answer.await) }
+    let response = move |request| {
+        let response = upstream.clone().respond(request);
+        async { Ok(response.await) }
     };
-    serve(service_fn(answer)).await
+    serve(service_fn(response)).await
 }
 
 /// A client without our layers.

@@ -15,10 +15,10 @@ use tower_together_stacks::{Completion, Prompt, chat_client::ChatClient, chat_se
 
 use super::{Shows, Stack, serve};
 use crate::{
-    answer::{Answer, Seen},
     ask::{Ask, Kind, MARK},
     grpc::proxied,
     layers::Layers,
+    response::{AnyResponse, Seen},
     upstream::Upstream,
 };
 
@@ -42,7 +42,7 @@ impl Stack for Tonic {
         }
     }
 
-    fn send(&self, ask: Ask) -> BoxFuture<'static, Answer> {
+    fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
         let channel = self.layers.clone().both().layer(self.channel.clone());
         call(channel, ask, extension).boxed()
     }
@@ -65,7 +65,7 @@ impl Stack for TonicProxied {
         }
     }
 
-    fn send(&self, ask: Ask) -> BoxFuture<'static, Answer> {
+    fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
         let channel = self.layers.clone().both().layer(self.channel.clone());
         call(channel, ask, timeout).boxed()
     }
@@ -90,7 +90,11 @@ pub(crate) fn timeout(ask: &Ask, request: &mut Request<()>) {
 }
 
 /// Makes one call through the generated client.
-pub(crate) async fn call<S, R>(service: S, ask: Ask, deadline: fn(&Ask, &mut Request<()>)) -> Answer
+pub(crate) async fn call<S, R>(
+    service: S,
+    ask: Ask,
+    deadline: fn(&Ask, &mut Request<()>),
+) -> AnyResponse
 where
     S: GrpcService<body::Body, ResponseBody = R>,
     S::Error: Into<BoxError>,
@@ -104,7 +108,7 @@ where
     head.metadata_mut().insert("authorization", key);
     deadline(&ask, &mut head);
     let prompt = |text: String| Prompt { text };
-    let answer = match ask.kind {
+    let response = match ask.kind {
         Kind::Whole => {
             let request = head.map(|()| prompt(ask.words.clone()));
             client.complete(request).await.map(whole)
@@ -117,36 +121,36 @@ where
             let request = head.map(|()| prompt(ask.words.clone()));
             client.stream(request).await.map(|response| {
                 let (metadata, pieces, extensions) = response.into_parts();
-                let mut answer = Answer::new(200, "");
-                answer.seen = Some(Seen::said(&metadata.into_headers(), &extensions));
-                answer.pieces = pieces.map(|piece| piece.unwrap().text).boxed();
-                answer
+                let mut response = AnyResponse::new(200, "");
+                response.seen = Some(Seen::said(&metadata.into_headers(), &extensions));
+                response.pieces = pieces.map(|piece| piece.unwrap().text).boxed();
+                response
             })
         }
     };
-    answer.unwrap_or_else(refused)
+    response.unwrap_or_else(rejected)
 }
 
-fn whole(response: Response<Completion>) -> Answer {
+fn whole(response: Response<Completion>) -> AnyResponse {
     let (metadata, completion, extensions) = response.into_parts();
-    let mut answer = Answer::new(200, completion.text);
-    answer.seen = Some(Seen::said(&metadata.into_headers(), &extensions));
-    answer
+    let mut response = AnyResponse::new(200, completion.text);
+    response.seen = Some(Seen::said(&metadata.into_headers(), &extensions));
+    response
 }
 
-fn refused(status: Status) -> Answer {
+fn rejected(status: Status) -> AnyResponse {
     let code = match status.code() {
         Code::ResourceExhausted => 429,
         Code::Unavailable => 503,
         other => panic!("{other:?}: {status:?}"),
     };
-    let mut answer = Answer::new(code, status.message());
+    let mut response = AnyResponse::new(code, status.message());
     let metadata: &MetadataMap = status.metadata();
     let wait = metadata.get("grpc-retry-pushback-ms");
-    answer.retry_after = wait.map(|wait| wait.to_str().unwrap().parse().unwrap());
+    response.retry_after = wait.map(|wait| wait.to_str().unwrap().parse().unwrap());
     if metadata.contains_key("x-rejected") {
         let headers = metadata.clone().into_headers();
-        answer.seen = Some(Seen::said(&headers, &http::Extensions::new()));
+        response.seen = Some(Seen::said(&headers, &http::Extensions::new()));
     }
-    answer
+    response
 }

@@ -10,9 +10,9 @@ use super::{
     tonic::{call, channel, timeout},
 };
 use crate::{
-    answer::{Answer, Seen},
     ask::Ask,
     layers::Layers,
+    response::{AnyResponse, Seen},
     upstream::Upstream,
 };
 
@@ -38,7 +38,7 @@ impl Stack for TonicServer {
         }
     }
 
-    fn send(&self, ask: Ask) -> BoxFuture<'static, Answer> {
+    fn send(&self, ask: Ask) -> BoxFuture<'static, AnyResponse> {
         call(self.channel.clone(), ask, timeout).boxed()
     }
 }

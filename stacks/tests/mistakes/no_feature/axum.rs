@@ -1,6 +1,6 @@
 //~ fails: E0277
 //~ says: is not a request body that tower-together knows
-//~ says: enable the feature
+//~ says: for the bodies of axum 0.8, reqwest 0.13 and tonic 0.14, and hyper's `Incoming`, enable the feature of that name
 
 //! axum without the feature `axum`.
 

@@ -1,6 +1,6 @@
 //~ fails: E0277
-//~ says: TogetherRetry<TogetherRateLimit<
-//~ says: Service<reqwest::Request>
+//~ says: the trait bound `TogetherRetry<TogetherRateLimit<
+//~ says: Service<reqwest::Request>` is not satisfied
 
 //! reqwest without the feature `reqwest`.
 

@@ -29,8 +29,8 @@ impl Bucket {
         self.missing += worth(pace, cost);
     }
 
-    /// Refusals, however many, make it no emptier than empty.
-    pub(super) fn take_refused(&mut self, pace: Pace, cost: u64) {
+    /// Rejections, however many, make it no emptier than empty.
+    pub(super) fn take_rejected(&mut self, pace: Pace, cost: u64) {
         let taken = self.missing + worth(pace, cost);
         self.missing = taken.min(burst(pace)).max(self.missing);
     }

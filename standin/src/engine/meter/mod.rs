@@ -57,16 +57,16 @@ impl Meter {
         }
     }
 
-    /// Takes what was refused, where that counts as well. `most` is the largest number that the
+    /// Takes what was rejected, where that counts as well. `most` is the largest number that the
     /// pace can have.
-    pub(super) fn take_refused(&mut self, pace: Pace, most: u32, cost: u64, now: u64) {
+    pub(super) fn take_rejected(&mut self, pace: Pace, most: u32, cost: u64, now: u64) {
         match self {
             Self::Fixed(window) => window.take(cost),
             Self::Sliding(log) => {
                 log.take(cost, now);
                 log.forget_beyond(most);
             }
-            Self::Gcra(bucket) => bucket.take_refused(pace, cost),
+            Self::Gcra(bucket) => bucket.take_rejected(pace, cost),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::{
-    Decision::{self, Accept, Refuse},
+    Decision::{self, Accept, Reject},
     Engine,
 };
 use crate::{Limit, Route, Rules};
@@ -30,8 +30,8 @@ fn ask(engine: &mut Engine, now: u64) -> Decision {
     engine.decide("key", "model", Route::Embeddings, now)
 }
 
-/// How many of the requests of an even pace are refused in three minutes.
-fn refused_at(engine: &mut Engine, per_minute: u64) -> usize {
+/// The number of requests of an even pace that are rejected in three minutes.
+fn rejected_at(engine: &mut Engine, per_minute: u64) -> usize {
     let requests = 0..3 * per_minute;
     requests
         .filter(|n| ask(engine, n * 60 * SECOND / per_minute) != Accept)
@@ -39,21 +39,21 @@ fn refused_at(engine: &mut Engine, per_minute: u64) -> usize {
 }
 
 #[test]
-fn two_percent_too_fast_is_refused_within_three_minutes() {
+fn two_percent_too_fast_is_rejected_within_three_minutes() {
     for (name, limit) in every_rule(300) {
-        assert!(refused_at(&mut embeddings(limit), 306) > 0, "{name}");
+        assert!(rejected_at(&mut embeddings(limit), 306) > 0, "{name}");
     }
 }
 
 #[test]
-fn two_percent_too_slow_is_never_refused() {
+fn two_percent_too_slow_is_never_rejected() {
     for (name, limit) in every_rule(300) {
-        assert_eq!(refused_at(&mut embeddings(limit), 294), 0, "{name}");
+        assert_eq!(rejected_at(&mut embeddings(limit), 294), 0, "{name}");
     }
 }
 
 #[test]
-fn a_refusal_says_to_the_microsecond_when_to_come_back() {
+fn a_rejection_says_to_the_microsecond_when_to_come_back() {
     for seed in 0..20 {
         for count_refused in [false, true] {
             for (name, limit) in every_rule(130) {
@@ -62,7 +62,7 @@ fn a_refusal_says_to_the_microsecond_when_to_come_back() {
                 let mut now = 0;
                 let wait = loop {
                     now += random.u64(0..SECOND / 2);
-                    if let Refuse { retry_after, .. } = ask(&mut engine, now) {
+                    if let Reject { retry_after, .. } = ask(&mut engine, now) {
                         break retry_after.as_micros() as u64;
                     }
                 };
@@ -108,7 +108,7 @@ fn chat_completions_and_embeddings_share_one_limit_per_key_and_model() {
 }
 
 #[test]
-fn who_is_refused_by_one_limit_consumes_from_none() {
+fn who_is_rejected_by_one_limit_consumes_from_none() {
     let rules = Rules::none()
         .limit(Route::Images, Limit::fixed(1, MINUTE))
         .shared(&[Route::Images, Route::Chat], Limit::fixed(3, MINUTE));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::{
     Charge,
-    Decision::{self, Accept, Refuse},
+    Decision::{self, Accept, Reject},
     Engine,
 };
 use crate::{Limit, Route, Rules};
@@ -120,7 +120,7 @@ fn all_callers_see_the_same_number_and_have_their_own_requests() {
 }
 
 #[test]
-fn a_refusal_says_to_the_microsecond_when_to_come_back_whatever_happens_till_then() {
+fn a_rejection_says_to_the_microsecond_when_to_come_back_whatever_happens_till_then() {
     let mut limits: Vec<_> = every_rule()
         .into_iter()
         .map(|(name, limit)| {
@@ -137,7 +137,7 @@ fn a_refusal_says_to_the_microsecond_when_to_come_back_whatever_happens_till_the
             for _ in 0..8 {
                 let wait = loop {
                     now += random.u64(0..SECOND / 20);
-                    if let Refuse { retry_after, .. } = ask(&mut engine, now) {
+                    if let Reject { retry_after, .. } = ask(&mut engine, now) {
                         break retry_after.as_micros() as u64;
                     }
                 };
@@ -155,7 +155,7 @@ fn a_wait_that_ends_where_the_limit_falls_goes_on() {
     let mut engine = chat(Limit::sliding(2, seconds(10)).then(seconds(10), 1));
     assert_eq!(ask(&mut engine, 0), Accept);
     assert_eq!(ask(&mut engine, SECOND), Accept);
-    let Refuse { retry_after, .. } = ask(&mut engine, 2 * SECOND) else {
+    let Reject { retry_after, .. } = ask(&mut engine, 2 * SECOND) else {
         panic!("two are all")
     };
     // The first is forgotten after 8 s, and then one is enough.
@@ -204,7 +204,7 @@ fn the_moving_table_is_what_its_name_is_known_for() {
 }
 
 #[test]
-fn steps_that_cannot_be_are_refused() {
+fn steps_that_cannot_be_are_rejected() {
     let limit = || Limit::gcra(60, PER, 1).then(seconds(60), 90);
     let wrong: [fn(Limit) -> Limit; 5] = [
         |limit| limit.then(seconds(60), 100),
@@ -240,7 +240,7 @@ fn a_dynamic_limit_is_twice_the_success_of_the_past_hour() {
     let half = rate(&mut engine, 4 * HOUR + 45 * MINUTE);
     assert!((half - 100.0).abs() < 2.0, "{half}");
     assert_eq!(rate(&mut engine, 5 * HOUR), 60.0);
-    // Refusals do not raise it: one request in ten is accepted here.
+    // Rejections do not raise it: one request in ten is accepted here.
     let mut engine = chat(Limit::dynamic(60, 1_200));
     assert_eq!(flood(&mut engine, 0, 20 * MINUTE), 1_200);
     assert_eq!(rate(&mut engine, 20 * MINUTE), 60.0);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::{
-    Decision::{Accept, Refuse},
+    Decision::{Accept, Reject},
     Engine, Unit,
 };
 use crate::{Limit, Route, Rules};
@@ -20,7 +20,7 @@ fn ask(engine: &mut Engine, tokens: u64, now: u64) -> Result<(), (u64, Unit)> {
     let charge = engine.charge("key", "model", Route::Chat, tokens, now);
     match engine.decide_on(&charge) {
         Accept => Ok(()),
-        Refuse { retry_after, over } => Err((retry_after.as_micros() as u64, over)),
+        Reject { retry_after, over } => Err((retry_after.as_micros() as u64, over)),
     }
 }
 
@@ -123,7 +123,7 @@ fn requests_and_tokens_are_limited_apart_and_what_takes_longer_is_named() {
     assert_eq!(ask(&mut engine, 100, 0), Ok(()));
     assert_eq!(ask(&mut engine, 1, 0), Err((60 * SECOND, Unit::Requests)));
     assert_eq!(ask(&mut engine, 900, 0), Err((60 * SECOND, Unit::Requests)));
-    // A refusal consumes neither; where refusals count, both.
+    // A rejection consumes neither; where rejections count, both.
     let mut engine = Engine::new(rules).count_refused(true);
     assert_eq!(ask(&mut engine, 900, 0), Ok(()));
     assert!(ask(&mut engine, 200, 0).is_err());
@@ -164,7 +164,7 @@ fn two_of_one_moment_are_settled_one_by_one() {
 }
 
 #[test]
-fn a_refusal_that_counts_forgives_no_debt() {
+fn a_rejection_that_counts_forgives_no_debt() {
     let mut engine = chat(Limit::gcra(6_000, MINUTE, 100)).count_refused(true);
     assert_eq!(ask(&mut engine, 1_100, 0), Ok(()));
     assert_eq!(ask(&mut engine, 100, 0), Err((11 * SECOND, Unit::Tokens)));

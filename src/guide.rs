@@ -1,0 +1,22 @@
+//! Pages for users.
+//!
+//! | page | answers |
+//! |---|---|
+//! | [`settings`] | which settings fit a batch job, a web server, an interactive tool, many machines |
+//! | [`logs`] | what is logged, where and at which level, and what to alert on |
+//! | [`migrating`] | what replaces governor, reqwest-retry, backoff, tower's own layers |
+//! | [`unsupported`] | what does not work, and what to do instead |
+//!
+//! How to set up each client, and how to test your own code, is on the page of [`stack`](crate::stack).
+
+#[doc = include_str!("../docs/logs.md")]
+pub mod logs {}
+
+#[doc = include_str!("../docs/migrating.md")]
+pub mod migrating {}
+
+#[doc = include_str!("../docs/settings.md")]
+pub mod settings {}
+
+#[doc = include_str!("../docs/unsupported.md")]
+pub mod unsupported {}

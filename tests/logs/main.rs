@@ -1,0 +1,38 @@
+//! The spans and events of the feature `tracing`.
+#![allow(clippy::disallowed_methods, reason = "in virtual time")]
+
+mod everything;
+mod log;
+mod mistakes;
+mod repeats;
+mod table;
+mod waits;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use testing::script::Client;
+use tower::{Layer, Service, ServiceExt};
+
+const CHAT: &str = "chat/completions";
+const FINE_TUNES: &str = "fine-tunes";
+
+fn post(path: &str) -> Request<Full<Bytes>> {
+    let request = Request::post(format!("https://api.together.ai/v1/{path}"))
+        .header("authorization", "Bearer my-secret-key");
+    request.body(Full::from(r#"{"model":"m"}"#)).unwrap()
+}
+
+fn with<T: Clone + Send + Sync + 'static>(path: &str, said: T) -> Request<Full<Bytes>> {
+    let mut request = post(path);
+    request.extensions_mut().insert(said);
+    request
+}
+
+/// Sends one request through a layer, and drops its response.
+async fn send<L>(layer: &L, client: Client, request: Request<Full<Bytes>>)
+where
+    L: Layer<Client, Service: Service<Request<Full<Bytes>>>>,
+{
+    drop(layer.layer(client).oneshot(request).await);
+}
