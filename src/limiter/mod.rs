@@ -162,7 +162,7 @@ pub use self::{
     handle::Limiter,
     permit::Permit,
     slot::Slot,
-    snapshot::{JobSnapshot, LaneSnapshot, LimitSnapshot, Measure, Snapshot},
+    snapshot::{JobSnapshot, LaneSnapshot, LimitSnapshot, Measure, SharingSnapshot, Snapshot},
 };
 pub(crate) use self::{
     jobs::{JobBook, Watcher},

@@ -35,6 +35,19 @@ pub struct Snapshot {
     pub throttled: u64,
     /// Whether the limiter was closed.
     pub closed: bool,
+    /// How the limits are [shared with other processes](crate::Limiter#method.shared_by); `None` if they are not.
+    pub sharing: Option<SharingSnapshot>,
+}
+
+/// How limits are shared with other processes.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SharingSnapshot {
+    /// The number of processes that share the busiest key, as Redis said last; 0 before its first reply.
+    pub processes: u64,
+    /// For how long Redis has not replied, and why. The process sends its own part of the limits meanwhile, or
+    /// nothing. `None` while Redis replies.
+    pub away: Option<(Duration, &'static str)>,
 }
 
 /// One lane: the requests of one key to one endpoint, with one model where models differ.
@@ -71,6 +84,11 @@ pub struct LaneSnapshot {
     /// The total time that admitted requests waited for their turn. Divide its growth by the growth of
     /// [`admitted`](LaneSnapshot::admitted) to get the mean wait of that time.
     pub waited: Duration,
+    /// The instants at which the lane may send that Redis has granted and that have not come; `None` if the
+    /// lane's limits are not shared.
+    pub granted: Option<u64>,
+    /// The granted instants that passed before a request could use them.
+    pub lapsed: u64,
 }
 
 /// One limit of a lane.
@@ -151,6 +169,7 @@ impl Snapshot {
             #[expect(deprecated, reason = "the former name")]
             throttled: state.totals.throttled,
             closed: state.is_closed(),
+            sharing: state.sharing_snapshot(now),
         }
     }
 }
@@ -221,6 +240,8 @@ fn lane_of(
         #[expect(deprecated, reason = "the former name")]
         throttled: lane.counts.throttled,
         waited: lane.waited,
+        granted: lane.share.as_ref().map(|share| share.granted()),
+        lapsed: lane.share.as_ref().map_or(0, |share| share.lapsed()),
     }
 }
 

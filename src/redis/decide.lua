@@ -2,7 +2,7 @@
 --
 -- KEYS: the hash of an API key; the sorted set of its processes.
 -- ARGV: process, leaves, known, memory, until, lateness, cycle; the number of terms, and for each its name, max,
--- window, lag, heard, owed, end, from; the number of pauses, and for each its lane, since, wait; the number of
+-- window, lag, heard, owed; the number of pauses, and for each its lane, since, wait; the number of
 -- lanes, and for each its name, want, returns, the number of its costs, and for each the term (from 1) and the cost.
 -- All times are whole microseconds.
 -- The reply: now, members, lateness; the due of each term; for each lane first, apart (ns), n, paused, since.
@@ -57,9 +57,10 @@ lateness = widest('l', lateness, read('wl', 'al'))
 
 local terms = {}
 for i = 1, number() do
-  local name, max, window, lag, heard, owed, ends, from =
-    text(), number(), number(), number(), number(), number(), number(), number()
-  local due, booked, value, since = read('d' .. name, 'b' .. name, 'wi' .. name, 'ai' .. name)
+  local name, max, window, lag, heard, owed =
+    text(), number(), number(), number(), number(), number()
+  local due, booked, credit, value, since =
+    read('d' .. name, 'b' .. name, 'c' .. name, 'wi' .. name, 'ai' .. name)
   local late = math.max(lateness, math.min(window / 100, 50e3))
   local own = math.ceil((window + late + lag) * 1e3 / max)
   local interval = widest('i' .. name, own, value, since)
@@ -67,12 +68,10 @@ for i = 1, number() do
   if heard > due and heard < now + 3600e6 then due = heard end
   if due > far then due = 0 end
   if booked > far then booked = 0 end
-  if ends > 0 and due == ends then due = from end
-  if owed ~= 0 then
-    due = math.max(due, now) + math.ceil(owed * interval / 1e3)
-    due = math.min(math.max(due, now), far)
-  end
-  terms[i] = {name = name, interval = interval, lag = lag, due = due, booked = booked}
+  owed = math.ceil(owed * interval / 1e3) - credit
+  credit = math.min(math.max(-owed, 0), math.ceil(window / 16))
+  if owed > 0 then due = math.min(math.max(due, now) + owed, far) end
+  terms[i] = {name = name, interval = interval, lag = lag, due = due, booked = booked, credit = credit}
 end
 
 for i = 1, number() do
@@ -134,6 +133,16 @@ for i = 1, number() do
     end
     reply(math.ceil(come - slack / 2), math.ceil(apart), 0, pause, newest)
   else
+    local credit, least = math.huge, bound / 4
+    for _, cost in ipairs(costs) do
+      if cost.own >= bound then
+        credit = math.min(credit, cost.term.credit)
+      else
+        least = math.max(least, cost.own)
+      end
+    end
+    local sooner = math.floor(math.min(credit * 1e3 / n, apart - least))
+    apart = apart - sooner
     local last = first + (n - 1) * apart / 1e3
     for _, cost in ipairs(costs) do
       local term, own = cost.term, cost.own
@@ -142,6 +151,9 @@ for i = 1, number() do
       else
         term.due = math.ceil(math.max(math.max(term.due, first - term.lag) + n * own / 1e3,
           last - term.lag + own / 1e3))
+      end
+      if own >= bound then
+        term.credit = math.ceil(math.max(term.credit - n * sooner / 1e3, 0))
       end
       if slack then
         local booked = math.ceil(term.booked + n * own / 1e3)
@@ -156,6 +168,7 @@ local result, furthest = {now, all, lateness}, now
 for _, term in ipairs(terms) do
   write('d' .. term.name, term.due)
   write('b' .. term.name, term.booked)
+  write('c' .. term.name, term.credit)
   furthest = math.max(furthest, term.due)
   result[#result + 1] = term.due
 end

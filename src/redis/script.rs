@@ -52,15 +52,12 @@ fn arguments(call: &mut Cmd, namespace: &str, digest: &Digest, ask: &Ask) {
         .arg(micros(ask.cycle));
     call.arg(ask.terms.len());
     for term in &ask.terms {
-        let (end, from) = term.unused.unwrap_or_default();
         call.arg(name(term.name.0))
             .arg(term.max)
             .arg(micros(term.window))
             .arg(micros(term.lag))
             .arg(term.heard.0)
-            .arg(term.owed)
-            .arg(end.0)
-            .arg(from.0);
+            .arg(term.owed);
     }
     call.arg(ask.pauses.len());
     for pause in &ask.pauses {

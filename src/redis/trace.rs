@@ -58,10 +58,6 @@ impl Calls {
             if rng.u8(..10) == 0 {
                 term.owed = rng.i64(-5_000..5_000);
             }
-            if rng.u8(..10) == 0 {
-                let end = self.last.dues.get(place).copied().unwrap_or_default();
-                term.unused = Some((end, Stamp(end.0.saturating_sub(rng.u64(..1_000_000)))));
-            }
         }
         let lanes = (0..rng.u64(0..=3)).map(|lane| {
             let mut costs = Vec::new();

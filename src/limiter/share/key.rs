@@ -14,7 +14,7 @@ use crate::{
         waiter::Waiter,
     },
     quota::shared::{LaneAsk, Ledger, Offset, Pause, Reply, Run, Stamp, Term},
-    words::{Digest, Instant, Quota, Rule, Span, Weight},
+    words::{Digest, Each, Instant, Quota, Rule, Span, Weight},
 };
 
 #[derive(Debug)]
@@ -285,11 +285,32 @@ impl Key {
         if !is_idle || now < share.last_call + IDLE {
             return None;
         }
+        self.return_instants(rules);
         let mut errand = self.errand_of(index, &[], waiters, rules, now);
         self.call(&mut errand, sharing, now);
         errand.ask.leaves = true;
         self.share.as_mut()?.is_known = false;
         Some(errand)
+    }
+
+    /// Gives back the instants that no request needs.
+    fn return_instants(&mut self, rules: &Rules) {
+        for lane in self.lane_indices() {
+            let of = &mut self.lanes[lane];
+            let Some(share) = &mut of.share else { continue };
+            let given = Each {
+                requests: Weight(share.lease.left()),
+                tokens: share.lease.tokens(),
+            };
+            share.start_again();
+            for &index in &of.limits {
+                let limit = &mut self.limits[index];
+                let unit = rules.cap(limit.rule).unit();
+                if let (Some(unit), Some(share)) = (unit, &mut limit.share) {
+                    share.owes(given[unit], Weight(0));
+                }
+            }
+        }
     }
 
     /// The lanes that need instants now, and the instant at which another one may.
@@ -394,7 +415,6 @@ impl Key {
             lag: lag(rules.rule(self.limits[index].rule), rules, quota),
             heard: share.map_or(Stamp(0), |share| share.heard),
             owed: share.map_or(0, |share| share.owed),
-            unused: None,
         });
         errand.ask.terms.len() - 1
     }

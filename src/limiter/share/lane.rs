@@ -95,6 +95,16 @@ impl LaneShare {
         (self.departed, self.asked_at, self.tried) = (0, now, false);
     }
 
+    /// The instants that are left.
+    pub(in crate::limiter) fn granted(&self) -> u64 {
+        self.lease.left()
+    }
+
+    /// The instants that passed before a request could use them.
+    pub(in crate::limiter) fn lapsed(&self) -> u64 {
+        self.lease.lapsed()
+    }
+
     /// A request is turned away, since there is no instant for it.
     pub(in crate::limiter) fn turn_away(&mut self) {
         self.tried = true;

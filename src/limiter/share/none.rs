@@ -1,7 +1,8 @@
 //! Without the feature `redis` no limit is shared: the types of the module have no value.
 
 use super::{
-    KeyIndex, LaneIndex, key::Key, lane::Lane, moment::Moment, rules::Rules, state::State,
+    KeyIndex, LaneIndex, SharingSnapshot, key::Key, lane::Lane, moment::Moment, rules::Rules,
+    state::State,
 };
 use crate::words::{Call, Instant, Rule, Weight};
 
@@ -52,6 +53,14 @@ impl LaneShare {
     pub(super) fn turn_away(&mut self) {
         match self.never {}
     }
+
+    pub(super) fn granted(&self) -> u64 {
+        match self.never {}
+    }
+
+    pub(super) fn lapsed(&self) -> u64 {
+        match self.never {}
+    }
 }
 
 impl LimitShare {
@@ -95,6 +104,10 @@ impl State {
 
     pub(super) fn send_errand(&mut self, _: KeyIndex, _: Instant) -> Instant {
         Instant::NEVER
+    }
+
+    pub(super) fn sharing_snapshot(&self, _: Instant) -> Option<SharingSnapshot> {
+        None
     }
 
     pub(super) fn dispatch(&mut self) -> Option<Dispatch> {

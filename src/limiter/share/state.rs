@@ -3,7 +3,7 @@
 use super::{Dispatch, Errand, KeyShare, Seam, Sharing, Start, Terms, Unreached};
 use crate::{
     limiter::{
-        KeyIndex, Limiter,
+        KeyIndex, Limiter, SharingSnapshot,
         key::World,
         moment::Moment,
         state::{LOOKED_UP, State},
@@ -33,6 +33,18 @@ impl State {
         let news = std::mem::take(&mut sharing.news);
         let task = sharing.outbox.task();
         (task.is_some() || !news.is_empty()).then_some(Dispatch { news, task })
+    }
+
+    pub(crate) fn sharing_snapshot(&self, now: Instant) -> Option<SharingSnapshot> {
+        let sharing = self.sharing.as_ref()?;
+        let keys = self.registry.iter().filter_map(|key| key.share.as_ref());
+        let away = sharing
+            .away
+            .map(|away| ((now - away.since).as_duration(), away.why.text()));
+        Some(SharingSnapshot {
+            processes: keys.map(|share| share.processes).max().unwrap_or(0),
+            away,
+        })
     }
 
     /// Shares the limits of a key, if the limiter shares and the key is new.

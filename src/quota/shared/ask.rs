@@ -43,10 +43,9 @@ pub(crate) struct Term {
     pub(crate) lag: Span,
     /// The latest instant that the ledger has named for the limit. A ledger that has lost it takes it back.
     pub(crate) heard: Stamp,
-    /// The cost that departed requests have proved to have beyond what was charged for them.
+    /// The cost that departed requests have proved to have beyond what was charged for them. Less than 0 if
+    /// something is given back.
     pub(crate) owed: i64,
-    /// The end of the last grant, and the instant from which on nobody needs it.
-    pub(crate) unused: Option<(Stamp, Stamp)>,
 }
 
 /// The server has rejected a request of a lane.

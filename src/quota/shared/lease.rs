@@ -70,6 +70,15 @@ impl Lease {
         self.runs.iter().map(|run| run.n).sum()
     }
 
+    /// The tokens charged for all of them.
+    pub(crate) fn tokens(&self) -> Weight {
+        let tokens = self
+            .runs
+            .iter()
+            .map(|run| run.tokens.0.saturating_mul(run.n));
+        Weight(tokens.fold(0, u64::saturating_add))
+    }
+
     /// The local instant of the last one, at the earliest.
     pub(crate) fn ends(&self, now: Instant) -> Option<Instant> {
         let run = self.runs.back()?;

@@ -30,6 +30,8 @@ struct Limit {
     due: f64,
     /// The instant up to which lanes have drawn numbers.
     booked: f64,
+    /// The time of cost that was given back when nothing was booked any more. The next grants take it first.
+    credit: f64,
     interval: Widest,
 }
 
@@ -126,14 +128,12 @@ impl Ledger {
         if limit.booked > far {
             limit.booked = 0.0;
         }
-        if let Some((end, from)) = term.unused {
-            if limit.due == end.0 as f64 {
-                limit.due = from.0 as f64;
-            }
-        }
-        if term.owed != 0 {
-            let due = limit.due.max(now) + (term.owed as f64 * interval / 1e3).ceil();
-            limit.due = due.max(now).min(far);
+        // What is given back makes later instants come sooner. `due` never falls, since a process that has heard
+        // the higher one would teach it again.
+        let owed = (term.owed as f64 * interval / 1e3).ceil() - limit.credit;
+        limit.credit = (-owed).max(0.0).min((window / CREDIT).ceil());
+        if owed > 0.0 {
+            limit.due = (limit.due.max(now) + owed).min(far);
         }
         Account {
             limit,
@@ -222,6 +222,17 @@ impl Ledger {
             reply.first = Stamp((come - slack / 2.0).ceil() as u64);
             return reply;
         }
+        // What was given back lets the instants come sooner, as far as no other limit binds then.
+        let (mut credit, mut least) = (f64::INFINITY, bound / 4.0);
+        for &cost in &ask.costs {
+            match own(accounts, cost) {
+                own if own >= bound => credit = credit.min(accounts[cost.0].limit.credit),
+                own => least = least.max(own),
+            }
+        }
+        let sooner = (credit * 1e3 / n).min(apart - least).floor();
+        apart -= sooner;
+        reply.apart = Span::nanos(apart.ceil() as u64);
         reply.n = n as u64;
         let last = first + (n - 1.0) * apart / 1e3;
         for &cost in &ask.costs {
@@ -233,6 +244,9 @@ impl Ledger {
                 false => (limit.due.max(first - *lag) + n * own / 1e3).max(last - *lag + own / 1e3),
             }
             .ceil();
+            if own >= bound {
+                limit.credit = (limit.credit - n * sooner / 1e3).max(0.0).ceil();
+            }
             if slack.is_some() {
                 let booked = (limit.booked + n * own / 1e3).ceil();
                 limit.booked = limit.booked.max(limit.due.min(booked));
@@ -271,6 +285,8 @@ const SILENT: f64 = 250e6;
 const TAUGHT: f64 = 2e6;
 /// The lateness that is granted at least, in a window that is long enough.
 const LATE: f64 = 50e3;
+/// The part of a window that is given back at most: about the cost of the requests in flight.
+const CREDIT: f64 = 16.0;
 const FAR: f64 = 120e6;
 const HOUR: f64 = 3_600e6;
 const REMEMBERED: f64 = 60e6;
