@@ -15,7 +15,6 @@ pub(crate) fn redis_away(why: &'static str, closed: bool, is_lasting: bool) {
         }
         (false, false) => {
             tracing::warn!(
-                target: LIMITER,
                 why,
                 "Redis is away: this process sends its part of the limits until it replies"
             );
