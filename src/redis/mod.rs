@@ -49,8 +49,9 @@
 //! - **The timeline is on Redis' clock.** A reply carries Redis' instant. The process knows when it sent the call
 //!   and when it got the reply, and so knows bounds of the difference between the two clocks. It assumes
 //!   nothing else: the clocks may differ by hours. No request departs before its instant has surely come.
-//! - **Late instants lapse.** A request departs at its instant or up to 1 % of the window later, at least 15 ms
-//!   and at most 50 ms. The distance between instants pays for that: 1.5 % of a window of 1 s, 0.8 % of 6 s,
+//! - **Late instants lapse.** A request departs at its instant or a little later: up to 1 % of the window, but at
+//!   most 50 ms. If 15 ms, or one and a half round trips of the slowest process, are more, they count instead.
+//!   The distance between instants pays for that: with fast round trips 1.5 % of a window of 1 s, 0.8 % of 6 s,
 //!   0.1 % of a minute. A quota under which several lanes send pays up to 1 % of its window more, at most 100 ms.
 //! - **One script decides.** It charges all limits of a lane, or none. The calls of all processes are executed
 //!   one after another.
@@ -74,7 +75,7 @@
 //! says, write the numbers, or use [`adaptive(false)`](Limiter::adaptive).
 //!
 //! [`Limiter::try_acquire`] rejects a request if its lane has no instant at hand, and asks Redis for one: try
-//! again some milliseconds later.
+//! again some milliseconds later. Call it within a Tokio runtime, or no task asks.
 //!
 //! # Fairness
 //!
@@ -86,12 +87,12 @@
 //!
 //! # While Redis is away
 //!
-//! A call that has had no reply for 250 ms makes Redis count as away. So does a refused connection, and a reply
-//! that is an error or nonsense. Then each process sends its part of each limit: `max / N - 1` requests in each
+//! Redis counts as away if a call has no reply, if the connection is refused, or if the reply is an error or
+//! nonsense. 250 ms after such a call, the process sends its part of each limit: `max / N - 1` requests in each
 //! window, rounded down. If that is less than one, the process sends one request in each window, or in each
 //! `N / max` windows if there are more processes than requests. `N` is the number of processes in the last
 //! reply, and at least [`with_processes`](Redis::with_processes). A process that has never had a reply counts
-//! as one of eight.
+//! as one of eight, or as one of `with_processes` if that is more.
 //!
 //! While Redis remembers a silent process, it sets that process's part aside. So the sum of all processes stays
 //! within the limit, whether Redis is away for one of them or for all. The [memory](Redis::with_memory) is a
@@ -145,7 +146,7 @@
 //! | memory in Redis | for each key 0.3 KB with one limit, 0.8 KB with five; beside it 0.2 KB with one process, 0.4 KB with 8, 1 KB with 32 |
 //! | connections | one for each limiter |
 //!
-//! A key that is not used for an hour is deleted from Redis (`PEXPIRE`).
+//! Redis deletes a key that is not used for an hour after the last instant that it has granted (`PEXPIRE`).
 //!
 //! # Privacy
 //!
@@ -156,8 +157,8 @@
 //! # TLS
 //!
 //! URLs of the form `rediss://` need the feature `redis-tls`. The server's certificate must be signed by an
-//! authority in `webpki-roots`. The program chooses the crypto provider of rustls, as it does for other clients
-//! without a default: call `rustls::crypto::aws_lc_rs::default_provider().install_default()` at its start.
+//! authority of the crate `webpki-roots`. rustls needs a crypto provider, and this crate chooses none. A program
+//! in which no other crate brings one adds it, for example with `cargo add rustls@0.23`.
 //!
 //! # What to avoid
 //!
