@@ -526,6 +526,11 @@ impl Key {
                 limit.owed = limit.owed.saturating_add(term.owed.max(0));
             }
         }
+        for (lane, pause) in errand.paused.iter().zip(&errand.ask.pauses) {
+            if let Some(share) = &mut self.lanes[*lane].share {
+                share.reports(pause.since, errand.made + pause.wait);
+            }
+        }
     }
 }
 

@@ -109,7 +109,11 @@ impl LaneShare {
 
     /// The server has rejected a request. `is_news` tells whether it was sent after the newest pause began.
     pub(in crate::limiter) fn rejected(&mut self, is_news: bool, until: Instant) {
-        let since = if is_news { self.since } else { Stamp(0) };
+        self.reports(if is_news { self.since } else { Stamp(0) }, until);
+    }
+
+    /// The next call reports a pause.
+    pub(super) fn reports(&mut self, since: Stamp, until: Instant) {
         let before = self.rejections.get_or_insert(Rejections { since, until });
         before.since = before.since.max(since);
         before.until = before.until.max(until);
