@@ -7,7 +7,8 @@
 //! | [`migrating`] | what replaces governor, reqwest-retry, backoff, tower's own layers |
 //! | [`unsupported`] | what does not work, and what to do instead |
 //!
-//! How to set up each client, and how to test your own code, is on the page of [`stack`](crate::stack).
+//! How processes share limits exactly is on the page of
+//! [`redis`](https://docs.rs/tower-together/latest/tower_together/redis/). How to set up each client, and how to test your own code, is on the page of [`stack`](crate::stack).
 
 #[doc = include_str!("../docs/logs.md")]
 pub mod logs {}

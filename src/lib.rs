@@ -55,6 +55,7 @@
 //! | keys, callers, models, deadlines and retries of single requests | [`extension`] |
 //! | supported request bodies | [`body`] |
 //! | settings for a batch job, a web server, an interactive tool, many machines | [`guide::settings`] |
+//! | limits that processes share exactly, through Redis | [`redis`](https://docs.rs/tower-together/latest/tower_together/redis/) |
 //! | logs, and what to alert on | [`guide::logs`] |
 //! | what replaces governor, reqwest-retry, backoff, tower's own layers | [`guide::migrating`] |
 //! | blocking clients, other runtimes, WebAssembly | [`guide::unsupported`] |
@@ -67,6 +68,8 @@
 //! | `async-openai` | a layer that adapts a stack to its `with_http_service` |
 //! | `axum` | axum's `Body` as a request body: servers, proxies |
 //! | `hyper` | hyper's `Incoming` as a request body: servers; and classifies the errors of hyper and its clients, for example as not sent |
+//! | `redis` | limits that several processes share through Redis or Valkey (`Limiter::shared_by`) |
+//! | `redis-tls` | the same over TLS: `rediss://` |
 //! | `reqwest` | the layers over a `reqwest::Client`, as it is or as a service of `http::Request`s |
 //! | `reqwest-middleware` | the layers as its middleware |
 //! | `tonic` | tonic's `Body` as a request body, and classifies its channel's errors; requires Rust 1.88 |
@@ -104,6 +107,6 @@ pub use crate::{
     words::{ApiError, Classify, Endpoint, Error, Limits, Quota, Rejected, Tier, extension},
 };
 
-#[cfg(all(doctest, feature = "reqwest-middleware"))]
+#[cfg(all(doctest, feature = "reqwest-middleware", feature = "redis"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -90,15 +90,16 @@
 //! plain token bucket with retries uses 72 %, and 23 % of its requests get a 429. Limits by the minute that
 //! move and are not named are learned less well: 82 to 90 % is used. Four processes with one key that know
 //! nothing of each other use 98 to 100 % of it, with 1.5 % 429s and about equal shares (Jain's index 0.95 to
-//! 1).
+//! 1). With the feature `redis` processes share the limits of the table exactly, and all pause after a 429 in
+//! one of them: see [Many machines](https://docs.rs/tower-together/latest/tower_together/redis/).
 //!
 //! One run of each kind, as the example `learned_limits` of `simulation/` draws it. The rate of sent requests
 //! is the mean of 10 s, or of 2 minutes in the last row:
 //!
 #![cfg_attr(doc, doc = include_str!("../../docs/learned_limits.svg"))]
 //!
-//! No task is spawned. One timer per runtime serves every request that waits there. A request that need not
-//! wait makes no timer.
+//! No task is spawned, except one for a limiter that shares its limits through Redis. One timer per runtime
+//! serves every request that waits there. A request that need not wait makes no timer.
 //!
 //! # Mistakes
 //!

@@ -70,7 +70,7 @@ async fn connect(redis: &Redis) -> Result<MultiplexedConnection, Unreached> {
     }
 }
 
-/// Makes one call, and hands the reply over. Returns whether the connection is good for more.
+/// Makes one call, and hands the reply over. Returns whether the connection can be used again.
 async fn send(
     seam: Seam,
     redis: Arc<Redis>,
@@ -106,7 +106,7 @@ async fn call(
     }
 }
 
-/// Why there is no reply, in words that say what to do where the user has to do something.
+/// The reason for which there is no reply. If only the user can end it, the text says how.
 fn why(error: &RedisError) -> Unreached {
     let is = |kind| is(error, kind);
     let detail = error.detail().unwrap_or_default();

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 /// The SHA-256 of a key under which processes share its limits.
 pub(crate) type Digest = [u8; 32];
 
-/// What a request says of its key, for its digest.
+/// The source of a request's digest.
 #[derive(Clone)]
 pub(crate) enum Identity {
     Anonymous,

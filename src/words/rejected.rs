@@ -58,7 +58,7 @@ pub enum Reason {
     /// The limiter was closed.
     Closed,
     /// Redis, which shares the limits with other processes, does not reply, and the limiter was told [to reject
-    /// requests](https://docs.rs/tower-together/latest/tower_together/struct.Redis.html) then.
+    /// requests](https://docs.rs/tower-together/latest/tower_together/redis/struct.Redis.html#method.closed_while_away) then.
     RedisAway,
 }
 

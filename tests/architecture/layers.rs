@@ -8,9 +8,9 @@ use syn::{
 };
 
 /// A layer, the layers it may use, and the crates it may use beside std.
-const LAYERS: [(&str, &[&str], &[&str]); 15] = [
+const LAYERS: [(&str, &[&str], &[&str]); 16] = [
     ("clock", &[], &["tokio"]),
-    ("words", &[], &["http", "tokio"]),
+    ("words", &[], &["http", "sha2", "tokio"]),
     (
         "wire",
         &["clock", "words"],
@@ -21,8 +21,9 @@ const LAYERS: [(&str, &[&str], &[&str]); 15] = [
     (
         "limiter",
         &["clock", "words", "quota", "observe"],
-        &["tokio", "slab", "smallvec", "shuttle"],
+        &["fastrand", "tokio", "slab", "smallvec", "shuttle"],
     ),
+    ("redis", &["words", "quota", "limiter"], &["redis", "tokio"]),
     (
         "body",
         &["words", "wire"],
@@ -233,14 +234,15 @@ fn files_of(source: &Path, layer: &str) -> Vec<(String, String)> {
     let mut files = Vec::new();
     let mut places = vec![source.join(layer), source.join(format!("{layer}.rs"))];
     while let Some(place) = places.pop() {
-        // The model checker's stand-ins are tests too.
-        if place.ends_with("tests.rs") || place.ends_with("limiter/checker") || !place.exists() {
+        // The model checker's stand-ins and the script's trace are tests too.
+        let tests = ["tests.rs", "tests", "limiter/checker", "redis/trace.rs"];
+        if tests.iter().any(|name| place.ends_with(name)) || !place.exists() {
             continue;
         }
         if place.is_dir() {
             let entries = fs::read_dir(&place).unwrap();
             places.extend(entries.map(|entry| entry.unwrap().path()));
-        } else {
+        } else if place.extension().is_some_and(|end| end == "rs") {
             let text = fs::read_to_string(&place).unwrap();
             files.push((place.display().to_string(), text));
         }

@@ -248,7 +248,7 @@ impl Key {
         let Some(share) = self.share.as_ref().filter(|_| self.needs_instants()) else {
             return (None, Instant::NEVER);
         };
-        // From then on the key sends its own part.
+        // The instant from which on the key sends its own part.
         let since = sharing.away.map(|away| away.since).or(share.asked);
         let alone = since.map(|since| since + SILENT).filter(|at| *at > now);
         let alone = alone.unwrap_or(Instant::NEVER);
@@ -546,11 +546,16 @@ impl Key {
                 limit.owed = limit.owed.saturating_add(term.owed.max(0));
             }
         }
+        for (lane, pause) in errand.paused.iter().zip(&errand.ask.pauses) {
+            if let Some(share) = &mut self.lanes[*lane].share {
+                share.reports(pause.since, errand.made + pause.wait);
+            }
+        }
     }
 }
 
-/// The part of a limit for a process that is alone, of so many: one less than its part, since the windows of the
-/// others are not its own.
+/// Reduces a limit to the part of one of `processes` processes that are on their own. The part is one less than
+/// `max / processes`, since the windows of the processes do not begin together.
 fn alone(term: &mut Term, processes: u64) {
     match (term.max / processes).saturating_sub(1) {
         0 => {
@@ -589,7 +594,7 @@ const LEAST_LATENESS: Span = Span::millis(15);
 const LATE: Span = Span::millis(50);
 const WIDEST_LAG: Span = Span::millis(100);
 const AN_HOUR: Span = Span::secs(3_600);
-/// In microseconds: the time after which nobody waits for a reply.
+/// In microseconds: the time after which the process no longer waits for a reply.
 const STALE: u64 = 300_000;
-/// The number of processes that a process expects which the ledger has never told.
+/// The number of processes that a process expects if the ledger has never told it.
 const UNKNOWN: u64 = 8;

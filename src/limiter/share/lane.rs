@@ -78,7 +78,7 @@ impl LaneShare {
         u64::try_from(u128::from(self.departed) * ahead / u128::from(time)).unwrap_or(u64::MAX)
     }
 
-    /// The number of instants to ask for, while so many requests wait.
+    /// The number of instants to ask for while `waiting` requests wait.
     pub(super) fn want(&self, waiting: u64, lead: Span, now: Instant) -> u64 {
         // Twice as many as before while requests wait, so that a lane that had few comes to have its share.
         let soon = self
@@ -119,7 +119,11 @@ impl LaneShare {
 
     /// The server has rejected a request. `is_news` tells whether it was sent after the newest pause began.
     pub(in crate::limiter) fn rejected(&mut self, is_news: bool, until: Instant) {
-        let since = if is_news { self.since } else { Stamp(0) };
+        self.reports(if is_news { self.since } else { Stamp(0) }, until);
+    }
+
+    /// The next call reports a pause.
+    pub(super) fn reports(&mut self, since: Stamp, until: Instant) {
         let before = self.rejections.get_or_insert(Rejections { since, until });
         before.since = before.since.max(since);
         before.until = before.until.max(until);
@@ -181,7 +185,7 @@ fn name(about: &str) -> Name {
     Name(u64::from_be_bytes(first))
 }
 
-/// What has departed longer ago tells nothing of what will.
+/// Departures before this time are not used to predict the next ones.
 const RECENT: Span = Span::millis(200);
 /// Departures are counted over this time at least.
 const LEAST_TIME: Span = Span::millis(50);

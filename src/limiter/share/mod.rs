@@ -50,9 +50,9 @@ pub(super) struct Sharing {
     pub(super) retry_at: Instant,
     /// The number of failed calls in a row.
     failures: u32,
-    /// What the user is to be told once the lock is released.
+    /// Events to log once the lock is released.
     news: Vec<News>,
-    /// Whether the user was told of limits that are not shared.
+    /// Whether the warning of limits that are not shared has been logged.
     warned: bool,
     pub(super) outbox: seam::Outbox,
 }
@@ -64,7 +64,7 @@ pub(super) struct Away {
     pub(super) why: Unreached,
 }
 
-/// What the user is told.
+/// An event to log.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum News {
     Away(Unreached, bool),
@@ -87,7 +87,7 @@ impl Sharing {
         }
     }
 
-    /// The ledger has replied, and knows so many processes.
+    /// The ledger has replied, and knows `processes` processes.
     pub(super) fn is_back(&mut self, processes: u64) {
         (self.failures, self.retry_at) = (0, Instant::START);
         if self.away.take().is_some() {
@@ -106,14 +106,14 @@ impl Sharing {
         }
     }
 
-    /// Some limits of the table are not shared. The user is told once.
+    /// Some limits of the table are not shared. This is logged once.
     pub(super) fn leaves_out(&mut self) {
         if !std::mem::replace(&mut self.warned, true) {
             self.news.push(News::Unshared);
         }
     }
 
-    /// A call has failed: the next one waits.
+    /// A call has failed. Delays the next one.
     pub(super) fn failed(&mut self, why: Unreached, now: Instant) {
         let wait = match why {
             Unreached::Misconfigured(_) => SLOW_RETRY,

@@ -36,7 +36,7 @@ impl Unreached {
         }
     }
 
-    /// Whether it stays so until the user changes something.
+    /// Whether only the user can end it.
     pub(crate) fn is_lasting(self) -> bool {
         matches!(self, Self::Misconfigured(_))
     }
@@ -71,7 +71,7 @@ impl Outbox {
         self.errands.push_back(errand);
     }
 
-    /// What has to be done about the errands once the lock is released.
+    /// Returns the task to start or to wake once the lock is released, if there are errands.
     pub(super) fn task(&mut self) -> Option<Task> {
         if self.errands.is_empty() {
             return None;
@@ -95,12 +95,13 @@ impl Outbox {
     }
 }
 
-/// What has to be done once the lock is released.
+/// News and a wake of the task, for when the lock is released.
 pub(in crate::limiter) struct Dispatch {
     pub(super) news: Vec<News>,
     pub(super) task: Option<Task>,
 }
 
+/// The task that takes errands: to be started, or to be woken.
 pub(super) enum Task {
     Start(Seam, Start),
     Wake(Waker),
@@ -137,7 +138,7 @@ impl Seam {
         }
     }
 
-    /// Errands that say goodbye for the keys that have needed nothing for a second.
+    /// Errands that say goodbye for the keys that have needed nothing for 300 ms.
     pub(crate) fn goodbyes(&self) -> Vec<Errand> {
         let shared = self.0.upgrade();
         shared.map_or_else(Vec::new, |shared| {
@@ -164,8 +165,8 @@ impl Dispatch {
 }
 
 impl Task {
-    /// Wakes the task, or starts one in the runtime that is polling now. If there is none, the next poll of a
-    /// request that waits does.
+    /// Wakes the task, or starts one in the current runtime. Without a current runtime, the next poll of a
+    /// waiting request starts it.
     fn run(self) {
         let (seam, start) = match self {
             Self::Wake(waker) => return waker.wake(),

@@ -27,7 +27,7 @@ impl State {
         self.sharing = Some(Box::new(Sharing::new(terms, seam, start)));
     }
 
-    /// What has to be done once the lock is released.
+    /// Takes the news, and the task to start or wake, for when the lock is released.
     pub(crate) fn dispatch(&mut self) -> Option<Dispatch> {
         let sharing = self.sharing.as_mut()?;
         let news = std::mem::take(&mut sharing.news);
@@ -102,7 +102,7 @@ impl State {
         let (errand, next) = key.errand(index, sharing, &self.waiters, &self.rules, now);
         let Some(errand) = errand else { return next };
         sharing.outbox.push(errand);
-        // Its silence is looked for.
+        // The next look is when the errand has had no reply for too long.
         key.errand(index, sharing, &self.waiters, &self.rules, now)
             .1
     }
@@ -154,7 +154,7 @@ impl State {
         }
     }
 
-    /// Errands that say goodbye for the keys that have needed nothing for a second.
+    /// Errands that say goodbye for the keys that have needed nothing for 300 ms.
     pub(crate) fn goodbyes(&mut self, now: Instant) -> Vec<Errand> {
         let Some(sharing) = &self.sharing else {
             return Vec::new();

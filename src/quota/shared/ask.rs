@@ -20,7 +20,7 @@ pub(crate) struct Ask {
     pub(crate) known: u64,
     /// The ledger remembers a silent process for this time.
     pub(crate) memory: Span,
-    /// Nothing is granted after this instant, since nobody waits for the reply any more; 0 for no bound.
+    /// Nothing is granted after this instant, since the process no longer waits for the reply. 0 for no bound.
     pub(crate) until: Stamp,
     /// How late a request may depart after its instant, so that the process's timers and its knowledge of the
     /// ledger's clock are good enough.

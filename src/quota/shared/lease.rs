@@ -29,8 +29,7 @@ pub(crate) struct Run {
 }
 
 impl Lease {
-    /// Counts by another clock, or by what is known of the same one now. With `keeps` its instants stay, if
-    /// they are of the same clock.
+    /// Uses `clock` from now on. Its instants are kept if `keeps` is true and they are of the same clock.
     pub(crate) fn follow(&mut self, clock: &Offset, keeps: bool) {
         if !keeps || self.clock.is_own() != clock.is_own() {
             self.runs.clear();

@@ -48,7 +48,7 @@ struct Widest {
     at: f64,
 }
 
-/// What one call has of a limit.
+/// A limit during one call.
 struct Account {
     limit: Limit,
     /// The nanoseconds that each unit of cost takes.
@@ -180,7 +180,7 @@ impl Ledger {
         let mut n = (want as f64).min(1.0 + (horizon * 1e3 / bound).floor());
         let mut apart = bound;
         if here < all && n > 0.0 {
-            // Those that are silent may send their part on their own.
+            // Silent processes may send their part on their own.
             let back = bound + SILENT * (1.0 - here / all) / n;
             apart = (bound * all / here).min(back);
         }

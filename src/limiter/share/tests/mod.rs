@@ -200,7 +200,18 @@ async fn a_lone_request_beside_busy_processes_has_its_turn_in_two_cycles() {
 
 #[tokio::test(start_paused = true)]
 async fn a_429_in_one_process_pauses_all_within_two_cycles() {
-    let server = Server::new(1, 0, &[]);
+    pauses_all(&[], 200).await;
+}
+
+/// Calls are refused while the 429 is to be reported.
+#[tokio::test(start_paused = true)]
+async fn a_429_that_the_ledger_has_not_heard_is_reported_again() {
+    pauses_all(&[Fault::Refuses(4_950..6_000)], 1_500).await;
+}
+
+/// Process 0 has a 429 after 5 s that asks for 3 s. All processes pause `within` that many milliseconds.
+async fn pauses_all(faults: &[Fault], within: u64) {
+    let server = Server::new(1, 0, faults);
     let log = Log::default();
     let mut limiters = Vec::new();
     let mut tasks = JoinSet::new();
@@ -218,9 +229,9 @@ async fn a_429_in_one_process_pauses_all_within_two_cycles() {
     sleep(Duration::from_secs(5)).await;
     let permit = limiters[0].acquire(Call::new(CHAT)).await.unwrap();
     permit.throttled(Some(Duration::from_secs(3)));
-    sleep(Duration::from_millis(200)).await;
+    sleep(Duration::from_millis(within)).await;
     let before = log.count(|_, _| true);
-    sleep(Duration::from_millis(2_700)).await;
+    sleep(Duration::from_millis(2_900 - within)).await;
     assert_eq!(log.count(|_, _| true), before);
     sleep(Duration::from_secs(3)).await;
     assert!(log.count(|_, _| true) > before + 100.0);
