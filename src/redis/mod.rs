@@ -303,9 +303,7 @@ impl Limiter {
     pub fn shared_by(self, redis: Redis) -> Self {
         let terms = redis.terms;
         let redis = Arc::new(redis);
-        let start: share::Start =
-            Arc::new(move |seam| Box::pin(task::carry(seam, Arc::clone(&redis))));
-        self.share(terms, start)
+        self.share(terms, move |seam| task::carry(seam, Arc::clone(&redis)))
     }
 }
 

@@ -6,74 +6,28 @@ use smallvec::SmallVec;
 use super::{
     Sharing, Unreached,
     errand::{AskedLane, Errand},
-    lane::{CYCLE, LaneShare, LimitShare},
+    parts::{CYCLE, LaneShare, LimitShare},
 };
 use crate::{
     limiter::{
         KeyIndex, KeyRef, LaneIndex, LimitIndex, WaiterId, key::Key, lane::Lane, rules::Rules,
         waiter::Waiter,
     },
-    quota::shared::{LaneAsk, Ledger, Offset, Pause, Reply, Run, Stamp, Term},
+    quota::shared::{LaneAsk, Offset, Pause, Reply, Run, Stamp, Term},
     words::{Digest, Each, Instant, Quota, Rule, Span, Weight},
 };
 
-#[derive(Debug)]
-pub(in crate::limiter) struct KeyShare {
-    digest: Digest,
-    clock: Offset,
-    /// The number of processes that share the key, as the ledger said last.
-    pub(in crate::limiter) processes: u64,
-    /// The instant since which a call is under way.
-    asked: Option<Instant>,
-    /// The instant of the last call.
-    last_call: Instant,
-    /// The instant at which the calls so far are paid for: 20 a second.
-    calls_due: Instant,
-    /// Whether the ledger knows this process.
-    is_known: bool,
-    /// The mean time of a call, and its mean deviation.
-    time: (Span, Span),
-    /// The key's own part of the limits, while the ledger does not reply.
-    alone: Option<Ledger>,
-}
-
-impl KeyShare {
-    pub(in crate::limiter) fn new(digest: Digest) -> Self {
-        Self {
-            digest,
-            clock: Offset::default(),
-            processes: 0,
-            asked: None,
-            last_call: Instant::START,
-            calls_due: Instant::START,
-            is_known: false,
-            time: (Span::millis(2), Span::millis(1)),
-            alone: None,
-        }
-    }
-
-    /// The time before the end of a lease at which the next one is asked for.
-    fn lead(&self) -> Span {
-        let (mean, deviation) = self.time;
-        mean + deviation * 4 + Span::millis(2)
-    }
-
-    /// A call has taken `time`.
-    fn took(&mut self, time: Span) {
-        let (mean, deviation) = self.time;
-        let off = if time > mean {
-            time - mean
-        } else {
-            mean - time
-        };
-        self.time = (
-            ((mean * 7 + time) / 8).min(Span::millis(50)),
-            ((deviation * 3 + off) / 4).min(Span::millis(10)),
-        );
-    }
-}
-
 impl Lane {
+    /// Whether a request waits, or was turned away since there was no instant for it.
+    pub(super) fn needs_instants(&self) -> bool {
+        self.waiting > 0 || self.share.as_ref().is_some_and(|share| share.tried)
+    }
+
+    /// The mean tokens of its requests so far.
+    pub(super) fn mean_tokens(&self) -> Weight {
+        Weight(self.charged.checked_div(self.counts.admitted).unwrap_or(0))
+    }
+
     /// Whether the lane departs at the ledger's instants, which stand for this rule too.
     pub(in crate::limiter) fn is_leased(&self, rule: &Rule) -> bool {
         self.share.is_some() && rule.cap.quota().is_ok()

@@ -9,7 +9,8 @@
 
 mod errand;
 mod key;
-mod lane;
+mod outbox;
+mod parts;
 mod seam;
 mod state;
 #[cfg(all(test, not(shuttle)))]
@@ -17,14 +18,11 @@ mod tests;
 
 use std::time::Duration;
 
-pub(crate) use self::{
-    errand::Errand,
-    seam::{Seam, Start, Unreached},
-};
+use self::outbox::{Outbox, Start};
+pub(crate) use self::{errand::Errand, outbox::Unreached, seam::Seam};
 pub(super) use self::{
-    key::KeyShare,
-    lane::{LaneShare, LimitShare},
-    seam::Dispatch,
+    outbox::Dispatch,
+    parts::{KeyShare, LaneShare, LimitShare},
 };
 use crate::words::{Instant, Span};
 
@@ -54,7 +52,7 @@ pub(super) struct Sharing {
     news: Vec<News>,
     /// Whether the warning of limits that are not shared has been logged.
     warned: bool,
-    pub(super) outbox: seam::Outbox,
+    outbox: Outbox,
 }
 
 /// The ledger does not reply.
@@ -74,7 +72,7 @@ pub(super) enum News {
 }
 
 impl Sharing {
-    pub(super) fn new(terms: Terms, seam: Seam, start: Start) -> Self {
+    fn new(terms: Terms, start: Start) -> Self {
         Self {
             process: fastrand::u64(..),
             terms,
@@ -83,7 +81,7 @@ impl Sharing {
             failures: 0,
             news: Vec::new(),
             warned: false,
-            outbox: seam::Outbox::new(seam, start),
+            outbox: Outbox::new(start),
         }
     }
 

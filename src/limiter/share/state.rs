@@ -1,9 +1,9 @@
 //! Errands to the ledger of a shared limiter, and their replies.
 
-use super::{Dispatch, Errand, KeyShare, Seam, Sharing, Start, Terms, Unreached};
+use super::{Dispatch, Errand, KeyShare, Unreached};
 use crate::{
     limiter::{
-        KeyIndex, Limiter, SharingSnapshot,
+        KeyIndex, SharingSnapshot,
         key::World,
         moment::Moment,
         state::{LOOKED_UP, State},
@@ -12,21 +12,7 @@ use crate::{
     words::{Call, Instant, Reason, Span},
 };
 
-impl Limiter {
-    /// Shares the limits with other processes, through the task that `start` makes.
-    pub(crate) fn share(self, terms: Terms, start: Start) -> Self {
-        let seam = Seam::new(&self.shared);
-        self.shared.with(|state, _| state.share(terms, seam, start));
-        self
-    }
-}
-
 impl State {
-    /// Shares the limits of all keys from now on.
-    pub(crate) fn share(&mut self, terms: Terms, seam: Seam, start: Start) {
-        self.sharing = Some(Box::new(Sharing::new(terms, seam, start)));
-    }
-
     /// Takes the news, and the task to start or wake, for when the lock is released.
     pub(crate) fn dispatch(&mut self) -> Option<Dispatch> {
         let sharing = self.sharing.as_mut()?;
@@ -142,6 +128,10 @@ impl State {
             return;
         };
         sharing.outbox.ended();
+        // A task that panics would panic again at once.
+        let why = Unreached::Failed("the task that calls Redis has ended");
+        sharing.goes_away(why, moment.now);
+        sharing.failed(why, moment.now);
         let mut waiting = Vec::new();
         for (index, key) in self.registry.iter_mut() {
             key.lose_call();

@@ -16,7 +16,7 @@ use tokio::{
 use crate::{
     limiter::{
         Limiter,
-        share::{Errand, Seam, Start, Terms, Unreached},
+        share::{Errand, Seam, Terms, Unreached},
     },
     quota::shared::{Ledger, Reply, Stamp},
     words::{Call, Digest, Endpoint, Limits},
@@ -150,8 +150,7 @@ impl Server {
         terms: Terms,
     ) -> Limiter {
         let server = Arc::clone(self);
-        let start: Start = Arc::new(move |seam| Box::pin(carry(seam, number, Arc::clone(&server))));
-        Limiter::new(limits).share(terms, start)
+        Limiter::new(limits).share(terms, move |seam| carry(seam, number, Arc::clone(&server)))
     }
 
     pub(super) fn calls(&self, time: Range<u64>) -> usize {

@@ -1,10 +1,66 @@
-//! The shared part of a lane and of a limit.
+//! The shared parts of a key, of its lanes, and of its limits.
 
 use crate::{
-    limiter::lane::Lane,
-    quota::shared::{Lease, Name, Stamp},
-    words::{Endpoint, Instant, Rule, Span, Weight},
+    quota::shared::{Lease, Ledger, Name, Offset, Stamp},
+    words::{Digest, Endpoint, Instant, Rule, Span, Weight},
 };
+
+/// The shared part of a key.
+#[derive(Debug)]
+pub(in crate::limiter) struct KeyShare {
+    pub(super) digest: Digest,
+    pub(super) clock: Offset,
+    /// The number of processes that share the key, as the ledger said last.
+    pub(in crate::limiter) processes: u64,
+    /// The instant since which a call is under way.
+    pub(super) asked: Option<Instant>,
+    /// The instant of the last call.
+    pub(super) last_call: Instant,
+    /// The instant at which the calls so far are paid for: 20 a second.
+    pub(super) calls_due: Instant,
+    /// Whether the ledger knows this process.
+    pub(super) is_known: bool,
+    /// The mean time of a call, and its mean deviation.
+    pub(super) time: (Span, Span),
+    /// The key's own part of the limits, while the ledger does not reply.
+    pub(super) alone: Option<Ledger>,
+}
+
+impl KeyShare {
+    pub(in crate::limiter) fn new(digest: Digest) -> Self {
+        Self {
+            digest,
+            clock: Offset::default(),
+            processes: 0,
+            asked: None,
+            last_call: Instant::START,
+            calls_due: Instant::START,
+            is_known: false,
+            time: (Span::millis(2), Span::millis(1)),
+            alone: None,
+        }
+    }
+
+    /// The time before the end of a lease at which the next one is asked for.
+    pub(super) fn lead(&self) -> Span {
+        let (mean, deviation) = self.time;
+        mean + deviation * 4 + Span::millis(2)
+    }
+
+    /// A call has taken `time`.
+    pub(super) fn took(&mut self, time: Span) {
+        let (mean, deviation) = self.time;
+        let off = if time > mean {
+            time - mean
+        } else {
+            mean - time
+        };
+        self.time = (
+            ((mean * 7 + time) / 8).min(Span::millis(50)),
+            ((deviation * 3 + off) / 4).min(Span::millis(10)),
+        );
+    }
+}
 
 /// The shared part of a lane.
 #[derive(Debug)]
@@ -127,18 +183,6 @@ impl LaneShare {
         let before = self.rejections.get_or_insert(Rejections { since, until });
         before.since = before.since.max(since);
         before.until = before.until.max(until);
-    }
-}
-
-impl Lane {
-    /// Whether a request waits, or was turned away since there was no instant for it.
-    pub(super) fn needs_instants(&self) -> bool {
-        self.waiting > 0 || self.share.as_ref().is_some_and(|share| share.tried)
-    }
-
-    /// The mean tokens of its requests so far.
-    pub(super) fn mean_tokens(&self) -> Weight {
-        Weight(self.charged.checked_div(self.counts.admitted).unwrap_or(0))
     }
 }
 
