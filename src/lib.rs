@@ -67,6 +67,8 @@
 //! | `async-openai` | a layer that adapts a stack to its `with_http_service` |
 //! | `axum` | axum's `Body` as a request body: servers, proxies |
 //! | `hyper` | hyper's `Incoming` as a request body: servers; and classifies the errors of hyper and its clients, for example as not sent |
+//! | `redis` | limits that several processes share through Redis or Valkey (`Limiter::shared_by`) |
+//! | `redis-tls` | the same over TLS: `rediss://` |
 //! | `reqwest` | the layers over a `reqwest::Client`, as it is or as a service of `http::Request`s |
 //! | `reqwest-middleware` | the layers as its middleware |
 //! | `tonic` | tonic's `Body` as a request body, and classifies its channel's errors; requires Rust 1.88 |
