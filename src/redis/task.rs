@@ -27,9 +27,9 @@ pub(super) async fn carry(seam: Seam, redis: Arc<Redis>) {
                 continue;
             }
             () = sleep(IDLE) => {
-                let goodbyes = seam.goodbyes();
+                // An errand that is not carried would never be done.
                 if let Some(connection) = connection.as_ref() {
-                    for errand in goodbyes {
+                    for errand in seam.goodbyes() {
                         calls.spawn(send(seam.clone(), Arc::clone(&redis), connection.clone(), errand));
                     }
                 }
