@@ -24,6 +24,9 @@ impl Redis {
     /// The server at a URL, in any form that the `redis` crate takes: `redis://:password@host:6379/0`,
     /// `rediss://` with the feature `redis-tls`, `redis+unix:///path`. Nothing is sent yet.
     ///
+    /// The certificate of a `rediss://` server is checked against the system's root certificates, or those in the file
+    /// that the environment variable `SSL_CERT_FILE` names.
+    ///
     /// # Errors
     ///
     /// If the URL has no such form.
