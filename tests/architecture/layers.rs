@@ -8,9 +8,9 @@ use syn::{
 };
 
 /// A layer, the layers it may use, and the crates it may use beside std.
-const LAYERS: [(&str, &[&str], &[&str]); 15] = [
+const LAYERS: [(&str, &[&str], &[&str]); 16] = [
     ("clock", &[], &["tokio"]),
-    ("words", &[], &["http", "tokio"]),
+    ("words", &[], &["http", "sha2", "tokio"]),
     (
         "wire",
         &["clock", "words"],
@@ -22,6 +22,11 @@ const LAYERS: [(&str, &[&str], &[&str]); 15] = [
         "limiter",
         &["clock", "words", "quota", "observe"],
         &["tokio", "slab", "smallvec", "shuttle"],
+    ),
+    (
+        "redis",
+        &["words", "quota", "limiter"],
+        &["fastrand", "redis", "rustls", "testing", "tokio"],
     ),
     (
         "body",
@@ -240,7 +245,7 @@ fn files_of(source: &Path, layer: &str) -> Vec<(String, String)> {
         if place.is_dir() {
             let entries = fs::read_dir(&place).unwrap();
             places.extend(entries.map(|entry| entry.unwrap().path()));
-        } else {
+        } else if place.extension().is_some_and(|ending| ending == "rs") {
             let text = fs::read_to_string(&place).unwrap();
             files.push((place.display().to_string(), text));
         }
