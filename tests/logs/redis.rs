@@ -107,7 +107,7 @@ fn command(read: &[u8]) -> Option<(String, Vec<u8>)> {
 /// The number of a line such as `*2\r\n` or `$4\r\n`, and the bytes after it.
 fn number(read: &[u8]) -> Option<(usize, &[u8])> {
     let end = read.windows(2).position(|pair| pair == b"\r\n")?;
-    let digits = str::from_utf8(read.get(1..end)?).ok()?;
+    let digits = std::str::from_utf8(read.get(1..end)?).ok()?;
     Some((digits.parse().ok()?, &read[end + 2..]))
 }
 
