@@ -25,7 +25,7 @@
 //! | `upstream` | knows the API's address (`target`, `path`) and key, hides the key in responses (`mask`), tells when the API rejects it (`key_rejected`), and sends (`client`) |
 //! | `connection` | serves one connection of a program, within the system's file descriptors |
 //! | `access` | lets programs in by token, address or web page, or rejects them (`rejection`) |
-//! | `config` | reads the command line and the file of `--config` |
+//! | `config` | reads the command line and the file of `--config`; shares the limits through Redis (`sharing`) |
 //! | `history` | keeps the last five minutes of each lane, and computes what remains of a limit (`windows`) |
 //! | `monitor` | follows each call, counts what came of it, and logs it; notices an outage |
 //! | `body` | reads request bodies ahead, into memory or onto disk |
@@ -65,7 +65,7 @@ use tower_together::Limiter;
 use crate::{
     access::{Access, tokens::AccessTokens},
     app::app,
-    config::{Config, args::Args},
+    config::{Config, args::Args, sharing},
     connection::descriptors::Descriptors,
     error::with_causes,
     gateway::Gateway,
@@ -111,6 +111,7 @@ async fn run(args: Args, config: Config) -> Result<ExitCode, BoxError> {
     let limiter = Limiter::new(args.limits(descriptors.each()))
         .with_max_wait(args.max_wait)
         .with_max_waiting(MAX_WAITING);
+    let limiter = sharing::shared(limiter, &args)?;
     let gateway = Arc::new(Gateway::new(access, target, limiter, descriptors, &args));
 
     writeln!(io::stdout(), "listening on http://{address}")?;

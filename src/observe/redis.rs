@@ -4,23 +4,24 @@
 use super::LIMITER;
 
 /// Redis, through which processes share their limits, does not reply.
-pub(crate) fn redis_away(why: &'static str, closed: bool, is_lasting: bool) {
+pub(crate) fn redis_away(reason: &'static str, closed: bool, is_lasting: bool) {
     #[cfg(feature = "tracing")]
     match (is_lasting, closed) {
         (true, _) => {
-            tracing::error!(target: LIMITER, why, "limits are not shared: this does not end by itself")
+            tracing::error!(target: LIMITER, reason, "limits are not shared: this does not end by itself");
         }
         (false, true) => {
-            tracing::warn!(target: LIMITER, why, "Redis is away: requests are rejected until it replies")
+            tracing::warn!(target: LIMITER, reason, "Redis is away: requests are rejected until it replies");
         }
         (false, false) => {
             tracing::warn!(
-                why,
+                target: LIMITER,
+                reason,
                 "Redis is away: this process sends its part of the limits until it replies"
             );
         }
     }
-    let _ = (why, closed, is_lasting);
+    let _ = (reason, closed, is_lasting);
 }
 
 /// Redis replies again.

@@ -216,6 +216,9 @@ impl Redis {
     ///
     /// Nothing is sent yet: the first request that has to wait connects.
     ///
+    /// The certificate of a `rediss://` server is checked against the system's root certificates, or those in the file
+    /// that the environment variable `SSL_CERT_FILE` names.
+    ///
     /// # Errors
     ///
     /// If the URL has none of these forms, or if it has the form `rediss://` without the feature `redis-tls`.

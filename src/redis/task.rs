@@ -27,9 +27,9 @@ pub(super) async fn carry(seam: Seam, redis: Arc<Redis>) {
                 continue;
             }
             () = sleep(IDLE) => {
-                let goodbyes = seam.goodbyes();
+                // An errand that is not carried would never be done.
                 if let Some(connection) = connection.as_ref() {
-                    for errand in goodbyes {
+                    for errand in seam.goodbyes() {
                         calls.spawn(send(seam.clone(), Arc::clone(&redis), connection.clone(), errand));
                     }
                 }
@@ -58,6 +58,8 @@ pub(super) async fn carry(seam: Seam, redis: Arc<Redis>) {
 }
 
 async fn connect(redis: &Redis) -> Result<MultiplexedConnection, Unreached> {
+    #[cfg(feature = "redis-tls")]
+    choose_cryptography();
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
         .set_response_timeout(Some(CALL_TIMEOUT));
@@ -67,6 +69,17 @@ async fn connect(redis: &Redis) -> Result<MultiplexedConnection, Unreached> {
     match timeout(CONNECT_TIMEOUT, connected).await {
         Ok(connection) => connection.map_err(|error| why(&error)),
         Err(_) => Err(Unreached::Failed("the connection timed out")),
+    }
+}
+
+/// Chooses the cryptography of this process, unless the program has. rustls panics if several are compiled in, or none.
+#[cfg(feature = "redis-tls")]
+fn choose_cryptography() {
+    use rustls::crypto::{CryptoProvider, aws_lc_rs};
+
+    if CryptoProvider::get_default().is_none() {
+        // An error means that another thread has chosen.
+        let _ = aws_lc_rs::default_provider().install_default();
     }
 }
 

@@ -1,4 +1,5 @@
 //! A Redis or Valkey server of one test.
+#![allow(clippy::disallowed_methods, reason = "processes take real time")]
 
 use std::{
     env, fs,

@@ -23,7 +23,11 @@ const LAYERS: [(&str, &[&str], &[&str]); 16] = [
         &["clock", "words", "quota", "observe"],
         &["fastrand", "tokio", "slab", "smallvec", "shuttle"],
     ),
-    ("redis", &["words", "quota", "limiter"], &["redis", "tokio"]),
+    (
+        "redis",
+        &["words", "quota", "limiter"],
+        &["fastrand", "redis", "rustls", "testing", "tokio"],
+    ),
     (
         "body",
         &["words", "wire"],

@@ -22,7 +22,11 @@ use tower_together::{
     retry::{Budget, Decision},
 };
 
-use crate::{CHAT, FINE_TUNES, post, send, with};
+use crate::{
+    CHAT, FINE_TUNES, post,
+    redis::{self, loading, no_permission, one_instant},
+    send, with,
+};
 
 pub(crate) async fn everything() {
     failures().await;
@@ -32,6 +36,7 @@ pub(crate) async fn everything() {
     lanes().await;
     jobs().await;
     mistakes().await;
+    shared().await;
 }
 
 fn script(replies: impl IntoIterator<Item = Reply>) -> Client {
@@ -122,6 +127,10 @@ async fn jobs() {
     assert!(timeout(Duration::from_secs(600), watched).await.is_err());
     let many = status(400).body(r#"{"error":{"message":"Too many concurrent fine-tune jobs"}}"#);
     send(&TogetherRateLimitLayer::default(), script([many]), create()).await;
+}
+
+async fn shared() {
+    redis::shared(Duration::ZERO, [loading, one_instant, no_permission]).await;
 }
 
 async fn mistakes() {

@@ -4,6 +4,7 @@
 mod everything;
 mod log;
 mod mistakes;
+mod redis;
 mod repeats;
 mod table;
 mod waits;

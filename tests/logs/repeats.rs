@@ -14,7 +14,13 @@ use tower_together::{
 };
 use tracing::Level;
 
-use crate::{CHAT, FINE_TUNES, log::Log, post, send};
+use crate::{
+    CHAT, FINE_TUNES,
+    log::Log,
+    post,
+    redis::{self, loading, one_instant},
+    send,
+};
 
 /// The lines that an operator sees.
 fn shown(log: &Log) -> Vec<String> {
@@ -132,4 +138,34 @@ async fn a_line_of_creates_that_wait_for_jobs_is_one_line() {
         "{:#?}",
         shown(&log)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_redis_is_one_line_and_so_is_its_end() {
+    let (log, _guard) = Log::heard();
+    let replies: [fn() -> String; 4] = [loading, loading, one_instant, one_instant];
+    redis::shared(Duration::ZERO, replies).await;
+    let away = log.with("Redis is away");
+    let reasons: Vec<_> = away.iter().map(|line| line.field("reason")).collect();
+    assert_eq!(
+        reasons,
+        [Some("Redis is loading its data")],
+        "{}",
+        log.text()
+    );
+    let back = log.with("Redis is back");
+    let processes: Vec<_> = back.iter().map(|line| line.field("processes")).collect();
+    assert_eq!(processes, [Some("2")], "{}", log.text());
+    assert_eq!(log.of("are not shared"), 1, "{}", log.text());
+}
+
+/// A process that had nothing to send for 300 ms during an outage never called Redis again.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_an_outage_of_redis_is_a_line_after_a_quiet_time_too() {
+    let (log, _guard) = Log::heard();
+    let mut replies: Vec<fn() -> String> = vec![loading; 5];
+    replies.push(one_instant);
+    redis::shared(Duration::from_millis(500), replies).await;
+    assert_eq!(log.of("Redis is away"), 1, "{}", log.text());
+    assert_eq!(log.of("Redis is back"), 1, "{}", log.text());
 }

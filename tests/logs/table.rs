@@ -66,6 +66,7 @@ async fn each_line_is_in_the_table_and_each_row_is_logged() {
     let (log, _guard) = Log::heard();
     everything().await;
     let (rows, lines) = (rows(), log.lines());
+    assert!(!log.text().contains("secret"), "{}", log.text());
     for line in &lines {
         let row = rows.iter().find(|row| row.is_of(line));
         let row = row.unwrap_or_else(|| panic!("{line} is not in the table"));

@@ -63,6 +63,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MODEL")]
     pub(crate) exempt: Vec<String>,
 
+    /// A Redis or Valkey, as redis://HOST:6379: the gateways that use it share the limits of their key. An address
+    /// with a password is better in GATEWAY_REDIS
+    #[arg(long, value_name = "URL")]
+    pub(crate) redis: Option<String>,
+
     /// A TOML file of these options, with tables `limit` and `tokens`; the command line overrules it
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -163,6 +168,9 @@ GATEWAY_TOKENS=tom=TOKEN,ann=ANOTHER lets in only programs that send one of thes
 an API key; the page, the metrics and the log name them. Without it the gateway listens on this
 machine alone. The page and its numbers want one too, except from this machine: in a browser it is the
 password, with any name.
+
+GATEWAY_REDIS=URL is --redis, for an address with a password, which other users of the machine could
+read on a command line.
 
 The first line on standard output is `listening on http://ADDR`. Programs use http://ADDR/v1 as
 their base URL; GET / is a page for people, /lanes is its data, /metrics is for Prometheus, /healthz

@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 pub(crate) mod limits;
+pub(crate) mod sharing;
 
 use std::{ffi::OsString, fs, ops::Range, path::Path};
 

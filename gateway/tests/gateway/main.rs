@@ -20,6 +20,8 @@ mod process;
 mod program;
 mod secrets;
 #[cfg(unix)]
+mod sharing;
+#[cfg(unix)]
 mod shutdown;
 mod start;
 

@@ -35,6 +35,7 @@ fn plain(mut command: Command, args: &[&str]) -> Command {
         .args(args)
         .env_remove("TOGETHER_API_KEY")
         .env_remove("GATEWAY_TOKENS")
+        .env_remove("GATEWAY_REDIS")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
