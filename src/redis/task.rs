@@ -3,14 +3,15 @@
 use std::{collections::HashMap, future::poll_fn, sync::Arc, time::Duration};
 
 use redis::{
-    AsyncConnectionConfig, ErrorKind, RedisError, ServerErrorKind, aio::MultiplexedConnection,
+    AsyncConnectionConfig, ConnectionAddr, ErrorKind, RedisError, ServerErrorKind,
+    aio::MultiplexedConnection,
 };
 use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use super::{Redis, script};
+use super::{Redis, script, tls};
 use crate::{
     limiter::share::{Errand, Seam, Unreached},
     words::Digest,
@@ -96,6 +97,12 @@ async fn connect(redis: &Redis) -> Result<MultiplexedConnection, Unreached> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
         .set_response_timeout(Some(CALL_TIMEOUT));
+    if matches!(
+        redis.client.get_connection_info().addr(),
+        ConnectionAddr::TcpTls { .. }
+    ) {
+        tls::provide_cryptography();
+    }
     let connected = redis
         .client
         .get_multiplexed_async_connection_with_config(&config);
@@ -153,6 +160,10 @@ fn why(error: &RedisError) -> Unreached {
     };
     if error.kind() == ErrorKind::AuthenticationFailed || says(&NO_PASSWORD) {
         Unreached::Misconfigured("Redis rejects the user or the password of the URL")
+    } else if error.to_string().contains("invalid peer certificate") {
+        Unreached::Misconfigured(
+            "the certificate of Redis is not trusted: see `Redis::with_root_certificate`",
+        )
     } else if says(&NO_RIGHTS) {
         Unreached::Misconfigured(
             "Redis does not allow the user the commands of the script: see `redis`, \"Rights\"",

@@ -7,6 +7,8 @@ mod garbage;
 mod life;
 mod rejected;
 mod secrets;
+#[cfg(feature = "redis-tls")]
+mod tls;
 
 use std::{
     process::Command,
