@@ -136,28 +136,24 @@ fn start_worker(
 
 /// Draws what each worker sent in the last second.
 fn draw(second: u64, departures: &Receiver<(u64, usize)>, log: &mut Vec<(u64, usize)>) {
-    let mut counts = [0; WORKERS];
+    let mut counts = [0_usize; WORKERS];
     for departure in departures.try_iter() {
         counts[departure.1] += 1;
         log.push(departure);
     }
-    let bars = counts.map(|count| {
-        format!(
-            "{:<20}",
-            "▇".repeat(count).chars().take(19).collect::<String>()
-        )
-    });
+    // Two requests a cell: the fair share of 12 or 13 fills a bar.
+    let bars = counts.map(|count| format!("{:<7} ", "▇".repeat(count.div_ceil(2).min(7))));
     let event = match second {
         21 => "Redis was killed",
         24 => "Redis is back, empty",
         41 => "worker 1 was killed",
         _ => "",
     };
-    println!(
-        "{second:>2} s {:>4} {} {event}",
-        counts.iter().sum::<usize>(),
-        bars.concat()
-    );
+    if !event.is_empty() {
+        println!("          {event}");
+    }
+    let sum = counts.iter().sum::<usize>();
+    println!("{second:>2} s {sum:>4} {}", bars.concat());
 }
 
 /// Writes the line that proves the limit.

@@ -40,7 +40,9 @@ impl Seen {
             false => self.with_key = true,
         }
         mistakes.mixed |= self.with_key && self.without_key && !was_mixed;
-        mistakes.another |= owners::has_another(key, &self.limiter, clock::now());
+        // Limiters that share their limits through Redis may be many.
+        mistakes.another |=
+            lane.share.is_none() && owners::has_another(key, &self.limiter, clock::now());
     }
 
     /// Counts a request that passes without a limit.

@@ -45,15 +45,13 @@ redis.call('ZREMRANGEBYSCORE', set, '-inf', now - memory)
 if leaves then redis.call('ZREM', set, process) end
 local all = redis.call('ZCARD', set)
 local here = redis.call('ZCOUNT', set, now - 200e3, '+inf')
-if known > all then
-  local born = read('g')
-  if born == 0 then
-    born = now
-    write('g', now)
-  end
-  if now - born < 2e6 then all = known end
+local born, value, since = read('g', 'wl', 'al')
+if born == 0 then
+  born = now
+  write('g', now)
 end
-lateness = widest('l', lateness, read('wl', 'al'))
+if known > all and now - born < 2e6 then all = known end
+lateness = widest('l', lateness, value, since)
 
 local terms = {}
 for i = 1, number() do

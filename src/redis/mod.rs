@@ -185,6 +185,8 @@
 
 mod script;
 mod task;
+#[cfg_attr(not(feature = "redis-tls"), path = "tls/none.rs")]
+mod tls;
 #[cfg(test)]
 mod trace;
 

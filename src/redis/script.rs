@@ -5,7 +5,7 @@ use std::{fmt::Write, sync::LazyLock};
 use redis::{Cmd, Script, cmd};
 
 use crate::{
-    quota::shared::{Ask, LaneReply, Reply, Stamp},
+    quota::shared::{Ask, LaneAsk, LaneReply, Reply, Stamp},
     words::{Digest, Span, sha256},
 };
 
@@ -88,6 +88,10 @@ pub(super) fn reply(numbers: &[i64], ask: &Ask) -> Option<Reply> {
     );
     let dues = ask.terms.iter().map(|_| Some(Stamp(next()?)));
     let dues = dues.collect::<Option<_>>()?;
+    let knows_process = members >= u64::from(!ask.leaves);
+    if now.0 >= LATEST || !knows_process || members > MOST_MEMBERS {
+        return None;
+    }
     let lanes = ask.lanes.iter().map(|lane| {
         let reply = LaneReply {
             first: Stamp(next()?),
@@ -96,7 +100,7 @@ pub(super) fn reply(numbers: &[i64], ask: &Ask) -> Option<Reply> {
             paused: Stamp(next()?),
             since: Stamp(next()?),
         };
-        (reply.n <= lane.want).then_some(reply)
+        is_sound(&reply, lane, ask, (now, members, lateness)).then_some(reply)
     });
     let lanes = lanes.collect::<Option<_>>()?;
     Some(Reply {
@@ -106,6 +110,27 @@ pub(super) fn reply(numbers: &[i64], ask: &Ask) -> Option<Reply> {
         dues,
         lanes,
     })
+}
+
+/// Whether the instants of a lane are such as the script names: not past, at most an hour and the turns of all
+/// processes ahead, and as far apart as its limits are.
+fn is_sound(
+    reply: &LaneReply,
+    lane: &LaneAsk,
+    ask: &Ask,
+    (now, members, lateness): (Stamp, u64, Span),
+) -> bool {
+    let (mut apart, mut ahead) = (Span::ZERO, LONGEST_PAUSE);
+    for &(place, cost) in &lane.costs {
+        let term = &ask.terms[place];
+        let own = (term.window + lateness + term.lag).div_ceil(term.max) * cost;
+        apart = apart.max(own);
+        ahead = ahead.max(LONGEST_PAUSE + term.window * 8 + own * (2 * members + lane.want));
+    }
+    let first = Span::nanos(reply.first.as_nanos());
+    let now = Span::nanos(now.as_nanos());
+    let is_near = (now..=now + ahead).contains(&first);
+    is_near && reply.n <= lane.want && (reply.n == 0 || reply.apart >= apart)
 }
 
 /// The beginning of the names of a key's two keys in Redis, in one slot of a cluster.
@@ -126,3 +151,8 @@ fn name(name: u64) -> String {
 fn micros(span: Span) -> u64 {
     span.as_nanos().div_ceil(1_000)
 }
+
+/// An instant in the year 2255. The script counts in whole numbers below 2^53.
+const LATEST: u64 = 9_000_000_000_000_000;
+const MOST_MEMBERS: u64 = 1_000_000;
+const LONGEST_PAUSE: Span = Span::secs(3_600);

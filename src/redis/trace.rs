@@ -63,7 +63,9 @@ impl Calls {
             let mut costs = Vec::new();
             for place in 0..terms.len() {
                 if rng.bool() {
-                    costs.push((place, 1 + (rng.f64().powi(4) * 3e3) as u64));
+                    // The limiter rejects a request that costs more.
+                    let cost = 1 + (rng.f64().powi(4) * 3e3) as u64;
+                    costs.push((place, cost.min(terms[place].max)));
                 }
             }
             LaneAsk {

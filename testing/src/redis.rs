@@ -16,11 +16,17 @@ use std::{
 pub struct Server {
     child: Option<Child>,
     folder: PathBuf,
+    settings: Vec<String>,
 }
 
 impl Server {
     /// Starts the program that `REDIS_SERVER` names, or `redis-server`; `None` if there is none.
     pub fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// Starts it with more arguments on its command line.
+    pub fn start_with(settings: &[&str]) -> Option<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = env::temp_dir().join(format!(
@@ -31,6 +37,7 @@ impl Server {
         let mut server = Self {
             child: None,
             folder,
+            settings: settings.iter().map(ToString::to_string).collect(),
         };
         server.restart().then_some(server)
     }
@@ -43,6 +50,7 @@ impl Server {
             .args(["--port", "0", "--save", "", "--daemonize", "no"])
             .arg("--unixsocket")
             .arg(self.socket())
+            .args(&self.settings)
             .current_dir(&self.folder)
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -126,20 +126,25 @@ impl LaneShare {
     /// The number of requests that will need an instant until the next call but one has a reply, as far as the
     /// last departures tell.
     pub(super) fn soon(&self, lead: Span, now: Instant) -> u64 {
+        self.soon_of(self.departed, lead, now)
+    }
+
+    /// The number of requests that will need an instant, if so many have departed.
+    fn soon_of(&self, departed: u64, lead: Span, now: Instant) -> u64 {
         if now - self.departed_at >= RECENT {
             return 0;
         }
         let time = (now - self.asked_at).as_nanos().max(LEAST_TIME.as_nanos());
         let ahead = u128::from((CYCLE + lead).as_nanos());
-        u64::try_from(u128::from(self.departed) * ahead / u128::from(time)).unwrap_or(u64::MAX)
+        u64::try_from(u128::from(departed) * ahead / u128::from(time)).unwrap_or(u64::MAX)
     }
 
     /// The number of instants to ask for while `waiting` requests wait.
     pub(super) fn want(&self, waiting: u64, lead: Span, now: Instant) -> u64 {
-        // Twice as many as before while requests wait, so that a lane that had few comes to have its share.
-        let soon = self
-            .soon(lead, now)
-            .saturating_mul(1 + u64::from(waiting > 0));
+        // Twice as many as before while requests wait, so that a lane that had few comes to have its share. The
+        // product is rounded down after that: rounded down before, one request in two cycles would stay one.
+        let times = 1 + u64::from(waiting > 0);
+        let soon = self.soon_of(self.departed.saturating_mul(times), lead, now);
         let wanted = waiting.saturating_add(soon);
         wanted
             .saturating_sub(self.lease.left())

@@ -21,7 +21,7 @@ pub(crate) struct Ledger {
     limits: HashMap<Name, Limit>,
     lanes: HashMap<Name, Lane>,
     lateness: Widest,
-    /// The instant at which the ledger found that it knows fewer processes than they do.
+    /// The instant of the first call.
     born: f64,
 }
 
@@ -70,13 +70,11 @@ impl Ledger {
         let mut all = self.members.len() as f64;
         let heard = self.members.values();
         let here = heard.filter(|heard| **heard >= now - SILENCE).count() as f64;
-        if ask.known as f64 > all {
-            if self.born == 0.0 {
-                self.born = now;
-            }
-            if now - self.born < TAUGHT {
-                all = ask.known as f64;
-            }
+        if self.born == 0.0 {
+            self.born = now;
+        }
+        if now - self.born < TAUGHT {
+            all = all.max(ask.known as f64);
         }
         let lateness = self.lateness.with(micros(ask.lateness), now);
         let terms = ask.terms.iter();
@@ -281,7 +279,7 @@ fn micros(span: Span) -> f64 {
 const SILENCE: f64 = 200e3;
 /// The nanoseconds after an unanswered call at which a process begins to send its own part.
 const SILENT: f64 = 250e6;
-/// A ledger that was lost believes for this time how many processes there are.
+/// A ledger that is new may have been lost: for this time it believes how many processes there are.
 const TAUGHT: f64 = 2e6;
 /// The lateness that is granted at least, in a window that is long enough.
 const LATE: f64 = 50e3;
@@ -291,3 +289,27 @@ const FAR: f64 = 120e6;
 const HOUR: f64 = 3_600e6;
 const REMEMBERED: f64 = 60e6;
 const REFRESHED: f64 = 10e6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_said_goodbye_does_not_count_however_many_the_others_know() {
+        let mut ledger = Ledger::default();
+        let mut members = |process, known, leaves, second: u64| {
+            let ask = Ask {
+                process,
+                known,
+                leaves,
+                memory: Span::secs(5),
+                ..Ask::default()
+            };
+            ledger.decide(&ask, Stamp(second * 1_000_000)).members
+        };
+        assert_eq!(members(1, 3, false, 100), 3, "a new ledger is told");
+        assert_eq!(members(2, 0, false, 103), 2);
+        assert_eq!(members(2, 2, true, 104), 1);
+        assert_eq!(members(1, 2, false, 105), 1);
+    }
+}

@@ -198,6 +198,32 @@ async fn a_lone_request_beside_busy_processes_has_its_turn_in_two_cycles() {
     }
 }
 
+/// A process that sends one request after the other has its share too, whichever came last.
+#[tokio::test(start_paused = true)]
+async fn processes_with_one_request_at_a_time_have_equal_shares() {
+    for _ in 0..5 {
+        let server = Server::new(1, 0, &[]);
+        let log = Log::default();
+        let mut tasks = JoinSet::new();
+        for process in 0..8 {
+            let (limiter, log) = (server.process(process, chat(600, 6), terms(8)), log.clone());
+            tasks.spawn(async move {
+                sleep(Duration::from_millis(fastrand::u64(..500))).await;
+                let work = async {
+                    loop {
+                        drop(limiter.acquire(Call::new(CHAT)).await.unwrap());
+                        log.add(process, CHAT);
+                    }
+                };
+                let _ = timeout(Duration::from_secs(20), work).await;
+            });
+        }
+        tasks.join_all().await;
+        let (few, many) = log.shares(8);
+        assert!(few >= 0.95 && many <= 1.05, "{few:.2} {many:.2}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_429_in_one_process_pauses_all_within_two_cycles() {
     pauses_all(&[], 200).await;
