@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{
     hook::{Decision, Failed},
     hops::Hops,
-    settings::Settings,
+    settings::RetrySettings,
     verdict::Nature,
 };
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
 /// One request and all its attempts.
 #[derive(Debug)]
 pub(super) struct Tries {
-    settings: Arc<Settings>,
+    settings: Arc<RetrySettings>,
     endpoint: Endpoint,
     asked: observe::Asked,
     nature: Nature,
@@ -87,7 +87,7 @@ impl Tries {
         request: &Request<B>,
         endpoint: Endpoint,
         asked: observe::Asked,
-        settings: Arc<Settings>,
+        settings: Arc<RetrySettings>,
         now: Instant,
     ) -> Self {
         let retries = request.extensions().get::<Retries>().copied();
@@ -114,7 +114,7 @@ impl Tries {
         }
     }
 
-    pub(super) fn settings(&self) -> &Settings {
+    pub(super) fn settings(&self) -> &RetrySettings {
         &self.settings
     }
 
