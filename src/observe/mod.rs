@@ -14,10 +14,10 @@ macro_rules! log {
     };
 }
 
-mod asked;
 mod lane;
 mod mistakes;
 mod repeats;
+mod traced;
 
 #[cfg(feature = "tracing")]
 use std::time::Duration;
@@ -28,12 +28,12 @@ use tracing::Level;
 use crate::words::{Endpoint, extension::PassedOver};
 
 pub(crate) use self::{
-    asked::Asked,
     lane::{Change, LaneEvents, LoggedPaces, Once},
     mistakes::{
         another_limiter, around_server, beneath_limiter, left_alone, mixed_keys, unlimited,
     },
     repeats::Repeats,
+    traced::Traced,
 };
 
 /// A request goes to the next model of its chain.

@@ -27,7 +27,7 @@ use crate::{
     adapter::relay,
     body::{self, Original, Peek, RequestBody, Whole, rejection},
     clock,
-    observe::Asked,
+    observe::Traced,
     resend::{Step, StepOf, Strategy},
     wire,
     words::{ApiError, extension::Failure},
@@ -63,8 +63,8 @@ where
         if is_received::<B, E>(&request) {
             settings.warn_of_server();
         }
-        let asked = Asked::of(endpoint, || body::model(&mut request, endpoint));
-        let tries = Tries::begin(&request, endpoint, asked, settings, clock::now());
+        let traced = Traced::of(endpoint, || body::model(&mut request, endpoint));
+        let tries = Tries::begin(&request, endpoint, traced, settings, clock::now());
         let begun = session.insert(Self {
             tries,
             original: None,

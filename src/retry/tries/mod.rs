@@ -32,7 +32,7 @@ use crate::{
 pub(super) struct Tries {
     settings: Arc<RetrySettings>,
     endpoint: Endpoint,
-    asked: observe::Asked,
+    traced: observe::Traced,
     nature: Nature,
     hops: Hops,
     /// The caller's deadline.
@@ -86,7 +86,7 @@ impl Tries {
     pub(super) fn begin<B>(
         request: &Request<B>,
         endpoint: Endpoint,
-        asked: observe::Asked,
+        traced: observe::Traced,
         settings: Arc<RetrySettings>,
         now: Instant,
     ) -> Self {
@@ -99,7 +99,7 @@ impl Tries {
         }
         Self {
             endpoint,
-            asked,
+            traced,
             nature,
             hops: Hops::new(nature, request.uri(), settings.redirects),
             deadline: wire::request::deadline(request.extensions(), request.headers(), now),
@@ -202,7 +202,7 @@ impl Tries {
         }
         let wait = when.after(now);
         self.waited = self.waited.saturating_add(wait);
-        self.asked.retried(self.retries, failure, wait);
+        self.traced.retried(self.retries, failure, wait);
         Some((when, body))
     }
 
@@ -220,7 +220,7 @@ impl Tries {
 
     fn end(&self, failure: Failure, reason: NotRetried) {
         let attempt = self.retries + 1;
-        self.asked
+        self.traced
             .not_retried(attempt, failure, reason, &self.settings.repeats);
     }
 
@@ -279,7 +279,8 @@ impl Tries {
 
     /// The rejection of a request that could not be sent before its deadline.
     pub(super) fn late(&self) -> Rejected {
-        self.asked.expired(self.retries + 1, &self.settings.repeats);
+        self.traced
+            .expired(self.retries + 1, &self.settings.repeats);
         Rejected::new(Reason::Deadline, self.endpoint, None)
     }
 
