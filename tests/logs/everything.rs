@@ -22,7 +22,7 @@ use tower_together::{
     retry::{Budget, Decision},
 };
 
-use crate::{CHAT, FINE_TUNES, post, send, with};
+use crate::{CHAT, FINE_TUNES, post, send, test, with};
 
 pub(crate) async fn everything() {
     failures().await;
@@ -125,7 +125,7 @@ async fn jobs() {
 }
 
 async fn mistakes() {
-    let named = || with(CHAT, ApiKey::named("everything"));
+    let named = || with(CHAT, ApiKey::named(&test()));
     let layers = [(); 2].map(|()| TogetherRateLimitLayer::default());
     send(&layers[0], script([]), named()).await;
     send(&layers[1], script([]), named()).await;
