@@ -62,18 +62,18 @@ fn log(endpoint: &'static str, model: Option<&str>, change: Change) {
     }
 }
 
-/// The paces of a lane that were logged last.
+/// The paces of a lane that were logged last. Half as precise as others, since there are many lanes.
 #[derive(Debug, Default)]
-pub(crate) struct LoggedPaces(#[cfg(feature = "tracing")] crate::words::Each<f64>);
+pub(crate) struct LoggedPaces(#[cfg(feature = "tracing")] crate::words::Each<f32>);
 
 impl LoggedPaces {
     /// Whether this pace is worth an event: it is a quarter above or below the last one that was.
     pub(crate) fn change(&mut self, unit: Unit, per_second: f64) -> bool {
         #[cfg(feature = "tracing")]
         if is_heard() {
-            let logged = &mut self.0[unit];
-            if per_second > *logged * MUCH || per_second < *logged / MUCH {
-                *logged = per_second;
+            let (logged, pace) = (&mut self.0[unit], per_second as f32);
+            if pace > *logged * MUCH || pace < *logged / MUCH {
+                *logged = pace;
                 return true;
             }
         }
@@ -105,4 +105,4 @@ pub(super) fn is_heard() -> bool {
 }
 
 #[cfg(feature = "tracing")]
-const MUCH: f64 = 1.25;
+const MUCH: f32 = 1.25;
