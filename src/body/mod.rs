@@ -50,6 +50,6 @@ pub(crate) use self::{
     asked::{asked, model},
     original::Original,
     peek::{Bound, Peek},
-    rejection::refusal,
+    rejection::rejection,
     timer::Timer,
 };

@@ -10,7 +10,7 @@ use super::Whole;
 use crate::words::{Reason, Rejected, extension::Waited};
 
 /// The response for a rejected request with these headers: in Together's JSON error shape, or in gRPC's.
-pub(crate) fn refusal<R>(rejected: Rejected, request: &HeaderMap) -> Response<Whole<R>>
+pub(crate) fn rejection<R>(rejected: Rejected, request: &HeaderMap) -> Response<Whole<R>>
 where
     R: Body<Data = Bytes>,
 {

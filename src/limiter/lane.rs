@@ -1,6 +1,6 @@
 //! A lane: the requests of one key to one endpoint with one model, first come, first served.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
@@ -9,7 +9,7 @@ use super::{
     share::LaneShare,
 };
 use crate::{
-    observe::{Change, LaneEvents, LoggedPaces},
+    observe::{Change, LaneEvents},
     quota::{Gate, News, Restart},
     words::{Amount, Each, Endpoint, Instant, NamedLimit, NotNow, Rule, Unit, Weight},
 };
@@ -41,10 +41,9 @@ pub(super) struct Lane {
     pub(super) counts: Counts,
     /// The tokens charged to admitted requests.
     pub(super) charged: u64,
-    /// The total time that admitted requests waited. Nanoseconds in 64 bits would overflow, since each of
-    /// many waiting requests adds a second every second.
-    pub(super) waited: Duration,
-    pub(super) logged: LoggedPaces,
+    /// The total time that admitted requests waited. It would overflow in nanoseconds, since each of many waiting
+    /// requests adds a second every second.
+    pub(super) waited_micros: u64,
     /// The part that processes share.
     pub(super) share: Option<Box<LaneShare>>,
 }
@@ -166,14 +165,14 @@ impl Lane {
         }
     }
 
-    /// Notes the paces that a report has changed.
+    /// Notes the paces that a report has changed by much.
     pub(super) fn note_paces(&mut self, events: &mut LaneEvents) {
+        if !events.are_heard() {
+            return;
+        }
         for unit in Unit::BOTH {
-            let rate = self.learned[unit].rate.as_ref();
-            let pace = rate
-                .filter(|rate| rate.leads())
-                .map(|rate| rate.per_second());
-            if let Some(pace) = pace.filter(|pace| self.logged.change(unit, *pace)) {
+            let rate = self.learned[unit].rate.as_mut();
+            if let Some(pace) = rate.and_then(|rate| rate.change()) {
                 self.note(Change::Pace(unit, pace), events);
             }
         }

@@ -239,7 +239,7 @@ fn lane_of(
         throttled_count: lane.counts.throttled,
         #[expect(deprecated, reason = "the former name")]
         throttled: lane.counts.throttled,
-        waited: lane.waited,
+        waited: Duration::from_micros(lane.waited_micros),
         granted: lane.share.as_ref().map(|share| share.granted()),
         lapsed: lane.share.as_ref().map_or(0, |share| share.lapsed()),
     }

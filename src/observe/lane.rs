@@ -22,6 +22,14 @@ pub(crate) enum Change {
 }
 
 impl LaneEvents {
+    /// Whether there is a subscriber for them.
+    pub(crate) fn are_heard(&self) -> bool {
+        #[cfg(feature = "tracing")]
+        return is_heard();
+        #[cfg(not(feature = "tracing"))]
+        false
+    }
+
     pub(crate) fn add(&mut self, endpoint: Endpoint, model: Option<&Arc<str>>, change: Change) {
         #[cfg(feature = "tracing")]
         if is_heard() {
@@ -62,26 +70,6 @@ fn log(endpoint: &'static str, model: Option<&str>, change: Change) {
     }
 }
 
-/// The paces of a lane that were logged last.
-#[derive(Debug, Default)]
-pub(crate) struct LoggedPaces(#[cfg(feature = "tracing")] crate::words::Each<f64>);
-
-impl LoggedPaces {
-    /// Whether this pace is worth an event: it is a quarter above or below the last one that was.
-    pub(crate) fn change(&mut self, unit: Unit, per_second: f64) -> bool {
-        #[cfg(feature = "tracing")]
-        if is_heard() {
-            let logged = &mut self.0[unit];
-            if per_second > *logged * MUCH || per_second < *logged / MUCH {
-                *logged = per_second;
-                return true;
-            }
-        }
-        let _ = (unit, per_second);
-        false
-    }
-}
-
 /// An event that is logged once.
 #[derive(Debug, Default)]
 pub(crate) struct Once(#[cfg(feature = "tracing")] bool);
@@ -103,6 +91,3 @@ pub(super) fn is_heard() -> bool {
 
     LevelFilter::current() != LevelFilter::OFF
 }
-
-#[cfg(feature = "tracing")]
-const MUCH: f64 = 1.25;

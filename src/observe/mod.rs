@@ -14,12 +14,12 @@ macro_rules! log {
     };
 }
 
-mod asked;
 mod lane;
 mod mistakes;
 #[cfg(feature = "redis")]
 mod redis;
 mod repeats;
+mod traced;
 
 #[cfg(feature = "tracing")]
 use std::time::Duration;
@@ -32,12 +32,12 @@ pub(crate) use self::redis::{redis_away, redis_back, unshared};
 use crate::words::{Endpoint, extension::PassedOver};
 
 pub(crate) use self::{
-    asked::Asked,
-    lane::{Change, LaneEvents, LoggedPaces, Once},
+    lane::{Change, LaneEvents, Once},
     mistakes::{
         another_limiter, around_server, beneath_limiter, left_alone, mixed_keys, unlimited,
     },
     repeats::Repeats,
+    traced::Traced,
 };
 
 /// A request goes to the next model of its chain.

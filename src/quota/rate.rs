@@ -40,6 +40,8 @@ pub(crate) struct Rate {
     /// to probe.
     known: Instant,
     last: Instant,
+    /// The rate at the last [`change`](Self::change).
+    changed: f64,
 }
 
 impl Rate {
@@ -62,12 +64,22 @@ impl Rate {
             cut: Instant::START,
             known: now,
             last: now,
+            changed: 0.0,
         }
     }
 
     /// Whether this paces the lane, instead of the numbers that this crate supplied.
     pub(crate) fn leads(&self) -> bool {
         self.leads
+    }
+
+    /// The rate, if this leads and it is a quarter above or below what it was at the last change.
+    pub(crate) fn change(&mut self) -> Option<f64> {
+        let change = self.rate > self.changed * MUCH || self.rate < self.changed / MUCH;
+        (self.leads && change).then(|| {
+            self.changed = self.rate;
+            self.rate
+        })
     }
 
     pub(crate) fn per_second(&self) -> f64 {
@@ -345,6 +357,7 @@ impl Rate {
     }
 }
 
+const MUCH: f64 = 1.25;
 const SECOND: f64 = 1e9;
 
 /// A departure may be this late without delaying those after it.

@@ -16,7 +16,7 @@ use super::{
     wanted::{Wanted, poll_turn},
 };
 use crate::{
-    body::{Bound, RequestBody, refusal},
+    body::{Bound, RequestBody, rejection},
     limiter::Lost,
     words::extension::{QueueGauge, Stand},
 };
@@ -128,7 +128,7 @@ where
                             let response = match lost {
                                 Lost::Inner(error) => Err(error),
                                 Lost::Rejected(rejected) => {
-                                    Ok(refusal(rejected, taken.headers()).map(ResponseBody::of))
+                                    Ok(rejection(rejected, taken.headers()).map(ResponseBody::of))
                                 }
                             };
                             state.set(State::Done);

@@ -14,7 +14,7 @@ use crate::{
     body::RequestBody,
     clock,
     limiter::{Inner, Lost, Permit, Turn},
-    observe::Asked,
+    observe::Traced,
     words::{
         Charge, Endpoint,
         extension::{Attempt, LetGo},
@@ -26,7 +26,7 @@ pub(super) struct Wanted {
     turn: Turn,
     endpoint: Endpoint,
     /// For the events of a request that waits or is rejected.
-    asked: Asked,
+    traced: Traced,
     /// Counts the request's tokens.
     tokenizer: Option<Tokenizer>,
     /// The caller's deadline, computed at the first poll.
@@ -38,7 +38,7 @@ impl Wanted {
         Self {
             turn,
             endpoint,
-            asked: Asked::default(),
+            traced: Traced::default(),
             tokenizer,
             deadline: None,
         }
@@ -84,23 +84,23 @@ where
         }
         let polled = turn.arrive(&call, &mut inner, cx);
         if !matches!(polled, Poll::Ready(Ok(_))) {
-            wanted.asked = Asked::of(endpoint, || call.model);
+            wanted.traced = Traced::of(endpoint, || call.model);
         }
         if polled.is_pending() {
-            wanted.asked.wait(attempt(request));
+            wanted.traced.wait(attempt(request));
         }
         ready!(polled)
     };
     match &polled {
         Ok(permit) => {
-            wanted.asked.departed(permit.waited());
+            wanted.traced.departed(permit.waited());
             if permit.marks() {
                 mark(request.extensions_mut());
             }
         }
         Err(Lost::Rejected(rejected)) => {
             let attempt = attempt(request);
-            wanted.asked.rejected(attempt, rejected, turn.repeats());
+            wanted.traced.rejected(attempt, rejected, turn.repeats());
         }
         Err(Lost::Inner(_)) => {}
     }

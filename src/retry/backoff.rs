@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::verdict::Pace;
+use super::verdict::Basis;
 
 /// Settings for the wait; see the setters of [`TogetherRetryLayer`](super::TogetherRetryLayer).
 #[derive(Clone, Debug)]
@@ -21,16 +21,16 @@ impl Backoff {
     /// spread.
     pub(super) fn wait(
         &self,
-        pace: Pace,
+        basis: Basis,
         nth: u32,
         hint: Option<Duration>,
         random: f64,
     ) -> Duration {
-        match (pace, hint) {
-            (Pace::Pushback(wait), _) => wait,
+        match (basis, hint) {
+            (Basis::Pushback(wait), _) => wait,
             (_, Some(hint)) => hint.saturating_add(self.jitter.mul_f64(random)),
-            (Pace::Throttled, None) => self.unhinted.saturating_add(self.jitter.mul_f64(random)),
-            (Pace::Failed, None) => self.ceiling(nth).mul_f64(random),
+            (Basis::Throttled, None) => self.unhinted.saturating_add(self.jitter.mul_f64(random)),
+            (Basis::Failed, None) => self.ceiling(nth).mul_f64(random),
         }
     }
 
@@ -67,17 +67,17 @@ mod tests {
     #[test]
     fn a_hint_is_a_least_wait_and_jitter_comes_after_it() {
         let backoff = Backoff::default();
-        let wait = |pace, hint, random| backoff.wait(pace, 1, hint, random);
-        for pace in [Pace::Throttled, Pace::Failed] {
-            assert_eq!(wait(pace, Some(7 * SECOND), 0.0), 7 * SECOND);
-            assert_eq!(wait(pace, Some(7 * SECOND), 0.5), 8 * SECOND);
+        let wait = |basis, hint, random| backoff.wait(basis, 1, hint, random);
+        for basis in [Basis::Throttled, Basis::Failed] {
+            assert_eq!(wait(basis, Some(7 * SECOND), 0.0), 7 * SECOND);
+            assert_eq!(wait(basis, Some(7 * SECOND), 0.5), 8 * SECOND);
         }
-        assert_eq!(wait(Pace::Throttled, None, 0.0), 5 * SECOND);
-        assert_eq!(wait(Pace::Throttled, None, 0.5), 6 * SECOND);
+        assert_eq!(wait(Basis::Throttled, None, 0.0), 5 * SECOND);
+        assert_eq!(wait(Basis::Throttled, None, 0.5), 6 * SECOND);
         // gRPC gives the exact wait.
-        assert_eq!(wait(Pace::Pushback(SECOND), None, 0.9), SECOND);
+        assert_eq!(wait(Basis::Pushback(SECOND), None, 0.9), SECOND);
         assert_eq!(
-            wait(Pace::Throttled, Some(Duration::MAX), 0.9),
+            wait(Basis::Throttled, Some(Duration::MAX), 0.9),
             Duration::MAX
         );
     }
@@ -85,10 +85,10 @@ mod tests {
     #[test]
     fn failures_double_the_range_up_to_30_s() {
         let backoff = Backoff::default();
-        let most = |nth| backoff.wait(Pace::Failed, nth, None, 1.0).as_secs();
+        let most = |nth| backoff.wait(Basis::Failed, nth, None, 1.0).as_secs();
         let ranges = [1, 2, 3, 4, 5, 6, 7, 40, u32::MAX].map(most);
         assert_eq!(ranges, [1, 2, 4, 8, 16, 30, 30, 30, 30]);
-        assert_eq!(backoff.wait(Pace::Failed, 9, None, 0.0), Duration::ZERO);
+        assert_eq!(backoff.wait(Basis::Failed, 9, None, 0.0), Duration::ZERO);
     }
 
     /// tower 0.5's backoff clones its random numbers into every request, so that all requests wait equally long.
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn a_thousand_draws_from_one_second_are_a_thousand_waits() {
         let backoff = Backoff::default();
-        let draw = |_| backoff.wait(Pace::Failed, 1, None, fastrand::f64());
+        let draw = |_| backoff.wait(Basis::Failed, 1, None, fastrand::f64());
         let waits: HashSet<_> = (0..1_000).map(draw).collect();
         assert!(waits.len() > 900);
         assert!(waits.iter().all(|wait| *wait < SECOND));

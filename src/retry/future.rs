@@ -11,7 +11,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{read::Reading, session::Session, settings::Settings};
+use super::{read::Reading, session::Session, settings::RetrySettings};
 use crate::{
     body::{RequestBody, Whole},
     resend::Resend,
@@ -35,7 +35,7 @@ pin_project_lite::pin_project! {
         R: Body,
     {
         #[pin]
-        pub(super) resend: Resend<S, B, Session<B::Again>, Reading<R>, Arc<Settings>>,
+        pub(super) resend: Resend<S, B, Session<B::Again>, Reading<R>, Arc<RetrySettings>>,
     }
 }
 

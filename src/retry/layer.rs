@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tower_layer::Layer;
 
-use super::{Budget, Decision, Failed, TogetherRetry, hook::Hook, settings::Settings};
+use super::{Budget, Decision, Failed, TogetherRetry, hook::Hook, settings::RetrySettings};
 use crate::{
     body::{Bound, ReplayBuffer},
     words::Classify,
@@ -13,7 +13,7 @@ use crate::{
 /// Clones share one [`Budget`] and one [`ReplayBuffer`].
 #[derive(Clone, Debug, Default)]
 pub struct TogetherRetryLayer {
-    pub(super) settings: Arc<Settings>,
+    pub(super) settings: Arc<RetrySettings>,
 }
 
 impl TogetherRetryLayer {
@@ -109,7 +109,7 @@ impl TogetherRetryLayer {
     /// States whether the client beneath follows redirects. Default: reqwest may, and other clients do not,
     /// unless a response is known to be from another URL.
     ///
-    /// A request that creates something may have done so at the first hop (`POST /files` is answered with a
+    /// A request that creates something may have done so at the first hop (`POST /files` gets a
     /// redirect), whatever the second hop says. If redirects may be followed, such a request is not retried after
     /// an error, nor after a response from another URL. Pass `false` for a client that has redirects switched off,
     /// such as reqwest's with `redirect(Policy::none())`: then a failed connection is retried. Pass `true` for a
@@ -204,7 +204,7 @@ impl TogetherRetryLayer {
         self.with(|settings| settings.classify = classify)
     }
 
-    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+    fn with(mut self, change: impl FnOnce(&mut RetrySettings)) -> Self {
         change(Arc::make_mut(&mut self.settings));
         self
     }

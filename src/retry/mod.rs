@@ -155,14 +155,14 @@
 //!     .layer(TogetherRetryLayer::default())
 //!     .service(client);
 //! # let request = Request::post("https://api.together.ai/v1/embeddings").body(Full::default())?;
-//! let answer = client.oneshot(request).await?;
-//! if let Some(report) = answer.extensions().get::<RetryReport>() {
+//! let response = client.oneshot(request).await?;
+//! if let Some(report) = response.extensions().get::<RetryReport>() {
 //!     println!("sent {} times: {:?}", report.attempts(), report.failures());
 //! }
-//! if let Some(error) = answer.extensions().get::<ApiError>() {
+//! if let Some(error) = response.extensions().get::<ApiError>() {
 //!     eprintln!("{error}"); // with a hint what to do, for the commonest
 //! }
-//! # assert_eq!(answer.extensions().get::<RetryReport>().unwrap().attempts(), 5);
+//! # assert_eq!(response.extensions().get::<RetryReport>().unwrap().attempts(), 5);
 //! # Ok(())
 //! # }
 //! ```

@@ -8,7 +8,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{ResponseFuture, settings::Settings};
+use super::{ResponseFuture, settings::RetrySettings};
 use crate::{
     body::{RequestBody, Whole},
     observe,
@@ -20,11 +20,11 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct TogetherRetry<S> {
     inner: S,
-    settings: Arc<Settings>,
+    settings: Arc<RetrySettings>,
 }
 
 impl<S> TogetherRetry<S> {
-    pub(super) fn new(inner: S, settings: Arc<Settings>) -> Self {
+    pub(super) fn new(inner: S, settings: Arc<RetrySettings>) -> Self {
         Self { inner, settings }
     }
 

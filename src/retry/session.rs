@@ -19,15 +19,15 @@ use tokio::{
 
 use super::{
     read::Reading,
-    settings::Settings,
+    settings::RetrySettings,
     tries::{Ended, Tries},
     verdict::failure,
 };
 use crate::{
     adapter::relay,
-    body::{self, Original, Peek, RequestBody, Whole, refusal},
+    body::{self, Original, Peek, RequestBody, Whole, rejection},
     clock,
-    observe::Asked,
+    observe::Traced,
     resend::{Step, StepOf, Strategy},
     wire,
     words::{ApiError, extension::Failure},
@@ -48,14 +48,14 @@ where
     R: Body<Data = Bytes>,
     E: 'static,
 {
-    type Settings = Arc<Settings>;
+    type Settings = Arc<RetrySettings>;
     type Read = Reading<R>;
     type Body = Whole<R>;
 
     fn begin(
         session: &mut Option<Self>,
         mut request: Request<B>,
-        settings: Arc<Settings>,
+        settings: Arc<RetrySettings>,
     ) -> Request<B> {
         let Some(endpoint) = settings.classify.endpoint(&request) else {
             return request;
@@ -63,8 +63,8 @@ where
         if is_received::<B, E>(&request) {
             settings.warn_of_server();
         }
-        let asked = Asked::of(endpoint, || body::model(&mut request, endpoint));
-        let tries = Tries::begin(&request, endpoint, asked, settings, clock::now());
+        let traced = Traced::of(endpoint, || body::model(&mut request, endpoint));
+        let tries = Tries::begin(&request, endpoint, traced, settings, clock::now());
         let begun = session.insert(Self {
             tries,
             original: None,
@@ -95,7 +95,7 @@ where
             return Poll::Ready(None);
         }
         let rejected = self.tries.late();
-        let mut response = refusal(rejected, request.headers());
+        let mut response = rejection(rejected, request.headers());
         self.tries.report(response.extensions_mut());
         Poll::Ready(Some(response))
     }

@@ -15,7 +15,7 @@ use crate::{
 
 /// A layer's settings, shared by its clones and services.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
+pub(super) struct RetrySettings {
     pub(super) max_retries: u32,
     pub(super) max_retries_after_timeout: u32,
     pub(super) longest_hint: Duration,
@@ -34,7 +34,7 @@ pub(super) struct Settings {
     warned: Arc<AtomicBool>,
 }
 
-impl Settings {
+impl RetrySettings {
     /// Warns once that the layer is around a server's own routes.
     pub(super) fn warn_of_server(&self) {
         if !self.warned.swap(true, Ordering::Relaxed) {
@@ -44,7 +44,7 @@ impl Settings {
 }
 
 /// The layer's setters give the source of each number.
-impl Default for Settings {
+impl Default for RetrySettings {
     fn default() -> Self {
         Self {
             max_retries: 4,

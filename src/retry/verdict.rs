@@ -21,7 +21,7 @@ pub(super) enum Nature {
 
 /// How the wait before a retry is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pace {
+pub(super) enum Basis {
     /// The client has exceeded its limits.
     Throttled,
     /// The request failed for another reason.
@@ -83,7 +83,7 @@ pub(super) fn verdict(
     headers: &HeaderMap,
     error: Option<&ApiError>,
     too_many_jobs: bool,
-) -> Result<Pace, NotRetried> {
+) -> Result<Basis, NotRetried> {
     if let Failure::Grpc(status) = failure {
         return grpc_verdict(status, headers);
     }
@@ -101,8 +101,8 @@ pub(super) fn verdict(
     match failure {
         _ if !wanted => Err(NotRetried::Final),
         _ if !may => Err(NotRetried::MayBeDone),
-        Failure::Status(StatusCode::TOO_MANY_REQUESTS) | Failure::Throttled => Ok(Pace::Throttled),
-        _ => Ok(Pace::Failed),
+        Failure::Status(StatusCode::TOO_MANY_REQUESTS) | Failure::Throttled => Ok(Basis::Throttled),
+        _ => Ok(Basis::Failed),
     }
 }
 
@@ -128,15 +128,15 @@ fn may_pass(failure: Failure, error: Option<&ApiError>) -> bool {
     }
 }
 
-fn grpc_verdict(status: u32, headers: &HeaderMap) -> Result<Pace, NotRetried> {
-    let pace = match status {
-        RESOURCE_EXHAUSTED => Pace::Throttled,
-        UNAVAILABLE => Pace::Failed,
+fn grpc_verdict(status: u32, headers: &HeaderMap) -> Result<Basis, NotRetried> {
+    let basis = match status {
+        RESOURCE_EXHAUSTED => Basis::Throttled,
+        UNAVAILABLE => Basis::Failed,
         _ => return Err(NotRetried::Final),
     };
     match pushback(headers) {
-        Pushback::None => Ok(pace),
-        Pushback::Wait(wait) => Ok(Pace::Pushback(wait)),
+        Pushback::None => Ok(basis),
+        Pushback::Wait(wait) => Ok(Basis::Pushback(wait)),
         Pushback::Never => Err(NotRetried::Final),
     }
 }

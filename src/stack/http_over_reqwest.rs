@@ -39,9 +39,9 @@ use crate::words::extension::Redirected;
 /// let request = Request::get(format!("{api}/v1/models"))
 ///     .header("authorization", "Bearer YOUR_KEY")
 ///     .body("")?;
-/// let answer = client.ready().await?.call(request).await?;
-/// let answer = reqwest::Response::from(answer.map(reqwest::Body::wrap));
-/// assert!(answer.url().path().ends_with("/models"));
+/// let response = client.ready().await?.call(request).await?;
+/// let response = reqwest::Response::from(response.map(reqwest::Body::wrap));
+/// assert!(response.url().path().ends_with("/models"));
 /// # Ok(())
 /// # }
 /// ```
@@ -93,7 +93,7 @@ where
         let state = match AsWritten::restore(request.map(B::into_reqwest)) {
             Ok(request) => State::Calling {
                 url: request.url().clone(),
-                answer: self.inner.call(request),
+                response: self.inner.call(request),
             },
             Err(error) => State::Failed {
                 error: Some(error.into()),
@@ -157,7 +157,7 @@ pin_project_lite::pin_project! {
 pin_project_lite::pin_project! {
     #[project = StateProj]
     enum State<F, E> {
-        Calling { url: Url, #[pin] answer: F },
+        Calling { url: Url, #[pin] response: F },
         Failed { error: Option<E> },
     }
 }
@@ -170,18 +170,17 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProj::Calling { url: asked, answer } => {
-                let answer = ready!(answer.poll(cx))?;
-                let url = answer.url().clone();
-                let failed = !answer.status().is_success();
-                let mut answer = Response::from(answer);
+            StateProj::Calling { url, response } => {
+                let response = ready!(response.poll(cx))?;
+                let reached = response.url().clone();
+                let failed = !response.status().is_success();
+                let mut response = Response::from(response);
                 if failed {
-                    answer
-                        .extensions_mut()
-                        .insert(Redirected(is_another(asked, &url)));
+                    let redirected = Redirected(is_another(url, &reached));
+                    response.extensions_mut().insert(redirected);
                 }
-                answer.extensions_mut().extend(extensions(url));
-                Poll::Ready(Ok(answer))
+                response.extensions_mut().extend(extensions(reached));
+                Poll::Ready(Ok(response))
             }
             StateProj::Failed { error } => {
                 Poll::Ready(Err(error.take().expect("polled after it was ready")))
@@ -191,8 +190,8 @@ where
 }
 
 /// Whether a response has another URL than the request. The fragment is ignored, since it is not sent.
-fn is_another(asked: &Url, answered: &Url) -> bool {
-    asked.as_str().split('#').next() != answered.as_str().split('#').next()
+fn is_another(asked: &Url, reached: &Url) -> bool {
+    asked.as_str().split('#').next() != reached.as_str().split('#').next()
 }
 
 /// The extensions from which a `reqwest::Response` built from http's takes its URL.

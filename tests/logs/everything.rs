@@ -25,7 +25,7 @@ use tower_together::{
 use crate::{
     CHAT, FINE_TUNES, post,
     redis::{self, loading, no_permission, one_instant},
-    send, with,
+    send, test, with,
 };
 
 pub(crate) async fn everything() {
@@ -134,7 +134,7 @@ async fn shared() {
 }
 
 async fn mistakes() {
-    let named = || with(CHAT, ApiKey::named("everything"));
+    let named = || with(CHAT, ApiKey::named(&test()));
     let layers = [(); 2].map(|()| TogetherRateLimitLayer::default());
     send(&layers[0], script([]), named()).await;
     send(&layers[1], script([]), named()).await;

@@ -18,10 +18,16 @@ use tower::{Layer, Service, ServiceExt};
 const CHAT: &str = "chat/completions";
 const FINE_TUNES: &str = "fine-tunes";
 
+/// A request with a key of this test's own: a key under two limiters is warned of.
 fn post(path: &str) -> Request<Full<Bytes>> {
     let request = Request::post(format!("https://api.together.ai/v1/{path}"))
-        .header("authorization", "Bearer my-secret-key");
+        .header("authorization", format!("Bearer my-secret-key-{}", test()));
     request.body(Full::from(r#"{"model":"m"}"#)).unwrap()
+}
+
+/// A name of the test that runs now: each has a thread.
+fn test() -> String {
+    format!("{:?}", std::thread::current().id())
 }
 
 fn with<T: Clone + Send + Sync + 'static>(path: &str, said: T) -> Request<Full<Bytes>> {

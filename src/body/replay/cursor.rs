@@ -8,13 +8,13 @@ use std::{
 use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
 
-use super::record::{Shared, Source};
+use super::record::{SharedRecord, Source};
 
 /// One attempt's cursor in the body: it reads the record first, then the source.
 ///
 /// It is always `Unpin`, and it is `Sync` if the body is `Send`.
 pub(crate) struct Replay<B: Body> {
-    shared: Arc<Shared<B>>,
+    shared: Arc<SharedRecord<B>>,
     attempt: u32,
     /// Number of frames read.
     next: usize,
@@ -33,7 +33,7 @@ enum Choice<B: Body> {
 }
 
 impl<B: Body> Replay<B> {
-    pub(super) fn new(shared: Arc<Shared<B>>, attempt: u32) -> Self {
+    pub(super) fn new(shared: Arc<SharedRecord<B>>, attempt: u32) -> Self {
         Self {
             shared,
             attempt,

@@ -2,12 +2,12 @@ use std::{fmt, sync::Arc};
 
 use http_body::Body;
 
-use super::{GivenUp, cursor::Replay, record::Shared};
+use super::{GivenUp, cursor::Replay, record::SharedRecord};
 use crate::body::ReplayBuffer;
 
 /// The record of a body, from which it is sent again. Recording stops when this is dropped.
 pub struct Kept<B: Body> {
-    shared: Arc<Shared<B>>,
+    shared: Arc<SharedRecord<B>>,
 }
 
 impl<B: Body> Kept<B> {
@@ -17,7 +17,7 @@ impl<B: Body> Kept<B> {
         memory: &ReplayBuffer,
         given_up: GivenUp<B::Error>,
     ) -> Result<Self, B> {
-        let shared = Arc::new(Shared::new(body, memory, given_up)?);
+        let shared = Arc::new(SharedRecord::new(body, memory, given_up)?);
         Ok(Self { shared })
     }
 

@@ -11,7 +11,7 @@ use super::{GivenUp, bell::Bell};
 use crate::body::{ReplayBuffer, replay_buffer::Reserved};
 
 /// A body and its record, shared by its cursors.
-pub(super) struct Shared<B: Body> {
+pub(super) struct SharedRecord<B: Body> {
     record: Mutex<Record<B>>,
     pub(super) bell: Arc<Bell>,
     pub(super) given_up: GivenUp<B::Error>,
@@ -56,7 +56,7 @@ pub(super) enum Recorded<D> {
     Trailers(Box<HeaderMap>),
 }
 
-impl<B: Body> Shared<B> {
+impl<B: Body> SharedRecord<B> {
     /// Returns the body itself if it is certainly too large.
     pub(super) fn new(
         body: B,

@@ -10,6 +10,7 @@ impl Key {
     /// Continues under another table.
     pub(in crate::limiter) fn rebase(&mut self, old: &Rules, new: &Rules, now: Instant) {
         self.places = None;
+        self.forget_shared_limits();
         let before: Vec<_> = std::mem::take(&mut self.limits)
             .into_iter()
             .map(|limit| (limit.rule, limit.bucket))

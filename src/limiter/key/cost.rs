@@ -80,10 +80,8 @@ impl Key {
             if !rule.ceiling && grant.outgrew {
                 continue;
             }
-            if lane.share.is_some() {
-                if let Some(share) = &mut limit.share {
-                    share.owes(from, to);
-                }
+            if let (Some(_), Some(share)) = (&lane.share, &mut self.share) {
+                share.owes(index, from, to);
             } else {
                 limit.bucket.settle(&rule.cap, grant.at, settled, now);
                 if let Some(places) = &mut self.places {

@@ -1,6 +1,6 @@
 //! The lanes of a key.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
@@ -10,7 +10,6 @@ use crate::{
         LaneIndex, LimitIndex, ModelId, grant::Grant, lane::Counts, lane::Lane, output::Output,
         rules::Rules,
     },
-    observe::LoggedPaces,
     quota::{Bucket, Rate},
     words::{Call, Cap, Each, Endpoint, Instant, Unit},
 };
@@ -76,8 +75,7 @@ impl Key {
             awaits_job: false,
             counts: Counts::default(),
             charged: 0,
-            waited: Duration::ZERO,
-            logged: LoggedPaces::default(),
+            waited_micros: 0,
             share: None,
         });
         let lane = LaneIndex::new(self.lanes.len() - 1);

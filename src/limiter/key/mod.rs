@@ -19,11 +19,7 @@ use smallvec::SmallVec;
 use self::places::Places;
 pub(super) use self::pump::World;
 use super::{
-    LaneIndex, LimitIndex, RuleIndex,
-    lane::Lane,
-    learned::Learned,
-    rules::Rules,
-    share::{KeyShare, LimitShare},
+    LaneIndex, LimitIndex, RuleIndex, lane::Lane, learned::Learned, rules::Rules, share::KeyShare,
 };
 use crate::{
     quota::Bucket,
@@ -58,8 +54,6 @@ finds!(LimitIndex in SmallVec<[Limit; 2]>, Limit);
 pub(super) struct Limit {
     pub(super) rule: RuleIndex,
     pub(super) bucket: Bucket,
-    /// The part that processes share.
-    pub(super) share: Option<Box<LimitShare>>,
 }
 
 /// The earliest instant at which the limits of a request allow it.
@@ -136,10 +130,6 @@ impl Key {
 
 impl Limit {
     fn new(rule: RuleIndex, bucket: Bucket) -> Self {
-        Self {
-            rule,
-            bucket,
-            share: None,
-        }
+        Self { rule, bucket }
     }
 }

@@ -44,19 +44,14 @@ impl Key {
 
     /// Shares the limits of a lane, if the key is shared. Instants under other limits are given up.
     pub(in crate::limiter) fn share_lane(&mut self, lane: LaneIndex, rules: &Rules) {
-        if self.share.is_none() {
-            return;
-        }
+        let Some(key) = &mut self.share else { return };
         let of = &mut self.lanes[lane];
         let mut is_limited = false;
         for &index in &of.limits {
-            let limit = &mut self.limits[index];
-            let rule = rules.rule(limit.rule);
+            let rule = rules.rule(self.limits[index].rule);
             if rule.cap.quota().is_ok() {
                 is_limited = true;
-                limit
-                    .share
-                    .get_or_insert_with(|| Box::new(LimitShare::new(rule)));
+                key.share_limit(index, rule);
             }
         }
         let before = of.share.take().filter(|_| is_limited);
@@ -94,13 +89,28 @@ impl Key {
         now: Instant,
     ) {
         let of = &self.lanes[lane];
+        let Some(key) = &mut self.share else { return };
         for &index in &of.limits {
-            let limit = &mut self.limits[index];
-            let rule = rules.rule(limit.rule);
-            if let (Some(share), false) = (&mut limit.share, of.outgrew(rule)) {
+            let rule = rules.rule(self.limits[index].rule);
+            if let (Some(share), false) = (key.limit(index), of.outgrew(rule)) {
                 share.depart(rule.cap.weight(charged), rule.cap.weight(tokens), now);
             }
         }
+    }
+
+    /// Forgets what is shared of the limits, whose places have changed.
+    pub(in crate::limiter) fn forget_shared_limits(&mut self) {
+        if let Some(share) = &mut self.share {
+            share.forget_limits();
+        }
+    }
+
+    fn limit_share(&self, index: LimitIndex) -> Option<&LimitShare> {
+        self.share.as_ref()?.limit_ref(index)
+    }
+
+    fn limit_share_mut(&mut self, index: LimitIndex) -> Option<&mut LimitShare> {
+        self.share.as_mut()?.limit(index)
     }
 
     /// The task that carries a call has ended.
@@ -172,7 +182,7 @@ impl Key {
             errand.ask.lanes[0].want = 1;
             for (term, limit) in errand.ask.terms.iter_mut().zip(&errand.limits) {
                 alone(term, processes);
-                let departed = self.limits[*limit].share.as_ref().map(|of| of.departed);
+                let departed = self.limit_share(*limit).map(|of| of.departed);
                 let departed = departed.filter(|at| *at > Instant::START);
                 let apart = term.window.div_ceil(term.max);
                 term.heard = departed.map_or(Stamp(0), |at| stamp(at + apart));
@@ -258,10 +268,9 @@ impl Key {
             };
             share.start_again();
             for &index in &of.limits {
-                let limit = &mut self.limits[index];
-                let unit = rules.cap(limit.rule).unit();
-                if let (Some(unit), Some(share)) = (unit, &mut limit.share) {
-                    share.owes(given[unit], Weight(0));
+                let unit = rules.cap(self.limits[index].rule).unit();
+                if let (Some(unit), Some(key)) = (unit, &mut self.share) {
+                    key.owes(index, given[unit], Weight(0));
                 }
             }
         }
@@ -345,7 +354,7 @@ impl Key {
         }
         for place in 0..self.limits.len() {
             let index = LimitIndex::new(place);
-            let share = self.limits[index].share.as_ref();
+            let share = self.limit_share(index);
             let matters = share.is_some_and(|share| share.owed != 0 || share.heard > Stamp(0));
             if let (true, Ok(quota)) = (matters, rules.cap(self.limits[index].rule).quota()) {
                 self.term(index, quota, rules, &mut errand);
@@ -360,7 +369,7 @@ impl Key {
         if let Some(place) = known {
             return place;
         }
-        let share = self.limits[index].share.as_ref();
+        let share = self.limit_share(index);
         errand.limits.push(index);
         errand.ask.terms.push(Term {
             name: share.map_or_else(Default::default, |share| share.name),
@@ -400,7 +409,7 @@ impl Key {
     /// The debts that an errand states are not stated again.
     fn clear_owed(&mut self, errand: &Errand) {
         for index in &errand.limits {
-            if let Some(share) = &mut self.limits[*index].share {
+            if let Some(share) = self.limit_share_mut(*index) {
                 share.owed = 0;
             }
         }
@@ -447,7 +456,7 @@ impl Key {
             return;
         }
         for (index, due) in errand.limits.iter().zip(&reply.dues) {
-            if let Some(limit) = &mut self.limits[*index].share {
+            if let Some(limit) = self.limit_share_mut(*index) {
                 // A server that was set back must be able to say so.
                 limit.heard = if agrees { limit.heard.max(*due) } else { *due };
             }
@@ -495,7 +504,7 @@ impl Key {
             return;
         }
         for (index, term) in errand.limits.iter().zip(&errand.ask.terms) {
-            if let Some(limit) = &mut self.limits[*index].share {
+            if let Some(limit) = self.limit_share_mut(*index) {
                 // Charged twice rather than not at all.
                 limit.owed = limit.owed.saturating_add(term.owed.max(0));
             }

@@ -22,7 +22,7 @@ use self::outbox::{Outbox, Start};
 pub(crate) use self::{errand::Errand, outbox::Unreached, seam::Seam};
 pub(super) use self::{
     outbox::Dispatch,
-    parts::{KeyShare, LaneShare, LimitShare},
+    parts::{KeyShare, LaneShare},
 };
 use crate::words::{Instant, Span};
 

@@ -1,8 +1,8 @@
 //! Without the feature `redis` no limit is shared: the types of the module have no value.
 
 use super::{
-    KeyIndex, LaneIndex, SharingSnapshot, key::Key, lane::Lane, moment::Moment, rules::Rules,
-    state::State,
+    KeyIndex, LaneIndex, LimitIndex, SharingSnapshot, key::Key, lane::Lane, moment::Moment,
+    rules::Rules, state::State,
 };
 use crate::words::{Call, Instant, Rule, Weight};
 
@@ -17,9 +17,6 @@ pub(super) struct LaneShare {
     pub(super) lease: Lease,
     never: Never,
 }
-
-#[derive(Debug)]
-pub(super) enum LimitShare {}
 
 #[derive(Debug)]
 pub(super) enum Lease {}
@@ -63,8 +60,8 @@ impl LaneShare {
     }
 }
 
-impl LimitShare {
-    pub(super) fn owes(&mut self, _: Weight, _: Weight) {
+impl KeyShare {
+    pub(super) fn owes(&mut self, _: LimitIndex, _: Weight, _: Weight) {
         match *self {}
     }
 }
@@ -79,6 +76,8 @@ impl Key {
     pub(super) fn share_lane(&mut self, _: LaneIndex, _: &Rules) {
         debug_assert!(self.share.is_none());
     }
+
+    pub(super) fn forget_shared_limits(&mut self) {}
 
     pub(super) fn fits_a_share(&self, _: LaneIndex, _: Weight, _: &Rules) -> bool {
         true

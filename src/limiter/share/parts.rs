@@ -1,6 +1,7 @@
 //! The shared parts of a key, of its lanes, and of its limits.
 
 use crate::{
+    limiter::LimitIndex,
     quota::shared::{Lease, Ledger, Name, Offset, Stamp},
     words::{Digest, Endpoint, Instant, Rule, Span, Weight},
 };
@@ -24,6 +25,8 @@ pub(in crate::limiter) struct KeyShare {
     pub(super) time: (Span, Span),
     /// The key's own part of the limits, while the ledger does not reply.
     pub(super) alone: Option<Ledger>,
+    /// The shared parts of its limits, by their places in the key's list.
+    limits: Vec<Option<LimitShare>>,
 }
 
 impl KeyShare {
@@ -38,6 +41,37 @@ impl KeyShare {
             is_known: false,
             time: (Span::millis(2), Span::millis(1)),
             alone: None,
+            limits: Vec::new(),
+        }
+    }
+
+    /// Makes the shared part of a limit, if there is none.
+    pub(super) fn share_limit(&mut self, index: LimitIndex, rule: &Rule) {
+        let place = usize::from(index);
+        if self.limits.len() <= place {
+            self.limits.resize_with(place + 1, || None);
+        }
+        self.limits[place].get_or_insert_with(|| LimitShare::new(rule));
+    }
+
+    /// The shared part of a limit.
+    pub(super) fn limit(&mut self, index: LimitIndex) -> Option<&mut LimitShare> {
+        self.limits.get_mut(usize::from(index))?.as_mut()
+    }
+
+    pub(super) fn limit_ref(&self, index: LimitIndex) -> Option<&LimitShare> {
+        self.limits.get(usize::from(index))?.as_ref()
+    }
+
+    /// Forgets the limits, whose places have changed.
+    pub(super) fn forget_limits(&mut self) {
+        self.limits.clear();
+    }
+
+    /// A departed request has cost more than was charged for it, or less.
+    pub(in crate::limiter) fn owes(&mut self, index: LimitIndex, charged: Weight, cost: Weight) {
+        if let Some(limit) = self.limit(index) {
+            limit.owes(charged, cost);
         }
     }
 
@@ -92,7 +126,7 @@ pub(super) struct Rejections {
 
 /// The shared part of a limit.
 #[derive(Debug)]
-pub(in crate::limiter) struct LimitShare {
+pub(super) struct LimitShare {
     pub(super) name: Name,
     /// The latest instant that the ledger has named.
     pub(super) heard: Stamp,
@@ -219,7 +253,7 @@ impl LimitShare {
     }
 
     /// A departed request has cost more than was charged for it, or less.
-    pub(in crate::limiter) fn owes(&mut self, charged: Weight, cost: Weight) {
+    pub(super) fn owes(&mut self, charged: Weight, cost: Weight) {
         let signed = |Weight(tokens)| i64::try_from(tokens).unwrap_or(i64::MAX);
         let more = signed(cost).saturating_sub(signed(charged));
         self.owed = self.owed.saturating_add(more).clamp(-MOST_OWED, MOST_OWED);

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     quota::Passage,
-    words::{Call, Charge, Instant, Limits, Span, Weight},
+    words::{Call, Charge, Instant, Limits, Weight},
 };
 
 pub(super) use self::{
@@ -181,9 +181,8 @@ impl State {
         let born = key.born;
         let metered = charge != Charge::NOTHING && key.counts_tokens(lane, &self.rules);
         let of = &mut key.lanes[lane];
-        if waited > Span::ZERO {
-            of.waited += waited.as_duration();
-        }
+        let micros = waited.as_nanos() / 1_000;
+        of.waited_micros = of.waited_micros.saturating_add(micros);
         Grant {
             key: KeyRef { index, born },
             lane,

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{
     hook::{Decision, Failed},
     hops::Hops,
-    settings::Settings,
+    settings::RetrySettings,
     verdict::Nature,
 };
 use crate::{
@@ -30,9 +30,9 @@ use crate::{
 /// One request and all its attempts.
 #[derive(Debug)]
 pub(super) struct Tries {
-    settings: Arc<Settings>,
+    settings: Arc<RetrySettings>,
     endpoint: Endpoint,
-    asked: observe::Asked,
+    traced: observe::Traced,
     nature: Nature,
     hops: Hops,
     /// The caller's deadline.
@@ -86,8 +86,8 @@ impl Tries {
     pub(super) fn begin<B>(
         request: &Request<B>,
         endpoint: Endpoint,
-        asked: observe::Asked,
-        settings: Arc<Settings>,
+        traced: observe::Traced,
+        settings: Arc<RetrySettings>,
         now: Instant,
     ) -> Self {
         let retries = request.extensions().get::<Retries>().copied();
@@ -99,7 +99,7 @@ impl Tries {
         }
         Self {
             endpoint,
-            asked,
+            traced,
             nature,
             hops: Hops::new(nature, request.uri(), settings.redirects),
             deadline: wire::request::deadline(request.extensions(), request.headers(), now),
@@ -114,7 +114,7 @@ impl Tries {
         }
     }
 
-    pub(super) fn settings(&self) -> &Settings {
+    pub(super) fn settings(&self) -> &RetrySettings {
         &self.settings
     }
 
@@ -202,7 +202,7 @@ impl Tries {
         }
         let wait = when.after(now);
         self.waited = self.waited.saturating_add(wait);
-        self.asked.retried(self.retries, failure, wait);
+        self.traced.retried(self.retries, failure, wait);
         Some((when, body))
     }
 
@@ -220,7 +220,7 @@ impl Tries {
 
     fn end(&self, failure: Failure, reason: NotRetried) {
         let attempt = self.retries + 1;
-        self.asked
+        self.traced
             .not_retried(attempt, failure, reason, &self.settings.repeats);
     }
 
@@ -279,7 +279,8 @@ impl Tries {
 
     /// The rejection of a request that could not be sent before its deadline.
     pub(super) fn late(&self) -> Rejected {
-        self.asked.expired(self.retries + 1, &self.settings.repeats);
+        self.traced
+            .expired(self.retries + 1, &self.settings.repeats);
         Rejected::new(Reason::Deadline, self.endpoint, None)
     }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Head, Tries, When, is_overload};
 use crate::{
     clock,
-    retry::verdict::{Nature, Pace, verdict},
+    retry::verdict::{Basis, Nature, verdict},
     wire,
     words::{
         ApiError, NotRetried,
@@ -38,9 +38,9 @@ impl Tries {
         now: Instant,
         random: impl FnOnce() -> f64,
     ) -> Result<When, NotRetried> {
-        let pace = self.pace(failure, said, now)?;
+        let basis = self.basis(failure, said, now)?;
         self.allowed(failure, said.1)?;
-        self.timing(pace, said, now, random)
+        self.timing(basis, said, now, random)
     }
 
     /// The instant of a retry that a hook adds.
@@ -54,18 +54,18 @@ impl Tries {
             return Err(NotRetried::MayBeDone);
         }
         self.allowed(failure, said.1)?;
-        self.timing(Pace::Failed, said, now, fastrand::f64)
+        self.timing(Basis::Failed, said, now, fastrand::f64)
     }
 
-    /// The pace of the retry, or the reason why the failure is not retried.
-    fn pace(
+    /// The basis of the wait before the retry, or the reason why the failure is not retried.
+    fn basis(
         &self,
         failure: Failure,
         (headers, extensions): Head<'_>,
         now: Instant,
-    ) -> Result<Pace, NotRetried> {
-        let answered = matches!(failure, Failure::Status(_) | Failure::Grpc(_));
-        if answered && self.hops.is_another(extensions) {
+    ) -> Result<Basis, NotRetried> {
+        let responded = matches!(failure, Failure::Status(_) | Failure::Grpc(_));
+        if responded && self.hops.is_another(extensions) {
             return Err(NotRetried::Redirected);
         }
         let error = extensions.get::<ApiError>();
@@ -74,7 +74,7 @@ impl Tries {
         if blind.is_some_and(|(times, _)| times >= MOST_BLIND) {
             return Err(NotRetried::NoKnownJob);
         }
-        let pace = verdict(self.nature, failure, headers, error, too_many)?;
+        let basis = verdict(self.nature, failure, headers, error, too_many)?;
         // The generated response is paid for, even though the client has not waited for it.
         let paid = failure == Failure::TimedOut
             && self.endpoint.generates()
@@ -82,7 +82,7 @@ impl Tries {
         if paid {
             Err(NotRetried::Paid)
         } else {
-            Ok(pace)
+            Ok(basis)
         }
     }
 
@@ -128,7 +128,7 @@ impl Tries {
     /// The instant of the retry, if it is before the deadline, and the server asks for no longer wait than is allowed.
     fn timing(
         &self,
-        pace: Pace,
+        basis: Basis,
         (headers, extensions): Head<'_>,
         now: Instant,
         random: impl FnOnce() -> f64,
@@ -140,7 +140,7 @@ impl Tries {
             Some(paused) => self.in_its_lane(paused.until(), paused.not_before(), now),
             None => {
                 let error = extensions.get();
-                self.at(pace, (headers, error), now, random).map(When::At)
+                self.at(basis, (headers, error), now, random).map(When::At)
             }
         }
     }
@@ -160,7 +160,7 @@ impl Tries {
     /// The instant of the retry by the backoff, if it is before the deadline.
     fn at(
         &self,
-        pace: Pace,
+        basis: Basis,
         (headers, error): (&HeaderMap, Option<&ApiError>),
         now: Instant,
         random: impl FnOnce() -> f64,
@@ -169,15 +169,15 @@ impl Tries {
             Some(error) => error.retry_after(),
             None => wire::response::wait(headers, clock::time_of_day),
         };
-        let asked = match pace {
-            Pace::Pushback(wait) => Some(wait),
-            Pace::Throttled | Pace::Failed => hint,
+        let asked = match basis {
+            Basis::Pushback(wait) => Some(wait),
+            Basis::Throttled | Basis::Failed => hint,
         };
         if let Some(asked) = asked.filter(|asked| *asked > self.settings.longest_hint) {
             return Err(NotRetried::LongestHint(asked));
         }
         let backoff = &self.settings.backoff;
-        let wait = backoff.wait(pace, self.retries + 1, hint, random());
+        let wait = backoff.wait(basis, self.retries + 1, hint, random());
         let at = now.checked_add(wait).ok_or(NotRetried::Deadline)?;
         self.in_time(at)?;
         Ok(at)

@@ -10,7 +10,7 @@ use crate::words::{Endpoint, NotRetried, Rejected, extension::Failure};
 
 /// A request, as its span and its events name it. Empty if there is no subscriber.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Asked(#[cfg(feature = "tracing")] Option<Box<Named>>);
+pub(crate) struct Traced(#[cfg(feature = "tracing")] Option<Box<Named>>);
 
 #[cfg(feature = "tracing")]
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ struct Named {
     wait: Span,
 }
 
-impl Asked {
+impl Traced {
     /// `model` is called only if there is a subscriber.
     pub(crate) fn of(endpoint: Endpoint, model: impl FnOnce() -> Option<Arc<str>>) -> Self {
         #[cfg(feature = "tracing")]
