@@ -8,6 +8,12 @@
 //! workers that always have something to send: 600 requests in each 6 s for all of them together. It draws
 //! what each worker sends. The last line is over all windows of 6 s, and over the workers alive throughout.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a program of its own, in real time, which draws on the screen"
+)]
+
 use std::{
     env,
     error::Error,

@@ -83,13 +83,6 @@ impl Rules {
             && !model.is_some_and(|model| self.limits.exempts(model))
     }
 
-    /// Whether the table limits requests in flight, or jobs.
-    #[cfg(feature = "redis")]
-    pub(super) fn has_slots(&self) -> bool {
-        let mut rules = self.limits.rules().iter();
-        rules.any(|rule| rule.cap.quota().is_err())
-    }
-
     #[cfg(feature = "redis")]
     /// Whether no other quota of the table limits any request that a rule limits.
     pub(super) fn is_alone(&self, rule: &Rule) -> bool {

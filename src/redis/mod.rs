@@ -237,7 +237,7 @@ impl Redis {
             client,
             namespace: NAMESPACE.into(),
             terms: share::Terms {
-                least_processes: 1,
+                least_processes: None,
                 memory: MEMORY,
                 closed: false,
             },
@@ -253,15 +253,15 @@ impl Redis {
         self
     }
 
-    /// Sets the least number of processes that a process counts with. Default: 1.
+    /// Sets the least number of processes that a process counts with. Default: those of which Redis has told it,
+    /// and eight before the first reply.
     ///
     /// While Redis is away, a process sends its part of the limits as one of at least `at_least` processes. This
-    /// matters to a process that loses Redis before it has heard of the others. A process that has never had a
-    /// reply counts with eight if `at_least` is lower. With an empty Redis each process starts with its part
+    /// matters to a process that loses Redis before it has heard of the others. With an empty Redis each process starts with its part
     /// among `at_least`, for 2 s.
     #[must_use]
     pub fn with_processes(mut self, at_least: NonZeroU32) -> Self {
-        self.terms.least_processes = at_least.get().into();
+        self.terms.least_processes = Some(at_least.get().into());
         self
     }
 

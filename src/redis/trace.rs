@@ -61,7 +61,7 @@ impl Calls {
         }
         let lanes = (0..rng.u64(0..=3)).map(|lane| {
             let mut costs = Vec::new();
-            for place in 0..terms.len() {
+            for (place, _) in terms.iter().enumerate() {
                 if rng.bool() {
                     // The limiter rejects a request that costs more.
                     let cost = 1 + (rng.f64().powi(4) * 3e3) as u64;

@@ -55,7 +55,13 @@ impl Server {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        let Ok(child) = started else { return false };
+        let child = match started {
+            Ok(child) => child,
+            Err(error) if env::var("REDIS_SERVER").is_ok() => {
+                panic!("the program that REDIS_SERVER names does not start: {error}")
+            }
+            Err(_) => return false,
+        };
         self.child = Some(child);
         let deadline = Instant::now() + Duration::from_secs(10);
         while UnixStream::connect(self.socket()).is_err() {

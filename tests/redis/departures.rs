@@ -146,7 +146,6 @@ fn no_fault_of_the_server_or_of_a_process_lets_more_through() {
         fault(&mut server, &mut processes);
         seconds(7);
         let (over, used) = processes.judge(from);
-        println!("{what}: over={over} used={:.1}%", used * 100.0);
         assert!(over <= 1, "{what}: {over} over the limit");
         assert!(used >= 0.7, "{what}: {used:.3} of the limit used");
     };

@@ -167,8 +167,8 @@ impl Key {
     ) {
         let share = self.share.as_mut().expect(SHARED);
         let processes = match share.processes {
-            0 => sharing.terms.least_processes.max(UNKNOWN),
-            known => known.max(sharing.terms.least_processes),
+            0 => sharing.terms.least_processes.unwrap_or(UNKNOWN),
+            known => known.max(sharing.terms.least_processes.unwrap_or(1)),
         };
         let mut ledger = share.alone.take().unwrap_or_default();
         for lane in self.lane_indices() {
@@ -398,7 +398,9 @@ impl Key {
         share.is_known = true;
         let width = share.clock.width(now).unwrap_or_default();
         errand.ask.process = sharing.process;
-        errand.ask.known = share.processes.max(sharing.terms.least_processes);
+        errand.ask.known = share
+            .processes
+            .max(sharing.terms.least_processes.unwrap_or(1));
         errand.ask.memory = sharing.terms.memory.into();
         errand.ask.lateness = (width * 3 / 2).max(LEAST_LATENESS);
         errand.ask.cycle = (share.time.0 * 3).max(CYCLE) + calls_ahead / 2;

@@ -30,7 +30,7 @@ use crate::words::{Instant, Span};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
     /// The number of processes that a process expects at least.
-    pub(crate) least_processes: u64,
+    pub(crate) least_processes: Option<u64>,
     /// The time for which the part of a silent process is set aside.
     pub(crate) memory: Duration,
     /// Whether requests are rejected while the ledger does not reply.

@@ -99,6 +99,8 @@ impl State {
         debug_assert!(self.sharing.is_none());
     }
 
+    pub(super) fn warn_of_slots(&mut self, _: KeyIndex, _: LaneIndex) {}
+
     pub(super) fn go_alone(&mut self, _: KeyIndex, _: &mut Moment) {}
 
     pub(super) fn send_errand(&mut self, _: KeyIndex, _: Instant) -> Instant {

@@ -3,7 +3,7 @@
 use super::{Dispatch, Errand, KeyShare, Unreached};
 use crate::{
     limiter::{
-        KeyIndex, SharingSnapshot,
+        KeyIndex, LaneIndex, SharingSnapshot,
         key::World,
         moment::Moment,
         state::{LOOKED_UP, State},
@@ -35,16 +35,23 @@ impl State {
 
     /// Shares the limits of a key, if the limiter shares and the key is new.
     pub(in crate::limiter) fn share_key(&mut self, index: KeyIndex, call: &Call) {
-        let Some(sharing) = &mut self.sharing else {
+        if self.sharing.is_none() {
             return;
-        };
+        }
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
         if key.share.is_none() {
-            if self.rules.has_slots() {
-                sharing.leaves_out();
-            }
             key.share = Some(Box::new(KeyShare::new(call.identity.digest())));
             key.share_lanes(&self.rules);
+        }
+    }
+
+    /// Warns once if a new lane takes slots, which are not shared.
+    pub(in crate::limiter) fn warn_of_slots(&mut self, index: KeyIndex, lane: LaneIndex) {
+        let (Some(sharing), Some(key)) = (&mut self.sharing, self.registry.get(index)) else {
+            return;
+        };
+        if key.lanes[lane].slots != [None; 2] {
+            sharing.leaves_out();
         }
     }
 

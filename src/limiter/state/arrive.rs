@@ -56,6 +56,9 @@ impl State {
         };
         self.share_key(index, call);
         let (lane, is_new) = self.registry.lane(index, call, &self.settings, &self.rules);
+        if is_new {
+            self.warn_of_slots(index, lane);
+        }
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
         if is_new {
             let mistakes = &mut moment.mistakes;

@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use crate::{
+    clock::now,
     limiter::{
         Limiter,
         share::{Errand, Seam, Terms, Unreached},
@@ -62,7 +63,7 @@ struct State {
 impl Server {
     pub(super) fn new(round_trip: u64, spike: u64, faults: &[Fault]) -> Arc<Self> {
         Arc::new(Self {
-            start: Instant::now(),
+            start: now(),
             state: Mutex::default(),
             round_trip,
             spike,
@@ -161,7 +162,7 @@ impl Server {
 
 pub(super) fn terms(least_processes: usize) -> Terms {
     Terms {
-        least_processes: least_processes as u64,
+        least_processes: Some(least_processes as u64),
         memory: Duration::from_secs(5),
         closed: false,
     }
@@ -199,10 +200,7 @@ pub(super) struct Log(Arc<Mutex<Vec<(Instant, usize, Endpoint)>>>);
 
 impl Log {
     pub(super) fn add(&self, process: usize, endpoint: Endpoint) {
-        self.0
-            .lock()
-            .unwrap()
-            .push((Instant::now(), process, endpoint));
+        self.0.lock().unwrap().push((now(), process, endpoint));
     }
 
     /// The most departures beyond `max` in any window of `per`.
