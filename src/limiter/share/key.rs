@@ -249,7 +249,7 @@ impl Key {
         if !is_idle || now < share.last_call + IDLE {
             return None;
         }
-        self.return_instants(rules);
+        self.return_instants(rules, now);
         let mut errand = self.errand_of(index, &[], waiters, rules, now);
         self.call(&mut errand, sharing, now);
         errand.ask.leaves = true;
@@ -258,10 +258,12 @@ impl Key {
     }
 
     /// Gives back the instants that no request needs.
-    fn return_instants(&mut self, rules: &Rules) {
+    fn return_instants(&mut self, rules: &Rules, now: Instant) {
         for lane in self.lane_indices() {
             let of = &mut self.lanes[lane];
             let Some(share) = &mut of.share else { continue };
+            // Those that have passed are lost.
+            let _ = share.lease.next(now);
             let given = Each {
                 requests: Weight(share.lease.left()),
                 tokens: share.lease.tokens(),
@@ -346,7 +348,12 @@ impl Key {
             }
             errand.ask.lanes.push(LaneAsk {
                 name: share.name,
-                want: share.want(of.waiting.into(), lead, now),
+                want: share.want(
+                    of.waiting.into(),
+                    head.map(|head| waiters[head].since),
+                    lead,
+                    now,
+                ),
                 returns: share.returns.is_some(),
                 costs,
             });
@@ -402,7 +409,9 @@ impl Key {
             .processes
             .max(sharing.terms.least_processes.unwrap_or(1));
         errand.ask.memory = sharing.terms.memory.into();
-        errand.ask.lateness = (width * 3 / 2).max(LEAST_LATENESS);
+        // A process that knows the clock worse than that loses instants. It must not slow down the others, which
+        // would be for a minute.
+        errand.ask.lateness = (width * 3 / 2).clamp(LEAST_LATENESS, MOST_LATENESS);
         errand.ask.cycle = (share.time.0 * 3).max(CYCLE) + calls_ahead / 2;
         let latest = share.clock.latest(now);
         errand.ask.until = latest.map_or(Stamp(0), |latest| Stamp(latest.0 + STALE));
@@ -556,6 +565,7 @@ const CALLS_APART: Span = Span::millis(50);
 const CALLS_AHEAD: Span = Span::millis(450);
 /// A turn is offered for 10 ms, and timers are a little late.
 const LEAST_LATENESS: Span = Span::millis(15);
+const MOST_LATENESS: Span = Span::millis(100);
 const LATE: Span = Span::millis(50);
 const WIDEST_LAG: Span = Span::millis(100);
 const AN_HOUR: Span = Span::secs(3_600);

@@ -173,13 +173,20 @@ impl LaneShare {
         u64::try_from(u128::from(departed) * ahead / u128::from(time)).unwrap_or(u64::MAX)
     }
 
-    /// The number of instants to ask for while `waiting` requests wait.
-    pub(super) fn want(&self, waiting: u64, lead: Span, now: Instant) -> u64 {
-        // Twice as many as before while requests wait, so that a lane that had few comes to have its share. The
-        // product is rounded down after that: rounded down before, one request in two cycles would stay one.
-        let times = 1 + u64::from(waiting > 0);
-        let soon = self.soon_of(self.departed.saturating_mul(times), lead, now);
-        let wanted = waiting.saturating_add(soon);
+    /// The number of instants to ask for while `waiting` requests wait, the first of them since `since`.
+    pub(super) fn want(
+        &self,
+        waiting: u64,
+        since: Option<Instant>,
+        lead: Span,
+        now: Instant,
+    ) -> u64 {
+        // Twice as many as before if a request came as soon as the one before it had departed, so that a lane that
+        // had few comes to have its share. The product is rounded down after that: rounded down before, one request
+        // in two cycles would stay one.
+        let hungry = since.is_some_and(|since| since <= self.departed_at + AT_ONCE);
+        let departed = self.departed.saturating_mul(1 + u64::from(hungry));
+        let wanted = waiting.saturating_add(self.soon_of(departed, lead, now));
         wanted
             .saturating_sub(self.lease.left())
             .clamp(1, MOST_WANTED)
@@ -270,6 +277,8 @@ fn name(about: &str) -> Name {
 
 /// Departures before this time are not used to predict the next ones.
 const RECENT: Span = Span::millis(200);
+/// A request that comes so soon after a departure would have come earlier.
+const AT_ONCE: Span = Span::millis(10);
 /// Departures are counted over this time at least.
 const LEAST_TIME: Span = Span::millis(50);
 /// The time for which a lease is to last.
