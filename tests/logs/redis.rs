@@ -19,7 +19,7 @@ use tower_together::{
     Endpoint, Limiter, Limits, Quota, TogetherRateLimitLayer, extension::ApiKey, redis::Redis,
 };
 
-use crate::{CHAT, send, with};
+use crate::{CHAT, send, test, with};
 
 /// The replies to calls of the script, in order. The last of them is repeated.
 struct Replies {
@@ -43,7 +43,7 @@ pub(crate) async fn shared(pause: Duration, replies: impl Into<Vec<fn() -> Strin
     let limiter = Limiter::new(limits).shared_by(Redis::new(&url).unwrap());
     let layer = TogetherRateLimitLayer::from(limiter);
     until("all replies are given", async || {
-        let own = with(CHAT, ApiKey::named("shared"));
+        let own = with(CHAT, ApiKey::named(&test()));
         send(&layer, Script::new([]).client(), own).await;
         sleep(pause).await;
         replies.given.load(Ordering::Relaxed) >= replies.replies.len()
@@ -126,7 +126,7 @@ pub(crate) fn one_instant() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let now = now.as_micros();
     let (processes, lateness, due) = (2, 0, now);
-    let (first, apart, instants, paused, since) = (now, 1_000_000, 1, 0, 0);
+    let (first, apart, instants, paused, since) = (now, 20_000_000, 1, 0, 0);
     let numbers = [
         now, processes, lateness, due, first, apart, instants, paused, since,
     ];
