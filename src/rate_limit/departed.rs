@@ -93,7 +93,7 @@ impl<R: Body<Data = Bytes>> Responded<R> {
             }
             Err(body) => body,
         };
-        let told = departed.report_head(&mut head);
+        let at_end = departed.report_head(&mut head);
         if head.status == StatusCode::SWITCHING_PROTOCOLS && departed.permit.holds_slot() {
             head.extensions.insert(Slot::new(departed.permit));
             return Self::Done(Response::from_parts(
@@ -102,7 +102,7 @@ impl<R: Body<Data = Bytes>> Responded<R> {
             ));
         }
         let readers = Readers {
-            told,
+            at_end,
             in_band: None,
         };
         let body = ResponseBody::holding(Whole::inner(body), departed.permit, readers);
@@ -151,8 +151,8 @@ impl<R: Body<Data = Bytes>> Reading<R> {
         if let Some(error) = error {
             head::insert(&mut head, error, &self.departed.permit);
         }
-        let told = self.departed.report_head(&mut head);
-        let readers = Readers { told, in_band };
+        let at_end = self.departed.report_head(&mut head);
+        let readers = Readers { at_end, in_band };
         let body = ResponseBody::holding(Whole::peeked(self.body), self.departed.permit, readers);
         Response::from_parts(head, body)
     }
