@@ -67,13 +67,15 @@ impl<R: Body<Data = Bytes>> Responded<R> {
         let (mut head, body) = response.into_parts();
         head::waited(&mut head, &departed.permit);
         if head::is_error(&head) || departed.created_job(&head) {
+            // Before the instant from which it counts: the next request may be late by the time in between, and never early.
+            let wait = head::wait(&head);
             let since = clock::now();
             let bound =
                 head::bounded(&head, bound).until(departed.deadline.as_deref().copied(), since);
             return Self::ToRead(Box::new(Reading {
                 body: Peek::new(body, bound),
                 most: bound.bytes,
-                wait: head::wait(&head),
+                wait,
                 head,
                 departed,
                 since,
