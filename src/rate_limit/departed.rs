@@ -67,15 +67,13 @@ impl<R: Body<Data = Bytes>> Responded<R> {
         let (mut head, body) = response.into_parts();
         head::waited(&mut head, &departed.permit);
         if head::is_error(&head) || departed.created_job(&head) {
-            // Before the instant from which it counts: the next request may be late by the time in between, and never early.
-            let wait = head::wait(&head);
             let since = clock::now();
             let bound =
                 head::bounded(&head, bound).until(departed.deadline.as_deref().copied(), since);
             return Self::ToRead(Box::new(Reading {
                 body: Peek::new(body, bound),
                 most: bound.bytes,
-                wait,
+                wait: head::wait(&head, since),
                 head,
                 departed,
                 since,
@@ -145,7 +143,7 @@ impl<R: Body<Data = Bytes>> Reading<R> {
     /// A success, with the part of its body that arrived with the head.
     fn success(mut self, first: &InBandReader) -> Response<ResponseBody<R>> {
         let (endpoint, mut head) = (self.departed.endpoint, self.head);
-        let error = first.found(&head.headers, || head::wait(&head));
+        let error = first.found(&head.headers, || head::wait(&head, clock::now()));
         // The body's own reader reads from the beginning again, for an error that comes later.
         let is_over = first.is_over() || self.body.is_whole() || error.is_some();
         let reader = || InBandReader::of(endpoint, head.status, &head.headers);

@@ -107,20 +107,13 @@ where
     fn responded(&mut self, response: Response<R>) -> StepOf<Self, B, R, E> {
         let failure = failure(response.status(), response.headers(), response.extensions());
         let (head, body) = response.into_parts();
-        let error = head.extensions.get::<ApiError>();
-        // Before the instant from which it counts: an attempt may be late by the time in between, and never early.
-        let wait = match (failure, error) {
-            (None, _) => None,
-            (_, Some(error)) => error.retry_after(),
-            (_, None) => wire::response::wait(&head.headers, clock::time_of_day),
-        };
         let since = clock::now();
         let Some(failure) = failure else {
             return match self.success(&head, body) {
                 Ok(body) => Step::Read(Box::new(Reading {
                     body,
                     drains: true,
-                    wait,
+                    wait: None,
                     head,
                     failure,
                     since,
@@ -128,11 +121,16 @@ where
                 Err(body) => self.hand_on(head, Whole::inner(body)),
             };
         };
+        let error = head.extensions.get::<ApiError>();
         // If no limiter beneath has read the error, read it first.
         let is_read = error.is_some() || !matches!(failure, Failure::Status(_));
         if is_read && !self.is_wanted(failure, &head, since) {
             return self.settle(failure, head, since, Whole::inner(body));
         }
+        let wait = match error {
+            Some(error) => error.retry_after(),
+            None => wire::response::wait(&head.headers, || clock::time_of_day_at(since)),
+        };
         let bound = match is_read {
             true => self.tries.drain(),
             false => self.tries.error_body(),

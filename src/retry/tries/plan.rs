@@ -172,7 +172,7 @@ impl Tries {
     ) -> Result<Instant, NotRetried> {
         let hint = match error {
             Some(error) => error.retry_after(),
-            None => wire::response::wait(headers, clock::time_of_day),
+            None => wire::response::wait(headers, || clock::time_of_day_at(now)),
         };
         let asked = match basis {
             Basis::Pushback(wait) => Some(wait),
