@@ -14,7 +14,10 @@ pub(crate) fn failure<E: 'static>(error: &E) -> Result<Failure, &'static str> {
         return Ok(Failure::Interrupted);
     };
     let mut chain = iter::successors(Some(error), |&error| beneath(error));
-    let failure = chain.clone().find_map(told).unwrap_or(Failure::Interrupted);
+    let failure = chain
+        .clone()
+        .find_map(failure_of)
+        .unwrap_or(Failure::Interrupted);
     // The text is only reliable in connection errors.
     let text = |error| lasting_text(error).filter(|_| failure == Failure::NotSent);
     match chain.find_map(|error| lasting(error).or_else(|| text(error))) {
@@ -79,7 +82,7 @@ fn beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'sta
 }
 
 /// Classifies a single error of a chain, if it is known.
-fn told(error: &(dyn Error + 'static)) -> Option<Failure> {
+fn failure_of(error: &(dyn Error + 'static)) -> Option<Failure> {
     if let Some(error) = error.downcast_ref::<io::Error>() {
         return match error.kind() {
             // Unreachable hosts and networks are not included: an established connection may end with them.
@@ -90,12 +93,12 @@ fn told(error: &(dyn Error + 'static)) -> Option<Failure> {
         };
     }
     #[cfg(feature = "tonic")]
-    if let Some(told) = super::tonic::told(error) {
-        return Some(told);
+    if let Some(failure) = super::tonic::failure_of(error) {
+        return Some(failure);
     }
     #[cfg(feature = "hyper")]
-    if let Some(told) = super::hyper::told(error) {
-        return Some(told);
+    if let Some(failure) = super::hyper::failure_of(error) {
+        return Some(failure);
     }
     let text = error.to_string();
     TIMEOUTS.contains(&&*text).then_some(Failure::TimedOut)

@@ -42,7 +42,7 @@ pub(super) fn lasting(error: &(dyn Error + 'static)) -> Option<&'static str> {
 }
 
 /// Classifies an error of hyper, if it is known.
-pub(super) fn told(error: &(dyn Error + 'static)) -> Option<Failure> {
+pub(super) fn failure_of(error: &(dyn Error + 'static)) -> Option<Failure> {
     if let Some(error) = error.downcast_ref::<legacy::Error>() {
         return error.is_connect().then_some(Failure::NotSent);
     }
@@ -101,6 +101,6 @@ mod tests {
         connection.abort();
         let error = response.await.unwrap().unwrap_err();
         assert!(error.is_user(), "{error:?}");
-        assert_eq!(told(&error), Some(Failure::Interrupted));
+        assert_eq!(failure_of(&error), Some(Failure::Interrupted));
     }
 }

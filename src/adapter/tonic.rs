@@ -29,7 +29,7 @@ pub(super) fn error(any: &dyn Any) -> Option<&(dyn Error + 'static)> {
 }
 
 /// Classifies an error of tonic, if it is known.
-pub(super) fn told(error: &(dyn Error + 'static)) -> Option<Failure> {
+pub(super) fn failure_of(error: &(dyn Error + 'static)) -> Option<Failure> {
     // Any cause counts: a connection that is lost later ends with a different error.
     error.is::<ConnectError>().then_some(Failure::NotSent)
 }

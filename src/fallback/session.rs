@@ -130,10 +130,9 @@ impl<A> FallbackSession<A> {
         }
         let request = self.renamed(next)?;
         let before = mem::replace(&mut self.model, Arc::clone(next));
-        self.before.push((before, why));
-        let (passed, _) = self.before.last()?;
         let request_of = (self.chained.endpoint, self.sent);
-        observe::fell_back(request_of, [passed, next], why, &self.settings.repeats);
+        observe::fell_back(request_of, [&before, next], why, &self.settings.repeats);
+        self.before.push((before, why));
         Some(request)
     }
 

@@ -72,7 +72,7 @@ impl<R: Body<Data = Bytes>> ResponseBody<R> {
     /// body that has ended names none.
     pub(super) fn for_job(body: Whole<R>, permit: Permit) -> Self {
         let readers = Readers {
-            told: Some(Reader::Created(JobsReader::default())),
+            at_end: Some(Reader::Created(JobsReader::default())),
             ..Readers::default()
         };
         let reader =

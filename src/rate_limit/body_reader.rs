@@ -16,7 +16,7 @@ pub(super) struct BodyReader {
 /// The body's readers.
 #[derive(Default)]
 pub(super) struct Readers {
-    pub(super) told: Option<Reader>,
+    pub(super) at_end: Option<Reader>,
     /// Reads an error in a success, which is reported at once.
     pub(super) in_band: Option<InBandReader>,
 }
@@ -33,7 +33,7 @@ pub(super) enum Reader {
 
 impl Readers {
     pub(super) fn are_none(&self) -> bool {
-        self.told.is_none() && self.in_band.is_none()
+        self.at_end.is_none() && self.in_band.is_none()
     }
 }
 
@@ -55,7 +55,7 @@ impl BodyReader {
                 self.report_in_band();
             }
         }
-        match &mut self.readers.told {
+        match &mut self.readers.at_end {
             Some(Reader::Usage(usage)) => usage.read(bytes),
             Some(Reader::Jobs(jobs) | Reader::Created(jobs)) => jobs.read(bytes),
             None => {}
@@ -80,7 +80,7 @@ impl Drop for BodyReader {
     /// A truncated body counts as far as it was read. If it has no usage by then, the charge stands.
     fn drop(&mut self) {
         self.report_in_band();
-        let report = match self.readers.told.take() {
+        let report = match self.readers.at_end.take() {
             Some(Reader::Usage(usage)) => usage.found().map(Tokens::Used).map(Report::cost),
             Some(Reader::Jobs(jobs)) => Some(Report::ended(jobs.ended())),
             Some(Reader::Created(jobs)) => Some(Report::creation(jobs.creation())),

@@ -73,7 +73,7 @@ impl<R: Body<Data = Bytes>> Responded<R> {
             return Self::ToRead(Box::new(Reading {
                 body: Peek::new(body, bound),
                 most: bound.bytes,
-                wait: head::wait(&head),
+                wait: head::wait(&head, since),
                 head,
                 departed,
                 since,
@@ -93,7 +93,7 @@ impl<R: Body<Data = Bytes>> Responded<R> {
             }
             Err(body) => body,
         };
-        let told = departed.report_head(&mut head);
+        let at_end = departed.report_head(&mut head);
         if head.status == StatusCode::SWITCHING_PROTOCOLS && departed.permit.holds_slot() {
             head.extensions.insert(Slot::new(departed.permit));
             return Self::Done(Response::from_parts(
@@ -102,7 +102,7 @@ impl<R: Body<Data = Bytes>> Responded<R> {
             ));
         }
         let readers = Readers {
-            told,
+            at_end,
             in_band: None,
         };
         let body = ResponseBody::holding(Whole::inner(body), departed.permit, readers);
@@ -143,7 +143,7 @@ impl<R: Body<Data = Bytes>> Reading<R> {
     /// A success, with the part of its body that arrived with the head.
     fn success(mut self, first: &InBandReader) -> Response<ResponseBody<R>> {
         let (endpoint, mut head) = (self.departed.endpoint, self.head);
-        let error = first.found(&head.headers, || head::wait(&head));
+        let error = first.found(&head.headers, || head::wait(&head, clock::now()));
         // The body's own reader reads from the beginning again, for an error that comes later.
         let is_over = first.is_over() || self.body.is_whole() || error.is_some();
         let reader = || InBandReader::of(endpoint, head.status, &head.headers);
@@ -151,8 +151,8 @@ impl<R: Body<Data = Bytes>> Reading<R> {
         if let Some(error) = error {
             head::insert(&mut head, error, &self.departed.permit);
         }
-        let told = self.departed.report_head(&mut head);
-        let readers = Readers { told, in_band };
+        let at_end = self.departed.report_head(&mut head);
+        let readers = Readers { at_end, in_band };
         let body = ResponseBody::holding(Whole::peeked(self.body), self.departed.permit, readers);
         Response::from_parts(head, body)
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::response::Parts;
+use tokio::time::Instant;
 
 use crate::{
     body::Bound,
@@ -68,9 +69,9 @@ fn knows_jobs(permit: &Permit, endpoint: Endpoint) -> bool {
     held.is_some_and(|(kind, book)| !book.held(kind).is_empty())
 }
 
-/// The wait that the server asks for, from the arrival of its response's head.
-pub(super) fn wait(head: &Parts) -> Option<Duration> {
-    wire::response::wait(&head.headers, clock::time_of_day)
+/// The wait that the server asks for, from the arrival of its response's head, at `since`.
+pub(super) fn wait(head: &Parts, since: Instant) -> Option<Duration> {
+    wire::response::wait(&head.headers, || clock::time_of_day_at(since))
 }
 
 /// Adds the parsed error to the response's extensions.

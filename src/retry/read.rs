@@ -31,7 +31,8 @@ impl<R: Body<Data = Bytes>> Reading<R> {
     pub(super) fn in_band(&mut self) -> Option<Failure> {
         let reader = self.body.take_reader()?;
         let head = &mut self.head;
-        let wait = || wire::response::wait(&head.headers, clock::time_of_day);
+        let since = self.since;
+        let wait = || wire::response::wait(&head.headers, || clock::time_of_day_at(since));
         let error = reader.found(&head.headers, wait)?;
         let failure = Failure::Status(error.status());
         head.extensions.insert(error);

@@ -129,7 +129,7 @@ where
         }
         let wait = match error {
             Some(error) => error.retry_after(),
-            None => wire::response::wait(&head.headers, clock::time_of_day),
+            None => wire::response::wait(&head.headers, || clock::time_of_day_at(since)),
         };
         let bound = match is_read {
             true => self.tries.drain(),

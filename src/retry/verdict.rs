@@ -75,7 +75,7 @@ pub(super) fn failure(
     failed.then_some(Failure::Status(status))
 }
 
-/// The pace of a failed attempt's retry, or the reason why there is none. `too_many_jobs`: the request was to create
+/// The basis of the wait before a failed attempt's retry, or the reason why there is none. `too_many_jobs`: the request was to create
 /// a job, and the server says that too many run.
 pub(super) fn verdict(
     nature: Nature,

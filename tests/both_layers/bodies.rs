@@ -66,6 +66,35 @@ async fn after_a_slow_body_nothing_leaves_before_the_date_it_was_given() {
     }
 }
 
+/// Nor of a response by gRPC, whose error is in its head.
+#[tokio::test]
+async fn after_a_slow_body_of_grpc_nothing_leaves_before_the_date_it_was_given() {
+    let said = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(2));
+    let date = httpdate::parse_http_date(&said).unwrap();
+    let client = dawdling(200, ("retry-after", said), 700);
+    let again = Arc::<Mutex<Option<SystemTime>>>::default();
+    let noted = service_fn(|request: Request<Full<Bytes>>| {
+        let is_retry = request.extensions().get::<Attempt>().is_some();
+        if is_retry {
+            *again.lock().unwrap() = Some(SystemTime::now());
+        }
+        let response = client.clone().oneshot(request);
+        async move {
+            let mut response = response.await?;
+            if !is_retry {
+                let headers = response.headers_mut();
+                headers.insert("content-type", "application/grpc".parse().unwrap());
+                headers.insert("grpc-status", "8".parse().unwrap());
+            }
+            Ok::<_, std::convert::Infallible>(response)
+        }
+    });
+    let response = exact().layer(noted).oneshot(post(CHAT)).await.unwrap();
+    assert_eq!(response.headers().get("grpc-status"), None);
+    let at = again.lock().unwrap().expect("it was retried");
+    assert!(at >= date, "{:?} early", date.duration_since(at));
+}
+
 /// The body is awaited for at most a tenth of a second before the other requests are held back.
 #[tokio::test(start_paused = true)]
 async fn a_slow_body_lets_nobody_else_leave() {

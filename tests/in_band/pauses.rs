@@ -1,4 +1,4 @@
-//! What an error does to its lane.
+//! The pause of a lane after an error in a success.
 
 use std::time::Duration;
 

@@ -210,12 +210,23 @@ impl Tries {
     pub(super) fn end_unkept(&self, ended: Ended<'_>, said: Option<Head<'_>>, now: Instant) {
         let nothing = (HeaderMap::new(), Extensions::new());
         let said = said.unwrap_or((&nothing.0, &nothing.1));
-        let planned = match ended.advice {
-            Some(advice) => Err(NotRetried::Permanent(advice)),
-            None => self.when(ended.failure, said, now, || 0.0),
-        };
+        let planned = self.planned(&ended, said, now, || 0.0);
         let reason = planned.err().unwrap_or(NotRetried::MaxRetries);
         self.end(ended.failure, reason);
+    }
+
+    /// The instant of the retry after a failed attempt, or the reason why there is none.
+    fn planned(
+        &self,
+        ended: &Ended<'_>,
+        said: Head<'_>,
+        now: Instant,
+        random: impl FnOnce() -> f64,
+    ) -> Result<When, NotRetried> {
+        match ended.advice {
+            Some(advice) => Err(NotRetried::Permanent(advice)),
+            None => self.when(ended.failure, said, now, random),
+        }
     }
 
     fn end(&self, failure: Failure, reason: NotRetried) {
@@ -236,10 +247,7 @@ impl Tries {
     ) -> Result<(When, B), NotRetried> {
         let failure = ended.failure;
         let afford = |when| self.afford(when, asked, now, &body);
-        let planned = match ended.advice {
-            Some(advice) => Err(NotRetried::Permanent(advice)),
-            None => self.when(failure, said, now, fastrand::f64),
-        };
+        let planned = self.planned(ended, said, now, fastrand::f64);
         let planned = planned.and_then(afford);
         let Some(hook) = &self.settings.hook else {
             return planned;

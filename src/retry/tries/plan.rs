@@ -145,16 +145,21 @@ impl Tries {
         }
     }
 
-    /// Sends a request back to its lane, which is paused `until` an instant. `told` is the instant before which the
+    /// Sends a request back to its lane, which is paused `until` an instant. `not_before` is the instant before which the
     /// server does not want it. If that is within the pause, the request waits with its lane.
-    fn in_its_lane(&self, until: Instant, told: Instant, now: Instant) -> Result<When, NotRetried> {
-        let with_its_lane = told <= until;
-        let wait = told.saturating_duration_since(now);
+    fn in_its_lane(
+        &self,
+        until: Instant,
+        not_before: Instant,
+        now: Instant,
+    ) -> Result<When, NotRetried> {
+        let with_its_lane = not_before <= until;
+        let wait = not_before.saturating_duration_since(now);
         if !with_its_lane && wait > self.settings.longest_hint {
             return Err(NotRetried::LongestHint(wait));
         }
-        self.in_time(told)?;
-        Ok(When::InItsLane((!with_its_lane).then_some(told)))
+        self.in_time(not_before)?;
+        Ok(When::InItsLane((!with_its_lane).then_some(not_before)))
     }
 
     /// The instant of the retry by the backoff, if it is before the deadline.
@@ -167,7 +172,7 @@ impl Tries {
     ) -> Result<Instant, NotRetried> {
         let hint = match error {
             Some(error) => error.retry_after(),
-            None => wire::response::wait(headers, clock::time_of_day),
+            None => wire::response::wait(headers, || clock::time_of_day_at(now)),
         };
         let asked = match basis {
             Basis::Pushback(wait) => Some(wait),
