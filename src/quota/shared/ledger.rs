@@ -118,7 +118,8 @@ impl Ledger {
         let far = now + FAR.max((2.0 * window + 2.0 * all * interval / 1e3).ceil());
         let heard = term.heard.0 as f64;
         if heard > limit.due && heard < now + HOUR {
-            limit.due = heard;
+            // The ledger was set back. Each process will have said what it was granted by then.
+            limit.due = heard.max(now + RETAUGHT);
         }
         if limit.due > far {
             limit.due = 0.0;
@@ -281,6 +282,8 @@ const SILENCE: f64 = 200e3;
 const SILENT: f64 = 250e6;
 /// A ledger that is new may have been lost: for this time it believes how many processes there are.
 const TAUGHT: f64 = 2e6;
+/// The time in which each busy process makes a call.
+const RETAUGHT: f64 = 150e3;
 /// The lateness that is granted at least, in a window that is long enough.
 const LATE: f64 = 50e3;
 /// The part of a window that is given back at most: about the cost of the requests in flight.
