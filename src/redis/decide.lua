@@ -63,7 +63,9 @@ for i = 1, number() do
   local own = math.ceil((window + late + lag) * 1e3 / max)
   local interval = widest('i' .. name, own, value, since)
   local far = now + math.max(120e6, math.ceil(2 * window + 2 * all * interval / 1e3))
-  if heard > due and heard < now + 3600e6 then due = math.max(heard, now + 150e3) end
+  if heard > due and heard < now + 3600e6 then
+    due = math.max(heard, now + (known > 1 and 150e3 or 0))
+  end
   if due > far then due = 0 end
   if booked > far then booked = 0 end
   owed = math.ceil(owed * interval / 1e3) - credit

@@ -182,10 +182,9 @@ impl Key {
             errand.ask.lanes[0].want = 1;
             for (term, limit) in errand.ask.terms.iter_mut().zip(&errand.limits) {
                 alone(term, processes);
-                let departed = self.limit_share(*limit).map(|of| of.departed);
-                let departed = departed.filter(|at| *at > Instant::START);
-                let apart = term.window.div_ceil(term.max);
-                term.heard = departed.map_or(Stamp(0), |at| stamp(at + apart));
+                let Some(share) = self.limit_share_mut(*limit) else { continue };
+                share.alone_apart = term.window.div_ceil(term.max);
+                term.heard = share.alone_until().map_or(Stamp(0), stamp);
             }
             self.clear_owed(&errand);
             let reply = ledger.decide(&errand.ask, stamp(now));
@@ -453,7 +452,7 @@ impl Key {
     ) {
         let Some(share) = &mut self.share else { return };
         share.asked = None;
-        share.alone = None;
+        let was_alone = share.alone.take().is_some();
         share.took(now - errand.made);
         share.processes = reply.members;
         let agrees = share.clock.heard(errand.made, now, reply.now);
@@ -462,6 +461,9 @@ impl Key {
             if let Some(share) = &mut lane.share {
                 share.lease.follow(&clock, agrees);
             }
+        }
+        if was_alone {
+            self.return_from_alone();
         }
         if errand.table != rules.number {
             return;
@@ -473,6 +475,21 @@ impl Key {
             }
         }
         self.take_lanes(errand, reply, &clock, now);
+    }
+
+    /// The ledger knows nothing of what departed on the key's own. The next request departs no sooner than it
+    /// would have on its own.
+    fn return_from_alone(&mut self) {
+        for lane in self.lane_indices() {
+            let mut after = Instant::START;
+            for &index in &self.lanes[lane].limits {
+                let until = self.limit_share(index).and_then(LimitShare::alone_until);
+                after = after.max(until.unwrap_or(Instant::START));
+            }
+            if let Some(share) = &mut self.lanes[lane].share {
+                share.lease.wait_until(after);
+            }
+        }
     }
 
     /// Gives the lanes the instants of a reply.

@@ -134,6 +134,8 @@ pub(super) struct LimitShare {
     pub(super) owed: i64,
     /// The last departure.
     pub(super) departed: Instant,
+    /// The time between departures while the key was last on its own.
+    pub(super) alone_apart: Span,
 }
 
 impl LaneShare {
@@ -250,7 +252,13 @@ impl LimitShare {
             heard: Stamp(0),
             owed: 0,
             departed: Instant::START,
+            alone_apart: Span::ZERO,
         }
+    }
+
+    /// The instant before which the key sends no other request on its own.
+    pub(super) fn alone_until(&self) -> Option<Instant> {
+        Some(self.departed + self.alone_apart).filter(|_| self.departed > Instant::START)
     }
 
     /// A request departs that costs `cost`, for which `charged` was charged.

@@ -11,6 +11,8 @@ pub(crate) struct Lease {
     /// The clock that its instants are of.
     clock: Offset,
     runs: VecDeque<Run>,
+    /// No request departs before this instant.
+    after: Instant,
     /// The number of instants that passed before a request could use them.
     lapsed: u64,
 }
@@ -49,7 +51,8 @@ impl Lease {
         while let Some(run) = self.runs.front() {
             let over = self.clock.maybe_at(run.first, now)? + run.late;
             if now <= over {
-                return self.clock.surely_after(run.first, now);
+                let first = self.clock.surely_after(run.first, now)?;
+                return Some(first.max(self.after));
             }
             self.lapsed += 1;
             self.pop();
@@ -83,6 +86,11 @@ impl Lease {
         let run = self.runs.back()?;
         let after = (run.apart * (run.n - 1)).as_nanos();
         self.clock.maybe_at(run.first.saturating_add(after), now)
+    }
+
+    /// No request departs before this instant.
+    pub(crate) fn wait_until(&mut self, after: Instant) {
+        self.after = self.after.max(after);
     }
 
     pub(crate) fn clear(&mut self) {

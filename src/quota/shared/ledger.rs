@@ -79,7 +79,7 @@ impl Ledger {
         let lateness = self.lateness.with(micros(ask.lateness), now);
         let terms = ask.terms.iter();
         let mut accounts: Vec<_> = terms
-            .map(|term| self.account(term, lateness, all, now))
+            .map(|term| self.account(term, lateness, (all, ask.known as f64), now))
             .collect();
         for pause in &ask.pauses {
             self.pause(pause, now);
@@ -107,7 +107,13 @@ impl Ledger {
     }
 
     /// Brings a limit up to date with what the process knows of it.
-    fn account(&mut self, term: &Term, lateness: f64, all: f64, now: f64) -> Account {
+    fn account(
+        &mut self,
+        term: &Term,
+        lateness: f64,
+        (all, known): (f64, f64),
+        now: f64,
+    ) -> Account {
         let mut limit = self.limits.get(&term.name).copied().unwrap_or_default();
         let window = micros(term.window);
         let lag = micros(term.lag);
@@ -118,8 +124,9 @@ impl Ledger {
         let far = now + FAR.max((2.0 * window + 2.0 * all * interval / 1e3).ceil());
         let heard = term.heard.0 as f64;
         if heard > limit.due && heard < now + HOUR {
-            // The ledger was set back. Each process will have said what it was granted by then.
-            limit.due = heard.max(now + RETAUGHT);
+            // The ledger was set back. The others will have said by then what they were granted.
+            let others = if known > 1.0 { RETAUGHT } else { 0.0 };
+            limit.due = heard.max(now + others);
         }
         if limit.due > far {
             limit.due = 0.0;

@@ -359,29 +359,30 @@ async fn random(seed: u64) {
         6 => faults.push(Fault::Kills(0, at)),
         _ => {}
     }
-    let server = Server::new(
-        fastrand::u64(1..=30),
-        [0, 2_000][fastrand::usize(..2)],
-        &faults,
-    );
+    let (round_trip, spike) = (fastrand::u64(1..=30), [0, 2_000][fastrand::usize(..2)]);
+    let server = Server::new(round_trip, spike, &faults);
     let (used, over, _) = run((max, per), processes, &server, 20).await;
     let part = max as i64 / processes as i64;
+    // A call that takes a second is an outage for one process alone.
+    let alone = i64::from(spike > 0);
     let allowed = match faults.first() {
         // As many as there are processes cannot be kept apart within fewer requests.
         Some(_) if max < 2 * processes as u64 => processes as i64,
         Some(Fault::Cuts(..) | Fault::Refuses(_)) => 1.max(part / 50),
-        _ => 0,
+        _ => alone,
     };
+    // The first request of a run departs at once.
+    let most = 1.05 + per as f64 / (max * 20) as f64;
     assert!(
-        over <= allowed && used <= 1.05,
-        "seed {seed}: {max} per {per} s, {processes}, {faults:?}: {used:.3} {over}"
+        over <= allowed && used <= most,
+        "seed {seed}: {max} per {per} s, {processes}, {round_trip} ms, {spike}, {faults:?}: {used:.3} {over}"
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn random_worlds_keep_to_the_limit() {
     // Seeds that failed once.
-    for seed in [11_999_500_189_581_792_506] {
+    for seed in [11_999_500_189_581_792_506, 10_643_714_855_384_136_442] {
         random(seed).await;
     }
     for _ in 0..10 {
