@@ -40,12 +40,15 @@ end
 
 local process, leaves, known, memory = text(), number() == 1, number(), number()
 local valid, lateness, cycle = number(), number(), number()
-redis.call('ZADD', set, now, process)
+-- A process that no longer waits for the reply may be on its own.
+local stale = valid > 0 and now > valid
+redis.call('ZADD', set, stale and now - 200001 or now, process)
 redis.call('ZREMRANGEBYSCORE', set, '-inf', now - memory)
 if leaves then redis.call('ZREM', set, process) end
 local all = redis.call('ZCARD', set)
 local here = redis.call('ZCOUNT', set, now - 200e3, '+inf')
-local born, value, since = read('g', 'wl', 'al')
+local born, value, since, opens = read('g', 'wl', 'al', 'o')
+local function closed() return now < opens and opens <= now + 150e3 end
 if born == 0 then
   born = now
   write('g', now)
@@ -63,10 +66,14 @@ for i = 1, number() do
   local own = math.ceil((window + late + lag) * 1e3 / max)
   local interval = widest('i' .. name, own, value, since)
   local far = now + math.max(120e6, math.ceil(2 * window + 2 * all * interval / 1e3))
-  if heard > due and heard < now + 3600e6 then
-    due = math.max(heard, now + (known > 1 and 150e3 or 0))
-  end
   if due > far then due = 0 end
+  if heard > due and heard <= far then
+    due = heard
+    if known > 1 and not closed() then
+      opens = now + 150e3
+      write('o', opens)
+    end
+  end
   if booked > far then booked = 0 end
   owed = math.ceil(owed * interval / 1e3) - credit
   credit = math.min(math.max(-owed, 0), math.ceil(window / 16))
@@ -84,7 +91,7 @@ for i = 1, number() do
   redis.call('HSET', hash, 'p' .. lane, whole(paused), 's' .. lane, whole(newest))
 end
 
-local stale = valid > 0 and now > valid
+if not closed() then opens = now end
 local horizon = cycle / math.max(here, 1)
 local replies = {}
 local function reply(...)
@@ -92,7 +99,7 @@ local function reply(...)
 end
 for i = 1, number() do
   local lane, want, returns = text(), number(), number() == 1
-  if stale then want = 0 end
+  if stale or opens > now then want = 0 end
   local costs = {}
   for j = 1, number() do
     local term, cost = terms[number()], number()
@@ -101,7 +108,7 @@ for i = 1, number() do
   local paused, newest = read('p' .. lane, 's' .. lane)
   local pause = paused
   if pause > now + 3600e6 then pause = 0 end
-  local first, bound = math.max(now, pause), 1
+  local first, bound = math.max(opens, pause), 1
   for _, cost in ipairs(costs) do
     first = math.max(first, cost.term.due)
     bound = math.max(bound, cost.own)

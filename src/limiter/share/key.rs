@@ -182,7 +182,9 @@ impl Key {
             errand.ask.lanes[0].want = 1;
             for (term, limit) in errand.ask.terms.iter_mut().zip(&errand.limits) {
                 alone(term, processes);
-                let Some(share) = self.limit_share_mut(*limit) else { continue };
+                let Some(share) = self.limit_share_mut(*limit) else {
+                    continue;
+                };
                 share.alone_apart = term.window.div_ceil(term.max);
                 term.heard = share.alone_until().map_or(Stamp(0), stamp);
             }

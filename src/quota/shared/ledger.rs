@@ -23,6 +23,8 @@ pub(crate) struct Ledger {
     lateness: Widest,
     /// The instant of the first call.
     born: f64,
+    /// Nothing is granted before this instant, since the ledger was set back.
+    opens: f64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,7 +63,10 @@ impl Ledger {
     pub(crate) fn decide(&mut self, ask: &Ask, now: Stamp) -> Reply {
         let stamp = now;
         let now = now.0 as f64;
-        self.members.insert(ask.process, now);
+        // A process that no longer waits for the reply may be on its own.
+        let is_stale = ask.until != Stamp(0) && now > ask.until.0 as f64;
+        let heard = if is_stale { now - SILENCE - 1.0 } else { now };
+        self.members.insert(ask.process, heard);
         let forgotten = now - micros(ask.memory);
         self.members.retain(|_, heard| *heard > forgotten);
         if ask.leaves {
@@ -84,11 +89,19 @@ impl Ledger {
         for pause in &ask.pauses {
             self.pause(pause, now);
         }
-        let is_stale = ask.until != Stamp(0) && now > ask.until.0 as f64;
         let horizon = micros(ask.cycle) / here.max(1.0);
+        let opens = if self.is_closed(now) { self.opens } else { now };
+        let grants = !is_stale && opens <= now;
         let lanes = ask.lanes.iter().map(|lane| {
-            let want = if is_stale { 0 } else { lane.want };
-            self.grant(lane, want, horizon, (all, here), &mut accounts, now)
+            let want = if grants { lane.want } else { 0 };
+            self.grant(
+                lane,
+                (want, opens),
+                horizon,
+                (all, here),
+                &mut accounts,
+                now,
+            )
         });
         let lanes = lanes.collect();
         for (term, account) in ask.terms.iter().zip(&accounts) {
@@ -122,14 +135,16 @@ impl Ledger {
         let interval = limit.interval.with(own, now);
         // Beyond this a `due` is nonsense, or of another clock.
         let far = now + FAR.max((2.0 * window + 2.0 * all * interval / 1e3).ceil());
-        let heard = term.heard.0 as f64;
-        if heard > limit.due && heard < now + HOUR {
-            // The ledger was set back. The others will have said by then what they were granted.
-            let others = if known > 1.0 { RETAUGHT } else { 0.0 };
-            limit.due = heard.max(now + others);
-        }
         if limit.due > far {
             limit.due = 0.0;
+        }
+        let heard = term.heard.0 as f64;
+        if heard > limit.due && heard <= far {
+            limit.due = heard;
+            // The ledger was set back. The others will have said by then what they were granted.
+            if known > 1.0 && !self.is_closed(now) {
+                self.opens = now + RETAUGHT;
+            }
         }
         if limit.booked > far {
             limit.booked = 0.0;
@@ -148,6 +163,11 @@ impl Ledger {
         }
     }
 
+    /// Whether the ledger was set back a moment ago.
+    fn is_closed(&self, now: f64) -> bool {
+        now < self.opens && self.opens <= now + RETAUGHT
+    }
+
     fn pause(&mut self, pause: &Pause, now: f64) {
         let lane = self.lanes.entry(pause.lane).or_default();
         if lane.paused > now + HOUR {
@@ -163,7 +183,7 @@ impl Ledger {
     fn grant(
         &self,
         ask: &LaneAsk,
-        want: u64,
+        (want, opens): (u64, f64),
         horizon: f64,
         (all, here): (f64, f64),
         accounts: &mut [Account],
@@ -178,7 +198,7 @@ impl Ledger {
         let own = |accounts: &[Account], (place, cost): (usize, u64)| {
             accounts[place].interval * cost as f64
         };
-        let (mut first, mut bound) = (now.max(paused), 1.0_f64);
+        let (mut first, mut bound) = (opens.max(paused), 1.0_f64);
         for &cost in &ask.costs {
             first = first.max(accounts[cost.0].limit.due);
             bound = bound.max(own(accounts, cost));
