@@ -91,14 +91,21 @@ impl Lane {
         let (wait, of) = match not_now {
             NotNow::Overloaded { wait } => {
                 let until = self.gate().pause(wait.into(), now);
-                self.share_pause(false, until);
+                if let Some(share) = &mut self.share {
+                    share.rejected(None, grant.at, until);
+                }
                 return until;
             }
             NotNow::Throttled { wait, of } => (wait.map(Into::into), of),
         };
         self.counts.throttled += 1;
         let rejection = self.gate().rejected(grant.passage(), wait, now);
-        self.share_pause(rejection.news != News::Nothing, rejection.until);
+        if let Some(share) = &mut self.share {
+            // One process learns for all, from what the ledger is told.
+            let rejected = (rejection.news, of, grant.weight(of));
+            share.rejected(Some(rejected), grant.at, rejection.until);
+            return rejection.until;
+        }
         // A rejection for too many tokens tells nothing about the rate of requests.
         if let Some(rate) = &mut self.learned[of].rate {
             let wait = rejection.until - now;
@@ -113,13 +120,6 @@ impl Lane {
             }
         }
         rejection.until
-    }
-
-    /// Tells the other processes of a pause.
-    fn share_pause(&mut self, is_news: bool, until: Instant) {
-        if let Some(share) = &mut self.share {
-            share.rejected(is_news, until);
-        }
     }
 
     /// A request had no response, or the server could not serve it.
@@ -144,8 +144,10 @@ impl Lane {
     pub(super) fn named(&mut self, grant: &Grant, of: Unit, named: NamedLimit, now: Instant) {
         let since = self.departed()[of] - grant.departed[of];
         let learned = &mut self.learned[of];
-        if let (Some(limit), Some(rate)) = (named.limit, &mut learned.rate) {
-            rate.named(limit, grant.at, now);
+        match (named.limit, &mut self.share, &mut learned.rate) {
+            (Some(limit), Some(share), _) => share.named(of, limit, grant.at, now),
+            (Some(limit), None, Some(rate)) => rate.named(limit, grant.at, now),
+            _ => {}
         }
         if let Some((remaining, time)) = named.remaining {
             let of = learned.remaining.get_or_insert_default();

@@ -121,9 +121,18 @@ impl Gate {
         }
     }
 
-    /// Another process has begun a pause.
+    /// Other processes have sent requests.
+    #[cfg(feature = "redis")]
+    pub(crate) fn others(&mut self, requests: u64) {
+        let requests = u32::try_from(requests).unwrap_or(u32::MAX);
+        self.departed = self.departed.saturating_add(requests);
+    }
+
+    /// A rejection of another process has begun a pause.
     #[cfg(feature = "redis")]
     pub(crate) fn paused_elsewhere(&mut self, until: Instant, now: Instant) {
+        let too_soon = self.started > Instant::START && self.departed <= SOON;
+        self.blocked = if too_soon { self.blocked + 1 } else { 0 };
         self.started = now.max(self.started + Span::nanos(1));
         self.departed = 0;
         self.until = self.until.max(until);

@@ -129,6 +129,26 @@ impl Rate {
         self.probe.is_witness(now)
     }
 
+    /// Counts what other processes have sent under the same limits.
+    pub(crate) fn others(&mut self, weight: Weight, now: Instant) {
+        self.sent.add(weight, now);
+    }
+
+    /// Takes over the pace that another process has learned; `None` if the table leads.
+    #[cfg(feature = "redis")]
+    pub(crate) fn follow(&mut self, per_second: Option<f64>, now: Instant) {
+        self.leads = per_second.is_some();
+        self.set(per_second.unwrap_or(self.table), now);
+        self.known = now;
+        self.probe.reset(now);
+    }
+
+    /// The pace for the other processes; `None` if the table leads.
+    #[cfg(feature = "redis")]
+    pub(crate) fn published(&self) -> Option<f64> {
+        self.leads.then_some(self.rate)
+    }
+
     /// Settles the weight of a request that departed at `at`. Nothing is given back for a request that
     /// departed before this was charged.
     pub(crate) fn settle(&mut self, at: Instant, settled: Settled, now: Instant) {

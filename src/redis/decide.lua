@@ -1,11 +1,16 @@
 -- The decision of `quota/shared/ledger.rs`, in the same words and in the same order.
 --
 -- KEYS: the hash of an API key; the sorted set of its processes.
--- ARGV: process, leaves, known, memory, until, lateness, cycle; the number of terms, and for each its name, max,
--- window, lag, heard, owed; the number of pauses, and for each its lane, since, wait; the number of
--- lanes, and for each its name, want, returns, the number of its costs, and for each the term (from 1) and the cost.
--- All times are whole microseconds.
--- The reply: now, members, lateness; the due of each term; for each lane first, apart (ns), n, paused, since.
+-- ARGV: process, leaves, known, memory, until, lateness, cycle; the number of reports, and for each its lane, learns,
+-- requests, tokens, two paces with their epochs, the number of its events, and for each what, unit, since, wait,
+-- at, amount; the number of terms, and for each its name, max, window, lag, heard, owed (if max is 0, window is
+-- twice the place of a report, and 1 more for its pace of tokens); the number of lanes, and for each its report, want,
+-- returns, the number of its costs, and for each the term and the cost. Places count from 1.
+-- All times are whole microseconds, a pace is in picoseconds.
+-- The reply: now, members, lateness; the due of each term; for each report learns, paused, since, the departed
+-- requests and tokens, the paces, the number of events, and the events; for each lane first, apart (ns), n.
+-- The hash: `h` = when it began, lateness, since, when it opens; `t`limit = due, booked, credit, interval, since; `p`lane = paused,
+-- since; `l`lane = learner, until, departed requests, tokens, paces; `e`lane = events. All are doubles of 8 bytes.
 local hash, set = KEYS[1], KEYS[2]
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -13,33 +18,54 @@ local at = 0
 local function text() at = at + 1 return ARGV[at] end
 local function number() at = at + 1 return tonumber(ARGV[at]) end
 local function whole(x) return string.format('%.0f', x) end
--- What the hash holds. A field may be missing, or be nonsense.
-local function read(...)
-  local values = redis.call('HMGET', hash, ...)
-  for i = 1, #values do
-    local value = tonumber(values[i] or nil)
-    values[i] = value and value >= 0 and value < 9e15 and value or 0
+-- The fields that the call is about. They are read at once.
+local fields, values = {'h'}, nil
+local function field(name)
+  fields[#fields + 1] = name
+  return #fields
+end
+-- A field may be missing, or be nonsense.
+local function read(place, count)
+  local value, numbers = values[place], {}
+  if value and #value == 8 * count then numbers = {struct.unpack('<' .. string.rep('d', count), value)} end
+  for i = 1, count do
+    local n = numbers[i]
+    numbers[i] = n and n >= 0 and n < 9e15 and n or 0
   end
-  return unpack(values)
+  return unpack(numbers, 1, count)
 end
 local changed = {hash}
-local function write(field, value)
-  changed[#changed + 1] = field
-  changed[#changed + 1] = whole(value)
+local function write(place, ...)
+  changed[#changed + 1] = fields[place]
+  changed[#changed + 1] = struct.pack('<' .. string.rep('d', select('#', ...)), ...)
 end
 -- The largest of the values that the processes have stated within the last minute.
-local function widest(field, own, value, since)
+local function widest(own, value, since)
   local age = now - since
-  if value > own and age >= 0 and age < 60e6 then return value end
-  if value ~= own or age < 0 or age >= 10e6 then
-    write('w' .. field, own)
-    write('a' .. field, now)
-  end
-  return own
+  if value > own and age >= 0 and age < 60e6 then return value, since end
+  if value ~= own or age < 0 or age >= 10e6 then return own, now end
+  return own, since
 end
 
 local process, leaves, known, memory = text(), number() == 1, number(), number()
 local valid, lateness, cycle = number(), number(), number()
+local reports, terms = {}, {}
+for i = 1, number() do
+  local lane = text()
+  local of = {learns = number() == 1, requests = number(), tokens = number(), events = {},
+    paces = {number(), number(), number(), number()}}
+  for j = 1, number() do
+    of.events[j] = {number(), number(), number(), number(), number(), number()}
+  end
+  of.pause, of.lane, of.heard = field('p' .. lane), field('l' .. lane), field('e' .. lane)
+  reports[i] = of
+end
+for i = 1, number() do
+  terms[i] = {place = field('t' .. text()), max = number(), window = number(), lag = number(),
+    heard = number(), owed = number()}
+end
+values = redis.call('HMGET', hash, unpack(fields))
+
 -- A process that no longer waits for the reply may be on its own.
 local stale = valid > 0 and now > valid
 redis.call('ZADD', set, stale and now - 200001 or now, process)
@@ -47,68 +73,101 @@ redis.call('ZREMRANGEBYSCORE', set, '-inf', now - memory)
 if leaves then redis.call('ZREM', set, process) end
 local all = redis.call('ZCARD', set)
 local here = redis.call('ZCOUNT', set, now - 200e3, '+inf')
-local born, value, since, opens = read('g', 'wl', 'al', 'o')
+local born, value, since, opens = read(1, 4)
 local function closed() return now < opens and opens <= now + 150e3 end
-if born == 0 then
-  born = now
-  write('g', now)
-end
-if known > all and now - born < 2e6 then all = known end
-lateness = widest('l', lateness, value, since)
+local head = {born > 0 and born or now, widest(lateness, value, since)}
+head[4] = opens
+lateness = head[2]
+if known > all and now - head[1] < 2e6 then all = known end
 
-local terms = {}
-for i = 1, number() do
-  local name, max, window, lag, heard, owed =
-    text(), number(), number(), number(), number(), number()
-  local due, booked, credit, value, since =
-    read('d' .. name, 'b' .. name, 'c' .. name, 'wi' .. name, 'ai' .. name)
-  local late = math.max(lateness, math.min(window / 100, 50e3))
-  local own = math.ceil((window + late + lag) * 1e3 / max)
-  local interval = widest('i' .. name, own, value, since)
-  local far = now + math.max(120e6, math.ceil(2 * window + 2 * all * interval / 1e3))
-  if due > far then due = 0 end
-  if heard > due and heard <= far then
-    due = heard
-    if known > 1 and not closed() then
-      opens = now + 150e3
-      write('o', opens)
-    end
-  end
-  if booked > far then booked = 0 end
-  owed = math.ceil(owed * interval / 1e3) - credit
-  credit = math.min(math.max(-owed, 0), math.ceil(window / 16))
-  if owed > 0 then due = math.min(math.max(due, now) + owed, far) end
-  terms[i] = {name = name, interval = interval, lag = lag, due = due, booked = booked, credit = credit}
-end
-
-for i = 1, number() do
-  local lane, since, wait = text(), number(), number()
-  local paused, newest = read('p' .. lane, 's' .. lane)
-  if paused > now + 3600e6 then paused = 0 end
-  if since >= newest then newest = math.max(now, newest + 1) end
-  paused = math.max(paused, now + math.min(wait, 3600e6))
-  -- At once, since the same lane may ask below.
-  redis.call('HSET', hash, 'p' .. lane, whole(paused), 's' .. lane, whole(newest))
-end
-
-if not closed() then opens = now end
-local horizon = cycle / math.max(here, 1)
 local replies = {}
 local function reply(...)
   for _, value in ipairs({...}) do replies[#replies + 1] = value end
 end
+for _, of in ipairs(reports) do
+  local paused, newest = read(of.pause, 2)
+  local learner, learns_until, requests, tokens, x, ex, y, ey = read(of.lane, 8)
+  if paused > now + 3600e6 then paused = 0 end
+  requests = math.min(requests + of.requests, 1e15)
+  tokens = math.min(math.max(tokens + of.tokens, 0), 1e15)
+  if of.paces[2] > ex then x, ex = of.paces[1], of.paces[2] end
+  if of.paces[4] > ey then y, ey = of.paces[3], of.paces[4] end
+  local heard = values[of.heard] or ''
+  if #heard % 48 ~= 0 or #heard > 32 * 48 then heard = '' end
+  local before = heard
+  for _, event in ipairs(of.events) do
+    local what = event[1]
+    if what ~= 4 then paused = math.max(paused, now + math.min(event[4], 3600e6)) end
+    if what == 2 or what == 3 then
+      if event[3] >= newest then newest = math.max(now, newest + 1) else what = 1 end
+    end
+    if what > 0 and #heard < 32 * 48 then
+      heard = heard .. struct.pack('<dddddd', what, unpack(event, 2))
+    end
+  end
+  local free = now >= learns_until or learns_until > now + 2e6
+  local learns = of.learns and not stale and (free or learner == tonumber(process))
+  if learns then learner, learns_until = tonumber(process), now + 2e6 end
+  reply(learns and 1 or 0, paused, newest, requests, tokens, x, ex, y, ey)
+  if learns then
+    reply(#heard / 48)
+    for place = 1, #heard, 48 do
+      local event = {struct.unpack('<dddddd', heard, place)}
+      for i = 1, 6 do reply(event[i] >= 0 and event[i] < 9e15 and event[i] or 0) end
+    end
+    heard = ''
+  else
+    reply(0)
+  end
+  write(of.pause, paused, newest)
+  write(of.lane, learner, learns_until, requests, tokens, x, ex, y, ey)
+  if heard ~= before then
+    changed[#changed + 1] = fields[of.heard]
+    changed[#changed + 1] = heard
+  end
+  of.paused, of.paces = paused, {x, y}
+end
+
+for _, term in ipairs(terms) do
+  local due, booked, credit, value, since = read(term.place, 5)
+  local window, interval = term.window, 0
+  if term.max == 0 then
+    local report = math.floor(window / 2)
+    window, interval = 1e6, math.ceil(reports[report].paces[1 + window % 2] / 1e3)
+  else
+    local late = math.max(lateness, math.min(window / 100, 50e3))
+    interval, since = widest(math.ceil((window + late + term.lag) * 1e3 / term.max), value, since)
+    value = interval
+  end
+  local far = now + math.max(120e6, math.ceil(2 * window + 2 * all * interval / 1e3))
+  local heard = term.heard
+  if due > far then due = 0 end
+  if heard > due and heard <= far then
+    due = heard
+    if known > 1 and not closed() then opens = now + 150e3 end
+  end
+  if booked > far then booked = 0 end
+  local owed = math.ceil(term.owed * interval / 1e3) - credit
+  credit = math.min(math.max(-owed, 0), math.ceil(window / 16))
+  if owed > 0 then due = math.min(math.max(due, now) + owed, far) end
+  term.interval, term.due, term.booked, term.credit = interval, due, booked, credit
+  term.value, term.since = value, since
+end
+
+if born ~= head[1] or value ~= head[2] or since ~= head[3] or opens ~= head[4] then
+  write(1, head[1], head[2], head[3], opens)
+end
+if not closed() then opens = now end
+local horizon = cycle / math.max(here, 1)
 for i = 1, number() do
-  local lane, want, returns = text(), number(), number() == 1
+  local report, want, returns = number(), number(), number() == 1
   if stale or opens > now then want = 0 end
   local costs = {}
   for j = 1, number() do
     local term, cost = terms[number()], number()
     costs[j] = {term = term, own = term.interval * cost}
   end
-  local paused, newest = read('p' .. lane, 's' .. lane)
-  local pause = paused
-  if pause > now + 3600e6 then pause = 0 end
-  local first, bound = math.max(opens, pause), 1
+  local first, bound = math.max(opens, reports[report].paused), 1
   for _, cost in ipairs(costs) do
     first = math.max(first, cost.term.due)
     bound = math.max(bound, cost.own)
@@ -130,7 +189,7 @@ for i = 1, number() do
     for _, cost in ipairs(costs) do come = math.max(come, cost.term.booked) end
   end
   if n <= 0 then
-    reply(math.ceil(first), math.ceil(apart), 0, pause, newest)
+    reply(math.ceil(first), math.ceil(apart), 0)
   elseif slack and come - now > slack then
     if not returns then
       for _, cost in ipairs(costs) do
@@ -138,7 +197,7 @@ for i = 1, number() do
         term.booked = math.ceil(math.max(term.booked, now) + n * cost.own / 1e3)
       end
     end
-    reply(math.ceil(come - slack / 2), math.ceil(apart), 0, pause, newest)
+    reply(math.ceil(come - slack / 2), math.ceil(apart), 0)
   else
     local credit, least = math.huge, bound / 4
     for _, cost in ipairs(costs) do
@@ -167,15 +226,13 @@ for i = 1, number() do
         term.booked = math.max(term.booked, math.min(term.due, booked))
       end
     end
-    reply(math.ceil(first), math.ceil(apart), n, pause, newest)
+    reply(math.ceil(first), math.ceil(apart), n)
   end
 end
 
 local result, furthest = {now, all, lateness}, now
 for _, term in ipairs(terms) do
-  write('d' .. term.name, term.due)
-  write('b' .. term.name, term.booked)
-  write('c' .. term.name, term.credit)
+  write(term.place, term.due, term.booked, term.credit, term.value, term.since)
   furthest = math.max(furthest, term.due)
   result[#result + 1] = term.due
 end

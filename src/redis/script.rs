@@ -5,8 +5,8 @@ use std::{fmt::Write, sync::LazyLock};
 use redis::{Cmd, Script, cmd};
 
 use crate::{
-    quota::shared::{Ask, LaneAsk, LaneReply, Reply, Stamp},
-    words::{Digest, Span, sha256},
+    quota::shared::{Ask, Bound, Event, LaneAsk, LaneReply, Pace, Reply, ReportReply, Stamp, What},
+    words::{Digest, Span, Unit, sha256},
 };
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(TEXT));
@@ -50,24 +50,42 @@ fn arguments(call: &mut Cmd, namespace: &str, digest: &Digest, ask: &Ask) {
         .arg(ask.until.0)
         .arg(micros(ask.lateness))
         .arg(micros(ask.cycle));
+    call.arg(ask.reports.len());
+    for report in &ask.reports {
+        call.arg(name(report.lane.0))
+            .arg(u8::from(report.learns))
+            .arg(report.requests)
+            .arg(report.tokens);
+        for unit in Unit::BOTH {
+            let Pace { apart, epoch } = report.paces[unit];
+            call.arg(apart).arg(epoch);
+        }
+        call.arg(report.events.len());
+        for event in &report.events {
+            call.arg(event.what.code())
+                .arg(code(event.of))
+                .arg(event.since.0)
+                .arg(micros(event.wait))
+                .arg(event.at.0)
+                .arg(event.amount);
+        }
+    }
     call.arg(ask.terms.len());
     for term in &ask.terms {
+        let (max, window) = match term.bound {
+            Bound::Window { max, window } => (max, micros(window)),
+            Bound::Pace { report, of } => (0, 2 * (report as u64 + 1) + u64::from(code(of))),
+        };
         call.arg(name(term.name.0))
-            .arg(term.max)
-            .arg(micros(term.window))
+            .arg(max)
+            .arg(window)
             .arg(micros(term.lag))
             .arg(term.heard.0)
             .arg(term.owed);
     }
-    call.arg(ask.pauses.len());
-    for pause in &ask.pauses {
-        call.arg(name(pause.lane.0))
-            .arg(pause.since.0)
-            .arg(micros(pause.wait));
-    }
     call.arg(ask.lanes.len());
     for lane in &ask.lanes {
-        call.arg(name(lane.name.0))
+        call.arg(lane.report + 1)
             .arg(lane.want)
             .arg(u8::from(lane.returns))
             .arg(lane.costs.len());
@@ -92,15 +110,15 @@ pub(super) fn reply(numbers: &[i64], ask: &Ask) -> Option<Reply> {
     if now.0 >= LATEST || !knows_process || members > MOST_MEMBERS {
         return None;
     }
+    let reports = ask.reports.iter().map(|_| report(&mut next));
+    let reports: Vec<_> = reports.collect::<Option<_>>()?;
     let lanes = ask.lanes.iter().map(|lane| {
         let reply = LaneReply {
             first: Stamp(next()?),
             apart: Span::nanos(next()?),
             n: next()?,
-            paused: Stamp(next()?),
-            since: Stamp(next()?),
         };
-        is_sound(&reply, lane, ask, (now, members, lateness)).then_some(reply)
+        is_sound(&reply, lane, ask, &reports, (now, members, lateness)).then_some(reply)
     });
     let lanes = lanes.collect::<Option<_>>()?;
     Some(Reply {
@@ -108,8 +126,44 @@ pub(super) fn reply(numbers: &[i64], ask: &Ask) -> Option<Reply> {
         members,
         lateness,
         dues,
+        reports,
         lanes,
     })
+}
+
+/// What the reply says of a lane that was reported on.
+fn report(next: &mut impl FnMut() -> Option<u64>) -> Option<ReportReply> {
+    let mut reply = ReportReply {
+        learns: next()? == 1,
+        paused: Stamp(next()?),
+        since: Stamp(next()?),
+        ..ReportReply::default()
+    };
+    for unit in Unit::BOTH {
+        reply.departed[unit] = next()?;
+    }
+    for unit in Unit::BOTH {
+        reply.paces[unit] = Pace {
+            apart: Some(next()?).filter(|apart| *apart <= Pace::LONGEST)?,
+            epoch: Some(next()?).filter(|epoch| *epoch < LATEST)?,
+        };
+    }
+    for _ in 0..next()? {
+        let event = Event {
+            what: What::of_code(next()?)?,
+            of: if next()? == 1 {
+                Unit::Tokens
+            } else {
+                Unit::Requests
+            },
+            since: Stamp(next()?),
+            wait: Span::nanos(next()?.checked_mul(1_000)?),
+            at: Stamp(next()?),
+            amount: next()?,
+        };
+        reply.events.push(event);
+    }
+    Some(reply)
 }
 
 /// Whether the instants of a lane are such as the script names: not past, at most an hour and the turns of all
@@ -118,14 +172,23 @@ fn is_sound(
     reply: &LaneReply,
     lane: &LaneAsk,
     ask: &Ask,
+    reports: &[ReportReply],
     (now, members, lateness): (Stamp, u64, Span),
 ) -> bool {
     let (mut apart, mut ahead) = (Span::ZERO, LONGEST_PAUSE);
     for &(place, cost) in &lane.costs {
         let term = &ask.terms[place];
-        let own = (term.window + lateness + term.lag).div_ceil(term.max) * cost;
+        let (own, window) = match term.bound {
+            Bound::Window { max, window } => {
+                ((window + lateness + term.lag).div_ceil(max) * cost, window)
+            }
+            Bound::Pace { report, of } => {
+                let apart = Span::nanos(reports[report].paces[of].apart / 1_000);
+                (apart * cost, Span::ZERO)
+            }
+        };
         apart = apart.max(own);
-        ahead = ahead.max(LONGEST_PAUSE + term.window * 8 + own * (2 * members + lane.want));
+        ahead = ahead.max(LONGEST_PAUSE + window * 8 + own * (2 * members + lane.want));
     }
     let first = Span::nanos(reply.first.as_nanos());
     let now = Span::nanos(now.as_nanos());
@@ -143,6 +206,13 @@ fn key(namespace: &str, digest: &Digest) -> String {
     }
     key.push('}');
     key
+}
+
+fn code(unit: Unit) -> u8 {
+    match unit {
+        Unit::Requests => 0,
+        Unit::Tokens => 1,
+    }
 }
 
 fn name(name: u64) -> String {

@@ -83,7 +83,7 @@ impl Line {
         for mut errand in std::mem::take(&mut self.known).into_values() {
             errand.ask.leaves = true;
             errand.ask.terms.clear();
-            errand.ask.pauses.clear();
+            errand.ask.reports.clear();
             errand.ask.lanes.clear();
             if self.connection.is_some() {
                 self.send(errand).await;

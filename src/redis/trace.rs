@@ -6,8 +6,10 @@ use testing::redis::Server;
 
 use super::script;
 use crate::{
-    quota::shared::{Ask, LaneAsk, Ledger, Name, Pause, Reply, Stamp, Term},
-    words::Span,
+    quota::shared::{
+        Ask, Bound, Event, LaneAsk, Ledger, Name, Pace, Reply, Report, Stamp, Term, What,
+    },
+    words::{Each, Span, Unit, Weight},
 };
 
 /// Random calls of a few processes, some of them careless.
@@ -23,8 +25,10 @@ impl Calls {
         let mut rng = Rng::with_seed(seed);
         let terms = (0..rng.u64(1..=4)).map(|name| Term {
             name: Name(name),
-            max: 1 + (rng.f64().powi(3) * 1e5) as u64,
-            window: Span::nanos(rng.u64(1..=120_000) * 1_000_000),
+            bound: Bound::Window {
+                max: 1 + (rng.f64().powi(3) * 1e5) as u64,
+                window: Span::nanos(rng.u64(1..=120_000) * 1_000_000),
+            },
             lag: Span::millis(rng.u64(0..=100)),
             ..Term::default()
         });
@@ -51,37 +55,53 @@ impl Calls {
         };
         let mut terms = self.terms.clone();
         for (place, term) in terms.iter_mut().enumerate() {
-            if rng.u8(..) < 4 {
-                term.max = 1 + term.max / 2;
+            if let (Bound::Window { max, .. }, 0..4) = (&mut term.bound, rng.u8(..)) {
+                *max = 1 + *max / 2;
             }
             term.heard = heard(rng, &self.last, self.now, place);
             if rng.u8(..10) == 0 {
                 term.owed = rng.i64(-5_000..5_000);
             }
         }
-        let lanes = (0..rng.u64(0..=3)).map(|lane| {
+        let reports: Vec<_> = (0..rng.u64(0..=3))
+            .map(|lane| report(rng, lane, self.now))
+            .collect();
+        for place in 0..reports.len() {
+            for of in Unit::BOTH {
+                if rng.u8(..4) == 0 {
+                    terms.push(Term {
+                        name: Name(1_000 + 2 * place as u64 + of.weight(Weight(0)).0),
+                        bound: Bound::Pace { report: place, of },
+                        lag: Span::millis(100),
+                        heard: Stamp(self.now.saturating_sub(rng.u64(..1_000_000))),
+                        owed: rng.i64(-5..5),
+                    });
+                }
+            }
+        }
+        let mut lanes = Vec::new();
+        for report in 0..reports.len() {
             let mut costs = Vec::new();
-            for (place, _) in terms.iter().enumerate() {
+            for (place, term) in terms.iter().enumerate() {
                 if rng.bool() {
                     // The limiter rejects a request that costs more.
                     let cost = 1 + (rng.f64().powi(4) * 3e3) as u64;
-                    costs.push((place, cost.min(terms[place].max)));
+                    let most = match term.bound {
+                        Bound::Window { max, .. } => max,
+                        Bound::Pace { .. } => u64::MAX,
+                    };
+                    costs.push((place, cost.min(most)));
                 }
             }
-            LaneAsk {
-                name: Name(100 + lane),
-                want: rng.u64(..60),
-                returns: rng.u8(..4) == 0,
-                costs,
+            if rng.u8(..4) > 0 {
+                lanes.push(LaneAsk {
+                    report,
+                    want: rng.u64(..60),
+                    returns: rng.u8(..4) == 0,
+                    costs,
+                });
             }
-        });
-        let lanes = lanes.collect();
-        let pauses = (0..rng.u64(0..=1) * rng.u64(0..=1)).map(|_| Pause {
-            lane: Name(100 + rng.u64(..3)),
-            since: [Stamp(0), Stamp(self.now), Stamp(self.now - 1_000_000)][rng.usize(..3)],
-            wait: Span::millis(rng.u64(..10_000)),
-        });
-        let pauses = pauses.collect();
+        }
         Ask {
             process: rng.u64(..6),
             leaves: rng.u8(..20) == 0,
@@ -90,10 +110,40 @@ impl Calls {
             until: [Stamp(0), Stamp(self.now + 1_000), Stamp(self.now - 1)][rng.usize(..3)],
             lateness: Span::millis(15 + 5 * rng.u64(..3)),
             cycle: Span::millis(100),
+            reports,
             terms,
-            pauses,
             lanes,
         }
+    }
+}
+
+/// A report on a lane, with a few events.
+fn report(rng: &mut Rng, lane: u64, now: u64) -> Report {
+    let whats = (0..5).filter_map(What::of_code);
+    let whats: Vec<_> = whats.collect();
+    let events = (0..rng.u64(0..=2) * rng.u64(0..=1)).map(|_| Event {
+        what: whats[rng.usize(..whats.len())],
+        of: Unit::BOTH[rng.usize(..2)],
+        since: [Stamp(0), Stamp(now), Stamp(now - 1_000_000)][rng.usize(..3)],
+        wait: Span::millis(rng.u64(..10_000)),
+        at: Stamp(now - rng.u64(..1_000_000)),
+        amount: rng.u64(..1_000_000),
+    });
+    let events = events.collect();
+    let mut pace = || Pace {
+        apart: rng.u64(..1_000_000_000_000),
+        epoch: rng.u64(..5) * rng.u64(..5),
+    };
+    Report {
+        lane: Name(100 + lane),
+        paces: Each {
+            requests: pace(),
+            tokens: pace(),
+        },
+        learns: rng.bool(),
+        requests: rng.u64(..50),
+        tokens: rng.i64(-1_000..5_000),
+        events,
     }
 }
 

@@ -18,7 +18,7 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::{Registry, Unit},
 };
-use tower_together::limiter::{LaneSnapshot, LimitSnapshot};
+use tower_together::limiter::{LaneSnapshot, LimitSnapshot, SharingSnapshot};
 
 use crate::{
     gateway::Gateway,
@@ -62,6 +62,7 @@ struct Numbers {
     left: Vec<Vec<u64>>,
     waits: Vec<Histogram>,
     open: OpenCounts,
+    sharing: Option<SharingSnapshot>,
 }
 
 impl Collector for Numbers {
@@ -93,13 +94,26 @@ impl Collector for Numbers {
         )?;
         gauge(to, "calls", "Calls under way or waiting", open.calls)?;
         gauge(to, "callers", "Programs with such calls", open.callers)?;
-        gauge(to, "tasks", "Tasks alive", open.tasks)
+        gauge(to, "tasks", "Tasks alive", open.tasks)?;
+        if let Some(sharing) = &self.sharing {
+            let processes = usize::try_from(sharing.processes).unwrap_or(usize::MAX);
+            gauge(
+                to,
+                "sharing_processes",
+                "Processes that share the key",
+                processes,
+            )?;
+            let help = "1 while Redis does not reply, and the gateway sends its part of the limits";
+            gauge(to, "redis_away", help, sharing.away.is_some().into())?;
+        }
+        Ok(())
     }
 }
 
 impl Numbers {
     fn of(gateway: &Gateway) -> Self {
-        let lanes = gateway.limiter.snapshot().lanes;
+        let snapshot = gateway.limiter.snapshot();
+        let lanes = snapshot.lanes;
         let history = gateway.history();
         let left = |lane: &LaneSnapshot| {
             let limits = lane.limits.iter();
@@ -112,6 +126,7 @@ impl Numbers {
             waits: gateway.monitor.counts().waits.of(&lanes),
             open: gateway.traffic.counts(),
             lanes,
+            sharing: snapshot.sharing,
         }
     }
 

@@ -39,11 +39,20 @@ struct LanesReport<'a> {
     unknown_tokens: u64,
     /// Since when the API has not responded, and with which error; null while it responds.
     outage: Option<Failing>,
+    /// The processes that share the key through Redis; null if it is not shared.
+    sharing: Option<Sharing>,
     /// The last five minutes.
     recent: Recent,
     programs: BTreeMap<String, ProgramCounts>,
     shared: Vec<SharedLimit>,
     lanes: Vec<Lane<'a>>,
+}
+
+#[derive(Serialize)]
+struct Sharing {
+    processes: u64,
+    /// For how many seconds Redis has not replied, and why; null while it replies.
+    away: Option<(f64, &'static str)>,
 }
 
 /// A limit that several lanes share.
@@ -117,6 +126,10 @@ fn report(gateway: &Gateway, since: u64) -> Vec<u8> {
         throttled: snapshot.throttled_count,
         unknown_tokens: counts.unknown_tokens,
         outage: gateway.monitor.outage.now(),
+        sharing: snapshot.sharing.map(|sharing| Sharing {
+            processes: sharing.processes,
+            away: sharing.away.map(|(time, why)| (time.as_secs_f64(), why)),
+        }),
         recent: history.recent(counts.totals()),
         programs: counts.programs.all(),
         shared: windows::shared(&snapshot.lanes)

@@ -2,6 +2,7 @@
 
 use std::iter;
 
+use serde_json::{Value, json};
 use testing::{redis::Server, until};
 use together_standin::{Arrival, StandIn};
 use tokio::task::JoinSet;
@@ -66,6 +67,14 @@ impl Two {
         [after[0] - before[0], after[1] - before[1]]
     }
 
+    /// What one of them tells of the sharing, on its page and in its metrics.
+    async fn tells(&self) -> (Value, String) {
+        let sharing = self.gateways[0].lanes().await["sharing"].clone();
+        let request = self.gateways[0].get("/metrics");
+        let metrics = Program::new("").send(request).await;
+        (sharing, metrics.text().to_owned())
+    }
+
     async fn admitted(&self) -> [u64; 2] {
         let mut counts = [0; 2];
         for (gateway, count) in self.gateways.iter().zip(&mut counts) {
@@ -111,9 +120,24 @@ async fn gateways_share_a_limit_equally_and_go_on_within_it_without_redis() {
     two.sent(20).await;
     let shares = two.sent(60).await;
     assert!(are_equal(shares), "{shares:?}");
+    let (sharing, metrics) = two.tells().await;
+    assert_eq!(
+        (&sharing["processes"], &sharing["away"]),
+        (&json!(2), &json!(null))
+    );
+    assert!(
+        metrics.contains("\ntogether_gateway_redis_away 0\n"),
+        "{metrics}"
+    );
     redis.kill();
     let alone = two.sent(60).await;
     assert!(are_equal(alone), "{alone:?}");
+    let (sharing, metrics) = two.tells().await;
+    assert!(sharing["away"][0].as_f64() > Some(0.25), "{sharing}");
+    assert!(
+        metrics.contains("\ntogether_gateway_redis_away 1\n"),
+        "{metrics}"
+    );
     assert!(redis.restart());
     let again = two.sent(60).await;
     assert!(are_equal(again), "{again:?}");

@@ -16,6 +16,8 @@ enum Constraint<'a> {
     Gate(&'a mut Gate),
     /// The pace that the lane has learned.
     Pace(Unit, &'a mut Rate),
+    /// The pace that processes share, which counts in the lease, and whether this process learns it for all.
+    SharedPace(Unit, &'a mut Rate, bool),
     /// The remainder that the server named.
     Remaining(Unit, &'a mut Remaining),
     /// The instants that the ledger has granted, for all limits on requests and tokens.
@@ -42,6 +44,7 @@ impl Constraint<'_> {
             _ if self.is_free(tokens) => Instant::START,
             Self::Gate(gate) => gate.next(),
             Self::Pace(_, rate) => rate.next(ahead.0),
+            Self::SharedPace(..) => Instant::START,
             Self::Remaining(_, remaining) => remaining.next(),
         };
         match at <= now {
@@ -51,14 +54,14 @@ impl Constraint<'_> {
     }
 
     /// The instant since which it has allowed a request of `tokens`.
-    fn ready(&self, tokens: Weight) -> Instant {
+    fn ready(&self, tokens: Weight, now: Instant) -> Instant {
         match self {
             _ if self.is_free(tokens) => Instant::START,
             Self::Gate(gate) => gate.next(),
             Self::Pace(_, rate) => rate.next(0),
+            Self::SharedPace(..) => Instant::START,
             Self::Remaining(_, remaining) => remaining.next(),
-            // An instant is not late: it lapses.
-            Self::Lease(_) => Instant::START,
+            Self::Lease(share) => share.lease.first(now),
             Self::Limit(_, rule, limit) => limit.bucket.ready(&rule.cap),
         }
     }
@@ -67,7 +70,9 @@ impl Constraint<'_> {
     fn counts(&self) -> Option<Unit> {
         match self {
             Self::Gate(_) | Self::Lease(_) => None,
-            Self::Pace(unit, _) | Self::Remaining(unit, _) => Some(*unit),
+            Self::Pace(unit, _) | Self::SharedPace(unit, ..) | Self::Remaining(unit, _) => {
+                Some(*unit)
+            }
             Self::Limit(_, rule, _) => rule.cap.unit(),
         }
     }
@@ -88,7 +93,9 @@ impl Constraint<'_> {
     /// The time between requests under it, if it has one.
     fn interval(&self) -> Option<Span> {
         match self {
-            Self::Pace(Unit::Requests, rate) => rate.interval(),
+            Self::Pace(Unit::Requests, rate) | Self::SharedPace(Unit::Requests, rate, _) => {
+                rate.interval()
+            }
             Self::Limit(_, rule, _) => rule.cap.interval(Unit::Requests),
             _ => None,
         }
@@ -151,13 +158,15 @@ impl Key {
         let mut leased = None;
         self.lanes[lane].each(&mut self.limits, rules, |constraint| match constraint {
             Constraint::Gate(gate) => passage = gate.pass(delay.apart, now),
-            Constraint::Pace(Unit::Tokens, _) if tokens == Weight(0) => {}
-            Constraint::Pace(unit, rate) => {
+            Constraint::Pace(Unit::Tokens, _) | Constraint::SharedPace(Unit::Tokens, ..)
+                if tokens == Weight(0) => {}
+            Constraint::SharedPace(unit, rate, false) => rate.others(unit.weight(tokens), now),
+            Constraint::Pace(unit, rate) | Constraint::SharedPace(unit, rate, true) => {
                 let delayed = delay.by_pace[unit];
                 witness[unit] = rate.depart(unit.weight(tokens), delayed, ready, now);
             }
             Constraint::Remaining(unit, remaining) => remaining.depart(unit.weight(tokens)),
-            Constraint::Lease(share) => leased = Some(share.depart(now)),
+            Constraint::Lease(share) => leased = Some(share.depart(tokens, now)),
             Constraint::Limit(index, rule, limit) => {
                 limit.bucket.charge(&rule.cap, tokens, ready, now);
                 if let (Some(places), Ok(quota)) = (&mut self.places, rule.cap.quota()) {
@@ -192,7 +201,7 @@ impl Key {
         }
         let mut paces = Each::<(bool, Instant)>::default();
         self.lanes[lane].each(&mut self.limits, rules, |constraint| {
-            let at = constraint.ready(tokens);
+            let at = constraint.ready(tokens, now);
             delay.until = delay.until.max(at);
             delay.apart = delay.apart.max(constraint.interval());
             // The pace is the one that the lane has learned, if it leads, and otherwise the table's.
@@ -200,6 +209,11 @@ impl Key {
                 (Constraint::Pace(_, rate), Some(unit)) => paces[unit] = (rate.leads(), at),
                 (Constraint::Limit(..), Some(unit)) if !paces[unit].0 => {
                     paces[unit].1 = paces[unit].1.max(at);
+                }
+                (Constraint::Lease(share), _) => {
+                    if let Some(unit) = share.slowest() {
+                        paces[unit].1 = at;
+                    }
                 }
                 _ => {}
             }
@@ -230,8 +244,10 @@ impl Lane {
         }
         for unit in Unit::BOTH {
             let Learned { rate, remaining } = &mut self.learned[unit];
-            if let Some(rate) = rate {
-                act(Constraint::Pace(unit, rate));
+            match (rate, &self.share) {
+                (Some(rate), None) => act(Constraint::Pace(unit, rate)),
+                (Some(rate), Some(share)) => act(Constraint::SharedPace(unit, rate, share.learns)),
+                (None, _) => {}
             }
             if let Some(remaining) = remaining {
                 act(Constraint::Remaining(unit, remaining));

@@ -89,6 +89,9 @@ impl Key {
                 }
             }
         }
+        if let Some(share) = &mut lane.share {
+            share.owes(from, to);
+        }
         if let Some(rate) = &mut lane.learned.tokens.rate {
             rate.settle(grant.at, settled, now);
         }

@@ -3,7 +3,7 @@ use smallvec::SmallVec;
 use crate::{
     limiter::{KeyRef, LaneIndex, LimitIndex},
     quota::shared::Ask,
-    words::{Digest, Instant, Quota, Span, Weight},
+    words::{Digest, Instant, Quota, Span, Unit, Weight},
 };
 
 /// One call to the ledger, for one API key.
@@ -15,13 +15,22 @@ pub(crate) struct Errand {
     /// The instant at which it was made. It is sent later.
     pub(in crate::limiter) made: Instant,
     /// The limits of `ask.terms`, in the same order.
-    pub(in crate::limiter) limits: Vec<LimitIndex>,
+    pub(in crate::limiter) limits: Vec<Limit>,
     /// The lanes of `ask.lanes`, in the same order.
     pub(in crate::limiter) lanes: SmallVec<[AskedLane; 4]>,
-    /// The lanes whose rejections it reports.
-    pub(in crate::limiter) paused: SmallVec<[LaneIndex; 2]>,
+    /// The lanes of `ask.reports`, in the same order.
+    pub(in crate::limiter) reported: SmallVec<[LaneIndex; 4]>,
     /// The table under which it was made.
     pub(in crate::limiter) table: u32,
+}
+
+/// A limit that processes share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::limiter) enum Limit {
+    /// A limit of the table, by its place in the key's list.
+    Table(LimitIndex),
+    /// The pace that a lane has learned.
+    Pace(LaneIndex, Unit),
 }
 
 /// A lane that asks for instants.
@@ -34,6 +43,8 @@ pub(in crate::limiter) struct AskedLane {
     pub(in crate::limiter) margin: Span,
     /// The shortest window of its limits.
     pub(in crate::limiter) window: Span,
+    /// The longest time that one of its limits takes for a request, and the unit of that limit.
+    pub(in crate::limiter) slowest: (Span, Option<Unit>),
 }
 
 impl Errand {
@@ -45,7 +56,7 @@ impl Errand {
             made: now,
             limits: Vec::new(),
             lanes: SmallVec::new(),
-            paused: SmallVec::new(),
+            reported: SmallVec::new(),
             table,
         }
     }
@@ -58,12 +69,21 @@ impl AskedLane {
             tokens,
             margin: Span::nanos(u64::MAX),
             window: Span::nanos(u64::MAX),
+            slowest: (Span::ZERO, None),
         }
     }
 
-    /// Notes that the lane is under a quota.
-    pub(super) fn limit(&mut self, quota: &Quota) {
+    /// Notes that the lane is under a quota of `unit`, of which a request costs `cost`.
+    pub(super) fn limit(&mut self, quota: &Quota, unit: Unit, cost: Weight) {
         self.margin = self.margin.min(quota.lateness());
         self.window = self.window.min(quota.window());
+        self.takes(quota.window().div_ceil(quota.max()) * cost.0, unit);
+    }
+
+    /// Notes that a limit of `unit` takes this time for a request.
+    pub(super) fn takes(&mut self, time: Span, unit: Unit) {
+        if time > self.slowest.0 {
+            self.slowest = (time, Some(unit));
+        }
     }
 }

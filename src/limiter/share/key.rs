@@ -4,23 +4,28 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use super::{
-    Sharing, Unreached,
-    errand::{AskedLane, Errand},
-    parts::{CYCLE, LaneShare, LimitShare},
+    Sharing,
+    errand::{AskedLane, Errand, Limit},
+    parts::{CYCLE, LaneShare, LimitShare, Said},
 };
 use crate::{
     limiter::{
-        KeyIndex, KeyRef, LaneIndex, LimitIndex, WaiterId, key::Key, lane::Lane, rules::Rules,
-        waiter::Waiter,
+        KeyIndex, KeyRef, LaneIndex, LimitIndex, key::Key, lane::Lane, rules::Rules, waiter::Waiter,
     },
-    quota::shared::{LaneAsk, Offset, Pause, Reply, Run, Stamp, Term},
-    words::{Digest, Each, Instant, Quota, Rule, Span, Weight},
+    quota::shared::{Bound, LaneAsk, Offset, Reply, Run, Stamp, Term, What},
+    words::{Digest, Each, Instant, Quota, Rule, Span, Unit, Weight},
 };
 
 impl Lane {
     /// Whether a request waits, or was turned away since there was no instant for it.
     pub(super) fn needs_instants(&self) -> bool {
         self.waiting > 0 || self.share.as_ref().is_some_and(|share| share.tried)
+    }
+
+    /// Whether there is something to report.
+    fn has_report(&self) -> bool {
+        let of = self.share.as_ref();
+        of.is_some_and(|of| of.unreported != (0, 0) || !of.events.is_empty())
     }
 
     /// The mean tokens of its requests so far.
@@ -96,6 +101,12 @@ impl Key {
                 share.depart(rule.cap.weight(charged), rule.cap.weight(tokens), now);
             }
         }
+        for unit in Unit::BOTH {
+            let of = &mut self.lanes[lane];
+            if let (true, Some(share)) = (of.learned[unit].leads(), &mut of.share) {
+                share.depart_paced(unit, charged, tokens, now);
+            }
+        }
     }
 
     /// Forgets what is shared of the limits, whose places have changed.
@@ -105,12 +116,20 @@ impl Key {
         }
     }
 
-    fn limit_share(&self, index: LimitIndex) -> Option<&LimitShare> {
-        self.share.as_ref()?.limit_ref(index)
+    pub(super) fn limit_share(&self, limit: Limit) -> Option<&LimitShare> {
+        match limit {
+            Limit::Table(index) => self.share.as_ref()?.limit_ref(index),
+            Limit::Pace(lane, unit) => Some(&self.lanes[lane].share.as_ref()?.paces[unit].limit),
+        }
     }
 
-    fn limit_share_mut(&mut self, index: LimitIndex) -> Option<&mut LimitShare> {
-        self.share.as_mut()?.limit(index)
+    pub(super) fn limit_share_mut(&mut self, limit: Limit) -> Option<&mut LimitShare> {
+        match limit {
+            Limit::Table(index) => self.share.as_mut()?.limit(index),
+            Limit::Pace(lane, unit) => {
+                Some(&mut self.lanes[lane].share.as_mut()?.paces[unit].limit)
+            }
+        }
     }
 
     /// The task that carries a call has ended.
@@ -121,84 +140,8 @@ impl Key {
     }
 
     /// Whether a request waits, or was turned away since its lane had no instant.
-    fn needs_instants(&self) -> bool {
+    pub(super) fn needs_instants(&self) -> bool {
         self.waiting > 0 || self.lanes.iter().any(Lane::needs_instants)
-    }
-
-    /// Whether the ledger is away, as far as this key is concerned.
-    pub(super) fn finds_it_away(&mut self, sharing: &mut Sharing, now: Instant) -> bool {
-        let asked = self.share.as_ref().and_then(|share| share.asked);
-        if let Some(asked) = asked.filter(|_| self.is_unanswered(now) && self.needs_instants()) {
-            sharing.goes_away(Unreached::Silent, asked);
-        }
-        sharing.away.is_some_and(|away| away.since + SILENT <= now)
-    }
-
-    /// Whether a call has had no reply for so long that none is expected.
-    pub(super) fn is_unanswered(&self, now: Instant) -> bool {
-        let asked = self.share.as_ref().and_then(|share| share.asked);
-        asked.is_some_and(|asked| asked + SILENT <= now)
-    }
-
-    /// The waiting requests for which there is no instant.
-    pub(super) fn without_instants(&mut self, now: Instant) -> Vec<WaiterId> {
-        let mut waiters = Vec::new();
-        for lane in self.lane_indices() {
-            if self.lacks(lane, now) {
-                if let Some(queue) = &self.lanes[lane].queue {
-                    queue.in_order(|waiter, _| {
-                        waiters.push(waiter);
-                        true
-                    });
-                }
-            }
-        }
-        waiters
-    }
-
-    /// Gives instants to the lanes that have requests and no instant left, while the ledger does not reply.
-    pub(super) fn go_alone(
-        &mut self,
-        index: KeyIndex,
-        sharing: &Sharing,
-        waiters: &Slab<Waiter>,
-        rules: &Rules,
-        now: Instant,
-    ) {
-        let share = self.share.as_mut().expect(SHARED);
-        let processes = match share.processes {
-            0 => sharing.terms.least_processes.unwrap_or(UNKNOWN),
-            known => known.max(sharing.terms.least_processes.unwrap_or(1)),
-        };
-        let mut ledger = share.alone.take().unwrap_or_default();
-        for lane in self.lane_indices() {
-            if !self.lanes[lane].needs_instants() || !self.lacks(lane, now) {
-                continue;
-            }
-            let mut errand = self.errand_of(index, &[lane], waiters, rules, now);
-            errand.ask.process = sharing.process;
-            errand.ask.memory = Span::SECOND;
-            errand.ask.lateness = LEAST_LATENESS;
-            errand.ask.lanes[0].want = 1;
-            for (term, limit) in errand.ask.terms.iter_mut().zip(&errand.limits) {
-                alone(term, processes);
-                let Some(share) = self.limit_share_mut(*limit) else {
-                    continue;
-                };
-                share.alone_apart = term.window.div_ceil(term.max);
-                term.heard = share.alone_until().map_or(Stamp(0), stamp);
-            }
-            self.clear_owed(&errand);
-            let reply = ledger.decide(&errand.ask, stamp(now));
-            self.take_lanes(&errand, &reply, &Offset::own(), now);
-        }
-        self.share.as_mut().expect(SHARED).alone = Some(ledger);
-    }
-
-    /// Whether a lane that departs at the ledger's instants has none.
-    fn lacks(&mut self, lane: LaneIndex, now: Instant) -> bool {
-        let share = self.lanes[lane].share.as_mut();
-        share.is_some_and(|share| share.lease.next(now).is_none())
     }
 
     /// The errand that is due now, and the instant of the next look.
@@ -210,7 +153,9 @@ impl Key {
         rules: &Rules,
         now: Instant,
     ) -> (Option<Errand>, Instant) {
-        let Some(share) = self.share.as_ref().filter(|_| self.needs_instants()) else {
+        let has_news = self.has_news();
+        let needs_call = has_news || self.needs_instants();
+        let Some(share) = self.share.as_ref().filter(|_| needs_call) else {
             return (None, Instant::NEVER);
         };
         // The instant from which on the key sends its own part.
@@ -225,7 +170,7 @@ impl Key {
         }
         let (heartbeat, affordable) = (share.last_call + HEARTBEAT, share.calls_due - CALLS_AHEAD);
         let (lanes, next) = self.lanes_in_need(now);
-        if lanes.is_empty() && now < heartbeat {
+        if lanes.is_empty() && !has_news && now < heartbeat {
             return (None, next.min(heartbeat));
         }
         if now < affordable {
@@ -276,6 +221,9 @@ impl Key {
                     key.owes(index, given[unit], Weight(0));
                 }
             }
+            for unit in Unit::BOTH {
+                share.paces[unit].limit.owes(given[unit], Weight(0));
+            }
         }
     }
 
@@ -310,7 +258,7 @@ impl Key {
     }
 
     /// What is asked for some lanes, without the process.
-    fn errand_of(
+    pub(super) fn errand_of(
         &self,
         index: KeyIndex,
         lanes: &[LaneIndex],
@@ -328,6 +276,14 @@ impl Key {
         };
         let lead = self.share.as_ref().map_or(Span::ZERO, |share| share.lead());
         let mut errand = Errand::new(digest, key, rules.number, now);
+        for lane in self.lane_indices() {
+            if lanes.contains(&lane)
+                || self.lanes[lane].has_report()
+                || self.lanes[lane].waiting > 0
+            {
+                self.report_on(lane, &mut errand);
+            }
+        }
         for &lane in lanes {
             let of = &self.lanes[lane];
             let head = of.queue.as_ref().and_then(|queue| queue.head());
@@ -342,13 +298,24 @@ impl Key {
                 let (Ok(quota), false) = (rule.cap.quota(), of.outgrew(rule)) else {
                     continue;
                 };
-                asked.limit(quota);
+                asked.limit(quota, rule.cap.unit().unwrap_or(Unit::Requests), cost);
                 if cost > Weight(0) {
-                    costs.push((self.term(index, quota, rules, &mut errand), cost.0));
+                    let is_paced = Unit::BOTH.iter().any(|unit| of.learned[*unit].leads());
+                    let term = self.term(index, quota, is_paced, rules, &mut errand);
+                    costs.push((term, cost.0));
                 }
             }
+            for unit in Unit::BOTH {
+                let cost = unit.weight(tokens);
+                let time = share.paces[unit].time(cost).filter(|_| cost > Weight(0));
+                if let (true, Some(time)) = (of.learned[unit].leads(), time) {
+                    asked.takes(time, unit);
+                    costs.push((self.pace_term(lane, unit, &mut errand), cost.0));
+                }
+            }
+            let place = errand.reported.iter().position(|of| *of == lane);
             errand.ask.lanes.push(LaneAsk {
-                name: share.name,
+                report: place.expect("asked lanes are reported on"),
                 want: share.want(
                     of.waiting.into(),
                     head.map(|head| waiters[head].since),
@@ -362,28 +329,56 @@ impl Key {
         }
         for place in 0..self.limits.len() {
             let index = LimitIndex::new(place);
-            let share = self.limit_share(index);
+            let share = self.limit_share(Limit::Table(index));
             let matters = share.is_some_and(|share| share.owed != 0 || share.heard > Stamp(0));
             if let (true, Ok(quota)) = (matters, rules.cap(self.limits[index].rule).quota()) {
-                self.term(index, quota, rules, &mut errand);
+                self.term(index, quota, false, rules, &mut errand);
             }
         }
         errand
     }
 
     /// The place of a limit among the terms of an errand.
-    fn term(&self, index: LimitIndex, quota: &Quota, rules: &Rules, errand: &mut Errand) -> usize {
-        let known = errand.limits.iter().position(|limit| *limit == index);
+    fn term(
+        &self,
+        index: LimitIndex,
+        quota: &Quota,
+        is_paced: bool,
+        rules: &Rules,
+        errand: &mut Errand,
+    ) -> usize {
+        let bound = Bound::Window {
+            max: quota.max(),
+            window: quota.window(),
+        };
+        // A limit whose lanes have no other limit has its instants in order.
+        let rule = rules.rule(self.limits[index].rule);
+        let lag = match rules.is_alone(rule) && !is_paced {
+            true => Span::ZERO,
+            false => (quota.window() / 100).min(WIDEST_LAG),
+        };
+        self.bounded(Limit::Table(index), bound, lag, errand)
+    }
+
+    /// The place of a lane's learned pace among the terms of an errand.
+    fn pace_term(&self, lane: LaneIndex, of: Unit, errand: &mut Errand) -> usize {
+        let report = errand.reported.iter().position(|of| *of == lane);
+        let report = report.expect("asked lanes are reported on");
+        let bound = Bound::Pace { report, of };
+        self.bounded(Limit::Pace(lane, of), bound, WIDEST_LAG, errand)
+    }
+
+    fn bounded(&self, limit: Limit, bound: Bound, lag: Span, errand: &mut Errand) -> usize {
+        let known = errand.limits.iter().position(|of| *of == limit);
         if let Some(place) = known {
             return place;
         }
-        let share = self.limit_share(index);
-        errand.limits.push(index);
+        let share = self.limit_share(limit);
+        errand.limits.push(limit);
         errand.ask.terms.push(Term {
             name: share.map_or_else(Default::default, |share| share.name),
-            max: quota.max(),
-            window: quota.window(),
-            lag: lag(rules.rule(self.limits[index].rule), rules, quota),
+            bound,
+            lag,
             heard: share.map_or(Stamp(0), |share| share.heard),
             owed: share.map_or(0, |share| share.owed),
         });
@@ -393,10 +388,11 @@ impl Key {
     /// Completes an errand that is sent now.
     fn call(&mut self, errand: &mut Errand, sharing: &Sharing, now: Instant) {
         self.clear_owed(errand);
-        self.report_rejections(errand, now);
+        self.fill_reports(errand, now);
         for asked in &errand.lanes {
             let of = self.lanes[asked.lane].share.as_mut().expect(SHARED);
             of.asks(now);
+            of.slowest = asked.slowest.1;
         }
         let share = self.share.as_mut().expect(SHARED);
         (share.asked, share.last_call) = (Some(now), now);
@@ -419,28 +415,11 @@ impl Key {
     }
 
     /// The debts that an errand states are not stated again.
-    fn clear_owed(&mut self, errand: &Errand) {
+    pub(super) fn clear_owed(&mut self, errand: &Errand) {
         for index in &errand.limits {
             if let Some(share) = self.limit_share_mut(*index) {
                 share.owed = 0;
             }
-        }
-    }
-
-    fn report_rejections(&mut self, errand: &mut Errand, now: Instant) {
-        for lane in self.lane_indices() {
-            let Some(share) = &mut self.lanes[lane].share else {
-                continue;
-            };
-            let Some(rejections) = share.rejections.take() else {
-                continue;
-            };
-            errand.paused.push(lane);
-            errand.ask.pauses.push(Pause {
-                lane: share.name,
-                since: rejections.since,
-                wait: rejections.until - now,
-            });
         }
     }
 
@@ -467,6 +446,7 @@ impl Key {
         if was_alone {
             self.return_from_alone();
         }
+        self.take_reports(errand, reply, &clock, rules, now);
         if errand.table != rules.number {
             return;
         }
@@ -476,29 +456,15 @@ impl Key {
                 limit.heard = if agrees { limit.heard.max(*due) } else { *due };
             }
         }
-        self.take_lanes(errand, reply, &clock, now);
-    }
-
-    /// The ledger knows nothing of what departed on the key's own. The next request departs no sooner than it
-    /// would have on its own.
-    fn return_from_alone(&mut self) {
-        for lane in self.lane_indices() {
-            let mut after = Instant::START;
-            for &index in &self.lanes[lane].limits {
-                let until = self.limit_share(index).and_then(LimitShare::alone_until);
-                after = after.max(until.unwrap_or(Instant::START));
-            }
-            if let Some(share) = &mut self.lanes[lane].share {
-                share.lease.wait_until(after);
-            }
-        }
+        self.take_lanes(errand, reply, &clock);
     }
 
     /// Gives the lanes the instants of a reply.
-    fn take_lanes(&mut self, errand: &Errand, reply: &Reply, clock: &Offset, now: Instant) {
+    pub(super) fn take_lanes(&mut self, errand: &Errand, reply: &Reply, clock: &Offset) {
         for (asked, reply_of) in errand.lanes.iter().zip(&reply.lanes) {
-            let Lane { share, gate, .. } = &mut self.lanes[asked.lane];
-            let Some(share) = share else { continue };
+            let Some(share) = &mut self.lanes[asked.lane].share else {
+                continue;
+            };
             let late = reply.lateness.max((asked.window / 100).min(LATE)) + asked.margin;
             let first = reply_of.first.as_nanos();
             share.returns = (reply_of.n == 0).then_some(first);
@@ -510,18 +476,6 @@ impl Key {
                 tokens: asked.tokens,
                 late,
             });
-            if reply_of.paused > Stamp(0) {
-                let until = clock.surely_after(reply_of.paused.as_nanos(), now);
-                let until = until.unwrap_or(now).min(now + AN_HOUR);
-                let own = errand.paused.contains(&asked.lane);
-                let is_news = reply_of.since > share.since;
-                share.since = share.since.max(reply_of.since);
-                let gate = gate.get_or_insert_default();
-                match is_news && !own && until > now {
-                    true => gate.paused_elsewhere(until, now),
-                    false => drop(gate.pause(until - now, now)),
-                }
-            }
         }
     }
 
@@ -539,43 +493,32 @@ impl Key {
                 limit.owed = limit.owed.saturating_add(term.owed.max(0));
             }
         }
-        for (lane, pause) in errand.paused.iter().zip(&errand.ask.pauses) {
-            if let Some(share) = &mut self.lanes[*lane].share {
-                share.reports(pause.since, errand.made + pause.wait);
+        for (lane, report) in errand.reported.iter().zip(&errand.ask.reports) {
+            let Some(share) = &mut self.lanes[*lane].share else {
+                continue;
+            };
+            for event in report
+                .events
+                .iter()
+                .filter(|event| event.what != What::Named)
+            {
+                share.says(Said {
+                    what: event.what,
+                    of: event.of,
+                    since: event.since,
+                    until: errand.made + event.wait,
+                    at: errand.made,
+                    amount: event.amount,
+                });
             }
         }
     }
 }
 
-/// Reduces a limit to the part of one of `processes` processes that are on their own. The part is one less than
-/// `max / processes`, since the windows of the processes do not begin together.
-fn alone(term: &mut Term, processes: u64) {
-    match (term.max / processes).saturating_sub(1) {
-        0 => {
-            term.window = term.window * processes.div_ceil(term.max).max(1);
-            term.max = 1;
-        }
-        part => term.max = part,
-    }
-}
-
-/// How far the instants of two lanes under a limit may be out of order. A limit whose lanes have no other
-/// limit has its instants in order.
-fn lag(rule: &Rule, rules: &Rules, quota: &Quota) -> Span {
-    match rules.is_alone(rule) {
-        true => Span::ZERO,
-        false => (quota.window() / 100).min(WIDEST_LAG),
-    }
-}
-
-fn stamp(at: Instant) -> Stamp {
-    Stamp((at - Instant::START).as_nanos() / 1_000)
-}
-
 const SHARED: &str = "only lanes and limits of a shared key are asked for";
 
 /// A call that has no reply for this long makes the ledger count as away.
-const SILENT: Span = Span::millis(250);
+pub(super) const SILENT: Span = Span::millis(250);
 /// A key that has needed nothing for this long says goodbye, so that nothing is set aside for it.
 const IDLE: Span = Span::millis(300);
 const HEARTBEAT: Span = Span::millis(100);
@@ -583,12 +526,9 @@ const HEARTBEAT: Span = Span::millis(100);
 const CALLS_APART: Span = Span::millis(50);
 const CALLS_AHEAD: Span = Span::millis(450);
 /// A turn is offered for 10 ms, and timers are a little late.
-const LEAST_LATENESS: Span = Span::millis(15);
+pub(super) const LEAST_LATENESS: Span = Span::millis(15);
 const MOST_LATENESS: Span = Span::millis(100);
 const LATE: Span = Span::millis(50);
 const WIDEST_LAG: Span = Span::millis(100);
-const AN_HOUR: Span = Span::secs(3_600);
 /// In microseconds: the time after which the process no longer waits for a reply.
 const STALE: u64 = 300_000;
-/// The number of processes that a process expects if the ledger has never told it.
-const UNKNOWN: u64 = 8;

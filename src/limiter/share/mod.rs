@@ -7,10 +7,12 @@
 //!
 //! While the ledger does not reply, a key grants itself its part of the limits, as the ledger itself would.
 
+mod alone;
 mod errand;
 mod key;
 mod outbox;
 mod parts;
+mod report;
 mod seam;
 mod state;
 #[cfg(all(test, not(shuttle)))]
@@ -74,7 +76,8 @@ pub(super) enum News {
 impl Sharing {
     fn new(terms: Terms, start: Start) -> Self {
         Self {
-            process: fastrand::u64(..),
+            // It takes few bytes in Redis.
+            process: fastrand::u32(..).into(),
             terms,
             away: None,
             retry_at: Instant::START,

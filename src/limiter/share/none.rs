@@ -4,7 +4,10 @@ use super::{
     KeyIndex, LaneIndex, LimitIndex, SharingSnapshot, key::Key, lane::Lane, moment::Moment,
     rules::Rules, state::State,
 };
-use crate::words::{Call, Instant, Rule, Weight};
+use crate::{
+    quota::News,
+    words::{Call, Instant, Rule, Unit, Weight},
+};
 
 #[derive(Debug)]
 pub(super) enum Sharing {}
@@ -15,6 +18,7 @@ pub(super) enum KeyShare {}
 #[derive(Debug)]
 pub(super) struct LaneShare {
     pub(super) lease: Lease,
+    pub(super) learns: bool,
     never: Never,
 }
 
@@ -36,14 +40,30 @@ impl Lease {
     pub(super) fn next(&mut self, _: Instant) -> Option<Instant> {
         match *self {}
     }
+
+    pub(super) fn first(&self, _: Instant) -> Instant {
+        match *self {}
+    }
 }
 
 impl LaneShare {
-    pub(super) fn depart(&mut self, _: Instant) -> Weight {
+    pub(super) fn depart(&mut self, _: Weight, _: Instant) -> Weight {
         match self.never {}
     }
 
-    pub(super) fn rejected(&mut self, _: bool, _: Instant) {
+    pub(super) fn owes(&mut self, _: Weight, _: Weight) {
+        match self.never {}
+    }
+
+    pub(super) fn rejected(&mut self, _: Option<(News, Unit, Weight)>, _: Instant, _: Instant) {
+        match self.never {}
+    }
+
+    pub(super) fn named(&mut self, _: Unit, _: f64, _: Instant, _: Instant) {
+        match self.never {}
+    }
+
+    pub(super) fn slowest(&self) -> Option<Unit> {
         match self.never {}
     }
 

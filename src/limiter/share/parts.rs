@@ -2,8 +2,11 @@
 
 use crate::{
     limiter::LimitIndex,
-    quota::shared::{Lease, Ledger, Name, Offset, Stamp},
-    words::{Digest, Endpoint, Instant, Rule, Span, Weight},
+    quota::{
+        News,
+        shared::{Event, Lease, Ledger, Name, Offset, Pace, Stamp, What},
+    },
+    words::{Digest, Each, Endpoint, Instant, Rule, Span, Unit, Weight},
 };
 
 /// The shared part of a key.
@@ -112,16 +115,39 @@ pub(in crate::limiter) struct LaneShare {
     asked_at: Instant,
     /// Whether a request was turned away, since there was no instant for it.
     pub(super) tried: bool,
-    /// Rejections that the ledger has not heard of.
-    pub(super) rejections: Option<Rejections>,
+    pub(super) slowest: Option<Unit>,
+    /// Whether this process learns the lane's pace for all.
+    pub(in crate::limiter) learns: bool,
+    pub(super) paces: Each<PaceShare>,
+    /// The departures that the ledger has not heard of, and their tokens.
+    pub(super) unreported: (u64, i64),
+    /// The departures of all processes, as the ledger said last.
+    pub(super) departed_of_all: Option<Each<u64>>,
+    /// What the server has said, and the ledger has not heard of.
+    pub(super) events: Vec<Said>,
 }
 
-/// Rejections of requests that were sent before this call.
+/// What the server said in a response to this process.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rejections {
-    /// The start of the newest pause that was known when the last of them was charged.
+pub(super) struct Said {
+    pub(super) what: What,
+    pub(super) of: Unit,
+    /// The start of the newest pause that was known when the request was charged.
     pub(super) since: Stamp,
+    /// The end of the pause that it asks for.
     pub(super) until: Instant,
+    /// The request's departure.
+    pub(super) at: Instant,
+    pub(super) amount: u64,
+}
+
+/// The pace of a lane that one process learns for all.
+#[derive(Debug)]
+pub(super) struct PaceShare {
+    pub(super) limit: LimitShare,
+    pub(super) known: Pace,
+    /// The limit that the server named last, as it was told to the ledger, and the instant.
+    named: (u64, Instant),
 }
 
 /// The shared part of a limit.
@@ -140,8 +166,14 @@ pub(super) struct LimitShare {
 
 impl LaneShare {
     pub(in crate::limiter) fn new(endpoint: Endpoint, model: Option<&str>) -> Self {
+        let about = format!("lane {} {}", endpoint.name(), model.unwrap_or(""));
+        let pace = |unit| PaceShare {
+            limit: LimitShare::of(&format!("pace {unit:?} {about}")),
+            known: Pace::default(),
+            named: (0, Instant::START),
+        };
         Self {
-            name: name(&format!("lane {} {}", endpoint.name(), model.unwrap_or(""))),
+            name: name(&about),
             lease: Lease::default(),
             returns: None,
             since: Stamp(0),
@@ -149,7 +181,15 @@ impl LaneShare {
             departed_at: Instant::START,
             asked_at: Instant::START,
             tried: false,
-            rejections: None,
+            slowest: None,
+            learns: false,
+            paces: Each {
+                requests: pace(Unit::Requests),
+                tokens: pace(Unit::Tokens),
+            },
+            unreported: (0, 0),
+            departed_of_all: None,
+            events: Vec::new(),
         }
     }
 
@@ -214,23 +254,121 @@ impl LaneShare {
         self.tried = true;
     }
 
-    /// A request departs at an instant of the lease. Returns the tokens that were charged for it.
-    pub(in crate::limiter) fn depart(&mut self, now: Instant) -> Weight {
+    /// A request of `tokens` departs at an instant of the lease. Returns the tokens that were charged for it.
+    pub(in crate::limiter) fn depart(&mut self, tokens: Weight, now: Instant) -> Weight {
         self.departed += 1;
         self.departed_at = now;
+        self.unreported.0 += 1;
+        self.cost(Weight(0), tokens);
         self.lease.take().unwrap_or(Weight(0))
     }
 
-    /// The server has rejected a request. `is_news` tells whether it was sent after the newest pause began.
-    pub(in crate::limiter) fn rejected(&mut self, is_news: bool, until: Instant) {
-        self.reports(if is_news { self.since } else { Stamp(0) }, until);
+    /// The cost of departed requests is `to` tokens, and not `from`.
+    fn cost(&mut self, from: Weight, to: Weight) {
+        let tokens = &mut self.unreported.1;
+        *tokens = (*tokens + more(from, to)).clamp(-MOST_OWED, MOST_OWED);
     }
 
-    /// The next call reports a pause.
-    pub(super) fn reports(&mut self, since: Stamp, until: Instant) {
-        let before = self.rejections.get_or_insert(Rejections { since, until });
-        before.since = before.since.max(since);
-        before.until = before.until.max(until);
+    /// A departed request has cost more than was charged for it, or less.
+    pub(in crate::limiter) fn owes(&mut self, charged: Weight, cost: Weight) {
+        self.paces.tokens.limit.owes(charged, cost);
+        self.cost(charged, cost);
+    }
+
+    /// A request has departed at an instant for which `charged` tokens were charged, under the learned pace of
+    /// `unit`.
+    pub(super) fn depart_paced(
+        &mut self,
+        unit: Unit,
+        charged: Weight,
+        tokens: Weight,
+        now: Instant,
+    ) {
+        let (charged, tokens) = (unit.weight(charged), unit.weight(tokens));
+        self.paces[unit].limit.depart(charged, tokens, now);
+    }
+
+    /// The server has rejected a request that departed at `at`, or is overloaded.
+    pub(in crate::limiter) fn rejected(
+        &mut self,
+        rejected: Option<(News, Unit, Weight)>,
+        at: Instant,
+        until: Instant,
+    ) {
+        let (what, of, weight) = match rejected {
+            Some((news, of, weight)) => (What::Rejected(news), of, weight),
+            None => (What::Overloaded, Unit::Requests, Weight(0)),
+        };
+        let is_news = matches!(what, What::Rejected(News::TooSoon | News::TooFast));
+        self.says(Said {
+            what,
+            of,
+            since: if is_news { self.since } else { Stamp(0) },
+            until,
+            at,
+            amount: weight.0.min(MOST_AMOUNT),
+        });
+    }
+
+    /// The server has named its limit, in the response to a request that departed at `at`. It is told again
+    /// once it is another, or some seconds old.
+    pub(in crate::limiter) fn named(&mut self, of: Unit, limit: f64, at: Instant, now: Instant) {
+        let amount = ((limit * MILLION) as u64).min(MOST_AMOUNT);
+        let (before, told) = &mut self.paces[of].named;
+        if amount == 0 || *before == amount && now - *told < NAMED_AGAIN {
+            return;
+        }
+        (*before, *told) = (amount, now);
+        self.says(Said {
+            what: What::Named,
+            of,
+            since: Stamp(0),
+            until: now,
+            at,
+            amount,
+        });
+    }
+
+    /// The next call reports it. If there is much to report, the oldest are left out, and only the longest pause
+    /// counts.
+    pub(super) fn says(&mut self, mut said: Said) {
+        if self.events.len() == MOST_SAID {
+            let oldest = self.events.remove(0);
+            said.until = said.until.max(oldest.until);
+        }
+        self.events.push(said);
+    }
+
+    /// The unit of the limit that its instants were apart for.
+    pub(in crate::limiter) fn slowest(&self) -> Option<Unit> {
+        self.slowest
+    }
+
+    /// Whether the server has asked for a pause that the ledger has not heard of.
+    pub(super) fn has_news(&self) -> bool {
+        self.events.iter().any(|said| said.what != What::Named)
+    }
+}
+
+impl Said {
+    /// The event on the ledger's clock.
+    pub(super) fn event(self, stamp: impl Fn(Instant) -> Stamp, now: Instant) -> Event {
+        Event {
+            what: self.what,
+            of: self.of,
+            since: self.since,
+            wait: self.until - now,
+            at: stamp(self.at),
+            amount: self.amount,
+        }
+    }
+}
+
+impl PaceShare {
+    /// The time of a request of `weight`; `None` if the table leads.
+    pub(super) fn time(&self, weight: Weight) -> Option<Span> {
+        let Pace { apart, .. } = self.known;
+        (apart > 0).then(|| Span::nanos((apart / 1_000).saturating_mul(weight.0)))
     }
 }
 
@@ -247,8 +385,12 @@ impl LimitShare {
             rule.cap.unit(),
             endpoints.join(",")
         );
+        Self::of(&about)
+    }
+
+    fn of(about: &str) -> Self {
         Self {
-            name: name(&about),
+            name: name(about),
             heard: Stamp(0),
             owed: 0,
             departed: Instant::START,
@@ -269,10 +411,15 @@ impl LimitShare {
 
     /// A departed request has cost more than was charged for it, or less.
     pub(super) fn owes(&mut self, charged: Weight, cost: Weight) {
-        let signed = |Weight(tokens)| i64::try_from(tokens).unwrap_or(i64::MAX);
-        let more = signed(cost).saturating_sub(signed(charged));
+        let more = more(charged, cost);
         self.owed = self.owed.saturating_add(more).clamp(-MOST_OWED, MOST_OWED);
     }
+}
+
+/// What `to` is more than `from`.
+fn more(from: Weight, to: Weight) -> i64 {
+    let signed = |Weight(tokens)| i64::try_from(tokens).unwrap_or(i64::MAX);
+    signed(to).saturating_sub(signed(from))
 }
 
 /// The name of a limit or a lane, the same in every process and in every version of this crate.
@@ -292,5 +439,12 @@ const LEAST_TIME: Span = Span::millis(50);
 /// The time for which a lease is to last.
 pub(super) const CYCLE: Span = Span::millis(100);
 const MOST_WANTED: u64 = 1 << 20;
+/// The events that wait for the next call, at most. Calls are 100 ms apart.
+const MOST_SAID: usize = 16;
+/// A named limit counts for a minute. Each process names it again well before.
+const NAMED_AGAIN: Span = Span::secs(10);
+const MILLION: f64 = 1e6;
+/// A thousand million a second, in millionths.
+const MOST_AMOUNT: u64 = 1_000_000_000_000_000;
 /// Keeps all sums far below the 53 bits of a number in the script.
 const MOST_OWED: i64 = 1 << 40;

@@ -1,6 +1,9 @@
 //! The plain data between a process and the ledger.
 
-use crate::words::Span;
+use crate::{
+    quota::News,
+    words::{Each, Span, Unit},
+};
 
 /// An instant on the ledger's clock, in whole microseconds. 0 is no instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,8 +30,8 @@ pub(crate) struct Ask {
     pub(crate) lateness: Span,
     /// The time in which each process that has requests is served once.
     pub(crate) cycle: Span,
+    pub(crate) reports: Vec<Report>,
     pub(crate) terms: Vec<Term>,
-    pub(crate) pauses: Vec<Pause>,
     pub(crate) lanes: Vec<LaneAsk>,
 }
 
@@ -36,9 +39,7 @@ pub(crate) struct Ask {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Term {
     pub(crate) name: Name,
-    /// The number in each window.
-    pub(crate) max: u64,
-    pub(crate) window: Span,
+    pub(crate) bound: Bound,
     /// How far the instants of two lanes under the limit may be out of order.
     pub(crate) lag: Span,
     /// The latest instant that the ledger has named for the limit. A ledger that has lost it takes it back.
@@ -48,19 +49,76 @@ pub(crate) struct Term {
     pub(crate) owed: i64,
 }
 
-/// The server has rejected a request of a lane.
+/// What a limit grants.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Pause {
+pub(crate) enum Bound {
+    /// So many in each window.
+    Window { max: u64, window: Span },
+    /// The learned pace of a lane, as the report at this place names it.
+    Pace { report: usize, of: Unit },
+}
+
+impl Default for Bound {
+    fn default() -> Self {
+        Self::Window {
+            max: 1,
+            window: Span::ZERO,
+        }
+    }
+}
+
+/// What a process says of a lane. One process learns the lane's pace for all, from the reports of all.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Report {
     pub(crate) lane: Name,
+    /// Whether the process can learn the pace.
+    pub(crate) learns: bool,
+    /// The requests that departed since the last report, and their tokens as they are known by now.
+    pub(crate) requests: u64,
+    pub(crate) tokens: i64,
+    /// The paces that it knows.
+    pub(crate) paces: Each<Pace>,
+    pub(crate) events: Vec<Event>,
+}
+
+/// A learned pace.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Pace {
+    /// The picoseconds that a weight of 1 takes; 0 if the table leads.
+    pub(crate) apart: u64,
+    /// The newest pace has the highest number.
+    pub(crate) epoch: u64,
+}
+
+/// What the server has said in a response.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Event {
+    pub(crate) what: What,
+    pub(crate) of: Unit,
     /// The start of the newest pause that was known when the request was charged.
     pub(crate) since: Stamp,
     pub(crate) wait: Span,
+    /// The request's departure.
+    pub(crate) at: Stamp,
+    /// The request's weight, or the named limit in millionths of a second's.
+    pub(crate) amount: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// The server is overloaded, and asks for a pause.
+    Overloaded,
+    /// A rejection.
+    Rejected(News),
+    /// The server has named its limit.
+    Named,
 }
 
 /// Requests that wait in a lane.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct LaneAsk {
-    pub(crate) name: Name,
+    /// The place of the lane's report.
+    pub(crate) report: usize,
     /// The number of requests that need an instant.
     pub(crate) want: u64,
     /// Whether the lane comes back at the instant that an earlier reply named.
@@ -79,7 +137,23 @@ pub(crate) struct Reply {
     pub(crate) lateness: Span,
     /// The instant up to which each limit of the call is granted.
     pub(crate) dues: Vec<Stamp>,
+    pub(crate) reports: Vec<ReportReply>,
     pub(crate) lanes: Vec<LaneReply>,
+}
+
+/// What the ledger knows of a lane that a process reports on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct ReportReply {
+    /// Whether this process learns the lane's pace for all.
+    pub(crate) learns: bool,
+    /// The end of the lane's pause, and the start of the newest pause.
+    pub(crate) paused: Stamp,
+    pub(crate) since: Stamp,
+    /// The departures that all processes have reported.
+    pub(crate) departed: Each<u64>,
+    pub(crate) paces: Each<Pace>,
+    /// What the process that learns has not heard yet.
+    pub(crate) events: Vec<Event>,
 }
 
 /// The instants of `n` requests of a lane. If `n` is 0, the lane is to ask again at `first`.
@@ -88,9 +162,6 @@ pub(crate) struct LaneReply {
     pub(crate) first: Stamp,
     pub(crate) apart: Span,
     pub(crate) n: u64,
-    /// The end of the lane's pause, and the start of the newest pause.
-    pub(crate) paused: Stamp,
-    pub(crate) since: Stamp,
 }
 
 impl Stamp {
@@ -98,3 +169,51 @@ impl Stamp {
         self.0.saturating_mul(1_000)
     }
 }
+
+impl What {
+    /// Its number in a call of the script.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Overloaded => 0,
+            Self::Rejected(News::Nothing) => 1,
+            Self::Rejected(News::TooSoon) => 2,
+            Self::Rejected(News::TooFast) => 3,
+            Self::Named => 4,
+        }
+    }
+
+    pub(crate) fn of_code(code: u64) -> Option<Self> {
+        const ALL: [What; 5] = [
+            What::Overloaded,
+            What::Rejected(News::Nothing),
+            What::Rejected(News::TooSoon),
+            What::Rejected(News::TooFast),
+            What::Named,
+        ];
+        ALL.get(usize::try_from(code).ok()?).copied()
+    }
+}
+
+impl Pace {
+    /// An hour.
+    pub(crate) const LONGEST: u64 = 3_600_000_000_000_000;
+
+    /// Requests, or tokens, a second; `None` if the table leads.
+    pub(crate) fn per_second(self) -> Option<f64> {
+        (self.apart > 0).then(|| SECOND / self.apart as f64)
+    }
+
+    /// The next pace after this one, if it is another.
+    pub(crate) fn then(self, per_second: Option<f64>) -> Self {
+        let apart = per_second.map_or(0, |rate| ((SECOND / rate) as u64).clamp(1, Self::LONGEST));
+        match apart == self.apart {
+            true => self,
+            false => Self {
+                apart,
+                epoch: self.epoch + 1,
+            },
+        }
+    }
+}
+
+const SECOND: f64 = 1e12;

@@ -60,6 +60,13 @@ impl Lease {
         None
     }
 
+    /// The local instant at which the next one has come.
+    pub(crate) fn first(&self, now: Instant) -> Instant {
+        let run = self.runs.front();
+        let first = run.and_then(|run| self.clock.surely_after(run.first, now));
+        first.unwrap_or(Instant::START)
+    }
+
     /// Takes the next instant, which has come. Returns the tokens charged for it.
     pub(crate) fn take(&mut self) -> Option<Weight> {
         let tokens = self.runs.front()?.tokens;

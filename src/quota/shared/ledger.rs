@@ -10,8 +10,14 @@
 
 use std::collections::HashMap;
 
-use super::ask::{Ask, LaneAsk, LaneReply, Name, Pause, Reply, Stamp, Term};
-use crate::words::Span;
+use super::ask::{
+    Ask, Bound, Event, LaneAsk, LaneReply, Name, Pace, Reply, Report, ReportReply, Stamp, Term,
+    What,
+};
+use crate::{
+    quota::News,
+    words::{Each, Span, Unit},
+};
 
 /// The state that the processes of one API key share. All instants are in microseconds.
 #[derive(Clone, Debug, Default)]
@@ -37,10 +43,17 @@ struct Limit {
     interval: Widest,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Lane {
     paused: f64,
     since: f64,
+    /// The process that learns the pace for all, and the instant until which it does.
+    learner: u64,
+    learns_until: f64,
+    departed: Each<f64>,
+    paces: Each<Pace>,
+    /// What the learner has not heard yet.
+    events: Vec<Event>,
 }
 
 /// The largest of the values that the processes have stated within the last minute.
@@ -82,26 +95,20 @@ impl Ledger {
             all = all.max(ask.known as f64);
         }
         let lateness = self.lateness.with(micros(ask.lateness), now);
+        let learner = Some(ask.process).filter(|_| !is_stale);
+        let reports = ask.reports.iter();
+        let reports: Vec<_> = reports.map(|of| self.report(of, learner, now)).collect();
         let terms = ask.terms.iter();
         let mut accounts: Vec<_> = terms
-            .map(|term| self.account(term, lateness, (all, ask.known as f64), now))
+            .map(|term| self.account(term, &reports, lateness, (all, ask.known as f64), now))
             .collect();
-        for pause in &ask.pauses {
-            self.pause(pause, now);
-        }
         let horizon = micros(ask.cycle) / here.max(1.0);
         let opens = if self.is_closed(now) { self.opens } else { now };
         let grants = !is_stale && opens <= now;
         let lanes = ask.lanes.iter().map(|lane| {
             let want = if grants { lane.want } else { 0 };
-            self.grant(
-                lane,
-                (want, opens),
-                horizon,
-                (all, here),
-                &mut accounts,
-                now,
-            )
+            let from = opens.max(reports[lane.report].paused.0 as f64);
+            grant(lane, want, from, horizon, (all, here), &mut accounts, now)
         });
         let lanes = lanes.collect();
         for (term, account) in ask.terms.iter().zip(&accounts) {
@@ -115,6 +122,7 @@ impl Ledger {
                 .iter()
                 .map(|of| Stamp(of.limit.due as u64))
                 .collect(),
+            reports,
             lanes,
         }
     }
@@ -123,16 +131,25 @@ impl Ledger {
     fn account(
         &mut self,
         term: &Term,
+        reports: &[ReportReply],
         lateness: f64,
         (all, known): (f64, f64),
         now: f64,
     ) -> Account {
         let mut limit = self.limits.get(&term.name).copied().unwrap_or_default();
-        let window = micros(term.window);
         let lag = micros(term.lag);
-        let late = lateness.max((window / 100.0).min(LATE));
-        let own = ((window + late + lag) * 1e3 / term.max as f64).ceil();
-        let interval = limit.interval.with(own, now);
+        let (window, interval) = match term.bound {
+            Bound::Window { max, window } => {
+                let window = micros(window);
+                let late = lateness.max((window / 100.0).min(LATE));
+                let own = ((window + late + lag) * 1e3 / max as f64).ceil();
+                (window, limit.interval.with(own, now))
+            }
+            // A pace needs no margin: the server says when it is too fast.
+            Bound::Pace { report, of } => {
+                (PACED, (reports[report].paces[of].apart as f64 / 1e3).ceil())
+            }
+        };
         // Beyond this a `due` is nonsense, or of another clock.
         let far = now + FAR.max((2.0 * window + 2.0 * all * interval / 1e3).ceil());
         if limit.due > far {
@@ -168,118 +185,160 @@ impl Ledger {
         now < self.opens && self.opens <= now + RETAUGHT
     }
 
-    fn pause(&mut self, pause: &Pause, now: f64) {
-        let lane = self.lanes.entry(pause.lane).or_default();
+    /// Takes a report, and hands out what others have reported to the process that learns.
+    fn report(&mut self, report: &Report, process: Option<u64>, now: f64) -> ReportReply {
+        let lane = self.lanes.entry(report.lane).or_default();
         if lane.paused > now + HOUR {
             lane.paused = 0.0;
         }
-        if pause.since.0 as f64 >= lane.since {
-            lane.since = now.max(lane.since + 1.0);
-        }
-        lane.paused = lane.paused.max(now + micros(pause.wait).min(HOUR));
-    }
-
-    /// Grants a lane up to `want` instants: all of its limits are charged, or none.
-    fn grant(
-        &self,
-        ask: &LaneAsk,
-        (want, opens): (u64, f64),
-        horizon: f64,
-        (all, here): (f64, f64),
-        accounts: &mut [Account],
-        now: f64,
-    ) -> LaneReply {
-        let lane = self.lanes.get(&ask.name).copied().unwrap_or_default();
-        let paused = if lane.paused > now + HOUR {
-            0.0
-        } else {
-            lane.paused
-        };
-        let own = |accounts: &[Account], (place, cost): (usize, u64)| {
-            accounts[place].interval * cost as f64
-        };
-        let (mut first, mut bound) = (opens.max(paused), 1.0_f64);
-        for &cost in &ask.costs {
-            first = first.max(accounts[cost.0].limit.due);
-            bound = bound.max(own(accounts, cost));
-        }
-        let mut n = (want as f64).min(1.0 + (horizon * 1e3 / bound).floor());
-        let mut apart = bound;
-        if here < all && n > 0.0 {
-            // Silent processes may send their part on their own.
-            let back = bound + SILENT * (1.0 - here / all) / n;
-            apart = (bound * all / here).min(back);
-        }
-        // The least lag of the limits that do not bind the lane.
-        let mut slack: Option<f64> = None;
-        for &cost in &ask.costs {
-            let (own, lag) = (own(accounts, cost), accounts[cost.0].lag);
-            if own < bound {
-                n = n.min(1.0 + (lag * 1e3 / (apart - own)).floor());
-                slack = Some(slack.map_or(lag, |slack| slack.min(lag)));
+        let departed = &mut lane.departed;
+        departed.requests = (departed.requests + report.requests as f64).min(MOST);
+        departed.tokens = (departed.tokens + report.tokens as f64).clamp(0.0, MOST);
+        for unit in Unit::BOTH {
+            if report.paces[unit].epoch > lane.paces[unit].epoch {
+                lane.paces[unit] = report.paces[unit];
             }
         }
-        let mut come = first;
-        if slack.is_some() && !ask.returns {
-            for &(place, _) in &ask.costs {
-                come = come.max(accounts[place].limit.booked);
-            }
+        for event in &report.events {
+            lane.hear(event, now);
         }
-        let mut reply = LaneReply {
-            first: Stamp(first.ceil() as u64),
-            apart: Span::nanos(apart.ceil() as u64),
-            n: 0,
-            paused: Stamp(paused as u64),
+        let is_free = now >= lane.learns_until || lane.learns_until > now + LEARNS;
+        let process = process.filter(|_| report.learns);
+        let process = process.filter(|process| is_free || lane.learner == *process);
+        let mut events = Vec::new();
+        if let Some(process) = process {
+            (lane.learner, lane.learns_until) = (process, now + LEARNS);
+            events = std::mem::take(&mut lane.events);
+        }
+        ReportReply {
+            learns: process.is_some(),
+            paused: Stamp(lane.paused as u64),
             since: Stamp(lane.since as u64),
-        };
-        if n <= 0.0 {
-            return reply;
+            departed: Each {
+                requests: lane.departed.requests as u64,
+                tokens: lane.departed.tokens as u64,
+            },
+            paces: lane.paces,
+            events,
         }
-        if let Some(slack) = slack.filter(|slack| come - now > *slack) {
-            // Too far ahead: the lane draws a number, and is charged when its time is near. Until then the other
-            // limits are free for other lanes.
-            if !ask.returns {
-                for &cost in &ask.costs {
-                    let taken = n * own(accounts, cost) / 1e3;
-                    let limit = &mut accounts[cost.0].limit;
-                    limit.booked = (limit.booked.max(now) + taken).ceil();
+    }
+}
+
+impl Lane {
+    /// Takes an event. A rejection is news only if its sender knew of the newest pause.
+    fn hear(&mut self, event: &Event, now: f64) {
+        let mut event = *event;
+        if event.what != What::Named {
+            let wait = micros(event.wait).min(HOUR);
+            self.paused = self.paused.max(now + wait);
+        }
+        match event.what {
+            What::Overloaded => return,
+            What::Rejected(News::TooSoon | News::TooFast) => {
+                match event.since.0 as f64 >= self.since {
+                    true => self.since = now.max(self.since + 1.0),
+                    false => event.what = What::Rejected(News::Nothing),
                 }
             }
-            reply.first = Stamp((come - slack / 2.0).ceil() as u64);
-            return reply;
+            What::Rejected(News::Nothing) | What::Named => {}
         }
-        // What was given back lets the instants come sooner, as far as no other limit binds then.
-        let (mut credit, mut least) = (f64::INFINITY, bound / 4.0);
-        for &cost in &ask.costs {
-            match own(accounts, cost) {
-                own if own >= bound => credit = credit.min(accounts[cost.0].limit.credit),
-                own => least = least.max(own),
-            }
+        if self.events.len() < MOST_EVENTS {
+            self.events.push(event);
         }
-        let sooner = (credit * 1e3 / n).min(apart - least).floor();
-        apart -= sooner;
-        reply.apart = Span::nanos(apart.ceil() as u64);
-        reply.n = n as u64;
-        let last = first + (n - 1.0) * apart / 1e3;
-        for &cost in &ask.costs {
-            let own = own(accounts, cost);
-            let Account { limit, lag, .. } = &mut accounts[cost.0];
-            limit.due = match own >= bound {
-                true => first + n * apart / 1e3,
-                // This limit is not used up. Another lane may have instants between those of this one.
-                false => (limit.due.max(first - *lag) + n * own / 1e3).max(last - *lag + own / 1e3),
-            }
-            .ceil();
-            if own >= bound {
-                limit.credit = (limit.credit - n * sooner / 1e3).max(0.0).ceil();
-            }
-            if slack.is_some() {
-                let booked = (limit.booked + n * own / 1e3).ceil();
-                limit.booked = limit.booked.max(limit.due.min(booked));
-            }
-        }
-        reply
     }
+}
+
+/// Grants a lane up to `want` instants: all of its limits are charged, or none.
+fn grant(
+    ask: &LaneAsk,
+    want: u64,
+    from: f64,
+    horizon: f64,
+    (all, here): (f64, f64),
+    accounts: &mut [Account],
+    now: f64,
+) -> LaneReply {
+    let own =
+        |accounts: &[Account], (place, cost): (usize, u64)| accounts[place].interval * cost as f64;
+    let (mut first, mut bound) = (from, 1.0_f64);
+    for &cost in &ask.costs {
+        first = first.max(accounts[cost.0].limit.due);
+        bound = bound.max(own(accounts, cost));
+    }
+    let mut n = (want as f64).min(1.0 + (horizon * 1e3 / bound).floor());
+    let mut apart = bound;
+    if here < all && n > 0.0 {
+        // Silent processes may send their part on their own.
+        let back = bound + SILENT * (1.0 - here / all) / n;
+        apart = (bound * all / here).min(back);
+    }
+    // The least lag of the limits that do not bind the lane.
+    let mut slack: Option<f64> = None;
+    for &cost in &ask.costs {
+        let (own, lag) = (own(accounts, cost), accounts[cost.0].lag);
+        if own < bound {
+            n = n.min(1.0 + (lag * 1e3 / (apart - own)).floor());
+            slack = Some(slack.map_or(lag, |slack| slack.min(lag)));
+        }
+    }
+    let mut come = first;
+    if slack.is_some() && !ask.returns {
+        for &(place, _) in &ask.costs {
+            come = come.max(accounts[place].limit.booked);
+        }
+    }
+    let mut reply = LaneReply {
+        first: Stamp(first.ceil() as u64),
+        apart: Span::nanos(apart.ceil() as u64),
+        n: 0,
+    };
+    if n <= 0.0 {
+        return reply;
+    }
+    if let Some(slack) = slack.filter(|slack| come - now > *slack) {
+        // Too far ahead: the lane draws a number, and is charged when its time is near. Until then the other
+        // limits are free for other lanes.
+        if !ask.returns {
+            for &cost in &ask.costs {
+                let taken = n * own(accounts, cost) / 1e3;
+                let limit = &mut accounts[cost.0].limit;
+                limit.booked = (limit.booked.max(now) + taken).ceil();
+            }
+        }
+        reply.first = Stamp((come - slack / 2.0).ceil() as u64);
+        return reply;
+    }
+    // What was given back lets the instants come sooner, as far as no other limit binds then.
+    let (mut credit, mut least) = (f64::INFINITY, bound / 4.0);
+    for &cost in &ask.costs {
+        match own(accounts, cost) {
+            own if own >= bound => credit = credit.min(accounts[cost.0].limit.credit),
+            own => least = least.max(own),
+        }
+    }
+    let sooner = (credit * 1e3 / n).min(apart - least).floor();
+    apart -= sooner;
+    reply.apart = Span::nanos(apart.ceil() as u64);
+    reply.n = n as u64;
+    let last = first + (n - 1.0) * apart / 1e3;
+    for &cost in &ask.costs {
+        let own = own(accounts, cost);
+        let Account { limit, lag, .. } = &mut accounts[cost.0];
+        limit.due = match own >= bound {
+            true => first + n * apart / 1e3,
+            // This limit is not used up. Another lane may have instants between those of this one.
+            false => (limit.due.max(first - *lag) + n * own / 1e3).max(last - *lag + own / 1e3),
+        }
+        .ceil();
+        if own >= bound {
+            limit.credit = (limit.credit - n * sooner / 1e3).max(0.0).ceil();
+        }
+        if slack.is_some() {
+            let booked = (limit.booked + n * own / 1e3).ceil();
+            limit.booked = limit.booked.max(limit.due.min(booked));
+        }
+    }
+    reply
 }
 
 impl Widest {
@@ -311,6 +370,13 @@ const SILENT: f64 = 250e6;
 const TAUGHT: f64 = 2e6;
 /// The time in which each busy process makes a call.
 const RETAUGHT: f64 = 150e3;
+/// The time for which a process learns the pace of a lane, after its last report.
+const LEARNS: f64 = 2e6;
+/// The events that wait for the process that learns, at most.
+const MOST_EVENTS: usize = 32;
+const MOST: f64 = 1e15;
+/// In place of the window of a limit.
+const PACED: f64 = 1e6;
 /// The lateness that is granted at least, in a window that is long enough.
 const LATE: f64 = 50e3;
 /// The part of a window that is given back at most: about the cost of the requests in flight.

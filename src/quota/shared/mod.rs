@@ -10,7 +10,10 @@ mod ledger;
 mod offset;
 
 pub(crate) use self::{
-    ask::{Ask, LaneAsk, LaneReply, Name, Pause, Reply, Stamp, Term},
+    ask::{
+        Ask, Bound, Event, LaneAsk, LaneReply, Name, Pace, Reply, Report, ReportReply, Stamp, Term,
+        What,
+    },
     lease::{Lease, Run},
     ledger::Ledger,
     offset::Offset,

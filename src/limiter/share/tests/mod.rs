@@ -1,5 +1,6 @@
 //! Several processes over one ledger, in virtual time.
 
+mod learning;
 mod world;
 
 use std::{
