@@ -25,19 +25,23 @@ local function field(name)
   return #fields
 end
 -- A field may be missing, or be nonsense.
+local function sound(n) return n >= 0 and n < 9e15 and n or 0 end
+local formats = {[2] = '<dd', [4] = '<dddd', [5] = '<ddddd', [8] = '<dddddddd'}
 local function read(place, count)
-  local value, numbers = values[place], {}
-  if value and #value == 8 * count then numbers = {struct.unpack('<' .. string.rep('d', count), value)} end
-  for i = 1, count do
-    local n = numbers[i]
-    numbers[i] = n and n >= 0 and n < 9e15 and n or 0
-  end
-  return unpack(numbers, 1, count)
+  local value = values[place]
+  if not value or #value ~= 8 * count then return 0, 0, 0, 0, 0, 0, 0, 0 end
+  local a, b, c, d, e, f, g, h = struct.unpack(formats[count], value)
+  -- What follows the numbers is the place of the next one.
+  a, b = sound(a), sound(b)
+  if count > 2 then c, d = sound(c), sound(d) end
+  if count > 4 then e = sound(e) end
+  if count > 5 then f, g, h = sound(f), sound(g), sound(h) end
+  return a, b, c, d, e, f, g, h
 end
 local changed = {hash}
-local function write(place, ...)
+local function write(place, count, ...)
   changed[#changed + 1] = fields[place]
-  changed[#changed + 1] = struct.pack('<' .. string.rep('d', select('#', ...)), ...)
+  changed[#changed + 1] = struct.pack(formats[count], ...)
 end
 -- The largest of the values that the processes have stated within the last minute.
 local function widest(own, value, since)
@@ -82,7 +86,8 @@ if known > all and now - head[1] < 2e6 then all = known end
 
 local replies = {}
 local function reply(...)
-  for _, value in ipairs({...}) do replies[#replies + 1] = value end
+  local at = #replies
+  for i = 1, select('#', ...) do replies[at + i] = (select(i, ...)) end
 end
 for _, of in ipairs(reports) do
   local paused, newest = read(of.pause, 2)
@@ -119,8 +124,8 @@ for _, of in ipairs(reports) do
   else
     reply(0)
   end
-  write(of.pause, paused, newest)
-  write(of.lane, learner, learns_until, requests, tokens, x, ex, y, ey)
+  write(of.pause, 2, paused, newest)
+  write(of.lane, 8, learner, learns_until, requests, tokens, x, ex, y, ey)
   if heard ~= before then
     changed[#changed + 1] = fields[of.heard]
     changed[#changed + 1] = heard
@@ -155,7 +160,7 @@ for _, term in ipairs(terms) do
 end
 
 if born ~= head[1] or value ~= head[2] or since ~= head[3] or opens ~= head[4] then
-  write(1, head[1], head[2], head[3], opens)
+  write(1, 4, head[1], head[2], head[3], opens)
 end
 if not closed() then opens = now end
 local horizon = cycle / math.max(here, 1)
@@ -232,7 +237,7 @@ end
 
 local result, furthest = {now, all, lateness}, now
 for _, term in ipairs(terms) do
-  write(term.place, term.due, term.booked, term.credit, term.value, term.since)
+  write(term.place, 5, term.due, term.booked, term.credit, term.value, term.since)
   furthest = math.max(furthest, term.due)
   result[#result + 1] = term.due
 end
