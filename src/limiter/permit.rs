@@ -157,6 +157,11 @@ impl Permit {
         self.grant.witness != Each::default()
     }
 
+    /// Whether lanes learn from the limits that a response names.
+    pub(crate) fn learns(&self) -> bool {
+        self.shared().learns()
+    }
+
     /// Whether the cost that the response states is worth reading, since a quota counts it.
     pub(crate) fn counts_tokens(&self) -> bool {
         self.grant.metered

@@ -185,8 +185,8 @@ impl Departed {
     /// Reports the response's head. Returns a reader for the body, if the body may contain more.
     fn report_head(&mut self, head: &mut response::Parts) -> Option<Reader> {
         let failed = head.extensions.get::<ApiError>().is_some();
-        let is_silent =
-            head.status.is_success() && !failed && !wire::response::speaks(&head.headers);
+        let speaks = || wire::response::speaks(&head.headers, self.permit.learns());
+        let is_silent = head.status.is_success() && !failed && !speaks();
         if !is_silent || self.job.is_some() || self.permit.is_witness() {
             let report = head::report(head, &[], self.endpoint);
             self.tell(head, report);
