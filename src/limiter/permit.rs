@@ -201,8 +201,8 @@ impl Permit {
         self.holds_slot().then_some(max)
     }
 
-    /// Keeps only the slots, if it holds any.
-    pub(crate) fn into_slots(mut self) -> Option<SlotGuard> {
+    /// Takes out the slots, if it holds any. The permit reports nothing more.
+    pub(crate) fn leave_slots(&mut self) -> Option<SlotGuard> {
         let shared = self.shared.take();
         self.give_to(shared)
     }

@@ -16,7 +16,6 @@ use super::{
     body_reader::{Reader, Readers},
     head,
     jobs::JobRelation,
-    wanted::Admitted,
 };
 use crate::{
     adapter::relay,
@@ -58,8 +57,9 @@ pub(super) enum Responded<R: Body> {
 }
 
 impl<R: Body<Data = Bytes>> Responded<R> {
-    pub(super) fn of(response: Response<R>, departed: Option<Departed>, bound: Bound) -> Self {
-        let Some(mut departed) = departed else {
+    /// Takes `sent` only if more is to be read: it is large.
+    pub(super) fn of(response: Response<R>, sent: &mut Option<Departed>, bound: Bound) -> Self {
+        let Some(departed) = sent else {
             return Self::Done(response.map(|body| ResponseBody::of(Whole::inner(body))));
         };
         let witness = mem::take(&mut departed.witness);
@@ -75,7 +75,7 @@ impl<R: Body<Data = Bytes>> Responded<R> {
                 most: bound.bytes,
                 wait: head::wait(&head, since),
                 head,
-                departed,
+                departed: sent.take().expect(SENT),
                 since,
             }));
         }
@@ -87,7 +87,7 @@ impl<R: Body<Data = Bytes>> Responded<R> {
                     most: Bound::ERROR.bytes,
                     wait: None,
                     head,
-                    departed,
+                    departed: sent.take().expect(SENT),
                     since: clock::now(),
                 }));
             }
@@ -95,17 +95,23 @@ impl<R: Body<Data = Bytes>> Responded<R> {
         };
         let at_end = departed.report_head(&mut head);
         if head.status == StatusCode::SWITCHING_PROTOCOLS && departed.permit.holds_slot() {
+            let departed = sent.take().expect(SENT);
             head.extensions.insert(Slot::new(departed.permit));
             return Self::Done(Response::from_parts(
                 head,
                 ResponseBody::of(Whole::inner(body)),
             ));
         }
-        let readers = Readers {
-            at_end,
-            in_band: None,
+        let body = Whole::inner(body);
+        let body = if at_end.is_none() {
+            ResponseBody::in_slots(body, departed.permit.leave_slots())
+        } else {
+            let readers = Readers {
+                at_end,
+                in_band: None,
+            };
+            ResponseBody::holding(body, sent.take().expect(SENT).permit, readers)
         };
-        let body = ResponseBody::holding(Whole::inner(body), departed.permit, readers);
         Self::Done(Response::from_parts(head, body))
     }
 }
@@ -159,8 +165,13 @@ impl<R: Body<Data = Bytes>> Reading<R> {
 }
 
 impl Departed {
-    pub(super) fn of<B>(admitted: Admitted, request: &mut Request<B>) -> Self {
-        let (mut permit, endpoint, deadline) = admitted;
+    /// `deadline` is the instant until which the response's body may be read.
+    pub(super) fn of<B>(
+        mut permit: Permit,
+        endpoint: Endpoint,
+        deadline: Option<Instant>,
+        request: &mut Request<B>,
+    ) -> Self {
         Self {
             witness: permit.take_witness(),
             permit,
@@ -219,3 +230,5 @@ impl Departed {
         reader.or_else(|| reads_jobs.then(jobs).flatten())
     }
 }
+
+const SENT: &str = "a request that has departed has one response";
