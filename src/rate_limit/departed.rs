@@ -93,7 +93,7 @@ impl<R: Body<Data = Bytes>> Responded<R> {
             }
             Err(body) => body,
         };
-        let at_end = departed.report_head(&mut head);
+        departed.report_head(&mut head);
         if head.status == StatusCode::SWITCHING_PROTOCOLS && departed.permit.holds_slot() {
             let departed = sent.take().expect(SENT);
             head.extensions.insert(Slot::new(departed.permit));
@@ -103,6 +103,8 @@ impl<R: Body<Data = Bytes>> Responded<R> {
             ));
         }
         let body = Whole::inner(body);
+        let is_over = body.is_end_stream();
+        let at_end = (!is_over).then(|| departed.reader(&head)).flatten();
         let body = if at_end.is_none() {
             ResponseBody::in_slots(body, departed.permit.leave_slots())
         } else {
@@ -157,7 +159,8 @@ impl<R: Body<Data = Bytes>> Reading<R> {
         if let Some(error) = error {
             head::insert(&mut head, error, &self.departed.permit);
         }
-        let at_end = self.departed.report_head(&mut head);
+        self.departed.report_head(&mut head);
+        let at_end = self.departed.reader(&head);
         let readers = Readers { at_end, in_band };
         let body = ResponseBody::holding(Whole::peeked(self.body), self.departed.permit, readers);
         Response::from_parts(head, body)
@@ -193,8 +196,8 @@ impl Departed {
         creates && head.status.is_success() && self.permit.holds_job_slot()
     }
 
-    /// Reports the response's head. Returns a reader for the body, if the body may contain more.
-    fn report_head(&mut self, head: &mut response::Parts) -> Option<Reader> {
+    /// Reports the response's head.
+    fn report_head(&mut self, head: &mut response::Parts) {
         let failed = head.extensions.get::<ApiError>().is_some();
         let speaks = || wire::response::speaks(&head.headers, self.permit.learns());
         let is_silent = head.status.is_success() && !failed && !speaks();
@@ -202,7 +205,6 @@ impl Departed {
             let report = head::report(head, &[], self.endpoint);
             self.tell(head, report);
         }
-        self.reader(head)
     }
 
     /// Reports the parts of the response read so far.
@@ -221,6 +223,7 @@ impl Departed {
         }
     }
 
+    /// A reader for the body, if the body may contain more.
     fn reader(&self, head: &response::Parts) -> Option<Reader> {
         let (permit, headers) = (&self.permit, &head.headers);
         let reads_jobs = self.job.is_some() && permit.knows_jobs() && !self.endpoint.creates();
