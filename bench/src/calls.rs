@@ -11,6 +11,7 @@ use std::{
 use http::{Request, Response, StatusCode};
 use tokio::runtime::{Builder, Runtime};
 use tower::{Service, ServiceExt};
+use tower_together::{Limiter, limiter::Call};
 
 use crate::requests::Requests;
 
@@ -70,5 +71,18 @@ where
             }
             start.elapsed()
         })
+    })
+}
+
+/// Takes a permit and gives it back, without a request.
+pub(crate) fn try_acquire(limiter: &Limiter, call: &Call) -> Calls {
+    let (limiter, call) = (limiter.clone(), call.clone());
+    Box::new(move |_, calls| {
+        let start = Instant::now();
+        for _ in 0..calls {
+            let permit = limiter.try_acquire(&call);
+            drop(black_box(permit).expect("no limit binds here"));
+        }
+        start.elapsed()
     })
 }

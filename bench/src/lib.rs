@@ -19,8 +19,13 @@
 //!
 //! # Instructions
 //!
-//! `src/bin/instructions.rs` counts the instructions of a thousand calls with valgrind's callgrind, after a
-//! thousand others. The same build gives the same counts on every machine, however busy it is.
+//! `src/bin/instructions` counts the instructions of a thousand calls with valgrind's callgrind, after a thousand
+//! others. The counts of one build differ by some thousandths, on every machine, however busy it is. Allocations are
+//! the difference between two runs. A no-op's are shown whole, and those of another row are what it adds to them.
+//!
+//! `instructions.txt` keeps the counts, with the toolchain that they are of. `--check` fails if a row is off by more
+//! than 3 %. It only reports the rows that are off if the compiler, the C library, valgrind or the kind of processor is
+//! another one. `--write` replaces the figures.
 //!
 //! # How to read the tables
 //!

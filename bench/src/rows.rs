@@ -6,16 +6,17 @@ use http_body_util::{Empty, Full};
 use tokio::{runtime::Runtime, time::timeout};
 use tower::{Layer, ServiceExt, util::future_service};
 use tower_governor::key_extractor::GlobalKeyExtractor;
-use tower_together::body::RequestBody;
+use tower_together::{Endpoint, Limiter, body::RequestBody, extension::ApiKey, limiter::Call};
 
 use crate::{
+    calls::try_acquire,
     requests::{Keys, Requests, json, keys},
     retries::{both, by_hand, retry},
     row::Row,
     section::Section,
     services::{
-        AxumNoOp, ByAuthorization, NoOp, Told, buffered, governed, learner, resilience, together,
-        together_counting_tokens, together_in_flight,
+        AxumNoOp, ByAuthorization, NoOp, Told, buffered, governed, learner, limits, resilience,
+        together, together_counting_tokens, together_in_flight,
     },
 };
 
@@ -45,6 +46,7 @@ pub fn rows_of_few_keys(runtime: &Runtime) -> Vec<Row> {
     let mut rows = Vec::new();
     let one = keys(1);
     layers(&mut rows, &one, runtime);
+    permits(&mut rows, &one);
     bodies(&mut rows, &one);
     learning(&mut rows, &one, runtime);
     learning_from_headers(&mut rows, &keys(10));
@@ -73,15 +75,19 @@ fn layers(rows: &mut Vec<Row>, keys: &[Keys; 2], runtime: &Runtime) {
         &together_in_flight(NoOp),
         &body,
     );
-    section.add(
-        "tower-resilience RateLimiter, fixed window",
-        &resilience(NoOp),
-        &body,
-    );
+    section.add(RESILIENCE, &resilience(NoOp), &body);
     let _inside = runtime.enter();
     section.add("tower Buffer + RateLimit", &buffered(), &body);
     // Its worker is a task of one runtime: with callers in two runtimes the row would measure their wake-ups.
     rows.last_mut().expect("added just now").two = None;
+}
+
+/// The work of the limiter alone. Nothing is a no-op here, so its ratio is 1.
+fn permits(rows: &mut Vec<Row>, keys: &[Keys; 2]) {
+    let mut section = Section::new(rows, "a permit without a request, 1 key", keys, None);
+    let limiter = Limiter::new(limits());
+    let call = Call::new(Endpoint::ChatCompletions).with_key(ApiKey::new("key"));
+    section.push("Limiter::try_acquire", |_| try_acquire(&limiter, &call));
 }
 
 fn bodies(rows: &mut Vec<Row>, keys: &[Keys; 2]) {
@@ -148,11 +154,7 @@ fn governors(rows: &mut Vec<Row>, heading: &'static str, keys: &[Keys; 2], one_k
     let body = Empty::<Bytes>::new();
     section.add("no-op", &AxumNoOp, &body);
     section.add(OURS, &together(AxumNoOp), &body);
-    section.add(
-        "GovernorLayer, a limit for each key",
-        &governed(ByAuthorization),
-        &body,
-    );
+    section.add(GOVERNOR, &governed(ByAuthorization), &body);
     if one_key.is_none() {
         section.add(
             "GovernorLayer, one limit for all",
@@ -162,9 +164,10 @@ fn governors(rows: &mut Vec<Row>, heading: &'static str, keys: &[Keys; 2], one_k
     }
 }
 
-/// Pairs of retries, ours and by hand, each in one section: a request that needs no retry should not cost much more
-/// with the first than with the second.
-pub const BESIDE: [(&str, &str, Option<f64>); 5] = [
+/// Pairs of rows, each in one section: ours, its neighbour, and how many times as much ours may cost.
+pub const BESIDE: [(&str, &str, Option<f64>); 7] = [
+    (OURS, RESILIENCE, None),
+    (OURS, GOVERNOR, None),
     (BOTH, BOTH_BY_HAND, Some(1.5)),
     (RETRY, RETRY_BY_HAND, Some(1.5)),
     (LEARNING, NOT_LEARNING, Some(1.15)),
@@ -174,6 +177,9 @@ pub const BESIDE: [(&str, &str, Option<f64>); 5] = [
 
 /// Rows in the section of one key that is compared with tower_governor.
 const GOVERNORS: usize = 4;
+
+const RESILIENCE: &str = "tower-resilience RateLimiter, fixed window";
+const GOVERNOR: &str = "GovernorLayer, a limit for each key";
 
 const NOT_LEARNING: &str = "TogetherRateLimit, learning off";
 const LEARNING: &str = "TogetherRateLimit, learning on";

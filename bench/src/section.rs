@@ -57,7 +57,7 @@ impl<'a> Section<'a> {
         });
     }
 
-    fn push(&mut self, name: &'static str, calls: impl Fn(&Keys) -> Calls) {
+    pub(crate) fn push(&mut self, name: &'static str, calls: impl Fn(&Keys) -> Calls) {
         let one_key = self.one_key.and_then(|first| {
             let mut from_there = self.rows.iter().enumerate().skip(first);
             from_there

@@ -15,12 +15,12 @@ pub(crate) struct Original<A> {
 }
 
 impl<A> Original<A> {
-    /// Splits a request into the part to keep and the request to send, whose body is now replayable.
-    pub(crate) fn keep<B>(request: Request<B>, memory: &ReplayBuffer) -> (Self, Request<B>)
+    /// The part to keep of a request that is to be sent. The body of the request becomes replayable.
+    pub(crate) fn keep<B>(request: &mut Option<Request<B>>, memory: &ReplayBuffer) -> Option<Self>
     where
         B: RequestBody<Again = A>,
     {
-        let (head, body) = request.into_parts();
+        let (head, body) = request.take()?.into_parts();
         let (body, again) = body.replayable(memory);
         let original = Self {
             method: head.method.clone(),
@@ -30,7 +30,8 @@ impl<A> Original<A> {
             extensions: head.extensions.clone(),
             body: again,
         };
-        (original, Request::from_parts(head, body))
+        *request = Some(Request::from_parts(head, body));
+        Some(original)
     }
 
     pub(crate) fn head(&self) -> (&HeaderMap, &Extensions) {

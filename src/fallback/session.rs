@@ -54,19 +54,21 @@ where
 
     fn begin(
         session: &mut Option<Self>,
-        mut request: Request<B>,
+        request: &mut Option<Request<B>>,
         settings: Arc<FallbackSettings>,
-    ) -> Request<B> {
+    ) {
         let now = clock::now();
-        let Some(chained) = settings.chain(&mut request) else {
-            return request;
+        let Some(asked) = request else { return };
+        let Some(chained) = settings.chain(asked) else {
+            return;
         };
-        let deadline = wire::request::deadline(request.extensions(), request.headers(), now);
-        let retries = request.extensions().get::<Retries>().copied();
-        let (original, mut request) = Original::keep(request, &settings.memory);
-        if original.again::<B>().is_none() {
-            return request;
-        }
+        let deadline = wire::request::deadline(asked.extensions(), asked.headers(), now);
+        let retries = asked.extensions().get::<Retries>().copied();
+        let original = Original::keep(request, &settings.memory);
+        let replayable = original.filter(|original| original.again::<B>().is_some());
+        let (Some(original), Some(asked)) = (replayable, request) else {
+            return;
+        };
         let begun = session.insert(Self {
             original,
             model: Arc::clone(chained.places.model()),
@@ -77,8 +79,7 @@ where
             chained,
             settings,
         });
-        request.extensions_mut().insert(begun.patience());
-        request
+        asked.extensions_mut().insert(begun.patience());
     }
 
     fn untouched(response: Response<R>) -> Response<R> {
@@ -110,7 +111,7 @@ where
     fn read(&mut self, drain: Box<Drain<B, R>>) -> StepOf<Self, B, R, E> {
         // The response is dropped before the next model is tried, so that its connection and its slots in the
         // limiter are free.
-        Step::Send(drain.request, None)
+        Step::Send(Box::new(drain.request), None)
     }
 }
 

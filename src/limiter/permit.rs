@@ -157,6 +157,11 @@ impl Permit {
         self.grant.witness != Each::default()
     }
 
+    /// Whether lanes learn from the limits that a response names.
+    pub(crate) fn learns(&self) -> bool {
+        self.shared().learns()
+    }
+
     /// Whether the cost that the response states is worth reading, since a quota counts it.
     pub(crate) fn counts_tokens(&self) -> bool {
         self.grant.metered
@@ -196,8 +201,8 @@ impl Permit {
         self.holds_slot().then_some(max)
     }
 
-    /// Keeps only the slots, if it holds any.
-    pub(crate) fn into_slots(mut self) -> Option<SlotGuard> {
+    /// Takes out the slots, if it holds any. The permit reports nothing more.
+    pub(crate) fn leave_slots(&mut self) -> Option<SlotGuard> {
         let shared = self.shared.take();
         self.give_to(shared)
     }

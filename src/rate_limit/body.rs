@@ -49,21 +49,27 @@ impl<R: Body<Data = Bytes>> ResponseBody<R> {
         Self { body, held }
     }
 
+    /// The server's body, which keeps the slots until it ends.
+    pub(super) fn in_slots(body: Whole<R>, slots: Option<SlotGuard>) -> Self {
+        let held = Held {
+            slots: slots.filter(|_| !body.is_end_stream()),
+            ..Held::default()
+        };
+        Self { body, held }
+    }
+
     /// The server's body. The permit is kept only if it has a slot to release, or if the body is to be read.
     pub(super) fn holding(body: Whole<R>, mut permit: Permit, readers: Readers) -> Self {
+        if readers.are_none() {
+            return Self::in_slots(body, permit.leave_slots());
+        }
         if body.is_end_stream() {
             return Self::of(body);
         }
-        let held = match readers.are_none() {
-            true => Held {
-                slots: permit.into_slots(),
-                ..Held::default()
-            },
-            false => Held {
-                slots: permit.take_slots(),
-                reader: Some(Box::new(BodyReader::new(permit, readers))),
-                silence: Timer::default(),
-            },
+        let held = Held {
+            slots: permit.take_slots(),
+            reader: Some(Box::new(BodyReader::new(permit, readers))),
+            silence: Timer::default(),
         };
         Self { body, held }
     }

@@ -16,7 +16,6 @@ use super::{
     body_reader::{Reader, Readers},
     head,
     jobs::JobRelation,
-    wanted::Admitted,
 };
 use crate::{
     adapter::relay,
@@ -58,8 +57,9 @@ pub(super) enum Responded<R: Body> {
 }
 
 impl<R: Body<Data = Bytes>> Responded<R> {
-    pub(super) fn of(response: Response<R>, departed: Option<Departed>, bound: Bound) -> Self {
-        let Some(mut departed) = departed else {
+    /// Takes `sent` only if more is to be read: it is large.
+    pub(super) fn of(response: Response<R>, sent: &mut Option<Departed>, bound: Bound) -> Self {
+        let Some(departed) = sent else {
             return Self::Done(response.map(|body| ResponseBody::of(Whole::inner(body))));
         };
         let witness = mem::take(&mut departed.witness);
@@ -75,7 +75,7 @@ impl<R: Body<Data = Bytes>> Responded<R> {
                 most: bound.bytes,
                 wait: head::wait(&head, since),
                 head,
-                departed,
+                departed: sent.take().expect(SENT),
                 since,
             }));
         }
@@ -87,25 +87,33 @@ impl<R: Body<Data = Bytes>> Responded<R> {
                     most: Bound::ERROR.bytes,
                     wait: None,
                     head,
-                    departed,
+                    departed: sent.take().expect(SENT),
                     since: clock::now(),
                 }));
             }
             Err(body) => body,
         };
-        let at_end = departed.report_head(&mut head);
+        departed.report_head(&mut head);
         if head.status == StatusCode::SWITCHING_PROTOCOLS && departed.permit.holds_slot() {
+            let departed = sent.take().expect(SENT);
             head.extensions.insert(Slot::new(departed.permit));
             return Self::Done(Response::from_parts(
                 head,
                 ResponseBody::of(Whole::inner(body)),
             ));
         }
-        let readers = Readers {
-            at_end,
-            in_band: None,
+        let body = Whole::inner(body);
+        let is_over = body.is_end_stream();
+        let at_end = (!is_over).then(|| departed.reader(&head)).flatten();
+        let body = if at_end.is_none() {
+            ResponseBody::in_slots(body, departed.permit.leave_slots())
+        } else {
+            let readers = Readers {
+                at_end,
+                in_band: None,
+            };
+            ResponseBody::holding(body, sent.take().expect(SENT).permit, readers)
         };
-        let body = ResponseBody::holding(Whole::inner(body), departed.permit, readers);
         Self::Done(Response::from_parts(head, body))
     }
 }
@@ -151,7 +159,8 @@ impl<R: Body<Data = Bytes>> Reading<R> {
         if let Some(error) = error {
             head::insert(&mut head, error, &self.departed.permit);
         }
-        let at_end = self.departed.report_head(&mut head);
+        self.departed.report_head(&mut head);
+        let at_end = self.departed.reader(&head);
         let readers = Readers { at_end, in_band };
         let body = ResponseBody::holding(Whole::peeked(self.body), self.departed.permit, readers);
         Response::from_parts(head, body)
@@ -159,8 +168,13 @@ impl<R: Body<Data = Bytes>> Reading<R> {
 }
 
 impl Departed {
-    pub(super) fn of<B>(admitted: Admitted, request: &mut Request<B>) -> Self {
-        let (mut permit, endpoint, deadline) = admitted;
+    /// `deadline` is the instant until which the response's body may be read.
+    pub(super) fn of<B>(
+        mut permit: Permit,
+        endpoint: Endpoint,
+        deadline: Option<Instant>,
+        request: &mut Request<B>,
+    ) -> Self {
         Self {
             witness: permit.take_witness(),
             permit,
@@ -182,16 +196,15 @@ impl Departed {
         creates && head.status.is_success() && self.permit.holds_job_slot()
     }
 
-    /// Reports the response's head. Returns a reader for the body, if the body may contain more.
-    fn report_head(&mut self, head: &mut response::Parts) -> Option<Reader> {
+    /// Reports the response's head.
+    fn report_head(&mut self, head: &mut response::Parts) {
         let failed = head.extensions.get::<ApiError>().is_some();
-        let is_silent =
-            head.status.is_success() && !failed && !wire::response::speaks(&head.headers);
+        let speaks = || wire::response::speaks(&head.headers, self.permit.learns());
+        let is_silent = head.status.is_success() && !failed && !speaks();
         if !is_silent || self.job.is_some() || self.permit.is_witness() {
             let report = head::report(head, &[], self.endpoint);
             self.tell(head, report);
         }
-        self.reader(head)
     }
 
     /// Reports the parts of the response read so far.
@@ -210,6 +223,7 @@ impl Departed {
         }
     }
 
+    /// A reader for the body, if the body may contain more.
     fn reader(&self, head: &response::Parts) -> Option<Reader> {
         let (permit, headers) = (&self.permit, &head.headers);
         let reads_jobs = self.job.is_some() && permit.knows_jobs() && !self.endpoint.creates();
@@ -219,3 +233,5 @@ impl Departed {
         reader.or_else(|| reads_jobs.then(jobs).flatten())
     }
 }
+
+const SENT: &str = "a request that has departed has one response";

@@ -116,14 +116,15 @@ where
                     stand,
                 } => {
                     let taken = request.as_mut().expect("taken only when called");
-                    let permit = match poll_turn(inner, taken, turn, cx) {
+                    // Charged and called in the same poll, so that the limiter counts exactly what is sent.
+                    let departed = match poll_turn(inner, taken, turn, cx) {
                         Poll::Pending => {
                             if stand.is_none() {
                                 *stand = taken.extensions().get().map(QueueGauge::enter);
                             }
                             return Poll::Pending;
                         }
-                        Poll::Ready(Ok(permit)) => permit,
+                        Poll::Ready(Ok(departed)) => departed,
                         Poll::Ready(Err(lost)) => {
                             let response = match lost {
                                 Lost::Inner(error) => Err(error),
@@ -135,8 +136,6 @@ where
                             return Poll::Ready(response);
                         }
                     };
-                    // Charged and called in the same poll, so that the limiter counts exactly what is sent.
-                    let departed = permit.map(|admitted| Departed::of(admitted, taken));
                     let request = request.take().expect("taken only when called");
                     let response = inner.call(request);
                     state.set(State::Calling { response, departed });
@@ -145,7 +144,7 @@ where
                 // name a job. Goes to Done with any other response, and with an error of the service.
                 StateProj::Calling { response, departed } => {
                     let response = match ready!(response.poll(cx)) {
-                        Ok(response) => Responded::of(response, departed.take(), *this.bound),
+                        Ok(response) => Responded::of(response, departed, *this.bound),
                         Err(error) => {
                             if let Some(departed) = departed.take() {
                                 departed.failed();

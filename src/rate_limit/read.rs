@@ -1,6 +1,6 @@
 //! Reads a request for the limiter.
 
-use http::{Request, header::AUTHORIZATION};
+use http::Request;
 
 use super::tokens::{self, Tokenizer};
 use crate::{
@@ -74,9 +74,10 @@ pub(super) fn call<B: RequestBody>(
 ) -> Call {
     let mut call = Call::new(endpoint);
     let said = request.extensions();
+    let stated = wire::request::Stated::of(request.headers());
     if let Some(key) = said.get::<ApiKey>() {
         call = call.with_key(key.clone());
-    } else if let Some(value) = request.headers().get(AUTHORIZATION) {
+    } else if let Some(value) = stated.authorization {
         call.key = KeyId::of_secret(wire::request::credentials(value.as_bytes()));
         call.identity = Identity::of_header(value, wire::request::credentials);
     }
@@ -87,10 +88,7 @@ pub(super) fn call<B: RequestBody>(
     call.retry = said
         .get::<Attempt>()
         .is_some_and(|attempt| attempt.number() > 1);
-    call.deadline = said
-        .get::<Deadline>()
-        .copied()
-        .or_else(|| wire::request::timeout(request.headers()).map(Deadline::within));
+    call.deadline = stated.deadline(said);
     call.model = said.get::<Model>().map(Model::shared);
     if call.model.is_none() && endpoint.takes_model() {
         let estimates = estimates && endpoint.costs_tokens() && cost.is_none();

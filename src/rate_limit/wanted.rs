@@ -7,13 +7,14 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::{
+    departed::Departed,
     read,
     tokens::{self, Tokenizer},
 };
 use crate::{
     body::RequestBody,
     clock,
-    limiter::{Inner, Lost, Permit, Turn},
+    limiter::{Inner, Lost, Turn},
     observe::Traced,
     words::{
         Charge, Endpoint,
@@ -45,15 +46,13 @@ impl Wanted {
     }
 }
 
-/// The permit, the endpoint, and the instant until which the response's body may be read.
-pub(super) type Admitted = (Permit, Endpoint, Option<Instant>);
-
+/// Ready once the request may be sent, or never will. A request that the layer does not limit has no [`Departed`].
 pub(super) fn poll_turn<S, B>(
     inner: &mut S,
     request: &mut Request<B>,
     wanted: &mut Option<Wanted>,
     cx: &mut Context<'_>,
-) -> Poll<Result<Option<Admitted>, Lost<S::Error>>>
+) -> Poll<Result<Option<Departed>, Lost<S::Error>>>
 where
     S: Service<Request<B>> + Clone,
     B: RequestBody,
@@ -104,7 +103,7 @@ where
         }
         Err(Lost::Inner(_)) => {}
     }
-    Poll::Ready(polled.map(|permit| Some((permit, endpoint, wanted.deadline))))
+    Poll::Ready(polled.map(|permit| Some(Departed::of(permit, endpoint, wanted.deadline, request))))
 }
 
 fn attempt<B>(request: &Request<B>) -> u32 {

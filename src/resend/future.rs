@@ -27,8 +27,8 @@ pin_project_lite::pin_project! {
 pin_project_lite::pin_project! {
     #[project = StateProj]
     enum State<B, F, D, T> {
-        Starting { start: Option<(Request<B>, T)> },
-        Readying { request: Option<Request<B>> },
+        // `settings` are there until the first poll of the first attempt.
+        Readying { request: Option<Request<B>>, settings: Option<T> },
         Calling { #[pin] attempt: F },
         Reading { read: Option<Box<D>> },
         Sleeping { sleep: Pin<Box<Sleep>>, request: Option<Request<B>> },
@@ -41,11 +41,13 @@ where
     S: Service<Request<B>>,
 {
     pub(crate) fn new(inner: S, request: Request<B>, settings: T) -> Self {
-        let start = Some((request, settings));
         Self {
             inner,
             strategy: None,
-            state: State::Starting { start },
+            state: State::Readying {
+                request: Some(request),
+                settings: Some(settings),
+            },
         }
     }
 }
@@ -62,16 +64,13 @@ where
         let (inner, strategy, mut state) = (this.inner, this.strategy, this.state);
         let result = loop {
             let next = match state.as_mut().project() {
-                // Goes to Readying at the first poll: nothing is done for the request before it.
-                StateProj::Starting { start } => {
-                    let (request, settings) = start.take().expect(ONCE);
-                    let request = St::begin(strategy, request, settings);
-                    state.set(State::sending(request, None));
-                    continue;
-                }
                 // Goes to Calling once the service is ready. Goes to Done if the service fails, or if the
                 // strategy rejects the attempt because its deadline has passed.
-                StateProj::Readying { request } => {
+                StateProj::Readying { request, settings } => {
+                    // Nothing is done for the request before its first poll.
+                    if let Some(settings) = settings.take() {
+                        St::begin(strategy, request, settings);
+                    }
                     let service = match inner.poll_ready(cx) {
                         Poll::Ready(Err(error)) => break Err(error),
                         service => service.map(drop),
@@ -117,7 +116,7 @@ where
                 StateProj::Done => panic!("polled after it was ready"),
             };
             match next {
-                Step::Send(request, at) => state.set(State::sending(request, at)),
+                Step::Send(request, at) => state.set(State::sending(*request, at)),
                 Step::Read(read) => state.set(State::Reading { read: Some(read) }),
                 Step::Return(result) => break result,
             }
@@ -132,7 +131,10 @@ impl<B, F, D, T> State<B, F, D, T> {
     fn sending(request: Request<B>, at: Option<Instant>) -> Self {
         let request = Some(request);
         match at {
-            None => Self::Readying { request },
+            None => Self::Readying {
+                request,
+                settings: None,
+            },
             Some(at) => Self::Sleeping {
                 sleep: Box::pin(sleep_until(at)),
                 request,

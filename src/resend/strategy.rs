@@ -11,12 +11,13 @@ pub(crate) trait Strategy<B, R, E>: Sized {
     /// The body of the response that the caller gets.
     type Body;
 
-    /// Returns the request of the first attempt. A request is passed through if `strategy` stays `None`.
+    /// Prepares the request for its first attempt, in its place, which is not empty before or after. A request is
+    /// passed through if `strategy` stays `None`.
     fn begin(
         strategy: &mut Option<Self>,
-        request: Request<B>,
+        request: &mut Option<Request<B>>,
         settings: Self::Settings,
-    ) -> Request<B>;
+    );
 
     /// The caller's response to a request that is passed through.
     fn untouched(response: Response<R>) -> Response<Self::Body>;
@@ -52,6 +53,6 @@ pub(crate) type StepOf<St, B, R, E> =
 pub(crate) enum Step<B, D, T, E> {
     Return(Result<Response<T>, E>),
     Read(Box<D>),
-    /// Sends the request at the instant, or now if there is none.
-    Send(Request<B>, Option<Instant>),
+    /// Sends the request at the instant, or now if there is none. It is boxed because most steps return a response.
+    Send(Box<Request<B>>, Option<Instant>),
 }

@@ -54,28 +54,27 @@ where
 
     fn begin(
         session: &mut Option<Self>,
-        mut request: Request<B>,
+        request: &mut Option<Request<B>>,
         settings: Arc<RetrySettings>,
-    ) -> Request<B> {
-        let Some(endpoint) = settings.classify.endpoint(&request) else {
-            return request;
+    ) {
+        let Some(asked) = request else { return };
+        let Some(endpoint) = settings.classify.endpoint(asked) else {
+            return;
         };
-        if is_received::<B, E>(&request) {
+        if is_received::<B, E>(asked) {
             settings.warn_of_server();
         }
-        let traced = Traced::of(endpoint, || body::model(&mut request, endpoint));
-        let tries = Tries::begin(&request, endpoint, traced, settings, clock::now());
-        let begun = session.insert(Self {
+        let traced = Traced::of(endpoint, || body::model(asked, endpoint));
+        let tries = Tries::begin(asked, endpoint, traced, settings, clock::now());
+        let original = match tries.may_retry() {
+            true => Original::keep(request, &tries.settings().memory),
+            false => None,
+        };
+        *session = Some(Self {
             tries,
-            original: None,
+            original,
             late: None,
         });
-        if !begun.tries.may_retry() {
-            return request;
-        }
-        let (original, request) = Original::keep(request, &begun.tries.settings().memory);
-        begun.original = Some(original);
-        request
     }
 
     fn untouched(response: Response<R>) -> Response<Whole<R>> {
@@ -107,7 +106,6 @@ where
     fn responded(&mut self, response: Response<R>) -> StepOf<Self, B, R, E> {
         let failure = failure(response.status(), response.headers(), response.extensions());
         let (head, body) = response.into_parts();
-        let since = clock::now();
         let Some(failure) = failure else {
             return match self.success(&head, body) {
                 Ok(body) => Step::Read(Box::new(Reading {
@@ -116,11 +114,12 @@ where
                     wait: None,
                     head,
                     failure,
-                    since,
+                    since: clock::now(),
                 })),
                 Err(body) => self.hand_on(head, Whole::inner(body)),
             };
         };
+        let since = clock::now();
         let error = head.extensions.get::<ApiError>();
         // If no limiter beneath has read the error, read it first.
         let is_read = error.is_some() || !matches!(failure, Failure::Status(_));
@@ -229,7 +228,7 @@ impl<A> Session<A> {
         let body = || original.again();
         let (when, mut request) = self.tries.again(ended, original.head(), said, now, body)?;
         self.tries.mark(request.extensions_mut());
-        Some(Step::Send(request, when.instant()))
+        Some(Step::Send(Box::new(request), when.instant()))
     }
 
     /// Retries the request, or returns this response.

@@ -1,4 +1,4 @@
-//! Everything that limits a lane, as one list that is asked, charged and settled.
+//! Everything that limits a lane, as two lists that are asked and charged: its own constraints, and the table's.
 
 use super::{Earliest, Key, Limit};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     words::{Amount, Each, Instant, Rule, Span, Unit, Weight},
 };
 
-/// One thing that limits a lane.
+/// One thing that limits a lane, beside the limits of the table.
 enum Constraint<'a> {
     /// A pause, and the slow restart after it.
     Gate(&'a mut Gate),
@@ -22,20 +22,13 @@ enum Constraint<'a> {
     Remaining(Unit, &'a mut Remaining),
     /// The instants that the ledger has granted, for all limits on requests and tokens.
     Lease(&'a mut LaneShare),
-    /// A limit of the table, as its index in the key's list, its rule and its state.
-    Limit(LimitIndex, &'a Rule, &'a mut Limit),
 }
 
 impl Constraint<'_> {
     /// Asks for a request of `tokens`, with `ahead` requests before it.
     fn ask(&mut self, tokens: Weight, ahead: Amount, now: Instant) -> Admission {
-        // The cost in tokens of the requests ahead is not known.
-        let ahead = match self.counts() {
-            Some(Unit::Requests) => ahead,
-            _ => Amount(0),
-        };
+        let ahead = counted(ahead, self.counts());
         let at = match self {
-            Self::Limit(_, rule, limit) => return limit.bucket.ask(&rule.cap, tokens, ahead, now),
             Self::Lease(share) => match share.lease.next(now) {
                 Some(at) => at,
                 None => return Admission::Full(Instant::NEVER),
@@ -62,7 +55,6 @@ impl Constraint<'_> {
             Self::SharedPace(..) => Instant::START,
             Self::Remaining(_, remaining) => remaining.next(),
             Self::Lease(share) => share.lease.first(now),
-            Self::Limit(_, rule, limit) => limit.bucket.ready(&rule.cap),
         }
     }
 
@@ -73,7 +65,6 @@ impl Constraint<'_> {
             Self::Pace(unit, _) | Self::SharedPace(unit, ..) | Self::Remaining(unit, _) => {
                 Some(*unit)
             }
-            Self::Limit(_, rule, _) => rule.cap.unit(),
         }
     }
 
@@ -82,23 +73,22 @@ impl Constraint<'_> {
         tokens == Weight(0) && self.counts() == Some(Unit::Tokens)
     }
 
-    /// The index in the key's list, if it is a limit of the table.
-    fn limit(&self) -> Option<LimitIndex> {
-        match self {
-            Self::Limit(index, ..) => Some(*index),
-            _ => None,
-        }
-    }
-
     /// The time between requests under it, if it has one.
     fn interval(&self) -> Option<Span> {
         match self {
             Self::Pace(Unit::Requests, rate) | Self::SharedPace(Unit::Requests, rate, _) => {
                 rate.interval()
             }
-            Self::Limit(_, rule, _) => rule.cap.interval(Unit::Requests),
             _ => None,
         }
+    }
+}
+
+/// The requests ahead, as far as a unit counts them. Their cost in tokens is not known.
+fn counted(ahead: Amount, unit: Option<Unit>) -> Amount {
+    match unit {
+        Some(Unit::Requests) => ahead,
+        _ => Amount(0),
     }
 }
 
@@ -118,21 +108,25 @@ impl Key {
             binding: None,
         };
         let mut fits = self.fits_a_share(lane, tokens, rules);
-        self.lanes[lane].each(&mut self.limits, rules, |mut constraint| {
-            match constraint.ask(tokens, ahead, now) {
-                Admission::Never => fits = false,
-                Admission::Full(until) => {
-                    wait.full = wait.full.max(Some(until));
-                    wait.binding = constraint.limit();
-                }
-                Admission::At(at) if at > wait.at => {
-                    wait.at = at;
-                    if wait.full.is_none() {
-                        wait.binding = constraint.limit();
-                    }
-                }
-                Admission::Now | Admission::At(_) => {}
+        let mut heed = |admission, limit| match admission {
+            Admission::Never => fits = false,
+            Admission::Full(until) => {
+                wait.full = wait.full.max(Some(until));
+                wait.binding = limit;
             }
+            Admission::At(at) if at > wait.at => {
+                wait.at = at;
+                if wait.full.is_none() {
+                    wait.binding = limit;
+                }
+            }
+            Admission::Now | Admission::At(_) => {}
+        };
+        let of = &mut self.lanes[lane];
+        of.each_own(|mut constraint| heed(constraint.ask(tokens, ahead, now), None));
+        of.each_limit(&mut self.limits, rules, |index, rule, limit| {
+            let ahead = counted(ahead, rule.cap.unit());
+            heed(limit.bucket.ask(&rule.cap, tokens, ahead, now), Some(index));
         });
         fits.then_some(wait)
     }
@@ -148,15 +142,15 @@ impl Key {
         rules: &Rules,
         now: Instant,
     ) -> (Passage, Each<bool>) {
-        let of = &mut self.lanes[lane];
-        of.counts.admitted += 1;
-        of.in_flight += u32::from(of.slots[Grant::IN_FLIGHT].is_some());
-        of.charged = of.charged.saturating_add(tokens.0);
         let delay = self.delay(lane, tokens, ready, rules, now);
         let ready = delay.until;
         let (mut passage, mut witness) = (Passage::default(), Each::default());
         let mut leased = None;
-        self.lanes[lane].each(&mut self.limits, rules, |constraint| match constraint {
+        let of = &mut self.lanes[lane];
+        of.counts.admitted += 1;
+        of.in_flight += u32::from(of.slots[Grant::IN_FLIGHT].is_some());
+        of.charged = of.charged.saturating_add(tokens.0);
+        of.each_own(|constraint| match constraint {
             Constraint::Gate(gate) => passage = gate.pass(delay.apart, now),
             Constraint::Pace(Unit::Tokens, _) | Constraint::SharedPace(Unit::Tokens, ..)
                 if tokens == Weight(0) => {}
@@ -167,11 +161,11 @@ impl Key {
             }
             Constraint::Remaining(unit, remaining) => remaining.depart(unit.weight(tokens)),
             Constraint::Lease(share) => leased = Some(share.depart(tokens, now)),
-            Constraint::Limit(index, rule, limit) => {
-                limit.bucket.charge(&rule.cap, tokens, ready, now);
-                if let (Some(places), Ok(quota)) = (&mut self.places, rule.cap.quota()) {
-                    places.depart(lane, index, quota, rule.cap.weight(tokens), now);
-                }
+        });
+        of.each_limit(&mut self.limits, rules, |index, rule, limit| {
+            limit.bucket.charge(&rule.cap, tokens, ready, now);
+            if let (Some(places), Ok(quota)) = (&mut self.places, rule.cap.quota()) {
+                places.depart(lane, index, quota, rule.cap.weight(tokens), now);
             }
         });
         if let Some(charged) = leased {
@@ -196,26 +190,35 @@ impl Key {
             by_pace: Each::default(),
         };
         // All limits have allowed the request, so one that comes now was not delayed.
-        if came == now && self.lanes[lane].gate.is_none() {
+        let of = &mut self.lanes[lane];
+        if came == now && of.gate.is_none() {
             return delay;
         }
+        // The pace is the one that the lane has learned, if it leads, and otherwise the table's.
         let mut paces = Each::<(bool, Instant)>::default();
-        self.lanes[lane].each(&mut self.limits, rules, |constraint| {
+        of.each_own(|constraint| {
             let at = constraint.ready(tokens, now);
             delay.until = delay.until.max(at);
             delay.apart = delay.apart.max(constraint.interval());
-            // The pace is the one that the lane has learned, if it leads, and otherwise the table's.
-            match (&constraint, constraint.counts()) {
-                (Constraint::Pace(_, rate), Some(unit)) => paces[unit] = (rate.leads(), at),
-                (Constraint::Limit(..), Some(unit)) if !paces[unit].0 => {
-                    paces[unit].1 = paces[unit].1.max(at);
-                }
-                (Constraint::Lease(share), _) => {
+            match constraint {
+                Constraint::Pace(unit, rate) => paces[unit] = (rate.leads(), at),
+                Constraint::Lease(share) => {
                     if let Some(unit) = share.slowest() {
                         paces[unit].1 = at;
                     }
                 }
                 _ => {}
+            }
+        });
+        of.each_limit(&mut self.limits, rules, |_, rule, limit| {
+            let at = match rule.cap.weight(tokens) {
+                Weight(0) => Instant::START,
+                _ => limit.bucket.ready(&rule.cap),
+            };
+            delay.until = delay.until.max(at);
+            delay.apart = delay.apart.max(rule.cap.interval(Unit::Requests));
+            if let Some(unit) = rule.cap.unit().filter(|unit| !paces[*unit].0) {
+                paces[unit].1 = paces[unit].1.max(at);
             }
         });
         for unit in Unit::BOTH {
@@ -236,9 +239,8 @@ struct Delay {
 }
 
 impl Lane {
-    /// Calls `act` with everything that limits the lane. A number of requests or tokens that this crate
-    /// supplied is omitted if the lane has learned its own.
-    fn each(&mut self, limits: &mut [Limit], rules: &Rules, mut act: impl FnMut(Constraint<'_>)) {
+    /// Calls `act` with everything that limits the lane, beside the limits of the table. Usually there is nothing.
+    fn each_own(&mut self, mut act: impl FnMut(Constraint<'_>)) {
         if let Some(gate) = &mut self.gate {
             act(Constraint::Gate(gate));
         }
@@ -256,11 +258,21 @@ impl Lane {
         if let Some(share) = &mut self.share {
             act(Constraint::Lease(share));
         }
+    }
+
+    /// Calls `act` with each limit of the table, its index in the key's list and its rule. A number of requests or
+    /// tokens that this crate supplied is omitted if the lane has learned its own.
+    fn each_limit(
+        &self,
+        limits: &mut [Limit],
+        rules: &Rules,
+        mut act: impl FnMut(LimitIndex, &Rule, &mut Limit),
+    ) {
         for &index in &self.limits {
             let limit = &mut limits[usize::from(index)];
             let rule = rules.rule(limit.rule);
             if !self.outgrew(rule) && !self.is_leased(rule) {
-                act(Constraint::Limit(index, rule, limit));
+                act(index, rule, limit);
             }
         }
     }

@@ -115,20 +115,20 @@ impl Key {
         now: Instant,
     ) -> &mut Rate {
         let lane = &mut self.lanes[lane];
-        let (mut rate, mut ceiling) = (f64::INFINITY, f64::INFINITY);
-        for &index in &lane.limits {
-            let rule = rules.rule(self.limits[index].rule);
-            if let Some(interval) = rule.cap.interval(unit) {
-                let allowed = 1e9 / interval.as_nanos() as f64;
-                rate = rate.min(allowed);
-                if rule.ceiling {
-                    ceiling = ceiling.min(allowed);
+        lane.learned[unit].rate.get_or_insert_with(|| {
+            let (mut rate, mut ceiling) = (f64::INFINITY, f64::INFINITY);
+            for &index in &lane.limits {
+                let rule = rules.rule(self.limits[index].rule);
+                if let Some(interval) = rule.cap.interval(unit) {
+                    let allowed = 1e9 / interval.as_nanos() as f64;
+                    rate = rate.min(allowed);
+                    if rule.ceiling {
+                        ceiling = ceiling.min(allowed);
+                    }
                 }
             }
-        }
-        lane.learned[unit]
-            .rate
-            .get_or_insert_with(|| Box::new(Rate::new(unit, rate, ceiling, now)))
+            Box::new(Rate::new(unit, rate, ceiling, now))
+        })
     }
 }
 

@@ -94,7 +94,10 @@ impl Tries {
         let retries = retries.unwrap_or_default();
         let patience = request.extensions().get::<Patience>();
         let nature = Nature::wanted(retries, endpoint, request.method());
-        if !is_of_sdk(request.headers()) {
+        let stated = wire::request::Stated::of(request.headers());
+        let deadline = stated.deadline(request.extensions());
+        // A caller's SDK that retries the request itself has a budget of its own.
+        if stated.retries == 0 {
             settings.budget.deposit(now);
         }
         Self {
@@ -102,7 +105,7 @@ impl Tries {
             traced,
             nature,
             hops: Hops::new(nature, request.uri(), settings.redirects),
-            deadline: wire::request::deadline(request.extensions(), request.headers(), now),
+            deadline: deadline.and_then(|deadline| deadline.counted_from(now)),
             max_503s: patience.map(|patience| patience.overloads),
             max_retries: retries.limit().unwrap_or(settings.max_retries),
             settings,
@@ -341,15 +344,6 @@ impl When {
 
 fn is_overload(failure: Failure) -> bool {
     failure == Failure::Status(StatusCode::SERVICE_UNAVAILABLE)
-}
-
-/// Whether a caller's SDK retries the request itself. The SDKs of Together and OpenAI count their retries.
-fn is_of_sdk(headers: &HeaderMap) -> bool {
-    // Looking at each of a request's few headers is cheaper than hashing the name.
-    let mut headers = headers.iter();
-    let counts = headers.find(|(name, _)| name.as_str() == "x-stainless-retry-count");
-    let count = counts.and_then(|(_, count)| count.to_str().ok()?.parse().ok());
-    count.unwrap_or(0u32) > 0
 }
 
 /// The share of the budget that a request is charged to, which belongs to a caller and a key.

@@ -1,11 +1,13 @@
 /// The key in an `authorization` header. `Bearer` is matched in any case. The value of another scheme is
 /// returned whole.
 pub(crate) fn credentials(value: &[u8]) -> &[u8] {
-    const SCHEME: &[u8] = b"bearer ";
-    match value.split_at_checked(SCHEME.len()) {
-        Some((scheme, key)) if scheme.eq_ignore_ascii_case(SCHEME) => key.trim_ascii(),
-        _ => value.trim_ascii(),
-    }
+    const SCHEME: &[u8] = b"Bearer ";
+    let key = match value.split_at_checked(SCHEME.len()) {
+        // The usual spelling first: it is cheaper to compare.
+        Some((scheme, key)) if scheme == SCHEME || scheme.eq_ignore_ascii_case(SCHEME) => key,
+        _ => value,
+    };
+    key.trim_ascii()
 }
 
 #[cfg(test)]

@@ -14,5 +14,5 @@ pub(crate) use self::{
     estimate::estimate,
     multipart::{boundary, form_model},
     places::ModelPlaces,
-    timeout::{deadline, timeout},
+    timeout::{Stated, deadline},
 };

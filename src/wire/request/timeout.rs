@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use http::{Extensions, HeaderMap};
+use http::{Extensions, HeaderMap, HeaderValue};
 use tokio::time::Instant;
 
 use crate::words::extension::Deadline;
@@ -11,32 +11,54 @@ pub(crate) fn deadline(
     headers: &HeaderMap,
     now: Instant,
 ) -> Option<Instant> {
-    let said = extensions.get::<Deadline>().copied();
-    let deadline = said.or_else(|| timeout(headers).map(Deadline::within))?;
+    let deadline = Stated::of(headers).deadline(extensions)?;
     deadline.counted_from(now)
 }
 
-/// The caller's timeout: `grpc-timeout` (gRPC over HTTP/2), else `x-stainless-timeout` (the Stainless SDKs of
-/// Together and OpenAI, in seconds), else `x-stainless-read-timeout` (the Python versions, which send no
-/// other). Invalid values are ignored.
-///
-/// A read timeout also ends the wait for a response's head, which time in the queue delays.
-pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
-    let (mut stainless, mut read) = (None, None);
-    // Looking at each of a request's few headers is cheaper than hashing three names.
-    for (name, value) in headers {
-        match name.as_str() {
-            "grpc-timeout" => {
-                if let Some(timeout) = value.to_str().ok().and_then(grpc) {
-                    return Some(timeout);
+/// What the headers of a request state.
+pub(crate) struct Stated<'a> {
+    pub(crate) authorization: Option<&'a HeaderValue>,
+    /// The caller's timeout: `grpc-timeout` (gRPC over HTTP/2), else `x-stainless-timeout` (the Stainless SDKs of
+    /// Together and OpenAI, in seconds), else `x-stainless-read-timeout` (the Python versions, which send no
+    /// other). Invalid values are ignored.
+    ///
+    /// A read timeout also ends the wait for a response's head, which time in the queue delays.
+    timeout: Option<Duration>,
+    /// Number of times that the caller's SDK has retried the request. The SDKs of Together and OpenAI state it.
+    pub(crate) retries: u32,
+}
+
+impl<'a> Stated<'a> {
+    /// Looks at each of a request's few headers, which is cheaper than hashing the names.
+    pub(crate) fn of(headers: &'a HeaderMap) -> Self {
+        let (mut authorization, mut retries) = (None, None);
+        let (mut by_grpc, mut whole, mut read) = (None, None, None);
+        for (name, value) in headers {
+            let text = || value.to_str().ok();
+            match name.as_str() {
+                "authorization" => authorization = authorization.or(Some(value)),
+                "grpc-timeout" => by_grpc = by_grpc.or_else(|| grpc(text()?)),
+                "x-stainless-timeout" => whole = text().and_then(seconds),
+                "x-stainless-read-timeout" => read = text().and_then(seconds),
+                "x-stainless-retry-count" => {
+                    let count = || text().and_then(|text| text.parse().ok());
+                    retries = retries.or_else(|| Some(count().unwrap_or(0)));
                 }
+                _ => {}
             }
-            "x-stainless-timeout" => stainless = value.to_str().ok().and_then(seconds),
-            "x-stainless-read-timeout" => read = value.to_str().ok().and_then(seconds),
-            _ => {}
+        }
+        Self {
+            authorization,
+            timeout: by_grpc.or(whole).or(read),
+            retries: retries.unwrap_or(0),
         }
     }
-    stainless.or(read)
+
+    /// The caller's deadline: from the extensions, or else from the headers.
+    pub(crate) fn deadline(&self, extensions: &Extensions) -> Option<Deadline> {
+        let said = extensions.get::<Deadline>().copied();
+        said.or_else(|| self.timeout.map(Deadline::within))
+    }
 }
 
 /// Parses seconds; `None` if negative, infinite, not a number, zero, or too long for a `Duration`.
@@ -70,7 +92,7 @@ mod tests {
     fn of(name: &'static str, value: &str) -> Option<Duration> {
         let mut headers = HeaderMap::new();
         headers.insert(name, value.parse().unwrap());
-        timeout(&headers)
+        Stated::of(&headers).timeout
     }
 
     #[test]
@@ -115,8 +137,19 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert("x-stainless-read-timeout", "5".parse().unwrap());
             headers.insert("x-stainless-timeout", whole.parse().unwrap());
-            assert_eq!(timeout(&headers), Some(Duration::from_secs(expected)));
+            let timeout = Stated::of(&headers).timeout;
+            assert_eq!(timeout, Some(Duration::from_secs(expected)));
         }
+    }
+
+    #[test]
+    fn the_first_key_counts_as_in_a_look_up() {
+        let mut headers = HeaderMap::new();
+        for value in ["Bearer first", "Bearer second"] {
+            headers.append("authorization", value.parse().unwrap());
+        }
+        let stated = Stated::of(&headers);
+        assert_eq!(stated.authorization, headers.get("authorization"));
     }
 
     proptest::proptest! {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use smallvec::SmallVec;
 
 use super::wait::duration;
 use crate::wire::json::number;
@@ -13,14 +14,20 @@ use crate::words::{Each, NamedLimit, Unit};
 /// If both kinds are sent, the dynamic limit is the one in force (docs.together.ai/docs/rate-limits, early
 /// 2026, which says of both that they are per second).
 pub(crate) fn limits(headers: &HeaderMap) -> Each<NamedLimit> {
-    if !headers.keys().any(names_limit) {
+    // One walk over the headers: a look-up of each name would hash it.
+    let lines = headers.iter().filter(|(name, _)| names_limit(name));
+    let lines: Lines<'_> = lines.map(|(name, value)| (name.as_str(), value)).collect();
+    if lines.is_empty() {
         return Each::default();
     }
     Each {
-        requests: named_limit(headers, Unit::Requests, &REQUESTS),
-        tokens: named_limit(headers, Unit::Tokens, &TOKENS),
+        requests: named_limit(&lines, Unit::Requests, &REQUESTS),
+        tokens: named_limit(&lines, Unit::Tokens, &TOKENS),
     }
 }
+
+/// The headers that describe limits.
+type Lines<'a> = SmallVec<[(&'a str, &'a HeaderValue); 8]>;
 
 /// Whether a header describes limits.
 pub(crate) fn names_limit(name: &HeaderName) -> bool {
@@ -74,8 +81,12 @@ fn per(words: &[&str]) -> Option<f64> {
     }
 }
 
-fn named_limit(headers: &HeaderMap, unit: Unit, names: &Names) -> NamedLimit {
-    let text = |name: &&str| Some(headers.get(*name)?.to_str().ok()?.trim());
+fn named_limit(lines: &Lines<'_>, unit: Unit, names: &Names) -> NamedLimit {
+    // The first line counts if a header is repeated.
+    let text = |name: &&str| {
+        let (_, value) = lines.iter().find(|(line, _)| line == name)?;
+        Some(value.to_str().ok()?.trim())
+    };
     let find = |names: &[&str]| names.iter().filter_map(text).find_map(number);
     let find_limit = |name: &&str| believable(find(&[name])?, unit);
     let limit = names.limit.iter().find_map(find_limit);

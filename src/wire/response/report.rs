@@ -72,10 +72,11 @@ impl Report {
     }
 }
 
-/// Whether the head of a success tells the limiter anything, apart from jobs. Most do not.
-pub(crate) fn speaks(headers: &HeaderMap) -> bool {
+/// Whether the head of a success tells the limiter anything, apart from jobs. Most do not. Limits are of use only to a
+/// limiter that `learns`.
+pub(crate) fn speaks(headers: &HeaderMap, learns: bool) -> bool {
     let mut names = headers.keys();
-    names.any(|name| names_limit(name) || name == STATUS)
+    names.any(|name| learns && names_limit(name) || name == STATUS)
 }
 
 impl Report {

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::Count;
+use crate::wire::request::model::JsonStr;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -100,8 +101,8 @@ impl<'de> Visitor<'de> for Texts<'_> {
         if self.kind == Kind::Messages {
             self.add(MESSAGE);
         }
-        while let Some(name) = map.next_key::<String>()? {
-            let kind = match (self.kind, name.as_str()) {
+        while let Some(name) = map.next_key::<JsonStr<'_>>()? {
+            let kind = match (self.kind, &*name.0) {
                 (Kind::Messages, "content") | (Kind::Content, "text") => Some(Kind::Content),
                 (Kind::Messages, "role") => None,
                 (Kind::Messages | Kind::Data, _) => Some(Kind::Data),

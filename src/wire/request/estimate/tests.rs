@@ -174,35 +174,72 @@ fn what_is_short_or_long() {
     );
 }
 
-proptest! {
-    /// Applies the rules letter by letter, as they are defined.
-    #[test]
-    fn runs_of_letters_count_as_their_letters_do(
-        text in prop_oneof!["[a-cA-C é0.]{0,60}", "[a-z]{0,30}[A-Z]?[a-zé]{0,9}", "\\PC{0,40}"],
-    ) {
-        let (mut sum, mut run, mut before) = (0, 0, None::<(char, Class)>);
-        for char in text.chars() {
-            let class = Class::of(char);
-            let begins = before.is_none_or(|(previous, last)| {
-                let hump = previous.is_lowercase() && char.is_uppercase();
-                last != class || class == Class::Letter && hump
-            });
-            run = if begins { 1 } else { run + 1 };
-            sum += match class {
-                Class::Letter => {
-                    let accent = if char.is_ascii() { 0 } else { ACCENT };
-                    accent + if begins { WORD } else { longer(run) }
+/// Weighs each character by what precedes it, as the rules are defined.
+fn by_the_rules(text: &str) -> u64 {
+    let is_letter = |char: char| match char {
+        '\0'..='\x7f' => char.is_ascii_alphabetic(),
+        _ => char <= '\u{24f}' && char.is_alphabetic(),
+    };
+    let is_space = |char: char| " \t\r\n".contains(char);
+    let is_sign = |char: char| match char {
+        '\0'..='\u{24f}' => !is_letter(char) && !is_space(char) && !char.is_ascii_digit(),
+        _ => matches!(char, '\u{2000}'..='\u{206f}'),
+    };
+    let chars: Vec<char> = text.chars().collect();
+    let weigh = |(at, &char): (usize, &char)| {
+        let before = &chars[..at];
+        let run = |is: &dyn Fn(char) -> bool| {
+            let same = before.iter().rev().take_while(|char| is(**char));
+            same.count() as u64
+        };
+        if is_letter(char) {
+            let mut letters = run(&is_letter);
+            // A capital letter after a lowercase one begins a word.
+            let word = &chars[at - letters as usize..=at];
+            let humps = word
+                .windows(2)
+                .enumerate()
+                .filter(|(_, pair)| pair[0].is_lowercase() && pair[1].is_uppercase());
+            if let Some((hump, _)) = humps.last() {
+                letters -= hump as u64 + 1;
+            }
+            let accent = if char.is_ascii() { 0 } else { ACCENT };
+            accent
+                + match letters {
+                    0 => u64::from(WORD),
+                    1..6 => 0,
+                    _ => u64::from(LONG),
                 }
-                Class::Digit => DIGIT,
-                Class::Sign if begins => SIGN,
-                Class::Sign => SIGN_MORE,
-                Class::Space if begins && char != ' ' => BLANK,
-                Class::Space if run == 2 && before.is_some_and(|(previous, _)| previous == ' ') => BLANK,
-                Class::Space => 0,
-                Class::Wide(cost) => cost,
+        } else if char.is_ascii_digit() {
+            u64::from(DIGIT)
+        } else if is_sign(char) {
+            u64::from(if run(&is_sign) == 0 { SIGN } else { SIGN_MORE })
+        } else if is_space(char) {
+            let blank = match run(&is_space) {
+                0 => char != ' ',
+                1 => before.ends_with(&[' ']),
+                _ => false,
             };
-            before = Some((char, class));
+            if blank { u64::from(BLANK) } else { 0 }
+        } else {
+            Kind::of(char).1
         }
-        prop_assert_eq!(estimate(&text), u64::div_ceil(sum, 100));
+    };
+    let sum: u64 = chars.iter().enumerate().map(weigh).sum();
+    sum.div_ceil(100)
+}
+
+proptest! {
+    #[test]
+    fn each_character_weighs_by_what_precedes_it(
+        text in prop_oneof![
+            "[a-cA-C é0.]{0,60}",
+            "[a-z]{0,30}[A-Z]?[a-zé]{0,9}",
+            "[a-bA-BéÉªƻ0 \t\r\n.,–я漢🎉]{0,40}",
+            "\\PC{0,40}",
+            any::<String>(),
+        ],
+    ) {
+        prop_assert_eq!(estimate(&text), by_the_rules(&text));
     }
 }

@@ -11,6 +11,18 @@ fn of(headers: &[(&'static str, &str)]) -> Each<NamedLimit> {
     limits(&headers)
 }
 
+/// Headers of limits, and some that are close to them.
+const NAMES: [&str; 8] = [
+    "x-ratelimit-limit",
+    "x-ratelimit-limit-dynamic",
+    "x-ratelimit-limit-tokens",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+    "x-ratelimit-limit-images",
+    "x-tokenlimit-limit",
+    "ratelimit-limit",
+];
+
 /// Values that are no limit, or an absurd one.
 const ABSURD: [&str; 10] = [
     "",
@@ -183,6 +195,22 @@ proptest! {
                 prop_assert!(rate > 0.0 && rate <= FASTEST_TOKENS, "{rate}");
             }
         }
+    }
+
+    #[test]
+    fn the_first_line_of_each_header_counts_and_their_order_does_not(
+        lines in prop::collection::vec((0..NAMES.len(), "[0-9]{1,3}|\u{e9}|-1|"), 0..20),
+    ) {
+        let (mut all, mut first) = (HeaderMap::new(), Vec::new());
+        for (name, value) in &lines {
+            all.append(NAMES[*name], value.parse().unwrap());
+            if first.iter().all(|(other, _)| *other != NAMES[*name]) {
+                first.push((NAMES[*name], value.as_str()));
+            }
+        }
+        prop_assert_eq!(limits(&all), of(&first));
+        first.reverse();
+        prop_assert_eq!(limits(&all), of(&first));
     }
 
     #[test]
