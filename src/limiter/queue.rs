@@ -1,6 +1,6 @@
 //! The order of the requests that wait in one lane.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use smallvec::SmallVec;
 
@@ -20,7 +20,8 @@ pub(super) struct Queue {
     retries: BTreeMap<Order, WaiterId>,
     /// The turns: turn to caller.
     turns: BTreeMap<u64, CallerId>,
-    callers: HashMap<CallerId, CallerQueue>,
+    // No hash table: that would take as long to go through as it was once long.
+    callers: BTreeMap<CallerId, CallerQueue>,
     next_turn: u64,
     /// The number of absent waiters.
     absent: u32,
@@ -346,6 +347,18 @@ mod tests {
         });
         let expected = [(3, 0), (4, 1), (0, 2), (1, 2), (2, 3)];
         assert_eq!(found, expected.map(|(waiter, ahead)| (id(waiter), ahead)));
+    }
+
+    #[test]
+    fn callers_that_have_gone_leave_no_memory_behind() {
+        let mut queue = Queue::default();
+        queue.insert(at(0, 0, false), id(0));
+        let used = allocation_counter::measure(|| {
+            let gone = || (1..10_000).map(|n| (id(n), at(n, n, false)));
+            gone().for_each(|(id, position)| queue.insert(position, id));
+            gone().for_each(|(_, position)| queue.remove(position));
+        });
+        assert!(used.bytes_current < 4_096, "{} bytes", used.bytes_current);
     }
 
     #[test]

@@ -98,11 +98,11 @@ impl Bucket {
     pub(crate) fn settle(&mut self, cap: &Cap, at: Instant, settled: Settled, now: Instant) {
         let Cap::Tokens(quota) = cap else { return };
         // A cost that a server states is believed up to ten windows' worth.
-        let most = quota.max().saturating_mul(BELIEVED).min(i64::MAX as u64);
+        let most = quota.max().saturating_mul(BELIEVED);
         let [from, to] = [settled.from, settled.to].map(|tokens| tokens.min(Weight(most)));
         match self {
             Self::Paced(gcra) => gcra.settle(quota, at, Settled { from, to }, now),
-            Self::Windowed(window) => window.settle(at, to.0 as i64 - from.0 as i64),
+            Self::Windowed(window) => window.settle(at, Settled { from, to }),
             Self::Slots(_) => {}
         }
     }
@@ -119,7 +119,7 @@ impl Bucket {
                 gcra.rebase(burst, quota, now);
             }
             (Self::Windowed(window), Ok(quota)) if !quota.is_windowed() => {
-                *self = Self::Paced(Gcra::after_window(quota, window.departures(), now));
+                *self = Self::Paced(Gcra::after_window(quota, &window.departures(), now));
             }
             (Self::Windowed(_), Ok(_)) => {}
             (Self::Slots(_), Err(_)) => {}

@@ -6,6 +6,7 @@
 mod admission;
 mod bucket;
 mod counter;
+mod departures;
 mod gate;
 mod gcra;
 mod pace;

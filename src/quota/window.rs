@@ -1,6 +1,5 @@
-use std::collections::VecDeque;
-
-use crate::words::{Instant, Quota, Weight};
+use super::departures::Departures;
+use crate::words::{Instant, Quota, Settled, Weight};
 
 /// An exact sliding window of departures and their instants. It uses more memory than a pace, and allows
 /// bursts.
@@ -8,8 +7,7 @@ use crate::words::{Instant, Quota, Weight};
 /// The limit is never exceeded: the weights of the last `per + margin` never sum to more than `max`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Window {
-    departures: VecDeque<(Instant, u64)>,
-    used: u64,
+    departures: Departures,
     /// The instant at which a departure last left the window.
     freed: Instant,
 }
@@ -18,16 +16,12 @@ impl Window {
     /// The earliest instant at which `weight` fits.
     pub(crate) fn next(&mut self, quota: &Quota, weight: Weight, now: Instant) -> Instant {
         self.forget(quota, now);
-        let fits = |used: u64| used.saturating_add(weight.0) <= quota.max();
-        let mut used = self.used;
-        if fits(used) {
+        let used = self.departures.sum().saturating_add(weight.0);
+        if used <= quota.max() {
             return Instant::START;
         }
-        for (at, freed) in &self.departures {
-            used = used.saturating_sub(*freed);
-            if fits(used) {
-                return *at + quota.window();
-            }
+        if let Some(at) = self.departures.reach(used - quota.max()) {
+            return at + quota.window();
         }
         // The requests ahead fill more than one window. Each full window ahead takes at least one window.
         now + quota.window() * (weight.0 - quota.max()).div_ceil(quota.max())
@@ -35,17 +29,18 @@ impl Window {
 
     /// A window that holds these departures, each with its instant and weight, in order.
     pub(crate) fn of(departures: impl Iterator<Item = (Instant, u64)>) -> Self {
-        let departures: VecDeque<_> = departures.collect();
-        Self {
-            used: sum(departures.iter()),
-            departures,
-            freed: Instant::START,
+        let mut window = Self::default();
+        for (at, weight) in departures {
+            window
+                .departures
+                .settle(at, Settled::charge(Weight(weight)));
         }
+        window
     }
 
     /// The departures in the window, each with its instant and weight, in order.
-    pub(crate) fn departures(&mut self) -> &[(Instant, u64)] {
-        self.departures.make_contiguous()
+    pub(crate) fn departures(&self) -> Vec<(Instant, u64)> {
+        self.departures.to_vec()
     }
 
     /// The weight that can be charged now so that `weight` still fits at `at`.
@@ -53,19 +48,16 @@ impl Window {
         if now + quota.window() <= at {
             return u64::MAX;
         }
-        let gone = |(departed, _): &&(Instant, u64)| *departed + quota.window() <= at;
-        let freed = self.departures.iter().take_while(gone);
-        let used = self.used.saturating_sub(sum(freed));
+        let used = match left(quota, at) {
+            Some(left) => self.departures.sum_after(left),
+            None => self.departures.sum(),
+        };
         quota.max().saturating_sub(used.saturating_add(weight.0))
     }
 
     pub(crate) fn charge(&mut self, quota: &Quota, weight: Weight, now: Instant) {
         self.forget(quota, now);
-        match self.departures.back_mut() {
-            Some((at, used)) if *at == now => *used = used.saturating_add(weight.0),
-            _ => self.departures.push_back((now, weight.0)),
-        }
-        self.used = self.used.saturating_add(weight.0);
+        self.departures.settle(now, Settled::charge(weight));
     }
 
     /// The instant since which there has been as much room as there is now.
@@ -74,46 +66,32 @@ impl Window {
     }
 
     pub(crate) fn fresh_at(&self, quota: &Quota) -> Instant {
-        self.departures
-            .back()
-            .map_or(Instant::START, |(at, _)| *at + quota.window())
+        let last = self.departures.last();
+        last.map_or(Instant::START, |at| at + quota.window())
     }
 
     pub(crate) fn remaining(&mut self, quota: &Quota, now: Instant) -> u64 {
         self.forget(quota, now);
-        quota.max().saturating_sub(self.used)
+        quota.max().saturating_sub(self.departures.sum())
     }
 
-    /// Settles what was charged at an instant: `extra` is added to the weight, and may be negative.
-    pub(crate) fn settle(&mut self, at: Instant, extra: i64) {
-        let found = self.departures.binary_search_by_key(&at, |(at, _)| *at);
-        let index = found.unwrap_or_else(|index| {
-            // A departure that was charged nothing has no entry yet. If it has left the window already, the
-            // next look removes the entry again.
-            self.departures.insert(index, (at, 0));
-            index
-        });
-        let (_, weight) = &mut self.departures[index];
-        let settled = weight.saturating_add_signed(extra);
-        self.used = self.used.saturating_sub(*weight).saturating_add(settled);
-        *weight = settled;
+    /// Settles what was charged at an instant. If that has left the window already, the next look forgets it
+    /// again.
+    pub(crate) fn settle(&mut self, at: Instant, settled: Settled) {
+        self.departures.settle(at, settled);
     }
 
     fn forget(&mut self, quota: &Quota, now: Instant) {
-        while let Some((at, weight)) = self.departures.front() {
-            if *at + quota.window() > now {
-                break;
-            }
-            self.used = self.used.saturating_sub(*weight);
-            self.freed = *at + quota.window();
-            self.departures.pop_front();
+        let left = left(quota, now);
+        if let Some(last) = left.and_then(|left| self.departures.forget(left)) {
+            self.freed = last + quota.window();
         }
     }
 }
 
-/// The sum of these weights, saturated if a server states absurd costs.
-fn sum<'a>(departures: impl Iterator<Item = &'a (Instant, u64)>) -> u64 {
-    departures.fold(0, |sum, (_, weight)| sum.saturating_add(*weight))
+/// The latest instant that has left the window.
+fn left(quota: &Quota, now: Instant) -> Option<Instant> {
+    (Instant::START + quota.window() <= now).then(|| now - quota.window())
 }
 
 #[cfg(test)]

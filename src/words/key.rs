@@ -29,7 +29,7 @@ impl KeyId {
 }
 
 /// The caller of a request, as a keyed hash of its name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct CallerId(pub(crate) u64);
 
 /// This process's own keyed hash.

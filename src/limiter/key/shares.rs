@@ -5,7 +5,7 @@
 //! that the limit would have if it were paced. It does so while a lane waits that has not used its share and
 //! that another limit has delayed.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 use crate::{
     limiter::LaneIndex,
@@ -15,7 +15,7 @@ use crate::{
 /// The recent departures under one limit, by lane.
 #[derive(Debug, Default)]
 pub(super) struct Shares {
-    departures: VecDeque<(Instant, LaneIndex, u64)>,
+    departures: BTreeMap<(Instant, LaneIndex), u64>,
     lanes: Vec<Share>,
 }
 
@@ -31,8 +31,7 @@ impl Shares {
     /// Counts a departure.
     pub(super) fn depart(&mut self, lane: LaneIndex, weight: u64, quota: &Quota, now: Instant) {
         self.forget(quota, now);
-        self.departures.push_back((now, lane, 0));
-        let share = self.change(self.departures.len() - 1, Settled::charge(Weight(weight)));
+        let share = self.change(lane, now, Settled::charge(Weight(weight)));
         if !share.settles {
             share.weight = weight;
         }
@@ -40,17 +39,8 @@ impl Shares {
 
     /// Settles the charge of a lane at an instant. A response may state a far lower cost.
     pub(super) fn settle(&mut self, lane: LaneIndex, at: Instant, settled: Settled) {
-        let first = self.departures.partition_point(|(other, ..)| *other < at);
-        let same = self.departures.range(first..);
-        let mut same = same.take_while(|(other, ..)| *other == at);
-        let found = same.position(|(_, other, _)| *other == lane);
-        let index = first + found.unwrap_or(0);
-        if found.is_none() {
-            // A departure that was charged nothing has no entry yet. If it has left the window already, the
-            // next look removes the entry again.
-            self.departures.insert(index, (at, lane, 0));
-        }
-        let share = self.change(index, settled);
+        // If the departure has left the window already, the next look removes it again.
+        let share = self.change(lane, at, settled);
         // A rejected request tells nothing about the usual weight.
         if settled.to > Weight(0) {
             (share.weight, share.settles) = (settled.to.0, true);
@@ -90,7 +80,7 @@ impl Shares {
 
     /// The instant at which the next request would be due if the limit were paced.
     fn due(&self, quota: &Quota) -> Instant {
-        let Some((at, lane, weight)) = self.departures.back() else {
+        let Some(((at, lane), weight)) = self.departures.last_key_value() else {
             return Instant::START;
         };
         let usual = self.lanes[usize::from(*lane)].weight;
@@ -98,11 +88,12 @@ impl Shares {
     }
 
     /// Changes the weight of a departure.
-    fn change(&mut self, index: usize, Settled { from, to }: Settled) -> &mut Share {
-        let (_, lane, weight) = &mut self.departures[index];
-        let lane = usize::from(*lane);
+    fn change(&mut self, lane: LaneIndex, at: Instant, settled: Settled) -> &mut Share {
+        let weight = self.departures.entry((at, lane)).or_default();
+        let Settled { from, to } = settled;
         let before = *weight;
         *weight = before.saturating_sub(from.0).saturating_add(to.0);
+        let lane = usize::from(lane);
         if self.lanes.len() <= lane {
             self.lanes.resize(lane + 1, Share::default());
         }
@@ -112,13 +103,13 @@ impl Shares {
     }
 
     fn forget(&mut self, quota: &Quota, now: Instant) {
-        while let Some((at, lane, weight)) = self.departures.front() {
-            if *at + quota.window() > now {
+        while let Some(departure) = self.departures.first_entry() {
+            let (at, lane) = *departure.key();
+            if at + quota.window() > now {
                 break;
             }
-            let used = &mut self.lanes[usize::from(*lane)].used;
-            *used = used.saturating_sub(*weight);
-            self.departures.pop_front();
+            let used = &mut self.lanes[usize::from(lane)].used;
+            *used = used.saturating_sub(departure.remove());
         }
     }
 }
