@@ -1,13 +1,17 @@
 //! A network with a server for each model.
 
 use std::{
+    io,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use bytes::Bytes;
 use fastrand::Rng;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header::RETRY_AFTER};
+use http::{
+    HeaderMap, HeaderValue, Response, StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER},
+};
 use http_body_util::Full;
 use testing::now;
 use tokio::{
@@ -16,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    server::{Says, Server, Verdict},
+    server::{Fails, Says, Server, Tokens, Verdict},
     setting::Setting,
     tally::Tally,
 };
@@ -35,6 +39,15 @@ struct World {
     says: Says,
     errors: &'static [&'static str],
     delay: (u64, u64),
+    thinks: (u64, u64),
+}
+
+/// The outcome of an attempt.
+enum Outcome {
+    Accepted,
+    Rejected,
+    Busy,
+    Reset,
 }
 
 impl Network {
@@ -51,6 +64,7 @@ impl Network {
             says: setting.says,
             errors: setting.errors,
             delay: setting.delay,
+            thinks: setting.thinks,
         };
         Self {
             world: Arc::new(Mutex::new(world)),
@@ -67,12 +81,41 @@ impl Network {
         }
     }
 
-    /// Sends a client's request to a model's server, and returns the response.
+    /// Sends a client's request to a model's server that resets no connection, and returns the response.
+    ///
+    /// # Panics
+    ///
+    /// If the connection is reset.
     pub async fn send(&self, client: usize, model: usize) -> Response<Full<Bytes>> {
+        let response = self.try_send(client, model, Tokens::default()).await;
+        response.expect("no connection is reset")
+    }
+
+    /// Sends a client's request of some tokens to a model's server.
+    pub async fn try_send(
+        &self,
+        client: usize,
+        model: usize,
+        tokens: Tokens,
+    ) -> io::Result<Response<Full<Bytes>>> {
         sleep(self.leave(model)).await;
-        let (response, takes) = self.arrive(client, model);
+        let (response, takes) = self.arrive(client, model, tokens);
         sleep(takes).await;
+        if matches!(&response, Ok(response) if response.status().is_success()) {
+            self.responded(model, tokens);
+        }
         response
+    }
+
+    /// Lets the workers send until all of them have ended, or the setting's time has passed. Returns a tally for each
+    /// model.
+    pub async fn let_finish(&self, workers: JoinSet<()>) -> Vec<Tally> {
+        let seconds = self.world.lock().unwrap().seconds;
+        tokio::select! {
+            _ = workers.join_all() => {}
+            () = self.watch(seconds) => {}
+        }
+        self.tallies()
     }
 
     /// Lets the workers send until the setting's time has passed. Returns a tally for each model.
@@ -87,6 +130,10 @@ impl Network {
         });
         let stopped = stopped.await;
         assert!(stopped.is_err(), "a worker stopped: {stopped:?}");
+        self.tallies()
+    }
+
+    fn tallies(&self) -> Vec<Tally> {
         let world = self.world.lock().unwrap();
         let tallies = world.servers.iter().map(|(_, tally)| tally.clone());
         tallies.collect()
@@ -114,9 +161,20 @@ impl Network {
         between(&mut self.random.lock().unwrap(), world.delay)
     }
 
-    fn arrive(&self, client: usize, model: usize) -> (Response<Full<Bytes>>, Duration) {
+    fn arrive(
+        &self,
+        client: usize,
+        model: usize,
+        tokens: Tokens,
+    ) -> (io::Result<Response<Full<Bytes>>>, Duration) {
         let world = &mut *self.world.lock().unwrap();
-        world.arrival(client, model, &mut self.random.lock().unwrap())
+        world.arrival(client, model, tokens, &mut self.random.lock().unwrap())
+    }
+
+    fn responded(&self, model: usize, tokens: Tokens) {
+        let world = &mut *self.world.lock().unwrap();
+        let now = now() - world.start;
+        world.servers[model].0.responded(now, tokens);
     }
 }
 
@@ -125,44 +183,96 @@ impl World {
         &mut self,
         client: usize,
         model: usize,
+        tokens: Tokens,
         random: &mut Rng,
-    ) -> (Response<Full<Bytes>>, Duration) {
+    ) -> (io::Result<Response<Full<Bytes>>>, Duration) {
         let now = now() - self.start;
         let (server, tally) = &mut self.servers[model];
-        let verdict = server.arrival(now);
-        tally.arrived(now, client, verdict.wait.is_none());
-        let takes = match verdict.wait {
-            None => between(random, THINKS),
-            Some(_) => REJECTS,
+        let verdict = server.arrival(now, tokens);
+        tally.arrived(now, client, tokens, verdict.wait.is_none());
+        let outcome = match verdict.wait {
+            None => Outcome::draw(server.fails(), random),
+            Some(_) => Outcome::Rejected,
+        };
+        let takes = match outcome {
+            Outcome::Accepted => between(random, self.thinks),
+            Outcome::Reset => between(random, self.thinks) / 2,
+            Outcome::Rejected | Outcome::Busy => REJECTS,
         };
         let takes = takes + between(random, self.delay);
-        (self.respond(verdict, random), takes)
+        let response = match outcome {
+            Outcome::Accepted | Outcome::Rejected => Ok(self.respond(verdict, tokens, random)),
+            Outcome::Busy => Ok(busy()),
+            Outcome::Reset => Err(io::ErrorKind::ConnectionReset.into()),
+        };
+        (response, takes)
     }
 
-    fn respond(&self, verdict: Verdict, random: &mut Rng) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::from("{}"));
+    fn respond(&self, verdict: Verdict, tokens: Tokens, random: &mut Rng) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::from(usage(tokens)));
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(CONTENT_TYPE, json);
         let wait = verdict.wait.map(whole_seconds);
         if let Some(wait) = wait {
             *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-            let error = random.choice(self.errors).copied();
-            *response.body_mut() = Full::from(error.unwrap_or_default());
-            if matches!(self.says, Says::Limits | Says::Wait) {
+            let error = random.choice(self.errors).copied().unwrap_or_default();
+            *response.body_mut() = match verdict.by_tokens {
+                true => Full::from(error.replace("request_limited", "token_limited")),
+                false => Full::from(error),
+            };
+            if self.says.in_whole_seconds() {
                 response.headers_mut().insert(RETRY_AFTER, wait.into());
             }
         }
-        if matches!(self.says, Says::Limits | Says::Exact) {
+        if let Some(per) = self.says.limits_per() {
             let reset = match (wait, verdict.wait) {
-                (Some(wait), _) if self.says == Says::Limits => wait as f64,
+                (Some(wait), _) if self.says.in_whole_seconds() => wait as f64,
                 (_, Some(wait)) => wait.as_secs_f64() + HALF_A_MILLI,
                 (_, None) => verdict.reset.as_secs_f64(),
             };
             let headers = response.headers_mut();
-            put(headers, "x-ratelimit-limit", verdict.limit);
+            put(headers, "x-ratelimit-limit", per * verdict.limit);
             put(headers, "x-ratelimit-remaining", verdict.remaining.into());
             put(headers, "x-ratelimit-reset", reset);
+            if let Some((limit, remaining)) = verdict.tokens {
+                put(headers, "x-ratelimit-limit-tokens", per * limit);
+                put(headers, "x-ratelimit-remaining-tokens", remaining.into());
+            }
         }
         response
     }
+}
+
+impl Outcome {
+    /// The outcome of an accepted request.
+    fn draw(fails: Fails, random: &mut Rng) -> Self {
+        // Nothing is drawn for a server that fails none, so that its other numbers stay the same.
+        if fails.busy + fails.reset == 0.0 {
+            return Self::Accepted;
+        }
+        match random.f64() {
+            part if part < fails.busy => Self::Busy,
+            part if part < fails.busy + fails.reset => Self::Reset,
+            _ => Self::Accepted,
+        }
+    }
+}
+
+fn busy() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
+}
+
+fn usage(tokens: Tokens) -> String {
+    let Tokens { prompt, output } = tokens;
+    let total = prompt + output;
+    if total == 0 {
+        return "{}".to_owned();
+    }
+    format!(
+        r#"{{"usage":{{"prompt_tokens":{prompt},"completion_tokens":{output},"total_tokens":{total}}}}}"#
+    )
 }
 
 fn between(random: &mut Rng, (from, to): (u64, u64)) -> Duration {
@@ -179,8 +289,6 @@ fn whole_seconds(wait: Duration) -> u64 {
     u64::try_from(wait.as_nanos().div_ceil(1_000_000_000)).unwrap()
 }
 
-/// The server's time for a response, in milliseconds.
-const THINKS: (u64, u64) = (500, 3_500);
 /// The most that rounding to the thousandth removes.
 const HALF_A_MILLI: f64 = 0.000_5;
 const REJECTS: Duration = Duration::from_millis(5);

@@ -1,10 +1,10 @@
 //! A server whose limit moves. Pure: the time is an argument.
 
-use std::{ops::Range, time::Duration};
+use std::time::Duration;
 
 use crate::{
     counter::{Counter, Kind},
-    limit::{Limit, Moves},
+    limit::{self, Limit, Moves},
 };
 
 /// The rules of a server.
@@ -12,9 +12,23 @@ use crate::{
 pub struct Rules {
     pub kind: Kind,
     pub moves: Moves,
+    /// Tokens a minute, counted beside the requests in the same way.
+    pub tokens: Option<f64>,
     /// Whether rejected requests count too.
     pub counts_rejected: bool,
     pub tenant: Tenant,
+    /// The seconds from which and until which there is no quota at all.
+    pub out: Option<(u64, u64)>,
+    pub fails: Fails,
+}
+
+/// The shares of accepted requests that fail nevertheless.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fails {
+    /// With 503, at once.
+    pub busy: f64,
+    /// With a connection that is reset in the middle of the response's time.
+    pub reset: f64,
 }
 
 /// The headers that a server sends about its limits.
@@ -22,6 +36,8 @@ pub struct Rules {
 pub enum Says {
     /// All headers on every response, and the wait in whole seconds, as observed from Together.
     Limits,
+    /// The same with the limit per minute, as proxies with OpenAI's API write it.
+    PerMinute,
     /// All headers on every response, but the wait exactly, in `x-ratelimit-reset` alone.
     Exact,
     /// The wait, on 429s only.
@@ -29,20 +45,31 @@ pub enum Says {
     Nothing,
 }
 
-/// A tenant with the same key, which takes 40 % of the limit for a while, and is served first.
+/// A tenant with the same key, which takes shares of the limit, and is served first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Tenant {
     None,
     /// The server reports the limit without the tenant's part.
-    Told,
+    Told(Shares),
     /// The server reports the whole limit.
-    Untold,
+    Untold(Shares),
+}
+
+/// The tenant's share of the limit from each of these seconds on.
+pub type Shares = &'static [(u64, f64)];
+
+/// The tokens of a request and of its response.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Tokens {
+    pub prompt: u32,
+    pub output: u32,
 }
 
 pub struct Server {
     rules: Rules,
     limit: Limit,
-    counter: Counter,
+    requests: Counter,
+    tokens: Option<(f64, Counter)>,
     /// The instant of the tenant's next request.
     tenant: Duration,
 }
@@ -52,10 +79,14 @@ pub struct Server {
 pub struct Verdict {
     /// The time until there is room, if the request is rejected.
     pub wait: Option<Duration>,
+    /// Whether tokens are lacking.
+    pub by_tokens: bool,
     /// The limit, per second.
     pub limit: f64,
     pub remaining: u32,
     pub reset: Duration,
+    /// The limit of tokens, per second, and the remaining ones.
+    pub tokens: Option<(f64, u32)>,
 }
 
 impl Server {
@@ -65,51 +96,130 @@ impl Server {
         Self {
             rules,
             limit,
-            counter: Counter::new(rules.kind, first, random),
-            tenant: TAKES.start,
+            requests: Counter::new(rules.kind, first, random),
+            tokens: rules.tokens.map(|per_minute| {
+                let limit = per_minute / 60.0;
+                (limit, Counter::new(rules.kind, limit, random))
+            }),
+            tenant: Duration::ZERO,
         }
     }
 
-    pub fn arrival(&mut self, now: Duration) -> Verdict {
-        self.let_tenant_take(now);
+    pub fn arrival(&mut self, now: Duration, tokens: Tokens) -> Verdict {
+        let wait = self.wait(now);
         let limit = self.limit.at(now);
-        self.counter.pass(now, limit);
-        let wait = self.counter.wait(now, limit);
         let accepted = wait.is_zero();
         if accepted {
             self.limit.accepted(now);
         }
         if accepted || self.rules.counts_rejected {
-            self.counter.take(now);
+            self.requests.take(now, 1.0);
+        }
+        if accepted {
+            self.count_tokens(now, tokens.prompt);
         }
         let told = match self.rules.tenant {
-            Tenant::Told => self.left(now),
+            Tenant::Told(_) => self.left(now),
             _ => limit,
         };
+        let lacking = self.requests.wait(now, limit).is_zero() && self.tokens.is_some();
         Verdict {
             wait: (!accepted).then_some(wait),
+            by_tokens: !accepted && lacking && !self.is_out(now),
             limit: told,
-            remaining: self.counter.left(limit),
-            reset: self.counter.reset(now, limit),
+            remaining: self.requests.left(limit),
+            reset: self.requests.reset(now, limit),
+            tokens: self
+                .tokens
+                .as_ref()
+                .map(|(limit, counter)| (*limit, counter.left(*limit))),
         }
+    }
+
+    /// Counts the tokens of a response that has been written.
+    pub fn responded(&mut self, now: Duration, tokens: Tokens) {
+        if let Some((limit, counter)) = &mut self.tokens {
+            counter.pass(now, *limit);
+        }
+        self.count_tokens(now, tokens.output);
+    }
+
+    /// The time until there is room for a request; zero if there is room now.
+    pub fn wait(&mut self, now: Duration) -> Duration {
+        self.let_tenant_take(now);
+        let limit = self.limit.at(now);
+        self.requests.pass(now, limit);
+        let requests = self.requests.wait(now, limit);
+        let tokens = self.tokens.as_mut().map(|(limit, counter)| {
+            counter.pass(now, *limit);
+            counter.wait(now, *limit)
+        });
+        let out = self.rules.out.filter(|_| self.is_out(now));
+        let out = out.map(|(_, end)| (Duration::from_secs(end) - now).min(LONGEST_WAIT));
+        requests
+            .max(tokens.unwrap_or_default())
+            .max(out.unwrap_or_default())
+    }
+
+    pub fn fails(&self) -> Fails {
+        self.rules.fails
     }
 
     /// The limit without the tenant's part, per second.
     pub fn left(&mut self, now: Duration) -> f64 {
-        let limit = self.limit.at(now);
-        match self.rules.tenant {
-            Tenant::None => limit,
-            _ if TAKES.contains(&now) => limit * (1.0 - SHARE),
-            _ => limit,
+        if self.is_out(now) {
+            return 0.0;
+        }
+        self.limit.at(now) * (1.0 - self.rules.tenant.share(now))
+    }
+
+    fn count_tokens(&mut self, now: Duration, tokens: u32) {
+        if let Some((_, counter)) = &mut self.tokens {
+            counter.take(now, tokens.into());
         }
     }
 
+    fn is_out(&self, now: Duration) -> bool {
+        let within = |(from, until): (u64, u64)| (from..until).contains(&now.as_secs());
+        self.rules.out.is_some_and(within)
+    }
+
     fn let_tenant_take(&mut self, now: Duration) {
-        while self.rules.tenant != Tenant::None && self.tenant <= now.min(TAKES.end) {
+        while self.rules.tenant != Tenant::None && self.tenant <= now {
             let limit = self.limit.at(self.tenant);
-            self.counter.pass(self.tenant, limit);
-            self.counter.take(self.tenant);
-            self.tenant += Duration::from_secs_f64(1.0 / (SHARE * limit));
+            let share = self.rules.tenant.share(self.tenant);
+            if share > 0.0 {
+                self.requests.pass(self.tenant, limit);
+                self.requests.take(self.tenant, 1.0);
+                self.tenant += Duration::from_secs_f64(1.0 / (share * limit));
+            } else {
+                self.tenant += Duration::from_secs(1);
+            }
+        }
+    }
+}
+
+impl Says {
+    /// Whether 429s carry the wait in whole seconds, in `Retry-After`.
+    pub(crate) fn in_whole_seconds(self) -> bool {
+        matches!(self, Self::Limits | Self::PerMinute | Self::Wait)
+    }
+
+    /// The seconds for which the headers give the limit, if they give it.
+    pub(crate) fn limits_per(self) -> Option<f64> {
+        match self {
+            Self::Limits | Self::Exact => Some(1.0),
+            Self::PerMinute => Some(60.0),
+            Self::Wait | Self::Nothing => None,
+        }
+    }
+}
+
+impl Tenant {
+    fn share(self, now: Duration) -> f64 {
+        match self {
+            Self::None => 0.0,
+            Self::Told(shares) | Self::Untold(shares) => limit::at(shares, now),
         }
     }
 }
@@ -128,11 +238,11 @@ pub fn oracle(moves: Moves, until: f64) -> Duration {
         let wait = counter.wait(now, per_second);
         if wait.is_zero() {
             limit.accepted(now);
-            counter.take(now);
+            counter.take(now, 1.0);
         }
         now += wait;
     }
 }
 
-const TAKES: Range<Duration> = Duration::from_secs(200)..Duration::from_secs(400);
-const SHARE: f64 = 0.4;
+/// The longest wait that a server without quota says.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
