@@ -11,7 +11,7 @@
 pub mod counter;
 pub mod limit;
 pub mod network;
-mod plain;
+pub mod plain;
 pub mod run;
 pub mod server;
 pub mod setting;
