@@ -12,6 +12,8 @@ pub mod counter;
 pub mod limit;
 pub mod network;
 pub mod plain;
+mod response;
+mod rules;
 pub mod run;
 pub mod server;
 pub mod setting;

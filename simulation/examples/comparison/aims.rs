@@ -62,4 +62,16 @@ impl<'a> Aim<'a> {
 }
 
 /// The aims that are not met: the server, whether the number is written, and the reason.
-const EXCEPTIONS: [(&str, bool, &str); 0] = [];
+const EXCEPTIONS: [(&str, bool, &str); 5] = [
+    ("fixed-minute", true, PACED),
+    ("seconds", true, SECONDS),
+    (
+        "bursts-minute",
+        false,
+        "paced until its lane has learned more",
+    ),
+    ("bursts-minute", true, PACED),
+    ("3000-seconds", true, SECONDS),
+];
+const PACED: &str = "paced: `unpaced` helps";
+const SECONDS: &str = "a 429 stops its lane for a second: `unpaced` seconds help";

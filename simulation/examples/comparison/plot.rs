@@ -21,11 +21,12 @@ pub(crate) struct Axis {
     pub(crate) labels: &'static [f64],
 }
 
+/// The square, because most clients are close to 100.
 pub(crate) const USED: Axis = Axis {
     title: "Quota used, in percent: further right is better",
     figure: |figures| figures.used,
-    place: |used| used / 110.0,
-    labels: &[0.0, 20.0, 40.0, 60.0, 80.0, 100.0],
+    place: |used| (used / 116.0).powi(2),
+    labels: &[0.0, 20.0, 40.0, 60.0, 80.0, 90.0, 100.0, 110.0],
 };
 
 /// The root, because one percent would otherwise be invisible beside ninety.
@@ -94,30 +95,47 @@ fn line_of(row: &Row, axis: &Axis, y: i32, shaded: bool) -> Group {
         group = group.add(band.set("fill", BAND));
     }
     group = group.add(text(8, y + ROW / 2 + 5, row.server.name));
-    for (client, figures) in &row.clients {
-        let Some(figure) = (axis.figure)(figures) else {
-            continue;
-        };
-        // Each client has a height of its own, so that marks with the same figure stay legible.
-        let index = ALL
-            .iter()
-            .position(|setup| setup.name == client.name)
-            .unwrap_or_default();
-        let y = y + 9 + index as i32 * (ROW - 10) / ALL.len() as i32;
-        let mut mark = mark(client, x(axis, figure), y + 4);
-        if figures.failed > 0.0 {
-            mark = mark.set("fill", FAILED);
-        }
-        group = group.add(mark);
+    for (place, lane, client, figures) in places(row, axis) {
+        let mark = mark(client, place, y + 14 + lane * LANE);
+        group = group.add(match figures.failed > 0.0 {
+            true => mark.set("fill", FAILED),
+            false => mark,
+        });
     }
     group
+}
+
+/// The place and the lane of each client's mark. Marks that would cover each other are in different lanes, and if there
+/// is none left, side by side.
+fn places<'a>(row: &'a Row, axis: &Axis) -> Vec<(i32, i32, &'static Setup, &'a Figures)> {
+    let figure = |figures| Some(x(axis, (axis.figure)(figures)?));
+    let clients = row.clients.iter();
+    let mut places: Vec<_> = clients
+        .filter_map(|(client, figures)| Some((figure(figures)?, 0, *client, figures)))
+        .collect();
+    places.sort_by_key(|(place, ..)| *place);
+    let mut free = [0; LANES];
+    for (place, lane, ..) in &mut places {
+        let fits = free.iter().position(|free| free <= place);
+        let first = || {
+            (0..LANES)
+                .min_by_key(|lane| free[*lane])
+                .unwrap_or_default()
+        };
+        let found = fits.unwrap_or_else(first);
+        *place = free[found].max(*place);
+        *lane = found as i32;
+        free[found] = *place + MARK;
+    }
+    places
 }
 
 fn mark(client: &Setup, x: i32, y: i32) -> Text {
     let mark = text(x, y, client.mark).set("text-anchor", "middle");
     match client.kind {
         Kind::Own { .. } => mark.set("fill", OWN).set("font-weight", "bold"),
-        Kind::Neighbour { .. } | Kind::Only(_) => mark,
+        Kind::Only { own: true, .. } => mark.set("fill", OWN),
+        Kind::Neighbour { .. } | Kind::Only { own: false, .. } => mark,
     }
 }
 
@@ -142,7 +160,12 @@ fn x(axis: &Axis, figure: f64) -> i32 {
 const LEFT: i32 = 150;
 const WIDTH: i32 = 640;
 const HEAD: i32 = 30;
-const ROW: i32 = 44;
+/// The lanes of a row, and their height.
+const LANES: usize = 4;
+const LANE: i32 = 12;
+const ROW: i32 = LANES as i32 * LANE + 8;
+/// The width of a mark.
+const MARK: i32 = 12;
 const LEGEND: i32 = 270;
 /// Visible on white, on black, and on the greys of dark pages.
 const BAND: &str = "#8b949e26";

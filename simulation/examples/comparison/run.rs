@@ -1,18 +1,11 @@
 //! One run: a client, a server and a seed, in virtual time.
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
 };
 
-use simulation::{
-    network::Network,
-    server::Tokens,
-    tally::{Tally, total},
-};
+use simulation::{network::Network, server::Tokens};
 use testing::{now, virtual_time};
 use tokio::{
     task::JoinSet,
@@ -21,7 +14,7 @@ use tokio::{
 
 use crate::{
     clients::{Client, Setup},
-    figures::Figures,
+    figures::{Ended, Figures},
     ideal,
     servers::{Server, Work, arrival},
     wire::{Call, Wire},
@@ -32,13 +25,6 @@ struct Job {
     start: Instant,
     calls: Vec<Call>,
     ended: Mutex<Vec<Option<Ended>>>,
-}
-
-#[derive(Clone, Copy)]
-struct Ended {
-    at: Instant,
-    /// The wait before the attempt that succeeded.
-    wait: Option<Duration>,
 }
 
 /// Lets the client do the server's work.
@@ -58,7 +44,14 @@ pub(crate) fn run(server: &Server, client: &Setup, seed: u64) -> Figures {
             job.start(process, server, Arc::from(client), &wire, &mut workers);
         }
         let tally = network.let_finish(workers).await.remove(0);
-        job.figures(server, &tally, &ideal)
+        // A call that has not ended ends with the run, without success.
+        let last = Ended {
+            at: job.start.elapsed(),
+            wait: None,
+        };
+        let ended = job.ended.lock().unwrap();
+        let ended: Vec<_> = ended.iter().map(|ended| ended.unwrap_or(last)).collect();
+        Figures::of(server, &tally, &ended, &ideal)
     })
 }
 
@@ -136,53 +129,8 @@ impl Job {
         let succeeded = client.call(self.calls[number]).await;
         let departure = wire.departure(number).filter(|_| succeeded);
         self.ended.lock().unwrap()[number] = Some(Ended {
-            at: now(),
+            at: self.start.elapsed(),
             wait: departure.map(|at| at - since),
         });
     }
-
-    fn figures(&self, server: &Server, tally: &Tally, ideal: &[Duration]) -> Figures {
-        let ended = self.ended.lock().unwrap();
-        let waits = ended.iter().flatten().filter_map(|ended| ended.wait);
-        let mut waits: Vec<_> = waits.collect();
-        waits.sort_unstable();
-        let last = |calls: &[Option<Ended>]| {
-            // A call that has not ended ends with the run.
-            let ends = calls
-                .iter()
-                .map(|ended| ended.map_or_else(now, |ended| ended.at));
-            ends.max().expect("there are calls") - self.start
-        };
-        let batches = ended.chunks(ended.len() / ideal.len());
-        let times = batches
-            .enumerate()
-            .map(|(batch, calls)| last(calls) - arrival(batch));
-        let (time, ideal): (Duration, Duration) = (times.sum(), ideal.iter().sum());
-        let rejected = f64::from(total(&tally.rejected));
-        Figures {
-            used: used(server, tally),
-            rejected,
-            rejected_share: 100.0 * rejected / (rejected + f64::from(total(&tally.accepted))),
-            failed: (ended.len() - waits.len()) as f64,
-            makespan: time.as_secs_f64() / ideal.as_secs_f64(),
-            wait: waits
-                .get(waits.len() * 99 / 100)
-                .map_or(0.0, Duration::as_secs_f64),
-        }
-    }
-}
-
-/// The share of the quota used until the last accepted request, in percent: of tokens, if the server counts them.
-fn used(server: &Server, tally: &Tally) -> Option<f64> {
-    if let Work::Bursts(_) = server.work {
-        return None;
-    }
-    let (whole, part) = (tally.last.as_secs() as usize, tally.last.subsec_nanos());
-    let allowed: f64 = tally.allowed[..whole].iter().sum();
-    let allowed = allowed + tally.allowed[whole] * f64::from(part) / 1e9;
-    let share = match server.rules.tokens {
-        None => f64::from(total(&tally.accepted)) / allowed,
-        Some(per_minute) => tally.tokens as f64 / (per_minute / 60.0 * tally.last.as_secs_f64()),
-    };
-    Some(100.0 * share)
 }

@@ -15,7 +15,7 @@ mod tower_resilience;
 
 use futures::future::BoxFuture;
 
-use self::retries::Retrying;
+use self::retries::retrying;
 use crate::wire::{Call, Wire};
 
 /// A client of one process.
@@ -63,8 +63,11 @@ pub(crate) enum Kind {
     Own { given: bool },
     /// Another client. `given`: the limits are written.
     Neighbour { given: bool },
-    /// A setting that helps with these servers alone, or that users try there.
-    Only(&'static [&'static str]),
+    /// A setting that helps with these servers, or that users try there. `own`: of this crate.
+    Only {
+        own: bool,
+        servers: &'static [&'static str],
+    },
 }
 
 pub(crate) const ALL: [Setup; 13] = [
@@ -83,56 +86,68 @@ pub(crate) const ALL: [Setup; 13] = [
     Setup {
         name: "tower-together, `unpaced`",
         mark: "U",
-        kind: Kind::Only(&["fixed-minute", "sliding-minute", "bursts-minute"]),
+        kind: Kind::Only {
+            own: true,
+            servers: &["fixed-minute", "sliding-minute", "bursts-minute"],
+        },
         new: together::unpaced,
     },
     Setup {
-        name: "tower-together, margin of 2.5 s",
-        mark: "M",
-        kind: Kind::Only(&["seconds", "3000-seconds"]),
-        new: together::with_margin,
+        name: "tower-together, `unpaced` seconds",
+        mark: "S",
+        kind: Kind::Only {
+            own: true,
+            servers: &["seconds", "3000-seconds"],
+        },
+        new: together::unpaced_seconds,
     },
     Setup {
         name: "tower-together, a quarter each",
         mark: "Q",
-        kind: Kind::Only(&["processes"]),
+        kind: Kind::Only {
+            own: true,
+            servers: &["processes"],
+        },
         new: together::a_quarter,
     },
     Setup {
         name: "governor, burst of 1",
         mark: "g",
         kind: Kind::Neighbour { given: true },
-        new: |wire, given| Retrying::new(wire, governor::even(given)),
+        new: |wire, given| retrying(wire, governor::even(given)),
     },
     Setup {
         name: "governor, full burst",
         mark: "G",
         kind: Kind::Neighbour { given: true },
-        new: |wire, given| Retrying::new(wire, governor::full(given)),
+        new: |wire, given| retrying(wire, governor::full(given)),
     },
     Setup {
         name: "governor, `max_tokens` charged",
         mark: "m",
-        kind: Kind::Only(&["tokens", "tokens-told"]),
-        new: |wire, given| Retrying::new(wire, governor::reserving(given)),
+        kind: Kind::Only {
+            own: false,
+            servers: &["tokens", "tokens-told"],
+        },
+        new: |wire, given| retrying(wire, governor::reserving(given)),
     },
     Setup {
         name: "leaky-bucket",
         mark: "L",
         kind: Kind::Neighbour { given: true },
-        new: |wire, given| Retrying::new(wire, leaky_bucket::new(given)),
+        new: |wire, given| retrying(wire, leaky_bucket::new(given)),
     },
     Setup {
         name: "tower-resilience",
         mark: "T",
         kind: Kind::Neighbour { given: true },
-        new: |wire, given| Retrying::new(wire, tower_resilience::new(given)),
+        new: |wire, given| retrying(wire, tower_resilience::new(given)),
     },
     Setup {
         name: "plain bucket",
         mark: "P",
         kind: Kind::Neighbour { given: true },
-        new: |wire, given| Retrying::new(wire, plain::new(given)),
+        new: |wire, given| retrying(wire, plain::new(given)),
     },
     Setup {
         name: "AWS SDKs, adaptive",
@@ -144,14 +159,14 @@ pub(crate) const ALL: [Setup; 13] = [
         name: "retries alone",
         mark: "R",
         kind: Kind::Neighbour { given: false },
-        new: |wire, _| Retrying::new(wire, retries::Unlimited),
+        new: |wire, _| retrying(wire, retries::Unlimited),
     },
 ];
 
 impl Setup {
     pub(crate) fn is_for(&self, server: &str) -> bool {
         match self.kind {
-            Kind::Only(servers) => servers.contains(&server),
+            Kind::Only { servers, .. } => servers.contains(&server),
             Kind::Own { .. } | Kind::Neighbour { .. } => true,
         }
     }

@@ -10,7 +10,7 @@ use super::{Client, Turns};
 use crate::wire::{Call, Wire, retry_after, should_retry};
 
 /// A limiter with retries around it, so that each attempt waits for its turn.
-pub(super) struct Retrying<T> {
+struct Retrying<T> {
     wire: Wire,
     limiter: T,
 }
@@ -18,10 +18,8 @@ pub(super) struct Retrying<T> {
 /// No limiter.
 pub(super) struct Unlimited;
 
-impl<T: Turns + 'static> Retrying<T> {
-    pub(super) fn new(wire: Wire, limiter: T) -> Box<dyn Client> {
-        Box::new(Self { wire, limiter })
-    }
+pub(super) fn retrying(wire: Wire, limiter: impl Turns + 'static) -> Box<dyn Client> {
+    Box::new(Retrying { wire, limiter })
 }
 
 impl<T: Turns> Client for Retrying<T> {

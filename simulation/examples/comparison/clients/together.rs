@@ -28,9 +28,13 @@ pub(super) fn unpaced(wire: Wire, given: Given) -> Box<dyn Client> {
     over(wire, Limits::none().requests(CHAT, quota))
 }
 
-pub(super) fn with_margin(wire: Wire, given: Given) -> Box<dyn Client> {
-    let quota = per_minute(given.requests).with_margin(MARGIN);
-    over(wire, limits(given, quota.expect("less than a minute")))
+/// The limit per second, as the server counts, and all of it at once. With a margin, departures would drift through the
+/// server's seconds.
+pub(super) fn unpaced_seconds(wire: Wire, given: Given) -> Box<dyn Client> {
+    let quota = Quota::per_second((given.requests / 60).into());
+    let quota = quota.and_then(|quota| quota.with_margin(Duration::ZERO));
+    let quota = quota.expect("a limit above 0").unpaced();
+    over(wire, Limits::none().requests(CHAT, quota))
 }
 
 pub(super) fn a_quarter(wire: Wire, given: Given) -> Box<dyn Client> {
@@ -70,4 +74,3 @@ impl Client for Together {
 }
 
 const CHAT: Endpoint = Endpoint::ChatCompletions;
-const MARGIN: Duration = Duration::from_millis(2_500);

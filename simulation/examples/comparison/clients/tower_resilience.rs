@@ -13,9 +13,10 @@ use tower_resilience_ratelimiter::{RateLimiter, RateLimiterLayer, WindowType};
 use super::{Given, Turns};
 use crate::wire::Call;
 
-pub(super) struct TowerResilience(RateLimiter<ServiceFn<fn(()) -> Sent>>);
+pub(super) struct TowerResilience(RateLimiter<Sends>);
 
-type Sent = Ready<Result<(), Infallible>>;
+/// Sends nothing: the attempt follows.
+type Sends = ServiceFn<fn(()) -> Ready<Result<(), Infallible>>>;
 
 pub(super) fn new(given: Given) -> TowerResilience {
     let layer = RateLimiterLayer::per_minute(given.requests as usize)
