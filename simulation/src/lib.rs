@@ -11,7 +11,9 @@
 pub mod counter;
 pub mod limit;
 pub mod network;
-mod plain;
+pub mod plain;
+mod response;
+mod rules;
 pub mod run;
 pub mod server;
 pub mod setting;

@@ -63,7 +63,8 @@ impl Moves {
     }
 }
 
-fn at(plan: &[(u64, f64)], now: Duration) -> f64 {
+/// The value of a plan at `now`: a plan is a list of seconds, and the value from each of them on.
+pub(crate) fn at(plan: &[(u64, f64)], now: Duration) -> f64 {
     let begun = |step: &&(u64, f64)| Duration::from_secs(step.0) <= now;
     plan.iter().rfind(begun).expect("a plan begins at 0").1
 }

@@ -1,13 +1,14 @@
 //! A network with a server for each model.
 
 use std::{
+    io,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use bytes::Bytes;
 use fastrand::Rng;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header::RETRY_AFTER};
+use http::Response;
 use http_body_util::Full;
 use testing::now;
 use tokio::{
@@ -16,7 +17,8 @@ use tokio::{
 };
 
 use crate::{
-    server::{Says, Server, Verdict},
+    response,
+    server::{Fails, Says, Server, Tokens},
     setting::Setting,
     tally::Tally,
 };
@@ -35,6 +37,15 @@ struct World {
     says: Says,
     errors: &'static [&'static str],
     delay: (u64, u64),
+    thinks: (u64, u64),
+}
+
+/// The outcome of an attempt.
+enum Outcome {
+    Accepted,
+    Rejected,
+    Busy,
+    Reset,
 }
 
 impl Network {
@@ -51,6 +62,7 @@ impl Network {
             says: setting.says,
             errors: setting.errors,
             delay: setting.delay,
+            thinks: setting.thinks,
         };
         Self {
             world: Arc::new(Mutex::new(world)),
@@ -67,12 +79,41 @@ impl Network {
         }
     }
 
-    /// Sends a client's request to a model's server, and returns the response.
+    /// Sends a client's request to a model's server that resets no connection, and returns the response.
+    ///
+    /// # Panics
+    ///
+    /// If the connection is reset.
     pub async fn send(&self, client: usize, model: usize) -> Response<Full<Bytes>> {
+        let response = self.try_send(client, model, Tokens::default()).await;
+        response.expect("no connection is reset")
+    }
+
+    /// Sends a client's request of some tokens to a model's server.
+    pub async fn try_send(
+        &self,
+        client: usize,
+        model: usize,
+        tokens: Tokens,
+    ) -> io::Result<Response<Full<Bytes>>> {
         sleep(self.leave(model)).await;
-        let (response, takes) = self.arrive(client, model);
+        let (response, takes) = self.arrive(client, model, tokens);
         sleep(takes).await;
+        if matches!(&response, Ok(response) if response.status().is_success()) {
+            self.responded(model, tokens);
+        }
         response
+    }
+
+    /// Lets the workers send until all of them have ended, or the setting's time has passed. Returns a tally for each
+    /// model.
+    pub async fn let_finish(&self, workers: JoinSet<()>) -> Vec<Tally> {
+        let seconds = self.world.lock().unwrap().seconds;
+        tokio::select! {
+            _ = workers.join_all() => {}
+            () = self.watch(seconds) => {}
+        }
+        self.tallies()
     }
 
     /// Lets the workers send until the setting's time has passed. Returns a tally for each model.
@@ -87,6 +128,10 @@ impl Network {
         });
         let stopped = stopped.await;
         assert!(stopped.is_err(), "a worker stopped: {stopped:?}");
+        self.tallies()
+    }
+
+    fn tallies(&self) -> Vec<Tally> {
         let world = self.world.lock().unwrap();
         let tallies = world.servers.iter().map(|(_, tally)| tally.clone());
         tallies.collect()
@@ -114,9 +159,20 @@ impl Network {
         between(&mut self.random.lock().unwrap(), world.delay)
     }
 
-    fn arrive(&self, client: usize, model: usize) -> (Response<Full<Bytes>>, Duration) {
+    fn arrive(
+        &self,
+        client: usize,
+        model: usize,
+        tokens: Tokens,
+    ) -> (io::Result<Response<Full<Bytes>>>, Duration) {
         let world = &mut *self.world.lock().unwrap();
-        world.arrival(client, model, &mut self.random.lock().unwrap())
+        world.arrival(client, model, tokens, &mut self.random.lock().unwrap())
+    }
+
+    fn responded(&self, model: usize, tokens: Tokens) {
+        let world = &mut *self.world.lock().unwrap();
+        let now = now() - world.start;
+        world.servers[model].0.responded(now, tokens);
     }
 }
 
@@ -125,43 +181,50 @@ impl World {
         &mut self,
         client: usize,
         model: usize,
+        tokens: Tokens,
         random: &mut Rng,
-    ) -> (Response<Full<Bytes>>, Duration) {
+    ) -> (io::Result<Response<Full<Bytes>>>, Duration) {
         let now = now() - self.start;
         let (server, tally) = &mut self.servers[model];
-        let verdict = server.arrival(now);
-        tally.arrived(now, client, verdict.wait.is_none());
-        let takes = match verdict.wait {
-            None => between(random, THINKS),
-            Some(_) => REJECTS,
+        let verdict = server.arrival(now, tokens);
+        tally.arrived(now, client, tokens, verdict.wait.is_none());
+        let outcome = match verdict.wait {
+            None => Outcome::draw(server.fails(), random),
+            Some(_) => Outcome::Rejected,
+        };
+        let takes = match outcome {
+            Outcome::Accepted => between(random, self.thinks),
+            Outcome::Reset => between(random, self.thinks) / 2,
+            Outcome::Rejected | Outcome::Busy => REJECTS,
         };
         let takes = takes + between(random, self.delay);
-        (self.respond(verdict, random), takes)
+        let response = match outcome {
+            Outcome::Accepted | Outcome::Rejected => Ok(response::of(
+                verdict,
+                self.says,
+                tokens,
+                self.errors,
+                random,
+            )),
+            Outcome::Busy => Ok(response::busy()),
+            Outcome::Reset => Err(io::ErrorKind::ConnectionReset.into()),
+        };
+        (response, takes)
     }
+}
 
-    fn respond(&self, verdict: Verdict, random: &mut Rng) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::from("{}"));
-        let wait = verdict.wait.map(whole_seconds);
-        if let Some(wait) = wait {
-            *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-            let error = random.choice(self.errors).copied();
-            *response.body_mut() = Full::from(error.unwrap_or_default());
-            if matches!(self.says, Says::Limits | Says::Wait) {
-                response.headers_mut().insert(RETRY_AFTER, wait.into());
-            }
+impl Outcome {
+    /// The outcome of an accepted request.
+    fn draw(fails: Fails, random: &mut Rng) -> Self {
+        // Nothing is drawn for a server that fails none, so that its other numbers stay the same.
+        if fails.busy + fails.reset == 0.0 {
+            return Self::Accepted;
         }
-        if matches!(self.says, Says::Limits | Says::Exact) {
-            let reset = match (wait, verdict.wait) {
-                (Some(wait), _) if self.says == Says::Limits => wait as f64,
-                (_, Some(wait)) => wait.as_secs_f64() + HALF_A_MILLI,
-                (_, None) => verdict.reset.as_secs_f64(),
-            };
-            let headers = response.headers_mut();
-            put(headers, "x-ratelimit-limit", verdict.limit);
-            put(headers, "x-ratelimit-remaining", verdict.remaining.into());
-            put(headers, "x-ratelimit-reset", reset);
+        match random.f64() {
+            part if part < fails.busy => Self::Busy,
+            part if part < fails.busy + fails.reset => Self::Reset,
+            _ => Self::Accepted,
         }
-        response
     }
 }
 
@@ -169,18 +232,4 @@ fn between(random: &mut Rng, (from, to): (u64, u64)) -> Duration {
     Duration::from_micros(random.u64(1_000 * from..=1_000 * to))
 }
 
-fn put(headers: &mut HeaderMap, name: &'static str, value: f64) {
-    // Rounds to the thousandth, as a server would, and writes 10 as "10".
-    let value = (value * 1_000.0).round() / 1_000.0;
-    headers.insert(name, HeaderValue::try_from(value.to_string()).unwrap());
-}
-
-fn whole_seconds(wait: Duration) -> u64 {
-    u64::try_from(wait.as_nanos().div_ceil(1_000_000_000)).unwrap()
-}
-
-/// The server's time for a response, in milliseconds.
-const THINKS: (u64, u64) = (500, 3_500);
-/// The most that rounding to the thousandth removes.
-const HALF_A_MILLI: f64 = 0.000_5;
 const REJECTS: Duration = Duration::from_millis(5);

@@ -11,18 +11,36 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::network::Network;
 
-/// A bucket of 600 that refills 600 a minute, stored as the instant at which it is full again.
+/// A bucket that holds a minute's requests, stored as the instant at which it is full again.
 #[derive(Clone)]
-pub(crate) struct Plain(Arc<Mutex<Instant>>);
+pub struct Bucket {
+    full: Arc<Mutex<Instant>>,
+    capacity: u32,
+    interval: Duration,
+}
 
-impl Plain {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Mutex::new(now())))
+impl Bucket {
+    pub fn per_minute(max: u32) -> Self {
+        Self {
+            full: Arc::new(Mutex::new(now())),
+            capacity: max,
+            interval: Duration::from_secs(60) / max,
+        }
     }
 
+    /// Takes a token, and returns the instant at which it is available.
+    pub fn take(&self) -> Instant {
+        let mut full = self.full.lock().unwrap();
+        let now = now();
+        let missing = full.saturating_duration_since(now);
+        *full = now + missing + self.interval;
+        now + (missing + self.interval).saturating_sub(self.interval * self.capacity)
+    }
+
+    /// Sends requests without end, each when there is a token for it.
     pub(crate) async fn work(self, network: Network, client: usize) {
         loop {
-            sleep_until(self.token()).await;
+            sleep_until(self.take()).await;
             let response = network.send(client, 0).await;
             if response.status().is_success() {
                 continue;
@@ -34,17 +52,6 @@ impl Plain {
             sleep(wait + wait.mul_f64(0.1 * fastrand::f64())).await;
         }
     }
-
-    /// Takes a token, and returns the instant at which it is available.
-    fn token(&self) -> Instant {
-        let mut full = self.0.lock().unwrap();
-        let now = now();
-        let missing = full.saturating_duration_since(now);
-        *full = now + missing + INTERVAL;
-        now + (missing + INTERVAL).saturating_sub(INTERVAL * CAPACITY)
-    }
 }
 
-const CAPACITY: u32 = 600;
-const INTERVAL: Duration = Duration::from_millis(100);
 const UNTOLD: Duration = Duration::from_secs(5);

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_together::{Endpoint, Limits, Quota, TogetherLayer, extension::Model};
 
-use crate::{network::Network, plain::Plain, setting::Setting, tally::Tally};
+use crate::{network::Network, plain::Bucket, setting::Setting, tally::Tally};
 
 #[derive(Clone, Copy, Debug)]
 pub enum Client {
@@ -66,7 +66,7 @@ impl Setting<Client> {
     ) {
         let models = self.servers.len();
         let Some(limits) = kind.limits(models) else {
-            let plain = Plain::new();
+            let plain = Bucket::per_minute(600);
             for _ in 0..WORKERS {
                 workers.spawn(plain.clone().work(network.clone(), client));
             }

@@ -1,48 +1,18 @@
 //! A server whose limit moves. Pure: the time is an argument.
 
-use std::{ops::Range, time::Duration};
+use std::time::Duration;
 
+pub use crate::rules::{Fails, Rules, Says, Shares, Tenant, Tokens};
 use crate::{
     counter::{Counter, Kind},
     limit::{Limit, Moves},
 };
 
-/// The rules of a server.
-#[derive(Clone, Copy, Debug)]
-pub struct Rules {
-    pub kind: Kind,
-    pub moves: Moves,
-    /// Whether rejected requests count too.
-    pub counts_rejected: bool,
-    pub tenant: Tenant,
-}
-
-/// The headers that a server sends about its limits.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Says {
-    /// All headers on every response, and the wait in whole seconds, as observed from Together.
-    Limits,
-    /// All headers on every response, but the wait exactly, in `x-ratelimit-reset` alone.
-    Exact,
-    /// The wait, on 429s only.
-    Wait,
-    Nothing,
-}
-
-/// A tenant with the same key, which takes 40 % of the limit for a while, and is served first.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Tenant {
-    None,
-    /// The server reports the limit without the tenant's part.
-    Told,
-    /// The server reports the whole limit.
-    Untold,
-}
-
 pub struct Server {
     rules: Rules,
     limit: Limit,
-    counter: Counter,
+    requests: Counter,
+    tokens: Option<(f64, Counter)>,
     /// The instant of the tenant's next request.
     tenant: Duration,
 }
@@ -52,10 +22,14 @@ pub struct Server {
 pub struct Verdict {
     /// The time until there is room, if the request is rejected.
     pub wait: Option<Duration>,
+    /// Whether tokens are lacking.
+    pub by_tokens: bool,
     /// The limit, per second.
     pub limit: f64,
     pub remaining: u32,
     pub reset: Duration,
+    /// The limit of tokens, per second, and the remaining ones.
+    pub tokens: Option<(f64, u32)>,
 }
 
 impl Server {
@@ -65,51 +39,105 @@ impl Server {
         Self {
             rules,
             limit,
-            counter: Counter::new(rules.kind, first, random),
-            tenant: TAKES.start,
+            requests: Counter::new(rules.kind, first, random),
+            tokens: rules.tokens.map(|per_minute| {
+                let limit = per_minute / 60.0;
+                (limit, Counter::new(rules.kind, limit, random))
+            }),
+            tenant: Duration::ZERO,
         }
     }
 
-    pub fn arrival(&mut self, now: Duration) -> Verdict {
-        self.let_tenant_take(now);
+    pub fn arrival(&mut self, now: Duration, tokens: Tokens) -> Verdict {
+        let wait = self.wait(now);
         let limit = self.limit.at(now);
-        self.counter.pass(now, limit);
-        let wait = self.counter.wait(now, limit);
         let accepted = wait.is_zero();
         if accepted {
             self.limit.accepted(now);
         }
         if accepted || self.rules.counts_rejected {
-            self.counter.take(now);
+            self.requests.take(now, 1.0);
+        }
+        if accepted {
+            self.count_tokens(now, tokens.prompt);
         }
         let told = match self.rules.tenant {
-            Tenant::Told => self.left(now),
+            Tenant::Told(_) => self.left(now),
             _ => limit,
         };
+        let lacking = self.requests.wait(now, limit).is_zero() && self.tokens.is_some();
         Verdict {
             wait: (!accepted).then_some(wait),
+            by_tokens: !accepted && lacking && !self.is_out(now),
             limit: told,
-            remaining: self.counter.left(limit),
-            reset: self.counter.reset(now, limit),
+            remaining: self.requests.left(limit),
+            reset: self.requests.reset(now, limit),
+            tokens: self
+                .tokens
+                .as_ref()
+                .map(|(limit, counter)| (*limit, counter.left(*limit))),
         }
+    }
+
+    /// Counts the tokens of a response that has been written.
+    pub fn responded(&mut self, now: Duration, tokens: Tokens) {
+        if let Some((limit, counter)) = &mut self.tokens {
+            counter.pass(now, *limit);
+        }
+        self.count_tokens(now, tokens.output);
+    }
+
+    /// The time until there is room for a request; zero if there is room now.
+    pub fn wait(&mut self, now: Duration) -> Duration {
+        self.let_tenant_take(now);
+        let limit = self.limit.at(now);
+        self.requests.pass(now, limit);
+        let requests = self.requests.wait(now, limit);
+        let tokens = self.tokens.as_mut().map(|(limit, counter)| {
+            counter.pass(now, *limit);
+            counter.wait(now, *limit)
+        });
+        let out = self.rules.out.filter(|_| self.is_out(now));
+        let out = out.map(|(_, end)| (Duration::from_secs(end) - now).min(LONGEST_WAIT));
+        requests
+            .max(tokens.unwrap_or_default())
+            .max(out.unwrap_or_default())
+    }
+
+    pub fn fails(&self) -> Fails {
+        self.rules.fails
     }
 
     /// The limit without the tenant's part, per second.
     pub fn left(&mut self, now: Duration) -> f64 {
-        let limit = self.limit.at(now);
-        match self.rules.tenant {
-            Tenant::None => limit,
-            _ if TAKES.contains(&now) => limit * (1.0 - SHARE),
-            _ => limit,
+        if self.is_out(now) {
+            return 0.0;
+        }
+        self.limit.at(now) * (1.0 - self.rules.tenant.share(now))
+    }
+
+    fn count_tokens(&mut self, now: Duration, tokens: u32) {
+        if let Some((_, counter)) = &mut self.tokens {
+            counter.take(now, tokens.into());
         }
     }
 
+    fn is_out(&self, now: Duration) -> bool {
+        let within = |(from, until): (u64, u64)| (from..until).contains(&now.as_secs());
+        self.rules.out.is_some_and(within)
+    }
+
     fn let_tenant_take(&mut self, now: Duration) {
-        while self.rules.tenant != Tenant::None && self.tenant <= now.min(TAKES.end) {
+        while self.rules.tenant != Tenant::None && self.tenant <= now {
             let limit = self.limit.at(self.tenant);
-            self.counter.pass(self.tenant, limit);
-            self.counter.take(self.tenant);
-            self.tenant += Duration::from_secs_f64(1.0 / (SHARE * limit));
+            let share = self.rules.tenant.share(self.tenant);
+            if share > 0.0 {
+                self.requests.pass(self.tenant, limit);
+                self.requests.take(self.tenant, 1.0);
+                self.tenant += Duration::from_secs_f64(1.0 / (share * limit));
+            } else {
+                self.tenant += Duration::from_secs(1);
+            }
         }
     }
 }
@@ -128,11 +156,11 @@ pub fn oracle(moves: Moves, until: f64) -> Duration {
         let wait = counter.wait(now, per_second);
         if wait.is_zero() {
             limit.accepted(now);
-            counter.take(now);
+            counter.take(now, 1.0);
         }
         now += wait;
     }
 }
 
-const TAKES: Range<Duration> = Duration::from_secs(200)..Duration::from_secs(400);
-const SHARE: f64 = 0.4;
+/// The longest wait that a server without quota says.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::server::Tokens;
+
 #[derive(Clone, Debug)]
 pub struct Tally {
     /// The second from which requests used and rejected are counted.
@@ -13,6 +15,10 @@ pub struct Tally {
     pub accepted: Vec<u32>,
     /// The number of accepted requests of each client.
     pub of_client: Vec<u32>,
+    /// The tokens of all accepted requests, responses included.
+    pub tokens: u64,
+    /// The instant at which the last request was accepted.
+    pub last: Duration,
 }
 
 impl Tally {
@@ -25,6 +31,8 @@ impl Tally {
             rejected: vec![0; seconds],
             accepted: vec![0; seconds],
             of_client: vec![0; clients],
+            tokens: 0,
+            last: Duration::ZERO,
         }
     }
 
@@ -32,10 +40,12 @@ impl Tally {
         add(&mut self.sent, now);
     }
 
-    pub fn arrived(&mut self, now: Duration, client: usize, accepted: bool) {
+    pub fn arrived(&mut self, now: Duration, client: usize, tokens: Tokens, accepted: bool) {
         if accepted {
             add(&mut self.accepted, now);
             self.of_client[client] += 1;
+            self.tokens += u64::from(tokens.prompt + tokens.output);
+            self.last = now;
         } else {
             add(&mut self.rejected, now);
         }

@@ -3,21 +3,12 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Output,
 };
 
 fn example(args: &[&str]) -> Output {
-    // This test is in target/PROFILE/deps, and `cargo test` builds the examples beside that.
-    let deps = std::env::current_exe().unwrap();
-    let profile = deps.parent().and_then(Path::parent).unwrap();
-    let path = profile.join("examples").join("learned_limits");
-    let path = path.with_extension(std::env::consts::EXE_EXTENSION);
-    assert!(
-        path.exists(),
-        "build it first: cargo build -p tower-together-simulation --example learned_limits"
-    );
+    let mut command = testing::example("tower-together-simulation", "learned_limits");
     let folder = env!("CARGO_TARGET_TMPDIR");
-    let mut command = Command::new(path);
     command.args(args).current_dir(folder).output().unwrap()
 }
 

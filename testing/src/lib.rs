@@ -5,6 +5,7 @@
     reason = "names say it, and only this workspace reads them"
 )]
 
+mod example;
 mod layers;
 mod odd;
 pub mod promises;
@@ -15,6 +16,7 @@ mod until;
 mod virtual_time;
 
 pub use self::{
+    example::example,
     layers::exact,
     odd::odd_bodies,
     until::{PATIENCE, until},

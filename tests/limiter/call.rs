@@ -50,7 +50,7 @@ impl Strict {
         if !counter.wait(now, PER_SECOND).is_zero() {
             return StatusCode::TOO_MANY_REQUESTS;
         }
-        counter.take(now);
+        counter.take(now, 1.0);
         StatusCode::OK
     }
 }

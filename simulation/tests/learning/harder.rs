@@ -8,7 +8,7 @@ use simulation::{
     counter::Kind::{self, Bucket, FixedMinute, SlidingMinute},
     run::Client::{self, AtMost, DefaultFromHalf, Plain},
     server::{Says, Tenant},
-    setting::steady,
+    setting::{TWO_FIFTHS, steady},
 };
 
 use crate::{SEEDS, row::Row};
@@ -57,14 +57,33 @@ fn a_server_that_does_not_say_for_how_long() {
 fn a_tenant_who_takes_two_fifths_for_a_while() {
     for kind in [SlidingMinute, Bucket] {
         // The server reports the limit of all clients together; the second setting is what most programs do.
-        let told = with_tenant(DefaultFromHalf, kind, Tenant::Untold, Says::Limits);
+        let told = with_tenant(
+            DefaultFromHalf,
+            kind,
+            Tenant::Untold(TWO_FIFTHS),
+            Says::Limits,
+        );
         Row::of(&format!("tenant, {kind:?}, untold"), &told, SEEDS);
-        let plain = with_tenant(Plain, kind, Tenant::Untold, Says::Wait);
+        let plain = with_tenant(Plain, kind, Tenant::Untold(TWO_FIFTHS), Says::Wait);
         Row::of(&format!("tenant, {kind:?}, plain"), &plain, SEEDS);
     }
-    let known = |kind| with_tenant(AtMost(600), kind, Tenant::Untold, Says::Wait);
-    let blind = |kind| with_tenant(DefaultFromHalf, kind, Tenant::Untold, Says::Wait);
-    let told = |kind| with_tenant(DefaultFromHalf, kind, Tenant::Told, Says::Limits);
+    let known = |kind| with_tenant(AtMost(600), kind, Tenant::Untold(TWO_FIFTHS), Says::Wait);
+    let blind = |kind| {
+        with_tenant(
+            DefaultFromHalf,
+            kind,
+            Tenant::Untold(TWO_FIFTHS),
+            Says::Wait,
+        )
+    };
+    let told = |kind| {
+        with_tenant(
+            DefaultFromHalf,
+            kind,
+            Tenant::Told(TWO_FIFTHS),
+            Says::Limits,
+        )
+    };
     beside([
         ("tenant, known", known(SlidingMinute), 95.0, 9.0),
         ("tenant", blind(SlidingMinute), 91.0, 30.0),
