@@ -126,10 +126,18 @@ pub(crate) fn one_instant() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let now = now.as_micros();
     let (processes, lateness, due) = (2, 0, now);
-    let (first, apart, instants, paused, since) = (now, 20_000_000, 1, 0, 0);
+    // Of the lane: whether this process learns, the pause, the departures, the paces and the events.
+    let report = [0; 10];
+    let (first, apart, instants) = (now, 20_000_000, 1);
     let numbers = [
-        now, processes, lateness, due, first, apart, instants, paused, since,
+        &[now, processes, lateness, due],
+        &report[..],
+        &[first, apart, instants],
     ];
-    let numbers = numbers.map(|number| format!(":{number}\r\n"));
-    format!("*{}\r\n{}", numbers.len(), numbers.concat())
+    let numbers = numbers.concat();
+    let lines: String = numbers
+        .iter()
+        .map(|number| format!(":{number}\r\n"))
+        .collect();
+    format!("*{}\r\n{lines}", numbers.len())
 }

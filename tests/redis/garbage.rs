@@ -61,8 +61,15 @@ fn numbers(numbers: &[i64]) -> Vec<u8> {
 async fn nonsense_lets_no_more_through_and_stops_nothing() {
     let now = 1_795_000_000_000_000;
     let (most_of_all, second) = (i64::MAX, 1_000_000_000);
-    // now, members, lateness, due; first, apart, n, paused, since
-    let replies: [(&str, Vec<u8>, bool); 17] = [
+    // now, members, lateness, due; learns, paused, since, departed, paces and their epochs, events; first, apart, n
+    let nothing = [0; 10];
+    let reply = |report: [i64; 10], [first, apart, n]: [i64; 3]| {
+        let head = [now, 1, 15_000, now];
+        numbers(&[&head[..], &report, &[first, apart, n]].concat())
+    };
+    let sound = [now, 10_150_000, 1];
+    let learned = |apart, epoch| [1, 0, 0, 0, 0, apart, epoch, 0, 0, 0];
+    let replies: [(&str, Vec<u8>, bool); 22] = [
         ("closes", Vec::new(), false),
         (
             "no RESP",
@@ -77,37 +84,55 @@ async fn nonsense_lets_no_more_through_and_stops_nothing() {
         ("a huge text", b"$500000000\r\n".to_vec(), true),
         ("a deep array", b"*1\r\n".repeat(100_000), false),
         ("an array of -7", b"*-7\r\n".to_vec(), false),
-        ("negative", numbers(&[-1; 9]), false),
-        ("huge", numbers(&[most_of_all; 9]), false),
-        ("zero", numbers(&[0; 9]), false),
+        ("negative", numbers(&[-1; 17]), false),
+        ("huge", numbers(&[most_of_all; 17]), false),
+        ("zero", numbers(&[0; 17]), false),
         (
             "more than wanted",
-            numbers(&[now, 1, 15_000, now, now, second, most_of_all, 0, 0]),
+            reply(nothing, [now, second, most_of_all]),
             false,
         ),
-        (
-            "all at once",
-            numbers(&[now, 1, 15_000, now, now, 1, 1, 0, 0]),
-            false,
-        ),
+        ("all at once", reply(nothing, [now, 1, 1]), false),
         (
             "ever so late",
-            numbers(&[
-                now,
-                1,
-                most_of_all / 4_000,
-                now,
-                now - 9_000_000,
-                10_000_000,
-                1,
-                0,
-                0,
-            ]),
+            numbers(
+                &[
+                    &[now, 1, most_of_all / 4_000, now],
+                    &nothing[..],
+                    &[now - 9_000_000, 10_000_000, 1],
+                ]
+                .concat(),
+            ),
             false,
         ),
         (
             "years ahead",
-            numbers(&[now, 1, 15_000, now, 8 * now, 10_000_000, 0, 0, 0]),
+            reply(nothing, [8 * now, 10_000_000, 0]),
+            false,
+        ),
+        (
+            "a pace of years",
+            reply(learned(most_of_all / 2, 1), sound),
+            false,
+        ),
+        (
+            "a pace that nothing replaces",
+            reply(learned(10_000_000_000, most_of_all), sound),
+            false,
+        ),
+        (
+            "events without end",
+            reply([1, 0, 0, 0, 0, 0, 0, 0, 0, most_of_all], sound),
+            false,
+        ),
+        (
+            "unknown events",
+            reply([1, 0, 0, 0, 0, 0, 0, 0, 0, 2], [9, 9, 9]),
+            false,
+        ),
+        (
+            "a report that is cut off",
+            numbers(&[now, 1, 15_000, now, 1, 0]),
             false,
         ),
     ];
