@@ -14,7 +14,7 @@ const LAYERS: [(&str, &[&str], &[&str]); 16] = [
     (
         "wire",
         &["clock", "words"],
-        &["http", "memchr", "serde", "serde_json", "tokio"],
+        &["http", "memchr", "serde", "serde_json", "smallvec", "tokio"],
     ),
     ("quota", &["words"], &[]),
     ("observe", &["clock", "words"], &["tokio", "tracing"]),

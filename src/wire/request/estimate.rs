@@ -97,8 +97,8 @@ impl Kind {
 
 /// The state after a character, and the weight of the character after what precedes it.
 ///
-/// A state is what the last characters were. From [`LETTERS`] on it is the number of letters so far, one for each case
-/// of the last of them.
+/// A state is what the last characters were. From [`LETTERS`] on, it counts the letters of the word so far. Each count has
+/// two states, the second of which says that the last letter is lowercase.
 const fn step(state: u8, kind: Kind) -> (u8, u8) {
     match (kind, state) {
         (Kind::Lowercase | Kind::Uppercase | Kind::Caseless, _) => {
