@@ -146,18 +146,23 @@ impl World {
             *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
             let error = random.choice(self.errors).copied();
             *response.body_mut() = Full::from(error.unwrap_or_default());
-            if matches!(self.says, Says::Limits | Says::Wait) {
+            if matches!(self.says, Says::Limits | Says::PerMinute | Says::Wait) {
                 response.headers_mut().insert(RETRY_AFTER, wait.into());
             }
         }
-        if matches!(self.says, Says::Limits | Says::Exact) {
+        if matches!(self.says, Says::Limits | Says::PerMinute | Says::Exact) {
             let reset = match (wait, verdict.wait) {
-                (Some(wait), _) if self.says == Says::Limits => wait as f64,
+                (Some(wait), _) if self.says != Says::Exact => wait as f64,
                 (_, Some(wait)) => wait.as_secs_f64() + HALF_A_MILLI,
                 (_, None) => verdict.reset.as_secs_f64(),
             };
             let headers = response.headers_mut();
-            put(headers, "x-ratelimit-limit", verdict.limit);
+            let per = if self.says == Says::PerMinute {
+                60.0
+            } else {
+                1.0
+            };
+            put(headers, "x-ratelimit-limit", per * verdict.limit);
             put(headers, "x-ratelimit-remaining", verdict.remaining.into());
             put(headers, "x-ratelimit-reset", reset);
         }

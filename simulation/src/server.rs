@@ -24,6 +24,8 @@ pub enum Says {
     Limits,
     /// All headers on every response, but the wait exactly, in `x-ratelimit-reset` alone.
     Exact,
+    /// All headers on every response, with the limit per minute, which other servers mean by the same header.
+    PerMinute,
     /// The wait, on 429s only.
     Wait,
     Nothing,

@@ -35,7 +35,7 @@ impl Row {
             name: format!("{name}, {:?}", setting.says),
             steps: steps.iter().map(|(at, _)| *at).collect(),
             follows: match setting.says {
-                Says::Limits | Says::Exact => 20,
+                Says::Limits | Says::PerMinute | Says::Exact => 20,
                 Says::Wait | Says::Nothing => 60,
             },
             runs: seeds.map(|seed| setting.run(seed)).collect(),
