@@ -69,6 +69,8 @@
 //! | what the server does | what the lane does |
 //! |---|---|
 //! | names its limit, in `x-ratelimit-limit-dynamic`, `x-ratelimit-limit` (per second) or in the words of a 429; for tokens in `x-tokenlimit-limit`, `x-ratelimit-limit-tokens` and the same words | keeps to that, up and down; if responses overtake each other, the one to the later request counts |
+//! | names a limit of more than twice the lane's pace | doubles the pace each second until it is there |
+//! | rejects requests at less than a twentieth of a limit that it names, as if in another unit | ignores the limit, until the server names one of less than twenty times the lane's pace |
 //! | names what remains (`-remaining`) for a time (`-reset`) | waits until then, once as many requests have departed |
 //! | responds with 429 to requests sent too fast | continues at the rate that the server took before, a twentieth to a half less; once for all requests in flight |
 //! | responds with 429 to one of the first three requests after a pause | keeps its rate: the request was too early. From the second such pause in a row pauses last at least 2 s, 4 s, ... 15 s, and the third cuts the rate too |

@@ -42,6 +42,12 @@ pub(crate) struct Rate {
     last: Instant,
     /// The rate at the last [`change`](Self::change).
     changed: f64,
+    /// The limit that the server named.
+    limit: f64,
+    /// Whether the server rejects requests at a small part of the limit that it names.
+    distrusts: bool,
+    /// The instant of the last step towards a higher named limit.
+    raised: Instant,
 }
 
 impl Rate {
@@ -65,6 +71,9 @@ impl Rate {
             known: now,
             last: now,
             changed: 0.0,
+            limit: 0.0,
+            distrusts: false,
+            raised: Instant::START,
         }
     }
 
@@ -204,6 +213,9 @@ impl Rate {
         if self.is_noise(now) || rate >= FASTEST {
             return false;
         }
+        if self.is_named(now) && rate < self.limit * LEAST_PART {
+            (self.distrusts, self.named, self.trim) = (true, None, 1.0);
+        }
         let named = self.is_named(now);
         let most = self.most(rate, now);
         // A few requests do not tell how fast is too fast.
@@ -220,7 +232,7 @@ impl Rate {
         if named {
             // The named limit is right, apart from the network's effect on the pace, and from other programs
             // that send under the same limit.
-            self.trim = (self.trim * cut / self.rate).max(LEAST_TRIM);
+            self.trim *= cut / self.rate;
         }
         if self.sent.mean(20, now) > cut * LONG_MEMORY {
             self.probe.counts_by_minute(now);
@@ -257,10 +269,24 @@ impl Rate {
         if !limit.is_finite() || limit <= 0.0 || self.named.is_some_and(|named| at < named) {
             return;
         }
-        self.named = Some(at);
+        self.distrusts &= limit * LEAST_PART > self.rate;
+        if self.distrusts {
+            return;
+        }
+        (self.named, self.limit) = (Some(at), limit);
         // The trim after rejections lowers the user's ceiling too, and not only the limit that the server
         // names.
         let rate = ((limit * SPREAD).min(self.ceiling) * self.trim).clamp(SLOWEST, FASTEST);
+        if rate > self.rate * RAISED {
+            // A limit in another unit is found out by a few rejections.
+            if now - self.raised >= Span::SECOND {
+                self.raised = now;
+                self.set(self.rate * RAISED, now);
+                self.probe.reset(now);
+            }
+            (self.leads, self.known) = (true, now);
+            return;
+        }
         if !self.leads || (rate / self.rate - 1.0).abs() > SAME {
             self.set(rate, now);
             self.probe.reset(now);
@@ -407,7 +433,11 @@ const TOKENS_UNTRIMMED: f64 = 0.01;
 /// While the server took at least this part of the tokens that the user wrote in a minute, they are what it
 /// allows.
 const ENOUGH: f64 = 0.8;
-const LEAST_TRIM: f64 = 0.05;
+/// A named limit is not trusted once the server rejects requests at less than this part of it, as if it counted in
+/// another unit. Up to twenty programs may share a limit.
+const LEAST_PART: f64 = 0.05;
+/// A higher named limit is approached by this factor a second.
+const RAISED: f64 = 2.0;
 
 /// A lane with less than this part of a limit shares it with others. All then add the same amount, and give
 /// up a part of their rate on a rejection. That makes them equal. With a smaller part, or more added, they

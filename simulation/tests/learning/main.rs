@@ -67,6 +67,22 @@ fn moving_windows_and_a_plain_bucket_for_comparison() {
     }
 }
 
+/// A header that means a minute, in seconds, is believed until the server rejects requests within it.
+#[test]
+#[ignore = "long: ./check --all runs it"]
+fn a_limit_in_another_unit_is_not_trusted() {
+    let rows = [Bucket, SlidingMinute].map(|kind| {
+        let setting = Setting {
+            seconds: 720,
+            ..steady(Client::Default, kind, Says::PerMinute)
+        };
+        Row::of(&format!("600 named for 10, {kind:?}"), &setting, FIVE)
+    });
+    for row in rows {
+        row.assert(95.0, 1.0);
+    }
+}
+
 /// A client that is rejected here and waits for a whole second, because the server says so, loses a second's quota.
 /// Even with the best margin, known beforehand, that leaves 90.7 %. That figure is therefore only reported, and the
 /// assertion uses a server that sends milliseconds.
@@ -101,5 +117,6 @@ fn found(seeds: Range<u64>) {
 }
 
 const SEEDS: Range<u64> = 0..8;
+const FIVE: Range<u64> = 0..5;
 /// One-way delays in milliseconds: 150 of jitter.
 const FAR: (u64, u64) = (10, 160);

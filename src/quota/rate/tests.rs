@@ -96,6 +96,10 @@ fn what_the_server_names_counts_and_the_newest_of_it() {
     rate.named(9.0, at(5), at(30));
     assert!(rate.per_second() < 4.0);
     rate.named(100.0, at(40), at(50));
+    // It is approached, twice as fast each second.
+    assert!(rate.per_second() < 8.0);
+    rate.named(100.0, at(40), at(51));
+    rate.named(100.0, at(40), at(52));
     assert_eq!(rate.per_second(), 20.0);
     for absurd in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
         rate.named(absurd, at(60), at(70));
@@ -163,10 +167,10 @@ fn what_is_owed_is_paid_at_the_new_rate_and_nothing_overflows() {
     let mut rate = Rate::new(Unit::Requests, 1.0, f64::INFINITY, at(0));
     rate.named(1.0, at(0), at(0));
     rate.depart(Weight(1), true, at(1), at(1));
-    rate.named(10.0, at(1), at(1));
+    rate.named(2.0, at(1), at(1));
     let wait = rate.next(0) - at(1);
     assert!(
-        (Span::SECOND / 11..Span::SECOND / 9).contains(&wait),
+        (Span::SECOND * 9 / 20..Span::SECOND * 11 / 20).contains(&wait),
         "{wait:?}"
     );
     let never = Instant::NEVER;
@@ -394,4 +398,20 @@ fn only_what_was_charged_comes_back_be_it_forgotten_why_or_not() {
     assert_eq!(rate.pace.due, due);
     rate.settle(at(3), settled(100, 90), at(5));
     assert_eq!(rate.pace.due, due - Span::SECOND);
+}
+
+#[test]
+fn a_limit_is_not_trusted_if_the_server_rejects_at_less_than_a_twentieth_of_it() {
+    for (limit, trusted) in [(150.0, true), (600.0, false)] {
+        let mut rate = Rate::new(Unit::Requests, 10.0, f64::INFINITY, at(0));
+        let now = send_at(&mut rate, 10, at(0), 10);
+        rate.named(limit, now, now);
+        rate.rejected(now, Weight(1), Span::SECOND, News::TooFast, now);
+        rate.named(limit, now, now + Span::SECOND);
+        assert_eq!(rate.is_named(now), trusted, "{limit}");
+        assert_eq!(rate.per_second() > 10.0, trusted, "{rate:?}");
+        // A limit that may be in the right unit is trusted again.
+        rate.named(12.0, now, now + Span::SECOND);
+        assert!(rate.is_named(now));
+    }
 }
