@@ -84,6 +84,10 @@ impl Key {
                 share.alone_apart = apart;
                 term.heard = share.alone_until().map_or(Stamp(0), stamp);
             }
+            if let Some(share) = &mut self.lanes[lane].share {
+                // The process knows only its own part of what is sent.
+                share.learns = false;
+            }
             self.clear_owed(&errand);
             let reply = ledger.decide(&errand.ask, stamp(now));
             self.take_lanes(&errand, &reply, &Offset::own());

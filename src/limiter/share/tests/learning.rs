@@ -183,3 +183,24 @@ async fn another_process_goes_on_learning_when_the_one_that_learned_dies() {
         );
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_learned_while_the_ledger_is_away() {
+    let server = Server::new(5, 0, &[Fault::Refuses(100_000..400_000)]);
+    let limiter = server.process(0, written(60), terms(1));
+    let pace = || {
+        let lanes = limiter.snapshot().lanes;
+        let learned = lanes[0].limits.iter().find(|limit| limit.learned);
+        learned.map(|limit| (limit.max, limit.per))
+    };
+    // The server takes more from the instant on at which the ledger goes away.
+    let api = Api::new((5.0, 100, 50.0), 1, false);
+    work(vec![limiter.clone()], &api, 101).await;
+    let before = pace();
+    let api = Api::new((50.0, 290, 50.0), 1, false);
+    work(vec![limiter.clone()], &api, 290).await;
+    assert_eq!(pace(), before);
+    let api = Api::new((50.0, 300, 50.0), 1, false);
+    work(vec![limiter.clone()], &api, 300).await;
+    assert_ne!(pace(), before);
+}

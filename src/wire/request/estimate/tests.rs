@@ -196,11 +196,8 @@ fn by_the_rules(text: &str) -> u64 {
             let mut letters = run(&is_letter);
             // A capital letter after a lowercase one begins a word.
             let word = &chars[at - letters as usize..=at];
-            let humps = word
-                .windows(2)
-                .enumerate()
-                .filter(|(_, pair)| pair[0].is_lowercase() && pair[1].is_uppercase());
-            if let Some((hump, _)) = humps.last() {
+            let is_hump = |pair: &[char]| pair[0].is_lowercase() && pair[1].is_uppercase();
+            if let Some(hump) = word.windows(2).rposition(is_hump) {
                 letters -= hump as u64 + 1;
             }
             let accent = if char.is_ascii() { 0 } else { ACCENT };
