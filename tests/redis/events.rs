@@ -2,7 +2,7 @@
 
 use std::{
     fmt::{Debug, Write},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Once},
 };
 
 use tracing::{
@@ -18,6 +18,11 @@ pub(crate) struct Events(Arc<Mutex<Vec<(Level, String)>>>);
 
 impl Events {
     pub(crate) fn listen() -> (Self, DefaultGuard) {
+        // A thread without a subscriber that reaches an event first would turn it off for all threads.
+        static OTHERS: Once = Once::new();
+        OTHERS.call_once(|| {
+            tracing::subscriber::set_global_default(Self::default()).expect("it is the only one");
+        });
         let events = Self::default();
         let guard = tracing::subscriber::set_default(events.clone());
         (events, guard)
