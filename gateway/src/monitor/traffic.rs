@@ -114,6 +114,8 @@ impl Drop for Connection {
 
 impl Drop for OpenCall {
     fn drop(&mut self) {
+        // It counts until it is logged: a gateway without calls may stop.
+        self.record.finish(&self.monitor);
         let mut callers = self.traffic.callers();
         if let Some(calls) = callers.get_mut(&self.caller) {
             *calls -= 1;
@@ -121,8 +123,6 @@ impl Drop for OpenCall {
                 callers.remove(&self.caller);
             }
         }
-        drop(callers);
-        self.record.finish(&self.monitor);
     }
 }
 
