@@ -401,6 +401,16 @@ async fn random_worlds_keep_to_the_limit() {
 
 #[tokio::test(start_paused = true)]
 #[ignore = "minutes"]
+async fn two_processes_use_ten_thousand_a_second() {
+    let server = Server::new(1, 0, &[]);
+    let (used, over, (few, many)) = run((60_000, 6), 2, &server, 30).await;
+    let what = format!("{used:.4} {over} {few:.3} {many:.3}");
+    assert!(over <= 0 && used >= 0.96, "{what}");
+    assert!(few >= 0.97 && many <= 1.03, "{what}");
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "minutes"]
 async fn many_random_worlds_keep_to_the_limit() {
     for _ in 0..300 {
         random(fastrand::u64(..)).await;
