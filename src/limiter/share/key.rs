@@ -64,6 +64,7 @@ impl Key {
             let mut share = before
                 .unwrap_or_else(|| Box::new(LaneShare::new(of.endpoint, of.model.as_deref())));
             share.start_again();
+            share.forget_paces();
             share
         });
     }
@@ -222,7 +223,7 @@ impl Key {
                 }
             }
             for unit in Unit::BOTH {
-                share.paces[unit].limit.owes(given[unit], Weight(0));
+                share.owes_pace(unit, given[unit], Weight(0));
             }
         }
     }

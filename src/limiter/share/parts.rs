@@ -13,6 +13,8 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::limiter) struct KeyShare {
     pub(super) digest: Digest,
+    /// Whether its lanes learn their paces.
+    pub(super) is_adaptive: bool,
     pub(super) clock: Offset,
     /// The number of processes that share the key, as the ledger said last.
     pub(in crate::limiter) processes: u64,
@@ -33,9 +35,10 @@ pub(in crate::limiter) struct KeyShare {
 }
 
 impl KeyShare {
-    pub(in crate::limiter) fn new(digest: Digest) -> Self {
+    pub(in crate::limiter) fn new(digest: Digest, is_adaptive: bool) -> Self {
         Self {
             digest,
+            is_adaptive,
             clock: Offset::default(),
             processes: 0,
             asked: None,
@@ -271,8 +274,24 @@ impl LaneShare {
 
     /// A departed request has cost more than was charged for it, or less.
     pub(in crate::limiter) fn owes(&mut self, charged: Weight, cost: Weight) {
-        self.paces.tokens.limit.owes(charged, cost);
+        self.owes_pace(Unit::Tokens, charged, cost);
         self.cost(charged, cost);
+    }
+
+    /// The same, of one of its paces. One that does not apply is owed nothing.
+    pub(super) fn owes_pace(&mut self, unit: Unit, charged: Weight, cost: Weight) {
+        let pace = &mut self.paces[unit];
+        if pace.known.apart > 0 {
+            pace.limit.owes(charged, cost);
+        }
+    }
+
+    /// The table is another. The paces of the other processes still hold: the next reply names them again.
+    pub(super) fn forget_paces(&mut self) {
+        self.learns = false;
+        for unit in Unit::BOTH {
+            self.paces[unit].known = Pace::default();
+        }
     }
 
     /// A request has departed at an instant for which `charged` tokens were charged, under the learned pace of

@@ -19,14 +19,13 @@ impl Key {
 
     /// Adds a report on a lane, without what is reported once.
     pub(super) fn report_on(&self, lane: LaneIndex, errand: &mut Errand) {
-        let of = &self.lanes[lane];
-        let Some(share) = &of.share else { return };
+        let (Some(key), Some(share)) = (&self.share, &self.lanes[lane].share) else {
+            return;
+        };
         errand.reported.push(lane);
         errand.ask.reports.push(Report {
             lane: share.name,
-            learns: Unit::BOTH
-                .iter()
-                .any(|unit| of.learned[*unit].rate.is_some()),
+            learns: key.is_adaptive,
             paces: Each {
                 requests: share.paces.requests.known,
                 tokens: share.paces.tokens.known,
@@ -76,7 +75,9 @@ impl Key {
         for (lane, (report, of)) in errand.reported.iter().zip(reports) {
             self.take_pause(*lane, report, of, clock, now);
             self.take_departures(*lane, report, of, now);
-            self.take_paces(*lane, of, rules, now);
+            if report.learns {
+                self.take_paces(*lane, of, rules, now);
+            }
             if of.learns {
                 for event in &of.events {
                     self.learn(*lane, event, clock, rules, now);

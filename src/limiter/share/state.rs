@@ -40,7 +40,10 @@ impl State {
         }
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
         if key.share.is_none() {
-            key.share = Some(Box::new(KeyShare::new(call.identity.digest())));
+            key.share = Some(Box::new(KeyShare::new(
+                call.identity.digest(),
+                self.settings.learning,
+            )));
             key.share_lanes(&self.rules);
         }
     }

@@ -204,3 +204,69 @@ async fn nothing_is_learned_while_the_ledger_is_away() {
     work(vec![limiter.clone()], &api, 300).await;
     assert_ne!(pace(), before);
 }
+
+/// Whether the pace of the first lane was learned.
+fn has_learned(limiter: &Limiter) -> bool {
+    let lanes = limiter.snapshot().lanes;
+    lanes[0].limits.iter().any(|limit| limit.learned)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_is_not_adaptive_keeps_to_its_table() {
+    let server = Server::new(5, 0, &[]);
+    let learner = server.process(0, written(60), terms(2));
+    let fixed = server.process(1, written(60), terms(2)).adaptive(false);
+    let api = Api::new((5.0, 60, 5.0), 2, false);
+    work(vec![learner.clone(), fixed.clone()], &api, 60).await;
+    assert!(has_learned(&learner) && !has_learned(&fixed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_with_a_new_table_follows_the_shared_pace_again() {
+    let server = Server::new(5, 0, &[]);
+    let processes = [0, 1].map(|of| server.process(of, written(60), terms(2)));
+    let api = Api::new((5.0, 60, 5.0), 2, false);
+    work(processes.to_vec(), &api, 60).await;
+    // It is not known which of them learns.
+    for process in &processes {
+        process.set_limits(written(66));
+        assert!(!has_learned(process));
+        // No rejection makes it learn anew.
+        let api = Api::new((50.0, 5, 50.0), 2, false);
+        work(processes.to_vec(), &api, 5).await;
+        assert!(processes.iter().all(has_learned));
+    }
+}
+
+/// The costs before the pace was learned are no debt of the pace.
+#[tokio::test(start_paused = true)]
+async fn a_pace_of_tokens_begins_without_a_debt() {
+    let server = Server::new(5, 0, &[]);
+    let limits = Limits::none().tokens(CHAT, quota(60_000, 6));
+    let limiter = server.process(0, limits, terms(1));
+    let dearer = async |report: &Report| {
+        let mut permit = limiter
+            .acquire(Call::new(CHAT).with_tokens(10))
+            .await
+            .unwrap();
+        permit.settle(1_000);
+        permit.report(report);
+    };
+    let mut report = Report::default();
+    for _ in 0..300 {
+        dearer(&report).await;
+    }
+    report.limits[Unit::Tokens].limit = Some(5_000.0);
+    dearer(&report).await;
+    sleep(Duration::from_secs(1)).await;
+    dearer(&report).await;
+    let since = now();
+    for _ in 0..20 {
+        dearer(&report).await;
+    }
+    assert!(
+        since.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        since.elapsed()
+    );
+}
