@@ -31,7 +31,7 @@ local function read(place, count)
   local value = values[place]
   if not value or #value ~= 8 * count then return 0, 0, 0, 0, 0, 0, 0, 0 end
   local a, b, c, d, e, f, g, h = struct.unpack(formats[count], value)
-  -- What follows the numbers is the place of the next one.
+  -- After the numbers stands the place of the next one.
   a, b = sound(a), sound(b)
   if count > 2 then c, d = sound(c), sound(d) end
   if count > 4 then e = sound(e) end

@@ -65,7 +65,7 @@
 //! | limits on requests and on tokens, in the table | shared, for each API key or [name](crate::extension::ApiKey::named) |
 //! | the cost of responses in tokens | charged as expected. The next call to Redis corrects the charge, up or down, so a window may be over by the tokens in flight |
 //! | pauses after a 429, or after a 503 that names a wait | shared: all processes pause within two cycles (200 ms) |
-//! | the [learned pace](crate::limiter#what-it-learns), and limits that the server names | shared: one process learns for all, from what all have sent and were told. If it makes no call for 2 s, another one goes on from the same pace. While Redis is away nothing is learned |
+//! | the [learned pace](crate::limiter#what-it-learns), and limits that the server names | shared: one process learns for all, from what all have sent and were told. If it makes no call for 2 s, another one goes on from the same pace. While Redis is away nothing is learned. A process with [`adaptive(false)`](Limiter::adaptive) keeps to its table |
 //! | what the server says remains | each process counts from the response that it had; what others sent counts with the next call |
 //! | limits of requests in flight, slots of jobs | not shared: each process has all of them. With the feature `tracing` a warning says so once |
 //! | [bursts](crate::Quota::with_burst), [unpaced](crate::Quota::unpaced) windows | without effect: shared limits are paced evenly |

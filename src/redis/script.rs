@@ -131,7 +131,7 @@ pub(super) fn reply(numbers: &[i64], ask: &Ask) -> Option<Reply> {
     })
 }
 
-/// What the reply says of a lane that was reported on.
+/// The part of the reply about a lane that was reported on.
 fn report(next: &mut impl FnMut() -> Option<u64>) -> Option<ReportReply> {
     let mut reply = ReportReply {
         learns: next()? == 1,

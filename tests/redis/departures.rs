@@ -132,7 +132,7 @@ fn eight_processes_use_one_limit_in_equal_shares_and_never_more() {
     assert!(counts.iter().all(even), "{counts:?}");
 }
 
-/// What may happen to the server and to the processes, and what is used of the limit in the 7 s from then on.
+/// Events of the server and of the processes, and the part of the limit that is used in the 7 s from then on.
 #[test]
 #[ignore = "takes a minute"]
 fn no_fault_of_the_server_or_of_a_process_lets_more_through() {

@@ -64,7 +64,7 @@ fn most(departures: &[Instant], window: Duration) -> usize {
     most
 }
 
-/// What a user of the server sees.
+/// The view of a user of the server.
 struct Admin(Connection);
 
 impl Admin {

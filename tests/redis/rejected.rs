@@ -43,7 +43,7 @@ fn user(admin: &mut Admin, server: &Server, commands: &[&str]) -> String {
     format!("{}?user=worker&pass=pass", server.url())
 }
 
-/// What a limiter sends in two seconds of a limit of 100 a second, and the errors and warnings meanwhile.
+/// The departures in two seconds of a limit of 100 a second, and the errors and warnings meanwhile.
 async fn outcome(url: &str) -> (usize, Vec<String>, Vec<String>) {
     let (events, _guard) = Events::listen();
     let limiter = limiter(url, limits(100, 1));

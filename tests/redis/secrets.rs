@@ -1,4 +1,4 @@
-//! What Redis comes to know of an API key.
+//! The knowledge that Redis has of an API key.
 
 use std::{
     io::{Read, Write},

@@ -67,7 +67,7 @@ impl Two {
         [after[0] - before[0], after[1] - before[1]]
     }
 
-    /// What one of them tells of the sharing, on its page and in its metrics.
+    /// The sharing as one of them tells it, on its page and in its metrics.
     async fn tells(&self) -> (Value, String) {
         let sharing = self.gateways[0].lanes().await["sharing"].clone();
         let request = self.gateways[0].get("/metrics");

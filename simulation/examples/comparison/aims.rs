@@ -1,4 +1,4 @@
-//! What this crate aims at, beside the best neighbour that is given as much: at most 2 points less use, and no more
+//! The aims of this crate, beside the best neighbour that is given as much: at most 2 points less use, and no more
 //! 429s. The best neighbour has the most use among those that fail no call and get at most 1 % 429s.
 
 use crate::{

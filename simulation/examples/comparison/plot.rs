@@ -11,7 +11,7 @@ use crate::{
     figures::Figures,
 };
 
-/// What a plot shows, and its scale.
+/// The figure that a plot shows, and its scale.
 pub(crate) struct Axis {
     pub(crate) title: &'static str,
     /// The figure of a client, if it has one.

@@ -4,7 +4,7 @@ use slab::Slab;
 
 use super::{
     Sharing, Unreached,
-    errand::Limit,
+    errand::SharedLimit,
     key::{LEAST_LATENESS, SILENT},
     parts::LimitShare,
 };
@@ -107,7 +107,7 @@ impl Key {
         for lane in self.lane_indices() {
             let mut after = Instant::START;
             for &index in &self.lanes[lane].limits {
-                let limit = self.limit_share(Limit::Table(index));
+                let limit = self.limit_share(SharedLimit::Table(index));
                 let until = limit.and_then(LimitShare::alone_until);
                 after = after.max(until.unwrap_or(Instant::START));
             }

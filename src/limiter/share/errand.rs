@@ -15,7 +15,7 @@ pub(crate) struct Errand {
     /// The instant at which it was made. It is sent later.
     pub(in crate::limiter) made: Instant,
     /// The limits of `ask.terms`, in the same order.
-    pub(in crate::limiter) limits: Vec<Limit>,
+    pub(in crate::limiter) limits: Vec<SharedLimit>,
     /// The lanes of `ask.lanes`, in the same order.
     pub(in crate::limiter) lanes: SmallVec<[AskedLane; 4]>,
     /// The lanes of `ask.reports`, in the same order.
@@ -26,7 +26,7 @@ pub(crate) struct Errand {
 
 /// A limit that processes share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::limiter) enum Limit {
+pub(in crate::limiter) enum SharedLimit {
     /// A limit of the table, by its place in the key's list.
     Table(LimitIndex),
     /// The pace that a lane has learned.

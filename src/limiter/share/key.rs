@@ -1,19 +1,18 @@
-//! The shared part of a key: when it calls the ledger, what it asks, and what it does with the reply.
+//! The shared part of a key: its lanes, its limits, and the instants at which it calls the ledger.
 
 use slab::Slab;
 use smallvec::SmallVec;
 
 use super::{
     Sharing,
-    errand::{AskedLane, Errand, Limit},
-    parts::{CYCLE, LaneShare, LimitShare, Said},
+    errand::{Errand, SharedLimit},
+    lane::{CYCLE, LaneShare},
+    parts::LimitShare,
 };
 use crate::{
-    limiter::{
-        KeyIndex, KeyRef, LaneIndex, LimitIndex, key::Key, lane::Lane, rules::Rules, waiter::Waiter,
-    },
-    quota::shared::{Bound, LaneAsk, Offset, Reply, Run, Stamp, Term, What},
-    words::{Digest, Each, Instant, Quota, Rule, Span, Unit, Weight},
+    limiter::{KeyIndex, LaneIndex, key::Key, lane::Lane, rules::Rules, waiter::Waiter},
+    quota::shared::Stamp,
+    words::{Each, Instant, Quota, Rule, Span, Unit, Weight},
 };
 
 impl Lane {
@@ -23,7 +22,7 @@ impl Lane {
     }
 
     /// Whether there is something to report.
-    fn has_report(&self) -> bool {
+    pub(super) fn has_report(&self) -> bool {
         let of = self.share.as_ref();
         of.is_some_and(|of| of.unreported != (0, 0) || !of.events.is_empty())
     }
@@ -117,17 +116,19 @@ impl Key {
         }
     }
 
-    pub(super) fn limit_share(&self, limit: Limit) -> Option<&LimitShare> {
+    pub(super) fn limit_share(&self, limit: SharedLimit) -> Option<&LimitShare> {
         match limit {
-            Limit::Table(index) => self.share.as_ref()?.limit_ref(index),
-            Limit::Pace(lane, unit) => Some(&self.lanes[lane].share.as_ref()?.paces[unit].limit),
+            SharedLimit::Table(index) => self.share.as_ref()?.limit_ref(index),
+            SharedLimit::Pace(lane, unit) => {
+                Some(&self.lanes[lane].share.as_ref()?.paces[unit].limit)
+            }
         }
     }
 
-    pub(super) fn limit_share_mut(&mut self, limit: Limit) -> Option<&mut LimitShare> {
+    pub(super) fn limit_share_mut(&mut self, limit: SharedLimit) -> Option<&mut LimitShare> {
         match limit {
-            Limit::Table(index) => self.share.as_mut()?.limit(index),
-            Limit::Pace(lane, unit) => {
+            SharedLimit::Table(index) => self.share.as_mut()?.limit(index),
+            SharedLimit::Pace(lane, unit) => {
                 Some(&mut self.lanes[lane].share.as_mut()?.paces[unit].limit)
             }
         }
@@ -258,134 +259,6 @@ impl Key {
         (lanes, next)
     }
 
-    /// What is asked for some lanes, without the process.
-    pub(super) fn errand_of(
-        &self,
-        index: KeyIndex,
-        lanes: &[LaneIndex],
-        waiters: &Slab<Waiter>,
-        rules: &Rules,
-        now: Instant,
-    ) -> Errand {
-        let digest = self
-            .share
-            .as_ref()
-            .map_or(Digest::default(), |share| share.digest);
-        let key = KeyRef {
-            index,
-            born: self.born,
-        };
-        let lead = self.share.as_ref().map_or(Span::ZERO, |share| share.lead());
-        let mut errand = Errand::new(digest, key, rules.number, now);
-        for lane in self.lane_indices() {
-            if lanes.contains(&lane)
-                || self.lanes[lane].has_report()
-                || self.lanes[lane].waiting > 0
-            {
-                self.report_on(lane, &mut errand);
-            }
-        }
-        for &lane in lanes {
-            let of = &self.lanes[lane];
-            let head = of.queue.as_ref().and_then(|queue| queue.head());
-            let charge = head.map(|head| waiters[head].charge);
-            let tokens = charge.map_or(of.mean_tokens(), |charge| self.tokens(lane, charge, rules));
-            let Some(share) = &of.share else { continue };
-            let mut asked = AskedLane::new(lane, tokens);
-            let mut costs = Vec::new();
-            for &index in &of.limits {
-                let rule = rules.rule(self.limits[index].rule);
-                let cost = rule.cap.weight(tokens);
-                let (Ok(quota), false) = (rule.cap.quota(), of.outgrew(rule)) else {
-                    continue;
-                };
-                asked.limit(quota, rule.cap.unit().unwrap_or(Unit::Requests), cost);
-                if cost > Weight(0) {
-                    let is_paced = Unit::BOTH.iter().any(|unit| of.learned[*unit].leads());
-                    let term = self.term(index, quota, is_paced, rules, &mut errand);
-                    costs.push((term, cost.0));
-                }
-            }
-            for unit in Unit::BOTH {
-                let cost = unit.weight(tokens);
-                let time = share.paces[unit].time(cost).filter(|_| cost > Weight(0));
-                if let (true, Some(time)) = (of.learned[unit].leads(), time) {
-                    asked.takes(time, unit);
-                    costs.push((self.pace_term(lane, unit, &mut errand), cost.0));
-                }
-            }
-            let place = errand.reported.iter().position(|of| *of == lane);
-            errand.ask.lanes.push(LaneAsk {
-                report: place.expect("asked lanes are reported on"),
-                want: share.want(
-                    of.waiting.into(),
-                    head.map(|head| waiters[head].since),
-                    lead,
-                    now,
-                ),
-                returns: share.returns.is_some(),
-                costs,
-            });
-            errand.lanes.push(asked);
-        }
-        for place in 0..self.limits.len() {
-            let index = LimitIndex::new(place);
-            let share = self.limit_share(Limit::Table(index));
-            let matters = share.is_some_and(|share| share.owed != 0 || share.heard > Stamp(0));
-            if let (true, Ok(quota)) = (matters, rules.cap(self.limits[index].rule).quota()) {
-                self.term(index, quota, false, rules, &mut errand);
-            }
-        }
-        errand
-    }
-
-    /// The place of a limit among the terms of an errand.
-    fn term(
-        &self,
-        index: LimitIndex,
-        quota: &Quota,
-        is_paced: bool,
-        rules: &Rules,
-        errand: &mut Errand,
-    ) -> usize {
-        let bound = Bound::Window {
-            max: quota.max(),
-            window: quota.window(),
-        };
-        // A limit whose lanes have no other limit has its instants in order.
-        let rule = rules.rule(self.limits[index].rule);
-        let lag = match rules.is_alone(rule) && !is_paced {
-            true => Span::ZERO,
-            false => (quota.window() / 100).min(WIDEST_LAG),
-        };
-        self.bounded(Limit::Table(index), bound, lag, errand)
-    }
-
-    /// The place of a lane's learned pace among the terms of an errand.
-    fn pace_term(&self, lane: LaneIndex, of: Unit, errand: &mut Errand) -> usize {
-        let report = errand.reported.iter().position(|of| *of == lane);
-        let report = report.expect("asked lanes are reported on");
-        let bound = Bound::Pace { report, of };
-        self.bounded(Limit::Pace(lane, of), bound, WIDEST_LAG, errand)
-    }
-
-    fn bounded(&self, limit: Limit, bound: Bound, lag: Span, errand: &mut Errand) -> usize {
-        let known = errand.limits.iter().position(|of| *of == limit);
-        if let Some(place) = known {
-            return place;
-        }
-        let share = self.limit_share(limit);
-        errand.limits.push(limit);
-        errand.ask.terms.push(Term {
-            name: share.map_or_else(Default::default, |share| share.name),
-            bound,
-            lag,
-            heard: share.map_or(Stamp(0), |share| share.heard),
-            owed: share.map_or(0, |share| share.owed),
-        });
-        errand.ask.terms.len() - 1
-    }
-
     /// Completes an errand that is sent now.
     fn call(&mut self, errand: &mut Errand, sharing: &Sharing, now: Instant) {
         self.clear_owed(errand);
@@ -423,97 +296,6 @@ impl Key {
             }
         }
     }
-
-    /// Takes a reply of the ledger.
-    pub(in crate::limiter) fn take(
-        &mut self,
-        errand: &Errand,
-        reply: &Reply,
-        rules: &Rules,
-        now: Instant,
-    ) {
-        let Some(share) = &mut self.share else { return };
-        share.asked = None;
-        let was_alone = share.alone.take().is_some();
-        share.took(now - errand.made);
-        share.processes = reply.members;
-        let agrees = share.clock.heard(errand.made, now, reply.now);
-        let clock = share.clock.clone();
-        for lane in &mut self.lanes {
-            if let Some(share) = &mut lane.share {
-                share.lease.follow(&clock, agrees);
-            }
-        }
-        if was_alone {
-            self.return_from_alone();
-        }
-        self.take_reports(errand, reply, &clock, rules, now);
-        if errand.table != rules.number {
-            return;
-        }
-        for (index, due) in errand.limits.iter().zip(&reply.dues) {
-            if let Some(limit) = self.limit_share_mut(*index) {
-                // A server that was set back must be able to say so.
-                limit.heard = if agrees { limit.heard.max(*due) } else { *due };
-            }
-        }
-        self.take_lanes(errand, reply, &clock);
-    }
-
-    /// Gives the lanes the instants of a reply.
-    pub(super) fn take_lanes(&mut self, errand: &Errand, reply: &Reply, clock: &Offset) {
-        for (asked, reply_of) in errand.lanes.iter().zip(&reply.lanes) {
-            let Some(share) = &mut self.lanes[asked.lane].share else {
-                continue;
-            };
-            let late = reply.lateness.max((asked.window / 100).min(LATE)) + asked.margin;
-            let first = reply_of.first.as_nanos();
-            share.returns = (reply_of.n == 0).then_some(first);
-            share.lease.follow(clock, true);
-            share.lease.grant(Run {
-                first,
-                apart: reply_of.apart,
-                n: reply_of.n,
-                tokens: asked.tokens,
-                late,
-            });
-        }
-    }
-
-    /// A call has no reply, and may have been executed or not.
-    pub(in crate::limiter) fn take_failure(&mut self, errand: &Errand, rules: &Rules) {
-        if let Some(share) = &mut self.share {
-            share.asked = None;
-        }
-        if errand.table != rules.number {
-            return;
-        }
-        for (index, term) in errand.limits.iter().zip(&errand.ask.terms) {
-            if let Some(limit) = self.limit_share_mut(*index) {
-                // Charged twice rather than not at all.
-                limit.owed = limit.owed.saturating_add(term.owed.max(0));
-            }
-        }
-        for (lane, report) in errand.reported.iter().zip(&errand.ask.reports) {
-            let Some(share) = &mut self.lanes[*lane].share else {
-                continue;
-            };
-            for event in report
-                .events
-                .iter()
-                .filter(|event| event.what != What::Named)
-            {
-                share.says(Said {
-                    what: event.what,
-                    of: event.of,
-                    since: event.since,
-                    until: errand.made + event.wait,
-                    at: errand.made,
-                    amount: event.amount,
-                });
-            }
-        }
-    }
 }
 
 const SHARED: &str = "only lanes and limits of a shared key are asked for";
@@ -529,7 +311,5 @@ const CALLS_AHEAD: Span = Span::millis(450);
 /// A turn is offered for 10 ms, and timers are a little late.
 pub(super) const LEAST_LATENESS: Span = Span::millis(15);
 const MOST_LATENESS: Span = Span::millis(100);
-const LATE: Span = Span::millis(50);
-const WIDEST_LAG: Span = Span::millis(100);
 /// In microseconds: the time after which the process no longer waits for a reply.
 const STALE: u64 = 300_000;

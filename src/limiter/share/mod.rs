@@ -8,10 +8,13 @@
 //! While the ledger does not reply, a key grants itself its part of the limits, as the ledger itself would.
 
 mod alone;
+mod ask;
 mod errand;
 mod key;
+mod lane;
 mod outbox;
 mod parts;
+mod reply;
 mod report;
 mod seam;
 mod state;
@@ -22,10 +25,7 @@ use std::time::Duration;
 
 use self::outbox::{Outbox, Start};
 pub(crate) use self::{errand::Errand, outbox::Unreached, seam::Seam};
-pub(super) use self::{
-    outbox::Dispatch,
-    parts::{KeyShare, LaneShare},
-};
+pub(super) use self::{lane::LaneShare, outbox::Dispatch, parts::KeyShare};
 use crate::words::{Instant, Span};
 
 /// How a limiter shares its limits.

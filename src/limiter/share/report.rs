@@ -1,4 +1,4 @@
-//! What a key reports on its lanes, and what it learns from the reports of other processes.
+//! Reports of a key on its lanes, and the lessons from those of other processes.
 
 use super::errand::Errand;
 use crate::{
@@ -34,7 +34,7 @@ impl Key {
         });
     }
 
-    /// States what is reported once: departures, what the server said, and a pace that this process has
+    /// Adds what is reported once: departures, statements of the server, and a pace that this process has
     /// learned for all.
     pub(super) fn fill_reports(&mut self, errand: &mut Errand, now: Instant) {
         let Some(key) = &self.share else { return };

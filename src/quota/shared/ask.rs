@@ -49,7 +49,7 @@ pub(crate) struct Term {
     pub(crate) owed: i64,
 }
 
-/// What a limit grants.
+/// The grants of a limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Bound {
     /// So many in each window.
@@ -67,7 +67,7 @@ impl Default for Bound {
     }
 }
 
-/// What a process says of a lane. One process learns the lane's pace for all, from the reports of all.
+/// The report of a process on a lane. One process learns the lane's pace for all, from the reports of all.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Report {
     pub(crate) lane: Name,
@@ -90,7 +90,7 @@ pub(crate) struct Pace {
     pub(crate) epoch: u64,
 }
 
-/// What the server has said in a response.
+/// A statement of the server in a response.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Event {
     pub(crate) what: What,
@@ -141,7 +141,7 @@ pub(crate) struct Reply {
     pub(crate) lanes: Vec<LaneReply>,
 }
 
-/// What the ledger knows of a lane that a process reports on.
+/// The state of a lane that a process reports on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ReportReply {
     /// Whether this process learns the lane's pace for all.
@@ -152,7 +152,7 @@ pub(crate) struct ReportReply {
     /// The departures that all processes have reported.
     pub(crate) departed: Each<u64>,
     pub(crate) paces: Each<Pace>,
-    /// What the process that learns has not heard yet.
+    /// Events that the process that learns has not heard of yet.
     pub(crate) events: Vec<Event>,
 }
 
@@ -214,6 +214,11 @@ impl Pace {
             },
         }
     }
+}
+
+/// The whole microseconds of a time, in which the ledger counts.
+pub(super) fn micros(span: Span) -> f64 {
+    (span.as_nanos() as f64 / 1e3).ceil()
 }
 
 const SECOND: f64 = 1e12;

@@ -10,14 +10,11 @@
 
 use std::collections::HashMap;
 
-use super::ask::{
-    Ask, Bound, Event, LaneAsk, LaneReply, Name, Pace, Reply, Report, ReportReply, Stamp, Term,
-    What,
+use super::{
+    ask::{Ask, Bound, LaneAsk, LaneReply, Name, Reply, ReportReply, Stamp, Term, micros},
+    lane::Lane,
 };
-use crate::{
-    quota::News,
-    words::{Each, Span, Unit},
-};
+use crate::words::Span;
 
 /// The state that the processes of one API key share. All instants are in microseconds.
 #[derive(Clone, Debug, Default)]
@@ -41,19 +38,6 @@ struct Limit {
     /// The time of cost that was given back when nothing was booked any more. The next grants take it first.
     credit: f64,
     interval: Widest,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Lane {
-    paused: f64,
-    since: f64,
-    /// The process that learns the pace for all, and the instant until which it does.
-    learner: u64,
-    learns_until: f64,
-    departed: Each<f64>,
-    paces: Each<Pace>,
-    /// What the learner has not heard yet.
-    events: Vec<Event>,
 }
 
 /// The largest of the values that the processes have stated within the last minute.
@@ -97,7 +81,12 @@ impl Ledger {
         let lateness = self.lateness.with(micros(ask.lateness), now);
         let learner = Some(ask.process).filter(|_| !is_stale);
         let reports = ask.reports.iter();
-        let reports: Vec<_> = reports.map(|of| self.report(of, learner, now)).collect();
+        let reports: Vec<_> = reports
+            .map(|of| {
+                let lane = self.lanes.entry(of.lane).or_default();
+                lane.take(of, learner, now)
+            })
+            .collect();
         let terms = ask.terms.iter();
         let mut accounts: Vec<_> = terms
             .map(|term| self.account(term, &reports, lateness, (all, ask.known as f64), now))
@@ -183,68 +172,6 @@ impl Ledger {
     /// Whether the ledger was set back a moment ago.
     fn is_closed(&self, now: f64) -> bool {
         now < self.opens && self.opens <= now + RETAUGHT
-    }
-
-    /// Takes a report, and hands out what others have reported to the process that learns.
-    fn report(&mut self, report: &Report, process: Option<u64>, now: f64) -> ReportReply {
-        let lane = self.lanes.entry(report.lane).or_default();
-        if lane.paused > now + HOUR {
-            lane.paused = 0.0;
-        }
-        let departed = &mut lane.departed;
-        departed.requests = (departed.requests + report.requests as f64).min(MOST);
-        departed.tokens = (departed.tokens + report.tokens as f64).clamp(0.0, MOST);
-        for unit in Unit::BOTH {
-            if report.paces[unit].epoch > lane.paces[unit].epoch {
-                lane.paces[unit] = report.paces[unit];
-            }
-        }
-        for event in &report.events {
-            lane.hear(event, now);
-        }
-        let is_free = now >= lane.learns_until || lane.learns_until > now + LEARNS;
-        let process = process.filter(|_| report.learns);
-        let process = process.filter(|process| is_free || lane.learner == *process);
-        let mut events = Vec::new();
-        if let Some(process) = process {
-            (lane.learner, lane.learns_until) = (process, now + LEARNS);
-            events = std::mem::take(&mut lane.events);
-        }
-        ReportReply {
-            learns: process.is_some(),
-            paused: Stamp(lane.paused as u64),
-            since: Stamp(lane.since as u64),
-            departed: Each {
-                requests: lane.departed.requests as u64,
-                tokens: lane.departed.tokens as u64,
-            },
-            paces: lane.paces,
-            events,
-        }
-    }
-}
-
-impl Lane {
-    /// Takes an event. A rejection is news only if its sender knew of the newest pause.
-    fn hear(&mut self, event: &Event, now: f64) {
-        let mut event = *event;
-        if event.what != What::Named {
-            let wait = micros(event.wait).min(HOUR);
-            self.paused = self.paused.max(now + wait);
-        }
-        match event.what {
-            What::Overloaded => return,
-            What::Rejected(News::TooSoon | News::TooFast) => {
-                match event.since.0 as f64 >= self.since {
-                    true => self.since = now.max(self.since + 1.0),
-                    false => event.what = What::Rejected(News::Nothing),
-                }
-            }
-            What::Rejected(News::Nothing) | What::Named => {}
-        }
-        if self.events.len() < MOST_EVENTS {
-            self.events.push(event);
-        }
     }
 }
 
@@ -358,10 +285,6 @@ impl Widest {
     }
 }
 
-fn micros(span: Span) -> f64 {
-    (span.as_nanos() as f64 / 1e3).ceil()
-}
-
 /// A process that was not heard for this time may have begun to send its own part.
 const SILENCE: f64 = 200e3;
 /// The nanoseconds after an unanswered call at which a process begins to send its own part.
@@ -370,11 +293,6 @@ const SILENT: f64 = 250e6;
 const TAUGHT: f64 = 2e6;
 /// The time in which each busy process makes a call.
 const RETAUGHT: f64 = 150e3;
-/// The time for which a process learns the pace of a lane, after its last report.
-const LEARNS: f64 = 2e6;
-/// The events that wait for the process that learns, at most.
-const MOST_EVENTS: usize = 32;
-const MOST: f64 = 1e15;
 /// In place of the window of a limit.
 const PACED: f64 = 1e6;
 /// The lateness that is granted at least, in a window that is long enough.
@@ -382,7 +300,6 @@ const LATE: f64 = 50e3;
 /// The part of a window that is given back at most: about the cost of the requests in flight.
 const CREDIT: f64 = 16.0;
 const FAR: f64 = 120e6;
-const HOUR: f64 = 3_600e6;
 const REMEMBERED: f64 = 60e6;
 const REFRESHED: f64 = 10e6;
 

@@ -5,6 +5,7 @@
 //! part of the limits while Redis does not respond, and in tests.
 
 mod ask;
+mod lane;
 mod lease;
 mod ledger;
 mod offset;

@@ -1,4 +1,4 @@
-//! What a process knows of the ledger's clock.
+//! The ledger's clock, as far as a process knows it.
 
 use super::ask::Stamp;
 use crate::words::{Instant, Span};

@@ -32,7 +32,7 @@ pub(crate) fn estimate(text: &str) -> u64 {
     u64::div_ceil(sum, 100)
 }
 
-/// What a character is to the characters around it.
+/// The part that a character plays among those around it.
 #[derive(Clone, Copy)]
 enum Kind {
     /// Letters of the Latin script.

@@ -15,7 +15,7 @@ pub(crate) fn deadline(
     deadline.counted_from(now)
 }
 
-/// What the headers of a request state.
+/// The statements in the headers of a request.
 pub(crate) struct Stated<'a> {
     pub(crate) authorization: Option<&'a HeaderValue>,
     /// The caller's timeout: `grpc-timeout` (gRPC over HTTP/2), else `x-stainless-timeout` (the Stainless SDKs of

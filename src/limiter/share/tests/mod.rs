@@ -361,7 +361,9 @@ async fn random(seed: u64) {
         _ => {}
     }
     let (round_trip, spike) = (fastrand::u64(1..=30), [0, 2_000][fastrand::usize(..2)]);
-    let server = Server::new(round_trip, spike, &faults);
+    // Quartz drifts by 100 ppm at worst.
+    let drift = (seed % 201) as i64 - 100;
+    let server = Server::drifting(round_trip, spike, &faults, drift);
     let (used, over, _) = run((max, per), processes, &server, 20).await;
     let part = max as i64 / processes as i64;
     // A call that takes a second is an outage for one process alone, and adds one request. In one world of a

@@ -47,6 +47,8 @@ pub(super) struct Server {
     round_trip: u64,
     /// One call in so many takes up to a second longer.
     spike: u64,
+    /// Millionths by which its clock is faster than those of the processes.
+    drift: i64,
     faults: Vec<Fault>,
 }
 
@@ -62,11 +64,16 @@ struct State {
 
 impl Server {
     pub(super) fn new(round_trip: u64, spike: u64, faults: &[Fault]) -> Arc<Self> {
+        Self::drifting(round_trip, spike, faults, 0)
+    }
+
+    pub(super) fn drifting(round_trip: u64, spike: u64, faults: &[Fault], drift: i64) -> Arc<Self> {
         Arc::new(Self {
             start: now(),
             state: Mutex::default(),
             round_trip,
             spike,
+            drift,
             faults: faults.to_vec(),
         })
     }
@@ -135,7 +142,9 @@ impl Server {
             let mut state = self.state.lock().unwrap();
             self.fail(&mut state);
             // Some time in 2026.
-            let now = 1_795_000_000_000_000 + self.start.elapsed().as_micros() as i64 + state.ahead;
+            let elapsed = self.start.elapsed().as_micros() as i64;
+            let elapsed = elapsed + elapsed * self.drift / 1_000_000;
+            let now = 1_795_000_000_000_000 + elapsed + state.ahead;
             let ledger = state.ledgers.entry(errand.digest).or_default();
             ledger.decide(&errand.ask, Stamp(now as u64))
         };
