@@ -26,10 +26,14 @@ fn main() {
         let name = format!("an admission with {lanes} lanes waiting");
         row(&name, &admissions(lanes));
     }
-    row("snapshot() with 100,000 keys", &snapshots());
+    row("snapshot() with 100,000 keys", &snapshots(&known()));
     row(
         "  another request's wait meanwhile",
         &beside(&known(), |limiter| drop(limiter.snapshot())),
+    );
+    row(
+        "snapshot() with 10,000 lanes of one key",
+        &snapshots(&lanes()),
     );
     row("set_limits with 100,000 idle keys", &changes(&known()));
     row(
@@ -90,8 +94,7 @@ fn admissions(lanes: u16) -> Vec<Duration> {
     })
 }
 
-fn snapshots() -> Vec<Duration> {
-    let limiter = known();
+fn snapshots(limiter: &Limiter) -> Vec<Duration> {
     timed(RUNS, || drop(black_box(limiter.snapshot())))
 }
 
@@ -107,17 +110,28 @@ fn change(limiter: &Limiter) {
 fn beside(limiter: &Limiter, act: impl Fn(&Limiter)) -> Vec<Duration> {
     let call = chat().with_key(ApiKey::new("0"));
     let (over, longest) = (AtomicBool::new(false), AtomicU64::new(0));
+    let requests = AtomicU64::new(0);
+    // Those that are under way when it is called are over when it returns.
+    let wait = || {
+        let before = requests.load(Relaxed);
+        while requests.load(Relaxed) < before + 2 {
+            thread::yield_now();
+        }
+    };
     thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Relaxed) {
                 let start = Instant::now();
                 let _ = black_box(limiter.try_acquire(&call));
                 longest.fetch_max(start.elapsed().as_nanos() as u64, Relaxed);
+                requests.fetch_add(1, Relaxed);
             }
         });
         let runs = (0..RUNS).map(|_| {
+            wait();
             longest.store(0, Relaxed);
             act(limiter);
+            wait();
             Duration::from_nanos(longest.load(Relaxed))
         });
         let runs = runs.collect();
@@ -131,6 +145,15 @@ fn known() -> Limiter {
     let limiter = Limiter::new(limits());
     for key in 0..MANY {
         drop(limiter.try_acquire(keyed(key)).unwrap());
+    }
+    limiter
+}
+
+/// A limiter that knows 10,000 lanes of one key.
+fn lanes() -> Limiter {
+    let limiter = Limiter::new(limits()).with_max_lanes(u16::MAX);
+    for lane in 0..10_000 {
+        let _ = limiter.try_acquire(chat().with_model(format!("m{lane}")));
     }
     limiter
 }

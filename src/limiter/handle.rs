@@ -152,7 +152,7 @@ impl Limiter {
     }
 
     /// The state of the limiter. It takes a moment for each key: use it for a page or a log, not for each
-    /// request.
+    /// request. Requests go on meanwhile.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::take(&self.shared)
     }

@@ -104,6 +104,16 @@ impl Registry {
         self.keys.iter().map(|(_, key)| key)
     }
 
+    /// The number of keys made so far.
+    pub(super) fn born(&self) -> u64 {
+        self.born
+    }
+
+    /// The number of places for keys, of which some may be empty. A key keeps its place until it is forgotten.
+    pub(super) fn places(&self) -> usize {
+        self.keys.capacity()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.keys.len()
     }

@@ -1,18 +1,17 @@
+mod lane;
+mod take;
+
 use std::{sync::Arc, time::Duration};
 
-use smallvec::SmallVec;
 use tokio::time;
 
-use super::{
-    LaneIndex, LimitIndex, ModelId, WaiterId, clock::Clock, key::Key, rules::Rules, shared::Shared,
-    state::State,
-};
-use crate::{
-    quota::Rate,
-    words::{Amount, Cap, Charge, Endpoint, Instant, Unit},
-};
+use crate::words::Endpoint;
 
-/// The state of a limiter at one instant, from [`Limiter::snapshot`](super::Limiter::snapshot).
+/// The state of a limiter, from [`Limiter::snapshot`](super::Limiter::snapshot).
+///
+/// Requests go on while it is taken. The totals are of the instant at which it begins, and the lanes of a key are of
+/// one instant. Up to 500 lanes are of the same instant as the totals. If there are more, a key that is
+/// forgotten meanwhile may be missing, and one that is first used meanwhile is.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -136,141 +135,4 @@ pub enum Measure {
     InFlight,
     /// Jobs that have not ended.
     Jobs,
-}
-
-impl Snapshot {
-    pub(super) fn take(shared: &Shared) -> Self {
-        shared.with(|state, moment| Self::of(state, &shared.clock, moment.now))
-    }
-
-    fn of(state: &mut State, clock: &Clock, now: Instant) -> Self {
-        let mut lanes = Vec::new();
-        for (_, key) in state.registry.iter_mut() {
-            for lane in key.lane_indices() {
-                let charge = |id: WaiterId| state.waiters[id].charge;
-                lanes.push(lane_of(key, lane, &state.rules, charge, clock, now));
-            }
-        }
-        let jobs = state.jobs.iter().filter_map(|held| {
-            Some(JobSnapshot {
-                key: label(state.registry.living(held.key)?),
-                endpoint: held.creation,
-                id: Arc::clone(&held.id),
-            })
-        });
-        Self {
-            jobs: jobs.collect(),
-            lanes,
-            keys: state.registry.len(),
-            waiting: state.waiters.len(),
-            admitted: state.totals.admitted,
-            refused: state.totals.rejected,
-            throttled_count: state.totals.throttled,
-            #[expect(deprecated, reason = "the former name")]
-            throttled: state.totals.throttled,
-            closed: state.is_closed(),
-            sharing: state.sharing_snapshot(now),
-        }
-    }
-}
-
-fn lane_of(
-    key: &mut Key,
-    index: LaneIndex,
-    rules: &Rules,
-    charge_of: impl FnOnce(WaiterId) -> Charge,
-    clock: &Clock,
-    now: Instant,
-) -> LaneSnapshot {
-    let queue = key.lanes[index].queue.as_ref();
-    let head = queue.and_then(|queue| queue.head());
-    // If no request waits, for a request of one token.
-    let charge = head.map_or(Charge::Given(1), charge_of);
-    let tokens = key.tokens(index, charge, rules);
-    let wait = key.ask(index, tokens, Amount(0), rules, now);
-    let next = wait.map(|wait| wait.at).filter(|at| *at > now);
-    let next = next.and_then(|at| clock.instant(at));
-    let lane = &key.lanes[index];
-    let in_force = lane.limits.iter().filter(|index| {
-        let limit = &key.limits[**index];
-        !lane.outgrew(rules.rule(limit.rule))
-    });
-    let in_force: SmallVec<[LimitIndex; 4]> = in_force.copied().collect();
-    let limits = in_force.into_iter().map(|index| {
-        let sharing = key.lanes.iter().filter(|lane| lane.limits.contains(&index));
-        let shared = sharing.count() > 1;
-        let limit = &mut key.limits[index];
-        let rule = rules.rule(limit.rule);
-        let (measure, max, per) = match rule.cap {
-            Cap::Requests(quota) => (Measure::Requests, quota.max(), Some(quota.per())),
-            Cap::Tokens(quota) => (Measure::Tokens, quota.max(), Some(quota.per())),
-            Cap::InFlight(max) => (Measure::InFlight, max.get().into(), None),
-            Cap::Jobs(max) => {
-                let slots = limit.bucket.slots();
-                let max = slots.map_or(max.get(), |slots| slots.max(max, now));
-                (Measure::Jobs, max.into(), None)
-            }
-        };
-        LimitSnapshot {
-            measure,
-            max,
-            per,
-            left: limit.bucket.remaining(&rule.cap, now),
-            shared: shared || rule.endpoints.len() > 1,
-            ceiling: rule.ceiling,
-            learned: false,
-        }
-    });
-    let learned = Unit::BOTH.into_iter().filter_map(|unit| {
-        let rate = lane.learned[unit].rate.as_ref();
-        Some(learned_of(rate.filter(|rate| rate.leads())?, unit, now))
-    });
-    LaneSnapshot {
-        limits: limits.chain(learned).collect(),
-        key: label(key),
-        endpoint: lane.endpoint,
-        model: lane.model.clone(),
-        overflow: lane.model_id == ModelId::OVERFLOW,
-        waiting: lane.waiting as usize,
-        next,
-        paused: lane.pause(now).and_then(|until| clock.instant(until)),
-        admitted: lane.counts.admitted,
-        refused: lane.counts.rejected,
-        throttled_count: lane.counts.throttled,
-        #[expect(deprecated, reason = "the former name")]
-        throttled: lane.counts.throttled,
-        waited: Duration::from_micros(lane.waited_micros),
-        granted: lane.share.as_ref().map(|share| share.granted()),
-        lapsed: lane.share.as_ref().map_or(0, |share| share.lapsed()),
-    }
-}
-
-/// A learned pace in whole numbers: per minute, or per hour if it is less than ten a minute.
-fn learned_of(rate: &Rate, unit: Unit, now: Instant) -> LimitSnapshot {
-    let minutes = if rate.per_second() < 10.0 / 60.0 {
-        60
-    } else {
-        1
-    };
-    let per = Duration::from_secs(60 * minutes);
-    LimitSnapshot {
-        measure: match unit {
-            Unit::Requests => Measure::Requests,
-            Unit::Tokens => Measure::Tokens,
-        },
-        max: (rate.per_second() * per.as_secs_f64()).round() as u64,
-        per: Some(per),
-        left: u64::from(rate.next(0) <= now),
-        shared: false,
-        ceiling: false,
-        learned: true,
-    }
-}
-
-fn label(key: &Key) -> String {
-    match &key.name {
-        Some(name) => name.to_string(),
-        None if key.id.is_anonymous() => "anonymous".to_owned(),
-        None => format!("key-{:08x}", key.id.0 >> 32),
-    }
 }

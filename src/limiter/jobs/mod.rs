@@ -4,7 +4,7 @@ mod book;
 mod slots;
 mod watch;
 
-use std::{collections::BTreeMap, sync::Arc, task::Waker};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc, task::Waker};
 
 use slab::Slab;
 
@@ -63,6 +63,16 @@ impl Jobs {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &JobSlot> {
         self.held.values()
+    }
+
+    /// The jobs after the one in a place, or all of them, and the place of each.
+    pub(super) fn after(
+        &self,
+        place: Option<(u64, KeyIndex)>,
+    ) -> impl Iterator<Item = ((u64, KeyIndex), &JobSlot)> {
+        let after = place.map_or(Bound::Unbounded, Bound::Excluded);
+        let jobs = self.held.range((after, Bound::Unbounded));
+        jobs.map(|(place, held)| (*place, held))
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut JobSlot> {

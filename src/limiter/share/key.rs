@@ -109,6 +109,11 @@ impl Key {
         }
     }
 
+    /// The number of processes that share the key, as the ledger said last; 0 before its first reply.
+    pub(in crate::limiter) fn processes(&self) -> u64 {
+        self.share.as_ref().map_or(0, |share| share.processes)
+    }
+
     /// Forgets what is shared of the limits, whose places have changed.
     pub(in crate::limiter) fn forget_shared_limits(&mut self) {
         if let Some(share) = &mut self.share {

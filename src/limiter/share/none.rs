@@ -99,6 +99,10 @@ impl Key {
 
     pub(super) fn forget_shared_limits(&mut self) {}
 
+    pub(super) fn processes(&self) -> u64 {
+        0
+    }
+
     pub(super) fn fits_a_share(&self, _: LaneIndex, _: Weight, _: &Rules) -> bool {
         true
     }

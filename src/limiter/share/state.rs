@@ -21,16 +21,13 @@ impl State {
         (task.is_some() || !news.is_empty()).then_some(Dispatch { news, task })
     }
 
+    /// How limits are shared, without the number of processes, which each key knows.
     pub(crate) fn sharing_snapshot(&self, now: Instant) -> Option<SharingSnapshot> {
         let sharing = self.sharing.as_ref()?;
-        let keys = self.registry.iter().filter_map(|key| key.share.as_ref());
         let away = sharing
             .away
             .map(|away| ((now - away.since).as_duration(), away.why.text()));
-        Some(SharingSnapshot {
-            processes: keys.map(|share| share.processes).max().unwrap_or(0),
-            away,
-        })
+        Some(SharingSnapshot { processes: 0, away })
     }
 
     /// Shares the limits of a key, if the limiter shares and the key is new.
