@@ -42,7 +42,8 @@ impl Limiter {
     /// Sets how many API keys the limiter remembers. Default: 100,000, some 50 MB, and 100 MB more if their
     /// tokens are limited. If it is full, the limiter forgets keys that are no different from new ones, and
     /// then those that only learned something, the longest idle first. A key for which there is no room is
-    /// rejected. 0 counts as 1.
+    /// rejected. While most keys are in use it may remember a 64th more, since it searches for 64 at a time. 0 counts
+    /// as 1.
     #[must_use]
     pub fn with_max_keys(self, keys: usize) -> Self {
         self.set(|settings| settings.max_keys = keys.max(1))

@@ -1,5 +1,7 @@
 //! The keys in use, bounded.
 
+mod forget;
+
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
@@ -7,6 +9,7 @@ use std::{
 
 use slab::Slab;
 
+use self::forget::Forgettable;
 use super::{KeyIndex, KeyRef, LaneIndex, key::Key, rules::Rules, settings::Settings};
 use crate::words::{Call, Instant, KeyId};
 
@@ -20,13 +23,7 @@ pub(super) struct Registry {
     born: u64,
     /// The number of lanes of all keys.
     lanes: usize,
-    /// The index of the next look for a key to forget.
-    hand: usize,
-    /// Before this instant there is no key to forget.
-    none_before: Instant,
-    /// The keys that differed from new ones only in what they had learned when all were looked at, and the
-    /// instant of that look at each. The longest idle is the last.
-    idle: Vec<(Instant, KeyRef)>,
+    forgettable: Forgettable,
 }
 
 impl Registry {
@@ -45,11 +42,9 @@ impl Registry {
         if let Some(index) = self.ids.get(&call.key.0) {
             return Ok(*index);
         }
-        while self.keys.len() >= max {
-            self.forget_one(rules, now)?;
-        }
+        self.make_room(max, rules, now)?;
         self.born += 1;
-        let index = KeyIndex::new(self.keys.insert(Key::new(call, self.born)));
+        let index = self.add(Key::new(call, self.born), max);
         self.ids.insert(call.key.0, index);
         Ok(index)
     }
@@ -116,72 +111,6 @@ impl Registry {
 
     pub(super) fn len(&self) -> usize {
         self.keys.len()
-    }
-
-    /// From this instant on there is a key to forget, whatever the last look at all keys found.
-    pub(super) fn look_again(&mut self, at: Instant) {
-        self.none_before = self.none_before.min(at);
-    }
-
-    /// Forgets a key that is no different from a new one. If there is none, forgets the longest idle one of
-    /// those that only learned something.
-    ///
-    /// It looks at each key once at most. The key it finds is usually next to the one found last, since keys
-    /// are made, used and become new again in about the same order.
-    fn forget_one(&mut self, rules: &Rules, now: Instant) -> Result<(), Instant> {
-        if now < self.none_before {
-            return Err(self.none_before);
-        }
-        if self.forget_idle(rules, now) {
-            return Ok(());
-        }
-        let mut soonest = Instant::NEVER;
-        for _ in 0..self.keys.capacity() {
-            let index = self.hand % self.keys.capacity();
-            self.hand = index + 1;
-            let Some(key) = self.keys.get(index) else {
-                continue;
-            };
-            match (key.fresh_at(rules), key.unused_at(rules)) {
-                (Some(at), _) if at <= now => {
-                    self.idle.clear();
-                    self.forget(index);
-                    return Ok(());
-                }
-                (_, Some(at)) if at <= now => {
-                    let (index, born) = (KeyIndex::new(index), key.born);
-                    let idle = (key.learned_last(), KeyRef { index, born });
-                    self.idle.push(idle);
-                }
-                (_, at) => soonest = soonest.min(at.unwrap_or(Instant::NEVER)),
-            }
-        }
-        self.idle.sort_unstable_by(|one, other| other.cmp(one));
-        if self.forget_idle(rules, now) {
-            return Ok(());
-        }
-        self.none_before = soonest;
-        Err(soonest)
-    }
-
-    /// Forgets a key that was found idle and has not been used since. Returns whether there was one.
-    fn forget_idle(&mut self, rules: &Rules, now: Instant) -> bool {
-        while let Some((last, idle)) = self.idle.pop() {
-            let is_idle = |key: &Key| {
-                key.learned_last() == last && key.unused_at(rules).is_some_and(|at| at <= now)
-            };
-            if self.living(idle).is_some_and(is_idle) {
-                self.forget(idle.index.into());
-                return true;
-            }
-        }
-        false
-    }
-
-    fn forget(&mut self, index: usize) {
-        let key = self.keys.remove(index);
-        self.ids.remove(&key.id.0);
-        self.lanes -= key.lanes.len();
     }
 }
 

@@ -157,3 +157,36 @@ async fn of_keys_that_learned_something_the_longest_idle_is_forgotten() {
     learn(&limiter, "e").await;
     assert_eq!(keys(&limiter), ["b", "d", "e"]);
 }
+
+/// A search looks at a few keys only. Meanwhile the table holds a 64th more than its size, and never more.
+#[tokio::test(start_paused = true)]
+async fn a_table_of_busy_keys_holds_a_64th_more_until_it_has_looked_at_all_of_them() {
+    const KEYS: u32 = 6_400;
+    let limiter = Limiter::new(Limits::none().requests(CHAT, Quota::per_minute(600).unwrap()));
+    let limiter = limiter.with_max_keys(KEYS as usize);
+    let uses = |keys: std::ops::Range<u32>| {
+        keys.map(|key| room_for(&key.to_string(), &limiter))
+            .collect::<Vec<_>>()
+    };
+    let keys = || limiter.snapshot().keys;
+    assert!(uses(0..KEYS).iter().all(Result::is_ok));
+    // Used again when each could have been forgotten.
+    advance(Duration::from_millis(200)).await;
+    assert!(uses(0..KEYS).iter().all(Result::is_ok));
+    advance(Duration::from_millis(1)).await;
+    assert!(uses(KEYS..KEYS + 99).iter().all(Result::is_ok));
+    assert_eq!(keys(), KEYS as usize + 99);
+    let rejected = uses(KEYS + 99..KEYS + 300);
+    assert!(
+        rejected
+            .iter()
+            .all(|result| matches!(result, Err(Some(wait)) if *wait > Duration::from_millis(100))),
+        "{rejected:?}"
+    );
+    advance(Duration::from_millis(200)).await;
+    for (key, expected) in [(0, 6_436), (1, 6_400), (2, 6_400)] {
+        let key = KEYS + 1_000 + key;
+        assert_eq!(uses(key..key + 1), [Ok(())]);
+        assert_eq!(keys(), expected);
+    }
+}

@@ -4,6 +4,7 @@ mod change;
 mod constraint;
 mod cost;
 mod lanes;
+mod listed;
 mod places;
 mod pump;
 mod shares;
@@ -17,13 +18,11 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use self::places::Places;
-pub(super) use self::pump::World;
-use super::{
-    LaneIndex, LimitIndex, RuleIndex, lane::Lane, learned::Learned, rules::Rules, share::KeyShare,
-};
+pub(super) use self::{listed::Listed, pump::World};
+use super::{LaneIndex, LimitIndex, RuleIndex, lane::Lane, share::KeyShare};
 use crate::{
     quota::Bucket,
-    words::{Call, Instant, KeyId, Unit},
+    words::{Call, Instant, KeyId},
 };
 
 #[derive(Debug)]
@@ -45,6 +44,8 @@ pub(super) struct Key {
     places: Option<Box<Places>>,
     /// The part that processes share.
     pub(super) share: Option<Box<KeyShare>>,
+    /// The instants from which on it may be forgotten.
+    pub(super) listed: Listed,
 }
 
 finds!(LimitIndex in SmallVec<[Limit; 2]>, Limit);
@@ -86,40 +87,8 @@ impl Key {
             due: Instant::NEVER,
             places: None,
             share: None,
+            listed: Listed::NEVER,
         }
-    }
-
-    /// The instant from which on the key is no different from a new one; `None` while it is in use.
-    pub(super) fn fresh_at(&self, rules: &Rules) -> Option<Instant> {
-        let learned = self.learned().map(|learned| learned.fresh_at()).max();
-        Some(self.unused_at(rules)?.max(learned.unwrap_or_default()))
-    }
-
-    /// The instant from which on the key differs from a new one only in what it has learned; `None` while it
-    /// is in use.
-    pub(super) fn unused_at(&self, rules: &Rules) -> Option<Instant> {
-        if self.waiting > 0 {
-            return None;
-        }
-        let gates = self.lanes.iter().filter_map(|lane| lane.gate.as_ref());
-        let paused = gates.map(|gate| gate.fresh_at()).max().unwrap_or_default();
-        self.limits.iter().try_fold(paused, |latest, limit| {
-            let at = limit.bucket.fresh_at(rules.cap(limit.rule))?;
-            Some(at.max(latest))
-        })
-    }
-
-    /// The instant at which the key last learned something.
-    pub(super) fn learned_last(&self) -> Instant {
-        self.learned()
-            .map(|learned| learned.last())
-            .max()
-            .unwrap_or_default()
-    }
-
-    fn learned(&self) -> impl Iterator<Item = &Learned> {
-        let lanes = self.lanes.iter();
-        lanes.flat_map(|lane| Unit::BOTH.map(|unit| &lane.learned[unit]))
     }
 
     /// Whether no request waits in any queue, so that one that comes may be sent at once.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{IN_USE, State, arrive::retry_after};
 use crate::{
     limiter::{KeyIndex, WaiterId, key::World, moment::Moment, rules::Rules},
-    words::{Amount, Instant, Limits, Reason},
+    words::{Amount, Limits, Reason},
 };
 
 impl State {
@@ -30,7 +30,7 @@ impl State {
         for (_, waiter) in &mut self.waiters {
             waiter.ready = moment.now;
         }
-        self.registry.look_again(Instant::START);
+        self.registry.list_all(&self.rules);
         for index in waiting {
             self.reject_hopeless(index, moment);
             self.pump(index, None, moment);

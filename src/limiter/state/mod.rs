@@ -203,14 +203,6 @@ impl State {
         }
     }
 
-    /// Notes that a key may be forgettable sooner than was known.
-    fn note_unused(&mut self, index: KeyIndex) {
-        let key = self.registry.get(index);
-        if let Some(at) = key.and_then(|key| key.unused_at(&self.rules)) {
-            self.registry.look_again(at);
-        }
-    }
-
     fn is_offered(&self, id: WaiterId) -> bool {
         let waiter = &self.waiters[id];
         let key = self.registry.get(waiter.key);
@@ -226,7 +218,7 @@ impl State {
         key.lanes[waiter.lane].waiting -= 1;
         let quiet = key.waiting == 0;
         if quiet {
-            self.note_unused(waiter.key);
+            self.registry.note_unused(waiter.key, &self.rules);
         }
         moment.wakes.discard(waiter.waker);
         waiter.state

@@ -94,7 +94,7 @@ impl State {
 
     /// Something of a key changed. Its waiters may be sent sooner, and the key may be forgettable sooner.
     pub(crate) fn changed(&mut self, index: KeyIndex, moment: &mut Moment) {
-        self.note_unused(index);
+        self.registry.note_unused(index, &self.rules);
         if self.registry.get(index).is_some_and(|key| !key.is_quiet()) {
             self.pump(index, None, moment);
         }
