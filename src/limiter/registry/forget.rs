@@ -71,6 +71,8 @@ impl Registry {
         if known == self.keys.capacity() {
             let most = max.saturating_add(max / LOOKS);
             self.keys.reserve_exact(known.max(4).min(most - known));
+            // A hash table that keys come to and go from is rebuilt, which takes long, unless it has room to spare.
+            self.ids.reserve(2 * self.keys.capacity() - known);
         }
         let index = KeyIndex::new(self.keys.insert(key));
         self.forgettable.newest = Some(index);
