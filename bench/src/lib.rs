@@ -27,6 +27,16 @@
 //! than 3 %. It only reports the rows that are off if the compiler, the C library, valgrind or the kind of processor is
 //! another one. `--write` replaces the figures.
 //!
+//! # An hour
+//!
+//! ```sh
+//! cargo run --release -p tower-together-bench --bin soak
+//! ```
+//!
+//! sends requests over sockets for an hour to a server that rejects, fails, streams slowly and cuts connections. Keys
+//! come and go, and some requests are given up. It fails if memory or descriptors grow after the first half.
+//! `--seconds` sets another time.
+//!
 //! # How to read the tables
 //!
 //! Read the *ratios*. Each row is divided by the no-op service above it, which takes the same request and gives the
@@ -69,6 +79,7 @@ mod rows;
 mod section;
 mod server;
 mod services;
+mod soak;
 
 pub use self::{
     calls::{runtime, runtime_with_sockets},
@@ -76,4 +87,5 @@ pub use self::{
     row::Row,
     rows::{BESIDE, OURS, rows, rows_of_few_keys},
     server::Server,
+    soak::{Look, soak},
 };

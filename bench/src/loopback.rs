@@ -93,7 +93,7 @@ fn reqwest(rows: &mut Vec<Row>, server: &Server, keys: &Keys) {
 type HyperClient = Client<HttpConnector, Full<Bytes>>;
 
 /// A client with a timer for its pool and without Nagle's algorithm, as reqwest has it.
-fn hyper_client() -> HyperClient {
+pub(crate) fn hyper_client() -> HyperClient {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     Client::builder(TokioExecutor::new())
