@@ -1,10 +1,10 @@
-//! What a process holds at an instant.
+//! The memory and the descriptors of a process.
 
 use std::{fmt, fs};
 
 use tower_together::Limiter;
 
-/// What this process holds at an instant, and the limiter in it.
+/// The memory and descriptors of this process at an instant, and the limiter in it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Look {
@@ -40,7 +40,7 @@ impl Look {
     }
 }
 
-/// What has grown: what is always more in the last quarter than it ever was in the second.
+/// The figures that have grown: those that are always higher in the last quarter than they ever were in the second.
 pub(super) fn growth(looks: &[Look], most_keys: u64) -> Option<String> {
     let quarter = looks.len() / 4;
     let before = &looks[quarter..2 * quarter];

@@ -17,7 +17,7 @@ pub(in crate::limiter) struct Listed {
 }
 
 impl Listed {
-    /// Of a key that is in use, or new.
+    /// The instants of a key that is in use, or new.
     pub(in crate::limiter) const NEVER: Self = Self {
         fresh: Instant::NEVER,
         idle: Instant::NEVER,

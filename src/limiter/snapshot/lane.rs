@@ -1,4 +1,4 @@
-//! What a snapshot shows of a lane.
+//! A lane as a snapshot shows it.
 
 use std::time::Duration;
 
