@@ -60,7 +60,7 @@ impl Registry {
         }
         match self.forgettable.first(now) {
             Some((at, _)) if at > now => Err(at),
-            _ if self.keys.len() < max + max / LOOKS => Ok(()),
+            _ if self.keys.len() < most(max) => Ok(()),
             _ => Err(Instant::NEVER),
         }
     }
@@ -69,8 +69,7 @@ impl Registry {
     pub(super) fn add(&mut self, key: Key, max: usize) -> KeyIndex {
         let known = self.keys.len();
         if known == self.keys.capacity() {
-            let most = max.saturating_add(max / LOOKS);
-            self.keys.reserve_exact(known.max(4).min(most - known));
+            self.keys.reserve_exact(known.max(4).min(most(max) - known));
             // A hash table that keys come to and go from is rebuilt, which takes long, unless it has room to spare.
             self.ids.reserve(2 * self.keys.capacity() - known);
         }
@@ -149,6 +148,11 @@ impl Forgettable {
             }
         }
     }
+}
+
+/// The number of keys that the table holds at most.
+fn most(max: usize) -> usize {
+    max.saturating_add(max / LOOKS)
 }
 
 /// The number of keys that a search looks at. The table holds this part of `max` more, at most: as many searches have
