@@ -49,16 +49,18 @@ async fn run(
 
 #[tokio::test(start_paused = true)]
 async fn all_of_a_limit_is_used_in_equal_shares_with_few_calls_and_never_more() {
-    for (limit, least, even) in [
-        ((100, 1), 0.95, 0.03),
-        ((60, 6), 0.96, 0.03),
-        ((600, 6), 0.97, 0.03),
-        ((6_000, 6), 0.98, 0.03),
+    // Of eight processes, each has over a hundred requests: one more or less is not a share.
+    for (limit, seconds, least, even) in [
+        ((100, 1), 30, 0.95, 0.03),
+        ((60, 6), 120, 0.96, 0.03),
+        ((600, 6), 30, 0.97, 0.03),
+        ((6_000, 6), 30, 0.98, 0.03),
     ] {
         for (processes, round_trip) in [(1, 1), (2, 5), (8, 1), (8, 30)] {
             let server = Server::new(round_trip, 0, &[]);
-            let (used, over, (few, many)) = run(limit, processes, &server, 30).await;
-            let calls = server.calls(0..30_000) as f64 / 30.0 / processes as f64;
+            let (used, over, (few, many)) = run(limit, processes, &server, seconds).await;
+            let calls = server.calls(0..seconds * 1_000) as f64 / seconds as f64;
+            let calls = calls / processes as f64;
             let what = format!(
                 "{limit:?}, {processes}, {round_trip} ms: {used:.3} {over} {few:.3} {many:.3} {calls:.1}"
             );
