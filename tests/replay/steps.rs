@@ -5,7 +5,10 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Arc, Mutex, Weak},
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Waker},
 };
 
@@ -163,6 +166,59 @@ fn whoever_is_polled_often_is_woken_once() {
     assert_eq!(Arc::strong_count(&woken), 3);
     tap.wake();
     assert_eq!(Arc::strong_count(&woken), 2);
+}
+
+/// Wakers of one task may differ, as tokio's sometimes do in optimised programs. All were kept: an upload of 262,144
+/// frames took 12 MiB for them and 18 seconds.
+#[test]
+fn only_the_last_waker_of_an_attempt_is_kept() {
+    let tap = Arc::<Tap>::default();
+    let source = Source::<Infallible>::new(&Arc::new(script()), &tap);
+    let (mut first, kept) = BoxBody::new(source).replayable(&ReplayBuffer::default());
+    let mut second = BoxBody::again(&kept).unwrap();
+    let mut wakers = Vec::new();
+    for _ in 0..100 {
+        for body in [&mut first, &mut second] {
+            let woken = Arc::new(Woken(AtomicBool::new(false)));
+            wakers.push(Arc::clone(&woken));
+            let polled = Pin::new(body).poll_frame(&mut Context::from_waker(&woken.into()));
+            assert!(polled.is_pending());
+        }
+    }
+    let kept = |woken: &&Arc<Woken>| Arc::strong_count(woken) > 1;
+    assert_eq!(wakers.iter().filter(kept).count(), 2);
+    tap.wake();
+    let woken = |woken: &Arc<Woken>| woken.0.load(Ordering::SeqCst);
+    assert!(wakers[198..].iter().all(woken));
+}
+
+/// A task that is dropped with its waker may poll another attempt.
+struct Dropped(Mutex<BoxBody<Bytes, Infallible>>);
+
+impl std::task::Wake for Dropped {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        let body = Pin::new(self.0.get_mut().unwrap());
+        let polled = body.poll_frame(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending());
+    }
+}
+
+#[test]
+fn a_waker_may_poll_another_attempt_when_it_is_dropped() {
+    let source = Source::<Infallible>::new(&Arc::new(script()), &Arc::default());
+    let (first, kept) = BoxBody::new(source).replayable(&ReplayBuffer::default());
+    let mut second = BoxBody::again(&kept).unwrap();
+    for waker in [
+        Waker::from(Arc::new(Dropped(Mutex::new(first)))),
+        Waker::noop().clone(),
+    ] {
+        let polled = Pin::new(&mut second).poll_frame(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+    }
 }
 
 /// Two retrying layers each have a record of their own; for an opaque body, only the outer one has a record.

@@ -7,14 +7,23 @@ use std::{
 /// Wakes every attempt that waits for a source. A source can wake only one waker, whose attempt may be gone.
 #[derive(Debug, Default)]
 pub(super) struct Bell {
-    waiting: Mutex<Vec<Waker>>,
+    /// The last waker of each attempt, by its number.
+    waiting: Mutex<Vec<(u32, Waker)>>,
 }
 
 impl Bell {
-    pub(super) fn listen(&self, waker: &Waker) {
+    pub(super) fn listen(&self, attempt: u32, waker: &Waker) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if !waiting.iter().any(|other| other.will_wake(waker)) {
-            waiting.push(waker.clone());
+        let kept = waiting.iter_mut().find(|(other, _)| *other == attempt);
+        match kept {
+            Some((_, kept)) if kept.will_wake(waker) => {}
+            Some((_, kept)) => {
+                let old = mem::replace(kept, waker.clone());
+                // Drop outside the lock: a waker may run any code.
+                drop(waiting);
+                drop(old);
+            }
+            None => waiting.push((attempt, waker.clone())),
         }
     }
 
@@ -24,7 +33,7 @@ impl Bell {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             mem::take(&mut *waiting)
         };
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.into_iter().for_each(|(_, waker)| waker.wake());
     }
 }
 

@@ -48,7 +48,7 @@ impl<B: Body> Replay<B> {
         B::Data: Clone,
     {
         // Listen before locking, so that a ring between the two is not missed.
-        self.shared.bell.listen(waker);
+        self.shared.bell.listen(self.attempt, waker);
         let mut record = self.shared.lock();
         let counts = self.attempt == record.attempt;
         if !counts {
