@@ -25,8 +25,10 @@ pub(crate) async fn serve(mut listener: TcpListener, app: Router, gateway: &Arc<
             (stream, address, descriptor)
         };
         let (stream, address, descriptor) = tokio::select! {
-            accepted = accept => accepted,
+            // The first poll begins to listen for the signals, which end the process at once until then.
+            biased;
             () = &mut stop => break,
+            accepted = accept => accepted,
         };
         let peer = Peer::of(address, &gateway.traffic);
         let serving = serve_one(stream, peer, app.clone(), open.watcher());
