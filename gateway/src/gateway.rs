@@ -53,7 +53,7 @@ impl Gateway {
         args: &Args,
     ) -> Self {
         let memory = Memory::new(args.body_memory, args.body_disk);
-        let monitor = Arc::new(Monitor::new(Log::start(args.log)));
+        let monitor = Arc::new(Monitor::new(Log::new(args.log)));
         Self {
             access,
             sender: client::sender(

@@ -74,8 +74,15 @@ use crate::{
     upstream::target::Target,
 };
 
+fn main() -> ExitCode {
+    let code = until_the_end();
+    // Calls that were cut are logged when the runtime drops them.
+    say::flush();
+    code
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn until_the_end() -> ExitCode {
     let run = async {
         let (args, config) = config::load()?;
         run(args, config).await
@@ -123,7 +130,6 @@ async fn run(args: Args, config: Config) -> Result<ExitCode, BoxError> {
         demo::start(near, Arc::clone(&gateway));
     }
     let cut = serve(listener, app(Arc::clone(&gateway)), &gateway).await;
-    gateway.monitor.log.flush();
     match cut {
         0 => Ok(ExitCode::SUCCESS),
         cut => {

@@ -9,7 +9,7 @@ use tokio::{net::TcpListener, signal::ctrl_c, time::sleep};
 use crate::{
     connection::{Peer, serve_one},
     gateway::Gateway,
-    say::say,
+    say::{flush, say},
 };
 
 /// Serves until it is asked to stop, then until all calls in flight or the grace period has ended. Returns the number
@@ -52,12 +52,12 @@ pub(crate) async fn serve(mut listener: TcpListener, app: Router, gateway: &Arc<
     tokio::select! {
         () = &mut ended => return 0,
         () = sleep(shutdown.grace()) => shutdown.end(),
-        () = asked_to_stop() => exit(130),
+        () = asked_to_stop() => end_at_once(),
     }
     tokio::select! {
         () = &mut ended => {}
         () = sleep(LAST_WORDS) => {}
-        () = asked_to_stop() => exit(130),
+        () = asked_to_stop() => end_at_once(),
     }
     // A program that reads nothing has not received its last event.
     shutdown.cut() + gateway.traffic.counts().calls
@@ -77,6 +77,11 @@ async fn asked_to_stop() {
         }
     }
     let _ = ctrl_c().await;
+}
+
+fn end_at_once() -> ! {
+    flush();
+    exit(130)
 }
 
 /// The time to send the responses of calls that were cut.

@@ -1,20 +1,16 @@
 //! One line on standard error for each call, as text or as JSON.
 //!
-//! A thread writes the lines, so that a reader that has stopped blocks no call. Its lines are dropped, and the next
-//! line that is written counts them.
+//! If a reader of standard error has stopped, lines are dropped, and the next line that is written counts them.
 
 use std::{
-    io::{self, Write},
-    sync::{
-        atomic::{AtomicU64, Ordering::Relaxed},
-        mpsc::{self, SyncSender},
-    },
-    thread,
-    time::{Duration, SystemTime},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::SystemTime,
 };
 
 use clap::ValueEnum;
 use serde_json::{Map, Value};
+
+use crate::say::say;
 
 /// How calls are logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -26,31 +22,13 @@ pub(crate) enum Format {
 
 pub(crate) struct Log {
     format: Format,
-    lines: SyncSender<Line>,
     dropped: AtomicU64,
 }
 
-enum Line {
-    Text(String),
-    /// Signals that all lines before it are written.
-    Flush(mpsc::Sender<()>),
-}
-
 impl Log {
-    pub(crate) fn start(format: Format) -> Self {
-        let (lines, written) = mpsc::sync_channel(QUEUE);
-        thread::spawn(move || {
-            for line in written {
-                match line {
-                    // A failure is ignored: it could be reported nowhere.
-                    Line::Text(line) => drop(io::stderr().write_all(line.as_bytes())),
-                    Line::Flush(done) => drop(done.send(())),
-                }
-            }
-        });
+    pub(crate) fn new(format: Format) -> Self {
         Self {
             format,
-            lines,
             dropped: AtomicU64::new(0),
         }
     }
@@ -72,24 +50,14 @@ impl Log {
                 let facts: Map<_, _> = facts
                     .map(|(name, value)| (name.to_owned(), value))
                     .collect();
-                format!("{}\n", Value::Object(facts))
+                Value::Object(facts).to_string()
             }
-            _ => {
-                facts.fold(format!("{time} {event}"), |line, (name, value)| {
-                    format!("{line} {name}={}", plain(&value))
-                }) + "\n"
-            }
+            _ => facts.fold(format!("{time} {event}"), |line, (name, value)| {
+                format!("{line} {name}={}", plain(&value))
+            }),
         };
-        if self.lines.try_send(Line::Text(line)).is_err() {
+        if !say(&line) {
             self.dropped.fetch_add(dropped + 1, Relaxed);
-        }
-    }
-
-    /// Waits until all lines are written, but not for long.
-    pub(crate) fn flush(&self) {
-        let (done, flushed) = mpsc::channel();
-        if self.lines.try_send(Line::Flush(done)).is_ok() {
-            let _ = flushed.recv_timeout(FLUSH);
         }
     }
 }
@@ -110,7 +78,3 @@ fn is_of_word(byte: u8) -> bool {
 fn now() -> SystemTime {
     SystemTime::now()
 }
-
-/// Some megabytes of lines.
-const QUEUE: usize = 8_192;
-const FLUSH: Duration = Duration::from_secs(1);

@@ -151,11 +151,22 @@ impl Gateway {
 
     /// Ends it, and returns its standard error.
     pub(crate) async fn stop(&mut self) -> String {
+        // If it was killed, it could not write its last lines.
+        #[cfg(unix)]
+        self.signal("TERM").await;
+        #[cfg(not(unix))]
         let _ = self.child.start_kill();
         let mut text = String::new();
         let stderr = self.child.stderr.as_mut().unwrap();
         stderr.read_to_string(&mut text).await.unwrap();
         text
+    }
+
+    /// Waits for its end without reading its standard error, and returns its exit code.
+    #[cfg(unix)]
+    pub(crate) async fn ended_unread(mut self) -> Option<i32> {
+        let ended = timeout(PATIENCE, self.child.wait()).await;
+        ended.expect("it ends").unwrap().code()
     }
 
     /// Waits for its end, and returns its exit code and its standard error.

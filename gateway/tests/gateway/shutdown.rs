@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::future::join_all;
 use http::{Response, StatusCode};
 use tokio::{task::JoinHandle, time::sleep};
@@ -142,6 +143,29 @@ async fn a_call_cut_before_its_response_is_told_to_retry_unless_it_creates_somet
     assert!(said.contains("calls cut: 2;"), "{said}");
     let cut = "status=503 end=cut";
     assert_eq!(said.matches(cut).count(), 2, "{said}");
+}
+
+/// Their tasks are dropped after all else has ended, and the program ended before their lines were written.
+#[tokio::test]
+async fn calls_that_are_cut_while_their_program_reads_nothing_are_logged() {
+    const CALLS: usize = 8;
+    let api = Api::start().await;
+    let gateway = Gateway::before(&api.url(), &["--grace", "0.2"]).await;
+    // More than the system's buffers take.
+    let file = Bytes::from(vec![b'x'; 32 << 20]);
+    let tom = Program::new("tom");
+    // Their lines are more than a pipe takes, so that their reader is waited for.
+    let path = format!("/v1/files/{}/content", "x".repeat(30_000));
+    let mut unread = Vec::new();
+    for _ in 0..CALLS {
+        api.will_respond(Response::new(file.clone()));
+        unread.push(tom.open(gateway.get(&path)).await);
+    }
+    gateway.signal("TERM").await;
+    let (code, said) = gateway.ended().await;
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains(&format!("calls cut: {CALLS};")), "{said}");
+    assert_eq!(said.matches(" call ").count(), CALLS, "{said}");
 }
 
 /// Each SDK would add its own three retries.
