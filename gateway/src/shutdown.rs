@@ -55,6 +55,10 @@ impl Shutdown {
         self.stage.send_replace(Stage::Over);
     }
 
+    pub(crate) fn is_over(&self) -> bool {
+        *self.stage.borrow() == Stage::Over
+    }
+
     /// Ready when the grace period has ended.
     pub(crate) fn over(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut stage = self.stage.subscribe();

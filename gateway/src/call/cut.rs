@@ -93,6 +93,15 @@ impl Cut {
     }
 }
 
+/// The body of a program that reads nothing is dropped without its last frame.
+impl Drop for Cut {
+    fn drop(&mut self) {
+        if self.gateway.shutdown.is_over() && !http_body::Body::is_end_stream(self) {
+            self.record.end(End::Cut);
+        }
+    }
+}
+
 impl http_body::Body for Cut {
     type Data = Bytes;
     type Error = axum::Error;

@@ -165,7 +165,7 @@ async fn calls_that_are_cut_while_their_program_reads_nothing_are_logged() {
     let (code, said) = gateway.ended().await;
     assert_eq!(code, Some(3), "{said}");
     assert!(said.contains(&format!("calls cut: {CALLS};")), "{said}");
-    assert_eq!(said.matches(" call ").count(), CALLS, "{said}");
+    assert_eq!(said.matches(" end=cut ").count(), CALLS, "{said}");
 }
 
 /// Each SDK would add its own three retries.
