@@ -9,9 +9,10 @@ use crate::{
 pub(super) struct Grant {
     pub(super) key: KeyRef,
     pub(super) lane: LaneIndex,
-    /// The two parts of its passage. Kept apart they make the grant a word smaller.
+    /// The two parts of its passage, whose number is 0 if there was no gate yet. Kept apart they make the grant a word smaller.
     pub(super) pause: Instant,
     pub(super) nth: u32,
+    pub(super) firsts: u32,
     /// The rules whose slots it holds.
     pub(super) slots: [Option<RuleId>; 2],
     pub(super) tokens: Weight,
@@ -25,6 +26,10 @@ pub(super) struct Grant {
     pub(super) choices: u8,
     /// Whether a token quota was charged, or would have been if the number of tokens had been known.
     pub(super) metered: bool,
+    /// Whether the server has rejected its request before.
+    pub(super) retry: bool,
+    /// Whether the pace of requests, or that after a pause, was the last thing that delayed it.
+    pub(super) paced: bool,
     /// Whether it has created a job of unknown name.
     pub(super) unnamed: bool,
     /// Whether jobs held slots when it was charged.
@@ -70,8 +75,18 @@ impl Grant {
 
     /// The state of its lane's gate when it was charged.
     pub(super) fn passage(&self) -> Passage {
-        let Self { pause, nth, .. } = *self;
-        Passage { pause, nth }
+        let Self {
+            pause,
+            mut nth,
+            mut firsts,
+            ..
+        } = *self;
+        if nth == 0 {
+            // There was no gate yet.
+            nth = u32::try_from(self.departed.requests.0).unwrap_or(u32::MAX);
+            firsts = nth;
+        }
+        Passage { pause, nth, firsts }
     }
 
     /// Its weight in a unit.

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     observe::{Change, LaneEvents},
-    quota::{Gate, News, Restart},
-    words::{Amount, Each, Endpoint, Instant, NamedLimit, NotNow, Rule, Unit, Weight},
+    quota::{Gate, News, Restart, Spares},
+    words::{Amount, Each, Endpoint, Instant, NamedLimit, NotNow, Rule, Span, Unit, Weight},
 };
 
 finds!(LaneIndex in SmallVec<[Lane; 1]>, Lane);
@@ -62,7 +62,9 @@ impl Lane {
     }
 
     pub(super) fn gate(&mut self) -> &mut Gate {
-        self.gate.get_or_insert_default()
+        let departed = u32::try_from(self.counts.admitted).unwrap_or(u32::MAX);
+        self.gate
+            .get_or_insert_with(|| Box::new(Gate::after(departed)))
     }
 
     /// The departures so far.
@@ -86,31 +88,43 @@ impl Lane {
         !rule.ceiling && unit.is_some_and(|unit| self.learned[unit].leads())
     }
 
-    /// The server responded "not now" to a request. Returns the end of the lane's pause.
-    pub(super) fn not_now(&mut self, grant: &Grant, not_now: NotNow, now: Instant) -> Instant {
+    /// The server responded "not now" to a request. Returns the end of the lane's pause, if that pauses it.
+    pub(super) fn not_now(
+        &mut self,
+        grant: &Grant,
+        not_now: NotNow,
+        now: Instant,
+    ) -> Option<Instant> {
         let (wait, of) = match not_now {
             NotNow::Overloaded { wait } => {
                 let until = self.gate().pause(wait.into(), now);
                 if let Some(share) = &mut self.share {
                     share.rejected(None, grant.at, until);
                 }
-                return until;
+                return Some(until);
             }
             NotNow::Throttled { wait, of } => (wait.map(Into::into), of),
         };
         self.counts.throttled += 1;
-        let rejection = self.gate().rejected(grant.passage(), wait, now);
+        let spares = self.spares(grant, of, wait, now);
+        let gate = self.gate();
+        let rejection = gate.rejected(grant.passage(), wait, spares, now);
+        if grant.retry && grant.nth == 1 && rejection.news == News::TooSoon {
+            if let Some(queue) = &mut self.queue {
+                queue.yields = YIELDS;
+            }
+        }
         if let Some(share) = &mut self.share {
             // One process learns for all, from what the ledger is told.
             let rejected = (rejection.news, of, grant.weight(of));
             share.rejected(Some(rejected), grant.at, rejection.until);
-            return rejection.until;
+            return Some(rejection.until);
         }
         // A rejection for too many tokens tells nothing about the rate of requests.
         if let Some(rate) = &mut self.learned[of].rate {
             let wait = rejection.until - now;
             let known = rate.rejected(grant.at, grant.weight(of), wait, rejection.news, now);
-            if rejection.news != News::Nothing {
+            if rejection.news != News::Nothing && rejection.news.pauses() {
                 // The number of tokens is known too late for a quick restart.
                 let restart = match of {
                     Unit::Requests if known => Restart::Quick,
@@ -119,7 +133,20 @@ impl Lane {
                 self.gate().restart(restart);
             }
         }
-        rejection.until
+        Some(rejection.until).filter(|_| rejection.news.pauses())
+    }
+
+    /// The rejections of its requests that start no pause. A long wait concerns all of them. A rate that delays no
+    /// request is lowered by nothing but a cut.
+    fn spares(&self, grant: &Grant, of: Unit, wait: Option<Span>, now: Instant) -> Spares {
+        if self.share.is_some() || wait.is_some_and(|wait| wait > SHORT) {
+            return Spares::Nothing;
+        }
+        match &self.learned[of].rate {
+            Some(rate) if grant.retry || grant.paced => rate.spares(grant.retry, now),
+            None if grant.retry => Spares::Retry,
+            _ => Spares::Nothing,
+        }
     }
 
     /// A request had no response, or the server could not serve it.
@@ -186,3 +213,9 @@ impl Lane {
         self.queue.is_none()
     }
 }
+
+/// The longest wait of a rejection that may concern its request alone.
+const SHORT: Span = Span::secs(2);
+
+/// After a retry was rejected as the first request after a pause, so many first attempts come before retries.
+const YIELDS: u32 = 4;

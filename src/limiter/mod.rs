@@ -58,7 +58,8 @@
 //! those that cost little. Two paced limits that keep requests apart by different times do idle when both
 //! must agree. Give one of them a [burst](crate::Quota::with_burst) to use more of it.
 //!
-//! A lane is paused if the server asked it to wait ([`Permit::report`]). The pause is a limit of its own.
+//! A lane is paused if the server asked it to wait ([`Permit::report`]), unless that concerns one request alone. The
+//! pause is a limit of its own.
 //! After it requests are sent one by one, more slowly than before.
 //!
 //! # What it learns
@@ -72,7 +73,9 @@
 //! | names a limit of more than twice the lane's pace | doubles the pace each second until it is there |
 //! | rejects requests at less than a twentieth of a limit that it names, as if in another unit | ignores the limit, until the server names one of less than twenty times the lane's pace |
 //! | names what remains (`-remaining`) for a time (`-reset`) | waits until then, once as many requests have departed |
-//! | responds with 429 to requests sent too fast | continues at the rate that the server took before, a twentieth to a half less; once for all requests in flight |
+//! | responds with 429 to requests sent too fast | continues at the rate that the server took before, a twentieth to a half less; once for all requests in flight. Near a number that you wrote it gives up a fifth at most |
+//! | responds with 429 to one request of many: seven others departed since the last 429 (ten near a number that you wrote), the pace had delayed it, and the server asks for 2 s at most | continues without a pause; one in `n` takes half of an `n`th from the rate. Where the limit is unknown, three requests are left out, for a bucket to fill |
+//! | responds with 429 to a retry, after at least four first attempts departed since the last pause | changes nothing, and takes back what the first 429 changed: this concerns that request alone |
 //! | responds with 429 to one of the first three requests after a pause | keeps its rate: the request was too early. From the second such pause in a row pauses last at least 2 s, 4 s, ... 15 s, and the third cuts the rate too |
 //! | takes all requests, for 10 s to 4 minutes (twice as long after each failed try), while requests wait for the pace | goes half way to the rate that was rejected last; then a little past it, and boldly if that goes well |
 //! | grants not much more than half of a limit that it names, or that you wrote | shares it with others that use that key: adds a fixed part of the limit at each try, and gives up a fifth when rejected |
@@ -88,10 +91,10 @@
 //! [`adaptive(false)`](Limiter::adaptive) keeps to the table, whatever the server says.
 //!
 //! In `simulation/tests/learning` the limit of a server goes from 600 to 300 and to 1,200 a minute, four
-//! minutes each. A lane uses 99 % of it with headers and 94 % without, and 0.3 % of the requests get a 429. A
+//! minutes each. A lane uses 99 % of it with headers and 94 % without, and 0.4 % of the requests get a 429. A
 //! plain token bucket with retries uses 72 %, and 23 % of its requests get a 429. Limits by the minute that
-//! move and are not named are learned less well: 82 to 90 % is used. Four processes with one key that know
-//! nothing of each other use 98 to 100 % of it, with 1.5 % 429s and about equal shares (Jain's index 0.95 to
+//! move and are not named are learned less well: 86 to 92 % is used. Four processes with one key that know
+//! nothing of each other use 98 to 100 % of it, with 1.5 % 429s and about equal shares (Jain's index 0.94 to
 //! 1). With the feature `redis` processes share the limits of the table exactly, and all pause after a 429 in
 //! one of them: see [Many machines](https://docs.rs/tower-together/latest/tower_together/redis/).
 //!

@@ -43,8 +43,9 @@ impl Permit {
     /// request, and the news of jobs. All of it takes effect at once.
     ///
     /// Returns the end of the lane's pause, if the response asked for one. A request marked [as a
-    /// retry](super::Call::as_retry) goes in front of its lane then. Returns `None` too if the key has been
-    /// idle for so long that the limiter forgot it.
+    /// retry](super::Call::as_retry) goes in front of its lane then. Returns `None` if only this request has to wait,
+    /// since its 429 was [alone among many requests](super#what-it-learns), or if the key has been idle for so long that
+    /// the limiter forgot it.
     ///
     /// Report each response once, when its body has been read.
     ///
@@ -89,8 +90,8 @@ impl Permit {
         self.report(&Report::created(job));
     }
 
-    /// Reports a 429, and the wait that the server asked for. No request of the lane is sent until then.
-    /// After it requests are sent one by one: at the lower pace that the lane has learned, or slowly for 8 s
+    /// Reports a 429, and the wait that the server asked for. No request of the lane is sent until then, unless the 429
+    /// was [alone among many requests](super#what-it-learns). After it requests are sent one by one: at the lower pace that the lane has learned, or slowly for 8 s
     /// if too little is known for that or the pause was too short. Returns the end of the pause as
     /// [`report`](Permit::report) does.
     ///

@@ -25,6 +25,8 @@ pub(super) struct Queue {
     next_turn: u64,
     /// The number of absent waiters.
     absent: u32,
+    /// The number of first attempts that come before retries.
+    pub(super) yields: u32,
     /// The waiter whose turn it is, and the end of its turn.
     pub(super) offer: Option<Offer>,
     /// Whether its first waiter lacked only a slot.
@@ -91,7 +93,9 @@ impl Queue {
     }
 
     pub(super) fn head(&self) -> Option<WaiterId> {
-        if let Some((_, waiter)) = self.retries.first_key_value() {
+        let retry = self.retries.values().next();
+        let retry = retry.filter(|_| self.yields == 0 || self.turns.is_empty());
+        if let Some(waiter) = retry {
             return Some(*waiter);
         }
         let (_, caller) = self.turns.first_key_value()?;
@@ -169,6 +173,7 @@ impl Queue {
         if position.retry {
             return;
         }
+        self.yields = self.yields.saturating_sub(1);
         if let Some(caller) = self.callers.get_mut(&position.caller) {
             self.next_turn += 1;
             if self.turns.remove(&caller.turn).is_some() {
@@ -188,22 +193,34 @@ impl Queue {
         let others = self.callers.iter().filter(|(id, _)| **id != caller);
         let others = others.take(if own == 0 { 0 } else { LOOKED_AT });
         let others: usize = others.map(|(_, other)| other.waiting.len().min(own)).sum();
-        (self.retries.len() + own + others) as u64
+        let first = (own + others) as u64;
+        let retries = if first < u64::from(self.yields) {
+            0
+        } else {
+            self.retries.len()
+        };
+        first + retries as u64
     }
 
     /// Goes through all waiters in the order in which they depart if no other request comes. Calls `keep`
     /// with the number of kept waiters that depart before each one.
     pub(super) fn in_order(&self, mut keep: impl FnMut(WaiterId, u64) -> bool) {
         let mut ahead = 0;
-        for waiter in self.retries.values() {
-            ahead += u64::from(keep(*waiter, ahead));
-        }
         let callers = self
             .turns
             .values()
             .map(|id| self.callers[id].waiting.values());
         let mut callers: VecDeque<_> = callers.collect();
-        while let Some(mut caller) = callers.pop_front() {
+        let mut retries = self.retries.values();
+        loop {
+            if ahead >= u64::from(self.yields) || callers.is_empty() {
+                for waiter in retries.by_ref() {
+                    ahead += u64::from(keep(*waiter, ahead));
+                }
+            }
+            let Some(mut caller) = callers.pop_front() else {
+                return;
+            };
             if caller.any(|waiter| keep(*waiter, ahead)) {
                 ahead += 1;
                 callers.push_back(caller);
@@ -285,6 +302,31 @@ mod tests {
         }
         assert_eq!(drain(&mut queue, &all), [7, 0, 4, 1, 5, 2, 6, 3].map(id));
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_queue_that_yields_sends_some_first_attempts_before_its_retries() {
+        let all = (0..6).map(|n| (id(n), at(n, n % 2, n == 4)));
+        let all: Vec<_> = all.collect();
+        let mut queue = Queue::default();
+        for (waiter, position) in &all {
+            queue.insert(*position, *waiter);
+        }
+        assert_eq!(queue.ahead(CallerId(2), false), 1);
+        queue.yields = 2;
+        assert_eq!(queue.ahead(CallerId(2), false), 0);
+        let mut in_order = Vec::new();
+        queue.in_order(|waiter, _| {
+            in_order.push(waiter);
+            true
+        });
+        let expected = [0, 1, 4, 2, 3, 5].map(id);
+        assert_eq!(in_order, expected);
+        assert_eq!(drain(&mut queue, &all), expected);
+        // Retries do not wait for first attempts that do not come.
+        queue.yields = 2;
+        queue.insert(all[4].1, id(4));
+        assert_eq!(queue.head(), Some(id(4)));
     }
 
     #[test]

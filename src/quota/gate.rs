@@ -7,6 +7,9 @@ use crate::words::{Instant, Span};
 /// 9002 tell a new loss from an old one in the same way). The rejection of a request sent before that instant
 /// is a straggler, and can only lengthen the pause. Without that, one burst is punished once for each request
 /// that was in flight.
+///
+/// A rejection that is alone among many requests starts no pause. Nor does that of a retry while first attempts are
+/// accepted: it tells of its own request, and of no other.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gate {
     /// No request departs before this instant.
@@ -15,8 +18,11 @@ pub(crate) struct Gate {
     next: Instant,
     /// The start of the newest pause that a rejection caused, or 0. No two pauses start at the same instant.
     started: Instant,
-    /// The number of requests sent since `started`.
+    /// The number of requests sent since `started`, and how many of them were first attempts.
     departed: u32,
+    firsts: u32,
+    /// The number of requests sent when a rejection was last alone.
+    alone_at: u32,
     /// The number of pauses in a row that were too short.
     blocked: u32,
     /// The length of the slow restart.
@@ -38,14 +44,26 @@ pub(crate) enum Restart {
 pub(crate) struct Passage {
     /// The start of the newest pause, or 0.
     pub(crate) pause: Instant,
-    /// The request's number among those sent after that pause, from 1; 0 if there was no gate yet.
+    /// The request's number among those sent after that pause, from 1.
     pub(crate) nth: u32,
+    /// The number of first attempts among those and this one.
+    pub(crate) firsts: u32,
+}
+
+/// The rejections that start no pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spares {
+    Nothing,
+    /// That of a retry, if others were accepted since.
+    Retry,
+    /// One that comes after at least so many other requests.
+    Alone(u32),
 }
 
 /// The result of a rejection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rejection {
-    /// The end of the lane's pause.
+    /// The end of the lane's newest pause.
     pub(crate) until: Instant,
     pub(crate) news: News,
 }
@@ -58,9 +76,29 @@ pub(crate) enum News {
     /// The pause before it was too short.
     TooSoon,
     TooFast,
+    /// It was alone among so many requests.
+    Alone(u32),
+    /// It was a retry, and others were accepted.
+    Retried,
+}
+
+impl News {
+    /// Whether the rejection pauses its lane.
+    pub(crate) fn pauses(self) -> bool {
+        !matches!(self, Self::Alone(_) | Self::Retried)
+    }
 }
 
 impl Gate {
+    /// The gate of a lane from which so many requests have departed.
+    pub(crate) fn after(departed: u32) -> Self {
+        Self {
+            departed,
+            firsts: departed,
+            ..Self::default()
+        }
+    }
+
     /// The instant before which no request may depart.
     pub(crate) fn next(&self) -> Instant {
         self.until.max(self.next)
@@ -71,18 +109,20 @@ impl Gate {
         self.until
     }
 
-    /// Counts a departure. `interval` is the shortest time between requests under the lane's own limits, if
+    /// Counts a departure, of a retry or of a first attempt. `interval` is the shortest time between requests under the lane's own limits, if
     /// there is any.
-    pub(crate) fn pass(&mut self, interval: Option<Span>, now: Instant) -> Passage {
+    pub(crate) fn pass(&mut self, retry: bool, interval: Option<Span>, now: Instant) -> Passage {
         self.departed = self.departed.saturating_add(1);
+        self.firsts = self.firsts.saturating_add(u32::from(!retry));
         let since = now - self.until;
         let restart = self.restart.time();
-        if since < restart {
+        if self.until > Instant::START && since < restart {
             self.next = now + apart(interval, since, restart);
         }
         Passage {
             pause: self.started,
             nth: self.departed,
+            firsts: self.firsts,
         }
     }
 
@@ -91,6 +131,7 @@ impl Gate {
         &mut self,
         sent: Passage,
         wait: Option<Span>,
+        spares: Spares,
         now: Instant,
     ) -> Rejection {
         if sent.pause < self.started {
@@ -99,10 +140,11 @@ impl Gate {
                 news: News::Nothing,
             };
         }
-        let too_soon = self.started > Instant::START && sent.nth <= SOON;
-        self.blocked = if too_soon { self.blocked + 1 } else { 0 };
-        self.started = now.max(self.started + Span::nanos(1));
-        self.departed = 0;
+        if let Some(news) = self.spared(sent, spares) {
+            let until = self.until;
+            return Rejection { until, news };
+        }
+        let too_soon = self.begin(sent.nth, now);
         let backoff = backoff(self.blocked);
         let wait = match wait {
             // After the first such rejection the server's wait is kept to as it is, since the request may
@@ -131,11 +173,31 @@ impl Gate {
     /// A rejection of another process has begun a pause.
     #[cfg(feature = "redis")]
     pub(crate) fn paused_elsewhere(&mut self, until: Instant, now: Instant) {
-        let too_soon = self.started > Instant::START && self.departed <= SOON;
+        self.begin(self.departed, now);
+        self.until = self.until.max(until);
+    }
+
+    /// Begins a pause, since the `nth` request after the last one was rejected. Returns whether the last one was too
+    /// short.
+    fn begin(&mut self, nth: u32, now: Instant) -> bool {
+        let too_soon = self.started > Instant::START && nth <= SOON;
         self.blocked = if too_soon { self.blocked + 1 } else { 0 };
         self.started = now.max(self.started + Span::nanos(1));
-        self.departed = 0;
-        self.until = self.until.max(until);
+        (self.departed, self.firsts, self.alone_at) = (0, 0, 0);
+        too_soon
+    }
+
+    /// The news of a rejection that starts no pause; `None` if it starts one.
+    fn spared(&mut self, sent: Passage, spares: Spares) -> Option<News> {
+        let among = sent.nth.saturating_sub(self.alone_at);
+        match spares {
+            Spares::Retry if sent.firsts > SOON => Some(News::Retried),
+            Spares::Alone(least) if among >= least => {
+                self.alone_at = self.departed;
+                Some(News::Alone(among))
+            }
+            _ => None,
+        }
     }
 
     /// Sets how the lane starts again after the pause that has just begun.
@@ -185,7 +247,7 @@ fn backoff(blocked: u32) -> Span {
 
 /// The length of a slow restart. It was simulated with a table of 750 a minute and a server that allows 600
 /// (`simulation/tests/haste`). It helps with servers that count by the second: a bucket of ten, ten a second,
-/// rejects 53 in ten minutes and gives 87 % of its quota. A restart at full pace has 135 rejections and 97 %,
+/// rejects 51 in ten minutes and gives 87 % of its quota. A restart at full pace has 135 rejections and 97 %,
 /// a restart of 16 s has 32 and 85 %. Servers that count by the minute reject 14 to 20 with any of these.
 pub(super) const RESTART: Span = Span::secs(8);
 
@@ -204,162 +266,4 @@ const UNLIMITED: Span = Span::millis(100);
 const LONGEST: Span = Span::secs(3_600);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::quota::at;
-
-    fn after(seconds: u64) -> Option<Span> {
-        Some(Span::secs(seconds))
-    }
-
-    #[test]
-    fn one_rejection_pauses_and_stragglers_only_lengthen_it() {
-        let mut gate = Gate::default();
-        let early = Passage::default();
-        assert_eq!(gate.rejected(early, after(3), at(1)).until, at(4));
-        // The request was sent before the pause. Shorter and unknown waits change nothing, a longer one
-        // counts.
-        assert_eq!(gate.rejected(early, after(1), at(2)).until, at(4));
-        assert_eq!(gate.rejected(early, None, at(3)).until, at(4));
-        assert_eq!(gate.rejected(early, after(5), at(3)).until, at(8));
-        assert_eq!(gate.started, at(1));
-        assert_eq!(gate.next(), at(8));
-        // An unknown wait does not start the slow restart again either, once the pause is over.
-        assert_eq!(gate.rejected(early, None, at(9)).until, at(8));
-    }
-
-    #[test]
-    fn only_what_was_sent_after_the_newest_pause_started_is_news() {
-        let mut gate = Gate::default();
-        let before = [gate.pass(None, at(1)), gate.pass(None, at(1))];
-        // All at one instant. The second pause starts a nanosecond after the first.
-        let first = gate.rejected(before[0], after(0), at(1));
-        let between = gate.pass(None, at(1));
-        let second = gate.rejected(between, after(0), at(1));
-        let last = gate.pass(None, at(1));
-        assert_eq!([first.news, second.news], [News::TooFast, News::TooSoon]);
-        assert_eq!([first.until, second.until], [at(1), at(1)]);
-        for straggler in [before[1], between] {
-            assert_eq!(gate.rejected(straggler, None, at(1)).news, News::Nothing);
-        }
-        assert_eq!(gate.rejected(last, after(1), at(1)).news, News::TooSoon);
-        assert_eq!(gate.started, at(1) + Span::nanos(2));
-    }
-
-    #[test]
-    fn without_a_hint_the_pause_doubles_while_the_lane_stays_blocked() {
-        let mut gate = Gate::default();
-        let mut now = Instant::START;
-        let mut passage = Passage::default();
-        for seconds in [1, 2, 4, 8, 16, 30, 30] {
-            let until = gate.rejected(passage, None, now).until;
-            assert_eq!(until - now, Span::secs(seconds));
-            now = until;
-            passage = gate.pass(None, now);
-        }
-        // After three accepted requests the count of short pauses starts again.
-        for _ in 0..3 {
-            passage = gate.pass(None, now);
-        }
-        assert_eq!(gate.rejected(passage, None, now).until - now, Span::SECOND);
-    }
-
-    #[test]
-    fn what_the_server_says_is_lengthened_while_it_proves_too_short() {
-        let mut gate = Gate::default();
-        let (mut now, mut passage) = (Instant::START, Passage::default());
-        let named = Span::millis(100);
-        for (pause, news) in [
-            (named, News::TooFast),
-            (named, News::TooSoon),
-            (Span::secs(2), News::TooSoon),
-            (Span::secs(4), News::TooSoon),
-        ] {
-            let rejection = gate.rejected(passage, Some(named), now);
-            assert_eq!((rejection.until - now, rejection.news), (pause, news));
-            now = rejection.until;
-            passage = gate.pass(None, now);
-        }
-        // A longer wait counts as it is.
-        assert_eq!(
-            gate.rejected(passage, after(60), now).until - now,
-            Span::secs(60)
-        );
-    }
-
-    #[test]
-    fn where_several_pauses_were_too_short_it_is_the_rate() {
-        let mut gate = Gate::default();
-        gate.rejected(Passage::default(), after(1), at(0));
-        let mut news = Vec::new();
-        for _ in 0..3 {
-            gate.pass(None, gate.until());
-            let second = gate.pass(None, gate.until());
-            news.push(gate.rejected(second, after(1), gate.until()).news);
-        }
-        assert_eq!(news, [News::TooSoon, News::TooSoon, News::TooFast]);
-    }
-
-    #[test]
-    fn after_a_pause_they_depart_one_by_one_at_half_the_pace_and_then_at_their_own() {
-        let interval = Span::millis(100);
-        let mut gate = Gate::default();
-        gate.rejected(Passage::default(), after(1), at(0));
-        let mut now = gate.next();
-        let mut departed = 0;
-        gate.pass(Some(interval), now);
-        assert_eq!(gate.next() - now, interval * 2);
-        while now < at(9) {
-            now = gate.next().max(now + interval);
-            gate.pass(Some(interval), now);
-            departed += 1;
-        }
-        // 80 would depart at full pace. A pace that grows from one half to the whole allows this many.
-        assert!((54..=58).contains(&departed), "{departed}");
-        // The slow restart is over, and the gate adds no delay.
-        assert!(gate.next() <= now + interval);
-    }
-
-    #[test]
-    fn where_nothing_is_limited_a_pause_does_not_end_with_everybody_at_once() {
-        let mut gate = Gate::default();
-        gate.rejected(Passage::default(), after(1), at(0));
-        let mut now = gate.next();
-        for _ in 0..10 {
-            gate.pass(None, now);
-            now = gate.next();
-        }
-        assert!(now >= at(2) - Span::millis(100));
-        let apart = [0, 1, 2, 3, 8].map(|seconds| {
-            let now = gate.until() + Span::secs(seconds);
-            gate.pass(None, now);
-            gate.next() - now
-        });
-        assert_eq!(
-            apart,
-            [100_000, 50_000, 25_000, 12_500, 0].map(|us| Span::nanos(us * 1_000))
-        );
-    }
-
-    #[test]
-    fn a_quick_restart_adds_nothing_between_requests() {
-        let mut gate = Gate::default();
-        gate.rejected(Passage::default(), after(1), at(0));
-        gate.restart(Restart::Quick);
-        for interval in [None, after(1)] {
-            gate.pass(interval, gate.until());
-            assert_eq!(gate.next(), at(1));
-        }
-    }
-
-    #[test]
-    fn no_server_pauses_a_lane_for_more_than_an_hour() {
-        let mut gate = Gate::default();
-        let until = gate
-            .rejected(Passage::default(), after(u64::MAX), at(1))
-            .until;
-        assert_eq!(until, at(1) + LONGEST);
-        gate.pause(Span::secs(u64::MAX), Instant::NEVER);
-        assert_eq!(gate.fresh_at(), Instant::NEVER);
-    }
-}
+mod tests;

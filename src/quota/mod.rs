@@ -22,7 +22,7 @@ mod window;
 pub(crate) use self::{
     admission::Admission,
     bucket::Bucket,
-    gate::{Gate, News, Passage, Restart},
+    gate::{Gate, News, Passage, Restart, Spares},
     rate::Rate,
     remaining::Remaining,
     slots::Slots,

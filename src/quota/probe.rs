@@ -149,6 +149,14 @@ impl Probe {
         self.start(now);
     }
 
+    /// Continues with what was counted until some time ago. A step is not taken up again.
+    pub(crate) fn resume(&mut self, ago: Span, now: Instant) {
+        match self.before {
+            Some(_) => self.reset(now),
+            None => self.since = self.since + ago,
+        }
+    }
+
     /// Starts the count at `now`.
     pub(crate) fn start(&mut self, now: Instant) {
         self.since = now;
@@ -208,8 +216,8 @@ impl Probe {
         let before = self.before?;
         Some(if rate < self.base * CLOSE {
             self.base
-        } else if self.steps > 1 {
-            // Each stage was short, and a bucket may have paid for it.
+        } else if before > self.base {
+            // Its stage was short, and a bucket may have paid for it.
             before * SOMEWHAT_LESS
         } else {
             before

@@ -1,3 +1,6 @@
+mod scattered;
+
+use self::scattered::Scattered;
 use super::{
     gate::{News, RESTART},
     pace::Pace,
@@ -32,6 +35,7 @@ pub(crate) struct Rate {
     named: Option<Instant>,
     probe: Probe,
     sent: Sent,
+    scattered: Scattered,
     /// The mean weight of a request, and the number of requests that it is known from.
     one: (f64, u32),
     /// The instant of the last cut.
@@ -66,6 +70,7 @@ impl Rate {
             named: None,
             probe: Probe::new(rate, now),
             sent: Sent::default(),
+            scattered: Scattered::default(),
             one: (1.0, 0),
             cut: Instant::START,
             known: now,
@@ -204,11 +209,31 @@ impl Rate {
                 self.probe.start(until + RESTART);
                 return false;
             }
-            News::TooFast => {}
+            News::TooFast => {
+                self.keep(now);
+                self.scattered.end();
+            }
+            News::Alone(among) => {
+                self.alone(among, now);
+                return false;
+            }
+            News::Retried => {
+                self.retried(now);
+                return false;
+            }
         }
-        // If a lane sends less than its pace, the rate at which it sent was too high.
+        // The number that the user wrote is right, as a named one is, unless a server that counts by the minute says
+        // otherwise.
+        let written = self.of == Unit::Requests
+            && !self.is_named(now)
+            && !self.probe.is_by_minute(now)
+            && self.is_near_ceiling();
         let fastest = self.sent.fastest(self.one.0, now);
-        let rate = self.rate.min(fastest.unwrap_or(self.rate));
+        let rate = match fastest {
+            // The lane sends less than its pace, and so that was too much.
+            Some(fastest) if !written => self.rate.min(fastest),
+            _ => self.rate,
+        };
         // At the fastest rate there is no table, and too few requests were sent to tell.
         if self.is_noise(now) || rate >= FASTEST {
             return false;
@@ -219,7 +244,7 @@ impl Rate {
         let named = self.is_named(now);
         let most = self.most(rate, now);
         // A few requests do not tell how fast is too fast.
-        let once = named && (now - self.cut > AGAIN || self.of == Unit::Tokens);
+        let once = (named || written) && (now - self.cut > AGAIN || self.of == Unit::Tokens);
         let cut = if once || fastest.is_none() {
             most
         } else {
@@ -227,7 +252,8 @@ impl Rate {
                 true => self.sent.mean(60, now),
                 false => self.sent.taken(wait, self.cut, now),
             };
-            (taken * BELOW).clamp((rate * DEEPEST_CUT).min(most), most)
+            let deepest = if written { SHARED_CUT } else { DEEPEST_CUT };
+            (taken * BELOW).clamp((rate * deepest).min(most), most)
         };
         if named {
             // The named limit is right, apart from the network's effect on the pace, and from other programs
@@ -242,6 +268,11 @@ impl Rate {
         self.probe.fell(rate, until);
         self.leads = true;
         named || fastest.is_some()
+    }
+
+    /// Whether the rate is nearly the one that the user wrote.
+    fn is_near_ceiling(&self) -> bool {
+        self.rate >= self.ceiling * NEARLY
     }
 
     /// Whether a rejection may mean nothing. The server counts a response's tokens in its own way, and so
@@ -341,6 +372,10 @@ impl Rate {
                 self.set(self.rate * self.trim / before, now);
             }
             self.probe.start(now);
+        } else if was_delayed && self.leads && self.rate < self.ceiling && self.is_near_ceiling() {
+            self.known = now;
+            self.set(self.rate + self.ceiling * UNTRIMMED, now);
+            self.probe.reset(now);
         } else if was_delayed && self.rate < self.ceiling {
             (self.leads, self.known) = (true, now);
             let next = self.probe.step(self.standing(now), now);

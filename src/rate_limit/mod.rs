@@ -16,7 +16,8 @@
 //!   charge to the rate stands.
 //! - **A waiting request holds nothing of the inner service**: no `Buffer` slot, no `ConcurrencyLimit` permit. In
 //!   return, `poll_ready` is always ready, so a `LoadShed` outside never sheds load because of the inner service.
-//! - **A 429 pauses the whole lane.** A 429, or a 503 that gives a wait, pauses its lane until the instant that
+//! - **A 429 pauses the whole lane**, unless it is [alone among many requests](crate::limiter#what-it-learns). A 429, or
+//!   a 503 that gives a wait, pauses its lane until the instant that
 //!   the server named ([`Paused`](crate::extension::Paused) in the response). The lane then resumes one request
 //!   at a time, at half its pace, and reaches its full pace after 8 s. A 429 that gives no wait pauses it for
 //!   1 s, doubling to 30 s while it stays blocked. HTTP/2's `ENHANCE_YOUR_CALM` does the same (with the client's

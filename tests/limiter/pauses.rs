@@ -1,15 +1,19 @@
 //! Lanes that a server has paused.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{
+    num::NonZeroU32,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use tokio::time::sleep;
+use tokio::{task::JoinSet, time::sleep};
 use tokio_test::{assert_pending, assert_ready, task};
 use tower_together::{
     Endpoint, Limiter, Limits, Quota,
     limiter::{Call, Reason},
 };
 
-use crate::{CHAT, chat, of_key, per_minute};
+use crate::{CHAT, chat, of_key, pass, per_minute};
 
 #[tokio::test(start_paused = true)]
 async fn a_pause_is_over_at_the_instant_that_the_server_named() {
@@ -113,4 +117,80 @@ async fn a_lane_that_is_paused_for_more_than_a_minute_leaves_job_slots_to_others
         let mut other = task::spawn(limiter.acquire(of("m")));
         assert_eq!(other.poll().is_ready(), leaves, "paused for {seconds} s");
     }
+}
+
+/// A limiter from which so many first attempts have departed, each delayed by a pace that is near the number written.
+async fn busy(departed: u32) -> Limiter {
+    let quota = Quota::per_second(10).unwrap();
+    let limiter = Limiter::new(Limits::none().requests(CHAT, quota));
+    for _ in 0..departed {
+        pass(&limiter, chat()).await;
+    }
+    limiter
+}
+
+fn is_paused(limiter: &Limiter) -> bool {
+    limiter.snapshot().lanes[0].paused.is_some()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_that_is_alone_among_many_delays_only_its_own_request() {
+    for (wait, pauses) in [(Some(1), false), (None, false), (Some(3), true)] {
+        let limiter = busy(20).await;
+        let rejected = limiter.acquire(chat()).await.unwrap();
+        let until = rejected.throttled(wait.map(Duration::from_secs));
+        assert_eq!(until.is_some(), pauses, "{wait:?}");
+        assert_eq!(is_paused(&limiter), pauses, "{wait:?}");
+        // The second of two in a row pauses them all.
+        let second = limiter.acquire(chat()).await.unwrap();
+        assert!(second.throttled(wait.map(Duration::from_secs)).is_some());
+        assert!(is_paused(&limiter));
+    }
+}
+
+/// A rate far above the demand would get 429s for ever.
+#[tokio::test(start_paused = true)]
+async fn a_429_pauses_a_lane_that_its_pace_does_not_delay() {
+    let limiter = busy(20).await;
+    sleep(Duration::from_secs(5)).await;
+    let rejected = limiter.acquire(chat()).await.unwrap();
+    assert!(rejected.throttled(Some(Duration::from_secs(1))).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_is_rejected_again_lets_first_attempts_go_and_then_pauses_nothing() {
+    let limiter = busy(4).await;
+    let second = Some(Duration::from_secs(1));
+    let retry = || chat().as_retry();
+    let rejected = limiter.acquire(chat()).await.unwrap();
+    assert!(rejected.throttled(second).is_some());
+    let order = Arc::new(Mutex::new(String::new()));
+    let mut tasks = JoinSet::new();
+    for (name, call) in [
+        ("r", retry()),
+        ("1", chat()),
+        ("2", chat()),
+        ("3", chat()),
+        ("4", chat()),
+        ("5", chat()),
+    ] {
+        let (limiter, order) = (limiter.clone(), Arc::clone(&order));
+        tasks.spawn(async move {
+            let mut call = call;
+            loop {
+                let permit = limiter.acquire(call.clone()).await.unwrap();
+                order.lock().unwrap().push_str(name);
+                // The retry is rejected twice.
+                let times = order.lock().unwrap().matches('r').count();
+                if name != "r" || times == 3 {
+                    return;
+                }
+                let pauses = permit.throttled(second).is_some();
+                assert_eq!(pauses, times == 1);
+                call = chat().as_retry();
+            }
+        });
+    }
+    tasks.join_all().await;
+    assert_eq!(*order.lock().unwrap(), "r1234rr5");
 }

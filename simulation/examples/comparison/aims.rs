@@ -74,4 +74,4 @@ const EXCEPTIONS: [(&str, bool, &str); 5] = [
     ("3000-seconds", true, SECONDS),
 ];
 const PACED: &str = "paced: `unpaced` helps";
-const SECONDS: &str = "a 429 stops its lane for a second: `unpaced` seconds help";
+const SECONDS: &str = "jitter moves requests into the next second: `unpaced` seconds help";

@@ -83,9 +83,8 @@ fn a_limit_in_another_unit_is_not_trusted() {
     }
 }
 
-/// A client that is rejected here and waits for a whole second, because the server says so, loses a second's quota.
-/// Even with the best margin, known beforehand, that leaves 90.7 %. That figure is therefore only reported, and the
-/// assertion uses a server that sends milliseconds.
+/// Jitter brings eleven requests to a second of the server now and then, at any pace near the limit. The best that a pace
+/// known beforehand reaches is 95 % with 1 % 429s, if each of these delays only its own request.
 #[test]
 #[ignore = "long: ./check --all runs it"]
 fn windows_of_a_second_with_150_ms_of_jitter() {
@@ -99,9 +98,10 @@ fn windows_of_a_second_with_150_ms_of_jitter() {
         let still = far(steady(Client::Default, FixedSecond, says));
         Row::of("10 in each second, 150 ms", &still, SEEDS)
     });
-    let [exact, _whole_seconds, blind] = rows;
-    exact.assert(91.0, 0.5);
-    blind.assert(80.0, 0.5);
+    let [exact, whole_seconds, blind] = rows;
+    exact.assert(93.0, 1.0);
+    whole_seconds.assert(93.0, 1.0);
+    blind.assert(86.0, 1.0);
 }
 
 fn followed(seeds: Range<u64>) {

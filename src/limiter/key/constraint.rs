@@ -132,32 +132,36 @@ impl Key {
     }
 
     /// Charges everything that limits a lane. All of it has allowed the request under this same lock. Nothing
-    /// but the limits has delayed the request since `ready`. Returns its passage, and the rates for which it is a
-    /// witness.
+    /// but the limits has delayed the request since `ready`.
     pub(in crate::limiter) fn charge(
         &mut self,
         lane: LaneIndex,
         tokens: Weight,
+        retry: bool,
         ready: Instant,
         rules: &Rules,
         now: Instant,
-    ) -> (Passage, Each<bool>) {
+    ) -> Charged {
         let delay = self.delay(lane, tokens, ready, rules, now);
         let ready = delay.until;
-        let (mut passage, mut witness) = (Passage::default(), Each::default());
+        let mut charged = Charged {
+            passage: Passage::default(),
+            witness: Each::default(),
+            paced: delay.by_pace.requests || delay.by_gate,
+        };
         let mut leased = None;
         let of = &mut self.lanes[lane];
         of.counts.admitted += 1;
         of.in_flight += u32::from(of.slots[Grant::IN_FLIGHT].is_some());
         of.charged = of.charged.saturating_add(tokens.0);
         of.each_own(|constraint| match constraint {
-            Constraint::Gate(gate) => passage = gate.pass(delay.apart, now),
+            Constraint::Gate(gate) => charged.passage = gate.pass(retry, delay.apart, now),
             Constraint::Pace(Unit::Tokens, _) | Constraint::SharedPace(Unit::Tokens, ..)
                 if tokens == Weight(0) => {}
             Constraint::SharedPace(unit, rate, false) => rate.others(unit.weight(tokens), now),
             Constraint::Pace(unit, rate) | Constraint::SharedPace(unit, rate, true) => {
                 let delayed = delay.by_pace[unit];
-                witness[unit] = rate.depart(unit.weight(tokens), delayed, ready, now);
+                charged.witness[unit] = rate.depart(unit.weight(tokens), delayed, ready, now);
             }
             Constraint::Remaining(unit, remaining) => remaining.depart(unit.weight(tokens)),
             Constraint::Lease(share) => leased = Some(share.depart(tokens, now)),
@@ -168,10 +172,10 @@ impl Key {
                 places.depart(lane, index, quota, rule.cap.weight(tokens), now);
             }
         });
-        if let Some(charged) = leased {
-            self.depart_shared(lane, charged, tokens, rules, now);
+        if let Some(leased) = leased {
+            self.depart_shared(lane, leased, tokens, rules, now);
         }
-        (passage, witness)
+        charged
     }
 
     /// The delay of a request of `tokens` that nothing but the limits has delayed since `came`. A request is
@@ -188,6 +192,7 @@ impl Key {
             until: came,
             apart: None,
             by_pace: Each::default(),
+            by_gate: false,
         };
         // All limits have allowed the request, so one that comes now was not delayed.
         let of = &mut self.lanes[lane];
@@ -221,6 +226,8 @@ impl Key {
                 paces[unit].1 = paces[unit].1.max(at);
             }
         });
+        let gate = self.lanes[lane].gate.as_ref();
+        delay.by_gate = gate.is_some_and(|gate| gate.next() > came && gate.next() == delay.until);
         for unit in Unit::BOTH {
             let (_, at) = paces[unit];
             delay.by_pace[unit] = at > came && at == delay.until;
@@ -229,13 +236,23 @@ impl Key {
     }
 }
 
+/// What is known of a request that was charged.
+pub(in crate::limiter) struct Charged {
+    pub(in crate::limiter) passage: Passage,
+    /// The rates for which it is a witness.
+    pub(in crate::limiter) witness: Each<bool>,
+    /// Whether the pace of requests, or that after a pause, was the last thing that delayed it.
+    pub(in crate::limiter) paced: bool,
+}
+
 /// The delay of a request.
 struct Delay {
     until: Instant,
     /// The longest time between requests under the lane's limits, if there is one.
     apart: Option<Span>,
-    /// Whether the pace was the last thing that delayed it.
+    /// Whether the pace was the last thing that delayed it, or the gate.
     by_pace: Each<bool>,
+    by_gate: bool,
 }
 
 impl Lane {

@@ -84,6 +84,7 @@ impl State {
                     lane,
                     (call.charge, tokens),
                     (now, now),
+                    call.retry,
                     now,
                 ));
             }

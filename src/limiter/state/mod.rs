@@ -171,12 +171,13 @@ impl State {
         lane: LaneIndex,
         (charge, tokens): (Charge, Weight),
         (since, ready): (Instant, Instant),
+        retry: bool,
         now: Instant,
     ) -> Grant {
         self.totals.admitted += 1;
         let key = self.registry.get_mut(index).expect(LOOKED_UP);
-        let (passage, witness) = key.charge(lane, tokens, ready, &self.rules, now);
-        let Passage { pause, nth } = passage;
+        let charged = key.charge(lane, tokens, retry, ready, &self.rules, now);
+        let Passage { pause, nth, firsts } = charged.passage;
         let waited = now - since;
         let born = key.born;
         let metered = charge != Charge::NOTHING && key.counts_tokens(lane, &self.rules);
@@ -188,6 +189,7 @@ impl State {
             lane,
             pause,
             nth,
+            firsts,
             slots: of.slots,
             tokens,
             table: self.rules.number,
@@ -195,9 +197,11 @@ impl State {
             departed: of.departed(),
             choices: charge.choices(),
             metered,
+            retry,
+            paced: charged.paced,
             unnamed: false,
             jobs: !self.jobs.is_empty(),
-            witness,
+            witness: charged.witness,
             at: now,
             waited,
         }

@@ -54,7 +54,7 @@ impl State {
             }
         }
         let paused = key.lanes[lane].pause(now);
-        let until = not_now.map(|not_now| key.lanes[lane].not_now(grant, not_now, now));
+        let until = not_now.and_then(|not_now| key.lanes[lane].not_now(grant, not_now, now));
         for unit in learned {
             let mut limit = report.limits[unit];
             // The pause replaces the remainder that the server named.

@@ -86,9 +86,10 @@ impl State {
         let key = self.registry.get_mut(index).expect(IN_USE);
         key.depart(waiter, moment.now);
         let (lane, charge, since) = (waiter.lane, waiter.charge, waiter.since);
+        let retry = waiter.position.retry;
         let ready = if busy { moment.now } else { waiter.ready };
         let charge = (charge, key.tokens(lane, charge, &self.rules));
-        let grant = self.grant(index, lane, charge, (since, ready), moment.now);
+        let grant = self.grant(index, lane, charge, (since, ready), retry, moment.now);
         self.take(id, moment);
         self.pump(index, None, moment);
         Some(grant)

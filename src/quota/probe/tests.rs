@@ -237,7 +237,8 @@ fn a_step_too_many_goes_back_to_a_rate_that_went_well() {
         probe
     };
     for (why, steps, rejected, back) in [
-        ("before a single step", &[(14.0, 5)][..], 16.0, 14.0),
+        ("before a single step", &[(14.0, 15)][..], 18.0, 14.0),
+        ("less than a rate of some seconds", &[(14.0, 5)], 16.0, 13.3),
         (
             "close to what is known",
             &[(10.0, 5), (12.0, 9)],

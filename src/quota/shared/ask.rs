@@ -177,7 +177,8 @@ impl What {
             Self::Overloaded => 0,
             Self::Rejected(News::Nothing) => 1,
             Self::Rejected(News::TooSoon) => 2,
-            Self::Rejected(News::TooFast) => 3,
+            // In a lane that processes share, each rejection pauses.
+            Self::Rejected(News::TooFast | News::Alone(_) | News::Retried) => 3,
             Self::Named => 4,
         }
     }

@@ -66,13 +66,11 @@ impl Lane {
         }
         match event.what {
             What::Overloaded => return,
-            What::Rejected(News::TooSoon | News::TooFast) => {
-                match event.since.0 as f64 >= self.since {
-                    true => self.since = now.max(self.since + 1.0),
-                    false => event.what = What::Rejected(News::Nothing),
-                }
-            }
             What::Rejected(News::Nothing) | What::Named => {}
+            What::Rejected(_) => match event.since.0 as f64 >= self.since {
+                true => self.since = now.max(self.since + 1.0),
+                false => event.what = What::Rejected(News::Nothing),
+            },
         }
         if self.events.len() < MOST_EVENTS {
             self.events.push(event);

@@ -242,7 +242,8 @@ impl Waited {
 
 /// Response: the server asked to wait, and the request's lane is paused. A retry of the request through the
 /// same limiter waits there, in front of its lane, and need not wait outside, unless the server named an
-/// instant more than an hour away. A lane is paused for an hour at most, and then tries another request.
+/// instant more than an hour away. A lane is paused for an hour at most, and then tries another request. Absent if only
+/// this request has to wait, since its 429 was [alone among many requests](crate::limiter#what-it-learns).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Paused {
     until: Instant,
