@@ -9,7 +9,8 @@ use crate::{
 pub(super) struct Grant {
     pub(super) key: KeyRef,
     pub(super) lane: LaneIndex,
-    /// The two parts of its passage, whose number is 0 if there was no gate yet. Kept apart they make the grant a word smaller.
+    /// The parts of its passage, whose number is 0 if there was no gate yet. Kept apart they make the grant a word
+    /// smaller.
     pub(super) pause: Instant,
     pub(super) nth: u32,
     pub(super) firsts: u32,

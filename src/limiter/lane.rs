@@ -136,8 +136,8 @@ impl Lane {
         Some(rejection.until).filter(|_| rejection.news.pauses())
     }
 
-    /// The rejections of its requests that start no pause. A long wait concerns all of them. A rate that delays no
-    /// request is lowered by nothing but a cut.
+    /// The rejections of its requests that start no pause. A long wait concerns all of them. A rate far above the demand
+    /// delays no request, and would be lowered too little to end the rejections.
     fn spares(&self, grant: &Grant, of: Unit, wait: Option<Span>, now: Instant) -> Spares {
         if self.share.is_some() || wait.is_some_and(|wait| wait > SHORT) {
             return Spares::Nothing;

@@ -91,9 +91,9 @@ impl Permit {
     }
 
     /// Reports a 429, and the wait that the server asked for. No request of the lane is sent until then, unless the 429
-    /// was [alone among many requests](super#what-it-learns). After it requests are sent one by one: at the lower pace that the lane has learned, or slowly for 8 s
-    /// if too little is known for that or the pause was too short. Returns the end of the pause as
-    /// [`report`](Permit::report) does.
+    /// was [alone among many requests](super#what-it-learns). After it requests are sent one by one: at the lower pace
+    /// that the lane has learned, or slowly for 8 s if too little is known for that or the pause was too short. Returns
+    /// the end of the pause as [`report`](Permit::report) does.
     ///
     /// `None` pauses the lane for 1 s, doubling to 30 s while the first requests after each pause are
     /// rejected again. A wait that the server names is kept to. From the second pause in a row that was too

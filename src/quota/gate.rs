@@ -109,8 +109,8 @@ impl Gate {
         self.until
     }
 
-    /// Counts a departure, of a retry or of a first attempt. `interval` is the shortest time between requests under the lane's own limits, if
-    /// there is any.
+    /// Counts a departure, of a retry or of a first attempt. `interval` is the shortest time between requests under the
+    /// lane's own limits, if there is any.
     pub(crate) fn pass(&mut self, retry: bool, interval: Option<Span>, now: Instant) -> Passage {
         self.departed = self.departed.saturating_add(1);
         self.firsts = self.firsts.saturating_add(u32::from(!retry));
