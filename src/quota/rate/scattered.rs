@@ -47,13 +47,13 @@ impl Scattered {
     /// to rest where one in a hundred is rejected. A rate falls no further than the share explains, so that a server that
     /// rejects requests at any rate does not stop the lane.
     fn left(&mut self, rate: f64, among: u32, fills: u32, bounds: Bounds) -> f64 {
-        if among > APART || rate > self.from || self.rejected >= MANY {
+        if rate > self.from || self.rejected >= MANY {
             (self.from, self.rejected) = (rate, 0);
             (self.left_out, self.requests) = (0, 0);
         }
         self.rejected += 1;
         self.left_out += fills;
-        self.requests += among;
+        self.requests = self.requests.saturating_add(among);
         let share = f64::from(self.rejected + self.left_out) / f64::from(self.requests);
         let least = self.from * (1.0 - (bounds.times * share).max(bounds.least));
         let given_up = GIVEN_UP * f64::from(1 + fills) / f64::from(among);
@@ -75,8 +75,6 @@ impl Rate {
             _ if self.of == Unit::Tokens || has_less => Spares::Nothing,
             true => Spares::Retry,
             false if by_minute || self.rate >= FASTEST => Spares::Nothing,
-            false if self.is_named(now) => Spares::Alone(FEW_NAMED),
-            false if self.ceiling.is_finite() => Spares::Alone(FEW_WRITTEN),
             false => Spares::Alone(FEW),
         }
     }
@@ -99,7 +97,7 @@ impl Rate {
         self.keep(now);
         let named = self.is_named(now);
         // A lane begins with the table's number, which is about right or far too low.
-        let near_table = self.rate >= self.table * NEARLY && self.rate <= self.table * AS_MUCH;
+        let near_table = (self.table * NEARLY..=self.table).contains(&self.rate);
         let known = named || self.ceiling.is_finite() || near_table;
         let (fills, bounds) = match known {
             true if named => (0, LOOSE),
@@ -135,15 +133,10 @@ impl Rate {
     }
 }
 
-/// A rejection pauses nothing if it comes after so many requests since the last one. A limit that is named, or that the
-/// user wrote, is approached from below in small steps, and so is a little too high at most.
+/// A rejection pauses nothing if so many requests departed since the last one, its own included.
 const FEW: u32 = 8;
-const FEW_NAMED: u32 = 7;
-const FEW_WRITTEN: u32 = 10;
 /// Where the limit is unknown, so many requests are left out after it, for a bucket to fill.
 const FILLS: u32 = 3;
-/// Rejections further apart than so many requests are unrelated.
-const APART: u32 = 500;
 /// So many are no accident: a new series begins.
 const MANY: u32 = 16;
 /// The part of the share rejected that a rejection takes from the rate.
@@ -157,7 +150,5 @@ const LOOSE: Bounds = Bounds {
     times: 2.0,
     least: 0.1,
 };
-/// Differences smaller than this come from rounding.
-const AS_MUCH: f64 = 1.001;
 /// What a rejection has changed for longer stays.
 const LATELY: Span = Span::secs(30);
