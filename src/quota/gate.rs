@@ -23,6 +23,9 @@ pub(crate) struct Gate {
     firsts: u32,
     /// The number of requests sent when a rejection was last alone.
     alone_at: u32,
+    /// The number of first attempts sent when the rejection of a retry last started no pause, and that of such
+    /// rejections since the last first attempt.
+    retried: (u32, u32),
     /// The number of pauses in a row that were too short.
     blocked: u32,
     /// The length of the slow restart.
@@ -54,7 +57,7 @@ pub(crate) struct Passage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spares {
     Nothing,
-    /// That of a retry, if others were accepted since.
+    /// That of a retry among first attempts.
     Retry,
     /// One that comes after at least so many other requests.
     Alone(u32),
@@ -183,7 +186,8 @@ impl Gate {
         let too_soon = self.started > Instant::START && nth <= SOON;
         self.blocked = if too_soon { self.blocked + 1 } else { 0 };
         self.started = now.max(self.started + Span::nanos(1));
-        (self.departed, self.firsts, self.alone_at) = (0, 0, 0);
+        (self.departed, self.firsts) = (0, 0);
+        (self.alone_at, self.retried) = (0, (0, 0));
         too_soon
     }
 
@@ -191,7 +195,13 @@ impl Gate {
     fn spared(&mut self, sent: Passage, spares: Spares) -> Option<News> {
         let among = sent.nth.saturating_sub(self.alone_at);
         match spares {
-            Spares::Retry if sent.firsts > SOON => Some(News::Retried),
+            Spares::Retry if sent.firsts > SOON => {
+                let (firsts, many) = self.retried;
+                let many = if sent.firsts == firsts { many + 1 } else { 1 };
+                self.retried = (sent.firsts, many);
+                // Where only retries are left, their rejections are news of the lane.
+                (many <= SOON).then_some(News::Retried)
+            }
             Spares::Alone(least) if among >= least => {
                 self.alone_at = self.departed;
                 Some(News::Alone(among))

@@ -194,3 +194,14 @@ async fn a_retry_that_is_rejected_again_lets_first_attempts_go_and_then_pauses_n
     tasks.join_all().await;
     assert_eq!(*order.lock().unwrap(), "r1234rr5");
 }
+
+/// At the end of a job only retries are left. Without a pause they would use up their attempts within seconds.
+#[tokio::test(start_paused = true)]
+async fn where_only_retries_depart_their_429s_pause_the_lane() {
+    let limiter = busy(20).await;
+    for pauses in [false, false, false, true] {
+        let retry = limiter.acquire(chat().as_retry()).await.unwrap();
+        let until = retry.throttled(Some(Duration::from_secs(1)));
+        assert_eq!(until.is_some(), pauses);
+    }
+}
