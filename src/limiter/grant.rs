@@ -27,7 +27,7 @@ pub(super) struct Grant {
     pub(super) choices: u8,
     /// Whether a token quota was charged, or would have been if the number of tokens had been known.
     pub(super) metered: bool,
-    /// Whether the server has rejected its request before.
+    /// Whether it is a retry.
     pub(super) retry: bool,
     /// Whether the pace of requests, or that after a pause, was the last thing that delayed it.
     pub(super) paced: bool,

@@ -28,7 +28,7 @@ struct World {
     accepted: u32,
 }
 
-/// What happens to a request that there is room for.
+/// The fate of a request that there is room for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fate {
     Accepted,

@@ -236,7 +236,7 @@ impl Key {
     }
 }
 
-/// What is known of a request that was charged.
+/// The facts about a request that was charged.
 pub(in crate::limiter) struct Charged {
     pub(in crate::limiter) passage: Passage,
     /// The rates for which it is a witness.

@@ -14,11 +14,11 @@ pub(super) struct Scattered {
     rejected: u32,
     left_out: u32,
     requests: u32,
-    /// What the first rejection of the last seconds has changed, as it was before.
+    /// The state before the first rejection of the last seconds.
     before: Option<Box<Before>>,
 }
 
-/// What a rejection changes.
+/// The state that a rejection changes.
 #[derive(Clone, Debug)]
 struct Before {
     rate: f64,
@@ -30,8 +30,9 @@ struct Before {
 /// The bounds of what rejections that are alone take from a rate.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
-    /// So many times the share that was rejected, and at least this part of the rate.
+    /// The multiple of the share that was rejected.
     times: f64,
+    /// The part of the rate, if that is more.
     least: f64,
 }
 
@@ -41,7 +42,7 @@ impl Scattered {
         self.from = 0.0;
     }
 
-    /// What is left of `rate` after a rejection among `among` requests, after which `fills` are left out.
+    /// Returns the rest of `rate` after a rejection among `among` requests, after which `fills` are left out.
     ///
     /// Half of the share that was rejected is given up. Against steps upward of a two-hundredth every 10 s that comes
     /// to rest where one in a hundred is rejected. A rate falls no further than the share explains, so that a server that
@@ -79,7 +80,7 @@ impl Rate {
         }
     }
 
-    /// Keeps what a rejection changes.
+    /// Keeps the state that a rejection changes.
     pub(super) fn keep(&mut self, now: Instant) {
         let before = self.scattered.before.as_ref();
         if before.is_none_or(|before| now - before.at > LATELY) {
@@ -137,7 +138,7 @@ impl Rate {
 const FEW: u32 = 8;
 /// Where the limit is unknown, so many requests are left out after it, for a bucket to fill.
 const FILLS: u32 = 3;
-/// So many are no accident: a new series begins.
+/// The length of a series. This many rejections are no accident.
 const MANY: u32 = 16;
 /// The part of the share rejected that a rejection takes from the rate.
 const GIVEN_UP: f64 = 0.5;
@@ -150,5 +151,5 @@ const LOOSE: Bounds = Bounds {
     times: 2.0,
     least: 0.1,
 };
-/// What a rejection has changed for longer stays.
+/// A change is taken back within this time.
 const LATELY: Span = Span::secs(30);

@@ -1,4 +1,7 @@
-use super::*;
+use super::{
+    cut::{BELOW, SHARED_CUT, TOKENS_TRIMMED, TRIMMED},
+    *,
+};
 use crate::quota::{at, settled};
 
 /// A rate that leads, at `per_second`, with a `ceiling`.

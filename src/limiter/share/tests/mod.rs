@@ -49,7 +49,7 @@ async fn run(
 
 #[tokio::test(start_paused = true)]
 async fn all_of_a_limit_is_used_in_equal_shares_with_few_calls_and_never_more() {
-    // Of eight processes, each has over a hundred requests: one more or less is not a share.
+    // Each of eight processes has over a hundred requests: one more or less is not a share.
     for (limit, seconds, least, even) in [
         ((100, 1), 30, 0.95, 0.03),
         ((60, 6), 120, 0.96, 0.03),
