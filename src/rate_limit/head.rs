@@ -12,7 +12,7 @@ use crate::{
     wire,
     words::{
         ApiError, Endpoint, JobKind, Present, Rejected, Report, Tokens,
-        extension::{Crowded, Paused, Waited},
+        extension::{Alone, Crowded, Paused, Waited},
     },
 };
 
@@ -58,8 +58,10 @@ pub(super) fn tell(head: &mut Parts, permit: &mut Permit, endpoint: Endpoint, re
         let known = knows_jobs(permit, endpoint);
         head.extensions.insert(Crowded { not_before, known });
     }
-    if let Some(until) = permit.report(report) {
-        head.extensions.insert(Paused::new(until, not_before));
+    match permit.report(report) {
+        Some(until) => drop(head.extensions.insert(Paused::new(until, not_before))),
+        None if report.is_throttled() => drop(head.extensions.insert(Alone)),
+        None => {}
     }
 }
 

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 /// In the minute that ends with any retry, the retries are at most `ratio` of that minute's first attempts, plus
 /// `per_minute` retries for each caller or key. For all callers and keys together, the addition is twice
 /// `per_minute`, so that one request that always fails does not block the retries of the others. A first
-/// attempt counts for 59 to 60 s. The given ratio is kept exactly. A request that waits in its paused lane
-/// costs no budget, since the limiter paces it.
+/// attempt counts for 59 to 60 s. The given ratio is kept exactly. A 429 over a rate limit layer costs no budget,
+/// since its lane paces the retry.
 ///
 /// Each [`Caller`](crate::extension::Caller) and key has its own share. The key is the request's
 /// [`ApiKey`](crate::extension::ApiKey), or else its `authorization`. A request that an SDK retries itself

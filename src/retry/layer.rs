@@ -80,7 +80,7 @@ impl TogetherRetryLayer {
 
     /// The wait after a 429 that gives none, before the jitter. Default: 5 s.
     ///
-    /// Over a [rate limit layer](crate::rate_limit) it is not used, since that layer pauses the lane.
+    /// Over a [rate limit layer](crate::rate_limit) it is used only if that layer does not pause the lane.
     #[must_use]
     pub fn with_wait_after_429(self, wait: Duration) -> Self {
         self.with(|settings| settings.backoff.unhinted = wait)

@@ -79,11 +79,14 @@
 //! | | wait | set by |
 //! |---|---|---|
 //! | over a rate limit layer: too many jobs | none here, unless the server gives one: the request waits in its lane until a job has ended | |
-//! | over a rate limit layer: 429, and 503 that gives a wait | none here: the lane is paused, and the request waits in it, before all others. If the server asks for more than an hour, the longest pause of a lane: that wait, and then in its lane | [`with_longest_hint`] |
+//! | over a rate limit layer: 429, and 503 that gives a wait, unless it is [alone](crate::limiter#what-it-learns) | none here: the lane is paused, and the request waits in it, before all others. If the server asks for more than an hour, the longest pause of a lane: that wait, and then in its lane | [`with_longest_hint`] |
 //! | else, if the server gives a wait | that wait, plus up to 2 s | [`with_jitter`] |
 //! | 429 that gives none | 5 s, plus up to 2 s | [`with_wait_after_429`] |
 //! | all others | up to 1 s, 2 s, 4 s, 8 s, ... 30 s, at random | [`with_backoff`] |
 //! | gRPC's pushback | exactly that | |
+//!
+//! A 429 that is [alone among many requests](crate::limiter#what-it-learns) pauses no lane. Its request waits outside, as
+//! without a rate limit layer, and then goes in front of its lane.
 //!
 //! A request is never retried before the instant that the server gave it. In a paused lane, the rejected request
 //! and those behind it follow one rule: each waits at most until its own deadline or

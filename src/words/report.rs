@@ -74,6 +74,11 @@ impl Report {
         self
     }
 
+    /// Whether it is a 429.
+    pub(crate) fn is_throttled(&self) -> bool {
+        matches!(self.not_now, Some(NotNow::Throttled { .. }))
+    }
+
     /// The wait that the server asks for.
     pub(crate) fn wait(&self) -> Option<Duration> {
         match self.not_now? {

@@ -234,3 +234,30 @@ async fn what_waits_in_its_lane_costs_no_budget() {
     assert_eq!(response.unwrap().status(), 500);
     assert_eq!(script.millis(), [0, 1_000]);
 }
+
+/// A 429 costs no budget over a rate limit layer, whether it pauses its lane or is alone among many requests.
+#[tokio::test(start_paused = true)]
+async fn a_429_that_is_alone_is_retried_though_the_budget_is_spent() {
+    for wait in [Some(1), None] {
+        let mut replies = vec![status(200); 20];
+        replies.push(match wait {
+            Some(wait) => status(429).header("retry-after", wait),
+            None => status(429),
+        });
+        let script = Script::new(replies);
+        let retry = TogetherRetryLayer::default().with_budget(Budget::new(0.0, 0));
+        let layer = TogetherLayer::new(per_minute(600)).with_retry(retry);
+        let service = layer.layer(script.client());
+        for _ in 0..20 {
+            service.clone().oneshot(post(CHAT)).await.unwrap();
+        }
+        let rejected = service.clone().oneshot(post(CHAT));
+        let (rejected, other) = tokio::join!(rejected, service.clone().oneshot(post(CHAT)));
+        assert_eq!(rejected.unwrap().status(), 200, "{wait:?}");
+        assert_eq!(other.unwrap().status(), 200);
+        let millis = script.millis();
+        // The other one does not wait for it.
+        assert!(millis[21] < millis[20] + 200, "{millis:?}");
+        assert!(millis[22] >= millis[20] + 1_000, "{millis:?}");
+    }
+}

@@ -76,7 +76,7 @@ impl From<Failure> for Ended<'_> {
 /// The instant of a retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum When {
-    /// Now, since the request waits in its paused lane; or at an instant later than the pause.
+    /// Now, since the request waits in its paused lane; or at an instant after which its lane paces it.
     InItsLane(Option<Instant>),
     At(Instant),
 }
@@ -306,7 +306,7 @@ impl Tries {
         }
     }
 
-    /// Charges the budget and builds the body. A request that waits in its paused lane is not charged.
+    /// Charges the budget and builds the body. A request that its lane paces is not charged.
     fn afford<B>(
         &self,
         when: When,

@@ -12,7 +12,7 @@ use crate::{
     wire,
     words::{
         ApiError, NotRetried,
-        extension::{Crowded, Failure, Paused},
+        extension::{Alone, Crowded, Failure, Paused},
     },
 };
 
@@ -139,8 +139,11 @@ impl Tries {
         match extensions.get::<Paused>() {
             Some(paused) => self.in_its_lane(paused.until(), paused.not_before(), now),
             None => {
-                let error = extensions.get();
-                self.at(basis, (headers, error), now, random).map(When::At)
+                let at = self.at(basis, (headers, extensions.get()), now, random)?;
+                Ok(match extensions.get::<Alone>() {
+                    Some(Alone) => When::InItsLane(Some(at)),
+                    None => When::At(at),
+                })
             }
         }
     }

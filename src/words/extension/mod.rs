@@ -225,6 +225,10 @@ impl Attempt {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LetGo;
 
+/// Response: a 429 that pauses no lane, and whose retry its lane paces all the same.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Alone;
+
 /// Response: how long its request waited. Absent if it did not wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waited(Duration);
